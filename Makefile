@@ -1,0 +1,34 @@
+# make app    serve the dashboard on http://localhost:8501
+# make test   run every test; the browser's too where chromium is installed
+# make bench  timing studies, minutes each
+# make lint   style checks
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5
+
+.PHONY: app test bench lint
+
+app: $(VENV)/.installed
+	$(BIN)/streamlit run app.py
+
+test: $(VENV)/.tools
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.tools
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; run make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed Makefile
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TOOLS)
+	@touch $@
