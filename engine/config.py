@@ -1,0 +1,133 @@
+"""Configs: each hyperparameter is said once; the form, the flags, the checks and the tables are made from it.
+
+A config is a frozen pydantic model whose fields are made by `option(...)`. A `RunRequest` is the whole of what a
+person asks for, as plain JSON: the same file runs in the app, on the command line and from Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import ConfigError
+
+
+def option(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    advanced: bool = False,
+    label: str = "",
+    group: str = "",
+    when: tuple[str, Any] | None = None,
+) -> Any:
+    """A hyperparameter: default, one sentence, inclusive bounds, unit.
+
+    advanced: folded away in the form. label: the form's name for it, the field's name in words by default.
+    group: the heading it stands under. when: (other field, value or values) under which it means anything;
+    the form greys it out otherwise.
+    """
+    extra = {"unit": unit, "advanced": advanced, "label": label, "group": group, "when": when}
+    return Field(default, description=description, ge=low, le=high, json_schema_extra=extra)
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, unknown keys refused, numbers finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DataConfig(Config):
+    """What is done to the images before anything is trained on them. All that is fitted is fitted on train alone."""
+
+    normalisation: Literal["standard", "unit"] = option(
+        "standard", "Subtract each channel's training mean and divide by its deviation, or only scale pixels to 0..1"
+    )
+    zca: bool = option(False, "Whiten the pixels (ZCA), which helps colour images at very few images per class", label="ZCA whitening")
+    zca_eps: float = option(0.1, "Added to the covariance's eigenvalues before whitening", low=1e-6, high=10.0, advanced=True, label="ZCA epsilon", when=("zca", True))
+    augmentation: Literal["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"] = option(
+        "none", "Random changes to real training images; mirrored digits are other digits, so none for those"
+    )
+    validation_fraction: float = option(
+        0.1, "Share of the training set kept for choosing things; the test set chooses nothing", low=0.02, high=0.5, advanced=True
+    )
+    train_limit: int = option(0, "Use only this many training images, class-balanced; 0 means all", low=0, high=10_000_000, advanced=True, unit="images")
+
+
+class StudentConfig(Config):
+    """The network that is trained on the synthetic set."""
+
+    name: Literal["convnet", "lenet", "alexcifarnet", "mlp", "simpleconvnet", "convnetrgb"] = option(
+        "convnet", "Network trained on the synthetic set", label="Student"
+    )
+    depth: int = option(3, "Blocks of convolution, normalisation, activation and pooling", low=1, high=8, advanced=True, when=("name", "convnet"))
+    width: int = option(64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet"))
+    norm: Literal["instance", "batch", "layer", "group", "none"] = option("instance", "Normalisation inside each block", advanced=True, when=("name", "convnet"))
+    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option("relu", "Non-linearity", advanced=True, when=("name", ("convnet", "mlp")))
+    pooling: Literal["average", "max", "none"] = option("average", "Halves the picture after each block", advanced=True, when=("name", "convnet"))
+    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option("xavier", "How random initial weights are drawn", advanced=True, label="Weight initialisation")
+
+
+class EvaluationConfig(Config):
+    """How the finished synthetic set is compared with real data."""
+
+    num_students: int = option(3, "Fresh networks trained per arm and protocol, each with a seed of its own", low=1, high=200, label="Students per arm")
+    students: tuple[str, ...] = option((), "Other architectures to test besides the one used for distilling", advanced=True, label="Other architectures")
+    ordinary_steps: int = option(300, "Minibatch steps on a small set when it is trained as ordinary data", low=1, high=100_000, advanced=True, unit="steps")
+    full_epochs: int = option(5, "Passes over the whole training set for the full arm", low=1, high=1000, advanced=True, unit="epochs")
+    batch_size: int = option(256, "Minibatch of ordinary training", low=1, high=8192, advanced=True)
+    compare_full: bool = option(True, "Train on the full data set too; cached, so that nobody waits for it twice", label="Compare with full data")
+
+
+class MethodConfig(Config):
+    """What every method has: a student, a size and a length."""
+
+    student: StudentConfig = StudentConfig()
+    ipc: int = option(1, "Synthetic images of each class", low=1, high=500, label="Images per class")
+    outer_steps: int = option(500, "Updates of the synthetic set", low=1, high=10_000_000, unit="steps")
+    previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
+
+    def wants_preview(self, step: int) -> bool:
+        """Whether a picture is kept after `step` outer steps: evenly spread, the first and the last always."""
+        every = max(1, self.outer_steps // self.previews)
+        return step % every == 0 or step == self.outer_steps
+
+
+class RunRequest(Config):
+    """All that a person asks for, as plain JSON; `config` holds the method's own hyperparameters."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field("", max_length=120)
+    source: str = "digits"
+    data: DataConfig = DataConfig()
+    method: str = "bilevel"
+    preset: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def checked(model: type[Config], values: dict[str, Any], where: str) -> Any:
+    """`model(**values)`, with pydantic's complaints turned into one readable sentence.
+
+    Raises ConfigError naming every wrong field, what was given and what is allowed.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "request"
+    if problem["type"] == "extra_forbidden":
+        return f"there is no option '{field}'"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+    return f"{field}: {message[:1].lower()}{message[1:]}{shown}"

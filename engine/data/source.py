@@ -1,0 +1,119 @@
+"""A source gives splits: where a data set comes from, and the one record all methods read.
+
+`Source.load` is a generator of events (a download or a ZCA fit shows progress) that returns `Splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.config import DataConfig
+from engine.events import Event
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a student must fit: sample_shape is (C, H, W) for images, (T, F) for windows."""
+
+    task: Literal["classification", "regression"]
+    sample_shape: tuple[int, ...]
+    num_outputs: int
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Samples held whole on one device.
+
+    inputs: (N, C, H, W), uint8 as read or float32 as prepared. targets: (N,) int64.
+    prepare: turns a slice of `inputs` into what a student sees, float32 (n, C, H, W).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    prepare: Callable[[Tensor], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Prepared inputs (n, C, H, W) float32 and targets (n,) int64 at `indices` (n,) int64."""
+        indices = indices.to(self.inputs.device)
+        return self.prepare(self.inputs[indices]), self.targets[indices]
+
+    def subset(self, indices: Tensor) -> LabelledSet:
+        """The samples at `indices` as a set of their own."""
+        indices = indices.to(self.inputs.device)
+        return LabelledSet(self.inputs[indices], self.targets[indices], self.prepare)
+
+    def to(self, device: torch.device) -> LabelledSet:
+        """The same set on another device."""
+        return LabelledSet(self.inputs.to(device), self.targets.to(device), self.prepare)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the samples as the source stores them, 8 bits a value, plus one byte a label."""
+        return self.inputs[0].numel() * len(self) + len(self)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Train, validation and test of one source, with everything needed to show a sample.
+
+    to_display: prepared inputs (N, C, H, W) float32 -> (N, H, W, C) uint8, the inverse of normalisation or ZCA.
+    augment: (inputs (N, C, H, W), generator) -> the same shape, differentiable; the identity for "none".
+    fingerprint: a digest of the content and the preparation; equal only where results may be shared.
+    display_range: per-channel (low, high) of prepared values that a real pixel can take, shape (C, 1, 1) each, or
+        None where there is none (ZCA).
+    """
+
+    train: LabelledSet
+    validation: LabelledSet
+    test: LabelledSet
+    spec: TaskSpec
+    to_display: Callable[[Tensor], np.ndarray]
+    augment: Callable[[Tensor, torch.Generator], Tensor]
+    fingerprint: str
+    display_range: tuple[Tensor, Tensor] | None = None
+
+    def to(self, device: torch.device) -> Splits:
+        """The same splits on another device."""
+        from dataclasses import replace
+
+        return replace(
+            self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Availability:
+    """state: "present" (loads now), "downloadable", or "missing". message: one sentence on what to do."""
+
+    state: Literal["present", "downloadable", "missing"]
+    message: str
+
+
+class Source(Protocol):
+    """A data set that can be chosen. `num_train` and `num_test` are the published sizes, for showing before loading."""
+
+    key: str
+    title: str
+    summary: str
+    origin: str
+    sample_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    num_train: int
+    num_test: int
+
+    def availability(self, data_root: Path) -> Availability: ...
+
+    def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, Splits]:
+        """Yield Progress, return the splits on the CPU. Raises DataError: what is missing or broken, what to do."""
+        ...

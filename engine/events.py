@@ -1,0 +1,145 @@
+"""What a run says while it works: small frozen records, told apart by their literal `kind`.
+
+`engine.run` yields them in order; the store keeps them; pages, the command line and reports read them back.
+Everything is JSON-able (`to_json`, `from_json`) but the pictures of a Preview, which are uint8 arrays kept as files,
+and a Checkpoint, which exists only in the process that runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Started:
+    """First event of a run. `total_steps` outer steps are planned; `facts` are shown as they are (device, sizes)."""
+
+    total_steps: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["started"] = "started"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units of a named stretch: a download, a ZCA fit, the students of an evaluation."""
+
+    phase: str
+    done: int
+    total: int
+    kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scalars of one outer step, by name. The store adds the time."""
+
+    step: int
+    values: dict[str, float]
+    kind: Literal["measured"] = "measured"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The synthetic data after `step` outer steps: (N, H, W, C) uint8 and a class name each."""
+
+    step: int
+    images: np.ndarray
+    labels: tuple[str, ...]
+    kind: Literal["preview"] = "preview"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment the run can be resumed from: `step` outer steps are done.
+
+    `snapshot()` gives {name: tensor}; call it before the generator is advanced, for it reads live tensors.
+    `synthetic` is the synthetic set as it is now. Cheap to yield: the worker decides when to write one.
+    """
+
+    step: int
+    snapshot: Callable[[], dict[str, Any]]
+    synthetic: Any
+    kind: Literal["checkpoint"] = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One trained student, measured.
+
+    arm: "distilled", "random_real" or "full". protocol: "as_distilled" (stored order, learned rates) or "ordinary"
+    (shuffled minibatches from scratch). split: "validation" or "test". value: a fraction for accuracies.
+    seconds: training time alone. cached: taken from an earlier run with the same recipe.
+    """
+
+    arm: str
+    protocol: str
+    student: str
+    seed: int
+    metric: str
+    value: float
+    seconds: float
+    split: str = "test"
+    num_samples: int = 0
+    num_bytes: int = 0
+    recipe: str = ""
+    cached: bool = False
+    kind: Literal["scored"] = "scored"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know that does not stop the run."""
+
+    message: str
+    kind: Literal["warned"] = "warned"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is complete. `summary` holds the figures of the result: bytes, compression, retention, seconds."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ended with an error. `message` is for the page, `details` (a traceback) stays in the store."""
+
+    message: str
+    details: str = ""
+    step: int = 0
+    kind: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The user stopped the run after `step` outer steps; it can be resumed."""
+
+    step: int
+    kind: Literal["stopped"] = "stopped"
+
+
+Event = Started | Progress | Measured | Preview | Checkpoint | Scored | Warned | Finished | Failed | Stopped
+
+_BY_KIND = {
+    cls.__dataclass_fields__["kind"].default: cls
+    for cls in (Started, Progress, Measured, Scored, Warned, Finished, Failed, Stopped)
+}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """A plain dictionary for any event but Preview and Checkpoint, which are kept as files."""
+    if event.kind not in _BY_KIND:
+        raise TypeError(f"a {event.kind} event is kept as a file, not as JSON")
+    return dataclasses.asdict(event)
+
+
+def from_json(record: dict[str, Any]) -> Event:
+    """The event that `to_json` wrote."""
+    return _BY_KIND[record["kind"]](**record)

@@ -1,0 +1,57 @@
+"""What a method is: a record with a config, presets, and one generator function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config import MethodConfig
+from engine.events import Event
+
+
+@dataclass(frozen=True)
+class Paper:
+    """arXiv number and how the field calls it."""
+
+    arxiv: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named request: `config`, `data` and `evaluation` hold what differs from the defaults.
+
+    source: the source it is made for; a preset key may occur once a source. cost: what it takes and where that was
+    measured, one phrase.
+    """
+
+    key: str
+    title: str
+    source: str
+    cost: str
+    config: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A distillation method.
+
+    distill(splits, config, context) is a generator: it yields events and returns a SyntheticSet.
+    tasks: the kinds of task it can do. presets: the first one of a source is its default.
+    """
+
+    key: str
+    title: str
+    summary: str
+    papers: tuple[Paper, ...]
+    tasks: frozenset[str]
+    config: type[MethodConfig]
+    presets: tuple[Preset, ...]
+    distill: Callable[..., Generator[Event, None, Any]]
+
+    def presets_for(self, source: str) -> dict[str, Preset]:
+        """Presets made for a source, by key, in order."""
+        return {preset.key: preset for preset in self.presets if preset.source == source}
