@@ -1,0 +1,27 @@
+"""Students by key, and the one function that builds them."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+from engine.nets import alexcifarnet, convnet, lenet, mlp, simple
+from engine.nets.student import Student, StudentCard
+
+STUDENTS: dict[str, StudentCard] = {
+    card.key: card
+    for card in (
+        StudentCard("convnet", "ConvNet-D", "The field's standard: D blocks of convolution, norm, activation, pooling", convnet.build),
+        StudentCard("lenet", "LeNet", "Small and fast, for 28 or 32 pixel images", lenet.build),
+        StudentCard("alexcifarnet", "AlexCifarNet", "The colour-image network of the first distillation paper", alexcifarnet.build),
+        StudentCard("mlp", "MLP 256-128", "Fully connected; takes any sample shape", mlp.build),
+        StudentCard("simpleconvnet", "SimpleConvNet", "Two convolutions, for small grey images", simple.simple_convnet),
+        StudentCard("convnetrgb", "ConvNetRGB", "Three wide convolutions, for colour images in class folders", simple.convnet_rgb),
+    )
+}
+
+
+def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | str = "cpu") -> Student:
+    """The student of a config for one task. Raises ConfigError where the samples do not fit the architecture."""
+    return Student(STUDENTS[config.name].build(config, spec), config.name, config.init, device)

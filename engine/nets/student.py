@@ -1,0 +1,88 @@
+"""A student: a network as a pure function of one flat parameter vector.
+
+`student(theta, inputs)` keeps no state, so theta may be the result of a differentiable inner loop. One vector (P,)
+rather than a list makes update rules, distances between trajectories and checkpoints single operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+
+NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.LayerNorm)
+
+
+@dataclass(frozen=True)
+class StudentCard:
+    """An architecture that can be chosen. build(config, spec) raises ConfigError where the samples do not fit."""
+
+    key: str
+    title: str
+    summary: str
+    build: Callable[[StudentConfig, TaskSpec], nn.Module]
+
+
+class Student:
+    """`student(theta, inputs)`: theta (P,) float, inputs (N, *sample_shape) -> logits (N, num_outputs).
+
+    Networks are deterministic (no dropout) and keep no running statistics: a student inside an inner loop must be a
+    function of its weights alone.
+    """
+
+    def __init__(self, module: nn.Module, name: str, init: str, device: torch.device | str = "cpu") -> None:
+        self.module = module.to(device)
+        self.name = name
+        self.init_scheme = init
+        self.device = torch.device(device)
+        self.names = tuple(name for name, _ in module.named_parameters())
+        self.shapes = tuple(parameter.shape for parameter in module.parameters())
+        self.sizes = tuple(parameter.numel() for parameter in module.parameters())
+        self.num_params = sum(self.sizes)
+        self.graph_bytes: dict[tuple, int] = {}  # what one stored inner step keeps, by batch shape (meta/inner.py)
+
+    def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        return functional_call(self.module, self.unflatten(theta), (inputs,))
+
+    def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views of theta (P,) by parameter name."""
+        parts = theta.split(self.sizes)
+        return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+
+    def init(self, generator: torch.Generator) -> Tensor:
+        """Fresh initial weights (P,) float32, drawn on the CPU from `generator` and moved to the student's device."""
+        drawn = []
+        for module in self.module.modules():
+            own = dict(module.named_parameters(recurse=False))
+            if isinstance(module, NORMS):
+                drawn += [torch.full(p.shape, 1.0 if name == "weight" else 0.0) for name, p in own.items()]
+            elif own:
+                weight = _draw(torch.empty(own["weight"].shape), self.init_scheme, generator)
+                drawn.append(weight)
+                if "bias" in own:
+                    drawn.append(_draw_bias(torch.empty(own["bias"].shape), weight, self.init_scheme, generator))
+        return torch.cat([part.flatten() for part in drawn]).to(self.device)
+
+
+def _draw(weight: Tensor, scheme: str, generator: torch.Generator) -> Tensor:
+    if scheme == "xavier":
+        return nn.init.xavier_normal_(weight, generator=generator)
+    if scheme == "kaiming":
+        return nn.init.kaiming_normal_(weight, generator=generator)
+    if scheme == "orthogonal":
+        return nn.init.orthogonal_(weight, generator=generator)
+    return nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)  # PyTorch's own default
+
+
+def _draw_bias(bias: Tensor, weight: Tensor, scheme: str, generator: torch.Generator) -> Tensor:
+    if scheme != "default":
+        return nn.init.zeros_(bias)
+    bound = 1 / math.sqrt(weight[0].numel())
+    return nn.init.uniform_(bias, -bound, bound, generator=generator)
