@@ -1,0 +1,152 @@
+"""The inner loop: training a student on synthetic batches so that the result can be differentiated.
+
+Notation: theta_t are the student's weights after t steps, (x_t, y_t, eta_t) the synthetic batch and rate of step t,
+L the student's loss and Phi the update rule: (theta_{t+1}, s_{t+1}) = Phi(theta_t, dL/dtheta(theta_t; x_t, y_t), s_t, eta_t).
+The meta-gradient is the derivative of anything computed from the thetas with respect to all x, y, eta.
+
+Two ways to the same gradient:
+    store      keeps the graph of every step: fast, memory grows with the number of steps.
+    recompute  makes each step one autograd node that keeps only theta_t, s_t and the batch; its backward rebuilds the
+               graph of that one step. Graph memory is one step's, whatever the length.
+    auto       stores while the steps fit a fixed share of the machine's memory, then recomputes the rest.
+
+Source: Wang et al. 2018, arXiv:1811.10959, Algorithm 1; Domke 2012 for reversing the recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine import machine
+from engine.meta.update_rules import State, UpdateRule
+from engine.nets.student import Student
+
+Memory = Literal["auto", "store", "recompute"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# The share of all memory that "auto" fills with graphs. Of the total, not of what is free just now: which steps are
+# stored must not change from one run of a request to the next.
+STORED_SHARE = 0.4
+
+
+class Batch(NamedTuple):
+    """One inner step's data: inputs (n, *sample_shape), targets (n,) int64 or (n, K) float, lr a 0-dimensional tensor."""
+
+    inputs: Tensor
+    targets: Tensor
+    lr: Tensor
+
+
+def inner_loop(
+    student: Student,
+    theta: Tensor,
+    batches: Iterable[Batch],
+    rule: UpdateRule,
+    loss: Loss,
+    *,
+    detached: bool = False,
+    memory: Memory = "auto",
+    budget: int | None = None,
+) -> Iterator[Tensor]:
+    """Train from `theta` (P,) on `batches` in order; yield the weights (P,) after each step.
+
+    loss(logits, targets) -> scalar. detached: no graph at all, for burn-in and for evaluation.
+    budget: bytes of stored graph that "auto" allows; STORED_SHARE of the device's memory if None.
+    The yielded weights carry gradient to every batch before them that requires it, and to `theta`.
+    """
+    state = rule.init(theta)
+    budget = int(STORED_SHARE * machine.total_memory(theta.device)) if budget is None else budget
+    stored_bytes = 0
+    for batch in batches:
+        if detached:
+            theta, state = _advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
+            theta, state = theta.detach(), tuple(part.detach() for part in state)
+        else:
+            if memory == "auto":
+                stored_bytes += _graph_bytes(student, rule, loss, theta, batch, state)
+            if memory == "store" or (memory == "auto" and stored_bytes <= budget):
+                theta, state = _advance(student, rule, loss, theta, batch, state, create_graph=True)
+            else:
+                theta, *state = _RecomputedStep.apply(student, rule, loss, theta, *batch, *state)
+                state = tuple(state)
+        yield theta
+
+
+def _advance(
+    student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State, *, create_graph: bool
+) -> tuple[Tensor, State]:
+    """One step of Phi. With create_graph the result is differentiable in theta, batch and state."""
+    with torch.enable_grad():
+        if not theta.requires_grad:
+            theta = theta.detach().requires_grad_()
+        inputs, targets = batch.inputs, batch.targets
+        if not create_graph:  # a first-order gradient needs no graph into the data
+            inputs, targets = inputs.detach(), targets.detach()
+        value = loss(student(theta, inputs), targets)
+        (gradient,) = torch.autograd.grad(value, theta, create_graph=create_graph)
+    if create_graph:
+        return rule.apply(theta, gradient, state, batch.lr)
+    with torch.no_grad():
+        return rule.apply(theta, gradient, state, batch.lr)
+
+
+class _RecomputedStep(torch.autograd.Function):
+    """One inner step as one node: keeps its inputs, rebuilds its graph in backward."""
+
+    @staticmethod
+    def forward(ctx, student, rule, loss, theta, inputs, targets, lr, *state):
+        ctx.step = (student, rule, loss)
+        ctx.save_for_backward(theta, inputs, targets, lr, *state)
+        new_theta, new_state = _advance(
+            student, rule, loss, theta.detach(), Batch(inputs, targets, lr), state, create_graph=False
+        )
+        return (new_theta.detach(), *(part.detach() for part in new_state))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *gradients):
+        student, rule, loss = ctx.step
+        wanted = ctx.needs_input_grad[3:]
+        leaves = [
+            tensor.detach().requires_grad_(needed) for tensor, needed in zip(ctx.saved_tensors, wanted, strict=True)
+        ]
+        theta, inputs, targets, lr, *state = leaves
+        with torch.enable_grad():
+            new_theta, new_state = _advance(
+                student, rule, loss, theta, Batch(inputs, targets, lr), tuple(state), create_graph=True
+            )
+        outputs = [(out, g) for out, g in zip((new_theta, *new_state), gradients, strict=True) if out.requires_grad]
+        sources = [leaf for leaf, needed in zip(leaves, wanted, strict=True) if needed]
+        found = iter(
+            torch.autograd.grad([o for o, _ in outputs], sources, [g for _, g in outputs], allow_unused=True)
+        )
+        return (None, None, None, *(next(found) if needed else None for needed in wanted))
+
+
+def _graph_bytes(
+    student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State
+) -> int:
+    """Bytes that storing this step would keep, counted once a batch shape on a throw-away step."""
+    key = (rule.name, batch.inputs.shape, batch.targets.shape)
+    if key not in student.graph_bytes:
+        student.graph_bytes[key] = _measure_graph(student, rule, loss, theta, batch, state)
+    return student.graph_bytes[key]
+
+
+def _measure_graph(student, rule, loss, theta, batch, state) -> int:
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()
+
+    fresh = Batch(*(t.detach().requires_grad_(t.is_floating_point()) for t in batch))
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        held = _advance(student, rule, loss, theta.detach(), fresh, tuple(s.detach() for s in state), create_graph=True)
+    del held
+    return sum(kept.values())
