@@ -1,0 +1,117 @@
+"""What every distilled data set can do, however it is parameterised, and how it is kept in one file."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.data.source import Splits, TaskSpec
+from engine.errors import DataError
+from engine.events import Preview
+from engine.meta.inner import Batch
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a student is trained on the set "as distilled": the rule, how many steps, and from which weights.
+
+    start_seed: the seed of the one initialisation the set was made for; None where any initialisation serves.
+    """
+
+    rule: str
+    num_steps: int
+    start_seed: int | None = None
+
+
+class SyntheticSet(nn.Module):
+    """Distilled data. Its parameters are what the outer optimiser moves."""
+
+    spec: TaskSpec
+    training: Training
+
+    @abstractmethod
+    def batches(self) -> Iterator[Batch]:
+        """The `training.num_steps` batches in stored order, differentiable in every parameter of the set."""
+
+    @abstractmethod
+    def materialise(self) -> tuple[Tensor, Tensor]:
+        """Detached inputs (N, *sample_shape) and targets, (N,) int64 or (N, K) float."""
+
+    @abstractmethod
+    def num_stored_values(self) -> int:
+        """Numbers a reader must be given: samples, labels, rates, networks."""
+
+    @abstractmethod
+    def num_bytes(self) -> int:
+        """Bytes of those numbers: 4 for a learned value, 1 for a hard label."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """JSON-able constructor arguments besides `spec` and `training`, for `load`."""
+
+    def preview(self, step: int, splits: Splits) -> Preview:
+        """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
+        inputs, targets = self.materialise()
+        hard = targets if targets.ndim == 1 else targets.argmax(1)
+        return Preview(step, splits.to_display(inputs), tuple(self.spec.class_names[int(t)] for t in hard))
+
+    def save(self, path: Path, extra: dict[str, str] | None = None) -> None:
+        """Write one safetensors file; its header holds all that is needed to read it back."""
+        header = {
+            "schema_version": str(SCHEMA_VERSION),
+            "parameterisation": type(self).__name__,
+            "spec": json.dumps(asdict(self.spec)),
+            "training": json.dumps(asdict(self.training)),
+            "description": json.dumps(self.describe()),
+            **(extra or {}),
+        }
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path, header)
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The header of a saved set. Raises DataError if it is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+    except Exception as error:  # safetensors raises its own error type for every kind of damage
+        raise DataError(f"{path.name} cannot be read as a distilled set ({error}). It may be truncated; export it again.") from error
+    if "parameterisation" not in header:
+        raise DataError(f"{path.name} is a safetensors file but no distilled set: its header names no parameterisation.")
+    if int(header["schema_version"]) > SCHEMA_VERSION:
+        raise DataError(f"{path.name} was written by a newer version (schema {header['schema_version']}). Update this program to read it.")
+    return header
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
+    """The set that `save` wrote. Raises DataError for anything else."""
+    from engine.synthetic import PARAMETERISATIONS
+
+    header = read_header(path)
+    spec = json.loads(header["spec"])
+    spec = TaskSpec(spec["task"], tuple(spec["sample_shape"]), spec["num_outputs"], tuple(spec["class_names"]))
+    training = Training(**json.loads(header["training"]))
+    kind = PARAMETERISATIONS.get(header["parameterisation"])
+    if kind is None:
+        raise DataError(f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it.")
+    synthetic = kind(spec=spec, training=training, **json.loads(header["description"]))
+    with safe_open(path, "pt", device=str(device)) as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    synthetic.load_state_dict(state)
+    return synthetic.to(device)
+
+
+def inverse_softplus(value: float) -> float:
+    """The r with softplus(r) = value, for value > 0."""
+    return value + math.log(-math.expm1(-value))

@@ -1,0 +1,113 @@
+"""The plain parameterisation: every pixel of every image is a free value, with labels and learning rates beside them.
+
+M = ipc * K images in S batches; batch s holds ipc / S images of each class, sorted by class. E passes over the batches
+make T = S * E inner steps; step t trains on batch t mod S with the rate softplus(r_t), or softplus(r_0) if shared.
+Source: Wang et al. 2018, arXiv:1811.10959, section 3; soft labels: Sucholutsky & Schonlau 2019, arXiv:1910.02551.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.data.source import LabelledSet, TaskSpec
+from engine.errors import ConfigError
+from engine.meta.inner import Batch
+from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
+
+# A soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes.
+SOFT_LABEL_LOGIT = 5.0
+
+
+class PixelSet(SyntheticSet):
+    """Free pixels. `images` (M, C, H, W) normalised, `raw_rates` (T,) or (1,), `label_logits` (M, K) if labels are soft."""
+
+    def __init__(
+        self, *, spec: TaskSpec, training: Training, ipc: int, num_batches: int, num_rates: int, soft_labels: bool, learn_rates: bool = True
+    ) -> None:
+        super().__init__()
+        if ipc % num_batches:
+            raise ConfigError(
+                f"{ipc} images per class cannot be shared out evenly over {num_batches} batches. "
+                f"Choose a number of batches that divides {ipc}, for instance {_nearest_divisor(ipc, num_batches)}."
+            )
+        self.spec, self.training = spec, training
+        self.ipc, self.num_batches, self.learn_rates = ipc, num_batches, learn_rates
+        num_images = ipc * spec.num_outputs
+        self.images = nn.Parameter(torch.zeros(num_images, *spec.sample_shape))
+        self.raw_rates = nn.Parameter(torch.zeros(num_rates), requires_grad=learn_rates)
+        classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
+        self.register_buffer("classes", classes)
+        self.label_logits = nn.Parameter(SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float()) if soft_labels else None
+
+    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
+        """Images ~ N(0, 1) in the normalised space; every rate `lr`."""
+        with torch.no_grad():
+            self.images.copy_(torch.randn(self.images.shape, generator=generator))
+            self.raw_rates.fill_(inverse_softplus(lr))
+
+    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
+        """Images are random real ones of the right class, without repetition; every rate `lr`."""
+        with torch.no_grad():
+            for label, name in enumerate(self.spec.class_names):
+                mine = (self.classes == label).nonzero().flatten()
+                theirs = (real.targets.cpu() == label).nonzero().flatten()
+                if len(theirs) < len(mine):
+                    raise ConfigError(
+                        f"Class '{name}' has {len(theirs)} training images, fewer than the {len(mine)} wanted per class. "
+                        f"Lower the images per class, or start from noise."
+                    )
+                chosen = theirs[torch.randperm(len(theirs), generator=generator)[: len(mine)]]
+                self.images[mine] = real.batch(chosen)[0].to(self.images)
+            self.raw_rates.fill_(inverse_softplus(lr))
+
+    @property
+    def rates(self) -> Tensor:
+        """(T,) or (1,) positive learning rates."""
+        return F.softplus(self.raw_rates)
+
+    @property
+    def labels(self) -> Tensor:
+        """(M,) int64, or (M, K) probabilities."""
+        return self.classes if self.label_logits is None else self.label_logits.softmax(1)
+
+    def batches(self) -> Iterator[Batch]:
+        images, labels = self.images.chunk(self.num_batches), self.labels.chunk(self.num_batches)
+        rates = self.rates.expand(self.training.num_steps)
+        for step in range(self.training.num_steps):
+            yield Batch(images[step % self.num_batches], labels[step % self.num_batches], rates[step])
+
+    def clamp(self, low: Tensor, high: Tensor) -> None:
+        """Cut pixels to (C, 1, 1) bounds. Not differentiable: a projection after an outer step."""
+        with torch.no_grad():
+            self.images.copy_(torch.minimum(torch.maximum(self.images, low.to(self.images)), high.to(self.images)))
+
+    def materialise(self) -> tuple[Tensor, Tensor]:
+        return self.images.detach(), self.labels.detach()
+
+    def num_stored_values(self) -> int:
+        labels = len(self.classes) if self.label_logits is None else self.label_logits.numel()
+        return self.images.numel() + labels + self.raw_rates.numel()
+
+    def num_bytes(self) -> int:
+        labels = len(self.classes) if self.label_logits is None else 4 * self.label_logits.numel()
+        start = 0 if self.training.start_seed is None else 8
+        return 4 * (self.images.numel() + self.raw_rates.numel()) + labels + start
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "ipc": self.ipc,
+            "num_batches": self.num_batches,
+            "num_rates": self.raw_rates.numel(),
+            "soft_labels": self.label_logits is not None,
+            "learn_rates": self.learn_rates,
+        }
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    divisors = [d for d in range(1, number + 1) if number % d == 0]
+    return min(divisors, key=lambda d: abs(d - wanted))
