@@ -1,0 +1,86 @@
+"""From scores of single students to what a table shows: mean, deviation, interval, and ratios against full data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scipy.stats import t as student_t
+
+from engine.events import Scored
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm under one protocol, over n students.
+
+    std is the sample deviation (n - 1), (low, high) the 95 % interval of the mean by Student's t; all three are NaN for n = 1.
+    seconds: mean training time of a student. Fractions for accuracies.
+    """
+
+    arm: str
+    protocol: str
+    student: str
+    metric: str
+    mean: float
+    std: float
+    low: float
+    high: float
+    n: int
+    seconds: float
+    num_samples: int
+    num_bytes: int
+    recipe: str
+    cached: bool
+
+
+def summarise(scores: Iterable[Scored], split: str = "test") -> list[Row]:
+    """A row for each (arm, protocol, student, metric) of one split, in order of first appearance."""
+    groups: dict[tuple[str, ...], list[Scored]] = {}
+    for score in scores:
+        if score.split == split:
+            groups.setdefault((score.arm, score.protocol, score.student, score.metric), []).append(score)
+    return [_row(group) for group in groups.values()]
+
+
+def _row(group: list[Scored]) -> Row:
+    values = [score.value for score in group]
+    n, mean = len(values), math.fsum(values) / len(values)
+    std = half = math.nan
+    if n > 1:
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+        half = float(student_t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    first = group[0]
+    return Row(
+        arm=first.arm,
+        protocol=first.protocol,
+        student=first.student,
+        metric=first.metric,
+        mean=mean,
+        std=std,
+        low=mean - half,
+        high=mean + half,
+        n=n,
+        seconds=math.fsum(score.seconds for score in group) / n,
+        num_samples=first.num_samples,
+        num_bytes=first.num_bytes,
+        recipe=first.recipe,
+        cached=any(score.cached for score in group),
+    )
+
+
+def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
+    """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
+
+    The full set is trained one way, as ordinary data; both protocols of the distilled set are held against it. Empty
+    without a full arm.
+    """
+    mine = [row for row in rows if row.student == student]
+    full = next((row for row in mine if row.arm == "full"), None)
+    result: dict[str, dict[str, float]] = {"retention": {}, "speed_up": {}}
+    for row in mine:
+        if full is not None and row.arm == "distilled":
+            result["retention"][row.protocol] = row.mean / full.mean
+            result["speed_up"][row.protocol] = full.seconds / row.seconds
+    return result

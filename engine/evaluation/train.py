@@ -1,0 +1,84 @@
+"""Training one student, without a meta-graph, and measuring it. The two protocols of evaluation live here.
+
+as distilled   the synthetic batches in stored order with their learned rates: what the set was made for.
+ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights: what a user would do with any data set.
+Distilled sets are known to lose much from the first to the second, so both are always shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.data.source import LabelledSet
+from engine.meta import update_rules
+from engine.meta.inner import Batch, inner_loop
+from engine.nets.student import Student
+from engine.synthetic.base import SyntheticSet, Training
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Ordinary training: Adam with `lr`, cosine to 0 over `num_steps` minibatches of at most `batch_size`."""
+
+    num_steps: int
+    batch_size: int
+    lr: float
+
+    def __str__(self) -> str:
+        return f"Adam, rate {self.lr:g} with cosine decay, {self.num_steps:,} steps of at most {self.batch_size} samples"
+
+
+def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Tensor:
+    """Weights (P,) after the set's own training from `theta` (P,)."""
+    return follow(student, theta, synthetic.batches(), synthetic.training)
+
+
+def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: Training) -> Tensor:
+    """Weights (P,) after training on `batches` in order with the rule of `training`, without a graph."""
+    with torch.no_grad():
+        for trained in inner_loop(student, theta, batches, update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True):
+            theta = trained
+    return theta
+
+
+def ordinary(
+    student: Student,
+    theta: Tensor,
+    data: LabelledSet,
+    recipe: Recipe,
+    generator: torch.Generator,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+) -> Iterator[Tensor]:
+    """Train on shuffled minibatches; yield the weights (P,) after each step, so that a caller can show progress."""
+    size = min(recipe.batch_size, len(data))
+
+    def batches() -> Iterator[Batch]:
+        order = iter(())
+        for step in range(recipe.num_steps):
+            indices = next(order, None)
+            if indices is None or len(indices) < size:  # a new pass; the incomplete batch at its end is dropped
+                order = iter(torch.randperm(len(data), generator=generator).split(size))
+                indices = next(order)
+            inputs, targets = data.batch(indices)
+            lr = recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.num_steps))
+            yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=inputs.device))
+
+    return inner_loop(student, theta, batches(), update_rules.adam(eps_root=0.0), F.cross_entropy, detached=True)
+
+
+@torch.no_grad()
+def accuracy(student: Student, theta: Tensor, data: LabelledSet) -> float:
+    """The fraction of `data` that the student gets right."""
+    right = 0
+    for indices in torch.arange(len(data)).split(EVALUATION_BATCH):
+        inputs, targets = data.batch(indices)
+        right += (student(theta, inputs).argmax(1) == targets).sum().item()
+    return right / len(data)
