@@ -1,0 +1,64 @@
+"""Where inner loops start: random weights, one fixed draw, or a pool of networks part-trained on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.context import Context
+from engine.data.source import LabelledSet
+from engine.events import Event, Progress
+from engine.meta import update_rules
+from engine.meta.inner import Batch, inner_loop
+from engine.nets.student import Student
+
+POOL_LR = 0.01
+POOL_BATCH = 128
+
+
+class Starts:
+    """Start weights by (outer step, number): the same pair always gives the same weights, so nothing has to be saved."""
+
+    def __init__(self, kind: Literal["random", "fixed", "pool"], student: Student, context: Context, pool: tuple[Tensor, ...] = ()) -> None:
+        self.kind, self.student, self.context, self.pool = kind, student, context, pool
+
+    @classmethod
+    def prepare(cls, student: Student, train: LabelledSet, config, context: Context) -> Generator[Event, None, Starts]:
+        """Train the pool, if there is one: `pool_size` networks of ages 0..pool_steps, by SGD with momentum on real batches."""
+        pool = []
+        if config.initialisation == "pool":
+            for number in range(config.pool_size):
+                yield Progress("train the pool of start networks", number, config.pool_size)
+                age = round(config.pool_steps * number / max(1, config.pool_size - 1))
+                generator = context.stream("pool", number)
+                theta = student.init(generator)
+                batches = _real_batches(train, age, generator)
+                for trained in inner_loop(student, theta, batches, update_rules.momentum(), F.cross_entropy, detached=True):
+                    theta = trained
+                pool.append(theta)
+        return cls(config.initialisation, student, context, tuple(pool))
+
+    def draw(self, step: int, number: int) -> Tensor:
+        """(P,) weights for the `number`th inner loop of outer step `step`."""
+        if self.kind == "fixed":
+            return self.student.init(self.context.stream("fixed start"))
+        generator = self.context.stream("start", step, number)
+        if self.kind == "pool":
+            return self.pool[int(torch.randint(len(self.pool), (), generator=generator))]
+        return self.student.init(generator)
+
+    def unseen(self, count: int) -> list[Tensor]:
+        """Starts for validation: random draws the outer loop never makes; the one fixed draw if that is what it uses."""
+        if self.kind == "fixed":
+            return [self.draw(0, 0)]
+        return [self.student.init(self.context.stream("validation start", number)) for number in range(count)]
+
+
+def _real_batches(train: LabelledSet, count: int, generator: torch.Generator):
+    lr = torch.tensor(POOL_LR, device=train.inputs.device)
+    for _ in range(count):
+        yield Batch(*train.batch(torch.randint(len(train), (POOL_BATCH,), generator=generator)), lr)

@@ -1,0 +1,87 @@
+"""Imports point one way: pages -> the engine's door; run -> methods -> {synthetic, meta, nets, data}; no method imports another."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Who may import whom inside the engine, by top-level part. Parts not listed as keys may import anything below.
+FOUNDATION = {"errors", "events", "config", "context", "machine"}
+ALLOWED = {
+    "errors": set(),
+    "events": set(),
+    "config": {"errors"},
+    "context": set(),
+    "machine": {"errors"},
+    "checkpoint": FOUNDATION,
+    "data": FOUNDATION | {"data"},
+    "nets": FOUNDATION | {"data.source", "nets"},
+    "meta": FOUNDATION | {"nets.student", "meta"},
+    "synthetic": FOUNDATION | {"data.source", "meta", "synthetic"},
+    "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
+    "methods": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation.train", "methods"},
+    "figures": {"events", "evaluation.scores", "figures"},
+    "run": FOUNDATION | {"data", "nets", "synthetic", "methods", "evaluation"},
+}
+BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
+
+
+def imports(path: Path) -> set[str]:
+    """Every dotted module name that a file imports, at the top or inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if (ROOT / node.module.replace(".", "/")).is_dir()}
+    return found
+
+
+def files(folder: str) -> list[Path]:
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found, f"no Python files under {folder}"
+    return found
+
+
+@pytest.mark.parametrize("part", BANNED)
+def test_no_banned_import(part):
+    for path in files(part):
+        used = {name.split(".")[0] for name in imports(path)}
+        assert not used & BANNED[part], f"{path} imports {used & BANNED[part]}"
+
+
+def test_pages_come_in_through_the_door():
+    for path in [*files("pages"), ROOT / "app.py"]:
+        inside = {name for name in imports(path) if name.startswith("engine.")}
+        door = {f"engine.{name}" for name in __import__("engine").__all__}
+        past = {name for name in inside if not any(name == open_ or name.startswith(open_ + ".") for open_ in door)}
+        assert not past, f"{path} reaches past the door: {sorted(past)}"
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_engine_parts_import_downwards(part):
+    paths = files(f"engine/{part}") if (ROOT / "engine" / part).is_dir() else [ROOT / "engine" / f"{part}.py"]
+    for path in paths:
+        for name in imports(path):
+            if name.startswith("engine."):
+                inner = name.removeprefix("engine.")
+                allowed = any(inner == other or inner.startswith(other + ".") for other in ALLOWED[part])
+                parent_of_allowed = any(other.startswith(inner + ".") for other in ALLOWED[part])
+                assert allowed or parent_of_allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_methods_do_not_import_each_other():
+    folders = [folder for folder in (ROOT / "engine" / "methods").iterdir() if (folder / "__init__.py").exists()]
+    assert folders
+    for folder in folders:
+        for path in folder.rglob("*.py"):
+            for name in imports(path):
+                if name.startswith("engine.methods."):
+                    target = name.split(".")[2]
+                    assert target in (folder.name, "method"), f"{path.relative_to(ROOT)} imports {name}"
