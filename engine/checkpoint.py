@@ -1,0 +1,151 @@
+"""Checkpoints: what a run needs to go on, kept so that a crash at any moment loses only the steps since the last one.
+
+One safetensors file a checkpoint, `step-00000120-<sha256>.safetensors`: tensors as they are, numbers and texts as
+JSON in the header. The checksum of the whole file stands in its name, so that content and checksum appear in one
+rename. Protocol of a write: temporary file in the same folder, fsync, rename, fsync of the folder, and only then are
+older files removed; the last two are kept. Reading checks the sum and goes back to the one before if it is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as bytes_from_tensors
+from torch import Tensor
+
+SCHEMA_VERSION = 1
+NUM_KEPT = 2
+_NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{64})\.safetensors")
+
+State = dict[str, Tensor | int | float | str]
+
+
+def save(folder: Path, step: int, state: State) -> Path:
+    """Write the state after `step` outer steps and keep it beside the one before; return the file.
+
+    Args:
+        folder: made if absent; one writer at a time.
+        step: outer steps done, >= 0. Files of later steps belong to a course that was abandoned and are removed.
+        state: tensors of any device and dtype, ints, floats (NaN too) and texts by name.
+
+    Raises:
+        TypeError: a value is none of these.
+        OSError: the disk is full or broken; the checkpoints that were there stay as they are.
+    """
+    content = _encode(step, state)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()}.safetensors"
+    write_atomically(path, content)
+    files = _files(folder)
+    earlier = [kept for number, kept in files if number < step]
+    for _, old in files:
+        if old not in (path, *earlier[-(NUM_KEPT - 1) :]):
+            old.unlink()
+    return path
+
+
+def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[int, State] | None:
+    """Step and state of the newest sound checkpoint, tensors on the CPU; None if there is none.
+
+    A damaged file is renamed to `damaged-…`, told to `warn` in a sentence, and the one before is taken. What a killed
+    write left behind is removed.
+    """
+    for leftover in folder.glob("*.tmp"):
+        leftover.unlink()
+    for step, path in reversed(_files(folder)):
+        try:
+            return step, _decode(path)
+        except _Damaged as problem:
+            path.rename(path.with_name(f"damaged-{path.name}"))
+            warn(
+                f"The checkpoint of step {step} is damaged ({problem}) and was set aside; the run goes on from the one before it."
+            )
+    return None
+
+
+def latest_step(folder: Path) -> int | None:
+    """The step of the newest checkpoint, by its name alone; None if there is none."""
+    files = _files(folder)
+    return files[-1][0] if files else None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: a reader, or a crash at any moment, sees the old file or the new one, whole.
+
+    Raises OSError, having removed the temporary file.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class _Damaged(Exception):
+    """A file that is not what was written."""
+
+
+def _files(folder: Path) -> list[tuple[int, Path]]:
+    """(step, file) of every complete checkpoint, in order of steps and, within a step, of writing."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        found = [(match, entry) for entry in entries if (match := _NAME.fullmatch(entry.name))]
+        ordered = sorted((int(match[1]), entry.stat().st_mtime_ns, entry.name) for match, entry in found)
+    return [(step, folder / name) for step, _, name in ordered]
+
+
+def _encode(step: int, state: State) -> bytes:
+    tensors, scalars = {}, {}
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            # a copy of its own: safetensors refuses tensors that share memory
+            tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        elif isinstance(value, int | float | str):
+            scalars[name] = value
+        else:
+            raise TypeError(f"a checkpoint holds tensors, numbers and texts; '{name}' is a {type(value).__name__}")
+    header = {"schema_version": str(SCHEMA_VERSION), "step": str(step), "scalars": json.dumps(scalars)}
+    return bytes_from_tensors(tensors, header)
+
+
+def _decode(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != _NAME.fullmatch(path.name)[2]:
+        raise _Damaged("its checksum is wrong")
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+        tensors = tensors_from_bytes(content)
+    except SafetensorError as error:
+        raise _Damaged(str(error)) from error
+    if header.get("schema_version") != str(SCHEMA_VERSION):
+        raise _Damaged(f"it has schema version {header.get('schema_version')}, this program reads {SCHEMA_VERSION}")
+    return {**tensors, **json.loads(header["scalars"])}

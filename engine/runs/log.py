@@ -1,0 +1,241 @@
+"""The log of a run, `events.jsonl`, and the state it adds up to.
+
+Each line is a record: a JSON object with a `kind` and a `time` (unix seconds). Most are the events of `engine.events`;
+the store adds a few of its own:
+
+    submitted, queued      asked for; asked to go on
+    claimed                a process has taken it: {owner}
+    pulse                  about once a second: {seconds, step, memory_bytes, seconds_per_step}
+    stop_requested         somebody wants it to stop
+    rewound                it goes on from a checkpoint; all later lines were cut: {step, and what survives the cut}
+    interrupted            its owner died
+
+A row of the store is this log folded by `RunState.apply`, whether live or rebuilt: one rule, so both agree.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint import write_atomically
+from engine.events import Event, to_json
+
+Record = dict[str, Any]
+
+
+@dataclass
+class RunState:
+    """What the log says so far. `num_metrics` and `num_notes` count its measured, and its scored or warned, lines."""
+
+    status: str = "queued"
+    created: float = 0.0
+    queued: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    heard: float = 0.0
+    owner: dict[str, Any] | None = None
+    stop_requested: bool = False
+    claims: int = 0
+    rewinds: int = 0
+    seconds: float = 0.0
+    step: int = 0
+    total_steps: int = 0
+    phase: str = ""
+    phase_done: int = 0
+    phase_total: int = 0
+    seconds_per_step: float | None = None
+    memory_bytes: int = 0
+    error: str = ""
+    error_step: int = 0
+    details: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    num_metrics: int = 0
+    num_notes: int = 0
+
+    def apply(self, record: Record) -> None:
+        """Take one more line into account."""
+        match record["kind"]:
+            case "submitted":
+                self.created = self.queued = record["time"]
+            case "queued":
+                self.status, self.queued = "queued", record["time"]
+                self._clear_ending()
+            case "claimed":
+                self.status, self.owner = "running", record["owner"]
+                self.claims += 1
+                self.started = self.started or record["time"]
+                self._clear_ending()
+            case "rewound":
+                self._go_on_from(record)
+            case "stop_requested":
+                self.stop_requested = True
+            case "pulse":
+                self.seconds, self.step = record["seconds"], record["step"]
+                self.memory_bytes = max(self.memory_bytes, record["memory_bytes"])
+                self.seconds_per_step = record["seconds_per_step"]
+            case "started":
+                self.total_steps, self.facts = record["total_steps"], record["facts"]
+            case "progress":
+                self.phase, self.phase_done, self.phase_total = record["phase"], record["done"], record["total"]
+            case "measured":
+                self.step = record["step"]
+                self.num_metrics += 1
+                self._clear_phase()
+            case "scored" | "warned":
+                self.num_notes += 1
+            case "finished":
+                self.summary = record["summary"]
+                self._end("done", record["time"])
+            case "failed":
+                self.error, self.error_step, self.details = record["message"], record["step"], record["details"]
+                self._end("failed", record["time"])
+            case "stopped":
+                self._end("stopped", record["time"])
+            case "interrupted":
+                self._end("interrupted", self.heard)  # it ended when it was last heard, not when that was noticed
+        self.heard = record["time"]
+
+    def _go_on_from(self, record: Record) -> None:
+        self.status, self.step, self.stop_requested = "running", record["step"], False
+        self.owner, self.started, self.seconds = record["owner"], record["started"], record["seconds"]
+        self.claims, self.rewinds, self.memory_bytes = record["claims"], record["rewinds"], record["memory_bytes"]
+        self._clear_ending()
+
+    def _end(self, status: str, when: float) -> None:
+        self.status, self.finished, self.owner, self.stop_requested = status, when, None, False
+        self._clear_phase()
+
+    def _clear_ending(self) -> None:
+        self.finished, self.stop_requested = None, False
+        self.error, self.error_step, self.details = "", 0, ""
+        self._clear_phase()
+
+    def _clear_phase(self) -> None:
+        self.phase, self.phase_done, self.phase_total = "", 0, 0
+
+
+def record(event: Event, time: float, **extra: Any) -> Record:
+    """An event as a line of the log: plain JSON values, a number that is not finite as null.
+
+    Raises TypeError for a value that JSON cannot hold, and for Preview and Checkpoint, which are kept as files.
+    """
+    plain = _plain(to_json(event))
+    return {"kind": plain.pop("kind"), "time": time, **plain, **extra}
+
+
+def size(path: Path) -> int:
+    """Bytes of the log; 0 if it is missing."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Add lines in one write; a line that a killed writer left half done is cut off first.
+
+    The caller makes sure that nobody else appends meanwhile. Raises OSError and leaves the log as it was.
+    """
+    with path.open("r+b") as file:
+        end = _end_of_whole_lines(file)
+        file.truncate(end)
+        file.seek(end)
+        try:
+            file.write(_lines(records))
+            file.flush()
+        except OSError:
+            os.truncate(path, end)
+            raise
+
+
+def create(path: Path, records: Iterable[Record]) -> None:
+    """Start a log."""
+    path.write_bytes(_lines(records))
+
+
+def sync(path: Path) -> int:
+    """Make what was appended survive a power cut; the size in bytes."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return file.seek(0, os.SEEK_END)
+
+
+def rewind(path: Path, position: int | None, then: Record) -> None:
+    """Cut the log at `position` bytes (None: after its first line) and add a line, as one atomic replacement."""
+    with path.open("rb") as file:
+        kept = file.readline() if position is None else file.read(position)
+    kept = kept[: kept.rfind(b"\n") + 1]
+    write_atomically(path, kept + _lines([then]))
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of a log, oldest first. A last line still being written is left out.
+
+    A line that is no record any more is replaced by a `warned` record that says so.
+    """
+    heard = 0.0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            found = _parse(line)
+            if found is None:
+                found = {
+                    "kind": "warned",
+                    "time": heard,
+                    "message": f"Line {number} of {path.name} is damaged and was left out.",
+                }
+            heard = found["time"]
+            yield found
+
+
+def fold(records: Iterable[Record], see: Callable[[RunState, Record], None]) -> RunState:
+    """The state that records add up to; `see` is called with the state before each of them, and the record."""
+    state = RunState()
+    for each in records:
+        see(state, each)
+        state.apply(each)
+    return state
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        found = json.loads(line)
+    except ValueError:  # bad JSON, bad UTF-8
+        return None
+    return found if isinstance(found, dict) and {"kind", "time"} <= found.keys() else None
+
+
+def _lines(records: Iterable[Record]) -> bytes:
+    return b"".join(json.dumps(each, allow_nan=False).encode() + b"\n" for each in records)
+
+
+def _end_of_whole_lines(file: Any) -> int:
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """JSON values alone; numpy and torch scalars as Python's, NaN and infinities as None."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if getattr(value, "ndim", None) == 0:
+        return _plain(value.item())
+    raise TypeError(f"an event cannot carry a {type(value).__name__}: {value!r}")

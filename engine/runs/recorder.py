@@ -1,0 +1,145 @@
+"""Hands the events of a run to the store from a thread of its own, so that the run never waits for the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from engine import machine
+from engine.events import Event, Preview
+from engine.runs import log
+from engine.runs.store import RunRow, Store
+
+PULSE_SECONDS = 1.0
+
+
+class Recorder:
+    """Collects events, writes them four times a second, samples memory, and notices a request to stop.
+
+    Used as a context manager around one run. `step`: outer steps done, for the pulse. `device`: whose memory counts.
+    """
+
+    def __init__(
+        self, store: Store, row: RunRow, on_event: Callable[[Event], Any] | None = None, interval: float = 0.25
+    ) -> None:
+        self.step = row.step
+        self.device = torch.device("cpu")
+        self.stop_wanted = False
+        self._store, self._run_id, self._on_event, self._interval = store, row.id, on_event, interval
+        self._seconds_before, self._begun = row.seconds, time.monotonic()
+        self._pace = Pace(row.seconds_per_step)
+        self._memory = 0
+        self._waiting: list[log.Record | Preview] = []
+        self._waiting_lock, self._flush_lock = threading.Lock(), threading.Lock()
+        self._problem: BaseException | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"recorder-{row.id}", daemon=True)
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def add(self, event: Event) -> None:
+        """Take an event (any but a Checkpoint). Raises what the writing thread ran into, a full disk for instance."""
+        if self._problem is not None:
+            raise self._problem
+        if event.kind == "measured":
+            self.step = event.step
+            line = log.record(event, time.time(), seconds=self._pace.measured(event.step))
+        else:
+            line = event if isinstance(event, Preview) else log.record(event, time.time())
+            self._pace.other()
+        with self._waiting_lock:
+            self._waiting.append(line)
+        self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Show an event to whoever listens, without keeping it."""
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def flush(self, *, pulse: bool = False) -> None:
+        """Write what waits, in order. What could not be written waits on."""
+        with self._flush_lock:
+            with self._waiting_lock:
+                batch, self._waiting = self._waiting, []
+            try:
+                self._store.append(self._run_id, [*batch, self._beat()] if pulse else batch)
+            except BaseException:
+                with self._waiting_lock:
+                    self._waiting = batch + self._waiting
+                raise
+
+    def end(self, event: Event) -> None:
+        """Write what waits and the event that ends the run, in one go."""
+        with self._flush_lock:
+            line = log.record(event, time.time())
+            self._store.append(self._run_id, [*self._waiting, self._beat(), line])
+            self._waiting = []
+        self.tell(event)
+
+    def _beat(self) -> log.Record:
+        self._memory = max(self._memory, _memory(self.device))
+        return {
+            "kind": "pulse",
+            "time": time.time(),
+            "seconds": self._seconds_before + time.monotonic() - self._begun,
+            "step": self.step,
+            "memory_bytes": self._memory,
+            "seconds_per_step": self._pace.average,
+        }
+
+    def _watch(self) -> None:
+        next_pulse = time.monotonic()
+        while not self._closed.wait(self._interval):
+            try:
+                self._memory = max(self._memory, _memory(self.device))
+                is_due = time.monotonic() >= next_pulse
+                self.flush(pulse=is_due)
+                if is_due:
+                    next_pulse = time.monotonic() + PULSE_SECONDS
+                self.stop_wanted = self.stop_wanted or self._store.stop_requested(self._run_id)
+            except Exception as problem:  # raised again in the run's own thread, by `add`
+                self._problem = problem
+                return
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes in use now; on a card the peak, which torch keeps itself."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.used_memory(device)
+
+
+class Pace:
+    """Seconds an outer step takes: the plain mean of the first 20, then an exponential moving average."""
+
+    def __init__(self, average: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.average = average
+        self._clock, self._count = clock, 0
+        self._last_time: float | None = None
+        self._last_step: int | None = None
+
+    def other(self) -> None:
+        """Something other than a step happened; before the first step this starts the clock."""
+        if self._last_step is None:
+            self._last_time = self._clock()
+
+    def measured(self, step: int) -> float | None:
+        """Outer step `step` was measured: seconds a step since the last one, None if there is nothing to compare with."""
+        now, last_time = self._clock(), self._last_time
+        steps = 1 if self._last_step is None else step - self._last_step
+        self._last_time, self._last_step = now, step
+        if last_time is None or steps < 1:
+            return None
+        seconds = (now - last_time) / steps
+        self._count += 1
+        weight = max(1 / self._count, 0.05)
+        self.average = seconds if self._count == 1 else (1 - weight) * self.average + weight * seconds
+        return seconds

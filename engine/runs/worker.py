@@ -1,0 +1,319 @@
+"""Carries out runs: `execute` does one in the calling thread, a `Worker` takes one after the other from the queue."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from engine import checkpoint, machine
+from engine.config import RunRequest
+from engine.context import Context
+from engine.errors import RunError, UserError
+from engine.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
+from engine.runs.recorder import Recorder
+from engine.runs.store import Store
+
+Runner = Callable[[RunRequest, Context], Generator[Event, None, Any]]
+
+# Where in the log a checkpoint was taken; kept in its state, unseen by the method.
+_LOG_POSITION = "runs.log_position"
+# Writing checkpoints takes at most this share of the time.
+_WRITING_SHARE = 0.05
+_POLL_SECONDS = 0.5
+_RETRY_SECONDS = 5.0
+_LOG = logging.getLogger(__name__)
+
+
+def execute(
+    store: Store,
+    run_id: str,
+    *,
+    on_event: Callable[[Event], Any] | None = None,
+    runner: Runner | None = None,
+    checkpoint_seconds: float = 10.0,
+) -> None:
+    """Carry out a claimed run to its end in this thread: done, stopped or failed, all of it in the store.
+
+    In the main thread, Ctrl-C or a termination signal stops the run within an outer step; a second one stops it at once.
+
+    Args:
+        on_event: sees every event as it comes, Checkpoints and the ending too.
+        runner: makes the events; the engine's own if None.
+        checkpoint_seconds: least time between two checkpoints; one is always written at the end of distilling and
+            when the run is stopped.
+
+    Raises:
+        RunError: the run was not claimed.
+        OSError, sqlite3.Error: not even the ending could be written.
+    """
+    row = store.run(run_id)
+    if row.status != "running":
+        raise RunError(f"Run {row.id} is {row.status}, so it cannot be carried out. Resume it, or start a new one.")
+    with Recorder(store, row, on_event) as recorder, _signals_stop(recorder):
+        execution = _Execution(store, row.id, row.request, recorder, checkpoint_seconds)
+        recorder.end(execution.carry_out(runner or _engine))
+
+
+class Worker:
+    """One thread that carries out queued runs, the oldest first, for as long as the process lives."""
+
+    def __init__(self, store: Store, runner: Runner | None = None) -> None:
+        self._store, self._runner = store, runner
+        self._current: str | None = None
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take runs."""
+        self._thread.start()
+
+    def submit(self, request: RunRequest) -> str:
+        """Queue a request and return the id of its run; it starts at once if nothing else runs."""
+        run_id = self._store.submit(request)
+        self._wake.set()
+        return run_id
+
+    def resume(self, run_id: str) -> None:
+        """Queue an ended run again. Raises RunError if it cannot be resumed."""
+        self._store.resume(run_id)
+        self._wake.set()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Stop the run under way, take no other, and wait up to `timeout` seconds; whether the thread has ended."""
+        self._closing.set()
+        self._wake.set()
+        current = self._current
+        if current is not None:
+            self._store.request_stop(current)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            try:
+                self._current = self._store.claim()
+            except sqlite3.Error:
+                _LOG.exception("The queue of runs could not be read; trying again.")
+                self._closing.wait(_RETRY_SECONDS)
+                continue
+            if self._current is None:
+                self._wake.wait(_POLL_SECONDS)
+                continue
+            self._carry_out(self._current)
+            self._current = None
+            gc.collect()  # the graphs of a failed run are cyclic garbage that holds memory the next one needs
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _carry_out(self, run_id: str) -> None:
+        try:
+            execute(self._store, run_id, runner=self._runner)
+        except Exception as error:  # the ending was not written; a run must not stay "running" with nobody on it
+            _LOG.exception("The end of run %s could not be recorded.", run_id)
+            self._record_failure(run_id, Failed(_sentence(error, self._store.root, 0), traceback.format_exc()))
+
+    def _record_failure(self, run_id: str, failed: Failed) -> None:
+        """Keep trying, for a full disk may be freed; give up if the run itself is gone."""
+        while not self._closing.is_set():
+            try:
+                self._store.append(run_id, [failed])
+                return
+            except RunError:
+                _LOG.warning("Run %s was removed while it ran.", run_id)
+                return
+            except (OSError, sqlite3.Error):
+                self._closing.wait(_RETRY_SECONDS)
+
+
+class _Execution:
+    """One run under way: the last checkpoint seen, the last one written, and what to do with each event."""
+
+    def __init__(
+        self, store: Store, run_id: str, request: RunRequest, recorder: Recorder, checkpoint_seconds: float
+    ) -> None:
+        self._store, self._run_id, self._request, self._recorder = store, run_id, request, recorder
+        self._folder = store.folder(run_id)
+        self._checkpoint_seconds = checkpoint_seconds
+        self._next_write = time.monotonic() + checkpoint_seconds
+        self._seen: Checkpoint | None = None
+        self._written_step: int | None = None
+        self._total_steps = 0
+        self._is_distilling = False
+        self._finished = Finished()
+
+    def carry_out(self, runner: Runner) -> Event:
+        """The event that ends the run: Finished, Stopped or Failed. Checkpoints and result are on disk by then."""
+        try:
+            device = machine.pick_device(self._request.device)
+            machine.set_threads()
+            self._recorder.device = device
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            context = Context(
+                seed=self._request.seed,
+                device=device,
+                cache_root=self._store.root / "cache",
+                resume_from=self._resume_state(),
+            )
+            events = _keeping_result(runner(self._request, context), self._save_result)
+            with contextlib.closing(events):
+                for event in events:
+                    if self._take(event):
+                        return Stopped(self._recorder.step)
+            return self._finished
+        except KeyboardInterrupt:
+            return Stopped(self._recorder.step)
+        except Exception as error:
+            return self._failure(error)
+
+    def _resume_state(self) -> dict[str, Any] | None:
+        """The state of the newest sound checkpoint, the store rewound to it; None on a first start."""
+        if not self._store.has_worked_before(self._run_id):
+            return None
+        damages: list[str] = []
+        found = checkpoint.load_latest(self._folder / "checkpoints", damages.append)
+        step, state = found if found else (0, None)
+        self._store.rewind(self._run_id, step, state.pop(_LOG_POSITION) if state else None)
+        self._recorder.step = step
+        self._written_step = step if found else None
+        for damage in damages:
+            self._recorder.add(Warned(damage))
+        return state
+
+    def _take(self, event: Event) -> bool:
+        """Keep an event; whether the run is to stop here."""
+        if event.kind == "checkpoint":
+            return self._take_checkpoint(event)
+        if event.kind == "finished":
+            self._finished = event  # told when the result is on disk
+            return False
+        if event.kind == "started":
+            self._total_steps = event.total_steps
+        elif event.kind == "measured":
+            self._is_distilling = True
+        self._recorder.add(event)
+        # between two checkpoints a stop waits for the next one, at most one outer step away
+        return self._recorder.stop_wanted and not self._is_distilling
+
+    def _take_checkpoint(self, event: Checkpoint) -> bool:
+        self._seen = event
+        self._recorder.step = event.step
+        self._is_distilling = event.step < self._total_steps
+        is_stopping = self._recorder.stop_wanted
+        if is_stopping or not self._is_distilling or time.monotonic() >= self._next_write:
+            self._write(event)
+        self._recorder.tell(event)
+        return is_stopping
+
+    def _write(self, event: Checkpoint) -> None:
+        begun = time.monotonic()
+        self._recorder.flush()
+        state = event.snapshot() | {_LOG_POSITION: self._store.log_position(self._run_id)}
+        checkpoint.save(self._folder / "checkpoints", event.step, state)
+        self._save_result(event.synthetic)
+        self._written_step = event.step
+        now = time.monotonic()
+        self._next_write = now + max(self._checkpoint_seconds, (now - begun) / _WRITING_SHARE)
+
+    def _save_result(self, synthetic: Any) -> None:
+        path = self._folder / "result.safetensors"
+        temporary = self._folder / ".result.safetensors.tmp"
+        try:
+            synthetic.save(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        checkpoint.sync_folder(self._folder)
+
+    def _failure(self, error: Exception) -> Failed:
+        step = getattr(error, "step", self._recorder.step)
+        message = _sentence(error, self._store.root, step)
+        # a UserError is raised before anything is updated, so the last state seen is still the good one
+        if isinstance(error, UserError) and self._has_unwritten_state():
+            try:
+                self._write(self._seen)
+            except (OSError, SafetensorError, sqlite3.Error) as second:
+                message = f"{message} Its last state could not be kept either: {second}"
+        details = "".join(traceback.format_exception(error))
+        return Failed(message, details, step)
+
+    def _has_unwritten_state(self) -> bool:
+        seen = self._seen
+        return seen is not None and self._is_distilling and seen.step == self._recorder.step != self._written_step
+
+
+def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any]:
+    from engine.run import run  # late: the engine imports every method, and the store must not wait for that
+
+    return run(request, context)
+
+
+def _keeping_result(events: Generator[Event, None, Any], keep: Callable[[Any], None]) -> Generator[Event, None, None]:
+    """The same events; what the generator returns at last is handed to `keep`."""
+    keep((yield from events))
+
+
+def _sentence(error: Exception, root: Path, step: int) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if _is_out_of_memory(error):
+        return (
+            f"Out of memory after outer step {step}. Start again with memory set to 'recompute', a smaller real batch, "
+            f"fewer images per class or a narrower student."
+        )
+    if _is_disk_full(error):
+        return f"The disk that holds {root} is full after outer step {step}. Free some space and resume; the last checkpoint is kept."
+    return f"Something went wrong inside the program at step {step}: {type(error).__name__}: {error}. The details are kept with the run."
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # on the CPU torch reports exhausted memory as a plain RuntimeError of its allocator
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors and SQLite report it in words
+    return isinstance(error, SafetensorError | sqlite3.Error) and (
+        "No space left" in str(error) or "disk is full" in str(error)
+    )
+
+
+@contextlib.contextmanager
+def _signals_stop(recorder: Recorder) -> Iterator[None]:
+    """While a run is carried out in the main thread, the first signal asks it to stop and the second interrupts it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        if recorder.stop_wanted:
+            raise KeyboardInterrupt
+        recorder.stop_wanted = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
