@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
-
 from engine import machine
 from engine.config import MethodConfig, RunRequest, checked
 from engine.context import Context
@@ -29,6 +28,7 @@ def resolve(request: RunRequest) -> tuple[Method, MethodConfig]:
     for name in request.evaluation.students:
         if name not in STUDENTS:
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
+    machine.pick_device(request.device)
     method = METHODS[request.method]
     return method, checked(method.config, request.config, f"config of method '{request.method}'")
 
@@ -39,9 +39,18 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
         raise ConfigError(f"There is no method '{method}'. Choose one of: {', '.join(METHODS)}.")
     known = METHODS[method].presets_for(source)
     if preset not in known:
-        raise ConfigError(f"Method '{method}' has no preset '{preset}' for source '{source}'. It has: {', '.join(known) or 'none'}.")
+        raise ConfigError(
+            f"Method '{method}' has no preset '{preset}' for source '{source}'. It has: {', '.join(known) or 'none'}."
+        )
     chosen = known[preset]
-    values = {"source": source, "method": method, "preset": preset, "config": chosen.config, "data": chosen.data, "evaluation": chosen.evaluation}
+    values = {
+        "source": source,
+        "method": method,
+        "preset": preset,
+        "config": chosen.config,
+        "data": chosen.data,
+        "evaluation": chosen.evaluation,
+    }
     return checked(RunRequest, values | changes, f"preset '{preset}'")
 
 
@@ -53,7 +62,9 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     method, config = resolve(request)
     splits = yield from load(request, context)
     if splits.spec.task not in method.tasks:
-        raise ConfigError(f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task.")
+        raise ConfigError(
+            f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
+        )
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if context.resume_from is None:
@@ -68,7 +79,10 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         if isinstance(event, Scored):
             scores.append(event)
         yield event
-    yield Finished(summary(synthetic, splits, scores, config.student.name) | {"seconds_distilling": seconds, "machine": machine.describe()})
+    yield Finished(
+        summary(synthetic, splits, scores, config.student.name)
+        | {"seconds_distilling": seconds, "machine": machine.describe()}
+    )
     return synthetic
 
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "synthetic": FOUNDATION | {"data.source", "meta", "synthetic"},
     "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
     "methods": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation.train", "methods"},
-    "figures": {"events", "evaluation.scores", "figures"},
+    "figures": {"events", "data", "evaluation.scores", "figures"},
     "run": FOUNDATION | {"data", "nets", "synthetic", "methods", "evaluation"},
 }
 BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
@@ -39,7 +39,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if (ROOT / node.module.replace(".", "/")).is_dir()}
+            found |= {
+                f"{node.module}.{alias.name}" for alias in node.names if (ROOT / node.module.replace(".", "/")).is_dir()
+            }
     return found
 
 

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from contract import CASES
+
 from engine import METHODS, SOURCES, Context, RunRequest, events
 from engine.config import DataConfig, checked
 from engine.run import resolve
 from engine.synthetic import load
 
-CARD_SECTIONS = ("## Idea", "## Equation", "## What to expect", "## Hyperparameters worth moving", "## What differs", "## Sources")
+CARD_SECTIONS = (
+    "## Idea",
+    "## Equation",
+    "## What to expect",
+    "## Hyperparameters worth moving",
+    "## What differs",
+    "## Sources",
+)
 
 
 def drained(generator):
@@ -119,7 +126,9 @@ class TestContract:
         method = METHODS[case.method]
         for preset in method.presets:
             assert preset.source in SOURCES and preset.title and preset.cost
-            checked(RunRequest, {"config": preset.config, "data": preset.data, "evaluation": preset.evaluation}, preset.key)
+            checked(
+                RunRequest, {"config": preset.config, "data": preset.data, "evaluation": preset.evaluation}, preset.key
+            )
             checked(method.config, preset.config, preset.key)
         assert {preset.source for preset in method.presets if preset.key == "quick"} == set(SOURCES)
 

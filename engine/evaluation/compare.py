@@ -30,7 +30,13 @@ from engine.synthetic.base import SyntheticSet
 
 SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2)  # tried on validation data for sets that train in seconds
 FULL_LR = 1e-3
-CONSTANT_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)  # for real images under the "as distilled" protocol, beside the learned ones
+CONSTANT_RATES = (
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+)  # for real images under the "as distilled" protocol, beside the learned ones
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,11 @@ def make_bench(splits: Splits, student_config: StudentConfig, evaluation: Evalua
 
 
 def compare(
-    synthetic: SyntheticSet, splits: Splits, student_config: StudentConfig, evaluation: EvaluationConfig, context: Context
+    synthetic: SyntheticSet,
+    splits: Splits,
+    student_config: StudentConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
 ) -> Generator[Event, None, None]:
     """Train students on every arm; yield Scored(split="test") for each, with Progress between.
 
@@ -76,7 +86,9 @@ def random_real_ordinary(bench: Bench, count: int, split: str) -> Generator[Even
     """Scores of `count` random real samples trained as ordinary data; a new draw and a new student for each seed."""
 
     def draw(seed: int) -> LabelledSet:
-        return random_real(bench.splits.train, count, bench.splits.spec.num_outputs, _generator("random real", count, seed))
+        return random_real(
+            bench.splits.train, count, bench.splits.spec.num_outputs, _generator("random real", count, seed)
+        )
 
     yield from _ordinary_arm(bench, "random_real", draw, split)
 
@@ -84,7 +96,11 @@ def random_real_ordinary(bench: Bench, count: int, split: str) -> Generator[Even
 def full(bench: Bench) -> Generator[Event, None, None]:
     """Scores of the whole training set, `evaluation.full_epochs` passes."""
     train, evaluation = bench.splits.train, bench.evaluation
-    recipe = Recipe(max(1, evaluation.full_epochs * (len(train) // min(evaluation.batch_size, len(train)))), evaluation.batch_size, FULL_LR)
+    recipe = Recipe(
+        max(1, evaluation.full_epochs * (len(train) // min(evaluation.batch_size, len(train)))),
+        evaluation.batch_size,
+        FULL_LR,
+    )
     for seed in range(evaluation.num_students):
         yield Progress(f"train {bench.student.name} on the full set", seed, evaluation.num_students)
         yield from _cached(bench, "full", train, recipe, seed, "test")
@@ -110,10 +126,24 @@ def random_real_as_distilled(bench: Bench, synthetic: SyntheticSet) -> Generator
     candidates: tuple[float | None, ...] = (None, *CONSTANT_RATES)
     tried = {rate: accuracy(bench.student, trained("rates", rate)[0], bench.splits.validation) for rate in candidates}
     best = max(tried, key=tried.__getitem__)
-    recipe = "learned rates" if best is None else f"constant rate {best:g}, better for real images on validation data than the learned ones"
+    recipe = (
+        "learned rates"
+        if best is None
+        else f"constant rate {best:g}, better for real images on validation data than the learned ones"
+    )
     for seed in range(bench.evaluation.num_students):
         theta, data, seconds = trained(seed, best)
-        yield _score(bench, "random_real", "as_distilled", seed, theta, seconds, len(data), data.raw_bytes, f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {recipe}")
+        yield _score(
+            bench,
+            "random_real",
+            "as_distilled",
+            seed,
+            theta,
+            seconds,
+            len(data),
+            data.raw_bytes,
+            f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {recipe}",
+        )
 
 
 def _distilled_arms(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
@@ -126,16 +156,30 @@ def _distilled_arms(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, N
         theta = as_distilled(bench.student, theta, synthetic)
         seconds = time.perf_counter() - began
         note = ", the one start it was made for" if fixed else ""
-        yield _score(bench, "distilled", "as_distilled", seed, theta, seconds, len(inputs), synthetic.num_bytes(), f"{training.num_steps} steps of {training.rule}, learned rates{note}")
+        yield _score(
+            bench,
+            "distilled",
+            "as_distilled",
+            seed,
+            theta,
+            seconds,
+            len(inputs),
+            synthetic.num_bytes(),
+            f"{training.num_steps} steps of {training.rule}, learned rates{note}",
+        )
     data = LabelledSet(inputs, targets, lambda x: x)
     recipe = yield from _best_recipe(bench, data)
     for seed in range(num_students):
         yield Progress(f"train {bench.student.name} on the distilled set as ordinary data", seed, num_students)
         theta, seconds = yield from _train(bench, data, recipe, seed)
-        yield _score(bench, "distilled", "ordinary", seed, theta, seconds, len(data), synthetic.num_bytes(), str(recipe))
+        yield _score(
+            bench, "distilled", "ordinary", seed, theta, seconds, len(data), synthetic.num_bytes(), str(recipe)
+        )
 
 
-def _ordinary_arm(bench: Bench, arm: str, draw: Callable[[int], LabelledSet], split: str) -> Generator[Event, None, None]:
+def _ordinary_arm(
+    bench: Bench, arm: str, draw: Callable[[int], LabelledSet], split: str
+) -> Generator[Event, None, None]:
     recipe = None
     for seed in range(bench.evaluation.num_students):
         data = draw(seed)
@@ -158,7 +202,14 @@ def _best_recipe(bench: Bench, data: LabelledSet) -> Generator[Event, None, Reci
 
 def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Generator[Event, None, tuple[Tensor, float]]:
     """One student trained as on ordinary data: weights and seconds. Yields Progress about once a second."""
-    path = ordinary(bench.student, bench.start("ordinary", seed), data, recipe, _generator("minibatches", seed), bench.splits.augment)
+    path = ordinary(
+        bench.student,
+        bench.start("ordinary", seed),
+        data,
+        recipe,
+        _generator("minibatches", seed),
+        bench.splits.augment,
+    )
     began = said = time.perf_counter()
     for step, trained in enumerate(path):
         theta = trained
@@ -170,7 +221,16 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
 
 def _cached_recipe(bench: Bench, arm: str, data: LabelledSet) -> Generator[Event, None, Recipe]:
     evaluation = bench.evaluation
-    path = _cache_path(bench, {"arm": arm, "choose": SMALL_SET_LRS, "steps": evaluation.ordinary_steps, "batch": evaluation.batch_size, "n": len(data)})
+    path = _cache_path(
+        bench,
+        {
+            "arm": arm,
+            "choose": SMALL_SET_LRS,
+            "steps": evaluation.ordinary_steps,
+            "batch": evaluation.batch_size,
+            "n": len(data),
+        },
+    )
     if path.exists():
         return Recipe(**json.loads(path.read_text()))
     recipe = yield from _best_recipe(bench, data)
@@ -178,7 +238,9 @@ def _cached_recipe(bench: Bench, arm: str, data: LabelledSet) -> Generator[Event
     return recipe
 
 
-def _cached(bench: Bench, arm: str, data: LabelledSet, recipe: Recipe, seed: int, split: str) -> Generator[Event, None, None]:
+def _cached(
+    bench: Bench, arm: str, data: LabelledSet, recipe: Recipe, seed: int, split: str
+) -> Generator[Event, None, None]:
     """One score of a real arm under the ordinary protocol, from the cache if it was ever measured."""
     path = _cache_path(bench, {"arm": arm, "recipe": asdict(recipe), "seed": seed, "n": len(data)})
     known = path.exists()
@@ -218,7 +280,17 @@ def _write(path: Path, record: dict) -> None:
     partial.replace(path)
 
 
-def _score(bench: Bench, arm: str, protocol: str, seed: int, theta: Tensor, seconds: float, count: int, num_bytes: int, recipe: str) -> Scored:
+def _score(
+    bench: Bench,
+    arm: str,
+    protocol: str,
+    seed: int,
+    theta: Tensor,
+    seconds: float,
+    count: int,
+    num_bytes: int,
+    recipe: str,
+) -> Scored:
     value = accuracy(bench.student, theta, bench.splits.test)
     return Scored(
         arm=arm, protocol=protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value, seconds=seconds,

@@ -33,7 +33,9 @@ class Recipe:
     lr: float
 
     def __str__(self) -> str:
-        return f"Adam, rate {self.lr:g} with cosine decay, {self.num_steps:,} steps of at most {self.batch_size} samples"
+        return (
+            f"Adam, rate {self.lr:g} with cosine decay, {self.num_steps:,} steps of at most {self.batch_size} samples"
+        )
 
 
 def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Tensor:
@@ -44,7 +46,9 @@ def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Te
 def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: Training) -> Tensor:
     """Weights (P,) after training on `batches` in order with the rule of `training`, without a graph."""
     with torch.no_grad():
-        for trained in inner_loop(student, theta, batches, update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True):
+        for trained in inner_loop(
+            student, theta, batches, update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True
+        ):
             theta = trained
     return theta
 

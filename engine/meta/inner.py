@@ -121,15 +121,11 @@ class _RecomputedStep(torch.autograd.Function):
             )
         outputs = [(out, g) for out, g in zip((new_theta, *new_state), gradients, strict=True) if out.requires_grad]
         sources = [leaf for leaf, needed in zip(leaves, wanted, strict=True) if needed]
-        found = iter(
-            torch.autograd.grad([o for o, _ in outputs], sources, [g for _, g in outputs], allow_unused=True)
-        )
+        found = iter(torch.autograd.grad([o for o, _ in outputs], sources, [g for _, g in outputs], allow_unused=True))
         return (None, None, None, *(next(found) if needed else None for needed in wanted))
 
 
-def _graph_bytes(
-    student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State
-) -> int:
+def _graph_bytes(student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State) -> int:
     """Bytes that storing this step would keep, counted once a batch shape on a throw-away step."""
     key = (rule.name, batch.inputs.shape, batch.targets.shape)
     if key not in student.graph_bytes:

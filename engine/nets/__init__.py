@@ -12,12 +12,27 @@ from engine.nets.student import Student, StudentCard
 STUDENTS: dict[str, StudentCard] = {
     card.key: card
     for card in (
-        StudentCard("convnet", "ConvNet-D", "The field's standard: D blocks of convolution, norm, activation, pooling", convnet.build),
+        StudentCard(
+            "convnet",
+            "ConvNet-D",
+            "The field's standard: D blocks of convolution, norm, activation, pooling",
+            convnet.build,
+        ),
         StudentCard("lenet", "LeNet", "Small and fast, for 28 or 32 pixel images", lenet.build),
-        StudentCard("alexcifarnet", "AlexCifarNet", "The colour-image network of the first distillation paper", alexcifarnet.build),
+        StudentCard(
+            "alexcifarnet",
+            "AlexCifarNet",
+            "The colour-image network of the first distillation paper",
+            alexcifarnet.build,
+        ),
         StudentCard("mlp", "MLP 256-128", "Fully connected; takes any sample shape", mlp.build),
         StudentCard("simpleconvnet", "SimpleConvNet", "Two convolutions, for small grey images", simple.simple_convnet),
-        StudentCard("convnetrgb", "ConvNetRGB", "Three wide convolutions, for colour images in class folders", simple.convnet_rgb),
+        StudentCard(
+            "convnetrgb",
+            "ConvNetRGB",
+            "Three wide convolutions, for colour images in class folders",
+            simple.convnet_rgb,
+        ),
     )
 }
 

@@ -48,7 +48,9 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
 def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int, int]:
     """(C, H, W) of the samples. Raises ConfigError if they are no images, or smaller than `smallest` pixels a side."""
     if len(spec.sample_shape) != 3:
-        raise ConfigError(f"Student '{name}' takes images, but these samples have shape {spec.sample_shape}. Choose another student.")
+        raise ConfigError(
+            f"Student '{name}' takes images, but these samples have shape {spec.sample_shape}. Choose another student."
+        )
     channels, height, width = spec.sample_shape
     if min(height, width) < smallest:
         raise ConfigError(
@@ -60,7 +62,9 @@ def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int,
 
 def activation(name: str) -> nn.Module:
     """The non-linearity of a config's `activation`."""
-    return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.01), "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}[name]()
+    return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.01), "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}[
+        name
+    ]()
 
 
 def _norm(name: str, width: int) -> nn.Module:

@@ -30,4 +30,6 @@ def _pyramid(spec: TaskSpec, name: str, widths: tuple[int, ...], hidden: int) ->
         layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         channels = out
     features = channels * (height >> len(widths)) * (width >> len(widths))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, spec.num_outputs))
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, spec.num_outputs)
+    )

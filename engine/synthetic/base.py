@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.data.source import Splits, TaskSpec
@@ -21,6 +21,7 @@ from engine.events import Preview
 from engine.meta.inner import Batch
 
 SCHEMA_VERSION = 1
+HEADER_KEY = "distillery"
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,39 @@ class SyntheticSet(nn.Module):
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return Preview(step, splits.to_display(inputs), tuple(self.spec.class_names[int(t)] for t in hard))
 
-    def save(self, path: Path, extra: dict[str, str] | None = None) -> None:
+    def save(self, path: Path) -> None:
         """Write one safetensors file; its header holds all that is needed to read it back."""
         header = {
-            "schema_version": str(SCHEMA_VERSION),
+            "schema_version": SCHEMA_VERSION,
             "parameterisation": type(self).__name__,
-            "spec": json.dumps(asdict(self.spec)),
-            "training": json.dumps(asdict(self.training)),
-            "description": json.dumps(self.describe()),
-            **(extra or {}),
+            "spec": asdict(self.spec),
+            "training": asdict(self.training),
+            "description": self.describe(),
         }
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path, header)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(
+            tensors, path, {HEADER_KEY: json.dumps(header, sort_keys=True)}
+        )  # one key: the same set, the same bytes
 
 
-def read_header(path: Path) -> dict[str, str]:
+def read_header(path: Path) -> dict[str, Any]:
     """The header of a saved set. Raises DataError if it is none."""
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-    except Exception as error:  # safetensors raises its own error type for every kind of damage
-        raise DataError(f"{path.name} cannot be read as a distilled set ({error}). It may be truncated; export it again.") from error
-    if "parameterisation" not in header:
-        raise DataError(f"{path.name} is a safetensors file but no distilled set: its header names no parameterisation.")
-    if int(header["schema_version"]) > SCHEMA_VERSION:
-        raise DataError(f"{path.name} was written by a newer version (schema {header['schema_version']}). Update this program to read it.")
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as a distilled set ({error}). It may be truncated; copy or export it again."
+        ) from error
+    if HEADER_KEY not in metadata:
+        raise DataError(
+            f"{path.name} is a safetensors file but no distilled set: its header has no '{HEADER_KEY}' entry."
+        )
+    header = json.loads(metadata[HEADER_KEY])
+    if header["schema_version"] > SCHEMA_VERSION:
+        raise DataError(
+            f"{path.name} was written by a newer version (schema {header['schema_version']}). Update this program to read it."
+        )
     return header
 
 
@@ -99,16 +109,15 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     from engine.synthetic import PARAMETERISATIONS
 
     header = read_header(path)
-    spec = json.loads(header["spec"])
+    spec = header["spec"]
     spec = TaskSpec(spec["task"], tuple(spec["sample_shape"]), spec["num_outputs"], tuple(spec["class_names"]))
-    training = Training(**json.loads(header["training"]))
     kind = PARAMETERISATIONS.get(header["parameterisation"])
     if kind is None:
-        raise DataError(f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it.")
-    synthetic = kind(spec=spec, training=training, **json.loads(header["description"]))
-    with safe_open(path, "pt", device=str(device)) as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-    synthetic.load_state_dict(state)
+        raise DataError(
+            f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it."
+        )
+    synthetic = kind(spec=spec, training=Training(**header["training"]), **header["description"])
+    synthetic.load_state_dict(load_file(path, str(device)))
     return synthetic.to(device)
 
 

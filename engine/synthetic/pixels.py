@@ -27,7 +27,15 @@ class PixelSet(SyntheticSet):
     """Free pixels. `images` (M, C, H, W) normalised, `raw_rates` (T,) or (1,), `label_logits` (M, K) if labels are soft."""
 
     def __init__(
-        self, *, spec: TaskSpec, training: Training, ipc: int, num_batches: int, num_rates: int, soft_labels: bool, learn_rates: bool = True
+        self,
+        *,
+        spec: TaskSpec,
+        training: Training,
+        ipc: int,
+        num_batches: int,
+        num_rates: int,
+        soft_labels: bool,
+        learn_rates: bool = True,
     ) -> None:
         super().__init__()
         if ipc % num_batches:
@@ -42,7 +50,9 @@ class PixelSet(SyntheticSet):
         self.raw_rates = nn.Parameter(torch.zeros(num_rates), requires_grad=learn_rates)
         classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
         self.register_buffer("classes", classes)
-        self.label_logits = nn.Parameter(SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float()) if soft_labels else None
+        self.label_logits = (
+            nn.Parameter(SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float()) if soft_labels else None
+        )
 
     def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
         """Images ~ N(0, 1) in the normalised space; every rate `lr`."""

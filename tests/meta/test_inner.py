@@ -84,7 +84,9 @@ def test_meta_gradient_equals_naive_unroll(rule, memory):
     def naive(images, logits, rates):
         return naive_loss(student, theta, images, logits, rates, real, rule)
 
-    for got, expected in zip(gradients_of(ours, images, logits, rates), gradients_of(naive, images, logits, rates), strict=True):
+    for got, expected in zip(
+        gradients_of(ours, images, logits, rates), gradients_of(naive, images, logits, rates), strict=True
+    ):
         assert expected.abs().max() > 0
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
 
@@ -105,12 +107,17 @@ def test_meta_gradient_passes_gradcheck(rule, memory):
 def test_auto_that_stores_some_steps_and_recomputes_the_rest_has_the_same_gradient(rule):
     student, theta, images, logits, rates, real = problem()
     chosen = update_rules.BY_NAME[rule]()
-    stored = gradients_of(lambda x, y, r: outer_loss(student, theta, x, y, r, real, chosen, "store"), images, logits, rates)
+    stored = gradients_of(
+        lambda x, y, r: outer_loss(student, theta, x, y, r, real, chosen, "store"), images, logits, rates
+    )
     next(inner_loop(student, theta, [Batch(images, logits.softmax(1), rates[0])], chosen, F.cross_entropy))
     (per_step,) = student.graph_bytes.values()
     assert per_step > images.numel() * 8, "a stored step keeps at least its images"
     mixed = gradients_of(
-        lambda x, y, r: outer_loss(student, theta, x, y, r, real, chosen, "auto", budget=2 * per_step), images, logits, rates
+        lambda x, y, r: outer_loss(student, theta, x, y, r, real, chosen, "auto", budget=2 * per_step),
+        images,
+        logits,
+        rates,
     )
     for got, expected in zip(mixed, stored, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-13)

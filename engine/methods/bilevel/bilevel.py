@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor
 from engine.config import MethodConfig, option
 from engine.context import Context
 from engine.data.source import Splits
-from engine.errors import ConfigError, Diverged
+from engine.errors import Diverged
 from engine.evaluation.train import accuracy, as_distilled
 from engine.events import Checkpoint, Event, Measured, Preview
 from engine.meta import optimiser_state, update_rules
@@ -45,38 +44,137 @@ from engine.synthetic.pixels import PixelSet
 class BilevelConfig(MethodConfig):
     """Hyperparameters, in the order the form shows them."""
 
-    num_batches: int = option(1, "The images are shared out evenly over this many batches, each used for one inner step", low=1, high=500, label="Batches (S)", group="Inner loop")
-    passes: int = option(3, "Times the student goes through all batches", low=1, high=500, label="Passes (E)", group="Inner loop")
-    initialisation: Literal["random", "fixed", "pool"] = option(
-        "random", "Weights the student starts from: any random draw, one fixed draw, or networks already part-trained on real data", group="Inner loop", label="Start weights"
+    num_batches: int = option(
+        1,
+        "The images are shared out evenly over this many batches, each used for one inner step",
+        low=1,
+        high=500,
+        label="Batches (S)",
+        group="Inner loop",
     )
-    num_inits: int = option(1, "Start weights per outer step; their gradients are averaged, one in memory at a time", low=1, high=1024, group="Inner loop", label="Starts per step")
-    inner_optimiser: Literal["sgd", "momentum", "adam"] = option("sgd", "How the student is trained on the synthetic images", group="Inner loop")
-    student_lr: float = option(0.02, "Inner learning rate at the start", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate")
+    passes: int = option(
+        3, "Times the student goes through all batches", low=1, high=500, label="Passes (E)", group="Inner loop"
+    )
+    initialisation: Literal["random", "fixed", "pool"] = option(
+        "random",
+        "Weights the student starts from: any random draw, one fixed draw, or networks already part-trained on real data",
+        group="Inner loop",
+        label="Start weights",
+    )
+    num_inits: int = option(
+        1,
+        "Start weights per outer step; their gradients are averaged, one in memory at a time",
+        low=1,
+        high=1024,
+        group="Inner loop",
+        label="Starts per step",
+    )
+    inner_optimiser: Literal["sgd", "momentum", "adam"] = option(
+        "sgd", "How the student is trained on the synthetic images", group="Inner loop"
+    )
+    student_lr: float = option(
+        0.02, "Inner learning rate at the start", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate"
+    )
     learn_rates: bool = option(True, "Learn the inner learning rates with the images", group="Inner loop")
-    shared_rate: bool = option(False, "One rate for all inner steps instead of one for each", advanced=True, group="Inner loop")
-    pool_size: int = option(8, "Networks in the pool, of evenly spread ages", low=1, high=1000, advanced=True, group="Inner loop", when=("initialisation", "pool"))
-    pool_steps: int = option(100, "Age of the oldest network of the pool", low=1, high=100_000, unit="steps", advanced=True, group="Inner loop", when=("initialisation", "pool"))
-    memory: Literal["auto", "store", "recompute"] = option("auto", "Keep every inner step's graph, or rebuild one at a time in backward: same gradient, less memory, more time", advanced=True, group="Inner loop")
+    shared_rate: bool = option(
+        False, "One rate for all inner steps instead of one for each", advanced=True, group="Inner loop"
+    )
+    pool_size: int = option(
+        8,
+        "Networks in the pool, of evenly spread ages",
+        low=1,
+        high=1000,
+        advanced=True,
+        group="Inner loop",
+        when=("initialisation", "pool"),
+    )
+    pool_steps: int = option(
+        100,
+        "Age of the oldest network of the pool",
+        low=1,
+        high=100_000,
+        unit="steps",
+        advanced=True,
+        group="Inner loop",
+        when=("initialisation", "pool"),
+    )
+    memory: Literal["auto", "store", "recompute"] = option(
+        "auto",
+        "Keep every inner step's graph, or rebuild one at a time in backward: same gradient, less memory, more time",
+        advanced=True,
+        group="Inner loop",
+    )
 
-    images_from: Literal["noise", "real"] = option("noise", "What the images start as", group="Synthetic set", label="Images start from")
-    labels: Literal["hard", "soft"] = option("hard", "One class an image, or a learned distribution over classes", group="Synthetic set")
-    clamp: bool = option(False, "Cut pixels to the range of real ones after every outer step", advanced=True, group="Synthetic set")
-    augment_synthetic: bool = option(False, "Apply the training augmentation to synthetic batches too", advanced=True, group="Synthetic set")
+    images_from: Literal["noise", "real"] = option(
+        "noise", "What the images start as", group="Synthetic set", label="Images start from"
+    )
+    labels: Literal["hard", "soft"] = option(
+        "hard", "One class an image, or a learned distribution over classes", group="Synthetic set"
+    )
+    clamp: bool = option(
+        False, "Cut pixels to the range of real ones after every outer step", advanced=True, group="Synthetic set"
+    )
+    augment_synthetic: bool = option(
+        False, "Apply the training augmentation to synthetic batches too", advanced=True, group="Synthetic set"
+    )
 
-    real_batch: int = option(1024, "Real images that judge the student at each outer step", low=1, high=100_000, unit="images", group="Outer loop")
-    outer_lr: float = option(0.01, "Step size of Adam on images, labels and rates", low=1e-6, high=10.0, group="Outer loop", label="Outer learning rate")
-    decay_factor: float = option(0.5, "The outer learning rate is multiplied by this at each decay", low=0.01, high=1.0, advanced=True, group="Outer loop")
-    num_decays: int = option(4, "Decays, evenly spread over the run", low=0, high=100, advanced=True, group="Outer loop")
-    adam_beta1: float = option(0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, group="Outer loop", label="Adam beta 1")
-    clip: float = option(0.0, "Longest meta-gradient allowed; 0 means no limit", low=0.0, high=1e6, advanced=True, group="Outer loop", label="Gradient clip")
-    num_validations: int = option(20, "Times the set is tried on validation images during the run; 0 for never", low=0, high=1000, advanced=True, group="Outer loop")
-    keep: Literal["best", "last"] = option("best", "Return the set that did best on validation images, or the last", advanced=True, group="Outer loop")
+    real_batch: int = option(
+        1024,
+        "Real images that judge the student at each outer step",
+        low=1,
+        high=100_000,
+        unit="images",
+        group="Outer loop",
+    )
+    outer_lr: float = option(
+        0.01,
+        "Step size of Adam on images, labels and rates",
+        low=1e-6,
+        high=10.0,
+        group="Outer loop",
+        label="Outer learning rate",
+    )
+    decay_factor: float = option(
+        0.5,
+        "The outer learning rate is multiplied by this at each decay",
+        low=0.01,
+        high=1.0,
+        advanced=True,
+        group="Outer loop",
+    )
+    num_decays: int = option(
+        4, "Decays, evenly spread over the run", low=0, high=100, advanced=True, group="Outer loop"
+    )
+    adam_beta1: float = option(
+        0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, group="Outer loop", label="Adam beta 1"
+    )
+    clip: float = option(
+        0.0,
+        "Longest meta-gradient allowed; 0 means no limit",
+        low=0.0,
+        high=1e6,
+        advanced=True,
+        group="Outer loop",
+        label="Gradient clip",
+    )
+    num_validations: int = option(
+        20,
+        "Times the set is tried on validation images during the run; 0 for never",
+        low=0,
+        high=1000,
+        advanced=True,
+        group="Outer loop",
+    )
+    keep: Literal["best", "last"] = option(
+        "best", "Return the set that did best on validation images, or the last", advanced=True, group="Outer loop"
+    )
 
     @model_validator(mode="after")
     def _batches_divide(self) -> BilevelConfig:
         if self.ipc % self.num_batches:
-            raise ValueError(f"{self.ipc} images per class cannot be shared out evenly over {self.num_batches} batches; the number of batches must divide {self.ipc}")
+            raise ValueError(
+                f"{self.ipc} images per class cannot be shared out evenly over {self.num_batches} batches; the number of batches must divide {self.ipc}"
+            )
         return self
 
 
@@ -128,7 +226,9 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
             "student_lr_min": rates.min().item(),
             "student_lr_max": rates.max().item(),
         }
-        if config.num_validations and (done % max(1, config.outer_steps // config.num_validations) == 0 or done == config.outer_steps):
+        if config.num_validations and (
+            done % max(1, config.outer_steps // config.num_validations) == 0 or done == config.outer_steps
+        ):
             values["validation_accuracy"] = _validate(student, synthetic, splits, starts, context)
             best.offer(values["validation_accuracy"], done, synthetic)
         yield Measured(done, values)
@@ -192,7 +292,9 @@ def _outer_lr(config: BilevelConfig, step: int) -> float:
 
 def _validate(student: Student, synthetic: PixelSet, splits: Splits, starts: Starts, context: Context) -> float:
     """Mean validation accuracy of students trained as distilled, from starts the outer loop has not seen."""
-    found = [accuracy(student, as_distilled(student, theta, synthetic), splits.validation) for theta in starts.unseen(3)]
+    found = [
+        accuracy(student, as_distilled(student, theta, synthetic), splits.validation) for theta in starts.unseen(3)
+    ]
     return sum(found) / len(found)
 
 
@@ -235,12 +337,22 @@ def _restore(state: dict[str, Any] | None, synthetic: PixelSet, outer: torch.opt
 
 
 def _diagnosis(
-    student: Student, starts: Starts, synthetic: PixelSet, rule: update_rules.UpdateRule, config: BilevelConfig, step: int, outer_loss: float
+    student: Student,
+    starts: Starts,
+    synthetic: PixelSet,
+    rule: update_rules.UpdateRule,
+    config: BilevelConfig,
+    step: int,
+    outer_loss: float,
 ) -> Diverged:
     """Say which quantity stopped being finite first, by walking the inner loop of the same starts again."""
     highest = synthetic.rates.max().item()
     if not torch.isfinite(synthetic.images).all():
-        return Diverged(f"The synthetic images are not finite at outer step {step}. Lower the outer learning rate.", quantity="images", step=step)
+        return Diverged(
+            f"The synthetic images are not finite at outer step {step}. Lower the outer learning rate.",
+            quantity="images",
+            step=step,
+        )
     for number in range(config.num_inits):
         path = inner_loop(student, starts.draw(step, number), synthetic.batches(), rule, F.cross_entropy, detached=True)
         for inner_step, theta in enumerate(path):
@@ -257,10 +369,12 @@ def _diagnosis(
             f"Lower the student learning rate (now up to {highest:.3g}), or the number of passes.",
             quantity="outer loss", step=step,
         )  # fmt: skip
-    broken = [name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    broken = [
+        name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()
+    ]
     return Diverged(
         f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}): the gradient "
-        f"explodes on its way through {synthetic.training.num_steps} inner steps. Lower the passes or the student learning rate, or set a gradient clip of 1.",
+        f"explodes on its way through {synthetic.training.num_steps} inner steps. Lower the passes or the student learning rate; a gradient clip of 1 keeps earlier steps from leading there.",
         quantity="meta-gradient", step=step,
     )  # fmt: skip
 

@@ -23,7 +23,13 @@ POOL_BATCH = 128
 class Starts:
     """Start weights by (outer step, number): the same pair always gives the same weights, so nothing has to be saved."""
 
-    def __init__(self, kind: Literal["random", "fixed", "pool"], student: Student, context: Context, pool: tuple[Tensor, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: Literal["random", "fixed", "pool"],
+        student: Student,
+        context: Context,
+        pool: tuple[Tensor, ...] = (),
+    ) -> None:
         self.kind, self.student, self.context, self.pool = kind, student, context, pool
 
     @classmethod
@@ -37,7 +43,9 @@ class Starts:
                 generator = context.stream("pool", number)
                 theta = student.init(generator)
                 batches = _real_batches(train, age, generator)
-                for trained in inner_loop(student, theta, batches, update_rules.momentum(), F.cross_entropy, detached=True):
+                for trained in inner_loop(
+                    student, theta, batches, update_rules.momentum(), F.cross_entropy, detached=True
+                ):
                     theta = trained
                 pool.append(theta)
         return cls(config.initialisation, student, context, tuple(pool))

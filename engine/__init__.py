@@ -1,0 +1,71 @@
+"""The door of the engine: everything the pages, the command line and Python users need.
+
+from engine import RunRequest, distill, evaluate
+synthetic, scores = distill(RunRequest(source="digits", method="bilevel"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine import errors, events, figures, machine
+from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, StudentConfig, checked
+from engine.context import Context, data_root, runs_root
+from engine.data import SOURCES
+from engine.data import describe as describe
+from engine.doctor import diagnose
+from engine.errors import UserError
+from engine.evaluation.scores import Row, summarise
+from engine.events import Event, Scored
+from engine.methods import METHODS
+from engine.nets import STUDENTS
+from engine.run import evaluate as evaluate_events
+from engine.run import request_from_preset, resolve, run
+from engine.runs.store import RunRow, Store
+from engine.runs.worker import Worker, execute
+from engine.synthetic.base import SyntheticSet, load
+
+
+def distill(
+    request: RunRequest, context: Context | None = None, on_event: Callable[[Event], None] = lambda event: None
+) -> tuple[SyntheticSet, list[Row]]:
+    """Run a request to its end in this process; nothing is stored.
+
+    Returns the synthetic set and a row of scores per arm and protocol. `on_event` sees every event as it comes.
+    Raises UserError where the request cannot work.
+    """
+    return _drain(run(request, _context(request, context)), on_event)
+
+
+def evaluate(
+    request: RunRequest,
+    synthetic: SyntheticSet,
+    context: Context | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> list[Row]:
+    """Compare a finished set with real data again, as `request.evaluation` says. A row of scores per arm and protocol."""
+    return _drain(evaluate_events(request, synthetic, _context(request, context)), on_event)[1]
+
+
+def _context(request: RunRequest, context: Context | None) -> Context:
+    return context or Context(seed=request.seed, device=machine.pick_device(request.device))
+
+
+def _drain(generator, on_event: Callable[[Event], None]):
+    scores: list[Scored] = []
+    while True:
+        try:
+            event = next(generator)
+        except StopIteration as end:
+            return end.value, summarise(scores)
+        if isinstance(event, Scored):
+            scores.append(event)
+        on_event(event)
+
+
+__all__ = [
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "EvaluationConfig", "Event", "MethodConfig", "Row",
+    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "UserError", "Worker", "checked", "data_root",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "figures", "load", "machine",
+    "request_from_preset", "resolve", "run", "runs_root", "summarise",
+]  # fmt: skip

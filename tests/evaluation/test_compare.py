@@ -1,0 +1,115 @@
+"""Comparisons are fair: equal storage, nothing chosen on test data, real arms measured once and shared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
+from engine.data.source import LabelledSet, TaskSpec
+from engine.evaluation.baselines import random_real, samples_at_equal_storage
+from engine.evaluation.compare import compare
+from engine.events import Scored
+from engine.synthetic.base import Training
+from engine.synthetic.pixels import PixelSet
+
+QUICK = EvaluationConfig(num_students=2, ordinary_steps=20, full_epochs=2, batch_size=64)
+MLP = StudentConfig(name="mlp")
+
+
+@pytest.fixture(scope="module")
+def splits():
+    generator = SOURCES["digits"].load(DataConfig(), Context().data_root)
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
+def pixel_set(splits, *, start_seed=None, soft=False, ipc=1):
+    synthetic = PixelSet(
+        spec=splits.spec, training=Training("sgd", 4, start_seed), ipc=ipc, num_batches=1, num_rates=4, soft_labels=soft
+    )
+    synthetic.start_from_real(splits.train, 0.1, torch.Generator().manual_seed(0))
+    return synthetic
+
+
+def scores(splits, context, synthetic=None, evaluation=QUICK):
+    events = compare(synthetic or pixel_set(splits), splits, MLP, evaluation, context)
+    return [event for event in events if isinstance(event, Scored)]
+
+
+def test_every_arm_under_every_protocol(splits, tmp_path):
+    found = scores(splits, Context(cache_root=tmp_path))
+    counts = {}
+    for score in found:
+        counts[score.arm, score.protocol] = counts.get((score.arm, score.protocol), 0) + 1
+        assert 0 <= score.value <= 1 and score.seconds > 0 and score.recipe and score.num_bytes > 0
+    assert counts == {
+        ("distilled", "as_distilled"): 2,
+        ("distilled", "ordinary"): 2,
+        ("random_real", "as_distilled"): 2,
+        ("random_real", "ordinary"): 2,
+        ("full", "ordinary"): 2,
+    }
+
+
+def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, tmp_path):
+    first = scores(splits, Context(seed=1, cache_root=tmp_path))
+    second = scores(splits, Context(seed=2, cache_root=tmp_path))
+    assert not any(score.cached for score in first)
+    for before, after in zip(first, second, strict=True):
+        cacheable = before.arm == "full" or (before.arm == "random_real" and before.protocol == "ordinary")
+        assert after.cached == cacheable
+        assert after.value == before.value
+        if cacheable:
+            assert after.seconds == before.seconds
+
+
+def test_another_recipe_is_another_cache_entry(splits, tmp_path):
+    scores(splits, Context(cache_root=tmp_path))
+    longer = QUICK.model_copy(update={"full_epochs": 3})
+    found = scores(splits, Context(cache_root=tmp_path), evaluation=longer)
+    assert not any(score.cached for score in found if score.arm == "full")
+    assert all(score.cached for score in found if score.arm == "random_real" and score.protocol == "ordinary")
+
+
+def test_test_labels_choose_nothing(splits, tmp_path):
+    """With every test label wrong, all recipes stay the same and only the scores change."""
+    test = splits.test
+    wrong = LabelledSet(test.inputs, (test.targets + 1) % 10, test.prepare)
+    honest = scores(splits, Context(cache_root=tmp_path / "a"))
+    fooled = scores(dataclasses.replace(splits, test=wrong), Context(cache_root=tmp_path / "b"))
+    assert [score.recipe for score in honest] == [score.recipe for score in fooled]
+    assert [score.value for score in honest] != [score.value for score in fooled]
+
+
+def test_fixed_start_is_scored_once_as_distilled_and_from_scratch_as_ordinary(splits, tmp_path):
+    found = scores(splits, Context(cache_root=tmp_path), pixel_set(splits, start_seed=11))
+    assert sum(score.arm == "distilled" and score.protocol == "as_distilled" for score in found) == 1
+    assert sum(score.arm == "distilled" and score.protocol == "ordinary" for score in found) == 2
+
+
+SPEC = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [(10 * 785 + 3, 10), (10 * 785 - 1, 9), (20 * 785 - 1, 10), (100 * 794 + 30, 100), (785, 1), (1, 1)],
+)
+def test_samples_at_equal_storage_never_store_more(values, expected):
+    count = samples_at_equal_storage(values, SPEC)
+    assert count == expected
+    assert count == 1 or count * 785 <= values
+
+
+def test_random_real_is_balanced_and_repeats_with_its_seed(splits):
+    drawn = random_real(splits.train, 30, 10, torch.Generator().manual_seed(0))
+    again = random_real(splits.train, 30, 10, torch.Generator().manual_seed(0))
+    other = random_real(splits.train, 30, 10, torch.Generator().manual_seed(1))
+    assert torch.equal(drawn.targets.bincount(), torch.full((10,), 3))
+    assert torch.equal(drawn.inputs, again.inputs) and not torch.equal(drawn.inputs, other.inputs)
+    assert len(random_real(splits.train, 4, 10, torch.Generator().manual_seed(0)).targets.unique()) == 4

@@ -1,0 +1,100 @@
+"""Students have the published sizes, are functions of theta alone, and say clearly where they do not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+from engine.errors import ConfigError
+from engine.nets import STUDENTS, make_student
+
+GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
+COLOUR32 = TaskSpec("classification", (3, 32, 32), 10, tuple("0123456789"))
+FOLDERS = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
+TINY8 = TaskSpec("classification", (1, 8, 8), 10, tuple("0123456789"))
+
+PUBLISHED = (
+    ("lenet", {}, GREY28, 61_706),
+    ("lenet", {}, COLOUR32, 62_006),
+    ("alexcifarnet", {}, COLOUR32, 1_756_426),
+    ("mlp", {}, GREY28, 235_146),
+    ("simpleconvnet", {}, GREY28, 421_642),
+    ("convnetrgb", {}, FOLDERS, 2_474_636),
+    # 320,010 as published; the 3 x 128 convolution biases before a normalisation are left out
+    ("convnet", {"depth": 3, "width": 128}, COLOUR32, 320_010 - 3 * 128),
+    ("convnet", {"depth": 3, "width": 128, "norm": "none"}, COLOUR32, 320_010 - 3 * 2 * 128),
+)
+
+
+@pytest.mark.parametrize(("name", "options", "spec", "size"), PUBLISHED)
+def test_number_of_weights_is_the_published_one(name, options, spec, size):
+    assert make_student(StudentConfig(name=name, **options), spec).num_params == size
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_student_is_a_function_of_theta_alone(name):
+    spec = COLOUR32
+    student = make_student(StudentConfig(name=name, width=8), spec)
+    theta = student.init(torch.Generator().manual_seed(0))
+    other = student.init(torch.Generator().manual_seed(1))
+    inputs = torch.randn(4, *spec.sample_shape, generator=torch.Generator().manual_seed(2))
+    first = student(theta, inputs)
+    student(other, inputs)
+    assert first.shape == (4, 10)
+    assert torch.equal(student(theta, inputs), first)
+    assert not torch.equal(student(other, inputs), first)
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("init", ["default", "xavier", "kaiming", "orthogonal"])
+def test_initialisation_repeats_with_its_seed_and_keeps_signals_finite(name, init):
+    student = make_student(StudentConfig(name=name, width=8, init=init), COLOUR32)
+    theta = student.init(torch.Generator().manual_seed(5))
+    assert torch.equal(theta, student.init(torch.Generator().manual_seed(5)))
+    assert theta.shape == (student.num_params,)
+    logits = student(theta, torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert torch.isfinite(logits).all() and logits.std() > 1e-4
+
+
+def test_default_initialisation_is_pytorchs_own():
+    """Same bound as nn.Linear's: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), filled to its edges."""
+    student = make_student(StudentConfig(name="mlp", init="default"), GREY28)
+    weight = student.unflatten(student.init(torch.Generator().manual_seed(0)))["1.weight"]
+    bound = 28**-1
+    assert weight.abs().max() <= bound and weight.abs().max() > 0.99 * bound
+
+
+def test_norm_weights_start_at_one_and_biases_at_zero():
+    student = make_student(StudentConfig(width=8), COLOUR32)
+    views = student.unflatten(student.init(torch.Generator().manual_seed(0)))
+    assert torch.equal(views["1.weight"], torch.ones(8)) and torch.equal(views["1.bias"], torch.zeros(8))
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "layer", "group", "none"])
+@pytest.mark.parametrize("pooling", ["average", "max", "none"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "softplus"])
+def test_every_convnet_variant_can_be_differentiated_twice(norm, pooling, activation):
+    student = make_student(StudentConfig(depth=2, width=4, norm=norm, pooling=pooling, activation=activation), TINY8)
+    theta = student.init(torch.Generator().manual_seed(0)).requires_grad_()
+    inputs = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    (first,) = torch.autograd.grad(student(theta, inputs).square().sum(), theta, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), inputs)
+    assert torch.isfinite(second).all() and second.abs().max() > 0
+
+
+def test_convnet_too_deep_for_the_image_is_refused_with_the_depth_that_fits():
+    with pytest.raises(ConfigError, match="8 x 8 pixels allow 3"):
+        make_student(StudentConfig(depth=4), TINY8)
+
+
+@pytest.mark.parametrize("name", ["lenet", "alexcifarnet"])
+def test_students_for_larger_images_say_so(name):
+    with pytest.raises(ConfigError, match="needs images of at least"):
+        make_student(StudentConfig(name=name), TINY8)
+
+
+def test_image_student_refuses_windows():
+    with pytest.raises(ConfigError, match="takes images"):
+        make_student(StudentConfig(), TaskSpec("classification", (30, 5), 2, ("down", "up")))

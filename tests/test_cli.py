@@ -1,0 +1,106 @@
+"""The command line does what the pages do: same runs, same store, clear exit statuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.cli import main
+
+QUICK = ("--source", "digits", "--set", "config.outer_steps=3", "--set", "config.passes=2", "--set", "evaluation.num_students=2", "--set", "evaluation.ordinary_steps=3", "--set", "evaluation.full_epochs=1")  # fmt: skip
+
+
+def output(capsys, *arguments):
+    status = main(arguments)
+    return status, capsys.readouterr()
+
+
+def test_distill_list_show_evaluate_delete(capsys):
+    status, printed = output(capsys, "distill", *QUICK, "--name", "three steps")
+    assert status == 0 and "random_real" in printed.out and "step 3 of 3" in printed.err
+    _, printed = output(capsys, "list", "--json")
+    (row,) = json.loads(printed.out)
+    assert (row["status"], row["step"], row["name"]) == ("done", 3, "three steps")
+    _, printed = output(capsys, "show", row["id"], "--json")
+    shown = json.loads(printed.out)
+    assert shown["request"]["config"]["outer_steps"] == 3
+    assert {(s["arm"], s["protocol"]) for s in shown["scores"]} >= {("distilled", "as_distilled"), ("full", "ordinary")}
+    for score in shown["scores"]:
+        assert score["n"] == 2 and 0 <= score["mean"] <= 1 and score["std"] is not None and score["seconds"] > 0
+    assert shown["metrics"]["outer_loss"]["step"] == 3 and shown["summary"]["compression"] > 1
+    status, printed = output(capsys, "evaluate", row["id"], "--students", "convnet", "--seeds", "1", "--json")
+    assert status == 0 and {s["student"] for s in json.loads(printed.out)} == {"mlp", "convnet"}
+    assert output(capsys, "delete", row["id"])[0] == 0
+    assert json.loads(output(capsys, "list", "--json")[1].out) == []
+
+
+def test_request_file_of_a_run_repeats_it_to_the_bit(capsys, tmp_path):
+    main(["distill", *QUICK, "--runs", str(tmp_path / "a")])
+    main(["distill", str(tmp_path / "a" / "0001" / "request.json"), "--runs", str(tmp_path / "b")])
+    first, second = ((tmp_path / name / "0001" / "result.safetensors").read_bytes() for name in "ab")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["distill", "--source", "nowhere"], "no preset 'quick' for source 'nowhere'"),
+        (["distill", "--method", "magic"], "There is no method 'magic'"),
+        (["distill", "--preset", "slow"], "has no preset 'slow'"),
+        (
+            ["distill", "--set", "config.outer_steps=0"],
+            "outer_steps: input should be greater than or equal to 1, not 0",
+        ),
+        (["distill", "--set", "config.speed=9"], "there is no option 'speed'"),
+        (["distill", "--set", "config.student.name=resnet"], "student.name"),
+        (["distill", "--set", "nonsense"], "--set takes KEY=VALUE"),
+        (["distill", "--set", "seed.deep=1"], "is a single value"),
+        (["distill", "missing.json"], "There is no request file missing.json"),
+        (["distill", "--set", "device=cuda"], "CUDA"),
+        (["show", "9999"], "9999"),
+        (["show", "../../etc"], "../../etc"),
+        (["resume", "0001"], "0001"),
+        (["stop", "0001"], "0001"),
+        (["evaluate", "0001"], "0001"),
+        (["methods", "magic"], "There is no method 'magic'"),
+    ],
+)
+def test_wrong_requests_give_one_line_and_status_2(capsys, arguments, sentence):
+    status, printed = output(capsys, *arguments)
+    assert status == 2
+    assert sentence in printed.err and printed.err.count("\n") == 1 and printed.err.startswith("error: ")
+    assert "Traceback" not in printed.err
+
+
+def test_request_file_that_is_no_json_is_named(capsys, tmp_path):
+    path = tmp_path / "request.json"
+    for content, sentence in (
+        ("{", "cannot be read as JSON"),
+        ("[1]", "must hold a JSON object"),
+        ('{"colour": 1}', "no option 'colour'"),
+    ):
+        path.write_text(content)
+        status, printed = output(capsys, "distill", str(path))
+        assert status == 2 and sentence in printed.err
+
+
+def test_failed_run_has_status_1_and_can_be_shown(capsys):
+    status, printed = output(capsys, "distill", *QUICK, "--set", "config.student.name=lenet")
+    assert status == 1 and "needs images of at least 28 x 28" in printed.err
+    assert "failed" in output(capsys, "list")[1].out
+
+
+def test_sources_methods_and_their_json(capsys):
+    rows = json.loads(output(capsys, "sources", "--json")[1].out)
+    assert [row["key"] for row in rows][:2] == ["digits", "mnist"] and rows[0]["state"] == "present"
+    (method,) = json.loads(output(capsys, "methods", "bilevel", "--json")[1].out)
+    assert method["options"]["properties"]["outer_lr"]["description"]
+    assert "student.width" in output(capsys, "methods", "bilevel")[1].out
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    status, printed = output(capsys, "doctor")
+    assert status == 0 and "FAILED" not in printed.out
+    for line in ("double backward: equals finite differences", "method bilevel: one step", "runs folder"):
+        assert line in printed.out
