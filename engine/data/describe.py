@@ -1,0 +1,82 @@
+"""What the data page shows of a source: counts, statistics, samples, and what it takes in memory and on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.config import DataConfig
+from engine.data.prepare import ImageSplits
+from engine.data.source import Source, Splits
+
+FLOAT_BYTES = 4
+TARGET_BYTES = 8
+WORKSPACE_BYTES = 100_000_000  # buffers of decoders and of PyTorch's products, as measured on MNIST and CIFAR-10
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes of main memory: `held` by the splits, and `peak` while they are made."""
+
+    held: int
+    peak: int
+
+
+def class_counts(splits: Splits) -> dict[str, np.ndarray]:
+    """Samples of each class (K,) int64 in "train", "validation" and "test"."""
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {
+        name: torch.bincount(part.targets.cpu(), minlength=splits.spec.num_outputs).numpy()
+        for name, part in parts.items()
+    }
+
+
+def channel_statistics(splits: ImageSplits) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (C,) of the training pixels in [0, 1], the values that normalisation uses."""
+    return splits.preparation.mean.numpy(), splits.preparation.std.numpy()
+
+
+def sample_grid(splits: Splits, per_class: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Training images drawn at random, class by class.
+
+    Returns:
+        images (N, H, W, C) uint8 and labels (N,) int64; a class with fewer than `per_class` images gives all it has.
+    """
+    targets = splits.train.targets.cpu()
+    chosen = []
+    for label in range(splits.spec.num_outputs):
+        members = (targets == label).nonzero().flatten()
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:per_class]])
+    inputs, labels = splits.train.batch(torch.cat(chosen))
+    return splits.to_display(inputs), labels.cpu().numpy()
+
+
+def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
+    """The memory that loading a source takes, from its sizes alone.
+
+    Raw images are bytes. Whitened ones are floats, beside two matrices of one row and column a pixel and channel, and
+    fitting them takes a covariance, its eigenvectors and their products in double precision. While files are decoded
+    their content exists up to three times; while splits are made, beside them.
+    """
+    num_values = int(np.prod(source.sample_shape))
+    num_validation = round(source.num_train * config.validation_fraction)
+    num_train = source.num_train - num_validation
+    if config.train_limit:
+        num_train = min(num_train, config.train_limit)
+    num_held = num_train + num_validation + source.num_test
+    raw = (source.num_train + source.num_test) * (num_values + TARGET_BYTES)
+    splits = num_held * (num_values + TARGET_BYTES)
+    if not config.zca:
+        return MemoryNeed(splits, max(3 * raw, raw + splits) + WORKSPACE_BYTES)
+    matrix = FLOAT_BYTES * num_values**2
+    held = num_held * (FLOAT_BYTES * num_values + TARGET_BYTES) + 2 * matrix
+    fitting = 6 * 2 * matrix  # covariance, eigenvectors, eigh's work space, scaled vectors, two products
+    return MemoryNeed(held, raw + splits + max(held, fitting, raw) + WORKSPACE_BYTES)
+
+
+def bytes_on_disk(source: Source, data_root: Path) -> int:
+    """Bytes of a source's files that are there now, archives and unpacked files alike."""
+    return sum(path.stat().st_size for path in source.paths(data_root))

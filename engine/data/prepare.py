@@ -1,0 +1,260 @@
+"""From raw pixels to splits: hold out validation, limit, normalise or whiten.
+
+All that is fitted (mean, deviation, whitening) is fitted on the train part alone: neither validation nor test images
+move it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.config import DataConfig
+from engine.data import zca
+from engine.data.augment import augmentation
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.errors import DataError
+from engine.events import Event, Progress
+
+SPLIT_SEED = 2018  # validation images and a limit's choice are the same in every run
+RECIPE = 1  # part of every fingerprint; raise it when this module changes what it makes of the same images
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """A data set as read: images (N, C, H, W) uint8, targets (N,) int64."""
+
+    train_images: Tensor
+    train_targets: Tensor
+    test_images: Tensor
+    test_targets: Tensor
+
+    def digest(self) -> bytes:
+        """A hash of every pixel, label and shape."""
+        content = hashlib.blake2b(digest_size=16)
+        for tensor in (self.train_images, self.train_targets, self.test_images, self.test_targets):
+            content.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+            content.update(tensor.contiguous().numpy().data)
+        return content.digest()
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """How pixels become what a student sees, and back; a result carries it to be shown and used later.
+
+    normalisation: "standard", "unit", or "zca", which replaces the other two.
+    mean, std: (C,) float32, of the training pixels in [0, 1], whatever the normalisation.
+    whitening: the fitted ZCA, for "zca" alone.
+    """
+
+    normalisation: str
+    mean: Tensor
+    std: Tensor
+    whitening: zca.Zca | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) uint8 to prepared inputs, float32."""
+        if self.whitening is not None:
+            return self.whitening.whiten(images.float() / 255)
+        shift, scale = (value.to(images.device) for value in self._shift_and_scale())
+        return (images.float() / 255 - shift) / scale
+
+    def inverse(self, inputs: Tensor) -> Tensor:
+        """Prepared inputs (N, C, H, W) to pixels; real images land in [0, 1], synthetic ones may leave it."""
+        if self.whitening is not None:
+            return self.whitening.colour(inputs)
+        shift, scale = (value.to(inputs.device) for value in self._shift_and_scale())
+        return inputs * scale + shift
+
+    def to_display(self, inputs: Tensor) -> np.ndarray:
+        """Prepared inputs (N, C, H, W) to pictures (N, H, W, C) uint8, rounded and clipped."""
+        pixels = self.inverse(inputs.detach().float().cpu()) * 255
+        # a value that is not a number shows black: a picture of a diverged run must not fail
+        pixels = pixels.nan_to_num(nan=0.0).round().clamp(0, 255).to(torch.uint8)
+        return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def display_range(self) -> tuple[Tensor, Tensor] | None:
+        """Prepared values (C, 1, 1) of black and of full pixels; None for ZCA, where they differ from place to place."""
+        if self.whitening is not None:
+            return None
+        shift, scale = self._shift_and_scale()
+        return (0 - shift) / scale, (1 - shift) / scale
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything as named tensors, for a file; `from_state` reads it back."""
+        tensors = {f"{self.normalisation}.mean": self.mean, f"{self.normalisation}.std": self.std}
+        if self.whitening is not None:
+            tensors |= {
+                "whitening.mean": self.whitening.mean,
+                "whitening.forward": self.whitening.forward,
+                "whitening.backward": self.whitening.backward,
+            }
+        return tensors
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> Preparation:
+        """The preparation that `state` described. Raises DataError for anything else."""
+        kinds = [kind for kind in ("standard", "unit", "zca") if f"{kind}.mean" in tensors and f"{kind}.std" in tensors]
+        whitening = [f"whitening.{name}" for name in ("mean", "forward", "backward")]
+        if len(kinds) != 1 or (kinds == ["zca"] and not all(name in tensors for name in whitening)):
+            raise DataError(
+                "This result does not say how its images were normalised; it was written by another program."
+            )
+        fitted = zca.Zca(*(tensors[name] for name in whitening)) if kinds == ["zca"] else None
+        return cls(kinds[0], tensors[f"{kinds[0]}.mean"], tensors[f"{kinds[0]}.std"], fitted)
+
+    def _shift_and_scale(self) -> tuple[Tensor, Tensor]:
+        """(C, 1, 1) each."""
+        if self.normalisation == "unit":
+            return torch.zeros_like(self.mean)[:, None, None], torch.ones_like(self.std)[:, None, None]
+        # a channel of one value alone is shifted to zero and left there
+        return self.mean[:, None, None], torch.where(self.std > 0, self.std, 1.0)[:, None, None]
+
+
+@dataclass(frozen=True)
+class ImageSplits(Splits):
+    """Splits of images, with the preparation that made them."""
+
+    preparation: Preparation | None = None
+
+
+def prepare_images(
+    raw: RawImages, spec: TaskSpec, title: str, key: str, config: DataConfig
+) -> Generator[Event, None, ImageSplits]:
+    """Split, limit and normalise a data set, with progress.
+
+    The validation split is drawn from the training images before the limit is, so it is the same for every limit.
+
+    Args:
+        raw: the images as read.
+        spec: what the task is; class names are used in messages.
+        title: what the user calls the source.
+        key: the source's key, part of the fingerprint.
+        config: what to do.
+
+    Raises:
+        DataError: a class has too few images for the validation fraction or the limit.
+    """
+    yield Progress(f"prepare {title}", 0, 3)
+    augment = augmentation(config.augmentation)
+    train, validation = split_indices(raw.train_targets, spec, title, config)
+    fingerprint = hashlib.blake2b(
+        json.dumps([RECIPE, key, config.model_dump(mode="json")], sort_keys=True).encode() + raw.digest(),
+        digest_size=16,
+    ).hexdigest()
+
+    yield Progress(f"prepare {title}", 1, 3)
+    train_images, validation_images = raw.train_images[train], raw.train_images[validation]
+    mean, std = (values.float() for values in channel_statistics(train_images))
+    yield Progress(f"prepare {title}", 2, 3)
+    if config.zca:
+        whitening = yield from zca.fit(train_images, config.zca_eps)
+        preparation = Preparation("zca", mean, std, whitening)
+        train_inputs = yield from zca.whiten_images(whitening, train_images, "ZCA: whiten train")
+        validation_inputs = yield from zca.whiten_images(whitening, validation_images, "ZCA: whiten validation")
+        test_inputs = yield from zca.whiten_images(whitening, raw.test_images, "ZCA: whiten test")
+        prepare = identity
+    else:
+        preparation = Preparation(config.normalisation, mean, std)
+        train_inputs, validation_inputs, test_inputs = train_images, validation_images, raw.test_images
+        prepare = preparation.forward
+
+    yield Progress(f"prepare {title}", 3, 3)
+    return ImageSplits(
+        train=LabelledSet(train_inputs, raw.train_targets[train], prepare),
+        validation=LabelledSet(validation_inputs, raw.train_targets[validation], prepare),
+        test=LabelledSet(test_inputs, raw.test_targets, prepare),
+        spec=spec,
+        to_display=preparation.to_display,
+        augment=augment,
+        fingerprint=fingerprint,
+        display_range=preparation.display_range(),
+        preparation=preparation,
+    )
+
+
+def identity(inputs: Tensor) -> Tensor:
+    """Whitened inputs are ready as they are."""
+    return inputs
+
+
+def split_indices(targets: Tensor, spec: TaskSpec, title: str, config: DataConfig) -> tuple[Tensor, Tensor]:
+    """Indices (n,) int64 of the train part and of the validation part, both stratified by class.
+
+    Raises DataError naming the first class that has too few images, and what to change.
+    """
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    counts = torch.bincount(targets, minlength=spec.num_outputs)
+    held_out = (counts * config.validation_fraction).round().long()
+    for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):
+        if held == 0 or held == count:
+            raise DataError(
+                f"{title}: class '{name}' has {count} training {'image' if count == 1 else 'images'}, so a validation "
+                f"fraction of {config.validation_fraction:g} leaves it none "
+                f"{'for validation' if held == 0 else 'to train on'}; "
+                f"{'add images or change the fraction' if count > 1 else 'add images of this class'}."
+            )
+    validation, train = stratified(targets, held_out, generator)
+    if not config.train_limit or config.train_limit >= len(train):
+        return train, validation
+    chosen, _ = stratified(
+        targets[train], limited_counts(counts - held_out, spec, title, config.train_limit), generator
+    )
+    return train[chosen], validation
+
+
+def limited_counts(available: Tensor, spec: TaskSpec, title: str, limit: int) -> Tensor:
+    """Images to keep of each class (K,): equal, or one more of the first classes where the limit does not divide."""
+    num_classes = len(available)
+    if limit < 2 * num_classes:
+        raise DataError(
+            f"{title}: a limit of {limit} training images is less than 2 for each of {num_classes} classes; "
+            f"choose {2 * num_classes} or more, or 0 for all."
+        )
+    wanted = torch.full((num_classes,), limit // num_classes)
+    wanted[: limit % num_classes] += 1
+    short = (wanted > available).nonzero().flatten().tolist()
+    if short:
+        fewest = int(available.min())
+        raise DataError(
+            f"{title}: a balanced limit of {limit} training images takes {int(wanted[short[0]])} of class "
+            f"'{spec.class_names[short[0]]}', which has {int(available[short[0]])}; "
+            f"choose {fewest * num_classes} or less, or 0 for all."
+        )
+    return wanted
+
+
+def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose `counts[k]` samples of each class k at random: indices chosen and indices left, each ascending.
+
+    A smaller count of the same generator state chooses a part of what a larger one chooses.
+    """
+    is_chosen = torch.zeros(len(targets), dtype=torch.bool)
+    for label, count in enumerate(counts.tolist()):
+        members = (targets == label).nonzero().flatten()
+        is_chosen[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return is_chosen.nonzero().flatten(), (~is_chosen).nonzero().flatten()
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population deviation of each channel of (N, C, H, W) uint8 images: (C,) float64 each, of pixels in [0, 1].
+
+    Counted in 256 bins, so exact whatever the order.
+    """
+    num_channels = images.shape[1]
+    bins = torch.zeros(num_channels, 256, dtype=torch.int64)
+    for chunk in images.split(zca.chunk_size(images[0].numel())):
+        for channel in range(num_channels):
+            # NumPy's count of bytes takes a quarter of PyTorch's time
+            bins[channel] += torch.from_numpy(np.bincount(chunk[:, channel].flatten().numpy(), minlength=256))
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    shares = bins.double() / bins.sum(1, keepdim=True)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, None]) ** 2).sum(1)
+    return mean, variance.sqrt()

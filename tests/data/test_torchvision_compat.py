@@ -1,0 +1,60 @@
+"""torchvision imports in a fresh process, whether its operators load or not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.data import torchvision_compat
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_datasets_and_transforms_work_in_a_fresh_process():
+    code = """
+import torch
+from engine.data.torchvision_compat import datasets, models
+from torchvision.transforms import v2
+assert v2.functional.horizontal_flip(torch.arange(3).reshape(1, 1, 3)).flatten().tolist() == [2, 1, 0]
+print(datasets.MNIST.__name__, models.resnet18(num_classes=3)(torch.zeros(2, 3, 32, 32)).shape[1])
+"""
+    assert run(code).split() == ["MNIST", "3"]
+
+
+def test_the_door_to_data_does_not_wait_for_torchvision_or_scikit_learn():
+    code = """
+import sys
+import engine.data
+print("torchvision" in sys.modules, "sklearn" in sys.modules)
+"""
+    assert run(code).split() == ["False", "False"]
+
+
+def test_nothing_is_declared_where_the_operators_load(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(torch.ops, "load_library", loaded.append)  # as if it had found its CUDA libraries
+    assert torchvision_compat.operators_load()
+    assert torchvision_compat.declare_missing_operators() is None
+    assert loaded and all(path.name.startswith("_C.") for path in loaded)
+
+
+def test_operators_without_their_libraries_are_no_operators(monkeypatch):
+    def refuse(path):
+        raise OSError("libcudart.so: cannot open shared object file")
+
+    monkeypatch.setattr(torch.ops, "load_library", refuse)
+    assert not torchvision_compat.operators_load()
+
+
+def test_a_missing_torchvision_is_told_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(torchvision_compat, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install -r requirements.txt"):
+        torchvision_compat.operators_load()
