@@ -1,0 +1,46 @@
+"""What a bilevel run must remember between two outer steps, as named tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.meta import optimiser_state
+from engine.synthetic.pixels import PixelSet
+
+
+class Best:
+    """The set that did best on validation images so far."""
+
+    def __init__(self) -> None:
+        self.accuracy, self.step, self.state = -1.0, 0, {}
+
+    def offer(self, found: float, step: int, synthetic: PixelSet) -> None:
+        if found >= self.accuracy:  # ties go to the later set
+            self.accuracy, self.step = found, step
+            self.state = {name: value.detach().clone() for name, value in synthetic.state_dict().items()}
+
+
+def snapshot(step: int, synthetic: PixelSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
+    """Copies of everything that step `step` + 1 needs: {name: tensor or number}."""
+    state: dict[str, Any] = {"step": step, "best.accuracy": best.accuracy, "best.step": best.step}
+    state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
+    state |= {f"outer.{name}": value for name, value in optimiser_state.export_state(outer).items()}
+    state |= {f"best.state.{name}": value for name, value in best.state.items()}
+    return state
+
+
+def restore(state: dict[str, Any] | None, synthetic: PixelSet, outer: torch.optim.Optimizer, best: Best) -> int:
+    """Put a snapshot back; the number of outer steps already done."""
+    if state is None:
+        return 0
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+    synthetic.load_state_dict(part("synthetic."))
+    optimiser_state.import_state(outer, part("outer."))
+    best.accuracy, best.step, best.state = state["best.accuracy"], state["best.step"], part("best.state.")
+    return state["step"]
