@@ -1,0 +1,112 @@
+"""A newcomer's way through the app, by clicking: start, watch, stop, resume, finish, compare."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.conftest import served
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
+
+STEP = re.compile(r"Outer step ([\d,]+) of ([\d,]+)")
+
+
+def step_shown(page: Page) -> int:
+    """The outer step that the progress bar names."""
+    found = STEP.search(page.get_by_test_id("stProgress").inner_text())
+    return int(found.group(1).replace(",", "")) if found else 0
+
+
+def wait_for_step(page: Page, least: int) -> int:
+    """Wait until the page, by itself, shows at least this step."""
+    page.wait_for_function(
+        """least => { const bar = document.querySelector('[data-testid="stProgress"]');
+                      const found = bar && /Outer step ([\\d,]+) of/.exec(bar.innerText);
+                      return found && Number(found[1].replaceAll(',', '')) >= least }""",
+        arg=least,
+        timeout=120_000,
+    )
+    return step_shown(page)
+
+
+def loss_line(page: Page) -> str:
+    """The drawn path of the smoothed loss."""
+    return page.locator('[data-testid="stPlotlyChart"] .scatterlayer path.js-line').last.get_attribute("d")
+
+
+def grid_source(page: Page) -> str:
+    return page.locator('[data-testid="stImage"] img').first.get_attribute("src")
+
+
+def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list[str], tmp_path):
+    with served(tmp_path / "runs") as url:
+        page.goto(url)
+        expect(page.get_by_role("heading", name="Dataset Distillery")).to_be_visible()
+        expect(page.get_by_text("Nothing has been run yet")).to_be_visible()
+        page.get_by_role("button", name="Distil the digits").click()
+
+        page.wait_for_url(re.compile("run=0001"))
+        first = wait_for_step(page, 5)
+        expect(page.locator(".js-plotly-plot").first).to_be_visible()
+        line, grid = loss_line(page), grid_source(page)
+        assert wait_for_step(page, first + 40) > first
+        page.wait_for_function(
+            "old => document.querySelector('[data-testid=\"stImage\"] img').getAttribute('src') !== old", arg=grid
+        )
+        assert loss_line(page) != line, "the loss curve did not move"
+
+        page.get_by_role("button", name="Stop").click()
+        resume = page.get_by_role("button", name=re.compile("Resume from step"))
+        expect(resume).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("You stopped this run after")).to_be_visible()
+        stopped_at = int(re.search(r"step ([\d,]+)", resume.inner_text()).group(1).replace(",", ""))
+        assert stopped_at >= first
+
+        other = page.context.new_page()  # a second tab sees the same run
+        other.goto(f"{url}/runs?run=0001")
+        expect(other.get_by_role("button", name=f"Resume from step {stopped_at:,}")).to_be_visible()
+        other.close()
+
+        resume.click()
+        assert wait_for_step(page, stopped_at + 1) > stopped_at
+        compare = page.get_by_role("button", name="Compare")
+        expect(compare).to_be_visible(timeout=240_000)
+        expect(page.get_by_text("Distilled, test")).to_be_visible()
+
+        compare.click()
+        expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+        for arm in ("Distilled", "Random real, same size", "Full data"):
+            expect(page.get_by_text(arm, exact=True).first).to_be_visible()
+        expect(page.get_by_text(re.compile(r"Trained on 10 synthetic images"))).to_be_visible()
+        assert page.get_by_test_id("stException").count() == 0
+        assert console_errors == []
+
+
+def test_closing_the_browser_does_not_stop_a_run(browser, tmp_path):
+    with served(tmp_path / "runs") as url:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_role("button", name="Distil the digits").click()
+        page.wait_for_url(re.compile("run=0001"))
+        seen = wait_for_step(page, 2)
+        context.close()
+
+        again = browser.new_context().new_page()
+        again.goto(f"{url}/runs?run=0001")
+        expect(again.get_by_role("button", name=re.compile("Stop|Compare")).first).to_be_visible()
+        again.wait_for_timeout(2_000)
+        assert again.get_by_role("button", name="Compare").count() or wait_for_step(again, seen + 1) > seen
+        again.context.close()
+
+
+def test_wrong_addresses_give_a_sentence(page: Page, tmp_path):
+    with served(tmp_path / "runs") as url:
+        for address in ("runs?run=9999", "runs?run=../../etc/passwd", "distill?from=0404", "compare?run=x"):
+            page.goto(f"{url}/{address}")
+            expect(page.get_by_role("alert").first).to_be_visible()
+            assert page.get_by_test_id("stException").count() == 0, address
+            assert "Traceback" not in page.content()
