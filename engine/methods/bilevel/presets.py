@@ -42,6 +42,22 @@ PRESETS = (
     _quick_colour("cifar100", "Quick: 100 images, any start", passes=5),
     _quick_colour("svhn", "Quick: 10 images, any start"),
     Preset(
+        "ten_minutes_fixed_10", "Ten minutes: 10 images, fixed start", "mnist", "under 10 minutes on two cores",
+        config={"student": LENET, "initialisation": "fixed", "ipc": 1, "passes": 5, "outer_steps": 4000, "real_batch": 512, "student_lr": 0.1, "outer_lr": 0.03, "clip": 1.0},
+        evaluation={"num_students": 5, "ordinary_steps": 200, "full_epochs": 1},
+    ),
+    Preset(
+        "ten_minutes_random_100", "Ten minutes: 100 images, any start", "mnist", "under 10 minutes on two cores",
+        config={"student": LENET, "ipc": 10, "num_batches": 2, "passes": 8, "images_from": "real", "inner_optimiser": "adam", "student_lr": 0.004, "outer_steps": 600, "real_batch": 256, "outer_lr": 0.02, "clip": 1.0},
+        evaluation={"num_students": 8, "ordinary_steps": 100, "full_epochs": 1},
+    ),
+    Preset(
+        "ten_minutes_random_100", "Ten minutes: 100 images, any start", "cifar10", "under 10 minutes on two cores",
+        config={"student": {"name": "convnet", "depth": 3, "width": 32}, "ipc": 10, "num_batches": 2, "passes": 8, "images_from": "real", "inner_optimiser": "adam", "student_lr": 0.005, "outer_steps": 200, "real_batch": 256, "outer_lr": 0.02, "clip": 1.0},
+        data={"augmentation": "flip"},
+        evaluation={"num_students": 3, "ordinary_steps": 100, "full_epochs": 1},
+    ),
+    Preset(
         "published_fixed_10", "Published: 10 images, fixed start (93.8 %)", "mnist", "hours on two cores at full length: 21,200 outer steps",
         config={"student": LENET, "initialisation": "fixed", "ipc": 1, "passes": 3, "student_lr": 0.02} | PUBLISHED | MNIST_EPOCHS,
     ),
