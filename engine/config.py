@@ -47,15 +47,36 @@ class DataConfig(Config):
     normalisation: Literal["standard", "unit"] = option(
         "standard", "Subtract each channel's training mean and divide by its deviation, or only scale pixels to 0..1"
     )
-    zca: bool = option(False, "Whiten the pixels (ZCA), which helps colour images at very few images per class", label="ZCA whitening")
-    zca_eps: float = option(0.1, "Added to the covariance's eigenvalues before whitening", low=1e-6, high=10.0, advanced=True, label="ZCA epsilon", when=("zca", True))
+    zca: bool = option(
+        False, "Whiten the pixels (ZCA), which helps colour images at very few images per class", label="ZCA whitening"
+    )
+    zca_eps: float = option(
+        0.1,
+        "Added to the covariance's eigenvalues before whitening",
+        low=1e-6,
+        high=10.0,
+        advanced=True,
+        label="ZCA epsilon",
+        when=("zca", True),
+    )
     augmentation: Literal["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"] = option(
         "none", "Random changes to real training images; mirrored digits are other digits, so none for those"
     )
     validation_fraction: float = option(
-        0.1, "Share of the training set kept for choosing things; the test set chooses nothing", low=0.02, high=0.5, advanced=True
+        0.1,
+        "Share of the training set kept for choosing things; the test set chooses nothing",
+        low=0.02,
+        high=0.5,
+        advanced=True,
     )
-    train_limit: int = option(0, "Use only this many training images, class-balanced; 0 means all", low=0, high=10_000_000, advanced=True, unit="images")
+    train_limit: int = option(
+        0,
+        "Use only this many training images, class-balanced; 0 means all",
+        low=0,
+        high=10_000_000,
+        advanced=True,
+        unit="images",
+    )
 
 
 class StudentConfig(Config):
@@ -64,23 +85,64 @@ class StudentConfig(Config):
     name: Literal["convnet", "lenet", "alexcifarnet", "mlp", "simpleconvnet", "convnetrgb"] = option(
         "convnet", "Network trained on the synthetic set", label="Student"
     )
-    depth: int = option(3, "Blocks of convolution, normalisation, activation and pooling", low=1, high=8, advanced=True, when=("name", "convnet"))
-    width: int = option(64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet"))
-    norm: Literal["instance", "batch", "layer", "group", "none"] = option("instance", "Normalisation inside each block", advanced=True, when=("name", "convnet"))
-    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option("relu", "Non-linearity", advanced=True, when=("name", ("convnet", "mlp")))
-    pooling: Literal["average", "max", "none"] = option("average", "Halves the picture after each block", advanced=True, when=("name", "convnet"))
-    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option("xavier", "How random initial weights are drawn", advanced=True, label="Weight initialisation")
+    depth: int = option(
+        3,
+        "Blocks of convolution, normalisation, activation and pooling",
+        low=1,
+        high=8,
+        advanced=True,
+        when=("name", "convnet"),
+    )
+    width: int = option(
+        64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet")
+    )
+    norm: Literal["instance", "batch", "layer", "group", "none"] = option(
+        "instance", "Normalisation inside each block", advanced=True, when=("name", "convnet")
+    )
+    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
+        "relu", "Non-linearity", advanced=True, when=("name", ("convnet", "mlp"))
+    )
+    pooling: Literal["average", "max", "none"] = option(
+        "average", "Halves the picture after each block", advanced=True, when=("name", "convnet")
+    )
+    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
+        "xavier", "How random initial weights are drawn", advanced=True, label="Weight initialisation"
+    )
 
 
 class EvaluationConfig(Config):
     """How the finished synthetic set is compared with real data."""
 
-    num_students: int = option(3, "Fresh networks trained per arm and protocol, each with a seed of its own", low=1, high=200, label="Students per arm")
-    students: tuple[str, ...] = option((), "Other architectures to test besides the one used for distilling", advanced=True, label="Other architectures")
-    ordinary_steps: int = option(300, "Minibatch steps on a small set when it is trained as ordinary data", low=1, high=100_000, advanced=True, unit="steps")
-    full_epochs: int = option(5, "Passes over the whole training set for the full arm", low=1, high=1000, advanced=True, unit="epochs")
+    num_students: int = option(
+        3,
+        "Fresh networks trained per arm and protocol, each with a seed of its own",
+        low=1,
+        high=200,
+        label="Students per arm",
+    )
+    students: tuple[str, ...] = option(
+        (),
+        "Other architectures to test besides the one used for distilling",
+        advanced=True,
+        label="Other architectures",
+    )
+    ordinary_steps: int = option(
+        300,
+        "Minibatch steps on a small set when it is trained as ordinary data",
+        low=1,
+        high=100_000,
+        advanced=True,
+        unit="steps",
+    )
+    full_epochs: int = option(
+        5, "Passes over the whole training set for the full arm", low=1, high=1000, advanced=True, unit="epochs"
+    )
     batch_size: int = option(256, "Minibatch of ordinary training", low=1, high=8192, advanced=True)
-    compare_full: bool = option(True, "Train on the full data set too; cached, so that nobody waits for it twice", label="Compare with full data")
+    compare_full: bool = option(
+        True,
+        "Train on the full data set too; cached, so that nobody waits for it twice",
+        label="Compare with full data",
+    )
 
 
 class MethodConfig(Config):

@@ -19,7 +19,9 @@ def pick_device(wanted: str = "auto") -> torch.device:
     Raises ConfigError if CUDA is asked for and absent.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("This request asks for CUDA, but PyTorch sees no CUDA device here. Choose device 'auto' or 'cpu'.")
+        raise ConfigError(
+            "This request asks for CUDA, but PyTorch sees no CUDA device here. Choose device 'auto' or 'cpu'."
+        )
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda")

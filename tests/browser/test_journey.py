@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from app_server import served
 from playwright.sync_api import Page, expect
-
-from browser.conftest import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 

@@ -1,0 +1,149 @@
+"""Bar charts: scores of the arms with their intervals, and how many samples each class has."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from engine.figures.formats import percent_spread
+from engine.figures.palette import ARM_NAMES, PALETTES, Theme, arm_name, protocol_name
+
+
+def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) -> go.Figure:
+    """Mean accuracy of each arm under each protocol, with its 95 % interval where there is more than one student.
+
+    rows: of one student architecture, as `engine.summarise` gives them, accuracies as fractions.
+    """
+    colours = PALETTES[theme]
+    protocols = sorted({row.protocol for row in rows})
+    arms = sorted(
+        {row.arm for row in rows}, key=lambda arm: (list(ARM_NAMES).index(arm) if arm in ARM_NAMES else 99, arm)
+    )
+    found = {(row.arm, row.protocol): row for row in rows}
+    figure = go.Figure()
+    for arm in arms:
+        mine = [(protocol, found[arm, protocol]) for protocol in protocols if (arm, protocol) in found]
+        figure.add_bar(
+            name=arm_name(arm),
+            x=[protocol_name(protocol) for protocol, _ in mine],
+            y=[100 * row.mean for _, row in mine],
+            error_y={
+                "type": "data",
+                "array": [_half(row.high, row.mean) for _, row in mine],
+                "arrayminus": [_half(row.mean, row.low) for _, row in mine],
+                "color": colours.ink,
+                "thickness": 1.5,
+                "width": 5,
+            },
+            marker={"color": colours.arm(arm), "line": {"width": 0}},
+            text=[f"{100 * row.mean:.1f}" for _, row in mine],
+            textposition="inside",
+            insidetextanchor="start",
+            customdata=[(percent_spread(row.mean, row.std, row.n), row.n) for _, row in mine],
+            hovertemplate="%{fullData.name}<br>%{x}: %{customdata[0]}, n = %{customdata[1]}<extra></extra>",
+        )
+    figure.update_layout(
+        height=height,
+        barmode="group",
+        bargap=0.28,
+        bargroupgap=0.08,
+        margin={"l": 4, "r": 8, "t": 34, "b": 4},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        yaxis={"title": {"text": "test accuracy (%)"}, "range": [0, 100], "nticks": 6, "automargin": True},
+        xaxis={"automargin": True},
+        dragmode=False,
+    )
+    return figure
+
+
+def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: int = 320) -> go.Figure:
+    """The distilled arm of several runs side by side, with random real data of the same size behind each.
+
+    rows: (name of the run, row of `engine.summarise`), arms "distilled" and "random_real" of one protocol.
+    """
+    colours = PALETTES[theme]
+    rows = [(html.escape(name, quote=False), row) for name, row in rows]
+    names = list(dict.fromkeys(name for name, _ in rows))
+    figure = go.Figure()
+    for arm in ("distilled", "random_real"):
+        found = {name: row for name, row in rows if row.arm == arm}
+        if not found:
+            continue
+        shown = [name for name in names if name in found]
+        figure.add_bar(
+            name=arm_name(arm),
+            y=shown,
+            x=[100 * found[name].mean for name in shown],
+            orientation="h",
+            error_x={
+                "type": "data",
+                "array": [_half(found[name].high, found[name].mean) for name in shown],
+                "arrayminus": [_half(found[name].mean, found[name].low) for name in shown],
+                "color": colours.ink,
+                "thickness": 1.5,
+                "width": 5,
+            },
+            marker={"color": colours.arm(arm)},
+            hovertemplate="%{y}<br>%{fullData.name}: %{x:.1f} %<extra></extra>",
+        )
+    figure.update_layout(
+        height=max(height, 60 + 64 * len(names)),
+        barmode="group",
+        margin={"l": 4, "r": 8, "t": 34, "b": 4},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        xaxis={"title": {"text": "test accuracy (%)"}, "range": [0, 100], "automargin": True},
+        yaxis={"autorange": "reversed", "automargin": True},
+        dragmode=False,
+    )
+    return figure
+
+
+def _half(high: float, low: float) -> float:
+    """Half an interval in per cent; 0 where one student gives none."""
+    width = high - low
+    return 0.0 if math.isnan(width) else 100 * width
+
+
+def class_counts(
+    counts: Mapping[str, Sequence[int]], class_names: Sequence[str], *, theme: Theme = "page", height: int = 280
+) -> go.Figure:
+    """Samples a class, one colour a split. counts: split -> number of samples of each class, in `class_names` order."""
+    colours = PALETTES[theme]
+    order = (colours.full, colours.kmeans_real, colours.random_real)
+    figure = go.Figure()
+    positions = list(range(len(class_names)))
+    for number, (split, values) in enumerate(counts.items()):
+        figure.add_bar(
+            name=split.capitalize(),
+            x=positions,
+            y=list(values),
+            customdata=[_plain(name) for name in class_names],
+            hovertemplate="%{customdata}: %{y:,} " + split + "<extra></extra>",
+            marker={"color": order[number % len(order)], "line": {"width": 0}},
+        )
+    shown = positions if len(positions) <= 30 else positions[:: math.ceil(len(positions) / 20)]
+    figure.update_layout(
+        height=height,
+        barmode="stack",
+        bargap=0.25,
+        margin={"l": 4, "r": 8, "t": 34, "b": 4},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        xaxis={
+            "tickvals": shown,
+            "ticktext": [_plain(class_names[i]) for i in shown],
+            "automargin": True,
+            "title": {"text": "class"},
+        },
+        yaxis={"title": {"text": "samples"}, "tickformat": ",d", "automargin": True},
+        dragmode=False,
+    )
+    return figure
+
+
+def _plain(name: str) -> str:
+    """A class name as Plotly shows it: its small HTML is user text here, and long names are cut."""
+    short = name if len(name) <= 14 else name[:13] + "…"
+    return html.escape(short, quote=False)

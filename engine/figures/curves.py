@@ -1,0 +1,226 @@
+"""Line charts of what a run measured: thinned, smoothed, named, with units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+
+from engine.figures.formats import words
+from engine.figures.palette import PALETTES, Theme
+
+MAX_POINTS = 500
+"""Points of one line sent to the browser; a chart is some 500 pixels wide."""
+
+SPARSE = 60
+"""Lines of up to this many points show each of them, and are not smoothed."""
+
+
+class Line(Protocol):
+    """A measured quantity: `steps` (n,) int64, ascending, and `values` (n,) float64."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What is known of a measured quantity: title, and axis name with unit."""
+
+    title: str
+    axis: str
+
+
+CHARTS = {
+    "outer_loss": Chart("Outer loss", "cross-entropy on real data"),
+    "gradient_norm": Chart("Gradient norm", "norm of the meta-gradient"),
+    "seconds_per_step": Chart("Time a step", "seconds"),
+    "student_lr": Chart("Student learning rate", "learning rate"),
+    "validation_accuracy": Chart("Accuracy, validation", "accuracy (%)"),
+}
+
+
+def chart_of(name: str) -> Chart:
+    """The chart of a measured name; unknown names get one of their own in words."""
+    return CHARTS.get(name, Chart(words(name), words(name).lower()))
+
+
+def chart_names(names: Sequence[str]) -> list[str]:
+    """The charts to draw for measured `names`, known ones first; the two bounds of a range belong to its mean's chart."""
+    shown = [name for name in names if not _is_bound(name, names)]
+    known = list(CHARTS)
+    return sorted(shown, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def _is_bound(name: str, names: Sequence[str]) -> bool:
+    stem, _, end = name.rpartition("_")
+    return end in ("min", "max") and stem in names
+
+
+def thin(steps: np.ndarray, values: np.ndarray, max_points: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most `max_points` of a line, keeping the smallest and the largest value of each stretch.
+
+    steps: (n,) ascending; values: (n,) float64, NaN allowed. The first and the last point are always kept.
+    """
+    n = len(steps)
+    if n <= max_points:
+        return steps, values
+    num_stretches = max(1, (max_points - 2) // 2)
+    edges = np.linspace(1, n - 1, num_stretches + 1).astype(np.int64)
+    low = np.where(np.isnan(values), np.inf, values)
+    high = np.where(np.isnan(values), -np.inf, values)
+    kept = {0, n - 1}
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        if end > start:
+            kept.add(int(start + np.argmin(low[start:end])))
+            kept.add(int(start + np.argmax(high[start:end])))
+    index = np.fromiter(sorted(kept), dtype=np.int64)
+    return steps[index], values[index]
+
+
+def smooth(values: np.ndarray, span: int) -> np.ndarray:
+    """The running median over about `span` points around each, then a running mean over half as many.
+
+    The median keeps a single step that shoots up from lifting all its neighbours; the mean takes the median's stairs away.
+    NaN and infinite values are filled in from their neighbours. values: (n,) float64. span: 1 gives the values back.
+    Result: (n,) float64.
+    """
+    present = np.isfinite(values)
+    if span <= 1 or not present.any():
+        return values
+    from scipy.ndimage import median_filter, uniform_filter1d
+
+    place = np.arange(len(values))
+    filled = np.interp(place, place[present], values[present])
+    # odd windows, or the line would be half a step late
+    medians = median_filter(filled, size=2 * (span // 2) + 1, mode="mirror")
+    return uniform_filter1d(medians, size=2 * (span // 4) + 1, mode="mirror")
+
+
+def ceiling(values: np.ndarray, steady: np.ndarray) -> float | None:
+    """Where to end a linear value axis when single steps shoot far beyond the `steady` course; None where none does.
+
+    values, steady: (n,) float64, each step and smoothed.
+    """
+    highest = values[np.isfinite(values)].max()
+    level, spread = steady.max(), max(steady.max() - steady.min(), 0.1 * abs(steady.max()))
+    return level + 0.25 * spread if highest > level + 3 * spread else None
+
+
+def curve(
+    name: str,
+    series: Mapping[str, Line],
+    *,
+    span: int = 1,
+    log: bool = False,
+    theme: Theme = "page",
+    height: int = 300,
+    reference: tuple[str, float] | None = None,
+) -> go.Figure:
+    """The chart of one measured quantity: each step faint, smoothed in full colour; the bounds of a range beside its mean.
+
+    Args:
+        name: a key of `series`; `name_min` and `name_max` are drawn too if present, and nothing is smoothed then.
+        series: the lines by name.
+        span: points the smoothing averages over; 1 for none.
+        log: logarithmic value axis.
+        reference: a name and a value for a horizontal line to compare with.
+    """
+    chart, line, colours = chart_of(name), series[name], PALETTES[theme]
+    scale = 100.0 if chart.axis.endswith("(%)") else 1.0
+    figure = go.Figure()
+    has_bounds = f"{name}_min" in series and f"{name}_max" in series
+    is_sparse = len(line.steps) <= SPARSE
+    is_smoothed = span > 1 and not has_bounds and not is_sparse and np.isfinite(line.values).any()
+    if has_bounds:
+        for bound, dash in (("max", "solid"), ("min", "dot")):
+            words_for = {"max": "highest", "min": "lowest"}[bound]
+            edge = series[f"{name}_{bound}"]
+            _add_line(figure, words_for, edge.steps, edge.values, colours.distilled, width=1.2, opacity=0.5, dash=dash)
+    values, top = line.values * scale, None
+    if is_smoothed:
+        steady = smooth(values, span)
+        top = None if log else ceiling(values, steady)
+        beyond = "" if top is None else f" ({np.sum(values > top):,} beyond the axis)"
+        _add_line(figure, f"each step{beyond}", line.steps, values, colours.distilled, width=1, opacity=0.3)
+        _add_line(figure, "smoothed", line.steps, steady, colours.distilled)
+    else:
+        label = "mean" if has_bounds else chart.title.lower()
+        _add_line(figure, label, line.steps, values, colours.distilled, has_markers=is_sparse)
+    if reference is not None and len(line.steps):
+        label, level = reference
+        ends = np.array([line.steps[0], line.steps[-1]])
+        _add_line(figure, label, ends, np.full(2, level * scale), colours.random_real, width=1.6, dash="dash")
+    _lay_out(figure, height, y_title=chart.axis, has_legend=len(figure.data) > 1)
+    if top is not None:
+        figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
+    if log and len(ticks := log_ticks(line.values * scale)):
+        figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
+    return figure
+
+
+def _add_line(
+    figure: go.Figure,
+    label: str,
+    steps: np.ndarray,
+    values: np.ndarray,
+    colour: str,
+    *,
+    width: float = 2.2,
+    opacity: float = 1.0,
+    dash: str = "solid",
+    has_markers: bool = False,
+) -> None:
+    x, y = thin(steps, values)
+    figure.add_scatter(
+        x=x,
+        y=y,
+        name=label,
+        mode="lines+markers" if has_markers else "lines",
+        opacity=opacity,
+        line={"color": colour, "width": width, "dash": dash, "simplify": False},
+        marker={"size": 5},
+        hovertemplate="%{y:.3~g}",
+    )
+
+
+def log_ticks(values: np.ndarray) -> np.ndarray:
+    """Round numbers to write beside a logarithmic axis: the fewest of decades, 1-2-5 and all digits that give four.
+
+    values: (n,) float64; what is not positive or not finite has no place on such an axis. Empty if nothing has.
+    """
+    positive = values[(values > 0) & np.isfinite(values)]
+    if not len(positive):
+        return positive
+    low, high = positive.min(), positive.max()
+    decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 2, 5), range(1, 10)):
+        ticks = np.concatenate([decade * np.array(digits, dtype=np.float64) for decade in decades])
+        ticks = ticks[(ticks >= low * 0.99) & (ticks <= high * 1.01)]
+        if len(ticks) >= 4:
+            return ticks[:: math.ceil(len(ticks) / 8)]
+    return np.linspace(low, high, 4)
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether the values differ so much, 30 times and more, that only a logarithmic axis shows them all."""
+    positive = values[(values > 0) & np.isfinite(values)]
+    return len(positive) > 0 and positive.max() > 30 * positive.min()
+
+
+def _lay_out(figure: go.Figure, height: int, *, y_title: str, has_legend: bool) -> None:
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 8, "t": 30 if has_legend else 8, "b": 4},
+        showlegend=has_legend,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        xaxis={"title": {"text": "outer step"}, "tickformat": ",d", "showgrid": False, "nticks": 7, "automargin": True},
+        yaxis={"title": {"text": y_title}, "nticks": 6, "automargin": True},
+        hovermode="x unified",
+        dragmode=False,
+        uirevision="kept",
+    )

@@ -1,0 +1,140 @@
+"""Pictures of many small images: one composed grid, named by class, on a transparent ground."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from engine.figures.palette import Theme
+
+MAX_IMAGES = 200
+"""Images of one grid; more could not be told apart."""
+
+_TEXT = {"light": (80, 86, 94), "dark": (190, 195, 202), "page": (128, 133, 140)}
+_GROUND = {"light": (255, 255, 255), "dark": (21, 24, 28), "page": (255, 255, 255)}
+
+
+def grid_png(
+    images: np.ndarray, labels: Sequence[str] = (), *, columns: int = 0, theme: Theme = "light", width: int = 1000
+) -> bytes:
+    """A PNG of `images` in rows, enlarged by a whole factor without smoothing, class names beside them.
+
+    Args:
+        images: (N, H, W, C) uint8 with 1 or 3 channels; the first MAX_IMAGES are shown.
+        labels: a class name an image, or none. Where each class has several images, each class gets a column.
+        columns: images a row; chosen from the number of images and classes if 0.
+        width: about how wide the picture becomes, pixels.
+    """
+    picture = grid_image(images, labels, columns=columns, theme=theme, width=width)
+    return _encoded(picture)
+
+
+def grid_image(
+    images: np.ndarray, labels: Sequence[str] = (), *, columns: int = 0, theme: Theme = "light", width: int = 1000
+) -> Image.Image:
+    """The same as an RGBA picture."""
+    images, labels = images[:MAX_IMAGES], list(labels[:MAX_IMAGES])
+    order, columns, is_by_class = _layout(len(images), labels, columns)
+    num, height_in, width_in, _ = images.shape
+    gap = max(4, width // 160)
+    cell = max(1, (width - gap * (columns - 1)) // columns)
+    factor = max(1, cell // width_in)
+    tile_w, tile_h = width_in * factor, height_in * factor
+    text_size = max(12, min(26, tile_w // 4))
+    text_height = text_size + 8 if labels else 0
+    rows = math.ceil(num / columns)
+    row_height = tile_h + gap + (0 if is_by_class else text_height)
+    size = (columns * (tile_w + gap) - gap, rows * row_height - gap + (text_height if is_by_class else 0))
+    canvas = Image.new("RGBA", (max(1, size[0]), max(1, size[1])), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(canvas)
+    top = text_height if is_by_class else 0
+    for position, index in enumerate(order):
+        row, column = divmod(position, columns)
+        left, upper = column * (tile_w + gap), top + row * row_height
+        canvas.paste(enlarged(images[index], factor), (left, upper))
+        if labels and (not is_by_class or row == 0):
+            baseline = 0 if is_by_class else upper + tile_h + 2
+            _write(draw, labels[index], left + tile_w / 2, baseline, tile_w + gap - 2, text_size, _TEXT[theme])
+    return canvas
+
+
+def timelapse_gif(
+    frames: Sequence[np.ndarray],
+    labels: Sequence[str] = (),
+    *,
+    theme: Theme = "light",
+    width: int = 600,
+    seconds: float = 6.0,
+) -> bytes:
+    """An endless GIF of the same grid over the run; the last frame stays for a moment.
+
+    frames: each (N, H, W, C) uint8, in the order of their steps. seconds: length of one round.
+    """
+    pictures = []
+    for images in frames:
+        grid = grid_image(images, labels, theme=theme, width=width)
+        opaque = Image.new("RGB", grid.size, _GROUND[theme])
+        opaque.paste(grid, mask=grid.getchannel("A"))
+        pictures.append(opaque)
+    each = max(40, int(1000 * seconds / max(1, len(pictures))))
+    durations = [each] * (len(pictures) - 1) + [1500]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def enlarged(image: np.ndarray, factor: int) -> Image.Image:
+    """One (H, W, C) uint8 image as RGB, each pixel a square of `factor` pixels."""
+    pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return Image.fromarray(np.ascontiguousarray(pixels).repeat(factor, 0).repeat(factor, 1), "RGB")
+
+
+def _layout(num: int, labels: Sequence[str], columns: int) -> tuple[list[int], int, bool]:
+    """Order of the images, images a row, and whether each column is a class.
+
+    Ten classes with one image each become two rows of five; several images a class become columns of a class each.
+    """
+    classes = list(dict.fromkeys(labels))
+    per_class = num / len(classes) if classes else 0
+    is_by_class = not columns and per_class > 1 and per_class == int(per_class) and len(classes) <= 20
+    if is_by_class:
+        places = {name: [i for i, label in enumerate(labels) if label == name] for name in classes}
+        if all(len(found) == per_class for found in places.values()):
+            return [places[name][i] for i in range(int(per_class)) for name in classes], len(classes), True
+    if columns:
+        return list(range(num)), columns, False
+    return list(range(num)), num if num <= 5 else 5 if num <= 10 else min(20, math.ceil(math.sqrt(num * 1.2))), False
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    middle: float,
+    top: float,
+    room: float,
+    size: int,
+    colour: tuple[int, int, int],
+) -> None:
+    font = _font(size)
+    while size > 9 and draw.textlength(text, font=font) > room:
+        size -= 1
+        font = _font(size)
+    while len(text) > 2 and draw.textlength(text, font=font) > room:
+        text = text[:-2] + "…"
+    draw.text((middle, top), text, font=font, fill=(*colour, 255), anchor="ma")
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

@@ -1,0 +1,98 @@
+"""The picture of the first page: many real images become a few synthetic ones, and a network learns from those."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from engine.figures.formats import counted, num_bytes
+from engine.figures.grids import enlarged
+from engine.figures.palette import PALETTES, Theme
+
+_INK = {"light": ("#1E2227", "#6B727B"), "dark": ("#E8E6E3", "#9AA1AB"), "page": ("#80858C", "#80858C")}
+_WALL = (16, 10)
+"""Real images shown: a row, rows."""
+
+
+def hero_svg(
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    *,
+    num_real: int,
+    real_bytes: int,
+    synthetic_bytes: int,
+    theme: Theme = "light",
+) -> str:
+    """An SVG, 990 x 300 units, transparent ground.
+
+    real: (N, H, W, C) uint8, N >= 160; synthetic: (M, H, W, C) uint8. The numbers are written under the pictures.
+    """
+    ink, faint = _INK[theme]
+    accent = PALETTES[theme].distilled
+    columns, rows = _WALL
+    wall = _data_url(_tiles(real[: columns * rows], columns, 3, 1))
+    few = _data_url(_tiles(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 990 300" font-family="'Source Sans 3', 'Source Sans Pro', 'Segoe UI', Helvetica, Arial, sans-serif">
+<image href="{wall}" x="0" y="18" width="330" height="206" preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"/>
+{_arrow(348, 121, 52, accent)}
+<image href="{few}" x="420" y="61" width="300" height="120" preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"/>
+{_arrow(738, 121, 52, accent)}
+{_network(812, 34, 136, 174, accent, faint)}
+{_caption(165, counted(num_real, "real image"), num_bytes(real_bytes), ink, faint)}
+{_caption(570, counted(len(synthetic), "synthetic image"), num_bytes(synthetic_bytes), ink, faint)}
+{_caption(880, "a trained network", "which sees no real image", ink, faint)}
+</svg>"""
+
+
+def _tiles(images: np.ndarray, columns: int, factor: int, gap: int) -> Image.Image:
+    num, height, width, _ = images.shape
+    rows = -(-num // columns)
+    tile_w, tile_h = width * factor, height * factor
+    canvas = Image.new("RGBA", (columns * (tile_w + gap) - gap, rows * (tile_h + gap) - gap), (0, 0, 0, 0))
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        canvas.paste(enlarged(image, factor), (column * (tile_w + gap), row * (tile_h + gap)))
+    return canvas
+
+
+def _data_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _caption(middle: float, first: str, second: str, ink: str, faint: str) -> str:
+    return (
+        f'<text x="{middle}" y="258" text-anchor="middle" font-size="22" font-weight="600" fill="{ink}">{html.escape(first)}</text>'
+        f'<text x="{middle}" y="284" text-anchor="middle" font-size="19" fill="{faint}">{html.escape(second)}</text>'
+    )
+
+
+def _arrow(left: float, middle: float, length: float, colour: str) -> str:
+    tip = left + length
+    return (
+        f'<path d="M{left} {middle}H{tip - 4}" stroke="{colour}" stroke-width="4" stroke-linecap="round" fill="none"/>'
+        f'<path d="M{tip - 15} {middle - 11}L{tip - 2} {middle}L{tip - 15} {middle + 11}" stroke="{colour}" stroke-width="4" stroke-linecap="round" stroke-linejoin="round" fill="none"/>'
+    )
+
+
+def _network(left: float, top: float, width: float, height: float, accent: str, faint: str) -> str:
+    """A small network of three layers, drawn as nodes and lines."""
+    layers: Sequence[int] = (4, 5, 3)
+    columns = [
+        [(left + width * i / (len(layers) - 1), top + height * (j + 0.5) / size) for j in range(size)]
+        for i, size in enumerate(layers)
+    ]
+    lines = [
+        f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
+        for here, there in zip(columns[:-1], columns[1:], strict=True)
+        for x1, y1 in here
+        for x2, y2 in there
+    ]
+    nodes = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>' for column in columns for x, y in column]
+    return f'<g stroke="{faint}" stroke-width="1" opacity="0.7">{"".join(lines)}</g><g fill="{accent}">{"".join(nodes)}</g>'

@@ -1,0 +1,68 @@
+"""One colour an arm, on every page and in every export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Theme = Literal["light", "dark", "page"]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Hex colours of the arms, then of anything else in order; `ink` for what is drawn over them."""
+
+    distilled: str
+    full: str
+    random_real: str
+    kmeans_real: str
+    others: tuple[str, ...]
+    ink: str
+
+    def arm(self, name: str) -> str:
+        """The colour of an arm; arms that are not known share the first free one."""
+        known = {
+            "distilled": self.distilled,
+            "full": self.full,
+            "random_real": self.random_real,
+            "kmeans_real": self.kmeans_real,
+        }
+        return known.get(name, self.others[0])
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Colours told apart when several runs share one chart."""
+        return (self.distilled, self.full, self.kmeans_real, *self.others, self.random_real)
+
+
+PALETTES: dict[Theme, Palette] = {
+    "light": Palette("#B45F24", "#34506B", "#8A8F98", "#3E8E7E", ("#8C5BA8", "#C2A13A"), "#1E2227"),
+    "dark": Palette("#E2935A", "#7FA6CC", "#9AA1AB", "#63BFAC", ("#B48AD0", "#DCC06A"), "#E8E6E3"),
+    # Streamlit's browser side replaces these by chartCategoricalColors of the theme in use, so that a figure made
+    # once is right in both.
+    "page": Palette("#000001", "#000002", "#000003", "#000004", ("#000005", "#000006"), "#000037"),
+}
+
+ARM_NAMES = {
+    "distilled": "Distilled",
+    "random_real": "Random real, same size",
+    "kmeans_real": "k-means real, same size",
+    "full": "Full data",
+}
+"""Arms in the order they are shown, and what people call them."""
+
+PROTOCOL_NAMES = {"as_distilled": "As distilled", "ordinary": "As ordinary data"}
+PROTOCOL_NOTES = {
+    "as_distilled": "stored order, learned learning rates",
+    "ordinary": "shuffled minibatches, from scratch",
+}
+
+
+def arm_name(arm: str) -> str:
+    """What people call an arm."""
+    return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
+
+
+def protocol_name(protocol: str) -> str:
+    """What people call a protocol."""
+    return PROTOCOL_NAMES.get(protocol, protocol.replace("_", " ").capitalize())

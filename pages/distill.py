@@ -1,0 +1,212 @@
+"""Distil: data set, method, preset, hyperparameters, what will happen, Start."""
+
+import math
+
+import streamlit as st
+
+import engine
+from engine.figures import formats
+from pages.ui import forms, frame, services, words
+
+frame.ensure()
+
+OWN = "own"  # start from an old run or from bare defaults, not from a preset
+
+
+def chosen_source(old: engine.RunRequest | None) -> str:
+    """The data set to distil; one that is chosen on the data page or in an old run comes first."""
+    keys = list(engine.SOURCES)
+    wanted = old.source if old else st.query_params.get("source", keys[0])
+    return st.selectbox(
+        "Data set", keys, index=keys.index(wanted) if wanted in keys else 0, format_func=words.source_title,
+        key=f"distil source {st.query_params.get('from', '')} {st.query_params.get('source', '')}", persist_state="session",
+    )  # fmt: skip
+
+
+def chosen_method(old: engine.RunRequest | None) -> engine.methods.method.Method:
+    """The method, one of those this version has."""
+    keys = list(engine.METHODS)
+    wanted = old.method if old else keys[0]
+    key = st.selectbox(
+        "Method",
+        keys,
+        index=keys.index(wanted) if wanted in keys else 0,
+        format_func=words.method_title,
+        key=f"distil method {st.query_params.get('from', '')}",
+        persist_state="session",
+    )
+    return engine.METHODS[key]
+
+
+def chosen_start(method: engine.methods.method.Method, source: str, old: engine.RunRequest | None) -> tuple[str, dict]:
+    """The preset's key and the values it gives to config, data and evaluation."""
+    presets, old_id = method.presets_for(source), st.query_params.get("from", "")
+    usable_old = old if old and old.source == source and old.method == method.key else None
+    options = [OWN, *presets] if usable_old else [*presets, OWN]
+
+    def name(key: str) -> str:
+        if key == OWN:
+            return f"As in run {old_id}" if usable_old else "Default settings"
+        return presets[key].title
+
+    key = st.selectbox(
+        "Start from",
+        options,
+        format_func=name,
+        key=f"distil preset {source} {method.key} {bool(usable_old)}",
+        persist_state="session",
+    )
+    if key != OWN:
+        preset = presets[key]
+        return key, {
+            "config": preset.config,
+            "data": preset.data,
+            "evaluation": preset.evaluation,
+            "seed": 0,
+            "device": "auto",
+            "name": "",
+        }
+    if usable_old:
+        return OWN, usable_old.model_dump()
+    return OWN, {"config": {}, "data": {}, "evaluation": {}, "seed": 0, "device": "auto", "name": ""}
+
+
+def ask_run(start: dict, key: str) -> dict:
+    """Name, seed and device."""
+    with st.grid(3, min_column_width=210):
+        name = st.text_input(
+            "Name (optional)",
+            value=start["name"],
+            max_chars=120,
+            key=f"{key}/name",
+            placeholder="What this run is about",
+            persist_state="session",
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            value=start["seed"],
+            step=1,
+            key=f"{key}/seed",
+            help="The same settings and seed give the same result.",
+            persist_state="session",
+        )
+        devices = ["auto", "cpu", "cuda"]
+        device = st.selectbox(
+            "Device",
+            devices,
+            index=devices.index(start["device"]),
+            format_func=forms.option_name,
+            key=f"{key}/device",
+            help="Auto takes the GPU where there is one.",
+            persist_state="session",
+        )
+    return {"name": name.strip(), "seed": seed, "device": device}
+
+
+def show_plan(source: engine.data.Source, request: engine.RunRequest, config: engine.MethodConfig) -> None:
+    """What will happen, in numbers that are known before anything runs."""
+    images = config.ipc * len(source.class_names)
+    values = math.prod(source.sample_shape)
+    held_back = request.data.validation_fraction
+    full = round(source.num_train * (1 - held_back))
+    if request.data.train_limit:
+        full = min(full, request.data.train_limit)
+    synthetic_bytes, full_bytes = 4 * images * values, full * (values + 1)
+    st.markdown(
+        f"**{formats.counted(images, 'synthetic image')}** of {formats.counted(len(source.class_names), 'class', 'classes')}, "
+        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.number(full)} training images, {formats.num_bytes(full_bytes)}."
+    )
+    st.metric(
+        "Compression",
+        formats.ratio(full_bytes / synthetic_bytes),
+        help="Stored values at 4 bytes each; the real set at 1 byte a value.",
+    )
+    arms = "random real images of the same size" + (" and the full data set" if request.evaluation.compare_full else "")
+    st.markdown(
+        f"{formats.counted(config.outer_steps, 'outer step')} for {words.student_title(config.student)}. Then {formats.counted(request.evaluation.num_students, 'student')} an arm compare it with {arms}."
+    )
+
+
+with services.said_plainly():
+    st.title("Distil", anchor=False)
+    old = services.store().run(st.query_params["from"]).request if "from" in st.query_params else None
+    if old:
+        st.caption(f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is.")
+    with st.container(border=True):
+        with st.grid(3, min_column_width=240):
+            source_key = chosen_source(old)
+            method = chosen_method(old)
+            preset, start = chosen_start(method, source_key, old)
+        chosen_preset = method.presets_for(source_key).get(preset)
+        cost = f" This preset takes {chosen_preset.cost}." if chosen_preset and chosen_preset.cost else ""
+        st.caption(words.escaped(method.summary + cost))
+    source = engine.SOURCES[source_key]
+    available = source.availability(engine.data_root())
+    if available.state == "missing":
+        st.error(words.escaped(available.message), title=f"{source.title} is not here", icon=":material/folder_off:")
+    elif available.state == "downloadable":
+        st.info(words.escaped(available.message), icon=":material/download:")
+
+    round_number = st.session_state.get("form round", 0)
+    preparation = st.session_state.get("preparation", {}).get(source_key, {})
+    key = f"form/{source_key}/{method.key}/{preset}/{st.query_params.get('from', '')}/{round_number}{preparation or ''}"
+    parts = {
+        "config": forms.entries(method.config, start["config"]),
+        "data": forms.entries(engine.DataConfig, start["data"], preparation),
+        "evaluation": forms.entries(engine.EvaluationConfig, start["evaluation"]),
+    }
+    answers = {part: {} for part in parts}
+
+    left, right = st.columns([5, 2], gap="large")
+    with left:
+        headings = forms.groups(parts["config"])
+        tabs = st.tabs(["Size and student", *headings[1:], "Data preparation", "Evaluation", "Run"])
+        for heading, tab in zip(headings, tabs, strict=False):
+            with tab:
+                forms.ask(
+                    [field for field in parts["config"] if field.group == heading], f"{key}/config", answers["config"]
+                )
+        with tabs[-3]:
+            forms.ask(parts["data"], f"{key}/data", answers["data"])
+        with tabs[-2]:
+            forms.ask(parts["evaluation"], f"{key}/evaluation", answers["evaluation"])
+        with tabs[-1]:
+            about = ask_run(start, key)
+
+    with right, st.container(border=True):
+        st.subheader("What will happen", anchor=False)
+        edited = [field for part, fields in parts.items() for field in forms.changed(fields, answers[part])]
+        if edited:
+            st.badge("Changed", icon=":material/edit:", color="orange", help="Differs from what you started from.")
+            st.caption("Changed: " + ", ".join(words.escaped(field.label.lower()) for field in edited))
+            if st.button("Undo changes", icon=":material/undo:", type="tertiary", key="undo"):
+                st.session_state["form round"] = round_number + 1
+                st.session_state.get("preparation", {}).pop(source_key, None)
+                st.rerun()
+        ready = False
+        with services.said_plainly():
+            values = {part: forms.nested(found) for part, found in answers.items()}
+            config = engine.checked(method.config, values["config"], "Settings")
+            kept_preset = (old.preset if old else "") if preset == OWN else preset
+            request = engine.checked(
+                engine.RunRequest,
+                {
+                    "source": source_key,
+                    "method": method.key,
+                    "preset": "" if edited else kept_preset,
+                    "config": forms.differing(method.config, values["config"]),
+                    "data": values["data"],
+                    "evaluation": values["evaluation"],
+                    **about,
+                },
+                "Settings",
+            )  # fmt: skip
+            show_plan(source, request, config)
+            ready = available.state != "missing"
+        if st.button(
+            "Start", type="primary", icon=":material/play_arrow:", width="stretch", disabled=not ready, key="start"
+        ):
+            run_id = services.submit(request)
+            st.switch_page("pages/runs.py", query_params={"run": run_id})

@@ -1,0 +1,101 @@
+"""System: what this machine is, what it has left, where things are kept, and what waits in the queue."""
+
+import shutil
+
+import plotly
+import streamlit as st
+
+import engine
+from engine.figures import formats
+from pages.ui import cards, frame, services, words
+
+frame.ensure()
+
+
+def memory() -> None:
+    """Memory and disk as they are now."""
+    facts = engine.machine.describe()
+    cpu = engine.machine.pick_device("cpu")
+    used = engine.machine.used_memory(cpu)
+    root = engine.runs_root()
+    disk = shutil.disk_usage(root if root.exists() else root.parent)
+    with st.grid(4, min_column_width=190):
+        st.metric(
+            "Device",
+            "GPU" if facts["gpu"] else "CPU",
+            facts["gpu"] or facts["processor"],
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+        )
+        st.metric(
+            "Processor cores",
+            facts["cores"],
+            facts["system"],
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+        )
+        st.metric(
+            "Memory used",
+            formats.num_bytes(used),
+            f"of {formats.num_bytes(facts['memory_bytes'])}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+        )
+        st.metric(
+            "Disk free",
+            formats.num_bytes(disk.free),
+            f"of {formats.num_bytes(disk.total)}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+        )
+
+
+with services.said_plainly():
+    st.title("System", anchor=False)
+    st.fragment(memory, run_every=5.0)()
+
+    st.header("Queue", anchor=False)
+    waiting = [row for row in services.store().runs() if row.status in ("queued", "running")]
+    if waiting:
+        st.caption("One run works at a time; the others wait in the order they were started.")
+        cards.live_list(states=("queued", "running"))
+    else:
+        st.caption("Nothing is running or waiting.")
+
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.header("Folders", anchor=False)
+        st.table(
+            {"Folder": {"Data sets (DISTILLERY_DATA)": str(engine.data_root()), "Runs (DISTILLERY_RUNS)": str(engine.runs_root())}},
+            alt="Folders of this installation",
+        )  # fmt: skip
+        st.header("Data sets", anchor=False)
+        for source in engine.SOURCES.values():
+            found = source.availability(engine.data_root())
+            with st.container(horizontal=True, vertical_alignment="center"):
+                name, colour, icon = {
+                    "present": ("Here", "green", ":material/check:"),
+                    "downloadable": ("Can be downloaded", "blue", ":material/download:"),
+                    "missing": ("Missing", "orange", ":material/folder_off:"),
+                }[found.state]
+                st.badge(name, color=colour, icon=icon)
+                st.markdown(f"**{words.escaped(source.title)}**", width="content")
+    with right:
+        st.header("Versions", anchor=False)
+        facts = engine.machine.describe()
+        versions = {
+            "Python": facts["python"],
+            "PyTorch": facts["torch"],
+            "Streamlit": st.__version__,
+            "Plotly": plotly.__version__,
+            "Processor": facts["processor"],
+        }
+        st.table({"Version": versions}, alt="Versions of the programs in use")

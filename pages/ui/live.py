@@ -1,0 +1,312 @@
+"""The view of one run: what it is, how far, how good, better than what, what it looks like, what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+import engine
+from engine import figures
+from engine.figures import formats
+from pages.ui import pictures, services, words
+
+FAST, SLOW = 1.5, 5.0
+"""Seconds between refreshes of what moves, and of the charts below."""
+
+QUIET = {"displayModeBar": False, "scrollZoom": False}
+
+
+def show(run_id: str) -> None:
+    """The whole view. Its moving parts refresh by themselves while the run is queued or running."""
+    row = services.store().run(run_id)
+    is_live = row.status in ("queued", "running")
+    _header(row)
+    _state(row)
+    for message in services.store().warnings(run_id):
+        st.warning(words.escaped(message), icon=":material/warning:")
+    st.fragment(_moving, run_every=FAST if is_live else None)(run_id, row.status)
+    st.fragment(_further_charts, run_every=SLOW if is_live else None)(run_id)
+    _settings(row)
+
+
+def badge(status: str, stop_requested: bool = False) -> None:
+    """The state of a run as a coloured word with an icon."""
+    name, colour, icon = words.STATES[status]
+    st.badge("Stopping" if stop_requested and status == "running" else name, color=colour, icon=icon)
+
+
+def _header(row: engine.RunRow) -> None:
+    """Name, one line of facts, and what can be done in this state."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link("pages/runs.py", label="All runs", icon=":material/arrow_back:")
+        badge(row.status, row.stop_requested)
+    st.title(words.escaped(words.run_title(row)), anchor=False)
+    facts = [
+        f"run {row.id}",
+        f"started {words.clock(row.started)}" if row.started else f"asked for {words.clock(row.created)}",
+        words.student_name(row),
+        words.preset_title(row.method, row.source, row.preset),
+        f"seed {row.seed}",
+    ]
+    if row.facts.get("device"):
+        facts.append(str(row.facts["device"]).upper())
+    st.caption(" · ".join(words.escaped(fact) for fact in facts))
+    with st.container(horizontal=True, gap="small"):
+        _actions(row)
+
+
+def _actions(row: engine.RunRow) -> None:
+    store = services.store()
+    if row.status in ("queued", "running"):
+        label = "Stopping …" if row.stop_requested else "Stop"
+        if st.button(label, icon=":material/stop_circle:", type="primary", disabled=row.stop_requested, key="stop"):
+            store.request_stop(row.id)
+            st.rerun()
+    if row.resumable:
+        label = f"Resume from step {row.checkpoint_step:,}" if row.checkpoint_step else "Start again from step 0"
+        if st.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
+            services.resume(row.id)
+            st.rerun()
+    if row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
+        st.switch_page("pages/compare.py", query_params={"run": row.id})
+    if st.button("Edit and start again", icon=":material/edit:", key="edit"):
+        st.switch_page("pages/distill.py", query_params={"from": row.id})
+    if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
+        st.switch_page("pages/gallery.py", query_params={"run": row.id})
+    if st.button("Rename", icon=":material/label:", key="rename"):
+        _rename(row.id, row.name)
+    if row.status != "running" and st.button("Delete", icon=":material/delete:", key="delete"):
+        _confirm_delete(row.id, words.run_title(row))
+
+
+@st.dialog("Rename this run", icon=":material/label:")
+def _rename(run_id: str, name: str) -> None:
+    new = st.text_input("Name", value=name, max_chars=120, placeholder="What this run is about")
+    if st.button("Save", type="primary"):
+        with services.said_plainly():
+            services.store().rename(run_id, new.strip())
+            st.rerun()
+
+
+@st.dialog("Delete this run?", icon=":material/delete:")
+def _confirm_delete(run_id: str, title: str) -> None:
+    st.write(
+        f"Run {run_id}, {words.escaped(title)}, goes with its pictures, checkpoints and result. This cannot be undone."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete it", type="primary", key="confirm delete"):
+            with services.said_plainly():
+                services.store().delete(run_id)
+                st.switch_page("pages/runs.py", query_params={})
+        if st.button("Keep it", key="keep"):
+            st.rerun()
+
+
+def _state(row: engine.RunRow) -> None:
+    """A sentence where the run did not simply go on."""
+    if row.status == "failed":
+        st.error(words.escaped(row.error), title=f"The run failed at step {row.error_step:,}", icon=":material/error:")
+        if row.details:
+            with st.expander("Show details", icon=":material/code:"):
+                st.code(row.details, language=None, wrap_lines=True)
+    elif row.status == "interrupted":
+        st.warning(
+            "The program ended while this run was working. What its last checkpoint holds is safe; resume to go on from there.",
+            title="Interrupted",
+            icon=":material/power_off:",
+        )
+    elif row.status == "stopped":
+        st.info(
+            f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume to go on to the same result.",
+            icon=":material/stop_circle:",
+        )
+    elif row.status == "queued":
+        ahead = sum(
+            other.status == "running" or (other.status == "queued" and other.created < row.created)
+            for other in services.store().runs()
+        )
+        st.info(
+            f"This run starts by itself when the {'run' if ahead == 1 else 'runs'} before it {'is' if ahead == 1 else 'are'} done."
+            if ahead
+            else "This run starts in a moment.",
+            icon=":material/schedule:",
+        )
+
+
+@services.said_plainly()
+def _moving(run_id: str, status_drawn: str) -> None:
+    """Progress, figures, loss and images: what is refreshed every moment."""
+    store = services.store()
+    row = store.run(run_id)
+    if row.status != status_drawn:
+        st.rerun()
+    if row.status != "done":
+        st.progress(words.progress_share(row), text=words.progress_text(row))
+    series, scores = store.series(run_id), store.scores(run_id)
+    with st.grid(5, min_column_width=165):
+        for label, value, note in _cards(row, series, scores):
+            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+    steps = store.previews(run_id)
+    if "outer_loss" not in series and not steps:
+        if row.status in ("queued", "running"):
+            st.caption("The loss curve and the images appear here with the first outer steps.")
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        _loss(run_id, series)
+    with right, st.container(border=True, height="stretch"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader("Synthetic images", anchor=False)
+        if steps:
+            step = pictures.shown_step(run_id, steps, row.status == "running")
+            st.image(
+                pictures.preview_png(run_id, row.created, step, pictures.version(row, step, steps), services.theme(), 640),
+                caption=pictures.caption(row, step), width="stretch", alt=f"Grid of the synthetic images at step {step}, class names beside them",
+            )  # fmt: skip
+
+
+def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
+    """Label, value and note of the five figures of a run; the note is never empty, so that the cards are equally high."""
+    rows = engine.summarise(scores)
+    best = {(found.arm, found.protocol): found for found in rows if found.student == row_student(row)}
+    storage = row.summary.get("num_bytes")
+    compression = row.summary.get("compression")
+    if row.status == "done":
+        first = [
+            _score_card(
+                "Distilled, test", best.get(("distilled", "as_distilled")) or best.get(("distilled", "ordinary"))
+            ),
+            _score_card(
+                "Random real, same size",
+                best.get(("random_real", "as_distilled")) or best.get(("random_real", "ordinary")),
+            ),
+            _score_card("Full data", best.get(("full", "ordinary"))),
+        ]
+        last = ("Time", formats.duration(row.seconds), f"{formats.counted(row.step, 'outer step')}")
+    else:
+        first = [_loss_card(series), _validation_card(series, scores), _baseline_card(scores)]
+        last = (
+            "Memory",
+            formats.num_bytes(row.memory_bytes) if row.memory_bytes else formats.NOTHING,
+            "peak of this process",
+        )
+    if storage is None:
+        storage, compression = planned_storage(row)
+    return [*first, ("Storage", formats.num_bytes(storage), f"{formats.ratio(compression)} of full data"), last]
+
+
+def row_student(row: engine.RunRow) -> str:
+    """The architecture the run distils for."""
+    return words.student_config(row).name
+
+
+def planned_storage(row: engine.RunRow) -> tuple[int | None, float | None]:
+    """Bytes the pixels of a run's synthetic set will take, and the compression against the full set; None if unknown."""
+    source, images = engine.SOURCES.get(row.source), words.num_images(row)
+    if source is None or not images:
+        return None, None
+    values = int(np.prod(source.sample_shape))
+    full = row.facts.get("train", source.num_train) * (values + 1)
+    return 4 * images * values, full / (4 * images * values)
+
+
+def _score_card(label: str, found: object | None) -> tuple[str, str, str]:
+    if found is None:
+        return label, formats.NOTHING, "not measured"
+    students = formats.counted(found.n, "student")
+    return label, formats.percent(found.mean), f"± {100 * found.std:.1f}, {students}" if found.n > 1 else students
+
+
+def _loss_card(series: dict) -> tuple[str, str, str]:
+    loss = series.get("outer_loss")
+    if loss is None or not len(loss.values):
+        return "Outer loss", formats.NOTHING, "no step yet"
+    window = max(1, min(50, len(loss.values) // 4))
+    now, start = float(np.mean(loss.values[-window:])), float(np.mean(loss.values[:window]))
+    return "Outer loss", formats.number(now), f"from {formats.number(start)} at the start"
+
+
+def _validation_card(series: dict, scores: Sequence) -> tuple[str, str, str]:
+    found, baseline = series.get("validation_accuracy"), baseline_accuracy(scores)
+    if found is None or not len(found.values):
+        return "Accuracy, validation", formats.NOTHING, "not measured yet"
+    now = float(found.values[-1])
+    note = f"at step {int(found.steps[-1]):,}"
+    if baseline is not None:
+        note = f"{abs(100 * (now - baseline)):.1f} points {'better' if now >= baseline else 'worse'}"
+    return "Accuracy, validation", formats.percent(now), note
+
+
+def _baseline_card(scores: Sequence) -> tuple[str, str, str]:
+    values = [score.value for score in scores if score.arm == "random_real" and score.split == "validation"]
+    if not values:
+        return "Random real, same size", formats.NOTHING, "not measured yet"
+    return (
+        "Random real, same size",
+        formats.percent(sum(values) / len(values)),
+        f"validation, {formats.counted(len(values), 'student')}",
+    )
+
+
+def baseline_accuracy(scores: Sequence) -> float | None:
+    """Mean validation accuracy of random real data of the same size, None before it is measured."""
+    values = [score.value for score in scores if score.arm == "random_real" and score.split == "validation"]
+    return sum(values) / len(values) if values else None
+
+
+def _loss(run_id: str, series: dict) -> None:
+    """The loss curve with its two controls."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("Outer loss", anchor=False)
+        log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
+    if "outer_loss" not in series:
+        st.caption("No step has been measured yet.")
+        return
+    place = st.container()
+    span = st.slider(
+        "Smoothing (steps)",
+        1,
+        200,
+        25,
+        key=f"smoothing {run_id}",
+        persist_state="session",
+        help="The bold line averages over about this many outer steps; the faint one is each step.",
+    )
+    place.plotly_chart(
+        figures.curve("outer_loss", series, span=span, log=log, height=300), key=f"loss {run_id}", config=QUIET,
+        alt="Outer loss over the outer steps, each step faint, smoothed in full colour",
+    )  # fmt: skip
+
+
+@services.said_plainly()
+def _further_charts(run_id: str) -> None:
+    """All other measured quantities, a small chart each."""
+    store = services.store()
+    series = {name: line for name, line in store.series(run_id).items() if len(line.steps) > 1}
+    names = [name for name in figures.chart_names(list(series)) if name != "outer_loss"]
+    if not names:
+        return
+    baseline = baseline_accuracy(store.scores(run_id))
+    with st.grid(2 if len(names) in (2, 4) else 3, min_column_width=300):
+        for name in names:
+            chart = figures.chart_of(name)
+            reference = (
+                ("random real, same size", baseline) if name == "validation_accuracy" and baseline is not None else None
+            )
+            with st.container(border=True):
+                st.markdown(f"**{words.escaped(chart.title)}**")
+                st.plotly_chart(
+                    figures.curve(name, series, span=25, log=figures.spans_decades(series[name].values), height=220, reference=reference), key=f"chart {name} {run_id}", config=QUIET,
+                    alt=f"{chart.title} over the outer steps",
+                )  # fmt: skip
+
+
+def _settings(row: engine.RunRow) -> None:
+    """The request, as the command line and Python take it."""
+    with st.expander("Settings of this run", icon=":material/list_alt:"):
+        st.caption(
+            "The whole request. Save it as REQUEST.json and run `python -m engine distill REQUEST.json` for the same result without the dashboard."
+        )
+        st.code(row.request.model_dump_json(indent=2), language="json")

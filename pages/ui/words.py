@@ -1,0 +1,126 @@
+"""Texts that several pages share: names of runs, sources and states, safe to show as Markdown."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+
+import engine
+from engine.figures import formats
+
+STATES = {
+    "queued": ("Queued", "gray", ":material/schedule:"),
+    "running": ("Running", "orange", ":material/play_circle:"),
+    "stopped": ("Stopped", "blue", ":material/stop_circle:"),
+    "interrupted": ("Interrupted", "violet", ":material/power_off:"),
+    "failed": ("Failed", "red", ":material/error:"),
+    "done": ("Done", "green", ":material/check_circle:"),
+}
+"""Of each state: what it is called, its badge's colour and icon."""
+
+
+def escaped(text: str) -> str:
+    """User text that Markdown must leave as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text.replace("\n", " "))
+
+
+def source_title(key: str) -> str:
+    """A source's title; the key where this version does not know it."""
+    source = engine.SOURCES.get(key)
+    return source.title if source else key
+
+
+def method_title(key: str) -> str:
+    """A method's title; the key where this version does not know it."""
+    method = engine.METHODS.get(key)
+    return method.title if method else key
+
+
+def preset_title(method: str, source: str, preset: str) -> str:
+    """A preset's title, or "own settings"."""
+    found = engine.METHODS[method].presets_for(source).get(preset) if method in engine.METHODS else None
+    return found.title if found else "own settings"
+
+
+def run_title(row: engine.RunRow) -> str:
+    """What a run is called: the name it was given, or what it distils."""
+    if row.name:
+        return row.name
+    images = num_images(row)
+    size = f" · {formats.counted(images, 'image')}" if images else ""
+    return f"{source_title(row.source)} · {method_title(row.method)}{size}"
+
+
+def num_images(row: engine.RunRow) -> int:
+    """Synthetic images of a run, 0 where it is not known."""
+    source, method = engine.SOURCES.get(row.source), engine.METHODS.get(row.method)
+    if source is None or method is None:
+        return 0
+    default = method.config.model_fields["ipc"].default
+    ipc = row.request.config.get("ipc", default)
+    return ipc * len(source.class_names) if isinstance(ipc, int) else 0
+
+
+def student_name(row: engine.RunRow) -> str:
+    """The network a run distils for, "ConvNet-D3" in the field's way of writing."""
+    return student_title(student_config(row))
+
+
+def student_config(row: engine.RunRow) -> engine.StudentConfig:
+    """A run's student with all its settings; the default one where the request's cannot be read."""
+    try:
+        return engine.checked(engine.StudentConfig, row.request.config.get("student", {}), "student")
+    except engine.UserError:
+        return engine.StudentConfig()
+
+
+def student_title(student: engine.StudentConfig) -> str:
+    """A network's name as papers write it."""
+    card = engine.STUDENTS.get(student.name)
+    title = card.title if card else student.name
+    return f"{title}{student.depth}" if student.name == "convnet" else title
+
+
+def architecture(key: str) -> str:
+    """An architecture's name without its settings."""
+    card = engine.STUDENTS.get(key)
+    return card.title if card else key
+
+
+def clock(moment: float | None) -> str:
+    """A time of day, with its date where that is not today's."""
+    if not moment:
+        return formats.NOTHING
+    then = datetime.fromtimestamp(moment)
+    same_day = then.date() == datetime.fromtimestamp(time.time()).date()
+    return then.strftime("%H:%M" if same_day else "%-d %b %Y %H:%M")
+
+
+def progress_text(row: engine.RunRow) -> str:
+    """One line on how far a run is and how long it will take."""
+    if row.status == "queued":
+        return "Waits for its turn"
+    if row.status == "running" and row.phase:
+        share = f" · {formats.count(row.phase_done)} of {formats.count(row.phase_total)}" if row.phase_total else ""
+        return f"{row.phase[:1].upper()}{row.phase[1:]}{share}"
+    if row.status == "running" and not row.step:
+        return "Getting ready"
+    parts = [f"Outer step {formats.count(row.step)} of {formats.count(row.total_steps)}"] if row.total_steps else []
+    if row.status == "running":
+        if row.seconds_per_step is not None:
+            parts.append(f"{formats.duration(row.seconds_per_step)} a step")
+        if row.eta_seconds is not None:
+            parts.append(f"{formats.duration(row.eta_seconds)} left")
+    else:
+        parts.append(f"{formats.duration(row.seconds)} of work")
+    return " · ".join(parts)
+
+
+def progress_share(row: engine.RunRow) -> float:
+    """How much of the present stretch is done, 0 to 1."""
+    if row.status == "done":
+        return 1.0
+    if row.status == "running" and row.phase and row.phase_total:
+        return min(1.0, row.phase_done / row.phase_total)
+    return min(1.0, row.step / row.total_steps) if row.total_steps else 0.0

@@ -1,0 +1,88 @@
+"""The form is made from the config: every field, its bounds, its condition."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from engine.config import Config, option
+from pages.ui import forms, words
+
+
+class Student(Config):
+    name: Literal["a", "b"] = option("a", "Which")
+    depth: int = option(3, "How deep", low=1, high=8, advanced=True, when=("name", "a"))
+
+
+class Toy(Config):
+    student: Student = Student()
+    rate: float = option(0.02, "How fast", low=1e-6, high=10.0, unit="per step")
+    is_on: bool = option(False, "Whether", group="More")
+
+
+def test_entries_open_nested_configs_in_place():
+    found = forms.entries(Toy, {"student": {"depth": 5}})
+    assert [(field.path, field.start) for field in found] == [
+        (("student", "name"), "a"),
+        (("student", "depth"), 5),
+        (("rate",), 0.02),
+        (("is_on",), False),
+    ]
+    assert forms.groups(found) == ["", "More"]
+    assert found[2].label_with_unit == "Rate (per step)"
+
+
+def test_nested_undoes_entries():
+    values = {field.path: field.start for field in forms.entries(Toy, {})}
+    assert Toy.model_validate(forms.nested(values)) == Toy()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"rate": 1.0}, {"student": {"name": "b"}}, {"student": {"name": "b", "depth": 2}, "is_on": True}]
+)
+def test_differing_keeps_enough_to_rebuild_the_config(changes):
+    full = Toy.model_validate(changes)
+    assert Toy.model_validate(forms.differing(Toy, full.model_dump())) == full
+
+
+def test_every_field_of_every_method_has_a_widget():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        for key, method in engine.METHODS.items():
+            values = {}
+            forms.ask(forms.entries(method.config, {}), key, values)
+            st.session_state[f"values {key}"] = forms.nested(values)
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception
+    for key, method in engine.METHODS.items():
+        assert method.config.model_validate(app.session_state[f"values {key}"]) == method.config()
+
+
+def test_a_field_is_greyed_out_where_it_means_nothing():
+    def script():
+        import engine
+        from pages.ui import forms
+
+        forms.ask(forms.entries(engine.DataConfig, {}), "data", {})
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert app.number_input(key="data/zca_eps").disabled
+    app.toggle(key="data/zca").set_value(True).run()
+    assert not app.number_input(key="data/zca_eps").disabled
+
+
+@pytest.mark.parametrize(("start", "step"), [(0.02, 0.001), (1.0, 1.0), (0.5, 0.01), (0.0, 0.1)])
+def test_steps_fit_the_size_of_the_value(start, step):
+    assert forms._step(start, 10.0) == pytest.approx(step)
+
+
+def test_escaped_text_has_no_live_markdown():
+    assert words.escaped("a*b [c](d) $e$ `f`") == r"a\*b \[c\]\(d\) \$e\$ \`f\`"

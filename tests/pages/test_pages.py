@@ -1,0 +1,246 @@
+"""Each page in each state: it shows no exception and says what it should."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import failed, finished, queued, request, running, stopped, training_students, words
+
+import engine
+from engine.events import Finished
+
+NAMES = ("home", "data", "distill", "runs", "compare", "gallery", "system")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_store(visit, name):
+    assert visit(name).title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_in_every_state(visit, store, name):
+    for make in (finished, failed, stopped, queued, training_students):
+        make(store)
+    visit(name)
+
+
+def test_home_explains_and_offers_the_first_run(visit, store):
+    app = visit("home")
+    assert "compresses a data set into a few synthetic images" in words(app)
+    assert "Nothing has been run yet" in words(app)
+
+    app.button(key="distil the digits").click().run()
+
+    (row,) = store.runs()
+    assert (row.status, row.source, row.method, row.preset) == ("queued", "digits", "bilevel", "quick")
+    assert row.request == engine.request_from_preset("digits", "bilevel", "quick")
+    assert app.query_params["run"] == row.id
+    assert "starts in a moment" in words(app)
+
+
+def test_home_lists_recent_runs_with_their_score(visit, store):
+    finished(store, name="first try")
+    assert "85.1 ± 1.0 %" in words(visit("home"))
+    assert "first try" in [link.label for link in visit("home").get("page_link")]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (queued, "starts in a moment"),
+        (running, "Outer step 120 of 200"),
+        (training_students, "Train students · 3 of 10"),
+        (stopped, "You stopped this run after 120 outer steps"),
+        (failed, "became NaN at inner step 3"),
+        (finished, "85.1 %"),
+    ],
+)
+def test_run_says_how_it_stands(visit, store, make, said):
+    assert said in words(visit("runs", run=make(store)))
+
+
+def test_live_run_shows_better_than_what(visit, store):
+    text = words(visit("runs", run=running(store)))
+    assert "Random real, same size 55.0 %" in text
+    assert "points better" in text
+    assert "1 : 32.9 of full data" in text
+
+
+def test_stop_is_asked_for_once(visit, store):
+    run_id = running(store)
+    app = visit("runs", run=run_id)
+    app.button(key="stop").click().run()
+    assert store.run(run_id).stop_requested
+    assert app.button(key="stop").disabled
+
+
+def test_stopped_run_resumes(visit, store):
+    run_id = stopped(store)
+    app = visit("runs", run=run_id)
+    app.button(key="resume").click().run()
+    assert store.run(run_id).status == "queued"
+
+
+def test_failed_run_shows_sentence_step_and_details(visit, store):
+    app = visit("runs", run=failed(store))
+    assert "failed at step 121" in words(app)
+    assert "Traceback: the last line" in [block.value for block in app.code]
+    assert not app.exception
+
+
+def test_running_run_cannot_be_deleted_here(visit, store):
+    app = visit("runs", run=running(store))
+    assert "delete" not in [button.key for button in app.button]
+
+
+def test_warnings_are_shown(visit, store):
+    assert "The test set is small." in words(visit("runs", run=finished(store)))
+
+
+@pytest.mark.parametrize("name", ["runs", "compare", "gallery", "distill"])
+@pytest.mark.parametrize("run_id", ["9999", "../../etc", "<b>"])
+def test_unknown_run_is_one_sentence(visit, store, name, run_id):
+    finished(store)
+    app = visit(name, **{"from" if name == "distill" else "run": run_id})
+    assert len(app.error) == 1
+    assert "no run" in app.error[0].value.lower()
+
+
+def test_names_are_no_markdown(visit, store):
+    run_id = finished(store, name="**bold** [link](http://x) $a$ :red[b]")
+    title = visit("runs", run=run_id).title[0].value
+    assert title == r"\*\*bold\*\* \[link\]\(http\://x\) \$a\$ \:red\[b\]"
+
+
+def test_list_filters_by_state_and_text(visit, store):
+    finished(store, name="apples")
+    failed(store)
+    stopped(store)
+    finished(store, name="pears")
+    app = visit("runs")
+    app.text_input(key="run search").set_value("pear").run()
+    assert [link.label for link in app.get("page_link")] == ["pears"]
+    app.text_input(key="run search").set_value("").run()
+    app.get("pills")[0].set_value(["failed"]).run()
+    assert len(app.get("page_link")) == 1
+
+
+def test_compare_says_the_verdict_in_words(visit, store):
+    text = words(visit("compare", run=finished(store)))
+    assert (
+        "Trained on 10 synthetic images: **85.1 %**; on 10 random real images: **55.1 %**; on all 1,294: **97.0 %**"
+        in text
+    )
+    assert "Retention 87.7 % as distilled" in text
+    assert "Cached scores come from an earlier run" in text
+
+
+def test_compare_table_has_each_arm_and_protocol(visit, store):
+    table = visit("compare", run=finished(store)).table[0].value
+    assert list(table["Trained on"]) == [
+        "Distilled",
+        "Random real, same size",
+        "Distilled",
+        "Random real, same size",
+        "Full data",
+    ]
+    assert list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
+    assert list(table["95 % interval"])[0] == "82.6 to 87.6 %"
+    assert set(table["n"]) == {"3"}
+
+
+def test_compare_puts_several_runs_together(visit, store):
+    first, second = finished(store, name="one"), finished(store, name="two")
+    app = visit("compare", run=first)
+    app.multiselect[0].set_value([first, second]).run()
+    assert not app.exception
+    assert list(app.table[0].value["Run"]) == [f"{first} · one", f"{second} · two"]
+
+
+def test_done_run_without_scores_is_compared_without_error(visit, store):
+    run_id = running(store)
+    store.append(run_id, [Finished({})])
+    assert "No score has been measured yet" in words(visit("compare", run=run_id))
+
+
+def test_gallery_offers_picture_and_result(visit, store):
+    run_id = finished(store)
+    (store.folder(run_id) / "result.safetensors").write_bytes(b"set")
+    app = visit("gallery", run=run_id)
+    assert [button.label for button in app.get("download_button")] == ["Download picture", "Download the distilled set"]
+
+
+def test_gallery_time_lapse(visit, store):
+    app = visit("gallery", run=finished(store))
+    app.get("segmented_control")[0].set_value("Time-lapse").run()
+    assert not app.exception
+    assert "3 pictures from step 0 to step 200" in app.image[0].captions[0]
+
+
+def test_step_slider_follows_the_newest_until_moved(visit, store):
+    run_id = running(store)
+    app = visit("runs", run=run_id)
+    assert app.select_slider[0].value == 120
+    app.select_slider[0].set_value(60).run()
+    store.append(run_id, [engine.events.Preview(130, store.preview(run_id, 60).images, tuple("0123456789"))])
+    app.run()
+    assert app.select_slider[0].value == 60
+    app.select_slider[0].set_value(130).run()
+    store.append(run_id, [engine.events.Preview(140, store.preview(run_id, 60).images, tuple("0123456789"))])
+    app.run()
+    assert app.select_slider[0].value == 140
+
+
+def test_data_page_shows_digits(visit):
+    text = words(visit("data"))
+    assert "Training images 1,438" in text
+    assert "to train on" in text
+
+
+def test_data_page_offers_what_is_not_here(visit):
+    app = visit("data", source="mnist")
+    assert "is not here" in words(app)
+    assert not app.exception
+
+
+def test_start_sends_the_preset_unchanged(visit, store):
+    app = visit("distill")
+    app.button(key="start").click().run()
+    (row,) = store.runs()
+    wanted = request()
+    assert row.preset == "quick"
+    assert engine.resolve(row.request)[1] == engine.resolve(wanted)[1]
+    assert (row.request.data, row.request.evaluation) == (wanted.data, wanted.evaluation)
+
+
+def test_a_changed_field_drops_the_presets_name(visit, store):
+    app = visit("distill")
+    ipc = next(box for box in app.number_input if box.label == "Images per class")
+    ipc.set_value(2).run()
+    assert "Changed: images per class" in words(app)
+    app.button(key="start").click().run()
+    (row,) = store.runs()
+    assert row.preset == ""
+    assert row.request.config["ipc"] == 2
+
+
+def test_impossible_settings_are_one_sentence_and_no_start(visit, store):
+    app = visit("distill")
+    next(box for box in app.number_input if box.label == "Batches (S)").set_value(7).run()
+    assert len(app.error) == 1
+    assert "batches must divide" in app.error[0].value
+    assert app.button(key="start").disabled
+
+
+def test_edit_and_start_again_fills_the_form_in(visit, store):
+    old = queued(store, seed=11, config={**request().config, "ipc": 3})
+    app = visit("distill", **{"from": old})
+    assert next(box for box in app.number_input if box.label == "Images per class").value == 3
+    app.button(key="start").click().run()
+    assert store.runs()[0].request.config["ipc"] == 3
+    assert store.runs()[0].seed == 11
+
+
+def test_system_names_device_folders_and_versions(visit, store):
+    app = visit("system")
+    assert "Nothing is running or waiting" in words(app)
+    assert str(engine.runs_root()) in app.table[0].value.to_numpy()
