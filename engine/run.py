@@ -105,8 +105,9 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
 
 
 def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], student: str) -> dict:
-    """The figures of a result: samples, bytes, compression against the training set as stored, retention, speed-up."""
+    """The figures of a result: the outer step it comes from, samples, bytes, compression against the training set as stored, retention, speed-up."""
     return {
+        "step": synthetic.step,
         "num_samples": len(synthetic.materialise()[0]),
         "num_bytes": synthetic.num_bytes(),
         "num_stored_values": synthetic.num_stored_values(),

@@ -24,7 +24,7 @@ from engine.evaluation.baselines import random_real, samples_at_equal_storage
 from engine.evaluation.train import Recipe, accuracy, as_distilled, follow, ordinary
 from engine.events import Event, Progress, Scored
 from engine.meta.inner import Batch
-from engine.nets import make_student
+from engine.nets import STUDENTS, make_student
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet
 
@@ -49,7 +49,12 @@ class Bench:
     evaluation: EvaluationConfig
     context: Context
 
-    def start(self, arm: str, seed: int) -> Tensor:
+    @property
+    def title(self) -> str:
+        """The architecture as people call it."""
+        return STUDENTS[self.student.name].title
+
+    def start(self, seed: int | str) -> Tensor:
         """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
         return self.student.init(_generator("start", self.student.name, seed))
 
@@ -102,7 +107,7 @@ def full(bench: Bench) -> Generator[Event, None, None]:
         FULL_LR,
     )
     for seed in range(evaluation.num_students):
-        yield Progress(f"train {bench.student.name} on the full set", seed, evaluation.num_students)
+        yield Progress(f"train {bench.title} on the full set", seed, evaluation.num_students)
         yield from _cached(bench, "full", train, recipe, seed, "test")
 
 
@@ -170,7 +175,7 @@ def _distilled_arms(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, N
     data = LabelledSet(inputs, targets, lambda x: x)
     recipe = yield from _best_recipe(bench, data)
     for seed in range(num_students):
-        yield Progress(f"train {bench.student.name} on the distilled set as ordinary data", seed, num_students)
+        yield Progress(f"train {bench.title} on the distilled set as ordinary data", seed, num_students)
         theta, seconds = yield from _train(bench, data, recipe, seed)
         yield _score(
             bench, "distilled", "ordinary", seed, theta, seconds, len(data), synthetic.num_bytes(), str(recipe)
@@ -185,7 +190,7 @@ def _ordinary_arm(
         data = draw(seed)
         if recipe is None:
             recipe = yield from _cached_recipe(bench, arm, draw(-1))
-        yield Progress(f"train {bench.student.name} on random real images", seed, bench.evaluation.num_students)
+        yield Progress(f"train {bench.title} on random real images", seed, bench.evaluation.num_students)
         yield from _cached(bench, arm, data, recipe, seed, split)
 
 
@@ -204,7 +209,7 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
     """One student trained as on ordinary data: weights and seconds. Yields Progress about once a second."""
     path = ordinary(
         bench.student,
-        bench.start("ordinary", seed),
+        bench.start(seed),
         data,
         recipe,
         _generator("minibatches", seed),
@@ -215,7 +220,7 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
         theta = trained
         if time.perf_counter() - said > 0.5:
             said = time.perf_counter()
-            yield Progress(f"train {bench.student.name}, {len(data):,} samples", step, recipe.num_steps)
+            yield Progress(f"train {bench.title} on {len(data):,} samples", step, recipe.num_steps)
     return theta, time.perf_counter() - began
 
 
@@ -301,7 +306,7 @@ def _score(
 def _start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
     if synthetic.training.start_seed is not None:
         return bench.student.init(torch.Generator().manual_seed(synthetic.training.start_seed))
-    return bench.student.init(_generator("start", bench.student.name, seed))
+    return bench.start(seed)
 
 
 def _real_in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:

@@ -41,6 +41,7 @@ class SyntheticSet(nn.Module):
 
     spec: TaskSpec
     training: Training
+    step: int = 0  # outer steps that made it what it is
 
     @abstractmethod
     def batches(self) -> Iterator[Batch]:
@@ -75,6 +76,7 @@ class SyntheticSet(nn.Module):
             "parameterisation": type(self).__name__,
             "spec": asdict(self.spec),
             "training": asdict(self.training),
+            "step": self.step,
             "description": self.describe(),
         }
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
@@ -118,6 +120,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
         )
     synthetic = kind(spec=spec, training=Training(**header["training"]), **header["description"])
     synthetic.load_state_dict(load_file(path, str(device)))
+    synthetic.step = header["step"]
     return synthetic.to(device)
 
 

@@ -30,6 +30,9 @@ def timelapse(run_id: str, created: float, steps: tuple[int, ...], theme: str) -
 
 def caption(row: engine.RunRow, step: int) -> str:
     """What a grid shows: how many images of how many classes, after which step."""
+    kept = row.summary.get("step")
+    if step == row.total_steps and kept not in (None, step):
+        return f"Synthetic images after step {kept:,} of {row.total_steps:,}: the best on validation data"
     moment = "before the first step" if step == 0 else f"after step {step:,}"
     return f"Synthetic images {moment} of {row.total_steps:,}"
 

@@ -53,7 +53,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
     learned = [p for p in synthetic.parameters() if p.requires_grad]
     outer = torch.optim.Adam(learned, lr=config.outer_lr, betas=(config.adam_beta1, 0.999))
     best = Best()
-    first_step = restore(context.resume_from, synthetic, outer, best)
+    first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
     rule = update_rules.BY_NAME[config.inner_optimiser]()
 
     if first_step == 0:
@@ -79,7 +79,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         if config.clamp and splits.display_range is not None:
             synthetic.clamp(*splits.display_range)
 
-        done = step + 1
+        done = synthetic.step = step + 1
         rates = synthetic.rates.detach()
         values = {
             "outer_loss": outer_loss,
@@ -98,6 +98,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
 
     if config.keep == "best" and best.state:
         synthetic.load_state_dict(best.state)
+        synthetic.step = best.step
         yield synthetic.preview(config.outer_steps, splits)
     return synthetic
 

@@ -33,7 +33,7 @@ def _quick_colour(source: str, title: str, **config) -> Preset:
 PRESETS = (
     Preset(
         "quick", "Quick: 10 digits", "digits", "under a minute on two cores",
-        config={"student": {"name": "mlp"}, "ipc": 1, "passes": 10, "outer_steps": 800, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.05},
+        config={"student": {"name": "mlp"}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 800, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.03, "clip": 1.0},
         evaluation={"num_students": 5, "ordinary_steps": 200, "full_epochs": 40, "batch_size": 128},
     ),
     _quick_grey("mnist", "Quick: 10 images, any start"),
