@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
+import torch
+
 from engine import machine
 from engine.config import MethodConfig, RunRequest, checked
 from engine.context import Context
 from engine.data import SOURCES
-from engine.data.source import Splits
+from engine.data.source import Splits, TaskSpec
 from engine.errors import ConfigError
-from engine.evaluation.compare import compare, make_bench, random_real_ordinary
+from engine.evaluation.compare import architectures, compare, make_bench, random_real_ordinary
 from engine.evaluation.scores import against_full, summarise
 from engine.events import Event, Finished, Scored, Started
 from engine.methods import METHODS
 from engine.methods.method import Method
-from engine.nets import STUDENTS
+from engine.nets import STUDENTS, make_student
 from engine.synthetic.base import SyntheticSet
 
 
@@ -30,7 +32,13 @@ def resolve(request: RunRequest) -> tuple[Method, MethodConfig]:
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
     machine.pick_device(request.device)
     method = METHODS[request.method]
-    return method, checked(method.config, request.config, f"config of method '{request.method}'")
+    config = checked(method.config, request.config, f"config of method '{request.method}'")
+    source = SOURCES[request.source]
+    spec = TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)
+    for architecture in architectures(config.student, request.evaluation):
+        with torch.device("meta"):  # does it fit the samples? No weight is made
+            make_student(architecture, spec, "meta")
+    return method, config
 
 
 def request_from_preset(source: str, method: str, preset: str, **changes) -> RunRequest:

@@ -203,6 +203,7 @@ with services.said_plainly():
                 },
                 "Settings",
             )  # fmt: skip
+            engine.resolve(request)
             show_plan(source, request, config)
             ready = available.state != "missing"
         if st.button(

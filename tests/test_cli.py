@@ -54,6 +54,8 @@ def test_request_file_of_a_run_repeats_it_to_the_bit(capsys, tmp_path):
         ),
         (["distill", "--set", "config.speed=9"], "there is no option 'speed'"),
         (["distill", "--set", "config.student.name=resnet"], "student.name"),
+        (["distill", "--set", "config.student.name=lenet"], "needs images of at least 28 x 28 pixels"),
+        (["distill", "--set", 'evaluation.students=["lenet"]'], "needs images of at least 28 x 28 pixels"),
         (["distill", "--set", "nonsense"], "--set takes KEY=VALUE"),
         (["distill", "--set", "seed.deep=1"], "is a single value"),
         (["distill", "missing.json"], "There is no request file missing.json"),
@@ -86,8 +88,8 @@ def test_request_file_that_is_no_json_is_named(capsys, tmp_path):
 
 
 def test_failed_run_has_status_1_and_can_be_shown(capsys):
-    status, printed = output(capsys, "distill", *QUICK, "--set", "config.student.name=lenet")
-    assert status == 1 and "needs images of at least 28 x 28" in printed.err
+    status, printed = output(capsys, "distill", *QUICK, "--set", "config.ipc=200", "--set", "config.images_from=real")
+    assert status == 1 and "fewer than the 200 wanted per class" in printed.err
     assert "failed" in output(capsys, "list")[1].out
 
 

@@ -77,7 +77,7 @@ def compare(
     The distilling architecture runs both protocols; each of `evaluation.students` is tested on ordinary training too,
     and on the stored rates, which were learned for another network.
     """
-    benches = [make_bench(splits, config, evaluation, context) for config in _architectures(student_config, evaluation)]
+    benches = [make_bench(splits, config, evaluation, context) for config in architectures(student_config, evaluation)]
     for bench in benches:
         yield from _distilled_arms(bench, synthetic)
         yield from random_real_as_distilled(bench, synthetic)
@@ -319,7 +319,8 @@ def _real_in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | Non
         yield Batch(inputs, targets, step.lr.detach() if rate is None else torch.full_like(step.lr, rate))
 
 
-def _architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
+def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
+    """The distilling architecture first, then the others that are to be tested."""
     others = [config.model_copy(update={"name": name}) for name in evaluation.students if name != config.name]
     return [config, *others]
 
