@@ -11,7 +11,7 @@ import torch
 from making import cifar_batch, idx_bytes
 from scipy.io import savemat
 
-from engine.data import formats
+from engine.data import formats, vision
 from engine.errors import DataError
 
 VALUES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
@@ -88,3 +88,19 @@ def test_svhn_turns_the_label_10_into_the_digit_0():
 def test_anything_but_a_mat_file_is_refused(content):
     with pytest.raises(DataError, match="file is not an SVHN file"):
         formats.svhn_mat(content, "file")
+
+
+def test_cifar100_is_read_with_its_fine_labels():
+    rng = np.random.default_rng(0)
+
+    def batch(count):
+        pixels = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+        fine, coarse = rng.integers(0, 100, count).tolist(), rng.integers(0, 20, count).tolist()
+        return pixels, fine, pickle.dumps({b"data": pixels, b"fine_labels": fine, b"coarse_labels": coarse})
+
+    pixels, fine, train = batch(5)
+    test_pixels, test_fine, test = batch(3)
+    raw = vision.decode_cifar100(vision.CIFAR100, {"train": train, "test": test})
+    assert torch.equal(raw.train_images, torch.as_tensor(pixels).view(5, 3, 32, 32))
+    assert raw.train_targets.tolist() == fine and raw.test_targets.tolist() == test_fine
+    assert torch.equal(raw.test_images, torch.as_tensor(test_pixels).view(3, 3, 32, 32))
