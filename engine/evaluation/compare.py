@@ -123,9 +123,9 @@ def random_real_as_distilled(bench: Bench, synthetic: SyntheticSet) -> Generator
         data = random_real(bench.splits.train, count, num_classes, _generator("random real", count, seed))
         theta = _start_as_distilled(bench, synthetic, seed)
         batches = list(_real_in_place(synthetic, data, rate))
-        began = time.perf_counter()
+        began = _now(bench)
         theta = follow(bench.student, theta, iter(batches), synthetic.training)
-        return theta, data, time.perf_counter() - began
+        return theta, data, _now(bench) - began
 
     yield Progress("choose rates for random real images", 0, 1)
     candidates: tuple[float | None, ...] = (None, *CONSTANT_RATES)
@@ -157,9 +157,9 @@ def _distilled_arms(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, N
     fixed = training.start_seed is not None
     for seed in range(1 if fixed else num_students):
         theta = _start_as_distilled(bench, synthetic, seed)
-        began = time.perf_counter()
+        began = _now(bench)
         theta = as_distilled(bench.student, theta, synthetic)
-        seconds = time.perf_counter() - began
+        seconds = _now(bench) - began
         note = ", the one start it was made for" if fixed else ""
         yield _score(
             bench,
@@ -215,13 +215,13 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
         _generator("minibatches", seed),
         bench.splits.augment,
     )
-    began = said = time.perf_counter()
+    began = said = _now(bench)
     for step, trained in enumerate(path):
         theta = trained
         if time.perf_counter() - said > 0.5:
             said = time.perf_counter()
             yield Progress(f"train {bench.title} on {len(data):,} samples", step, recipe.num_steps)
-    return theta, time.perf_counter() - began
+    return theta, _now(bench) - began
 
 
 def _cached_recipe(bench: Bench, arm: str, data: LabelledSet) -> Generator[Event, None, Recipe]:
@@ -323,6 +323,13 @@ def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[S
     """The distilling architecture first, then the others that are to be tested."""
     others = [config.model_copy(update={"name": name}) for name in evaluation.students if name != config.name]
     return [config, *others]
+
+
+def _now(bench: Bench) -> float:
+    """Seconds on a clock, once the device has done all that was asked of it."""
+    if bench.context.device.type == "cuda":
+        torch.cuda.synchronize(bench.context.device)
+    return time.perf_counter()
 
 
 def _generator(*names: str | int) -> torch.Generator:

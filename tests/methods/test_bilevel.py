@@ -141,10 +141,10 @@ def test_clip_bounds_the_gradient_that_is_used(splits):
 
 
 def test_step_decay_halves_at_even_distances(splits):
-    from engine.methods.bilevel.bilevel import _outer_lr
+    from engine.methods.bilevel.bilevel import _decay
 
-    rates = [_outer_lr(config(outer_steps=100, outer_lr=0.08, num_decays=4), step) for step in (0, 19, 20, 59, 60, 99)]
-    assert rates == [0.08, 0.08, 0.04, 0.02, 0.01, 0.005]
+    factors = [_decay(config(outer_steps=100, num_decays=4), step) for step in (0, 19, 20, 59, 60, 99)]
+    assert factors == [1, 1, 0.5, 0.25, 0.125, 0.0625]
 
 
 def test_diverging_run_stops_before_it_spoils_the_set_and_says_which_number_broke(splits):

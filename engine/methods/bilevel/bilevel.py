@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
     synthetic = _initial_set(splits, config, context).to(context.device)
     starts = yield from Starts.prepare(student, splits.train, config, context)
     learned = [p for p in synthetic.parameters() if p.requires_grad]
-    outer = torch.optim.Adam(learned, lr=config.outer_lr, betas=(config.adam_beta1, 0.999))
+    outer = torch.optim.Adam(_groups(synthetic, config), betas=(config.adam_beta1, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
     rule = update_rules.BY_NAME[config.inner_optimiser]()
@@ -59,7 +60,8 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
     if first_step == 0:
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
-        outer.param_groups[0]["lr"] = _outer_lr(config, step)
+        for group in outer.param_groups:
+            group["lr"] = group["first_lr"] * _decay(config, step)
         outer.zero_grad()
         real = _real_batch(splits, config.real_batch, context.stream("real", step))
         outer_loss = 0.0
@@ -146,9 +148,18 @@ def _augmented(
     return (batch._replace(inputs=splits.augment(batch.inputs, generator)) for batch in batches)
 
 
-def _outer_lr(config: BilevelConfig, step: int) -> float:
-    decays_so_far = step * (config.num_decays + 1) // config.outer_steps
-    return config.outer_lr * config.decay_factor**decays_so_far
+def _groups(synthetic: PixelSet, config: BilevelConfig) -> list[dict[str, Any]]:
+    """What the outer optimiser moves, and how fast before any decay."""
+    samples = [p for p in (synthetic.images, synthetic.label_logits) if p is not None]
+    groups = [{"params": samples, "first_lr": config.outer_lr}]
+    if config.learn_rates:
+        groups.append({"params": [synthetic.raw_rates], "first_lr": config.rates_lr})
+    return groups
+
+
+def _decay(config: BilevelConfig, step: int) -> float:
+    """The factor on every outer learning rate at a step."""
+    return config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)
 
 
 def _validate(student: Student, synthetic: PixelSet, splits: Splits, starts: Starts, context: Context) -> float:

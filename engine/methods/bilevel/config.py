@@ -102,6 +102,16 @@ class BilevelConfig(MethodConfig):
         group="Outer loop",
         label="Outer learning rate",
     )
+    rates_lr: float = option(
+        0.01,
+        "Step size of Adam on the rates, which are learned as softplus(r): 0.01 changes a small rate by 1 % a step",
+        low=1e-6,
+        high=10.0,
+        advanced=True,
+        group="Outer loop",
+        label="Learning rate of the rates",
+        when=("learn_rates", True),
+    )
     decay_factor: float = option(
         0.5,
         "The outer learning rate is multiplied by this at each decay",

@@ -7,7 +7,9 @@ Published settings: Wang et al. 2018 (arXiv:1811.10959), section 4 and the optio
 from engine.methods.method import Preset
 
 LENET = {"name": "lenet"}
-PUBLISHED = {"real_batch": 1024, "outer_lr": 0.01, "num_decays": 9, "keep": "last"}
+PUBLISHED = {"real_batch": 1024, "outer_lr": 0.01, "rates_lr": 0.01, "num_decays": 9, "keep": "last"}
+# One start a step makes a noisy meta-gradient: more momentum outside, and rates that move slowly.
+STEADY = {"outer_lr": 0.05, "rates_lr": 0.005, "adam_beta1": 0.9, "clip": 1.0}
 MNIST_EPOCHS = {"outer_steps": 400 * 53}  # 54,000 training images, 1,024 at a time
 CIFAR_EPOCHS = {"outer_steps": 400 * 44}
 
@@ -16,7 +18,7 @@ def _quick_grey(source: str, title: str) -> Preset:
     """Random starts, 10 images: what a user can wait for."""
     return Preset(
         "quick", title, source, "about 3 minutes on two cores",
-        config={"student": LENET, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 600, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.03, "clip": 1.0},
+        config={"student": LENET, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 600, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.03, "rates_lr": 0.03, "clip": 1.0},
         evaluation={"num_students": 3, "ordinary_steps": 200, "full_epochs": 1},
     )  # fmt: skip
 
@@ -24,7 +26,7 @@ def _quick_grey(source: str, title: str) -> Preset:
 def _quick_colour(source: str, title: str, **config) -> Preset:
     return Preset(
         "quick", title, source, "about 5 minutes on two cores",
-        config={"student": {"name": "convnet", "depth": 3, "width": 32}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 250, "real_batch": 256, "student_lr": 0.05, "outer_lr": 0.02, "clip": 1.0} | config,
+        config={"student": {"name": "convnet", "depth": 3, "width": 32}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 250, "real_batch": 256, "student_lr": 0.006, "inner_optimiser": "adam"} | STEADY | config,
         data={"augmentation": "none"},
         evaluation={"num_students": 3, "ordinary_steps": 100, "full_epochs": 1},
     )  # fmt: skip
@@ -33,7 +35,7 @@ def _quick_colour(source: str, title: str, **config) -> Preset:
 PRESETS = (
     Preset(
         "quick", "Quick: 10 digits", "digits", "under a minute on two cores",
-        config={"student": {"name": "mlp"}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 800, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.03, "clip": 1.0},
+        config={"student": {"name": "mlp"}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 800, "real_batch": 256, "student_lr": 0.1, "outer_lr": 0.03, "rates_lr": 0.03, "clip": 1.0},
         evaluation={"num_students": 5, "ordinary_steps": 200, "full_epochs": 40, "batch_size": 128},
     ),
     _quick_grey("mnist", "Quick: 10 images, any start"),
@@ -43,17 +45,17 @@ PRESETS = (
     _quick_colour("svhn", "Quick: 10 images, any start"),
     Preset(
         "ten_minutes_fixed_10", "Ten minutes: 10 images, fixed start", "mnist", "under 10 minutes on two cores",
-        config={"student": LENET, "initialisation": "fixed", "ipc": 1, "passes": 5, "outer_steps": 4000, "real_batch": 512, "student_lr": 0.1, "outer_lr": 0.03, "clip": 1.0},
+        config={"student": LENET, "initialisation": "fixed", "ipc": 1, "passes": 5, "outer_steps": 4000, "real_batch": 512, "student_lr": 0.1, "outer_lr": 0.03, "rates_lr": 0.03, "clip": 1.0},
         evaluation={"num_students": 5, "ordinary_steps": 200, "full_epochs": 1},
     ),
     Preset(
         "ten_minutes_random_100", "Ten minutes: 100 images, any start", "mnist", "under 10 minutes on two cores",
-        config={"student": LENET, "ipc": 10, "num_batches": 2, "passes": 8, "images_from": "real", "inner_optimiser": "adam", "student_lr": 0.004, "outer_steps": 600, "real_batch": 256, "outer_lr": 0.02, "clip": 1.0},
+        config={"student": LENET, "ipc": 10, "num_batches": 2, "passes": 8, "images_from": "real", "labels": "soft", "inner_optimiser": "adam", "student_lr": 0.004, "outer_steps": 800, "real_batch": 256} | STEADY,
         evaluation={"num_students": 8, "ordinary_steps": 100, "full_epochs": 1},
     ),
     Preset(
         "ten_minutes_random_100", "Ten minutes: 100 images, any start", "cifar10", "under 10 minutes on two cores",
-        config={"student": {"name": "convnet", "depth": 3, "width": 32}, "ipc": 10, "num_batches": 2, "passes": 8, "images_from": "real", "inner_optimiser": "adam", "student_lr": 0.005, "outer_steps": 200, "real_batch": 256, "outer_lr": 0.02, "clip": 1.0},
+        config={"student": {"name": "convnet", "depth": 3, "width": 32}, "ipc": 10, "num_batches": 5, "passes": 3, "images_from": "real", "labels": "soft", "inner_optimiser": "adam", "student_lr": 0.006, "outer_steps": 250, "real_batch": 256, "num_validations": 10} | STEADY,
         data={"augmentation": "flip"},
         evaluation={"num_students": 3, "ordinary_steps": 100, "full_epochs": 1},
     ),
@@ -68,7 +70,7 @@ PRESETS = (
     ),
     Preset(
         "published_mlp_adam", "Published: MLP, one Adam step, 100 images (37.5 %)", "mnist", "9 min 6 s on the author's CPU: 235 outer steps of 256 starts",
-        config={"student": {"name": "mlp"}, "ipc": 10, "passes": 1, "num_inits": 256, "inner_optimiser": "adam", "student_lr": 0.01, "outer_steps": 235, "real_batch": 256, "outer_lr": 0.001, "adam_beta1": 0.9, "num_decays": 0, "keep": "last"},
+        config={"student": {"name": "mlp"}, "ipc": 10, "passes": 1, "num_inits": 256, "inner_optimiser": "adam", "student_lr": 0.01, "outer_steps": 235, "real_batch": 256, "outer_lr": 0.001, "rates_lr": 0.001, "adam_beta1": 0.9, "num_decays": 0, "keep": "last"},
         data={"normalisation": "unit"},
     ),
     Preset(
