@@ -20,7 +20,7 @@ from engine.data import SOURCES
 from engine.data import describe as describe
 from engine.doctor import diagnose
 from engine.errors import UserError
-from engine.evaluation.scores import Row, summarise
+from engine.evaluation.scores import Row, best_by_arm, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
@@ -70,7 +70,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "EvaluationConfig", "Event", "MethodConfig", "Row",
-    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "UserError", "Worker", "checked", "data_root",
+    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "UserError", "Worker", "best_by_arm", "checked", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "figures", "load", "machine",
     "request_from_preset", "resolve", "run", "runs_root", "summarise",
 ]  # fmt: skip

@@ -76,10 +76,7 @@ def show_run(row: engine.RunRow) -> None:
 
 def verdict(row: engine.RunRow, scores: Sequence) -> str:
     """The outcome in one sentence: distilled against random real against all, each as good as it gets."""
-    best = {}
-    for score in scores:
-        if score.arm not in best or score.mean > best[score.arm].mean:
-            best[score.arm] = score
+    best = engine.best_by_arm(scores, live.row_student(row))
     parts = []
     if "distilled" in best:
         parts.append(

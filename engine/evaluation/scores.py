@@ -70,6 +70,18 @@ def _row(group: list[Scored]) -> Row:
     )
 
 
+def best_by_arm(rows: Iterable[Row], student: str) -> dict[str, Row]:
+    """{arm: its row under the protocol that suits it best} for one architecture.
+
+    What a headline may show: no arm is shown weaker than it is by the protocol of another.
+    """
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row.student == student and (row.arm not in best or row.mean > best[row.arm].mean):
+            best[row.arm] = row
+    return best
+
+
 def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
     """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
 

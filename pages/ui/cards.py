@@ -64,17 +64,12 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test accuracy of a finished run beside that of random real data."""
+    """The test accuracy of a finished run beside that of random real data, each under the protocol that suits it best."""
     if row.status != "done":
         return ""
-    found = {
-        (score.arm, score.protocol): score
-        for score in engine.summarise(services.store().scores(row.id))
-        if score.student == live.row_student(row)
-    }
-    distilled = found.get(("distilled", "as_distilled")) or found.get(("distilled", "ordinary"))
-    if distilled is None:
+    best = engine.best_by_arm(engine.summarise(services.store().scores(row.id)), live.row_student(row))
+    if "distilled" not in best:
         return ""
-    random_real = found.get(("random_real", distilled.protocol))
+    distilled, random_real = best["distilled"], best.get("random_real")
     beside = f" · random real {formats.percent(random_real.mean)}" if random_real else ""
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** distilled{beside}"

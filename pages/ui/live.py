@@ -170,19 +170,14 @@ def _moving(run_id: str, status_drawn: str) -> None:
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
     """Label, value and note of the five figures of a run; the note is never empty, so that the cards are equally high."""
     rows = engine.summarise(scores)
-    best = {(found.arm, found.protocol): found for found in rows if found.student == row_student(row)}
+    best = engine.best_by_arm(rows, row_student(row))
     storage = row.summary.get("num_bytes")
     compression = row.summary.get("compression")
     if row.status == "done":
         first = [
-            _score_card(
-                "Distilled, test", best.get(("distilled", "as_distilled")) or best.get(("distilled", "ordinary"))
-            ),
-            _score_card(
-                "Random real, same size",
-                best.get(("random_real", "as_distilled")) or best.get(("random_real", "ordinary")),
-            ),
-            _score_card("Full data", best.get(("full", "ordinary"))),
+            _score_card("Distilled, test", best.get("distilled")),
+            _score_card("Random real, same size", best.get("random_real")),
+            _score_card("Full data", best.get("full")),
         ]
         last = ("Time", formats.duration(row.seconds), f"{formats.counted(row.step, 'outer step')}")
     else:

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from engine.evaluation.scores import against_full, summarise
+from engine.evaluation.scores import against_full, best_by_arm, summarise
 from engine.events import Scored
 
 
@@ -57,3 +57,17 @@ def test_ratios_against_full():
 
 def test_without_a_full_arm_there_are_no_ratios():
     assert against_full(summarise([scored("distilled", 0, 0.8)]), "mlp") == {"retention": {}, "speed_up": {}}
+
+
+def test_headline_shows_each_arm_under_its_best_protocol():
+    scores = [
+        scored("distilled", 0, 0.8, protocol="as_distilled"),
+        scored("distilled", 0, 0.6),
+        scored("random_real", 0, 0.2, protocol="as_distilled"),
+        scored("random_real", 0, 0.5),
+    ]
+    best = best_by_arm(summarise(scores), "mlp")
+    assert {arm: (row.protocol, row.mean) for arm, row in best.items()} == {
+        "distilled": ("as_distilled", 0.8),
+        "random_real": ("ordinary", 0.5),
+    }
