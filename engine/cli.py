@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 1
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         return 0
@@ -280,7 +282,8 @@ class _Printer:
             return
         filled = int(30 * event.step / self.total)
         left = "" if self.rate is None else f", {formats.duration(self.rate * (self.total - event.step))} left"
-        text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, loss {event.values['outer_loss']:.4f}"
+        name, value = next(iter(event.values.items()))
+        text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, {name} {value:.4f}"
         self._rewrite(text) if self.live else self._line(text)
 
     def _phase(self, event: Progress) -> None:
@@ -303,8 +306,11 @@ class _Printer:
 
 
 def _stop(options) -> int:
-    _store(options).request_stop(options.run)
-    print(f"run {options.run} will stop after its current step")
+    store = _store(options)
+    before = store.run(options.run).status
+    store.request_stop(options.run)
+    said = {"running": "will stop after its current step", "queued": "is taken from the queue"}
+    print(f"run {options.run} {said.get(before, f'is {before} already')}")
     return 0
 
 
@@ -332,7 +338,7 @@ def _show(options) -> int:
     row = store.run(options.run)
     if options.json:
         metrics = {
-            name: {"step": int(series.steps[-1]), "value": float(series.values[-1])}
+            name: _clean({"step": int(series.steps[-1]), "value": float(series.values[-1])})
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }

@@ -154,9 +154,13 @@ class MethodConfig(Config):
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
 
     def wants_preview(self, step: int) -> bool:
-        """Whether a picture is kept after `step` outer steps: evenly spread, the first and the last always."""
-        every = max(1, self.outer_steps // self.previews)
-        return step % every == 0 or step == self.outer_steps
+        """Whether a picture is kept after `step` outer steps: evenly spread, the start and the end always."""
+        return step == 0 or evenly_spread(step, self.outer_steps, self.previews)
+
+
+def evenly_spread(step: int, total: int, times: int) -> bool:
+    """Whether `step` is one of `times` steps evenly spread over 1..total, the last among them."""
+    return step * times // total > (step - 1) * times // total
 
 
 class RunRequest(Config):

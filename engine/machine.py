@@ -46,7 +46,9 @@ def used_memory(device: torch.device) -> int:
 
 
 def set_threads() -> None:
-    """Leave one core to the pages where there are more than two."""
+    """Leave one core to the pages where there are more than two; OMP_NUM_THREADS, if set, decides instead."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return
     cores = os.cpu_count() or 1
     torch.set_num_threads(cores - 1 if cores > 2 else cores)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 
 import torch
 
@@ -15,7 +16,7 @@ from engine.data.source import Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.evaluation.compare import architectures, compare, make_bench, random_real_ordinary
 from engine.evaluation.scores import against_full, summarise
-from engine.events import Event, Finished, Scored, Started
+from engine.events import Checkpoint, Event, Finished, Scored, Started
 from engine.methods import METHODS
 from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student
@@ -68,7 +69,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
     method, config = resolve(request)
-    splits = yield from load(request, context)
+    machine.set_threads()
+    splits = yield from _load(request, context)
     if splits.spec.task not in method.tasks:
         raise ConfigError(
             f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
@@ -78,32 +80,55 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     if context.resume_from is None:
         yield from random_real_ordinary(bench, config.ipc * splits.spec.num_outputs, "validation")
 
-    began = time.perf_counter()
-    synthetic = yield from method.distill(splits, config, context)
-    seconds = time.perf_counter() - began
-
-    scores: list[Scored] = []
-    for event in compare(synthetic, splits, config.student, request.evaluation, context):
-        if isinstance(event, Scored):
-            scores.append(event)
-        yield event
-    yield Finished(
-        summary(synthetic, splits, scores, config.student.name)
-        | {"seconds_distilling": seconds, "machine": machine.describe()}
-    )
+    clock = _Clock(context.resume_from)
+    synthetic = yield from clock.timed(method.distill(splits, config, context))
+    results = yield from _compared(synthetic, splits, config, request, context)
+    yield Finished(results | {"seconds_distilling": clock.seconds, "machine": machine.describe()})
     return synthetic
-
-
-def load(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
-    """The splits of a request on the context's device."""
-    splits = yield from SOURCES[request.source].load(request.data, context.data_root)
-    return splits.to(context.device)
 
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request)
-    splits = yield from load(request, context)
+    machine.set_threads()
+    splits = yield from _load(request, context)
+    return (yield from _compared(synthetic, splits, config, request, context))
+
+
+class _Clock:
+    """Seconds of distilling, over all the sittings of a run: each checkpoint carries what had passed when it was made."""
+
+    KEY = "seconds_distilling"
+
+    def __init__(self, resume_from: dict | None) -> None:
+        self._before = float((resume_from or {}).get(self.KEY, 0.0))
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._began
+
+    def timed(self, events: Generator[Event, None, SyntheticSet]) -> Generator[Event, None, SyntheticSet]:
+        """The same events; a checkpoint's snapshot also holds the seconds so far. Returns what `events` returns."""
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Checkpoint):
+                event = replace(event, snapshot=lambda taken=event.snapshot: taken() | {self.KEY: self.seconds})
+            yield event
+
+
+def _load(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
+    splits = yield from SOURCES[request.source].load(request.data, context.data_root)
+    return splits.to(context.device)
+
+
+def _compared(
+    synthetic: SyntheticSet, splits: Splits, config: MethodConfig, request: RunRequest, context: Context
+) -> Generator[Event, None, dict]:
+    """The events of a comparison; returns its summary."""
     scores: list[Scored] = []
     for event in compare(synthetic, splits, config.student, request.evaluation, context):
         if isinstance(event, Scored):

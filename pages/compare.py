@@ -11,7 +11,7 @@ from pages.ui import frame, live, pictures, services, words
 
 frame.ensure()
 
-COUNTED = "Synthetic sets are counted in stored values at 4 bytes each, the real set at 1 byte a value."
+COUNTED = "Synthetic and random real samples are counted alike, 4 bytes a value; the full set at the 1 byte a value of its files."
 
 
 def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
@@ -60,9 +60,10 @@ def show_run(row: engine.RunRow) -> None:
     with images, st.container(border=True, height="stretch"):
         st.subheader("What it was trained on", anchor=False)
         if steps := services.store().previews(row.id):
+            step = pictures.result_step(row, steps)
             st.image(
-                pictures.preview_png(row.id, row.created, steps[-1], pictures.version(row, steps[-1], steps), services.theme(), 640),
-                caption=pictures.caption(row, steps[-1]), width="stretch", alt="Grid of the synthetic images, class names beside them",
+                pictures.preview_png(row.id, row.created, step, services.theme(), 640),
+                caption=pictures.caption(row, step), width="stretch", alt="Grid of the synthetic images, class names beside them",
             )  # fmt: skip
     show_table(own)
     others = [student for student in dict.fromkeys(score.student for score in found) if student != mine]

@@ -121,7 +121,7 @@ def show_plan(source: engine.data.Source, request: engine.RunRequest, config: en
     st.metric(
         "Compression",
         formats.ratio(full_bytes / synthetic_bytes),
-        help="Stored values at 4 bytes each; the real set at 1 byte a value.",
+        help="Synthetic values at 4 bytes each, against the full set at the 1 byte a value of its files.",
     )
     arms = "random real images of the same size" + (" and the full data set" if request.evaluation.compare_full else "")
     st.markdown(

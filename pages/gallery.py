@@ -51,8 +51,8 @@ def show(row: engine.RunRow) -> None:
         name, mime = f"run-{row.id}-timelapse.gif", "image/gif"
     else:
         with st.container(width=900):
-            step = pictures.shown_step(row.id, steps, is_live=False)
-        picture = pictures.preview_png(row.id, row.created, step, pictures.version(row, step, steps), theme)
+            step = pictures.shown_step(row, steps)
+        picture = pictures.preview_png(row.id, row.created, step, theme)
         with st.container(width=900):
             st.image(
                 picture,

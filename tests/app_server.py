@@ -12,8 +12,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
+
+
+class Server(NamedTuple):
+    """Where the app answers, and its process."""
+
+    url: str
+    process: subprocess.Popen
 
 
 def free_port() -> int:
@@ -23,8 +31,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(runs: Path) -> Iterator[str]:
-    """The app's address while it runs, with its runs in `runs`."""
+def served(runs: Path) -> Iterator[Server]:
+    """The app while it runs, with its runs in `runs`."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     log = runs.parent / "server.log"
@@ -43,7 +51,7 @@ def served(runs: Path) -> Iterator[str]:
                     if process.poll() is not None or time.monotonic() > deadline:
                         raise AssertionError(f"the app did not start:\n{log.read_text()}") from None
                     time.sleep(0.2)
-            yield url
+            yield Server(url, process)
         finally:
             process.terminate()
             process.wait(30)

@@ -60,6 +60,7 @@ def test_request_file_of_a_run_repeats_it_to_the_bit(capsys, tmp_path):
         (["distill", "--set", "seed.deep=1"], "is a single value"),
         (["distill", "missing.json"], "There is no request file missing.json"),
         (["distill", "--set", "device=cuda"], "CUDA"),
+        (["list", "--runs", "/dev/null/runs"], "Runs cannot be kept in /dev/null/runs"),
         (["show", "9999"], "9999"),
         (["show", "../../etc"], "../../etc"),
         (["resume", "0001"], "0001"),

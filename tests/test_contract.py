@@ -63,8 +63,10 @@ class TestContract:
         assert [event.step for event in found if isinstance(event, events.Measured)] == list(range(1, steps + 1))
         assert [event.step for event in found if isinstance(event, events.Checkpoint)] == list(range(1, steps + 1))
         previews = [event for event in found if isinstance(event, events.Preview)]
-        assert previews[0].step == 0 and previews[-1].step == steps
         inputs, _ = synthetic.materialise()
+        assert {0, steps} <= {preview.step for preview in previews}, "the start and the end are kept"
+        assert previews[-1].step == synthetic.step, "the last picture is the returned set"
+        assert (previews[-1].images == splits_of(case).to_display(inputs)).all()
         assert previews[0].images.dtype == "uint8" and len(previews[0].images) == len(previews[0].labels) == len(inputs)
 
     def test_every_learned_parameter_gets_a_finite_gradient_that_is_not_zero(self, case):
@@ -136,6 +138,7 @@ class TestContract:
         card = (Path(__file__).parents[1] / "engine" / "methods" / case.method / "README.md").read_text()
         for section in CARD_SECTIONS:
             assert section in card
+        assert "%" in card.split("## What to expect")[1].split("##")[0], "no measured score"
         for paper in METHODS[case.method].papers:
             assert paper.arxiv in card
 

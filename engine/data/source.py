@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -85,8 +85,6 @@ class Splits:
 
     def to(self, device: torch.device) -> Splits:
         """The same splits on another device."""
-        from dataclasses import replace
-
         return replace(
             self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)
         )

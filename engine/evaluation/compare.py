@@ -1,13 +1,15 @@
 """Distilled against random real data at equal storage and against the full set, over several students and seeds.
 
-Learning rates of ordinary training are chosen on validation data, for each arm by itself; test data choose nothing.
-Real arms depend on nothing a run learns, so their scores are cached by everything they do depend on.
+Learning rates of the small sets are chosen on validation data, for each set by itself; the full set has one fixed recipe,
+which its rows name. Test data choose nothing. Real arms depend on nothing a run learns, so their scores are cached by
+everything they do depend on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from engine import machine
 from engine.config import EvaluationConfig, StudentConfig
 from engine.context import Context
 from engine.data.source import LabelledSet, Splits
-from engine.evaluation.baselines import random_real, samples_at_equal_storage
+from engine.evaluation import baselines
 from engine.evaluation.train import Recipe, accuracy, as_distilled, follow, ordinary
 from engine.events import Event, Progress, Scored
 from engine.meta.inner import Batch
@@ -28,26 +30,25 @@ from engine.nets import STUDENTS, make_student
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet
 
-SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2)  # tried on validation data for sets that train in seconds
+SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation data for sets that train in seconds
 FULL_LR = 1e-3
-CONSTANT_RATES = (
-    0.003,
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-)  # for real images under the "as distilled" protocol, beside the learned ones
+# For real images under the "as distilled" protocol, tried beside the learned rates.
+CONSTANT_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every arm shares: the data, one architecture, and how much to train."""
+    """What every arm shares: the data, one architecture, and how much to train.
+
+    is_own: whether it is the architecture the set was distilled for.
+    """
 
     splits: Splits
     student: Student
     student_config: StudentConfig
     evaluation: EvaluationConfig
     context: Context
+    is_own: bool = True
 
     @property
     def title(self) -> str:
@@ -58,11 +59,34 @@ class Bench:
         """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
         return self.student.init(_generator("start", self.student.name, seed))
 
+    def random_real(self, count: int, seed: int | str) -> LabelledSet:
+        """`count` random real samples; the same for every run."""
+        generator = _generator("random real", count, seed)
+        return baselines.random_real(self.splits.train, count, self.splits.spec.num_outputs, generator)
 
-def make_bench(splits: Splits, student_config: StudentConfig, evaluation: EvaluationConfig, context: Context) -> Bench:
+
+@dataclass(frozen=True)
+class Arm:
+    """What a student was trained on and how, as its scores name it."""
+
+    name: str
+    protocol: str
+    num_samples: int
+    num_bytes: int
+    recipe: str
+
+
+def make_bench(
+    splits: Splits,
+    student_config: StudentConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    *,
+    is_own: bool = True,
+) -> Bench:
     """A bench for one architecture on the context's device."""
     student = make_student(student_config, splits.spec, context.device)
-    return Bench(splits, student, student_config, evaluation, context)
+    return Bench(splits, student, student_config, evaluation, context, is_own)
 
 
 def compare(
@@ -74,237 +98,100 @@ def compare(
 ) -> Generator[Event, None, None]:
     """Train students on every arm; yield Scored(split="test") for each, with Progress between.
 
-    The distilling architecture runs both protocols; each of `evaluation.students` is tested on ordinary training too,
-    and on the stored rates, which were learned for another network.
+    Each architecture of `evaluation.students` runs both protocols too, with rates that were learned for another network.
     """
-    benches = [make_bench(splits, config, evaluation, context) for config in architectures(student_config, evaluation)]
-    for bench in benches:
-        yield from _distilled_arms(bench, synthetic)
-        yield from random_real_as_distilled(bench, synthetic)
-        count = samples_at_equal_storage(synthetic.num_stored_values(), splits.spec)
+    count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec)
+    for config in architectures(student_config, evaluation):
+        bench = make_bench(splits, config, evaluation, context, is_own=config == student_config)
+        yield from _distilled(bench, synthetic)
+        yield from _random_real_as_distilled(bench, synthetic, count)
         yield from random_real_ordinary(bench, count, "test")
         if evaluation.compare_full:
-            yield from full(bench)
+            yield from _full(bench)
+
+
+def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
+    """The distilling architecture first, then the others that are to be tested, each once."""
+    others = dict.fromkeys(name for name in evaluation.students if name != config.name)
+    return [config, *(config.model_copy(update={"name": name}) for name in others)]
 
 
 def random_real_ordinary(bench: Bench, count: int, split: str) -> Generator[Event, None, None]:
     """Scores of `count` random real samples trained as ordinary data; a new draw and a new student for each seed."""
+    num_bytes = baselines.num_bytes(count, bench.splits.spec)
+    recipe = yield from _cached_recipe(bench, count)
+    arm = Arm("random_real", "ordinary", count, num_bytes, str(recipe))
+    for seed in range(bench.evaluation.num_students):
+        yield Progress(f"train {bench.title} on random real images", seed, bench.evaluation.num_students)
+        yield from _cached(bench, arm, lambda seed=seed: bench.random_real(count, seed), recipe, seed, split)
 
-    def draw(seed: int) -> LabelledSet:
-        return random_real(
-            bench.splits.train, count, bench.splits.spec.num_outputs, _generator("random real", count, seed)
-        )
 
-    yield from _ordinary_arm(bench, "random_real", draw, split)
-
-
-def full(bench: Bench) -> Generator[Event, None, None]:
+def _full(bench: Bench) -> Generator[Event, None, None]:
     """Scores of the whole training set, `evaluation.full_epochs` passes."""
     train, evaluation = bench.splits.train, bench.evaluation
-    recipe = Recipe(
-        max(1, evaluation.full_epochs * (len(train) // min(evaluation.batch_size, len(train)))),
-        evaluation.batch_size,
-        FULL_LR,
-    )
+    steps_a_pass = max(1, len(train) // evaluation.batch_size)
+    recipe = Recipe(evaluation.full_epochs * steps_a_pass, evaluation.batch_size, FULL_LR)
+    passes = f"{evaluation.full_epochs} pass{'es' if evaluation.full_epochs > 1 else ''}"
+    arm = Arm("full", "ordinary", len(train), train.raw_bytes, f"{recipe}: {passes}")
     for seed in range(evaluation.num_students):
         yield Progress(f"train {bench.title} on the full set", seed, evaluation.num_students)
-        yield from _cached(bench, "full", train, recipe, seed, "test")
+        yield from _cached(bench, arm, lambda: train, recipe, seed, "test")
 
 
-def random_real_as_distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
+def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
+    """Scores of the synthetic set under both protocols. A set made for one start is tried as distilled from that alone."""
+    inputs, targets = synthetic.materialise()
+    training, num_students = synthetic.training, bench.evaluation.num_students
+    has_one_start = bench.is_own and training.start_seed is not None
+    note = ", the one start it was made for" if has_one_start else ""
+    recipe = f"{training.num_steps} steps of {training.rule}, learned rates{note}"
+    arm = Arm("distilled", "as_distilled", len(inputs), synthetic.num_bytes(), recipe)
+    for seed in range(1 if has_one_start else num_students):
+        yield Progress(f"train {bench.title} as distilled", seed, num_students)
+        theta = _start_as_distilled(bench, synthetic, seed)
+        began = _now(bench)
+        theta = as_distilled(bench.student, theta, synthetic)
+        yield _score(bench, arm, seed, theta, _now(bench) - began)
+
+    data = LabelledSet(inputs, targets, lambda x: x)
+    recipe = yield from _best_recipe(bench, data)
+    arm = Arm("distilled", "ordinary", len(data), synthetic.num_bytes(), str(recipe))
+    for seed in range(num_students):
+        yield Progress(f"train {bench.title} on the distilled set as ordinary data", seed, num_students)
+        theta, seconds = yield from _train(bench, data, recipe, seed)
+        yield _score(bench, arm, seed, theta, seconds)
+
+
+def _random_real_as_distilled(bench: Bench, synthetic: SyntheticSet, count: int) -> Generator[Event, None, None]:
     """Real images in the place of the synthetic ones: same steps, same order, with the learned rates or the best constant one.
 
     The rates are chosen on validation data with a draw that is not scored.
     """
-    count = samples_at_equal_storage(synthetic.num_stored_values(), bench.splits.spec)
-    num_classes = bench.splits.spec.num_outputs
 
-    def trained(seed: int | str, rate: float | None) -> tuple[Tensor, LabelledSet, float]:
-        data = random_real(bench.splits.train, count, num_classes, _generator("random real", count, seed))
+    def trained(seed: int | str, rate: float | None) -> tuple[Tensor, float]:
+        batches = list(_real_in_place(synthetic, bench.random_real(count, seed), rate))
         theta = _start_as_distilled(bench, synthetic, seed)
-        batches = list(_real_in_place(synthetic, data, rate))
         began = _now(bench)
         theta = follow(bench.student, theta, iter(batches), synthetic.training)
-        return theta, data, _now(bench) - began
+        return theta, _now(bench) - began
 
-    yield Progress("choose rates for random real images", 0, 1)
-    candidates: tuple[float | None, ...] = (None, *CONSTANT_RATES)
-    tried = {rate: accuracy(bench.student, trained("rates", rate)[0], bench.splits.validation) for rate in candidates}
+    tried: dict[float | None, float] = {}
+    for rate in (None, *CONSTANT_RATES):
+        yield Progress("choose rates for random real images", len(tried), 1 + len(CONSTANT_RATES))
+        tried[rate] = accuracy(bench.student, trained("rates", rate)[0], bench.splits.validation)
     best = max(tried, key=tried.__getitem__)
-    recipe = (
-        "learned rates"
-        if best is None
-        else f"constant rate {best:g}, better for real images on validation data than the learned ones"
+    rates = (
+        "learned rates" if best is None else f"constant rate {best:g}, on validation data better than the learned ones"
     )
+    recipe = f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {rates}"
+    arm = Arm("random_real", "as_distilled", count, baselines.num_bytes(count, bench.splits.spec), recipe)
     for seed in range(bench.evaluation.num_students):
-        theta, data, seconds = trained(seed, best)
-        yield _score(
-            bench,
-            "random_real",
-            "as_distilled",
-            seed,
-            theta,
-            seconds,
-            len(data),
-            data.raw_bytes,
-            f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {recipe}",
-        )
-
-
-def _distilled_arms(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
-    inputs, targets = synthetic.materialise()
-    training, num_students = synthetic.training, bench.evaluation.num_students
-    fixed = training.start_seed is not None
-    for seed in range(1 if fixed else num_students):
-        theta = _start_as_distilled(bench, synthetic, seed)
-        began = _now(bench)
-        theta = as_distilled(bench.student, theta, synthetic)
-        seconds = _now(bench) - began
-        note = ", the one start it was made for" if fixed else ""
-        yield _score(
-            bench,
-            "distilled",
-            "as_distilled",
-            seed,
-            theta,
-            seconds,
-            len(inputs),
-            synthetic.num_bytes(),
-            f"{training.num_steps} steps of {training.rule}, learned rates{note}",
-        )
-    data = LabelledSet(inputs, targets, lambda x: x)
-    recipe = yield from _best_recipe(bench, data)
-    for seed in range(num_students):
-        yield Progress(f"train {bench.title} on the distilled set as ordinary data", seed, num_students)
-        theta, seconds = yield from _train(bench, data, recipe, seed)
-        yield _score(
-            bench, "distilled", "ordinary", seed, theta, seconds, len(data), synthetic.num_bytes(), str(recipe)
-        )
-
-
-def _ordinary_arm(
-    bench: Bench, arm: str, draw: Callable[[int], LabelledSet], split: str
-) -> Generator[Event, None, None]:
-    recipe = None
-    for seed in range(bench.evaluation.num_students):
-        data = draw(seed)
-        if recipe is None:
-            recipe = yield from _cached_recipe(bench, arm, draw(-1))
         yield Progress(f"train {bench.title} on random real images", seed, bench.evaluation.num_students)
-        yield from _cached(bench, arm, data, recipe, seed, split)
-
-
-def _best_recipe(bench: Bench, data: LabelledSet) -> Generator[Event, None, Recipe]:
-    """The rate of SMALL_SET_LRS that does best on validation data."""
-    tried: dict[Recipe, float] = {}
-    for number, lr in enumerate(SMALL_SET_LRS):
-        yield Progress("choose a learning rate on validation data", number, len(SMALL_SET_LRS))
-        recipe = Recipe(bench.evaluation.ordinary_steps, bench.evaluation.batch_size, lr)
-        theta, _ = yield from _train(bench, data, recipe, -1)
-        tried[recipe] = accuracy(bench.student, theta, bench.splits.validation)
-    return max(tried, key=tried.__getitem__)
-
-
-def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Generator[Event, None, tuple[Tensor, float]]:
-    """One student trained as on ordinary data: weights and seconds. Yields Progress about once a second."""
-    path = ordinary(
-        bench.student,
-        bench.start(seed),
-        data,
-        recipe,
-        _generator("minibatches", seed),
-        bench.splits.augment,
-    )
-    began = said = _now(bench)
-    for step, trained in enumerate(path):
-        theta = trained
-        if time.perf_counter() - said > 0.5:
-            said = time.perf_counter()
-            yield Progress(f"train {bench.title} on {len(data):,} samples", step, recipe.num_steps)
-    return theta, _now(bench) - began
-
-
-def _cached_recipe(bench: Bench, arm: str, data: LabelledSet) -> Generator[Event, None, Recipe]:
-    evaluation = bench.evaluation
-    path = _cache_path(
-        bench,
-        {
-            "arm": arm,
-            "choose": SMALL_SET_LRS,
-            "steps": evaluation.ordinary_steps,
-            "batch": evaluation.batch_size,
-            "n": len(data),
-        },
-    )
-    if path.exists():
-        return Recipe(**json.loads(path.read_text()))
-    recipe = yield from _best_recipe(bench, data)
-    _write(path, asdict(recipe))
-    return recipe
-
-
-def _cached(
-    bench: Bench, arm: str, data: LabelledSet, recipe: Recipe, seed: int, split: str
-) -> Generator[Event, None, None]:
-    """One score of a real arm under the ordinary protocol, from the cache if it was ever measured."""
-    path = _cache_path(bench, {"arm": arm, "recipe": asdict(recipe), "seed": seed, "n": len(data)})
-    known = path.exists()
-    if known:
-        record = json.loads(path.read_text())
-    else:
-        theta, seconds = yield from _train(bench, data, recipe, seed)
-        record = {
-            "validation": accuracy(bench.student, theta, bench.splits.validation),
-            "test": accuracy(bench.student, theta, bench.splits.test),
-            "seconds": seconds,
-            "machine": machine.describe(),
-        }
-        _write(path, record)
-    yield Scored(
-        arm=arm, protocol="ordinary", student=bench.student.name, seed=seed, metric="accuracy", value=record[split], seconds=record["seconds"],
-        split=split, num_samples=len(data), num_bytes=data.raw_bytes, recipe=str(recipe), cached=known,
-    )  # fmt: skip
-
-
-def _cache_path(bench: Bench, parts: dict) -> Path:
-    key = {
-        "data": bench.splits.fingerprint,
-        "student": bench.student_config.model_dump(mode="json"),
-        "device": bench.context.device.type,
-        "version": 1,
-        **parts,
-    }
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return bench.context.cache_root / "real_arms" / f"{digest}.json"
-
-
-def _write(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(record))
-    partial.replace(path)
-
-
-def _score(
-    bench: Bench,
-    arm: str,
-    protocol: str,
-    seed: int,
-    theta: Tensor,
-    seconds: float,
-    count: int,
-    num_bytes: int,
-    recipe: str,
-) -> Scored:
-    value = accuracy(bench.student, theta, bench.splits.test)
-    return Scored(
-        arm=arm, protocol=protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value, seconds=seconds,
-        num_samples=count, num_bytes=num_bytes, recipe=recipe,
-    )  # fmt: skip
+        yield _score(bench, arm, seed, *trained(seed, best))
 
 
 def _start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
-    if synthetic.training.start_seed is not None:
+    if bench.is_own and synthetic.training.start_seed is not None:
         return bench.student.init(torch.Generator().manual_seed(synthetic.training.start_seed))
     return bench.start(seed)
 
@@ -319,10 +206,102 @@ def _real_in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | Non
         yield Batch(inputs, targets, step.lr.detach() if rate is None else torch.full_like(step.lr, rate))
 
 
-def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
-    """The distilling architecture first, then the others that are to be tested."""
-    others = [config.model_copy(update={"name": name}) for name in evaluation.students if name != config.name]
-    return [config, *others]
+def _best_recipe(bench: Bench, data: LabelledSet) -> Generator[Event, None, Recipe]:
+    """The rate of SMALL_SET_LRS that does best on validation data."""
+    tried: dict[Recipe, float] = {}
+    for lr in SMALL_SET_LRS:
+        yield Progress("choose a learning rate on validation data", len(tried), len(SMALL_SET_LRS))
+        recipe = Recipe(bench.evaluation.ordinary_steps, bench.evaluation.batch_size, lr)
+        theta, _ = yield from _train(bench, data, recipe, -1)
+        tried[recipe] = accuracy(bench.student, theta, bench.splits.validation)
+    return max(tried, key=tried.__getitem__)
+
+
+def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Generator[Event, None, tuple[Tensor, float]]:
+    """One student trained as on ordinary data: weights and seconds. Yields Progress twice a second."""
+    generator = _generator("minibatches", seed)
+    path = ordinary(bench.student, bench.start(seed), data, recipe, generator, bench.splits.augment)
+    began = said = _now(bench)
+    for step, trained in enumerate(path):
+        theta = trained
+        if time.perf_counter() - said > 0.5:
+            said = time.perf_counter()
+            yield Progress(f"train {bench.title} on {len(data):,} samples", step, recipe.num_steps)
+    return theta, _now(bench) - began
+
+
+def _cached_recipe(bench: Bench, count: int) -> Generator[Event, None, Recipe]:
+    """The best recipe for `count` random real samples, chosen with a draw that is not scored."""
+    evaluation = bench.evaluation
+    parts = {"choose": SMALL_SET_LRS, "steps": evaluation.ordinary_steps, "batch": evaluation.batch_size, "n": count}
+    path = _cache_path(bench, parts)
+    known = _read(path)
+    if known is not None:
+        return Recipe(**known)
+    recipe = yield from _best_recipe(bench, bench.random_real(count, -1))
+    _write(path, asdict(recipe))
+    return recipe
+
+
+def _cached(
+    bench: Bench, arm: Arm, draw: Callable[[], LabelledSet], recipe: Recipe, seed: int, split: str
+) -> Generator[Event, None, None]:
+    """One score of a real arm under the ordinary protocol, from the cache if it was ever measured on this machine."""
+    path = _cache_path(bench, {"arm": arm.name, "recipe": asdict(recipe), "seed": seed, "n": arm.num_samples})
+    record = _read(path)
+    known = record is not None
+    if record is None:
+        theta, seconds = yield from _train(bench, draw(), recipe, seed)
+        record = {
+            "validation": accuracy(bench.student, theta, bench.splits.validation),
+            "test": accuracy(bench.student, theta, bench.splits.test),
+            "seconds": seconds,
+        }
+        _write(path, record)
+    yield _scored(bench, arm, seed, record[split], record["seconds"], split=split, cached=known)
+
+
+def _cache_path(bench: Bench, parts: dict) -> Path:
+    """A file for everything a real arm's score and seconds depend on."""
+    facts = machine.describe()
+    key = {
+        "data": bench.splits.fingerprint,
+        "student": bench.student_config.model_dump(mode="json"),
+        "device": bench.context.device.type,
+        "machine": {name: facts[name] for name in ("processor", "gpu", "torch")},
+        "threads": torch.get_num_threads(),
+        **parts,
+    }
+    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return bench.context.cache_root / "real_arms" / f"{digest}.json"
+
+
+def _read(path: Path) -> dict | None:
+    """A cached record; None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _write(path: Path, record: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may measure the same arm
+    partial.write_text(json.dumps(record))
+    partial.replace(path)
+
+
+def _score(bench: Bench, arm: Arm, seed: int, theta: Tensor, seconds: float) -> Scored:
+    return _scored(bench, arm, seed, accuracy(bench.student, theta, bench.splits.test), seconds)
+
+
+def _scored(
+    bench: Bench, arm: Arm, seed: int, value: float, seconds: float, *, split: str = "test", cached: bool = False
+) -> Scored:
+    return Scored(
+        arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value,
+        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, cached=cached,
+    )  # fmt: skip
 
 
 def _now(bench: Bench) -> float:

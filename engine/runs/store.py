@@ -109,7 +109,12 @@ class Store:
     def __init__(self, root: Path) -> None:
         """Make the folder and the database where they are missing; set a corrupt database aside and make it again."""
         self.root = Path(root)
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"Runs cannot be kept in {self.root} ({error.strerror}). Choose a folder that can be written, with DISTILLERY_RUNS or --runs."
+            ) from error
         self._path = self.root / "runs.db"
         self._idle: deque[tuple[int, sqlite3.Connection]] = deque()  # (the file's number, connection)
         self._curves: dict[int, Curves] = {}

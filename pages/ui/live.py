@@ -160,9 +160,9 @@ def _moving(run_id: str, status_drawn: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Synthetic images", anchor=False)
         if steps:
-            step = pictures.shown_step(run_id, steps, row.status == "running")
+            step = pictures.shown_step(row, steps)
             st.image(
-                pictures.preview_png(run_id, row.created, step, pictures.version(row, step, steps), services.theme(), 640),
+                pictures.preview_png(run_id, row.created, step, services.theme(), 640),
                 caption=pictures.caption(row, step), width="stretch", alt=f"Grid of the synthetic images at step {step}, class names beside them",
             )  # fmt: skip
 

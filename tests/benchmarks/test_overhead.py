@@ -84,7 +84,7 @@ def test_a_live_page_costs_little(page: Page, tmp_path):
     headless(runs)  # fills the cache of real arms; not counted
     refreshes = Refreshes(page)
     pairs = []
-    with served(runs) as url:
+    with served(runs) as (url, _):
         page.goto(url)
         page.get_by_role("heading", name="Dataset Distillery").wait_for()
         for _ in range(PAIRS):

@@ -1,20 +1,17 @@
-"""Pages are tried on canned runs, written through the real store; no worker takes them."""
+"""Pages are tried on canned runs: a store of their own, a worker that runs nothing, a visitor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
 
 APP = Path(__file__).parents[2] / "app.py"
-TOTAL = 200
 
 
 class IdleWorker:
@@ -67,112 +64,3 @@ def visit(store: engine.Store):
         return app
 
     return open_page
-
-
-def words(app: AppTest) -> str:
-    """All text of a page in one string."""
-    parts = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption]
-    alerts = [*app.error, *app.warning, *app.info]
-    found = [part.value for part in parts] + [alert.value for alert in alerts]
-    found += [alert.proto.title for alert in alerts]
-    found += [text for metric in app.metric for text in (metric.label, metric.value, metric.delta)]
-    found += [bar.text for bar in app.progress] + [badge.value for badge in app.get("badge")]
-    return " ".join(str(text) for text in found).replace("\\", "")
-
-
-def request(**changes: object) -> engine.RunRequest:
-    """The quick run on the digits."""
-    return engine.request_from_preset("digits", "bilevel", "quick", **changes)
-
-
-def queued(store: engine.Store, **changes: object) -> str:
-    """A run that waits."""
-    return store.submit(request(**changes))
-
-
-def running(store: engine.Store, num_steps: int = 120, total: int = TOTAL, **changes: object) -> str:
-    """A run of this process in the middle of its outer steps."""
-    run_id = store.submit(request(**changes), status="running")
-    rng = np.random.default_rng(0)
-    store.append(
-        run_id,
-        [Started(total, {"device": "cpu", "train": 1294}), score("random_real", "ordinary", 0.55, split="validation")],
-    )
-    for first in range(0, num_steps, 500):
-        steps = range(first + 1, min(first + 500, num_steps) + 1)
-        store.append(run_id, [measured(step, total, rng) for step in steps])
-    for step in (0, num_steps // 2, num_steps):
-        store.append(run_id, [Preview(step, rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8), tuple("0123456789"))])
-    return run_id
-
-
-def measured(step: int, total: int, rng: np.random.Generator) -> Measured:
-    """What one outer step says."""
-    values = {
-        "outer_loss": 2.3 * np.exp(-3 * step / total) + 0.05 * rng.random(),
-        "gradient_norm": 0.1 + 0.02 * rng.random(),
-    }
-    values |= {"student_lr": 0.02, "student_lr_min": 0.01, "student_lr_max": 0.03}
-    if step % max(1, total // 20) == 0:
-        values["validation_accuracy"] = 0.9 - 0.6 * float(np.exp(-4 * step / total))
-    return Measured(step, values)
-
-
-def score(arm: str, protocol: str, value: float, seed: int = 0, split: str = "test") -> Scored:
-    """One student's accuracy."""
-    size, weight = (1294, 84110) if arm == "full" else (10, 2610)
-    return Scored(
-        arm, protocol, "mlp", seed, "accuracy", value, 0.4, split, size, weight, f"recipe of {arm}", arm == "full"
-    )
-
-
-def stopped(store: engine.Store) -> str:
-    """A run its user stopped."""
-    run_id = running(store)
-    store.append(run_id, [Stopped(120)])
-    return run_id
-
-
-def failed(
-    store: engine.Store,
-    message: str = "The student's weights became NaN at inner step 3. Lower the student learning rate.",
-) -> str:
-    """A run that diverged."""
-    run_id = running(store)
-    store.append(run_id, [Failed(message, "Traceback: the last line", 121)])
-    return run_id
-
-
-def finished(store: engine.Store, **changes: object) -> str:
-    """A run with scores of three students an arm and protocol."""
-    run_id = running(store, TOTAL, **changes)
-    means = {
-        ("distilled", "as_distilled"): 0.851,
-        ("distilled", "ordinary"): 0.823,
-        ("random_real", "as_distilled"): 0.523,
-        ("random_real", "ordinary"): 0.551,
-        ("full", "ordinary"): 0.97,
-    }
-    for (arm, protocol), mean in means.items():
-        store.append(
-            run_id, [score(arm, protocol, mean + shift, seed) for seed, shift in enumerate((-0.01, 0.0, 0.01))]
-        )
-    store.append(run_id, [Warned("The test set is small.")])
-    summary = {
-        "num_samples": 10,
-        "num_bytes": 2610,
-        "full_bytes": 84110,
-        "compression": 32.2,
-        "retention": {"as_distilled": 0.877, "ordinary": 0.848},
-        "speed_up": {"as_distilled": 12.0, "ordinary": 3.4},
-        "seconds_distilling": 31.0,
-    }
-    store.append(run_id, [Finished(summary)])
-    return run_id
-
-
-def training_students(store: engine.Store) -> str:
-    """A run in its evaluation."""
-    run_id = running(store, TOTAL)
-    store.append(run_id, [Progress("train students", 3, 10)])
-    return run_id

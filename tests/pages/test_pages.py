@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import failed, finished, queued, request, running, stopped, training_students, words
+from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
 
 import engine
 from engine.events import Finished

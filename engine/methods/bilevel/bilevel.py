@@ -67,14 +67,19 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         outer_loss = 0.0
         for number in range(config.num_inits):
             theta = starts.draw(step, number)
-            batches = _augmented(synthetic.batches(), splits, config, context, step, number)
+            batches = _batches(synthetic, splits, config, context, step, number)
             theta = last(inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory))
             loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
             loss.backward()  # through all T steps; one start's graph at a time
             outer_loss += loss.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < float("inf"):
-            raise diagnose(student, starts, synthetic, rule, config, step, outer_loss)
+            paths = (
+                inner_loop(student, starts.draw(step, number), batches, rule, F.cross_entropy, detached=True)
+                for number in range(config.num_inits)
+                for batches in [_batches(synthetic, splits, config, context, step, number)]
+            )
+            raise diagnose(synthetic, paths, step, outer_loss)
         if config.clip:
             clip_gradient(learned, norm, config.clip)
         outer.step()
@@ -101,7 +106,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
     if config.keep == "best" and best.state:
         synthetic.load_state_dict(best.state)
         synthetic.step = best.step
-        yield synthetic.preview(config.outer_steps, splits)
+        yield synthetic.preview(best.step, splits)
     return synthetic
 
 
@@ -139,13 +144,14 @@ def _real_batch(splits: Splits, size: int, generator: torch.Generator) -> tuple[
     return splits.augment(inputs, generator), targets
 
 
-def _augmented(
-    batches: Iterator[Batch], splits: Splits, config: BilevelConfig, context: Context, step: int, number: int
+def _batches(
+    synthetic: PixelSet, splits: Splits, config: BilevelConfig, context: Context, step: int, number: int
 ) -> Iterator[Batch]:
+    """The batches of one inner loop: those of outer step `step`, start `number`."""
     if not config.augment_synthetic:
-        return batches
+        return synthetic.batches()
     generator = context.stream("synthetic augmentation", step, number)
-    return (batch._replace(inputs=splits.augment(batch.inputs, generator)) for batch in batches)
+    return (batch._replace(inputs=splits.augment(batch.inputs, generator)) for batch in synthetic.batches())
 
 
 def _groups(synthetic: PixelSet, config: BilevelConfig) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from engine.config import MethodConfig, option
+from engine.config import MethodConfig, evenly_spread, option
 
 
 class BilevelConfig(MethodConfig):
@@ -96,7 +96,7 @@ class BilevelConfig(MethodConfig):
     )
     outer_lr: float = option(
         0.01,
-        "Step size of Adam on images, labels and rates",
+        "Step size of Adam on images and labels",
         low=1e-6,
         high=10.0,
         group="Outer loop",
@@ -157,6 +157,4 @@ class BilevelConfig(MethodConfig):
 
     def wants_validation(self, step: int) -> bool:
         """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""
-        if not self.num_validations:
-            return False
-        return step % max(1, self.outer_steps // self.num_validations) == 0 or step == self.outer_steps
+        return evenly_spread(step, self.outer_steps, self.num_validations)

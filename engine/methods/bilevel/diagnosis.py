@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from engine.errors import Diverged
-from engine.meta.inner import inner_loop
-from engine.meta.update_rules import UpdateRule
-from engine.methods.bilevel.config import BilevelConfig
-from engine.methods.bilevel.starts import Starts
-from engine.nets.student import Student
 from engine.synthetic.pixels import PixelSet
 
 
-def diagnose(
-    student: Student,
-    starts: Starts,
-    synthetic: PixelSet,
-    rule: UpdateRule,
-    config: BilevelConfig,
-    step: int,
-    outer_loss: float,
-) -> Diverged:
-    """Say which quantity stopped being finite first, by walking the inner loop of the same starts again."""
+def diagnose(synthetic: PixelSet, paths: Iterable[Iterator[Tensor]], step: int, outer_loss: float) -> Diverged:
+    """Say which quantity stopped being finite first; `paths` are the inner loops of outer step `step`, walked again."""
     highest = synthetic.rates.max().item()
     if not torch.isfinite(synthetic.images).all():
         return Diverged(
@@ -31,8 +20,7 @@ def diagnose(
             quantity="images",
             step=step,
         )
-    for number in range(config.num_inits):
-        path = inner_loop(student, starts.draw(step, number), synthetic.batches(), rule, F.cross_entropy, detached=True)
+    for path in paths:
         for inner_step, theta in enumerate(path):
             if not torch.isfinite(theta).all():
                 return Diverged(

@@ -34,19 +34,19 @@ class Starts:
 
     @classmethod
     def prepare(cls, student: Student, train: LabelledSet, config, context: Context) -> Generator[Event, None, Starts]:
-        """Train the pool, if there is one: `pool_size` networks of ages 0..pool_steps, by SGD with momentum on real batches."""
+        """Train the pool, if there is one: `pool_size` networks of ages evenly spread up to pool_steps, by SGD with momentum on real batches."""
         pool = []
         if config.initialisation == "pool":
             for number in range(config.pool_size):
-                yield Progress("train the pool of start networks", number, config.pool_size)
-                age = round(config.pool_steps * number / max(1, config.pool_size - 1))
+                age = round(config.pool_steps * (number + 1) / config.pool_size)
                 generator = context.stream("pool", number)
                 theta = student.init(generator)
                 batches = _real_batches(train, age, generator)
-                for trained in inner_loop(
-                    student, theta, batches, update_rules.momentum(), F.cross_entropy, detached=True
-                ):
+                path = inner_loop(student, theta, batches, update_rules.momentum(), F.cross_entropy, detached=True)
+                for step, trained in enumerate(path):
                     theta = trained
+                    if step % 10 == 0:
+                        yield Progress(f"train start network {number + 1} of {config.pool_size}", step, age)
                 pool.append(theta)
         return cls(config.initialisation, student, context, tuple(pool))
 
