@@ -54,7 +54,7 @@ def show_run(row: engine.RunRow) -> None:
             alt="Test accuracy of each arm under both protocols, with 95 % intervals",
         )
         st.caption(
-            "Whiskers: 95 % interval of the mean. "
+            "Whiskers: 95 % interval of the mean. The sentence on top takes the better protocol of each. "
             + " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
         )
     with images, st.container(border=True, height="stretch"):

@@ -58,6 +58,29 @@ def memory() -> None:
         )
 
 
+def health_check() -> None:
+    """Double backward, folders, sources and a one-step run of every method, each with what to do where it fails."""
+    if not st.button("Check this installation", icon=":material/health_and_safety:", key="check"):
+        st.caption("Tries the gradients, the folders and one step of every method; takes a few seconds.")
+        return
+    with st.spinner("Checking …"):
+        checks = list(engine.diagnose())
+    failed = [check for check in checks if not check.ok]
+    if failed:
+        st.error(f"{formats.counted(len(failed), 'check')} of {len(checks)} failed.", icon=":material/error:")
+    else:
+        st.success(f"All {len(checks)} checks passed.", icon=":material/check_circle:")
+    st.table(
+        {
+            "Check": [check.name for check in checks],
+            "Result": ["ok" if check.ok else "failed" for check in checks],
+            "Finding": [words.escaped(check.finding) for check in checks],
+            "What to do": [words.escaped(check.remedy) for check in checks],
+        },
+        alt="The checks of this installation",
+    )
+
+
 with services.said_plainly():
     st.title("System", anchor=False)
     st.fragment(memory, run_every=5.0)()
@@ -99,3 +122,6 @@ with services.said_plainly():
             "Processor": facts["processor"],
         }
         st.table({"Version": versions}, alt="Versions of the programs in use")
+
+    st.header("Health check", anchor=False)
+    health_check()

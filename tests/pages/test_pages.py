@@ -244,3 +244,12 @@ def test_system_names_device_folders_and_versions(visit, store):
     app = visit("system")
     assert "Nothing is running or waiting" in words(app)
     assert str(engine.runs_root()) in app.table[0].value.to_numpy()
+
+
+def test_health_check_tries_everything_and_finds_it_well(visit):
+    app = visit("system")
+    app.button(key="check").click().run()
+    assert not app.exception
+    assert "checks passed" in app.success[0].value
+    tried = app.table[-1].value["Check"].tolist()
+    assert {"double backward", "runs folder", "method bilevel"} <= set(tried)
