@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from contract import CASES
+from draining import drained
 
 from engine import METHODS, SOURCES, Context, RunRequest, events
 from engine.config import DataConfig, checked
@@ -22,16 +23,6 @@ CARD_SECTIONS = (
     "## What differs",
     "## Sources",
 )
-
-
-def drained(generator):
-    """All events of a generator and what it returned."""
-    found = []
-    while True:
-        try:
-            found.append(next(generator))
-        except StopIteration as end:
-            return found, end.value
 
 
 def splits_of(case):

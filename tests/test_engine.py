@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from draining import drained
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,12 +88,7 @@ CHOICES = {
 
 @pytest.fixture(scope="module")
 def augmented_digits():
-    generator = SOURCES["digits"].load(DataConfig(augmentation="flip_rotate"), Context().data_root)
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value
+    return drained(SOURCES["digits"].load(DataConfig(augmentation="flip_rotate"), Context().data_root))[1]
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

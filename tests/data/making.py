@@ -13,22 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from draining import drained
 
 from engine.config import DataConfig
 from engine.data import SOURCES, RawImages, TaskSpec, prepare_images
 from engine.data.files import Part, Published
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody listens
-
-
-def drained(generator):
-    """All events of a generator and what it returned."""
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as end:
-            return events, end.value
 
 
 def md5(content: bytes) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from making import drained, prepared, raw_images, tiny_mnist, written
+from draining import drained
+from making import prepared, raw_images, tiny_mnist, written
 
 from engine.config import DataConfig
 from engine.data import SOURCES, describe

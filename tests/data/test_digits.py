@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from making import drained
+from draining import drained
 
 from engine.config import DataConfig
 from engine.data import SOURCES

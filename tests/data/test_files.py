@@ -8,7 +8,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from making import CLOSED, drained, md5, tar_bytes, tiny_cifar10, tiny_mnist, written
+from draining import drained
+from making import CLOSED, md5, tar_bytes, tiny_cifar10, tiny_mnist, written
 
 from engine.data import files
 from engine.data.files import Part, Published

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from draining import drained
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import drained, prepared, raw_images
+from making import prepared, raw_images
 
 from engine.config import DataConfig
 from engine.data import Preparation, RawImages

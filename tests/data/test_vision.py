@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from making import CLOSED, drained, md5, tiny_cifar10, tiny_mnist, written
+from draining import drained
+from making import CLOSED, md5, tiny_cifar10, tiny_mnist, written
 
 from engine.config import DataConfig
 from engine.data import SOURCES, RawImages, files, formats

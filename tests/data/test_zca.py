@@ -6,7 +6,8 @@ import time
 
 import pytest
 import torch
-from making import drained, raw_images
+from draining import drained
+from making import raw_images
 
 from engine.data import zca
 from engine.events import Progress

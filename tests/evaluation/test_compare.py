@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
@@ -21,12 +22,7 @@ MLP = StudentConfig(name="mlp")
 
 @pytest.fixture(scope="module")
 def splits():
-    generator = SOURCES["digits"].load(DataConfig(), Context().data_root)
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value
+    return drained(SOURCES["digits"].load(DataConfig(), Context().data_root))[1]
 
 
 def pixel_set(splits, *, start_seed=None, soft=False, ipc=1):

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
+from draining import drained
 
 from engine import SOURCES, Context, DataConfig
 from engine.config import checked
@@ -24,21 +25,7 @@ TOY = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 3, "real_batch": 
 
 @pytest.fixture(scope="module")
 def splits():
-    generator = SOURCES["digits"].load(DataConfig(), Context().data_root)
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value
-
-
-def drained(generator):
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as end:
-            return events, end.value
+    return drained(SOURCES["digits"].load(DataConfig(), Context().data_root))[1]
 
 
 def config(**changes):
