@@ -45,12 +45,21 @@ def used_memory(device: torch.device) -> int:
     return psutil.Process().memory_info().rss
 
 
-def set_threads() -> None:
-    """Leave one core to the pages where there are more than two; OMP_NUM_THREADS, if set, decides instead."""
+SMALL_FLOPS = 1_000_000
+"""Operations a sample under which a network's single steps are too short to share out over cores."""
+
+
+def set_threads(flops: int) -> None:
+    """Threads for a network of `flops` operations a sample: one for a small one, else all cores, less one for the pages where
+    there are more than two. OMP_NUM_THREADS, if set, decides instead.
+
+    A function of the request and the machine alone: the number of threads changes the last bits of sums.
+    """
     if "OMP_NUM_THREADS" in os.environ:
         return
     cores = os.cpu_count() or 1
-    torch.set_num_threads(cores - 1 if cores > 2 else cores)
+    many = cores - 1 if cores > 2 else cores
+    torch.set_num_threads(1 if flops < SMALL_FLOPS else many)
 
 
 def describe() -> dict[str, Any]:

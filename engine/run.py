@@ -69,7 +69,6 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
     method, config = resolve(request)
-    machine.set_threads()
     splits = yield from _load(request, context)
     if splits.spec.task not in method.tasks:
         raise ConfigError(
@@ -90,7 +89,6 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request)
-    machine.set_threads()
     splits = yield from _load(request, context)
     return (yield from _compared(synthetic, splits, config, request, context))
 

@@ -84,8 +84,9 @@ def make_bench(
     *,
     is_own: bool = True,
 ) -> Bench:
-    """A bench for one architecture on the context's device."""
+    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads)."""
     student = make_student(student_config, splits.spec, context.device)
+    machine.set_threads(student.flops(splits.spec.sample_shape))
     return Bench(splits, student, student_config, evaluation, context, is_own)
 
 

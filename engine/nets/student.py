@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
@@ -55,6 +56,12 @@ class Student:
         """Views of theta (P,) by parameter name."""
         parts = theta.split(self.sizes)
         return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+
+    def flops(self, sample_shape: tuple[int, ...]) -> int:
+        """Floating-point operations of the forward pass of one sample."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.module(torch.zeros(1, *sample_shape, device=self.device))
+        return counter.get_total_flops()
 
     def init(self, generator: torch.Generator) -> Tensor:
         """Fresh initial weights (P,) float32, drawn on the CPU from `generator` and moved to the student's device."""

@@ -161,7 +161,6 @@ class _Execution:
         """The event that ends the run: Finished, Stopped or Failed. Checkpoints and result are on disk by then."""
         try:
             device = machine.pick_device(self._request.device)
-            machine.set_threads()
             self._recorder.device = device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)

@@ -34,6 +34,7 @@ def matching(rows: list[engine.RunRow], states: tuple[str, ...], text: str) -> l
 
 @services.said_plainly()
 def _cards(limit: int | None, states: tuple[str, ...], text: str, page: int, was_active: bool) -> None:
+    services.spare_the_collector()
     rows = services.store().runs()
     if was_active and not any(row.status in ("queued", "running") for row in rows):
         st.rerun()

@@ -12,7 +12,7 @@ from engine import figures
 from engine.figures import formats
 from pages.ui import pictures, services, words
 
-FAST, SLOW = 1.5, 5.0
+FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
 
 QUIET = {"displayModeBar": False, "scrollZoom": False}
@@ -138,6 +138,7 @@ def _state(row: engine.RunRow) -> None:
 @services.said_plainly()
 def _moving(run_id: str, status_drawn: str) -> None:
     """Progress, figures, loss and images: what is refreshed every moment."""
+    services.spare_the_collector()
     store = services.store()
     row = store.run(run_id)
     if row.status != status_drawn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,10 @@ def said_plainly() -> Iterator[None]:
         st.error(words.escaped(str(error)), icon=":material/error:")
 
 
+TAKE_BACK_SECONDS = 60.0
+_taken_back = [time.monotonic()]
+
+
 class Workshop:
     """The store and the one worker of this process. The worker goes on when every browser has gone."""
 
@@ -38,12 +43,20 @@ class Workshop:
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda workshop: workshop.close())
 def workshop() -> Workshop:
     """Opened by the first page anybody looks at, so that queued runs go on after a restart."""
-    opened = Workshop()
-    # Streamlit collects garbage after every refresh, which walks through all that PyTorch has imported: 150 ms of the
-    # core that is training. What is there now stays until the end; frozen, it is passed over.
-    gc.collect()
-    gc.freeze()
-    return opened
+    return Workshop()
+
+
+def spare_the_collector() -> None:
+    """Called by what refreshes itself. Streamlit collects garbage after every refresh, a walk through all that PyTorch and
+    scikit-learn have imported: 50 to 150 ms of the core that is training. What is alive now was just walked and is set
+    aside; once a minute it is taken back, so that nothing is kept for ever.
+    """
+    now = time.monotonic()
+    if now - _taken_back[0] > TAKE_BACK_SECONDS:
+        _taken_back[0] = now
+        gc.unfreeze()
+    else:
+        gc.freeze()
 
 
 def store() -> engine.Store:

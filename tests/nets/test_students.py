@@ -98,3 +98,9 @@ def test_students_for_larger_images_say_so(name):
 def test_image_student_refuses_windows():
     with pytest.raises(ConfigError, match="takes images"):
         make_student(StudentConfig(), TaskSpec("classification", (30, 5), 2, ("down", "up")))
+
+
+def test_operations_of_a_sample_are_counted_by_hand():
+    """LeNet: two convolutions on 28 x 28 and 10 x 10 positions, three matrix products; two operations a multiplication."""
+    products = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
+    assert make_student(StudentConfig(name="lenet"), GREY28).flops((1, 28, 28)) == 2 * products
