@@ -60,11 +60,11 @@ PRESETS = (
         evaluation={"num_students": 3, "ordinary_steps": 100, "full_epochs": 1},
     ),
     Preset(
-        "published_fixed_10", "Published: 10 images, fixed start (93.8 %)", "mnist", "hours on two cores at full length: 21,200 outer steps",
+        "published_fixed_10", "Published: 10 images, fixed start (93.8 %)", "mnist", "about 40 minutes on two cores, judged by its pace: 21,200 outer steps",
         config={"student": LENET, "initialisation": "fixed", "ipc": 1, "passes": 3, "student_lr": 0.02} | PUBLISHED | MNIST_EPOCHS,
     ),
     Preset(
-        "published_random_100", "Published: 100 images, random start (79.5 ± 8.1 %)", "mnist", "a day on two cores at full length: 21,200 outer steps of 4 starts",
+        "published_random_100", "Published: 100 images, random start (79.5 ± 8.1 %)", "mnist", "about 8 hours on two cores, judged by its pace: 21,200 outer steps of 4 starts",
         config={"student": LENET, "ipc": 10, "num_batches": 10, "passes": 3, "num_inits": 4, "student_lr": 0.02} | PUBLISHED | MNIST_EPOCHS,
         evaluation={"num_students": 8},
     ),
@@ -74,12 +74,12 @@ PRESETS = (
         data={"normalisation": "unit"},
     ),
     Preset(
-        "published_fixed_100", "Published: 100 images, fixed start (54.0 %)", "cifar10", "days on two cores at full length: 17,600 outer steps",
+        "published_fixed_100", "Published: 100 images, fixed start (54.0 %)", "cifar10", "about 2 days on two cores, judged by its pace: 17,600 outer steps of 10 s",
         config={"student": {"name": "alexcifarnet"}, "initialisation": "fixed", "ipc": 10, "num_batches": 10, "passes": 3, "student_lr": 0.001} | PUBLISHED | CIFAR_EPOCHS,
         data={"augmentation": "flip_crop"},
     ),
     Preset(
-        "published_random_100", "Published: 100 images, random start (36.8 ± 1.2 %)", "cifar10", "weeks on two cores at full length: 17,600 outer steps of 4 starts",
+        "published_random_100", "Published: 100 images, random start (36.8 ± 1.2 %)", "cifar10", "about a week on two cores, judged by its pace: 17,600 outer steps of 4 starts",
         config={"student": {"name": "alexcifarnet"}, "ipc": 10, "num_batches": 10, "passes": 3, "num_inits": 4, "student_lr": 0.001} | PUBLISHED | CIFAR_EPOCHS,
         data={"augmentation": "flip_crop"},
         evaluation={"num_students": 8},
