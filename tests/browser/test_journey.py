@@ -29,11 +29,20 @@ def wait_for_step(page: Page, least: int) -> int:
     return found.json_value()
 
 
-LOSS_LINE = """[...document.querySelector('[data-testid="stPlotlyChart"]').querySelectorAll('path.js-line')].at(-1)?.getAttribute('d')"""
+# What is drawn now, or null while it is being drawn again.
+LOSS_LINE = """[...document.querySelectorAll('[data-testid="stPlotlyChart"]')].slice(0, 1)
+               .flatMap(chart => [...chart.querySelectorAll('.scatterlayer path.js-line')]).at(-1)?.getAttribute('d') ?? null"""
+GRID = """document.querySelector('[data-testid="stImage"] img')?.getAttribute('src') ?? null"""
 
 
-def grid_source(page: Page) -> str:
-    return page.locator('[data-testid="stImage"] img').first.get_attribute("src")
+def drawn(page: Page, what: str) -> str:
+    """Wait until it is there at all; how it looks."""
+    return page.wait_for_function(what).json_value()
+
+
+def wait_for_change(page: Page, what: str, old: str) -> None:
+    """Wait until something else is drawn."""
+    page.wait_for_function(f"old => {{ const now = {what}; return now !== null && now !== old }}", arg=old)
 
 
 def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list[str], tmp_path):
@@ -51,12 +60,10 @@ def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list
         page.wait_for_url(re.compile("run=0001"))
         first = wait_for_step(page, 5)
         expect(page.locator(".js-plotly-plot").first).to_be_visible()
-        line, grid = page.evaluate(LOSS_LINE), grid_source(page)
+        line, grid = drawn(page, LOSS_LINE), drawn(page, GRID)
         assert wait_for_step(page, first + 40) > first
-        page.wait_for_function(
-            "old => document.querySelector('[data-testid=\"stImage\"] img').getAttribute('src') !== old", arg=grid
-        )
-        page.wait_for_function(f"old => {LOSS_LINE} !== old", arg=line)  # the curve moves too
+        wait_for_change(page, GRID, grid)
+        wait_for_change(page, LOSS_LINE, line)
 
         page.get_by_role("button", name="Stop").click()
         resume = page.get_by_role("button", name=re.compile("Resume from step"))
