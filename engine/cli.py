@@ -146,11 +146,12 @@ def _methods(options) -> int:
 def option_rows(model: type[Config], prefix: str = "") -> list[tuple[str, str, Any, str]]:
     """(dotted name, type and bounds, default, sentence) of every option of a config, nested ones included."""
     rows = []
+    schemas = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
             rows += option_rows(field.annotation, f"{prefix}{name}.")
             continue
-        schema = model.model_json_schema()["properties"][name]
+        schema = schemas[name]
         low, high = schema.get("minimum"), schema.get("maximum")
         kind = " | ".join(schema["enum"]) if "enum" in schema else schema.get("type", "")
         rows.append(
