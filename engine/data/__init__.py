@@ -1,19 +1,30 @@
 """Data: sources, and what is done to their images before anything is trained on them.
 
-`SOURCES[key].load(config, data_root)` is a generator of events that returns `ImageSplits`.
+`sources(data_root)[key].load(config, data_root)` is a generator of events that returns `ImageSplits`. `SOURCES` are those
+that come with the program; folders that a user imported lie under the data root.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from engine.data import folders
 from engine.data.augment import Augmentation, augmentation, dsa
 from engine.data.digits import DigitsSource
-from engine.data.prepare import ImageSplits, Preparation, RawImages, prepare_images
+from engine.data.preparation import Preparation
+from engine.data.prepare import ImageSplits, RawImages, prepare_images
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec
 from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
 
 SOURCES: dict[str, Source] = {
     source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN)
 }
+
+
+def sources(data_root: Path) -> dict[str, Source]:
+    """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
+    return SOURCES | folders.saved(data_root)
+
 
 __all__ = [
     "SOURCES",
@@ -28,5 +39,7 @@ __all__ = [
     "TaskSpec",
     "augmentation",
     "dsa",
+    "folders",
     "prepare_images",
+    "sources",
 ]

@@ -32,6 +32,7 @@ class DigitsSource:
     class_names = tuple("0123456789")
     num_train = 1438
     num_test = 359
+    fewest_per_class = 139
 
     def availability(self, data_root: Path) -> Availability:
         """Always present: the file is part of scikit-learn."""

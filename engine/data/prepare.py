@@ -18,6 +18,7 @@ from torch import Tensor
 from engine.config import DataConfig
 from engine.data import zca
 from engine.data.augment import augmentation
+from engine.data.preparation import Preparation
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import DataError
 from engine.events import Event, Progress
@@ -28,12 +29,17 @@ RECIPE = 1  # part of every fingerprint; raise it when this module changes what 
 
 @dataclass(frozen=True)
 class RawImages:
-    """A data set as read: images (N, C, H, W) uint8, targets (N,) int64."""
+    """A data set as read: images (N, C, H, W) uint8, targets (N,) int64.
+
+    validation: indices (V,) int64 into the training images that its authors set apart for validation; None where
+    a share of the training images is to be held out.
+    """
 
     train_images: Tensor
     train_targets: Tensor
     test_images: Tensor
     test_targets: Tensor
+    validation: Tensor | None = None
 
     def digest(self) -> bytes:
         """A hash of every pixel, label and shape."""
@@ -41,80 +47,9 @@ class RawImages:
         for tensor in (self.train_images, self.train_targets, self.test_images, self.test_targets):
             content.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             content.update(tensor.contiguous().numpy().data)
+        if self.validation is not None:
+            content.update(self.validation.contiguous().numpy().data)
         return content.digest()
-
-
-@dataclass(frozen=True, eq=False)
-class Preparation:
-    """How pixels become what a student sees, and back; a result carries it to be shown and used later.
-
-    normalisation: "standard", "unit", or "zca", which replaces the other two.
-    mean, std: (C,) float32, of the training pixels in [0, 1], whatever the normalisation.
-    whitening: the fitted ZCA, for "zca" alone.
-    """
-
-    normalisation: str
-    mean: Tensor
-    std: Tensor
-    whitening: zca.Zca | None = None
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) uint8 to prepared inputs, float32."""
-        if self.whitening is not None:
-            return self.whitening.whiten(images.float() / 255)
-        shift, scale = (value.to(images.device) for value in self._shift_and_scale())
-        return (images.float() / 255 - shift) / scale
-
-    def inverse(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs (N, C, H, W) to pixels; real images land in [0, 1], synthetic ones may leave it."""
-        if self.whitening is not None:
-            return self.whitening.colour(inputs)
-        shift, scale = (value.to(inputs.device) for value in self._shift_and_scale())
-        return inputs * scale + shift
-
-    def to_display(self, inputs: Tensor) -> np.ndarray:
-        """Prepared inputs (N, C, H, W) to pictures (N, H, W, C) uint8, rounded and clipped."""
-        pixels = self.inverse(inputs.detach().float().cpu()) * 255
-        # a value that is not a number shows black: a picture of a diverged run must not fail
-        pixels = pixels.nan_to_num(nan=0.0).round().clamp(0, 255).to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).contiguous().numpy()
-
-    def display_range(self) -> tuple[Tensor, Tensor] | None:
-        """Prepared values (C, 1, 1) of black and of full pixels; None for ZCA, where they differ from place to place."""
-        if self.whitening is not None:
-            return None
-        shift, scale = self._shift_and_scale()
-        return (0 - shift) / scale, (1 - shift) / scale
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything as named tensors, for a file; `from_state` reads it back."""
-        tensors = {f"{self.normalisation}.mean": self.mean, f"{self.normalisation}.std": self.std}
-        if self.whitening is not None:
-            tensors |= {
-                "whitening.mean": self.whitening.mean,
-                "whitening.forward": self.whitening.forward,
-                "whitening.backward": self.whitening.backward,
-            }
-        return tensors
-
-    @classmethod
-    def from_state(cls, tensors: dict[str, Tensor]) -> Preparation:
-        """The preparation that `state` described. Raises DataError for anything else."""
-        kinds = [kind for kind in ("standard", "unit", "zca") if f"{kind}.mean" in tensors and f"{kind}.std" in tensors]
-        whitening = [f"whitening.{name}" for name in ("mean", "forward", "backward")]
-        if len(kinds) != 1 or (kinds == ["zca"] and not all(name in tensors for name in whitening)):
-            raise DataError(
-                "This result does not say how its images were normalised; it was written by another program."
-            )
-        fitted = zca.Zca(*(tensors[name] for name in whitening)) if kinds == ["zca"] else None
-        return cls(kinds[0], tensors[f"{kinds[0]}.mean"], tensors[f"{kinds[0]}.std"], fitted)
-
-    def _shift_and_scale(self) -> tuple[Tensor, Tensor]:
-        """(C, 1, 1) each."""
-        if self.normalisation == "unit":
-            return torch.zeros_like(self.mean)[:, None, None], torch.ones_like(self.std)[:, None, None]
-        # a channel of one value alone is shifted to zero and left there
-        return self.mean[:, None, None], torch.where(self.std > 0, self.std, 1.0)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -122,6 +57,12 @@ class ImageSplits(Splits):
     """Splits of images, with the preparation that made them."""
 
     preparation: Preparation | None = None
+
+    def reprepared(self, inputs: Tensor, made_by: Preparation | None) -> Tensor:
+        """Inputs (N, C, H, W) float32 of another preparation as these splits' students expect them; as they are if unknown."""
+        if made_by is None or self.preparation is None:
+            return inputs
+        return self.preparation.of_pixels(made_by.inverse(inputs))
 
 
 def prepare_images(
@@ -143,7 +84,7 @@ def prepare_images(
     """
     yield Progress(f"prepare {title}", 0, 3)
     augment = augmentation(config.augmentation)
-    train, validation = split_indices(raw.train_targets, spec, title, config)
+    train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
     fingerprint = hashlib.blake2b(
         json.dumps([RECIPE, key, config.model_dump(mode="json")], sort_keys=True).encode() + raw.digest(),
         digest_size=16,
@@ -184,23 +125,34 @@ def identity(inputs: Tensor) -> Tensor:
     return inputs
 
 
-def split_indices(targets: Tensor, spec: TaskSpec, title: str, config: DataConfig) -> tuple[Tensor, Tensor]:
+def split_indices(
+    targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Indices (n,) int64 of the train part and of the validation part, both stratified by class.
+
+    given: the validation part (V,) where the data set has one of its own; nothing else is held out then.
+    A class of two images or more always gives one of them.
 
     Raises DataError naming the first class that has too few images, and what to change.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
-    held_out = (counts * config.validation_fraction).round().long()
+    if given is None:
+        held_out = (counts * config.validation_fraction).round().long().clamp(min=1)
+    else:
+        held_out = torch.bincount(targets[given], minlength=spec.num_outputs)
     for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):
-        if held == 0 or held == count:
+        if held >= count:
             raise DataError(
-                f"{title}: class '{name}' has {count} training {'image' if count == 1 else 'images'}, so a validation "
-                f"fraction of {config.validation_fraction:g} leaves it none "
-                f"{'for validation' if held == 0 else 'to train on'}; "
-                f"{'add images or change the fraction' if count > 1 else 'add images of this class'}."
+                f"{title}: class '{name}' has {count} training {'image' if count == 1 else 'images'}, so validation "
+                f"leaves it none to train on; add images of this class."
             )
-    validation, train = stratified(targets, held_out, generator)
+    if given is None:
+        validation, train = stratified(targets, held_out, generator)
+    else:
+        is_train = torch.ones(len(targets), dtype=torch.bool)
+        is_train[given] = False
+        validation, train = given, is_train.nonzero().flatten()
     if not config.train_limit or config.train_limit >= len(train):
         return train, validation
     chosen, _ = stratified(

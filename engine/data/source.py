@@ -99,7 +99,11 @@ class Availability:
 
 
 class Source(Protocol):
-    """A data set that can be chosen. `num_train` and `num_test` are the published sizes, for showing before loading."""
+    """A data set that can be chosen. The sizes are known before anything is loaded.
+
+    key: unique; what follows a colon names one of several data sets of a kind ("folder:plants"), whose presets are shared.
+    fewest_per_class: training images of the smallest class, validation included.
+    """
 
     key: str
     title: str
@@ -109,6 +113,7 @@ class Source(Protocol):
     class_names: tuple[str, ...]
     num_train: int
     num_test: int
+    fewest_per_class: int
 
     def availability(self, data_root: Path) -> Availability: ...
 

@@ -40,6 +40,7 @@ class VisionSource:
     class_names: tuple[str, ...]
     num_train: int
     num_test: int
+    fewest_per_class: int
     published: Callable[[], tuple[Published, ...]]
     decode: Decode
 
@@ -242,6 +243,7 @@ MNIST = VisionSource(
     class_names=DIGIT_NAMES,
     num_train=60_000,
     num_test=10_000,
+    fewest_per_class=5_421,
     published=mnist_files,
     decode=decode_idx,
 )
@@ -255,6 +257,7 @@ FASHION_MNIST = VisionSource(
     class_names=FASHION_NAMES,
     num_train=60_000,
     num_test=10_000,
+    fewest_per_class=6_000,
     published=fashion_mnist_files,
     decode=decode_idx,
 )
@@ -268,6 +271,7 @@ CIFAR10 = VisionSource(
     class_names=CIFAR10_NAMES,
     num_train=50_000,
     num_test=10_000,
+    fewest_per_class=5_000,
     published=cifar10_files,
     decode=decode_cifar10,
 )
@@ -281,6 +285,7 @@ CIFAR100 = VisionSource(
     class_names=CIFAR100_NAMES,
     num_train=50_000,
     num_test=10_000,
+    fewest_per_class=500,
     published=cifar100_files,
     decode=decode_cifar100,
 )
@@ -294,6 +299,7 @@ SVHN = VisionSource(
     class_names=DIGIT_NAMES,
     num_train=73_257,
     num_test=26_032,
+    fewest_per_class=4_659,
     published=svhn_files,
     decode=decode_svhn,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,13 +82,26 @@ def test_bad_sizes_are_told_with_what_to_do():
     cases = (
         (DataConfig(train_limit=5), (20, 20, 20), "limit of 5 training images is less than 2 for each of 3 classes; choose 6 or more"),
         (DataConfig(train_limit=40), (30, 6, 30), "takes 13 of class 'b', which has 5; choose 15 or less, or 0 for all"),
-        (DataConfig(validation_fraction=0.02), (20, 50, 50), "class 'a' has 20 training images, so a validation fraction of 0.02"),
         (DataConfig(), (20, 0, 20), "class 'b' has 0 training images"),
         (DataConfig(validation_fraction=0.5), (20, 1, 20), "class 'b' has 1 training image, so"),
     )  # fmt: skip
     for config, per_class, message in cases:
         with pytest.raises(DataError, match=message):
             prepared(config, raw_images(per_class))
+
+
+def test_a_class_of_two_images_gives_one_to_validation_whatever_the_fraction():
+    splits = prepared(DataConfig(validation_fraction=0.02), raw_images((2, 50, 20)))
+    assert torch.bincount(splits.validation.targets).tolist() == [1, 1, 1]
+    assert torch.bincount(splits.train.targets).tolist() == [1, 49, 19]
+
+
+def test_a_validation_part_of_its_own_is_used_as_it_is():
+    raw = replace(numbered(), validation=torch.tensor([3, 40, 41, 99]))
+    splits = prepared(DataConfig(validation_fraction=0.5), raw)
+    assert torch.equal(splits.validation.inputs, raw.train_images[raw.validation])
+    assert len(splits.train) == 96 and not numbers(splits.train) & numbers(splits.validation)
+    assert splits.fingerprint != prepared(DataConfig(validation_fraction=0.5), numbered()).fingerprint
 
 
 def test_the_limit_that_an_error_offers_works():

@@ -1,0 +1,108 @@
+"""Zip files: checked before anything is unpacked, and unpacked one member at a time under the same caps.
+
+What a zip file says of its members need not be true, so every byte is counted again as it comes out.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import time
+import zipfile
+import zlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.data.folders import names
+from engine.data.folders.intake import Found, Skipped, check_count, check_total, store, too_large
+from engine.data.folders.limits import Limits, variable
+from engine.data.folders.parallel import PROGRESS_SECONDS
+from engine.errors import DataError
+from engine.events import Event, Progress
+
+RATIO_FROM_BYTES = 1_000_000  # a small archive may well hold much air
+
+
+def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None, Found]:
+    """Unpack the images of a zip file to `into`, under numbers for names.
+
+    Raises DataError: it is no zip file or cut off, or what it unpacks to is more than allowed.
+    """
+    file.seek(0)  # an import that was refused has read it before
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(
+            f"This is not a whole zip file ({str(error).rstrip('.').lower()}); it may be cut off, so make it or send it again."
+        ) from None
+    with archive:
+        members = archive.infolist()
+        _check(members, file, caps)
+        found, reported = Found(), 0.0
+        for number, member in enumerate(members):
+            if time.monotonic() - reported >= PROGRESS_SECONDS:
+                reported = time.monotonic()
+                yield Progress("unpack files", number, len(members))
+            _unpack(archive, member, into / f"{number:06d}", found, caps)
+        yield Progress("unpack files", len(members), len(members))
+    return found
+
+
+def _check(members: list[zipfile.ZipInfo], file: BinaryIO, caps: Limits) -> None:
+    """Raise DataError for a bomb, by what the archive itself says."""
+    check_count(sum(not member.is_dir() for member in members), caps)
+    total = sum(member.file_size for member in members)
+    check_total(total, caps)
+    packed = file.seek(0, 2)
+    if total > RATIO_FROM_BYTES and total > caps.max_ratio * packed:
+        raise DataError(
+            f"This zip file unpacks to {total // max(packed, 1):,} times its size and {caps.max_ratio:,} times is allowed; "
+            f"bring the images in a folder, or set {variable('max_ratio')}."
+        )
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, found: Found, caps: Limits) -> None:
+    """Store one member, or note why not."""
+    # the name as it is in the file: zipfile ends it at a NUL
+    name = member.orig_filename
+    if member.is_dir():
+        _note_folder(name, found)
+        return
+    parts = found.named(name)
+    if parts is None:
+        return
+    try:
+        _refuse(member, caps)
+        with archive.open(member) as packed:
+            store(packed, parts, target, found, caps)
+    except Skipped as reason:
+        found.skip("/".join(parts), str(reason))
+    except NotImplementedError:
+        found.skip("/".join(parts), "is packed in a way that cannot be read here; make the zip file with deflate")
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; bzip2's own have no number
+            raise
+        target.unlink(missing_ok=True)
+        found.skip("/".join(parts), "is damaged inside the zip file")
+
+
+def _refuse(member: zipfile.ZipInfo, caps: Limits) -> None:
+    """Raise Skipped for a member that is not opened at all."""
+    if member.flag_bits & 0x1:
+        raise Skipped("is encrypted; make the zip file without a password")
+    mode = member.external_attr >> 16
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise Skipped("is a link or no ordinary file")
+    if member.file_size > caps.max_file_bytes:
+        raise Skipped(too_large(caps))
+
+
+def _note_folder(name: str, found: Found) -> None:
+    try:
+        parts = names.cleaned(name)
+    except names.Hostile as reason:
+        found.skip(name, str(reason))
+        return
+    if not names.is_hidden(parts):
+        found.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
