@@ -71,9 +71,10 @@ class Checkpoint:
 class Scored:
     """One trained student, measured.
 
-    arm: "distilled", "random_real" or "full". protocol: "as_distilled" (stored order, learned rates) or "ordinary"
+    arm: "distilled", "random_real", "kmeans_real" or "full". protocol: "as_distilled" (stored order, learned rates) or "ordinary"
     (shuffled minibatches from scratch). split: "validation" or "test". value: a fraction for accuracies.
-    seconds: training time alone. cached: taken from an earlier run with the same recipe.
+    seconds: training time alone. recipe: how it was trained, in words; training: the same as numbers, {"num_steps",
+    "batch_size", "lr"} for the ordinary protocol. cached: taken from an earlier run with the same recipe.
     """
 
     arm: str
@@ -87,6 +88,7 @@ class Scored:
     num_samples: int = 0
     num_bytes: int = 0
     recipe: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
     kind: Literal["scored"] = "scored"
 

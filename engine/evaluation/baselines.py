@@ -1,4 +1,4 @@
-"""Real data to hold the distilled set against: as many real samples as its storage could hold.
+"""Real data to hold the distilled set against: as many real samples as its storage could hold, drawn or chosen.
 
 Storage is counted alike on both sides, in stored values of 4 bytes. Kept as 8-bit files, the same
 real samples would take a quarter.
@@ -6,9 +6,13 @@ real samples would take a quarter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from engine.data.source import LabelledSet, TaskSpec
+
+MOST_CLUSTERED = 5000  # samples of a class that k-means looks at; a random part of larger ones
 
 
 def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
@@ -28,11 +32,50 @@ def num_bytes(count: int, spec: TaskSpec) -> int:
 
 def random_real(train: LabelledSet, count: int, num_classes: int, generator: torch.Generator) -> LabelledSet:
     """`count` random training samples, as evenly over the classes as `count` allows, sorted by class."""
+    chosen = {}
+    for label, share, members in _shares(train, count, num_classes, generator):
+        chosen[label] = members[torch.randperm(len(members), generator=generator)[:share]]
+    return train.subset(torch.cat([chosen[label] for label in sorted(chosen)]))
+
+
+def kmeans_real(train: LabelledSet, count: int, num_classes: int, generator: torch.Generator) -> LabelledSet:
+    """`count` training samples that stand for the rest: of each class, those nearest to the centres of as many clusters.
+
+    Clusters of prepared pixels, by scikit-learn's k-means from one random start; for one sample a class this is the
+    one nearest to the mean of its class. Sorted by class.
+    """
+    from sklearn.cluster import KMeans  # slow to import
+
+    chosen = {}
+    for label, share, members in _shares(train, count, num_classes, generator):
+        members = members[torch.randperm(len(members), generator=generator)[:MOST_CLUSTERED]]
+        pixels = train.batch(members)[0].flatten(1).cpu()
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        clusters = KMeans(min(share, len(members)), n_init=1, random_state=seed).fit(pixels.numpy())
+        distances = torch.cdist(torch.from_numpy(clusters.cluster_centers_).to(pixels), pixels)
+        chosen[label] = members[_nearest_once(distances)].sort()[0]
+    return train.subset(torch.cat([chosen[label] for label in sorted(chosen)]))
+
+
+DRAWS = {"random_real": random_real, "kmeans_real": kmeans_real}
+"""Small arms of real data by name: (train, count, number of classes, generator) -> samples."""
+
+
+def _shares(
+    train: LabelledSet, count: int, num_classes: int, generator: torch.Generator
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """(class, samples to take, indices of all its training samples) of classes that give any, in random order."""
     targets = train.targets.cpu()
-    order = torch.randperm(num_classes, generator=generator).tolist()
-    chosen = []
-    for place, label in enumerate(order):
+    for place, label in enumerate(torch.randperm(num_classes, generator=generator).tolist()):
         share = count // num_classes + (place < count % num_classes)
-        members = (targets == label).nonzero().flatten()
-        chosen.append((label, members[torch.randperm(len(members), generator=generator)[:share]]))
-    return train.subset(torch.cat([members for _, members in sorted(chosen, key=lambda pair: pair[0])]))
+        if share:
+            yield label, share, (targets == label).nonzero().flatten()
+
+
+def _nearest_once(distances: torch.Tensor) -> torch.Tensor:
+    """For each row (a centre) of (K, N) its nearest column that no earlier row took: (K,) int64, all different."""
+    taken = []
+    for row in distances:
+        row[taken] = float("inf")
+        taken.append(int(row.argmin()))
+    return torch.tensor(taken)

@@ -1,4 +1,4 @@
-"""Distilled against random real data at equal storage and against the full set, over several students and seeds.
+"""Distilled against real data at equal storage, drawn at random or by k-means, and against the full set, over several students and seeds.
 
 Learning rates of the small sets are chosen on validation data, for each set by itself; the full set has one fixed recipe,
 which its rows name. Test data choose nothing. Real arms depend on nothing a run learns, so their scores are cached by
@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -32,6 +32,10 @@ from engine.synthetic.base import SyntheticSet
 
 SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation data for sets that train in seconds
 FULL_LR = 1e-3
+WORDS = {
+    "random_real": "random real images",
+    "kmeans_real": "k-means real images",
+}  # small arms of real data, in messages
 # For real images under the "as distilled" protocol, tried beside the learned rates.
 CONSTANT_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 
@@ -59,21 +63,22 @@ class Bench:
         """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
         return self.student.init(_generator("start", self.student.name, seed))
 
-    def random_real(self, count: int, seed: int | str) -> LabelledSet:
-        """`count` random real samples; the same for every run."""
-        generator = _generator("random real", count, seed)
-        return baselines.random_real(self.splits.train, count, self.splits.spec.num_outputs, generator)
+    def real(self, arm: str, count: int, seed: int | str) -> LabelledSet:
+        """`count` real samples of a small arm of `baselines.DRAWS`; the same for every run."""
+        generator = _generator(arm.replace("_", " "), count, seed)
+        return baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What a student was trained on and how, as its scores name it."""
+    """What a student was trained on and how, as its scores name it; training: the recipe as numbers, if it has any."""
 
     name: str
     protocol: str
     num_samples: int
     num_bytes: int
     recipe: str
+    training: dict = field(default_factory=dict)
 
 
 def make_bench(
@@ -105,8 +110,9 @@ def compare(
     for config in architectures(student_config, evaluation):
         bench = make_bench(splits, config, evaluation, context, is_own=config == student_config)
         yield from _distilled(bench, synthetic)
-        yield from _random_real_as_distilled(bench, synthetic, count)
-        yield from random_real_ordinary(bench, count, "test")
+        for arm in baselines.DRAWS:
+            yield from _real_as_distilled(bench, arm, synthetic, count)
+            yield from real_ordinary(bench, arm, count, "test")
         if evaluation.compare_full:
             yield from _full(bench)
 
@@ -117,14 +123,14 @@ def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[S
     return [config, *(config.model_copy(update={"name": name}) for name in others)]
 
 
-def random_real_ordinary(bench: Bench, count: int, split: str) -> Generator[Event, None, None]:
-    """Scores of `count` random real samples trained as ordinary data; a new draw and a new student for each seed."""
+def real_ordinary(bench: Bench, name: str, count: int, split: str) -> Generator[Event, None, None]:
+    """Scores of `count` real samples trained as ordinary data; a new draw and a new student for each seed."""
     num_bytes = baselines.num_bytes(count, bench.splits.spec)
-    recipe = yield from _cached_recipe(bench, count)
-    arm = Arm("random_real", "ordinary", count, num_bytes, str(recipe))
+    recipe = yield from _cached_recipe(bench, name, count)
+    arm = Arm(name, "ordinary", count, num_bytes, str(recipe), asdict(recipe))
     for seed in range(bench.evaluation.num_students):
-        yield Progress(f"train {bench.title} on random real images", seed, bench.evaluation.num_students)
-        yield from _cached(bench, arm, lambda seed=seed: bench.random_real(count, seed), recipe, seed, split)
+        yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
+        yield from _cached(bench, arm, lambda seed=seed: bench.real(name, count, seed), recipe, seed, split)
 
 
 def _full(bench: Bench) -> Generator[Event, None, None]:
@@ -133,7 +139,7 @@ def _full(bench: Bench) -> Generator[Event, None, None]:
     steps_a_pass = max(1, len(train) // evaluation.batch_size)
     recipe = Recipe(evaluation.full_epochs * steps_a_pass, evaluation.batch_size, FULL_LR)
     passes = f"{evaluation.full_epochs} pass{'es' if evaluation.full_epochs > 1 else ''}"
-    arm = Arm("full", "ordinary", len(train), train.raw_bytes, f"{recipe}: {passes}")
+    arm = Arm("full", "ordinary", len(train), train.raw_bytes, f"{recipe}: {passes}", asdict(recipe))
     for seed in range(evaluation.num_students):
         yield Progress(f"train {bench.title} on the full set", seed, evaluation.num_students)
         yield from _cached(bench, arm, lambda: train, recipe, seed, "test")
@@ -156,39 +162,41 @@ def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, 
 
     data = LabelledSet(inputs, targets, lambda x: x)
     recipe = yield from _best_recipe(bench, data)
-    arm = Arm("distilled", "ordinary", len(data), synthetic.num_bytes(), str(recipe))
+    arm = Arm("distilled", "ordinary", len(data), synthetic.num_bytes(), str(recipe), asdict(recipe))
     for seed in range(num_students):
         yield Progress(f"train {bench.title} on the distilled set as ordinary data", seed, num_students)
         theta, seconds = yield from _train(bench, data, recipe, seed)
         yield _score(bench, arm, seed, theta, seconds)
 
 
-def _random_real_as_distilled(bench: Bench, synthetic: SyntheticSet, count: int) -> Generator[Event, None, None]:
+def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: int) -> Generator[Event, None, None]:
     """Real images in the place of the synthetic ones: same steps, same order, with the learned rates or the best constant one.
 
     The rates are chosen on validation data with a draw that is not scored.
     """
 
-    def trained(seed: int | str, rate: float | None) -> tuple[Tensor, float]:
-        batches = list(_real_in_place(synthetic, bench.random_real(count, seed), rate))
+    def trained(data: LabelledSet, seed: int | str, rate: float | None) -> tuple[Tensor, float]:
+        batches = list(_real_in_place(synthetic, data, rate))
         theta = _start_as_distilled(bench, synthetic, seed)
         began = _now(bench)
         theta = follow(bench.student, theta, iter(batches), synthetic.training)
         return theta, _now(bench) - began
 
     tried: dict[float | None, float] = {}
+    yield Progress(f"choose rates for {WORDS[name]}", 0, 1 + len(CONSTANT_RATES))
+    data = bench.real(name, count, "rates")
     for rate in (None, *CONSTANT_RATES):
-        yield Progress("choose rates for random real images", len(tried), 1 + len(CONSTANT_RATES))
-        tried[rate] = accuracy(bench.student, trained("rates", rate)[0], bench.splits.validation)
+        yield Progress(f"choose rates for {WORDS[name]}", len(tried), 1 + len(CONSTANT_RATES))
+        tried[rate] = accuracy(bench.student, trained(data, "rates", rate)[0], bench.splits.validation)
     best = max(tried, key=tried.__getitem__)
     rates = (
         "learned rates" if best is None else f"constant rate {best:g}, on validation data better than the learned ones"
     )
     recipe = f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {rates}"
-    arm = Arm("random_real", "as_distilled", count, baselines.num_bytes(count, bench.splits.spec), recipe)
+    arm = Arm(name, "as_distilled", count, baselines.num_bytes(count, bench.splits.spec), recipe)
     for seed in range(bench.evaluation.num_students):
-        yield Progress(f"train {bench.title} on random real images", seed, bench.evaluation.num_students)
-        yield _score(bench, arm, seed, *trained(seed, best))
+        yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
+        yield _score(bench, arm, seed, *trained(bench.real(name, count, seed), seed, best))
 
 
 def _start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
@@ -231,15 +239,21 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
     return theta, _now(bench) - began
 
 
-def _cached_recipe(bench: Bench, count: int) -> Generator[Event, None, Recipe]:
-    """The best recipe for `count` random real samples, chosen with a draw that is not scored."""
+def _cached_recipe(bench: Bench, name: str, count: int) -> Generator[Event, None, Recipe]:
+    """The best recipe for `count` real samples of a small arm, chosen with a draw that is not scored."""
     evaluation = bench.evaluation
-    parts = {"choose": SMALL_SET_LRS, "steps": evaluation.ordinary_steps, "batch": evaluation.batch_size, "n": count}
+    parts = {
+        "choose": SMALL_SET_LRS,
+        "arm": name,
+        "steps": evaluation.ordinary_steps,
+        "batch": evaluation.batch_size,
+        "n": count,
+    }
     path = _cache_path(bench, parts)
     known = _read(path)
     if known is not None:
         return Recipe(**known)
-    recipe = yield from _best_recipe(bench, bench.random_real(count, -1))
+    recipe = yield from _best_recipe(bench, bench.real(name, count, -1))
     _write(path, asdict(recipe))
     return recipe
 
@@ -301,7 +315,7 @@ def _scored(
 ) -> Scored:
     return Scored(
         arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value,
-        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, cached=cached,
+        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, training=arm.training, cached=cached,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class Row:
     num_samples: int
     num_bytes: int
     recipe: str
+    training: dict
     cached: bool
 
 
@@ -66,6 +67,7 @@ def _row(group: list[Scored]) -> Row:
         num_samples=first.num_samples,
         num_bytes=first.num_bytes,
         recipe=first.recipe,
+        training=first.training,
         cached=any(score.cached for score in group),
     )
 

@@ -10,7 +10,7 @@ from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
-from engine.evaluation.baselines import random_real, samples_at_equal_storage
+from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage
 from engine.evaluation.compare import compare
 from engine.events import Scored
 from engine.synthetic.base import Training
@@ -49,6 +49,8 @@ def test_every_arm_under_every_protocol(splits, tmp_path):
         ("distilled", "ordinary"): 2,
         ("random_real", "as_distilled"): 2,
         ("random_real", "ordinary"): 2,
+        ("kmeans_real", "as_distilled"): 2,
+        ("kmeans_real", "ordinary"): 2,
         ("full", "ordinary"): 2,
     }
 
@@ -58,7 +60,7 @@ def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, tmp_p
     second = scores(splits, Context(seed=2, cache_root=tmp_path))
     assert not any(score.cached for score in first)
     for before, after in zip(first, second, strict=True):
-        cacheable = before.arm == "full" or (before.arm == "random_real" and before.protocol == "ordinary")
+        cacheable = before.arm == "full" or (before.arm in DRAWS and before.protocol == "ordinary")
         assert after.cached == cacheable
         assert after.value == before.value
         if cacheable:
@@ -109,3 +111,26 @@ def test_random_real_is_balanced_and_repeats_with_its_seed(splits):
     assert torch.equal(drawn.targets.bincount(), torch.full((10,), 3))
     assert torch.equal(drawn.inputs, again.inputs) and not torch.equal(drawn.inputs, other.inputs)
     assert len(random_real(splits.train, 4, 10, torch.Generator().manual_seed(0)).targets.unique()) == 4
+
+
+def test_kmeans_real_takes_different_samples_nearest_to_the_centres_of_their_class(splits):
+    drawn = kmeans_real(splits.train, 30, 10, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn.targets, torch.arange(10).repeat_interleave(3))
+    pixels = drawn.batch(torch.arange(30))[0].flatten(1)
+    assert torch.pdist(pixels).min() > 0, "no sample is taken twice"
+    again = kmeans_real(splits.train, 30, 10, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn.inputs, again.inputs)
+
+
+def test_one_kmeans_sample_a_class_is_the_one_nearest_to_the_class_mean(splits):
+    drawn = kmeans_real(splits.train, 10, 10, torch.Generator().manual_seed(3))
+    inputs, targets = splits.train.batch(torch.arange(len(splits.train)))
+    for label in range(10):
+        mine = inputs[targets == label].flatten(1)
+        nearest = (mine - mine.mean(0)).norm(dim=1).argmin()
+        assert torch.equal(drawn.batch(torch.tensor([label]))[0][0].flatten(), mine[nearest])
+
+
+def test_kmeans_real_below_one_sample_a_class_takes_as_many_classes(splits):
+    drawn = kmeans_real(splits.train, 4, 10, torch.Generator().manual_seed(0))
+    assert len(drawn.targets.unique()) == len(drawn) == 4
