@@ -164,7 +164,12 @@ def evenly_spread(step: int, total: int, times: int) -> bool:
 
 
 class RunRequest(Config):
-    """All that a person asks for, as plain JSON; `config` holds the method's own hyperparameters."""
+    """All that a person asks for, as plain JSON.
+
+    config: the method's own hyperparameters. action: distil, or compare an existing result with real data again.
+    start: the run whose result is evaluated, or begun from; its result is copied when the request is submitted.
+    sweep: what the runs of one sweep have in common.
+    """
 
     schema_version: Literal[1] = 1
     name: str = Field("", max_length=120)
@@ -176,6 +181,9 @@ class RunRequest(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    action: Literal["distill", "evaluate"] = "distill"
+    start: str = Field("", max_length=20)
+    sweep: str = Field("", max_length=40)
 
 
 def checked(model: type[Config], values: dict[str, Any], where: str) -> Any:

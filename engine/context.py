@@ -23,13 +23,17 @@ def runs_root() -> Path:
 
 @dataclass(frozen=True)
 class Context:
-    """Device, folders, seed, and the state to resume from (what a Checkpoint's snapshot gave), if any."""
+    """Device, folders, seed, and what there is to go on from.
+
+    resume_from: what a Checkpoint's snapshot gave. start: the SyntheticSet that the request's `start` names.
+    """
 
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     data_root: Path = field(default_factory=data_root)
     cache_root: Path = field(default_factory=lambda: runs_root() / "cache")
     resume_from: dict[str, Any] | None = None
+    start: Any = None
 
     def stream(self, *names: str | int) -> torch.Generator:
         """A CPU generator that depends on the run's seed and on `names` alone.

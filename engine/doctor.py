@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from engine import machine
 from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context, data_root, runs_root
-from engine.data import SOURCES
+from engine.data import sources
 from engine.data.source import TaskSpec
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
@@ -62,7 +62,7 @@ def diagnose() -> Iterator[Check]:
         yield _attempt(
             name, lambda folder=folder: _space(folder), f"Free some space there, or set {variable} to another folder."
         )
-    for key, source in SOURCES.items():
+    for key, source in sources(data_root()).items():
         available = source.availability(data_root())
         yield Check(f"source {key}", True, f"{available.state}: {available.message}")
     for key in METHODS:

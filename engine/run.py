@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from engine import machine
 from engine.config import MethodConfig, RunRequest, checked
-from engine.context import Context
-from engine.data import SOURCES
-from engine.data.source import Splits, TaskSpec
+from engine.context import Context, data_root
+from engine.data import sources
+from engine.data.source import Source, Splits, TaskSpec
 from engine.errors import ConfigError
-from engine.evaluation.compare import architectures, compare, make_bench, random_real_ordinary
+from engine.evaluation.compare import architectures, compare, make_bench, real_ordinary
 from engine.evaluation.scores import against_full, summarise
 from engine.events import Checkpoint, Event, Finished, Scored, Started
 from engine.methods import METHODS
@@ -23,18 +24,21 @@ from engine.nets import STUDENTS, make_student
 from engine.synthetic.base import SyntheticSet
 
 
-def resolve(request: RunRequest) -> tuple[Method, MethodConfig]:
-    """The method of a request and its checked config. Raises ConfigError with one sentence for anything wrong."""
-    for kind, name, known in (("source", request.source, SOURCES), ("method", request.method, METHODS)):
-        if name not in known:
-            raise ConfigError(f"There is no {kind} '{name}'. Choose one of: {', '.join(known)}.")
+def resolve(request: RunRequest, root: Path | None = None) -> tuple[Method, MethodConfig]:
+    """The method of a request and its checked config. Raises ConfigError with one sentence for anything wrong.
+
+    root: where data sets live, the data root if None.
+    """
+    if request.method not in METHODS:
+        raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
+    source = _source(request, root or data_root())
     for name in request.evaluation.students:
         if name not in STUDENTS:
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
     machine.pick_device(request.device)
     method = METHODS[request.method]
     config = checked(method.config, request.config, f"config of method '{request.method}'")
-    source = SOURCES[request.source]
+    _check_size(config, request, source)
     spec = TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)
     for architecture in architectures(config.student, request.evaluation):
         with torch.device("meta"):  # does it fit the samples? No weight is made
@@ -68,7 +72,16 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
-    method, config = resolve(request)
+    method, config = resolve(request, context.data_root)
+    if request.start and context.start is None:
+        raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
+    if request.start and request.action == "distill" and getattr(config, "images_from", "") != "result":
+        raise ConfigError(
+            f"This run begins from {getattr(config, 'images_from', 'its own start')}, but names run '{request.start}' to start from. "
+            "Set config.images_from to 'result', or leave the start out."
+        )
+    if request.action == "evaluate":
+        return (yield from _evaluated(request, config, context))
     splits = yield from _load(request, context)
     if splits.spec.task not in method.tasks:
         raise ConfigError(
@@ -77,10 +90,11 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if context.resume_from is None:
-        yield from random_real_ordinary(bench, config.ipc * splits.spec.num_outputs, "validation")
+        yield from real_ordinary(bench, "random_real", config.ipc * splits.spec.num_outputs, "validation")
 
     clock = _Clock(context.resume_from)
-    synthetic = yield from clock.timed(method.distill(splits, config, context))
+    steps = _provided(method.distill(splits, config, context), splits, request)
+    synthetic = yield from clock.timed(steps)
     results = yield from _compared(synthetic, splits, config, request, context)
     yield Finished(results | {"seconds_distilling": clock.seconds, "machine": machine.describe()})
     return synthetic
@@ -88,9 +102,55 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
-    _, config = resolve(request)
+    _, config = resolve(request, context.data_root)
     splits = yield from _load(request, context)
     return (yield from _compared(synthetic, splits, config, request, context))
+
+
+def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> Generator[Event, None, SyntheticSet]:
+    """A run that distils nothing: the result it was given is compared with real data again."""
+    synthetic = context.start
+    if synthetic is None:
+        raise ConfigError("There is nothing to evaluate: the request names no run with a result in 'start'.")
+    splits = yield from _load(request, context)
+    _check_fits(synthetic, splits)
+    bench = make_bench(splits, config.student, request.evaluation, context)
+    yield Started(0, _facts(splits, bench.student.num_params, context))
+    yield synthetic.preview(synthetic.step, splits)
+    results = yield from _compared(synthetic, splits, config, request, context)
+    yield Finished(results | {"machine": machine.describe()})
+    return synthetic
+
+
+def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
+    """Raise ConfigError unless a result was made for samples and classes like these, prepared alike."""
+    theirs, spec = synthetic.spec, splits.spec
+    if theirs.sample_shape != spec.sample_shape or theirs.num_outputs != spec.num_outputs:
+        raise ConfigError(
+            f"This result holds {theirs.num_outputs} classes of shape {'x'.join(map(str, theirs.sample_shape))}, the data set has "
+            f"{spec.num_outputs} of {'x'.join(map(str, spec.sample_shape))}. Choose the data set that it was made from."
+        )
+    ours, its = getattr(splits, "preparation", None), synthetic.preparation
+    if ours is not None and its is not None and not ours.is_like(its):
+        raise ConfigError(
+            "This result was made from images prepared otherwise (normalisation, whitening, or the images they were fitted on). "
+            "Evaluate it with the data preparation of the run that made it."
+        )
+
+
+def _provided(
+    events: Generator[Event, None, SyntheticSet], splits: Splits, request: RunRequest
+) -> Generator[Event, None, SyntheticSet]:
+    """The same events; every set in them carries its preparation and request, so that its file stands alone."""
+    preparation, asked = getattr(splits, "preparation", None), request.model_dump(mode="json")
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value.provided(preparation, asked)
+        if isinstance(event, Checkpoint):
+            event.synthetic.provided(preparation, asked)
+        yield event
 
 
 class _Clock:
@@ -118,8 +178,31 @@ class _Clock:
             yield event
 
 
+def _source(request: RunRequest, root: Path) -> Source:
+    known = sources(root)
+    if request.source in known:
+        return known[request.source]
+    if request.source.startswith("folder:"):
+        raise ConfigError(
+            f"The imported data set '{request.source}' is not on this machine, or was deleted. Import its folder again "
+            f"under the name '{request.source.partition(':')[2]}', or choose another data set."
+        )
+    raise ConfigError(f"There is no source '{request.source}'. Choose one of: {', '.join(known)}.")
+
+
+def _check_size(config: MethodConfig, request: RunRequest, source: Source) -> None:
+    """Refuse more synthetic images of a class than there are real ones to train on."""
+    held_out = max(1, round(source.fewest_per_class * request.data.validation_fraction))
+    left = source.fewest_per_class - held_out
+    if config.ipc > left:
+        raise ConfigError(
+            f"{source.title}: its smallest class has {source.fewest_per_class} training images, {held_out} of them for validation, fewer "
+            f"than the {config.ipc} synthetic images wanted of each class. Lower the images per class to {left} or less."
+        )
+
+
 def _load(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
-    splits = yield from SOURCES[request.source].load(request.data, context.data_root)
+    splits = yield from _source(request, context.data_root).load(request.data, context.data_root)
     return splits.to(context.device)
 
 

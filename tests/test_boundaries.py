@@ -21,7 +21,7 @@ ALLOWED = {
     "data": FOUNDATION | {"data"},
     "nets": FOUNDATION | {"data.source", "nets"},
     "meta": FOUNDATION | {"nets.student", "meta"},
-    "synthetic": FOUNDATION | {"data.source", "meta", "synthetic"},
+    "synthetic": FOUNDATION | {"data.source", "data.preparation", "meta", "synthetic"},
     "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
     "methods": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation.train", "methods"},
     "figures": {"events", "data", "evaluation.scores", "figures"},

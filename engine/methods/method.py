@@ -22,7 +22,8 @@ class Paper:
 class Preset:
     """A named request: `config`, `data` and `evaluation` hold what differs from the defaults.
 
-    source: the source it is made for; a preset key may occur once a source. cost: what it takes and where that was
+    source: the source it is made for, or what stands before the colon of a kind of sources ("folder"); a preset key may
+    occur once a source. cost: what it takes and where that was
     measured, one phrase.
     """
 
@@ -54,4 +55,5 @@ class Method:
 
     def presets_for(self, source: str) -> dict[str, Preset]:
         """Presets made for a source, by key, in order."""
-        return {preset.key: preset for preset in self.presets if preset.source == source}
+        kind = source.partition(":")[0]
+        return {preset.key: preset for preset in self.presets if preset.source == kind}

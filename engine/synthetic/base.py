@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from engine.data.preparation import Preparation
 from engine.data.source import Splits, TaskSpec
 from engine.errors import DataError
 from engine.events import Preview
@@ -22,6 +23,7 @@ from engine.meta.inner import Batch
 
 SCHEMA_VERSION = 1
 HEADER_KEY = "distillery"
+PREPARATION = "preparation."  # stands before the names of its tensors
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class SyntheticSet(nn.Module):
     spec: TaskSpec
     training: Training
     step: int = 0  # outer steps that made it what it is
+    preparation: Preparation | None = None  # how its samples were made from pixels, and are shown again
+    request: dict[str, Any] | None = None  # what was asked for, as JSON
 
     @abstractmethod
     def batches(self) -> Iterator[Batch]:
@@ -63,6 +67,11 @@ class SyntheticSet(nn.Module):
     def describe(self) -> dict[str, Any]:
         """JSON-able constructor arguments besides `spec` and `training`, for `load`."""
 
+    def provided(self, preparation: Preparation | None, request: dict[str, Any]) -> SyntheticSet:
+        """The same set, knowing how its samples were prepared and what was asked for: its file then stands alone."""
+        self.preparation, self.request = preparation, request
+        return self
+
     def preview(self, step: int, splits: Splits) -> Preview:
         """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
         inputs, targets = self.materialise()
@@ -78,8 +87,11 @@ class SyntheticSet(nn.Module):
             "training": asdict(self.training),
             "step": self.step,
             "description": self.describe(),
+            "request": self.request,
         }
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        if self.preparation is not None:
+            tensors |= {PREPARATION + name: value.contiguous() for name, value in self.preparation.state().items()}
         save_file(
             tensors, path, {HEADER_KEY: json.dumps(header, sort_keys=True)}
         )  # one key: the same set, the same bytes
@@ -98,8 +110,12 @@ def read_header(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path.name} is a safetensors file but no distilled set: its header has no '{HEADER_KEY}' entry."
         )
-    header = json.loads(metadata[HEADER_KEY])
-    if header["schema_version"] > SCHEMA_VERSION:
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+        version = int(header["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if version > SCHEMA_VERSION:
         raise DataError(
             f"{path.name} was written by a newer version (schema {header['schema_version']}). Update this program to read it."
         )
@@ -111,17 +127,39 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     from engine.synthetic import PARAMETERISATIONS
 
     header = read_header(path)
+    try:
+        return _from_file(path, header, PARAMETERISATIONS).to(device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[SyntheticSet]]) -> SyntheticSet:
     spec = header["spec"]
     spec = TaskSpec(spec["task"], tuple(spec["sample_shape"]), spec["num_outputs"], tuple(spec["class_names"]))
-    kind = PARAMETERISATIONS.get(header["parameterisation"])
+    kind = kinds.get(header["parameterisation"])
     if kind is None:
         raise DataError(
             f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it."
         )
-    synthetic = kind(spec=spec, training=Training(**header["training"]), **header["description"])
-    synthetic.load_state_dict(load_file(path, str(device)))
+    with torch.device("meta"):  # nothing is allocated for what a header claims
+        synthetic = kind(spec=spec, training=Training(**header["training"]), **header["description"])
+    tensors = load_file(path)
+    prepared = {
+        name.removeprefix(PREPARATION): tensors.pop(name) for name in list(tensors) if name.startswith(PREPARATION)
+    }
+    wants_gradient = {name: value.requires_grad for name, value in synthetic.named_parameters()}
+    synthetic.load_state_dict(tensors, assign=True)
+    for name, value in synthetic.named_parameters():
+        value.requires_grad_(wants_gradient[name])
     synthetic.step = header["step"]
-    return synthetic.to(device)
+    synthetic.request = header.get("request")
+    synthetic.preparation = Preparation.from_state(prepared) if prepared else None
+    return synthetic
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:200]
+    return DataError(f"{path.name} does not hold what its header says ({reason}). Copy or export it again.")
 
 
 def inverse_softplus(value: float) -> float:

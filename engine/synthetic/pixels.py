@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.data.source import LabelledSet, TaskSpec
+from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
@@ -74,6 +74,31 @@ class PixelSet(SyntheticSet):
                 chosen = theirs[torch.randperm(len(theirs), generator=generator)[: len(mine)]]
                 self.images[mine] = real.batch(chosen)[0].to(self.images)
             self.raw_rates.fill_(inverse_softplus(lr))
+
+    def start_from_result(self, result: SyntheticSet | None, splits: Splits, lr: float) -> None:
+        """Images of a finished set, of the same classes and as many of each; its rates where it has as many, else `lr`.
+
+        The set may have been prepared otherwise: its pixels are shown and prepared anew, without rounding.
+        Raises ConfigError where it does not fit.
+        """
+        if result is None:
+            raise ConfigError("There is no result to start from. Name a run with one in 'start', or start from noise.")
+        inputs, targets = result.materialise()
+        hard = (targets if targets.ndim == 1 else targets.argmax(1)).cpu()
+        if inputs.shape[1:] != self.images.shape[1:] or not torch.equal(hard.sort()[0], self.classes.cpu().sort()[0]):
+            raise ConfigError(
+                f"The result to start from has {len(inputs)} images of shape {tuple(inputs.shape[1:])}, this run {len(self.images)} of "
+                f"shape {tuple(self.images.shape[1:])}. Choose the same data set and images per class, or start from noise."
+            )
+        with torch.no_grad():
+            order = hard.argsort(stable=True)[self.classes.cpu().argsort(stable=True).argsort()]
+            self.images.copy_(splits.reprepared(inputs.cpu(), result.preparation)[order])
+            if self.label_logits is not None and targets.ndim == 2:
+                self.label_logits.copy_(targets.cpu()[order].clamp_min(1e-6).log())
+            rates = [batch.lr.detach() for batch in result.batches()]
+            same = len(rates) == self.training.num_steps == self.raw_rates.numel()
+            values = [float(rate) for rate in rates] if same else [lr] * self.raw_rates.numel()
+            self.raw_rates.copy_(torch.tensor([inverse_softplus(value) for value in values]))
 
     @property
     def rates(self) -> Tensor:

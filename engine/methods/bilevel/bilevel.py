@@ -130,7 +130,9 @@ def _initial_set(splits: Splits, config: BilevelConfig, context: Context) -> Pix
         learn_rates=config.learn_rates,
     )
     generator = context.stream("images")
-    if config.images_from == "real":
+    if config.images_from == "result":
+        synthetic.start_from_result(context.start, splits, config.student_lr)
+    elif config.images_from == "real":
         synthetic.start_from_real(splits.train, config.student_lr, generator)
     else:
         synthetic.start_from_noise(config.student_lr, generator)

@@ -73,8 +73,11 @@ class BilevelConfig(MethodConfig):
         group="Inner loop",
     )
 
-    images_from: Literal["noise", "real"] = option(
-        "noise", "What the images start as", group="Synthetic set", label="Images start from"
+    images_from: Literal["noise", "real", "result"] = option(
+        "noise",
+        "What the images start as: random numbers, real images, or the result of another run",
+        group="Synthetic set",
+        label="Images start from",
     )
     labels: Literal["hard", "soft"] = option(
         "hard", "One class an image, or a learned distribution over classes", group="Synthetic set"

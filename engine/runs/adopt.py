@@ -1,0 +1,50 @@
+"""A result that comes as a file becomes a run: shown, compared, evaluated again, and begun from like any other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+from engine.checkpoint import write_atomically
+from engine.config import RunRequest, checked
+from engine.errors import DataError
+from engine.events import Event, Finished, Preview, Started
+from engine.runs.store import Store
+from engine.synthetic import SyntheticSet, load
+
+
+def adopt(store: Store, content: bytes, name: str) -> str:
+    """Keep a result file as a finished run without scores; the new run's id.
+
+    Args:
+        content: the bytes of a .safetensors file that this program wrote.
+        name: what the file is called, used in messages and as the run's name.
+
+    Raises:
+        DataError: it is no result, or does not say what it was made of.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (Path(name).name or "result.safetensors")
+        path.write_bytes(content)
+        synthetic = load(path)
+    if synthetic.request is None or synthetic.preparation is None:
+        raise DataError(
+            f"{name} does not say which run made it. Load a result.safetensors that was exported by this version."
+        )
+    request = checked(RunRequest, synthetic.request, name).model_copy(
+        update={"name": Path(name).stem[:100], "start": "", "action": "distill", "sweep": ""}
+    )
+    run_id = store.submit(request, status="running")
+    write_atomically(store.folder(run_id) / "result.safetensors", content)
+    store.append(run_id, list(_events(synthetic)))
+    return run_id
+
+
+def _events(synthetic: SyntheticSet) -> Generator[Event, None, None]:
+    inputs, targets = synthetic.materialise()
+    hard = targets if targets.ndim == 1 else targets.argmax(1)
+    names = tuple(synthetic.spec.class_names[int(label)] for label in hard)
+    yield Started(synthetic.step, {"loaded": True, "class_names": list(synthetic.spec.class_names)})
+    yield Preview(synthetic.step, synthetic.preparation.to_display(inputs), names)
+    yield Finished({"step": synthetic.step, "num_samples": len(inputs), "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip

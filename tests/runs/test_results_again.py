@@ -1,0 +1,180 @@
+"""A finished result goes on: it says what it is, comes back from its file, is evaluated again, and is begun from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from draining import drained
+from safetensors.torch import load_file, save_file
+
+from engine import Context, RunRequest, Store, UserError, distill, execute, load, resolve
+from engine.run import run as run_events
+from engine.runs.adopt import adopt
+
+TINY = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 2, "real_batch": 16, "num_validations": 1}
+SHORT = {"num_students": 1, "ordinary_steps": 2, "compare_full": False}
+
+
+def request(**changes) -> RunRequest:
+    return RunRequest(**({"source": "digits", "config": TINY, "evaluation": SHORT} | changes))
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def done(store: Store, asked: RunRequest) -> str:
+    run_id = store.submit(asked, status="running")
+    execute(store, run_id)
+    row = store.run(run_id)
+    assert row.status == "done", row.error
+    return run_id
+
+
+def test_a_result_file_says_what_was_asked_for_and_how_its_pixels_were_made(store):
+    run_id = done(store, request(data={"normalisation": "standard"}))
+    result = load(store.result(run_id))
+    assert result.request["config"]["outer_steps"] == 2
+    last = store.previews(run_id)[-1]
+    shown = result.preparation.to_display(result.materialise()[0])
+    assert np.array_equal(shown, store.preview(run_id, last).images)
+
+
+def test_a_stopped_run_keeps_a_result_that_stands_alone(store):
+    asked = request(config=TINY | {"outer_steps": 50})
+    run_id = store.submit(asked, status="running")
+    execute(
+        store,
+        run_id,
+        on_event=lambda event: event.kind == "measured" and event.step == 3 and store.request_stop(run_id),
+    )
+    assert store.run(run_id).status == "stopped"
+    assert load(store.result(run_id)).preparation is not None
+
+
+def test_a_result_is_evaluated_again_with_other_students(store):
+    first = done(store, request())
+    second = done(store, request(action="evaluate", start=first, evaluation=SHORT | {"students": ["convnet"]}))
+    assert {score.student for score in store.scores(second)} == {"mlp", "convnet"}
+    same = [(score.arm, score.protocol, score.value) for score in store.scores(first) if score.split == "test"]
+    again = [(s.arm, s.protocol, s.value) for s in store.scores(second) if s.student == "mlp" and s.split == "test"]
+    assert same == again, "the same set and students give the same scores"
+    assert store.previews(second) == [load(store.result(first)).step]
+
+
+def test_deleting_the_first_run_does_not_take_the_result_from_the_second(store):
+    first = done(store, request())
+    second = store.submit(request(action="evaluate", start=first), status="running")
+    store.delete(first)
+    execute(store, second)
+    assert store.run(second).status == "done"
+
+
+def test_a_run_begins_from_the_result_of_another_to_the_same_pixels(store):
+    first = done(store, request())
+    second = done(store, request(start=first, config=TINY | {"images_from": "result"}))
+    before = load(store.result(first))
+    assert np.array_equal(store.preview(second, 0).images, before.preparation.to_display(before.materialise()[0]))
+
+
+def test_a_result_of_another_normalisation_is_prepared_anew(store):
+    first = done(store, request(config=TINY | {"images_from": "real", "outer_steps": 1, "outer_lr": 1e-6}))
+    second = done(store, request(start=first, config=TINY | {"images_from": "result"}, data={"normalisation": "unit"}))
+    assert np.array_equal(store.preview(second, 0).images, store.preview(first, 0).images)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"config": TINY | {"images_from": "result"}}, "no result to start from"),
+        ({"config": TINY, "start": "0001"}, "begins from noise"),
+        ({"action": "evaluate"}, "names no run with a result"),
+        ({"action": "evaluate", "start": "0001", "data": {"normalisation": "unit"}}, "prepared otherwise"),
+        ({"config": TINY | {"images_from": "result", "ipc": 2}, "start": "0001"}, "Choose the same data set and images per class"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(store, changes, sentence):
+    done(store, request())
+    run_id = store.submit(request(**changes), status="running")
+    execute(store, run_id)
+    assert store.run(run_id).status == "failed" and sentence in store.run(run_id).error
+
+
+def test_a_run_without_a_result_cannot_be_begun_from(store):
+    queued = store.submit(request())
+    with pytest.raises(UserError, match="has no result"):
+        store.submit(request(start=queued, config=TINY | {"images_from": "result"}))
+    assert [row.id for row in store.runs()] == [queued], "nothing was queued"
+
+
+def test_a_result_comes_back_from_its_file(store, tmp_path):
+    first = done(store, request())
+    content = store.result(first).read_bytes()
+    run_id = adopt(store, content, "mine.safetensors")
+    row = store.run(run_id)
+    assert row.status == "done" and row.name == "mine" and row.request.config == store.run(first).request.config
+    assert store.result(run_id).read_bytes() == content
+    step = store.previews(run_id)[-1]
+    assert np.array_equal(store.preview(run_id, step).images, store.preview(first, step).images)
+    again = done(store, request(action="evaluate", start=run_id))
+    assert store.scores(again)
+
+
+def test_a_file_that_is_no_result_is_refused_with_a_sentence_and_leaves_nothing(store, tmp_path):
+    first = done(store, request())
+    good = store.result(first)
+    tensors = load_file(good)
+    broken = {
+        "not safetensors": b"PK\x03\x04 nothing",
+        "truncated": good.read_bytes()[:-40],
+        "another program's": _saved(tmp_path / "other.safetensors", {"x": torch.zeros(3)}, {"format": "pt"}),
+        "a pickle": b"\x80\x04\x95",
+        "a lying header": _saved(
+            tmp_path / "liar.safetensors", tensors, {"distillery": '{"schema_version": 1, "spec": {"task": "x"}}'}
+        ),
+        "no JSON": _saved(tmp_path / "text.safetensors", tensors, {"distillery": "{"}),
+    }
+    for kind, content in broken.items():
+        with pytest.raises(UserError, match="up.safetensors"):
+            adopt(store, content, "up.safetensors")
+        assert [row.id for row in store.runs()] == [first], kind
+
+
+def test_a_header_that_claims_a_huge_image_allocates_nothing(store, tmp_path):
+    first = done(store, request())
+    from safetensors import safe_open
+
+    with safe_open(store.result(first), "pt") as file:
+        header = file.metadata()["distillery"].replace(
+            '"sample_shape": [1, 8, 8]', '"sample_shape": [1, 900000, 900000]'
+        )
+    assert "900000" in header
+    content = _saved(tmp_path / "huge.safetensors", load_file(store.result(first)), {"distillery": header})
+    with pytest.raises(UserError, match="does not hold what its header says"):
+        adopt(store, content, "huge.safetensors")
+
+
+def _saved(path, tensors, metadata) -> bytes:
+    save_file(tensors, path, metadata)
+    return path.read_bytes()
+
+
+def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
+    with pytest.raises(
+        UserError, match="smallest class has 139 training images, 14 of them for validation.*125 or less"
+    ):
+        resolve(request(config=TINY | {"ipc": 126}))
+    resolve(request(config=TINY | {"ipc": 125}))
+
+
+def test_an_imported_data_set_that_is_gone_is_told_by_name():
+    with pytest.raises(UserError, match="'folder:plants' is not on this machine.*Import its folder again"):
+        resolve(request(source="folder:plants"))
+
+
+def test_evaluating_from_python_needs_a_set_in_the_context(tmp_path):
+    synthetic, _ = distill(request(), Context(cache_root=tmp_path))
+    found, again = drained(run_events(request(action="evaluate"), Context(cache_root=tmp_path, start=synthetic)))
+    assert again is synthetic and found[-1].kind == "finished"
