@@ -1,4 +1,7 @@
-"""Compare: a network trained on the distilled set against random real data of the same size and all the data."""
+"""Compare: a network trained on the distilled set against real data of the same size and all the data.
+
+One run (?run=0007), several (?run=0007&run=0009), or the runs of a sweep (?sweep=ab12cd34).
+"""
 
 from collections.abc import Sequence
 
@@ -7,30 +10,35 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import frame, live, pictures, services, words
+from pages.ui import cards, differences, frame, live, pictures, services, sweep, words
 
 frame.ensure()
 
 COUNTED = "Synthetic and random real samples are counted alike, 4 bytes a value; the full set at the 1 byte a value of its files."
 
 
+MAX_OVERLAID = 12
+"""Runs whose curves and images are shown together; more could not be told apart."""
+
+
 def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
-    """The runs to compare: those picked, at first the one in the address or the newest."""
+    """The runs to compare: those picked, at first the ones in the address, the ticked ones, or the newest with scores."""
     by_id = {row.id: row for row in rows}
-    wanted = st.query_params.get("run")
-    if wanted and wanted not in by_id:
-        services.store().run(wanted)  # says so if there is no such run
-        st.info(
-            f"Run {words.escaped(wanted)} has no scores yet. They are measured after its last outer step.",
-            icon=":material/schedule:",
-        )
-    default = [wanted if wanted in by_id else rows[0].id]
+    named = list(dict.fromkeys(st.query_params.get_all("run")))
+    for run_id in named:
+        if run_id not in by_id:
+            services.store().run(run_id)  # says so if there is no such run
+            st.info(f"Run {words.escaped(run_id)} has not begun yet.", icon=":material/schedule:")
+    wanted = [run_id for run_id in named if run_id in by_id]
+    if not named:
+        wanted = [row.id for row in cards.ticked(rows)]
+    newest = next((row.id for row in rows if row.status == "done"), rows[0].id)
     picked = st.multiselect(
         "Runs",
         list(by_id),
-        default=default,
+        default=wanted or [newest],
         format_func=lambda run_id: f"{run_id} · {words.run_title(by_id[run_id])}",
-        key=f"compared runs {wanted}",
+        key=f"compared runs {named or wanted}",
         placeholder="Choose one or several runs",
     )
     return [by_id[run_id] for run_id in picked]
@@ -42,6 +50,11 @@ def show_run(row: engine.RunRow) -> None:
     mine = live.row_student(row)
     own = [score for score in found if score.student == mine]
     st.header(words.escaped(words.run_title(row)), anchor=False)
+    if not found and row.status != "done":
+        st.info(
+            f"Run {row.id} has no scores yet. They are measured after its last outer step.", icon=":material/schedule:"
+        )
+        return
     st.markdown(verdict(row, own))
     show_ratios(row)
     chart, images = st.columns([3, 2], gap="medium")
@@ -87,6 +100,8 @@ def verdict(row: engine.RunRow, scores: Sequence) -> str:
         parts.append(
             f"on {formats.counted(best['random_real'].num_samples, 'random real image')}: **{formats.percent(best['random_real'].mean)}**"
         )
+    if "kmeans_real" in best:
+        parts.append(f"on as many chosen by k-means: **{formats.percent(best['kmeans_real'].mean)}**")
     if "full" in best:
         parts.append(f"on all {formats.count(best['full'].num_samples)}: **{formats.percent(best['full'].mean)}**")
     return "; ".join(parts) + " of test images right." if parts else "No score has been measured yet."
@@ -167,61 +182,140 @@ def recipes(scores: Sequence) -> dict[str, list[str]]:
 
 
 def show_together(rows: Sequence[engine.RunRow]) -> None:
-    """The distilled arm of several runs in one chart and one table."""
-    protocols = list(figures.PROTOCOL_NOTES)
-    protocol = st.segmented_control(
-        "Protocol",
-        protocols,
-        default=protocols[0],
-        required=True,
-        format_func=figures.protocol_name,
-        key="compared protocol",
-    )
-    lines = []
-    for row in rows:
-        for score in engine.summarise(services.store().scores(row.id)):
-            if (
-                score.protocol == protocol
-                and score.student == live.row_student(row)
-                and score.arm in ("distilled", "random_real")
-            ):
-                lines.append((row, score))
-    named = [(f"{row.id} · {words.run_title(row)}", score) for row, score in lines]
+    """Several runs side by side: scores, curves, settings, images."""
+    show_scores(rows)
+    if len(rows) > MAX_OVERLAID:
+        st.caption(f"Curves and images of the first {MAX_OVERLAID} of these {len(rows)} runs.")
+    shown = rows[:MAX_OVERLAID]
+    show_curves(shown)
     with st.container(border=True):
-        st.plotly_chart(
-            figures.runs(named),
-            key=f"runs together {protocol}",
-            config=live.QUIET,
-            alt="Test accuracy of the compared runs, distilled and random real",
+        differences.show(shown)
+    show_images(shown)
+
+
+def show_scores(rows: Sequence[engine.RunRow]) -> None:
+    """Every arm of each run under one protocol, in a chart and a table."""
+    with st.container(border=True):
+        st.subheader("Test accuracy", anchor=False)
+        protocols = list(figures.PROTOCOL_NOTES)
+        protocol = st.segmented_control(
+            "Protocol of the synthetic and the small real sets",
+            protocols,
+            default=protocols[0],
+            required=True,
+            format_func=figures.protocol_name,
+            key="compared protocol",
         )
-    distilled = [(row, score) for row, score in lines if score.arm == "distilled"]
+        scored = [(row, by_arm(row, protocol)) for row in rows]
+        named = [(short_name(row), arm) for row, arms in scored for arm in arms.values()]
+        if not named:
+            st.caption("None of these runs has scores yet. They are measured after the last outer step.")
+            return
+        st.plotly_chart(
+            figures.runs(named), key=f"runs together {protocol}", config=live.QUIET,
+            alt="Test accuracy of the compared runs on each arm, with 95 % intervals",
+        )  # fmt: skip
+    columns: dict[str, list[str]] = {
+        "Run": [f"{row.id} · {words.escaped(words.run_title(row))}" for row in rows],
+        "Student": [words.escaped(words.student_name(row)) for row in rows],
+    }
+    for arm in figures.ARM_NAMES:
+        if any(arm in arms for _, arms in scored):
+            columns[figures.arm_name(arm)] = [sweep.accuracy(arms.get(arm)) for _, arms in scored]
+    distilled = [arms.get("distilled") for _, arms in scored]
+    columns["n"] = [str(score.n) if score else formats.NOTHING for score in distilled]
+    columns["Stored"] = [formats.num_bytes(score.num_bytes if score else None) for score in distilled]
+    columns["Distilling"] = [formats.duration(row.summary.get("seconds_distilling")) for row in rows]
     st.table(
-        {
-            "Run": [f"{row.id} · {words.escaped(words.run_title(row))}" for row, _ in distilled],
-            "Student": [words.escaped(words.student_name(row)) for row, _ in distilled],
-            "Accuracy": [formats.percent_spread(score.mean, score.std, score.n) for _, score in distilled],
-            "n": [str(score.n) for _, score in distilled],
-            "95 % interval": [interval(score) for _, score in distilled],
-            "Stored": [formats.num_bytes(score.num_bytes) for _, score in distilled],
-            "Distilling": [formats.duration(row.summary.get("seconds_distilling")) for row, _ in distilled],
-        },
-        border="horizontal", hide_index=True, alt="Distilled scores of the compared runs",
-    )  # fmt: skip
+        columns, border="horizontal", hide_index=True, alt="Scores of the compared runs, below each its 95 % interval"
+    )
+    st.caption(f"Mean over n students, below it the 95 % interval. {COUNTED}")
+
+
+def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
+    """A run's scores of its own student by arm under one protocol; the full set is only trained as ordinary data."""
+    found = engine.summarise(services.store().scores(row.id))
+    return {
+        score.arm: score
+        for score in found
+        if score.student == live.row_student(row) and (score.protocol == protocol or score.arm == "full")
+    }
+
+
+def short_name(row: engine.RunRow) -> str:
+    """A run in a legend: number and the beginning of its name, or the end, where that tells the runs of a sweep apart."""
+    title = words.run_title(row)
+    if len(title) > 24:
+        title = f"…{title[-23:]}" if row.sweep else f"{title[:23]}…"
+    return f"{row.id} · {title}"
+
+
+def show_curves(rows: Sequence[engine.RunRow]) -> None:
+    """One measured quantity of all runs in one chart."""
+    series = {row.id: services.store().series(row.id) for row in rows}
+    names = figures.chart_names(list(dict.fromkeys(name for found in series.values() for name in found)))
+    if not names:
+        return
+    with st.container(border=True):
+        st.subheader("Curves", anchor=False)
+        with st.grid(4, min_column_width=180, vertical_alignment="bottom"):
+            name = st.selectbox(
+                "Quantity", names, format_func=lambda key: figures.chart_of(key).title, key="compared quantity"
+            )
+            against = st.segmented_control(
+                "Over", ["step", "seconds"], default="step", required=True, key="compared axis",
+                format_func={"step": "Outer steps", "seconds": "Time"}.get,
+            )  # fmt: skip
+            span = st.slider("Smoothing (steps)", 1, 200, 25, key="compared smoothing")
+            log = st.toggle("Log scale", key="compared log")
+        drawn = [(short_name(row), series[row.id]) for row in rows]
+        st.plotly_chart(
+            figures.overlay(name, drawn, against=against, span=span, log=log), key="overlay", config=live.QUIET,
+            alt=f"{figures.chart_of(name).title} of the compared runs, a line each",
+        )  # fmt: skip
+        missing = [row.id for row in rows if name not in series[row.id]]
+        if missing:
+            st.caption(f"Not measured by {', '.join(missing)}.")
+
+
+def show_images(rows: Sequence[engine.RunRow]) -> None:
+    """The distilled images of each run, classes in the same order."""
+    kept = [(row, services.store().previews(row.id)) for row in rows]
+    kept = [(row, steps) for row, steps in kept if steps]
+    if not kept:
+        return
+    st.subheader("Distilled images", anchor=False)
+    classes = tuple(dict.fromkeys(services.store().preview(kept[0][0].id, kept[0][1][-1]).labels))
+    with st.grid(min(3, len(kept)), min_column_width=250):
+        for row, steps in kept:
+            with st.container(border=True):
+                step = pictures.result_step(row, steps)
+                st.page_link(
+                    "pages/runs.py",
+                    label=words.escaped(short_name(row)),
+                    query_params={"run": row.id},
+                )
+                st.image(
+                    pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes),
+                    caption=pictures.caption(row, step), width="stretch", alt=f"Grid of the synthetic images of run {row.id}, class names beside them",
+                )  # fmt: skip
 
 
 with services.said_plainly():
     st.title("Compare", anchor=False)
-    scored = [row for row in services.store().runs() if row.status == "done"]
-    if not scored:
+    begun = [row for row in services.store().runs() if row.status != "queued"]
+    if sweep_id := st.query_params.get("sweep"):
+        sweep.show(sweep_id)
+    elif not begun:
         st.write(
-            "Finished runs are compared here: a network trained on the distilled images against one trained on random real images of the same size and one trained on all the data."
+            "Runs are compared here: a network trained on the distilled images against one trained on random real images of the same size and one trained on all the data. Tick several runs to see their curves, settings and images side by side."
         )
-        if wanted := st.query_params.get("run"):
+        for wanted in st.query_params.get_all("run"):
             services.store().run(wanted)
         if st.button("Start a run", type="primary", icon=":material/science:"):
             st.switch_page("pages/distill.py")
     else:
-        compared = choose(scored)
+        compared = choose(begun)
         if len(compared) == 1:
             show_run(compared[0])
         elif compared:

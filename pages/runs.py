@@ -1,8 +1,11 @@
 """Runs: the list of all of them, or the live view of the one that the address names (?run=0007)."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from pages.ui import cards, frame, live, services, words
+import engine
+from pages.ui import actions, cards, frame, live, loading, services, words
 
 frame.ensure()
 
@@ -10,8 +13,10 @@ PAGE_SIZE = 10
 
 
 def show_list() -> None:
-    """All runs, newest first, with a filter once there are several."""
-    st.title("Runs", anchor=False)
+    """All runs with what finds them once there are several, and what can be done with ticked ones."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title("Runs", anchor=False, width="content")
+        loading.ask()
     rows = services.store().runs()
     if not rows:
         st.write(
@@ -20,24 +25,57 @@ def show_list() -> None:
         if st.button("Start a run", type="primary", icon=":material/science:"):
             st.switch_page("pages/distill.py")
         return
-    states, text = (), ""
-    if len(rows) > 3:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            text = st.text_input("Search", placeholder="Name or number", key="run search", width=260)
-            states = tuple(
-                st.pills(
-                    "State",
-                    list(words.STATES),
-                    selection_mode="multi",
-                    format_func=lambda state: words.STATES[state][0],
-                    key="run states",
-                )
-            )
-    found = cards.matching(rows, states, text)
+    choice = ask_choice(rows) if len(rows) > 3 else cards.EVERYTHING
+    found = cards.matching(rows, choice)
     if not found:
         st.caption("No run fits this filter.")
-    page = st.pagination(-(-len(found) // PAGE_SIZE), key="run page") if len(found) > PAGE_SIZE else 1
-    cards.live_list(limit=PAGE_SIZE, states=states, text=text, page=page)
+    num_pages = -(-len(found) // PAGE_SIZE)
+    page = st.pagination(num_pages, key="run page") if num_pages > 1 else 1
+    cards.live_list(limit=PAGE_SIZE, choice=choice, page=page, can_tick=True)
+    do_with_ticked(cards.ticked(rows))
+
+
+def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
+    """The widgets that search, filter and sort."""
+    sources = sorted({row.source for row in rows})
+    tags = sorted({tag for row in rows for tag in row.tags}, key=str.casefold)
+    wanted_sources, wanted_tags = (), ()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Search", placeholder="Name, number, note, tag, data set", key="run search", width=280)
+        order = st.selectbox("Sort by", cards.ORDERS, key="run order", persist_state="session", width=150)
+        if len(sources) > 1 or tags:
+            count = len(st.session_state.get("run sources", [])) + len(st.session_state.get("run tags", []))
+            with st.popover(
+                f"Filter · {count}" if count else "Filter", icon=":material/filter_list:", key="run filter"
+            ):
+                if len(sources) > 1:
+                    wanted_sources = st.multiselect(
+                        "Data set", sources, format_func=words.source_title, key="run sources", placeholder="All"
+                    )
+                if tags:
+                    wanted_tags = st.multiselect("Tags", tags, key="run tags", placeholder="All")
+        states = st.pills(
+            "State",
+            list(words.STATES),
+            selection_mode="multi",
+            format_func=lambda state: words.STATES[state][0],
+            key="run states",
+            wrap=True,
+        )
+    return cards.Choice(text, tuple(states), tuple(wanted_sources), tuple(wanted_tags), order)
+
+
+def do_with_ticked(chosen: Sequence[engine.RunRow]) -> None:
+    """Carry out what was asked of the ticked runs."""
+    asked = st.session_state.pop(cards.ASKED, None)
+    if not asked or not chosen:
+        return
+    if asked == "compare":
+        st.switch_page("pages/compare.py", query_params={"run": [row.id for row in chosen]})
+    elif asked == "tag":
+        actions.tag(chosen)
+    elif asked == "delete":
+        actions.delete(chosen)
 
 
 with services.said_plainly():

@@ -89,7 +89,7 @@ with services.said_plainly():
     waiting = [row for row in services.store().runs() if row.status in ("queued", "running")]
     if waiting:
         st.caption("One run works at a time; the others wait in the order they were started.")
-        cards.live_list(states=("queued", "running"))
+        cards.live_list(choice=cards.Choice(states=("queued", "running")))
     else:
         st.caption("Nothing is running or waiting.")
 
@@ -101,7 +101,7 @@ with services.said_plainly():
             alt="Folders of this installation",
         )  # fmt: skip
         st.header("Data sets", anchor=False)
-        for source in engine.SOURCES.values():
+        for source in services.sources().values():
             found = source.availability(engine.data_root())
             with st.container(horizontal=True, vertical_alignment="center"):
                 name, colour, icon = {

@@ -11,6 +11,10 @@ import plotly.graph_objects as go
 from engine.figures.formats import percent_spread
 from engine.figures.palette import ARM_NAMES, PALETTES, Theme, arm_name, protocol_name
 
+MANY_CLASSES = 30
+"""Beyond so many classes a chart does not name each of them."""
+SHORT_NAME = 6
+
 
 def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) -> go.Figure:
     """Mean accuracy of each arm under each protocol, with its 95 % interval where there is more than one student.
@@ -60,15 +64,15 @@ def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) 
 
 
 def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: int = 320) -> go.Figure:
-    """The distilled arm of several runs side by side, with random real data of the same size behind each.
+    """All arms of several runs side by side, with 95 % intervals.
 
-    rows: (name of the run, row of `engine.summarise`), arms "distilled" and "random_real" of one protocol.
+    rows: (name of the run, row of `engine.summarise`), one an arm and run.
     """
     colours = PALETTES[theme]
     rows = [(html.escape(name, quote=False), row) for name, row in rows]
     names = list(dict.fromkeys(name for name, _ in rows))
     figure = go.Figure()
-    for arm in ("distilled", "random_real"):
+    for arm in ARM_NAMES:
         found = {name: row for name, row in rows if row.arm == arm}
         if not found:
             continue
@@ -90,7 +94,7 @@ def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: i
             hovertemplate="%{y}<br>%{fullData.name}: %{x:.1f} %<extra></extra>",
         )
     figure.update_layout(
-        height=max(height, 60 + 64 * len(names)),
+        height=max(height, 60 + 24 * len(rows) + 16 * len(names)),
         barmode="group",
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
@@ -110,7 +114,10 @@ def _half(high: float, low: float) -> float:
 def class_counts(
     counts: Mapping[str, Sequence[int]], class_names: Sequence[str], *, theme: Theme = "page", height: int = 280
 ) -> go.Figure:
-    """Samples a class, one colour a split. counts: split -> number of samples of each class, in `class_names` order."""
+    """Samples a class, one colour a split; long names of many classes are left to the bars' hover text.
+
+    counts: split -> number of samples of each class, in `class_names` order.
+    """
     colours = PALETTES[theme]
     order = (colours.full, colours.kmeans_real, colours.random_real)
     figure = go.Figure()
@@ -124,18 +131,20 @@ def class_counts(
             hovertemplate="%{customdata}: %{y:,} " + split + "<extra></extra>",
             marker={"color": order[number % len(order)], "line": {"width": 0}},
         )
-    shown = positions if len(positions) <= 30 else positions[:: math.ceil(len(positions) / 20)]
+    is_long = len(positions) > MANY_CLASSES
+    shown = positions[:: math.ceil(len(positions) / 20)] if is_long else positions
+    is_counted = is_long and any(len(class_names[i]) > SHORT_NAME for i in shown)
     figure.update_layout(
         height=height,
         barmode="stack",
-        bargap=0.25,
+        bargap=0 if is_long else 0.25,
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
         xaxis={
             "tickvals": shown,
-            "ticktext": [_plain(class_names[i]) for i in shown],
+            "ticktext": [f"{i + 1}" if is_counted else _plain(class_names[i]) for i in shown],
             "automargin": True,
-            "title": {"text": "class"},
+            "title": {"text": "class, by its place in the list" if is_counted else "class"},
         },
         yaxis={"title": {"text": "samples"}, "tickformat": ",d", "automargin": True},
         dragmode=False,

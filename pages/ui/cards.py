@@ -1,6 +1,10 @@
-"""The list of runs: one card each with state, progress, time left and score."""
+"""The list of runs: one card each with state, progress, time left and score, to search, sort and tick."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import streamlit as st
 
@@ -11,43 +15,145 @@ from pages.ui import live, services, words
 REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
 
+ORDERS = ("Newest", "Oldest", "Name", "Accuracy", "Time taken")
+BESIDE = {"random_real": "random real", "kmeans_real": "k-means real"}
+"""What a run's accuracy is shown beside."""
+TICKED = "ticked runs"
+ASKED = "asked of ticked runs"
+_NOTE_SHOWN = 90
 
-def live_list(*, limit: int | None = None, states: tuple[str, ...] = (), text: str = "", page: int = 1) -> None:
-    """Cards of the newest runs, refreshed while any of them is queued or running.
 
-    limit: cards shown; page: which `limit` of them, from 1. states and text: only runs in these states, with this in
-    their name.
+@dataclass(frozen=True)
+class Choice:
+    """Which runs of the list are shown and in which order. Empty means all.
+
+    text: words that must all occur in a run's name, number, note, tags or data set. tags: all must be there.
+    """
+
+    text: str = ""
+    states: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    order: str = ORDERS[0]
+
+
+EVERYTHING = Choice()
+
+
+def live_list(*, limit: int | None = None, choice: Choice = EVERYTHING, page: int = 1, can_tick: bool = False) -> None:
+    """Cards of runs, refreshed while any of them is queued or running.
+
+    limit: cards shown; page: which `limit` of them, from 1. can_tick: with boxes to tick, and what can be done with the
+    ticked ones above.
     """
     is_active = any(row.status in ("queued", "running") for row in services.store().runs())
-    st.fragment(_cards, run_every=REFRESH if is_active else None)(limit, states, text, page, is_active)
+    st.fragment(_cards, run_every=REFRESH if is_active else None)(limit, choice, page, can_tick, is_active)
 
 
-def matching(rows: list[engine.RunRow], states: tuple[str, ...], text: str) -> list[engine.RunRow]:
-    """The runs in one of `states` (all if empty) whose name or number holds `text`."""
-    wanted = text.strip().lower()
-    return [
+def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRow]:
+    """The runs of a choice in its order."""
+    wanted = choice.text.lower().split()
+    found = [
         row
         for row in rows
-        if (not states or row.status in states) and (wanted in words.run_title(row).lower() or wanted in row.id)
+        if (not choice.states or row.status in choice.states)
+        and (not choice.sources or row.source in choice.sources)
+        and all(tag in row.tags for tag in choice.tags)
     ]
+    titles = _titles(found) if wanted or choice.order == "Name" else {}
+    if wanted:
+        sources = {key: words.source_title(key) for key in {row.source for row in found}}
+        found = [row for row in found if _holds(row, (titles[row.id], sources[row.source]), wanted)]
+    if choice.order == "Oldest":
+        return found[::-1]
+    if choice.order == "Name":
+        return sorted(found, key=lambda row: titles[row.id].casefold())
+    if choice.order == "Accuracy":
+        return sorted(found, key=_accuracy, reverse=True)
+    if choice.order == "Time taken":
+        return sorted(found, key=lambda row: row.seconds, reverse=True)
+    return found
+
+
+def _titles(rows: Sequence[engine.RunRow]) -> dict[str, str]:
+    """What each run is called, by id. Runs without a name share what they distil, which is looked up once."""
+    shared: dict[tuple, str] = {}
+    titles = {}
+    for row in rows:
+        if row.name:
+            titles[row.id] = row.name
+            continue
+        what = (row.source, row.method, str(row.request.config.get("ipc")))
+        if what not in shared:
+            shared[what] = words.run_title(row)
+        titles[row.id] = shared[what]
+    return titles
+
+
+def _holds(row: engine.RunRow, titles: Sequence[str], wanted: Sequence[str]) -> bool:
+    text = "\n".join((row.id, row.note, *row.tags, *titles)).lower()
+    return all(word in text for word in wanted)
+
+
+def ticked(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
+    """The ticked runs that are still there, in the order of ticking."""
+    by_id = {row.id: row for row in rows}
+    return [by_id[run_id] for run_id in st.session_state.get(TICKED, []) if run_id in by_id]
+
+
+def untick() -> None:
+    """Forget all ticks."""
+    st.session_state[TICKED] = []
 
 
 @services.said_plainly()
-def _cards(limit: int | None, states: tuple[str, ...], text: str, page: int, was_active: bool) -> None:
+def _cards(limit: int | None, choice: Choice, page: int, can_tick: bool, was_active: bool) -> None:
     services.spare_the_collector()
     rows = services.store().runs()
     if was_active and not any(row.status in ("queued", "running") for row in rows):
         st.rerun()
-    found = matching(rows, states, text)
+    found = matching(rows, choice)
+    if can_tick:
+        _bar(ticked(rows), found)
     first = (page - 1) * limit if limit else 0
     for row in found[first : first + limit if limit else None]:
-        _card(row)
+        _card(row, can_tick)
 
 
-def _card(row: engine.RunRow) -> None:
+def _bar(chosen: Sequence[engine.RunRow], found: Sequence[engine.RunRow]) -> None:
+    """How many are ticked and what can be done with them; asked of the page, whose dialogs outlive a refresh."""
+    if not chosen:
+        return
+    with (
+        st.container(border=True, key="ticked bar"),
+        st.container(horizontal=True, vertical_alignment="center", gap="small"),
+    ):
+        st.markdown(f"**{len(chosen)} ticked**", width="content")
+        asked = None
+        if st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare ticked"):
+            asked = "compare"
+        if st.button("Tag", icon=":material/sell:", key="tag ticked"):
+            asked = "tag"
+        if st.button("Delete", icon=":material/delete:", key="delete ticked"):
+            asked = "delete"
+        st.button("Clear", icon=":material/close:", type="tertiary", key="clear ticked", on_click=untick)
+        if asked:
+            st.session_state[ASKED] = asked
+            st.rerun()
+
+
+def _keep_tick(run_id: str) -> None:
+    """Take over what the box says now."""
+    others = [other for other in st.session_state.get(TICKED, []) if other != run_id]
+    st.session_state[TICKED] = [*others, run_id] if st.session_state[f"tick {run_id}"] else others
+
+
+def _card(row: engine.RunRow, can_tick: bool) -> None:
     with st.container(border=True, key=f"card {row.id}", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
+                if can_tick:
+                    _tick_box(row)
                 live.badge(row.status, row.stop_requested)
                 st.page_link("pages/runs.py", label=words.escaped(words.run_title(row)), query_params={"run": row.id})
             st.markdown(_score(row), width="content")
@@ -56,21 +162,55 @@ def _card(row: engine.RunRow) -> None:
             st.caption(_facts(row))
         else:
             st.caption(f"{_facts(row)} · {words.progress_text(row)}")
+        if row.note:
+            st.caption(f"*{words.escaped(_first_line(row.note))}*")
+        if row.tags or row.sweep:
+            live.tags_and_sweep(row)
         if row.status == "failed":
             st.markdown(f":small[:red[{words.escaped(row.error)}]]")
 
 
+def _tick_box(row: engine.RunRow) -> None:
+    key, is_ticked = f"tick {row.id}", row.id in st.session_state.get(TICKED, [])
+    if bool(st.session_state.get(key)) != is_ticked:  # a value that is set overwrites a click on its way here
+        st.session_state[key] = is_ticked
+    st.checkbox(f"Tick run {row.id}", key=key, label_visibility="collapsed", on_change=_keep_tick, args=(row.id,))
+
+
+def _first_line(note: str) -> str:
+    line = note.strip().splitlines()[0].strip()
+    return line if len(line) <= _NOTE_SHOWN else line[: _NOTE_SHOWN - 1] + "…"
+
+
 def _facts(row: engine.RunRow) -> str:
-    return f"{row.id} · {words.clock(row.created)} · {words.escaped(words.student_name(row))} · seed {row.seed}"
+    facts = f"{row.id} · {words.clock(row.created)} · {words.escaped(words.student_name(row))} · seed {row.seed}"
+    return f"{facts} · evaluates run {words.escaped(row.start)}" if row.action == "evaluate" else facts
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test accuracy of a finished run beside that of random real data, each under the protocol that suits it best."""
-    if row.status != "done":
-        return ""
-    best = engine.best_by_arm(engine.summarise(services.store().scores(row.id)), live.row_student(row))
+    """The test accuracy of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
+    best = _best(row)
     if "distilled" not in best:
         return ""
-    distilled, random_real = best["distilled"], best.get("random_real")
-    beside = f" · random real {formats.percent(random_real.mean)}" if random_real else ""
+    distilled = best["distilled"]
+    beside = "".join(f" · {name} {formats.percent(best[arm].mean)}" for arm, name in BESIDE.items() if arm in best)
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** distilled{beside}"
+
+
+def _accuracy(row: engine.RunRow) -> float:
+    """What finished runs are sorted by; all others come after them."""
+    best = _best(row)
+    return best["distilled"].mean if "distilled" in best else -1.0
+
+
+def _best(row: engine.RunRow) -> dict[str, engine.Row]:
+    """The arms of a finished run, none before."""
+    if row.status != "done":
+        return {}
+    return _best_of_done(str(services.store().root), row.id, row.finished, live.row_student(row))
+
+
+@lru_cache(maxsize=4096)
+def _best_of_done(root: str, run_id: str, finished: float, student: str) -> dict[str, engine.Row]:
+    """Read once a run: a finished one gets no more scores. `root` and `finished` tell apart runs of the same number."""
+    return engine.best_by_arm(engine.summarise(services.store().scores(run_id)), student)

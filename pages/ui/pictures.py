@@ -10,10 +10,20 @@ from pages.ui import services
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def preview_png(run_id: str, created: float, step: int, theme: str, width: int = 1000) -> bytes:
-    """The grid of one kept preview; `created` only tells runs apart that had the same number."""
+def preview_png(
+    run_id: str, created: float, step: int, theme: str, width: int = 1000, classes: tuple[str, ...] = ()
+) -> bytes:
+    """The grid of one kept preview; `created` only tells runs apart that had the same number.
+
+    classes: sort the images into this order of class names, those of other classes last; as they are if empty.
+    """
     preview = services.store().preview(run_id, step)
-    return figures.grid_png(preview.images, preview.labels, theme=theme, width=width)
+    images, labels = preview.images, preview.labels
+    if classes:
+        place = {name: number for number, name in enumerate(classes)}
+        order = sorted(range(len(labels)), key=lambda index: place.get(labels[index], len(place)))
+        images, labels = images[order], tuple(labels[index] for index in order)
+    return figures.grid_png(images, labels, theme=theme, width=width)
 
 
 def result_step(row: engine.RunRow, steps: list[int]) -> int:
@@ -31,6 +41,8 @@ def timelapse(run_id: str, created: float, steps: tuple[int, ...], theme: str) -
 
 def caption(row: engine.RunRow, step: int) -> str:
     """What a grid shows: the set after which step, and whether it is the one that was chosen."""
+    if not row.total_steps:
+        return f"The result as it was after step {step:,}"
     moment = "before the first step" if step == 0 else f"after step {step:,}"
     is_chosen = step == row.summary.get("step") and step != row.total_steps
     return f"Synthetic images {moment} of {row.total_steps:,}" + (", the best on validation data" if is_chosen else "")

@@ -286,6 +286,73 @@ def test_a_name_can_be_any_text_of_120_characters_and_no_longer(store):
     assert store.run(run_id).name == name
 
 
+def test_note_and_tags_are_kept_apart_from_the_request_and_survive_a_rebuild(store):
+    run_id = start(store)
+    request = (store.folder(run_id) / "request.json").read_bytes()
+    assert (store.run(run_id).note, store.run(run_id).tags) == ("", ())
+    store.annotate(run_id, note="line one\n<b>two</b>", tags=["ü", "baseline"])
+    store.annotate(run_id, note="other")
+    store.annotate(run_id, tags=("baseline",))
+    assert (store.run(run_id).note, store.run(run_id).tags) == ("other", ("baseline",))
+    assert store.runs() == [store.run(run_id)] == Store(store.root).runs()
+    before = everything(store)
+    store.rebuild()
+    assert everything(store) == before
+    assert (store.folder(run_id) / "request.json").read_bytes() == request
+    assert json.loads((store.folder(run_id) / "about.json").read_text()) == {"note": "other", "tags": ["baseline"]}
+
+
+def test_tags_are_tidied_and_each_is_kept_once(store):
+    run_id = start(store)
+    store.annotate(run_id, tags=["  two   words ", "", " ", "Base", "x", "base", "BASE"])
+    assert store.run(run_id).tags == ("two words", "Base", "x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"note": "x" * 2001}, "2,001 characters"),
+        ({"tags": ["y" * 31]}, "31 characters"),
+        ({"tags": [str(number) for number in range(21)]}, "21 tags"),
+    ],
+)
+def test_a_note_or_tags_that_are_too_long_are_refused_and_nothing_changes(store, changes, sentence):
+    run_id = start(store)
+    store.annotate(run_id, note="x" * 2000, tags=["y" * 30, *(str(number) for number in range(19))])
+    before = store.run(run_id)
+    with pytest.raises(RunError, match=sentence):
+        store.annotate(run_id, **changes)
+    assert store.run(run_id) == before
+
+
+def test_a_note_that_cannot_be_read_costs_the_note_alone(store, caplog):
+    run_id = start(store)
+    store.append(run_id, [measured(1)])
+    store.annotate(run_id, note="gone")
+    (store.folder(run_id) / "about.json").write_text("{")
+    store.rebuild()
+    assert store.run(run_id).note == "" and store.series(run_id)["loss"].steps.tolist() == [1]
+    assert "cannot be read" in caplog.text
+
+
+def test_a_row_says_what_was_asked_for_and_where_it_comes_from(store):
+    first = start(store)
+    (store.folder(first) / "result.safetensors").write_bytes(b"set")
+    row = store.run(store.submit(RunRequest(action="evaluate", start=first, sweep="abc")))
+    assert (row.action, row.start, row.sweep) == ("evaluate", first, "abc")
+    assert (store.run(first).action, store.run(first).start, store.run(first).sweep) == ("distill", "", "")
+
+
+def test_a_database_of_an_older_version_is_made_again_from_the_folders(store):
+    a_bit_of_everything(store)
+    store.annotate("0001", note="kept", tags=["kept too"])
+    before = everything(store)
+    with sqlite3.connect(store.root / "runs.db") as db:
+        db.execute("ALTER TABLE runs DROP COLUMN about")
+        db.execute("PRAGMA user_version = 1")
+    assert everything(Store(store.root)) == before
+
+
 PATHS = ["../..", "..", "0001/../0001", "/etc", "", "0001\n", "٠٠٠١", "-1", "1e3", "9" * 30, "0001\0"]
 
 
@@ -310,6 +377,7 @@ def test_nothing_but_a_known_number_reaches_the_disk(store, run_id):
         store.events,
         store.log_position,
         lambda i: store.rename(i, "x"),
+        lambda i: store.annotate(i, note="x"),
     ]
     calls += [
         lambda i: store.append(i, [preview(0)]),
@@ -621,7 +689,7 @@ happenings = st.one_of(
             ("append", [preview(3)]),
         ]
     ),
-    st.sampled_from([("stop",), ("resume",), ("claim",), ("rewind",), ("rename",), ("mark",)]),
+    st.sampled_from([("stop",), ("resume",), ("claim",), ("rewind",), ("rename",), ("annotate",), ("mark",)]),
 )
 
 
@@ -647,6 +715,8 @@ def test_whatever_happens_the_folders_alone_give_the_same_rows(tmp_path_factory,
             position = None
         elif what == "rename":
             store.rename(run_id, "other")
+        elif what == "annotate":
+            store.annotate(run_id, note=f"{len(list(store.events(run_id)))} events", tags=["seen"])
         store.series(run_id)  # so that the cache has something to get wrong
     before = everything(store)
     store.rebuild()
@@ -714,5 +784,6 @@ def test_threads_that_come_and_go_leave_no_files_open(store):
 
 def test_rows_have_the_fields_that_pages_and_commands_rely_on():
     promised = """id name status stop_requested source method preset seed request created started finished seconds step total_steps phase
-        phase_done phase_total seconds_per_step eta_seconds memory_bytes error error_step details facts summary resumable checkpoint_step"""
+        phase_done phase_total seconds_per_step eta_seconds memory_bytes error error_step details facts summary resumable checkpoint_step
+        note tags action start sweep"""
     assert [field.name for field in fields(RunRow)] == promised.split()

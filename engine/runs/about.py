@@ -1,0 +1,62 @@
+"""What people say about a run: a note and tags, `about.json` in its folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from engine.checkpoint import write_atomically
+from engine.config import Config
+from engine.errors import RunError
+
+MAX_NOTE = 2000
+MAX_TAGS = 20
+MAX_TAG = 30
+_FILE = "about.json"
+_LOG = logging.getLogger(__name__)
+
+
+class About(Config):
+    """note: any text. tags: short names, each once, in the order they were given."""
+
+    note: str = Field("", max_length=MAX_NOTE)
+    tags: tuple[str, ...] = Field((), max_length=MAX_TAGS)
+
+
+def checked(note: str, tags: tuple[str, ...]) -> About:
+    """Note and tags as they are kept: tags without space around them, each once whatever its case, none empty.
+
+    Raises RunError where one is too long, or there are too many.
+    """
+    if len(note) > MAX_NOTE:
+        raise RunError(f"This note has {len(note):,} characters. Shorten it to at most {MAX_NOTE:,}.")
+    first: dict[str, str] = {}
+    for tag in (" ".join(tag.split()) for tag in tags):
+        if tag:
+            first.setdefault(tag.casefold(), tag)
+    kept = tuple(first.values())
+    for tag in kept:
+        if len(tag) > MAX_TAG:
+            raise RunError(f"The tag '{tag[:MAX_TAG]}…' has {len(tag)} characters. Choose one of at most {MAX_TAG}.")
+    if len(kept) > MAX_TAGS:
+        raise RunError(f"These are {len(kept)} tags. A run can have {MAX_TAGS}; remove some.")
+    return About(note=note, tags=kept)
+
+
+def read(folder: Path) -> About:
+    """What is said about the run in `folder`; nothing where there is no file, or none that can be read."""
+    path = folder / _FILE
+    try:
+        return About.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return About()
+    except ValidationError as problem:
+        _LOG.warning("The note and tags in %s cannot be read and are left out: %s", path, problem)
+        return About()
+
+
+def write(folder: Path, said: About) -> None:
+    """Keep it, as one atomic replacement."""
+    write_atomically(folder / _FILE, said.model_dump_json(indent=2).encode())

@@ -1,0 +1,302 @@
+"""The database of the store: an index of the folders of runs, made again from them wherever the two disagree.
+
+One SQLite file (WAL) beside the folders. `Index` opens it, lends connections, and knows how a run's folder becomes rows:
+its request, what is said about it, and its log folded by `RunState.apply`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.config import RunRequest
+from engine.errors import RunError
+from engine.runs import about, log, owners
+from engine.runs.log import Record, RunState
+
+_SCHEMA_VERSION = 2
+_SCHEMA = """
+DROP TABLE IF EXISTS runs;
+DROP TABLE IF EXISTS metrics;
+DROP TABLE IF EXISTS notes;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, status TEXT, queued REAL, log_bytes INTEGER, state TEXT, request TEXT, about TEXT
+);
+CREATE TABLE metrics (
+    number INTEGER, place INTEGER, step INTEGER, seconds REAL, measured TEXT, PRIMARY KEY (number, place)
+) WITHOUT ROWID;
+CREATE TABLE notes (
+    number INTEGER, place INTEGER, kind TEXT, record TEXT, PRIMARY KEY (number, place)
+) WITHOUT ROWID;
+"""
+_BUSY_SECONDS = 60.0
+_LOG = logging.getLogger(__name__)
+
+
+class Index:
+    """The rows of all runs under one folder. Safe to share between threads; several processes may open the same file.
+
+    Every change is made inside `writing()`, which holds SQLite's write lock until it commits.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the database where it is missing; set a corrupt one aside and make it again."""
+        self._root, self._path = root, root / "runs.db"
+        self._idle: deque[tuple[int, sqlite3.Connection]] = deque()  # (the file's number, connection)
+        with self._opening():
+            if self._path.exists() and not _is_sound(self._path):
+                _set_aside(self._path)
+            with self._connection() as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+                    db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+            with self.writing() as db:
+                self._reconcile(db)
+
+    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """A transaction that holds the write lock from its beginning."""
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def reading(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """A transaction that sees one state of the database throughout."""
+        return self._transaction("BEGIN DEFERRED")
+
+    def rebuild(self) -> None:
+        """Make every row again from the folders alone."""
+        with self.writing() as db:
+            for table in ("runs", "metrics", "notes"):
+                db.execute(f"DELETE FROM {table}")
+            self._reconcile(db)
+
+    # ---- folders ----
+
+    def folder(self, number: int) -> Path:
+        """Where a run of this number lives, or would."""
+        return self._root / name_of(number)
+
+    def next_number(self, db: sqlite3.Connection) -> int:
+        """A number that no run has or had."""
+        found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+        return 1 + max([found[0] if found else 0, *self._folder_numbers()])
+
+    def _folder_numbers(self) -> set[int]:
+        return {
+            int(path.name)
+            for path in self._root.iterdir()
+            if re.fullmatch(r"\d{4,9}", path.name, re.ASCII) and path.is_dir()
+        }
+
+    # ---- one run ----
+
+    def known(self, db: sqlite3.Connection, run_id: str) -> tuple[int, RunState]:
+        """Number and state of a run. Raises RunError if there is none of this id."""
+        number = number_of(run_id)
+        found = db.execute("SELECT state FROM runs WHERE number = ?", (number,)).fetchone()
+        if found is None:
+            raise unknown(run_id)
+        return number, RunState(**json.loads(found[0]))
+
+    def state(self, db: sqlite3.Connection, number: int) -> RunState:
+        """The state of a run that is known to be there."""
+        return RunState(**json.loads(one(db, "SELECT state FROM runs WHERE number = ?", number)))
+
+    def append(self, db: sqlite3.Connection, number: int, records: list[Record]) -> None:
+        """Add records to a run's log and to its rows."""
+        path = self.folder(number) / "events.jsonl"
+        state = self.state(db, number)
+        if log.size(path) != one(db, "SELECT log_bytes FROM runs WHERE number = ?", number):
+            state = self.read_in(db, number)  # a writer died between log and database
+        for record in records:
+            _keep(db, number, state, record)
+            state.apply(record)
+        log.append(path, records)
+        _update(db, number, state, log.size(path))
+
+    def read_in(self, db: sqlite3.Connection, number: int) -> RunState:
+        """Make the rows of one run from its folder."""
+        folder = self.folder(number)
+        request = RunRequest.model_validate_json((folder / "request.json").read_bytes())
+        forget(db, number)
+        db.execute(
+            "INSERT INTO runs (number, request, about) VALUES (?, ?, ?)",
+            (number, request.model_dump_json(), about.read(folder).model_dump_json()),
+        )
+        path = folder / "events.jsonl"
+        state = log.fold(log.read(path), lambda before, record: _keep(db, number, before, record))
+        _update(db, number, state, log.size(path))
+        return state
+
+    def interrupt_orphans(self) -> None:
+        """Mark running runs whose owner died."""
+        with self.reading() as db:
+            running = db.execute("SELECT number, state FROM runs WHERE status = 'running'").fetchall()
+        for number, text in running:
+            if _is_orphan(RunState(**json.loads(text))):
+                self._interrupt(number)
+
+    def _interrupt(self, number: int) -> None:
+        with self.writing() as db:
+            found = db.execute("SELECT state FROM runs WHERE number = ?", (number,)).fetchone()
+            if found is None or not _is_orphan(RunState(**json.loads(found[0]))):
+                return  # another reader was faster
+            if not self.folder(number).is_dir():
+                forget(db, number)
+                return
+            self.append(db, number, [{"kind": "interrupted", "time": time.time()}])
+
+    # ---- all runs ----
+
+    def _reconcile(self, db: sqlite3.Connection) -> None:
+        """Make rows and folders agree; clear what a killed submit or delete left."""
+        for leftover in (*self._root.glob(".new-*"), *self._root.glob(".trash-*")):
+            shutil.rmtree(leftover)
+        known = dict(db.execute("SELECT number, log_bytes FROM runs"))
+        present = self._folder_numbers()
+        for number in known.keys() - present:
+            forget(db, number)
+        for number in sorted(present):
+            path = self.folder(number) / "events.jsonl"
+            if known.get(number) != log.size(path):
+                self._read_in_if_readable(db, number)
+
+    def _read_in_if_readable(self, db: sqlite3.Connection, number: int) -> None:
+        try:
+            self.read_in(db, number)
+        except (OSError, ValidationError) as problem:
+            forget(db, number)
+            _LOG.warning("Run %s is not shown, its folder cannot be read: %s", name_of(number), problem)
+
+    # ---- connections ----
+
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        """One process at a time. An empty SQLite file is the lock: it works on every system and dies with its holder."""
+        lock = sqlite3.connect(self._root / "runs.lock", timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+        finally:
+            lock.close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else uses meanwhile: an idle one, unless its file was set aside, or a new one.
+
+        Lent and not kept a thread: pages run in threads that come and go, and each would leave its files open.
+        """
+        file = self._path.stat().st_ino if self._path.exists() else None
+        db = None
+        while self._idle and db is None:
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                known, db = self._idle.pop()
+                if known != file:
+                    db.close()
+                    db = None
+        if db is None:
+            db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA synchronous = NORMAL")
+            file = self._path.stat().st_ino
+        try:
+            yield db
+        finally:
+            self._idle.append((file, db))
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._connection() as db:
+            db.execute(begin)
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+
+def number_of(run_id: str) -> int:
+    """The number behind an id such as "0007". Anything that is not plain digits is refused, so no path gets through."""
+    if not re.fullmatch(r"\d{1,9}", run_id, re.ASCII):
+        raise unknown(run_id)
+    return int(run_id)
+
+
+def name_of(number: int) -> str:
+    """The id of a number, and the name of its folder."""
+    return f"{number:04d}"
+
+
+def unknown(run_id: str) -> RunError:
+    """The sentence for an id that no run has."""
+    return RunError(f"There is no run '{run_id[:40]}'. It may have been deleted; choose one from the list of runs.")
+
+
+def one(db: sqlite3.Connection, query: str, number: int) -> Any:
+    """The one value that a query about a run gives."""
+    return db.execute(query, (number,)).fetchone()[0]
+
+
+def next_queued(db: sqlite3.Connection) -> int | None:
+    """The run that has waited longest, None if none waits."""
+    found = db.execute("SELECT number FROM runs WHERE status = 'queued' ORDER BY queued, number LIMIT 1").fetchone()
+    return found[0] if found else None
+
+
+def forget(db: sqlite3.Connection, number: int) -> None:
+    """Remove all rows of a run."""
+    for table in ("runs", "metrics", "notes"):
+        db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
+
+
+def _keep(db: sqlite3.Connection, number: int, state: RunState, record: Record) -> None:
+    """A row of its own for a record that has one; `state` is the one before it."""
+    if record["kind"] == "measured":
+        values = (number, state.num_metrics, record["step"], record.get("seconds"), json.dumps(record["values"]))
+        db.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", values)
+    elif record["kind"] in ("scored", "warned"):
+        db.execute(
+            "INSERT INTO notes VALUES (?, ?, ?, ?)", (number, state.num_notes, record["kind"], json.dumps(record))
+        )
+
+
+def _update(db: sqlite3.Connection, number: int, state: RunState, log_bytes: int) -> None:
+    db.execute(
+        "UPDATE runs SET status = ?, queued = ?, log_bytes = ?, state = ? WHERE number = ?",
+        (state.status, state.queued, log_bytes, json.dumps(vars(state)), number),
+    )
+
+
+def _is_orphan(state: RunState) -> bool:
+    return state.status == "running" and not owners.is_alive(state.owner, state.heard)
+
+
+def _is_sound(path: Path) -> bool:
+    if path.stat().st_size == 0:
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
+            return db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+    except sqlite3.OperationalError:
+        raise  # locked or unreadable, which says nothing about its content
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _set_aside(path: Path) -> None:
+    stamp = time.time_ns()
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(path.with_name(f"{path.name}{suffix}.corrupt-{stamp}"))
+    _LOG.warning("%s was corrupt; it was set aside and is made again from the folders.", path)

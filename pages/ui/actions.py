@@ -1,0 +1,173 @@
+"""What can be done with one run, or with several that were ticked: the buttons, and the dialogs that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+import engine
+from engine.figures import formats
+from pages.ui import forms, services, words
+
+EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
+ICONS = {
+    EDIT: ":material/edit_note:",
+    EVALUATE: ":material/rule:",
+    BEGIN: ":material/resume:",
+    DELETE: ":material/delete:",
+}
+
+
+def show(row: engine.RunRow) -> None:
+    """The buttons of one run: what this state calls for in sight, the rest in a menu."""
+    store = services.store()
+    if row.status in ("queued", "running"):
+        label = "Stopping …" if row.stop_requested else "Stop"
+        if st.button(label, icon=":material/stop_circle:", type="primary", disabled=row.stop_requested, key="stop"):
+            store.request_stop(row.id)
+            st.rerun()
+    if row.resumable and st.button(_resume_label(row), icon=":material/play_arrow:", type="primary", key="resume"):
+        services.resume(row.id)
+        st.rerun()
+    if row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
+        st.switch_page("pages/compare.py", query_params={"run": row.id})
+    if row.action == "distill" and st.button("Edit and start again", icon=":material/edit:", key="edit"):
+        st.switch_page("pages/distill.py", query_params={"from": row.id})
+    if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
+        st.switch_page("pages/gallery.py", query_params={"run": row.id})
+    _do(
+        st.menu_button(
+            "More",
+            _choices(row),
+            icon=":material/more_horiz:",
+            key="more",
+            format_func=lambda name: f"{ICONS[name]} {name}",
+        ),
+        row,
+    )
+
+
+def _resume_label(row: engine.RunRow) -> str:
+    if row.checkpoint_step:
+        return f"Resume from step {row.checkpoint_step:,}"
+    return "Start again" if row.action == "evaluate" else "Start again from step 0"
+
+
+def _choices(row: engine.RunRow) -> list[str]:
+    """What the menu offers in this state."""
+    choices = [EDIT]
+    if services.store().result(row.id):
+        choices.append(EVALUATE)
+        if row.action == "distill":
+            choices.append(BEGIN)
+    return choices if row.status == "running" else [*choices, DELETE]
+
+
+def _do(choice: str | None, row: engine.RunRow) -> None:
+    if choice == EDIT:
+        edit(row)
+    elif choice == EVALUATE:
+        evaluate_again(row)
+    elif choice == BEGIN:
+        st.switch_page("pages/distill.py", query_params={"from": row.id, "start": row.id})
+    elif choice == DELETE:
+        delete([row])
+
+
+@st.dialog("Name, note and tags", icon=":material/edit_note:")
+def edit(row: engine.RunRow) -> None:
+    """What people say about a run."""
+    name = st.text_input("Name", value=row.name, max_chars=120, placeholder="What this run is about", key="edit name")
+    note = st.text_area(
+        "Note", value=row.note, max_chars=2000, height=140, placeholder="What you found out", key="edit note"
+    )
+    tags = _ask_tags("Tags", row.tags, "edit tags")
+    if st.button("Save", type="primary", key="save about"):
+        with services.said_plainly():
+            store = services.store()
+            store.annotate(row.id, note=note.strip(), tags=tags)
+            if name.strip() != row.name:
+                store.rename(row.id, name.strip())
+            st.rerun()
+
+
+@st.dialog("Tag the ticked runs", icon=":material/sell:")
+def tag(rows: Sequence[engine.RunRow]) -> None:
+    """Add tags to several runs, or take away those that some of them have."""
+    added = _ask_tags("Add", (), "tags added")
+    present = list(dict.fromkeys(tag for row in rows for tag in row.tags))
+    removed = st.multiselect("Take away", present, placeholder="None", key="tags removed") if present else []
+    if st.button("Save", type="primary", key="save tags", disabled=not (added or removed)):
+        with services.said_plainly():
+            for row in rows:
+                services.store().annotate(row.id, tags=[*(tag for tag in row.tags if tag not in removed), *added])
+            st.rerun()
+
+
+def _ask_tags(label: str, chosen: Sequence[str], key: str) -> list[str]:
+    """Tags chosen from those in use, or typed."""
+    known = sorted({tag for row in services.store().runs() for tag in row.tags} | set(chosen), key=str.casefold)
+    return st.multiselect(
+        label, known, default=list(chosen), accept_new_options=True, select_all=False, max_selections=20, key=key,
+        placeholder="Choose or type a tag", help="Up to 20 tags of 30 characters.",
+    )  # fmt: skip
+
+
+@st.dialog("Delete?", icon=":material/delete:")
+def delete(rows: Sequence[engine.RunRow]) -> None:
+    """Ask once, then remove runs with all they made. Running ones are left."""
+    running = [row for row in rows if row.status == "running"]
+    doomed = [row for row in rows if row.status != "running"]
+    if len(rows) == 1 and doomed:
+        what = f"Run {rows[0].id}, {words.escaped(words.run_title(rows[0]))}, goes with its pictures, checkpoints and result."
+    elif doomed:
+        named = ", ".join(row.id for row in doomed[:12]) + (" …" if len(doomed) > 12 else "")
+        what = f"{formats.counted(len(doomed), 'run')} ({named}) {'goes' if len(doomed) == 1 else 'go'} with all pictures, checkpoints and results."
+    else:
+        what = ""
+    if what:
+        st.write(f"{what} This cannot be undone.")
+    if running:
+        named = ", ".join(row.id for row in running)
+        st.info(f"Running and therefore left: {named}. Stop {'it' if len(running) == 1 else 'them'} first.", icon=":material/play_circle:")  # fmt: skip
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", key="confirm delete", disabled=not doomed):
+            with services.said_plainly():
+                for row in doomed:
+                    services.store().delete(row.id)
+                st.switch_page("pages/runs.py", query_params={})
+        if st.button("Keep", key="keep"):
+            st.rerun()
+
+
+@st.dialog("Evaluate again", icon=":material/rule:")
+def evaluate_again(row: engine.RunRow) -> None:
+    """Ask for other architectures or more students, and queue a run that compares this result with real data again."""
+    st.write("Trains new students on this result and on real data. The result itself stays as it is.")
+    own, evaluation = words.student_config(row).name, row.request.evaluation
+    others = st.multiselect(
+        "Other architectures",
+        [name for name in engine.STUDENTS if name != own],
+        default=[name for name in evaluation.students if name in engine.STUDENTS and name != own],
+        format_func=forms.option_name,
+        placeholder="None",
+        key="evaluate students",
+        select_all=False,
+        help=f"Tested besides {words.student_name(row)}, the one it was made for.",
+    )
+    count = st.number_input("Students per arm", 1, 200, value=evaluation.num_students, step=1, key="evaluate count")
+    if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate"):
+        with services.said_plainly():
+            request = evaluation_request(row, others, int(count))
+            engine.resolve(request)
+            st.switch_page("pages/runs.py", query_params={"run": services.submit(request)})
+
+
+def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:
+    """The request that compares a run's result with real data again. Raises ConfigError where it cannot."""
+    asked = row.request.model_dump(mode="json")
+    asked["evaluation"] |= {"students": list(students), "num_students": num_students}
+    asked |= {"action": "evaluate", "start": row.id, "sweep": ""}
+    asked["name"] = f"Evaluated again: {words.run_title(row).removeprefix('Evaluated again: ')}"[:120]
+    return engine.checked(engine.RunRequest, asked, "Evaluation")

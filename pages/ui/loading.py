@@ -1,0 +1,21 @@
+"""Taking a result back in: an exported file becomes a finished run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from pages.ui import services
+
+
+def ask() -> None:
+    """A button that opens the question for the file; goes to the run it becomes."""
+    with st.popover("Load a result", icon=":material/upload_file:", key="load a result"):
+        st.write(
+            "A result.safetensors that was exported here becomes a finished run: to look at, to evaluate again, or to start from."
+        )
+        file = st.file_uploader("Result file", type=["safetensors"], key="result file")
+        if st.button("Load it", type="primary", disabled=file is None, key="load it"):
+            with services.said_plainly():
+                run_id = engine.adopt(services.store(), file.getvalue(), file.name)
+                st.switch_page("pages/runs.py", query_params={"run": run_id})

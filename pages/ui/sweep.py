@@ -1,0 +1,168 @@
+"""Sweeps: the widgets that ask for one before the start, and the table and plot of what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+import engine
+from engine import figures
+from engine.figures import formats
+from pages.ui import cards, differences, forms, live, services, words
+
+
+def ask(method: Any, request: engine.RunRequest, key: str) -> list[engine.RunRequest]:
+    """An expander that makes several requests out of one, for one or two options with a list of values each.
+
+    Returns [request] while it is not used, and [] while it cannot be started, having said why. key: of the widgets.
+    """
+    known = _options(method, request)
+    with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
+        chosen = st.multiselect(
+            "Options to vary", list(known), max_selections=engine.sweep.MAX_OPTIONS, key=f"{key}/sweep options",
+            format_func=lambda name: known[name][0], placeholder="None: a single run", persist_state="session",
+            help="A run for each value, or for each pair of values of two options; their scores in one table and one plot.",
+        )  # fmt: skip
+        if not chosen:
+            return [request]
+        typed = {name: _ask_values(name, *known[name], key) for name in chosen}
+        if not all(typed.values()):
+            st.caption("Type the values to try, separated by commas.")
+            return []
+        try:
+            requests = engine.sweep.expand(request, typed)
+        except engine.UserError as error:
+            st.error(words.escaped(str(error)), icon=":material/error:")
+            return []
+        product = " x ".join(str(len(set(values))) for values in typed.values())
+        st.caption(
+            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other."
+        )
+        return requests
+
+
+def _options(method: Any, request: engine.RunRequest) -> dict[str, tuple[str, Any]]:
+    """dotted option -> (label, present value), the method's own first."""
+    found: dict[str, tuple[str, Any]] = {}
+    for part, model, values in (
+        ("config", method.config, request.config),
+        ("data", engine.DataConfig, request.data.model_dump()),
+        ("evaluation", engine.EvaluationConfig, request.evaluation.model_dump()),
+    ):
+        for field in forms.entries(model, values):
+            found[".".join((part, *field.path))] = (field.label_with_unit, field.start)
+    return found | {"seed": ("Seed", request.seed)}
+
+
+def _ask_values(name: str, label: str, now: Any, key: str) -> list[str]:
+    """What was typed for one option, in pieces."""
+    text = st.text_input(
+        f"Values: {label}", key=f"{key}/sweep {name}", placeholder="0, 1, 2" if name == "seed" else f"Now {differences.shown(now)}",
+        help="Separated by commas.", persist_state="session",
+    )  # fmt: skip
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def show(sweep_id: str) -> None:
+    """Everything about one sweep, refreshed while its runs are queued or running."""
+    rows = _rows(sweep_id)
+    if not rows:
+        st.info("There is no run of this sweep any more.", icon=":material/linear_scale:")
+        return
+    is_active = any(row.status in ("queued", "running") for row in rows)
+    st.header(words.escaped(_title(rows)), anchor=False)
+    st.fragment(_results, run_every=cards.REFRESH if is_active else None)(sweep_id, is_active)
+    started = [row.id for row in rows if row.status != "queued"]
+    if len(started) > 1 and st.button(
+        "Compare these runs in full", icon=":material/compare_arrows:", key="compare sweep"
+    ):
+        st.switch_page("pages/compare.py", query_params={"run": started})
+
+
+def _rows(sweep_id: str) -> list[engine.RunRow]:
+    """The runs of a sweep, in the order in which they were asked for."""
+    return [row for row in reversed(services.store().runs()) if row.sweep == sweep_id]
+
+
+def _title(rows: Sequence[engine.RunRow]) -> str:
+    return ": ".join(("Sweep", ", ".join(option.label for option in differences.varied(rows)) or "one value"))
+
+
+@services.said_plainly()
+def _results(sweep_id: str, was_active: bool) -> None:
+    services.spare_the_collector()
+    rows = _rows(sweep_id)
+    if was_active and not any(row.status in ("queued", "running") for row in rows):
+        st.rerun()
+    best = {
+        row.id: engine.best_by_arm(engine.summarise(services.store().scores(row.id)), live.row_student(row))
+        for row in rows
+    }
+    varied = differences.varied(rows)
+    done = sum(row.status not in ("queued", "running") for row in rows)
+    students = {words.student_name(row) for row in rows}
+    whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
+    st.caption(
+        f"{done} of {formats.counted(len(rows), 'run')} ended. Test accuracy of {whose} under the better protocol of each arm, with 95 % intervals."
+    )
+    with st.container(border=True):
+        _plot(sweep_id, rows, varied, best)
+    _table(rows, varied, best)
+
+
+def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict) -> None:
+    scored = [number for number, row in enumerate(rows) if "distilled" in best[row.id]]
+    if not scored:
+        st.caption("The plot fills in as runs are scored.")
+    elif len(varied) == 2:
+        first, second = varied
+        cells = {
+            (differences.shown(first.values[n]), differences.shown(second.values[n])): _mean(best[row.id])
+            for n, row in enumerate(rows)
+        }
+        st.plotly_chart(
+            figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=live.QUIET,
+            alt=f"Test accuracy over {first.label} and {second.label}",
+        )  # fmt: skip
+    elif len(varied) == 1:
+        (option,) = varied
+        points = [(_place(option.values[n]), best[rows[n].id]) for n in scored]
+        st.plotly_chart(
+            figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=live.QUIET,
+            alt=f"Test accuracy over {option.label}, distilled and real data of the same size, with 95 % intervals",
+        )  # fmt: skip
+    else:
+        st.caption("Too few or too many options differ between these runs for a plot.")
+
+
+def _mean(arms: dict[str, engine.Row]) -> float | None:
+    return arms["distilled"].mean if "distilled" in arms else None
+
+
+def _place(value: Any) -> Any:
+    """A number stands on an axis as it is, anything else as its name."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else differences.shown(value)
+
+
+def _table(rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict) -> None:
+    columns: dict[str, list[str]] = {"Run": [f"[{row.id}](runs?run={row.id})" for row in rows]}
+    for option in varied:
+        columns[option.label] = [words.escaped(differences.shown(value)) for value in option.values]
+    columns["State"] = [words.STATES[row.status][0] for row in rows]
+    for arm in figures.ARM_NAMES:
+        if any(arm in best[row.id] for row in rows):
+            columns[figures.arm_name(arm)] = [accuracy(best[row.id].get(arm)) for row in rows]
+    columns["Time"] = [formats.duration(row.seconds) if row.seconds else formats.NOTHING for row in rows]
+    st.table(columns, border="horizontal", hide_index=True, alt="The runs of the sweep with their values and scores")
+
+
+def accuracy(score: engine.Row | None) -> str:
+    """A mean in per cent, below it the 95 % interval where there is one."""
+    if score is None:
+        return formats.NOTHING
+    if score.n < 2:
+        return formats.percent(score.mean)
+    return f"{formats.percent(score.mean)}  \n:small[:gray[{100 * score.low:.1f}\u00a0to\u00a0{100 * score.high:.1f}]]"

@@ -1,0 +1,107 @@
+"""Many runs in a real browser of a phone's width: tick some, tag them, see them side by side, delete one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_server import served
+from playwright.sync_api import Page, expect
+
+from engine import Store, request_from_preset
+from engine.events import Finished, Measured, Preview, Scored, Started
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+expect.set_options(timeout=30_000)  # a busy machine draws slowly
+
+PHONE = {"width": 390, "height": 844}
+
+
+def finished(store: Store, name: str, accuracy: float, **changes: object) -> str:
+    """A finished run with a curve, a picture and scores, as the worker would have left it."""
+    run_id = store.submit(request_from_preset("digits", "bilevel", "quick", name=name, **changes), status="running")
+    store.append(run_id, [Started(50, {"device": "cpu"})])
+    store.append(run_id, [Measured(step, {"outer_loss": 1 / step + accuracy}) for step in range(1, 51)])
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    store.append(run_id, [Preview(50, images, tuple("0123456789"))])
+    for arm, mean in (("distilled", accuracy), ("random_real", 0.5)):
+        store.append(
+            run_id, [Scored(arm, "ordinary", "mlp", seed, "accuracy", mean + seed / 100, 0.1) for seed in (0, 1)]
+        )
+    store.append(run_id, [Finished({"num_bytes": 2610, "step": 50})])
+    return run_id
+
+
+def tick(page: Page, run_id: str) -> None:
+    page.locator(f'label:has(input[aria-label="Tick run {run_id}"])').click()
+
+
+def overflow(page: Page) -> int:
+    """Pixels that the page could be scrolled sideways."""
+    return page.evaluate("""() => { const main = document.querySelector('[data-testid="stMain"]');
+                            return main.scrollWidth - main.clientWidth }""")
+
+
+def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[str], tmp_path: Path):
+    store = Store(tmp_path / "runs")
+    first, second, third = (finished(store, name, accuracy) for name, accuracy in (("a", 0.7), ("b", 0.8), ("c", 0.9)))
+    with served(tmp_path / "runs") as (url, _):
+        page.goto(url)
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+        page.set_viewport_size(PHONE)
+        tick(page, first)
+        expect(page.get_by_text("1 ticked")).to_be_visible()
+        tick(page, third)
+        expect(page.get_by_text("2 ticked")).to_be_visible()
+        assert overflow(page) == 0
+
+        page.get_by_role("button", name="Tag", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("combobox").fill("worth a look")
+        page.keyboard.press("Enter")
+        expect(dialog.get_by_text("worth a look").first).to_be_visible()
+        page.keyboard.press("Tab")
+        dialog.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("worth a look")).to_have_count(2)
+        assert store.run(first).tags == store.run(third).tags == ("worth a look",)
+
+        tick(page, second)
+        expect(page.get_by_text("3 ticked")).to_be_visible()
+        tick(page, third)
+        expect(page.get_by_text("2 ticked")).to_be_visible()
+        page.get_by_role("button", name="Compare", exact=True).click()
+        expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+        expect(page.locator(".scatterlayer path.js-line")).to_have_count(2)
+        expect(page.get_by_text("asked for with the same settings")).to_be_visible()
+        expect(page.get_by_role("heading", name="Distilled images")).to_be_visible()
+        assert overflow(page) == 0
+
+        assert page.get_by_test_id("stException").count() == 0
+        assert console_errors == []
+
+
+def test_a_run_is_named_noted_and_deleted_from_its_menu(page: Page, tmp_path: Path):
+    store = Store(tmp_path / "runs")
+    run_id = finished(store, "before", 0.8)
+    with served(tmp_path / "runs") as (url, _):
+        page.set_viewport_size(PHONE)
+        page.goto(f"{url}/runs?run={run_id}")
+        page.get_by_role("button", name="More").click()
+        page.get_by_text("Name, note and tags").last.click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("textbox", name="Name").fill("after")
+        dialog.get_by_role("textbox", name="Note").fill("what I found")
+        dialog.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", name="after")).to_be_visible()
+        expect(page.get_by_text("what I found")).to_be_visible()
+        assert overflow(page) == 0
+        assert (store.run(run_id).name, store.run(run_id).note) == ("after", "what I found")
+
+        page.get_by_role("button", name="More").click()
+        page.get_by_text("Delete", exact=True).last.click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+        expect(page.get_by_text("Runs appear here with their progress")).to_be_visible()
+        assert store.runs() == []
