@@ -4,7 +4,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import frame, live, pictures, services, words
+from pages.ui import downloads, frame, live, pictures, services, words
 
 frame.ensure()
 
@@ -64,23 +64,11 @@ def show(row: engine.RunRow) -> None:
         if num_images > figures.MAX_IMAGES:
             st.caption(f"The first {figures.MAX_IMAGES} of {num_images:,} images.")
         name, mime = f"run-{row.id}-step-{step}.png", "image/png"
-    with st.container(horizontal=True):
-        st.download_button(
-            "Download picture", picture, name, mime, icon=":material/image:", on_click="ignore", key="download picture"
-        )
-        result = services.store().result(row.id)
-        if result is not None:
-            st.download_button(
-                "Download the distilled set",
-                result.read_bytes(),
-                f"run-{row.id}.safetensors",
-                "application/octet-stream",
-                icon=":material/download:",
-                on_click="ignore",
-                key="download result",
-            )
-    if result is not None:
-        st.caption("The .safetensors file holds the images, labels and learning rates; its header says what they are.")
+    st.download_button(
+        "Download picture", picture, name, mime, icon=":material/image:", on_click="ignore", key="download picture"
+    )
+    st.subheader("Take it home", anchor=False)
+    downloads.show(row)
 
 
 with services.said_plainly():

@@ -1,0 +1,63 @@
+"""A student as the text of plain PyTorch, for programs that stand alone."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+from engine.nets import make_student
+from engine.nets.convnet import MeanPool
+
+# what a layer's repr says although it is the layer's default
+DEFAULTS = (
+    ", stride=(1, 1)",
+    ", padding=0, dilation=1, ceil_mode=False",
+    "start_dim=1, end_dim=-1",
+    ", eps=1e-05",
+    ", momentum=0.1",
+    ", affine=True",
+    ", bias=True",
+)
+INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "orthogonal": "orthogonal_"}
+
+
+def network(config: StudentConfig, spec: TaskSpec) -> str:
+    """The expression `nn.Sequential(...)` of a student, a layer a line, for `from torch import nn`.
+
+    Raises ConfigError where the samples do not fit the architecture, TypeError for a network that is no flat sequence.
+    """
+    module = make_student(config, spec, "cpu").module
+    if type(module) is not nn.Sequential:
+        raise TypeError(f"{config.name} is a {type(module).__name__}; only a flat nn.Sequential can be written out")
+    return "nn.Sequential(\n" + "".join(f"    {_layer(layer)},\n" for layer in module) + ")"
+
+
+def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
+    """The lines that build `net` and draw its weights: those that `Student.init` draws from a generator of this seed.
+
+    Raises as `network` does.
+    """
+    built, seeded = f"net = {network(config, spec)}\n", f"torch.manual_seed({seed})\n"
+    if config.init not in INITIALISERS:  # PyTorch's own way: drawn as the layers are made
+        return seeded + built
+    return (
+        f"{built}{seeded}"
+        "for layer in net:\n"
+        "    if isinstance(layer, (nn.Conv2d, nn.Linear)):\n"
+        f"        nn.init.{INITIALISERS[config.init]}(layer.weight)\n"
+        "        if layer.bias is not None:\n"
+        "            nn.init.zeros_(layer.bias)\n"
+    )
+
+
+def _layer(layer: nn.Module) -> str:
+    """One layer as code; its repr is valid but for the module's name."""
+    if isinstance(layer, MeanPool):
+        return "nn.AvgPool2d(2)"
+    if type(layer).__module__.partition(".")[0] != "torch" or list(layer.children()):
+        raise TypeError(f"{type(layer).__name__} is no plain layer of PyTorch and cannot be written out")
+    text = repr(layer)
+    for said in DEFAULTS:
+        text = text.replace(said, "")
+    return f"nn.{text}"

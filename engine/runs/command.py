@@ -1,0 +1,99 @@
+"""A request as one line for a terminal, and as the list of what was chosen in it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from engine.config import Config, RunRequest, checked
+from engine.errors import ConfigError, UserError
+from engine.methods import METHODS
+from engine.run import request_from_preset
+
+PROGRAM = "python -m engine distill"
+NO_PRESET = "none"
+"""What `--preset` is told for a request that is made of the defaults alone."""
+
+
+class Setting(NamedTuple):
+    """One chosen value: its dotted name in a request, the value, and what it would be by itself."""
+
+    name: str
+    value: Any
+    default: Any
+
+
+def command_line(request: RunRequest) -> str:
+    """The line that repeats a run: its preset, or none, and what differs from it, quoted for a shell.
+
+    Repeated are the settings, the seed and the name; not that the run was one of a sweep. A request that this version
+    cannot read in full is told by its file.
+    """
+    try:
+        line = _words(request)
+    except UserError:
+        return f"{PROGRAM} request.json"
+    return " ".join([PROGRAM, *map(shlex.quote, line)])
+
+
+def settings(request: RunRequest) -> list[Setting]:
+    """Every option of a request in which it differs from the defaults, in the order of the form.
+
+    Raises UserError for a method or an option that this version does not know.
+    """
+    plain = RunRequest(source=request.source, method=request.method)
+    return list(_differences(_full(plain), _full(request)))
+
+
+def _words(request: RunRequest) -> list[str]:
+    presets = METHODS[request.method].presets_for(request.source) if request.method in METHODS else {}
+    has_preset = request.preset in presets
+    base = (
+        request_from_preset(request.source, request.method, request.preset)
+        if has_preset
+        else RunRequest(source=request.source, method=request.method)
+    )
+    line = ["--source", request.source, "--method", request.method]
+    line += ["--preset", request.preset if has_preset else NO_PRESET]
+    for setting in _differences(_full(base), _full(request)):
+        line += ["--set", f"{setting.name}={_text(setting.value)}"]
+    for name in ("device", "action", "start"):
+        if getattr(request, name) != getattr(base, name):
+            line += ["--set", f"{name}={_text(getattr(request, name))}"]
+    line += ["--seed", str(request.seed)]
+    if request.name:
+        line += [f"--name={request.name}"] if request.name.startswith("-") else ["--name", request.name]
+    return line
+
+
+def _full(request: RunRequest) -> dict[str, dict[str, Any]]:
+    """config, data and evaluation with every default written out, as JSON values."""
+    if request.method not in METHODS:
+        raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
+    config: Config = checked(METHODS[request.method].config, request.config, "config")
+    return {
+        "config": config.model_dump(mode="json"),
+        "data": request.data.model_dump(mode="json"),
+        "evaluation": request.evaluation.model_dump(mode="json"),
+    }
+
+
+def _differences(base: dict[str, Any], values: dict[str, Any], prefix: str = "") -> Iterator[Setting]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _differences(base[name], value, f"{prefix}{name}.")
+        elif value != base[name]:
+            yield Setting(prefix + name, value, base[name])
+
+
+def _text(value: Any) -> str:
+    """A value as `--set` reads it back: JSON, or a text that is none."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value)

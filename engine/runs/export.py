@@ -1,0 +1,331 @@
+"""A run's result as files for other programs: pictures, arrays, tables, and a program that trains on it.
+
+`FILES` says what there is. Each is made from the run's folder alone, and is the same bytes each time for the same run.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from engine import figures
+from engine.context import data_root
+from engine.data import sources
+from engine.data.preparation import Preparation
+from engine.errors import RunError, UserError
+from engine.evaluation.scores import summarise
+from engine.events import Scored
+from engine.figures import formats
+from engine.figures.grids import grid_image
+from engine.runs import report
+from engine.runs.store import RunRow, Store
+from engine.runs.train_template import ordinary_recipe, train_script
+from engine.synthetic.base import SyntheticSet, load
+
+METADATA = "distillery"
+"""The key of the text in each PNG that says where it comes from, as JSON."""
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every file in a zip, so that it is the same bytes each time
+COLUMNS = ("arm", "protocol", "student", "seed", "metric", "value", "seconds", "split", "num_samples", "num_bytes", "recipe")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is read of a run, once, for most files: its row and scores, the set and the bytes it is kept in.
+
+    images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft).
+    """
+
+    store: Store
+    row: RunRow
+    scores: list[Scored]
+    synthetic: SyntheticSet
+    preparation: Preparation
+    content: bytes
+    images: np.ndarray
+    labels: tuple[str, ...]
+
+
+def export(store: Store, run_id: str, to: Path) -> list[Path]:
+    """Write every file of a run's result into the folder `to`; the paths, in order.
+
+    The folder appears when all of it is written. Raises RunError where there is no result, `to` holds something already,
+    or the disk refuses.
+    """
+    to = to.resolve()
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise RunError(f"{to} holds something already. Name a folder that is empty or does not exist yet.")
+    taken = _taken(store, run_id)
+    partial = to.with_name(f".{to.name}.partial")
+    try:
+        if partial.exists():  # left by an export that was killed
+            shutil.rmtree(partial)
+        names = []
+        for name, content in _contents(taken):
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            names.append(name)
+        if to.exists():
+            to.rmdir()
+        partial.replace(to)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise RunError(
+            f"Run {taken.row.id} cannot be exported to {to} ({error.strerror}). Free some space, or choose another folder."
+        ) from error
+    return [to / name for name in names]
+
+
+def bundle(store: Store, run_id: str) -> bytes:
+    """A zip of every file of a run's result, in one folder named after the run; the same bytes each time.
+
+    Raises RunError where there is no result.
+    """
+    taken = _taken(store, run_id)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in _contents(taken):
+            entry = zipfile.ZipInfo(f"run-{taken.row.id}/{name}", EARLIEST)
+            entry.external_attr = 0o644 << 16
+            # pictures and arrays are packed already
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".npz")) else zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def one(store: Store, run_id: str, name: str) -> bytes:
+    """One of FILES. Raises RunError where there is no result."""
+    return FILES[name](_taken(store, run_id))
+
+
+def refusal(store: Store, run_id: str) -> str:
+    """Why a run's result cannot be exported, as a sentence; empty where it can."""
+    try:
+        taken = _taken(store, run_id)
+        report.student_config(taken.row)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+# ---- reading ----
+
+
+def _taken(store: Store, run_id: str) -> Result:
+    row, path = store.run(run_id), store.result(run_id)
+    if path is None:
+        raise RunError(
+            f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
+        )
+    content, synthetic = path.read_bytes(), load(path)
+    while content != (now := path.read_bytes()):  # a live run has replaced its result meanwhile
+        content, synthetic = now, load(path)
+    if synthetic.preparation is None:
+        raise RunError(
+            f"The result of run {row.id} does not say how its images were normalised: it was made by an earlier version. "
+            f"Start the run again with the same settings."
+        )
+    inputs, targets = synthetic.materialise()
+    hard = targets if targets.ndim == 1 else targets.argmax(1)
+    return Result(
+        store=store,
+        row=row,
+        scores=store.scores(row.id),
+        synthetic=synthetic,
+        preparation=synthetic.preparation,
+        content=content,
+        images=synthetic.preparation.to_display(inputs),
+        labels=tuple(synthetic.spec.class_names[int(label)] for label in hard),
+    )
+
+
+def _contents(taken: Result) -> Iterator[tuple[str, bytes]]:
+    """(name inside the folder, content) of every file."""
+    for name, make in FILES.items():
+        yield name, make(taken)
+    digits = max(3, len(str(len(taken.images) - 1)))
+    for number, (image, label) in enumerate(zip(taken.images, taken.labels, strict=True)):
+        name = f"{number:0{digits}}-{slug(label)}.png"
+        yield f"images/{name}", _png(_picture(image), taken, label=label)
+
+
+def slug(name: str) -> str:
+    """A class name as part of a file name on any system: small letters a to z, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "class"
+
+
+def _facts(taken: Result) -> dict[str, Any]:
+    """Where a picture comes from."""
+    row, made_at = taken.row, taken.synthetic.step
+    return {
+        "run": row.id,
+        "request": row.request.model_dump(mode="json"),
+        "status": row.status,
+        "steps_run": row.step or made_at,  # an evaluation, or a result that was loaded, took none itself
+        "total_steps": row.total_steps or made_at,
+        "result_step": made_at,
+        "version": report.version(),
+    }
+
+
+# ---- the files ----
+
+
+def _picture(image: np.ndarray) -> Image.Image:
+    """One (H, W, C) uint8 image, grey or in colour."""
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def _grid(taken: Result) -> bytes:
+    return _png(grid_image(taken.images, taken.labels, theme="page"), taken)
+
+
+def _png(picture: Image.Image, taken: Result, **facts: Any) -> bytes:
+    said = PngInfo()
+    said.add_text(METADATA, json.dumps(_facts(taken) | facts))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=said)
+    return buffer.getvalue()
+
+
+def _arrays(taken: Result) -> bytes:
+    inputs, targets = taken.synthetic.materialise()
+    arrays: dict[str, np.ndarray] = {
+        "images": taken.images,
+        "inputs": inputs.float().numpy(),
+        "targets": targets.numpy() if targets.ndim == 1 else targets.float().numpy(),
+        "class_names": np.array(taken.synthetic.spec.class_names, dtype=np.str_),
+        "step": np.array(taken.synthetic.step),
+    }
+    arrays |= _schedule(taken.synthetic, inputs, targets) | _normalisation(taken.preparation)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+    """The training the set was made for: rule, rate (T,) and samples (T, B) of each step, by their places in `inputs`.
+
+    The places are left out where steps use other samples than these, or not equally many.
+    """
+    steps = list(synthetic.batches())
+    found: dict[str, np.ndarray] = {
+        "rule": np.array(synthetic.training.rule),
+        "learned_rates": torch.stack([step.lr.detach().float() for step in steps]).numpy(),
+    }
+    place = {key: number for number, key in enumerate(_keys(inputs, targets))}
+    order = [[place.get(key, -1) for key in _keys(step.inputs.detach(), step.targets.detach())] for step in steps]
+    if len({len(places) for places in order}) == 1 and all(number >= 0 for places in order for number in places):
+        found["batch_order"] = np.array(order)
+    if synthetic.training.start_seed is not None:
+        found["start_seed"] = np.array(synthetic.training.start_seed)
+    return found
+
+
+def _keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
+    """What tells one sample with its target from another."""
+    pairs = zip(inputs.cpu().numpy(), targets.cpu().numpy(), strict=True)
+    return [hashlib.blake2b(sample.tobytes() + target.tobytes(), digest_size=16).digest() for sample, target in pairs]
+
+
+def _normalisation(preparation: Preparation) -> dict[str, np.ndarray]:
+    """inputs = (pixels - mean) / std of each channel, or (flat pixels - zca_mean) @ zca_forward; pixels in [0, 1]."""
+    found: dict[str, np.ndarray] = {"normalisation": np.array(preparation.normalisation)}
+    if preparation.whitening is not None:
+        whitening = preparation.whitening
+        return found | {
+            "zca_mean": whitening.mean.numpy(),
+            "zca_forward": whitening.forward.numpy(),
+            "zca_backward": whitening.backward.numpy(),
+        }
+    is_unit = preparation.normalisation == "unit"
+    mean, std = preparation.mean, preparation.std
+    return found | {
+        "mean": (torch.zeros_like(mean) if is_unit else mean).numpy(),
+        "std": (torch.ones_like(std) if is_unit else torch.where(std > 0, std, 1.0)).numpy(),
+    }
+
+
+def _scores(taken: Result) -> bytes:
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for score in taken.scores:
+        table.writerow([_cell(getattr(score, column)) for column in COLUMNS])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _training(taken: Result) -> bytes:
+    row = taken.row
+    student = report.student_config(row)
+    mine = {
+        score.protocol: score
+        for score in summarise(taken.scores)
+        if (score.arm, score.student) == ("distilled", student.name)
+    }
+    recipe = mine["ordinary"].training if "ordinary" in mine else {}
+    source = sources(data_root()).get(row.source)
+    options = getattr(source, "options", None)
+    return train_script(
+        student,
+        taken.synthetic.spec,
+        len(taken.images),
+        ordinary_recipe(recipe, row.request.evaluation),
+        taken.preparation,
+        taken.synthetic.training,
+        fit=options.fit if options is not None else "stretch",
+        augmentation=row.request.data.augmentation,
+        recorded={key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()},
+    ).encode()
+
+
+def _readme(taken: Result) -> bytes:
+    row, count = taken.row, formats.counted(len(taken.images), "image")
+    shown = "" if len(taken.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
+    return f"""\
+Run {row.id} of Dataset Distillery {report.version()}: {count} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
+
+train.py            trains a network on the distilled images with torch alone and tests it: python train.py TEST_FOLDER [as_distilled]
+distilled.npz       arrays for numpy: images, inputs (as a network sees them), targets, class_names, learned_rates, batch_order, normalisation
+result.safetensors  the same set as this program keeps it; it can be loaded back in, evaluated again and begun from
+images/             every distilled image at its own size
+grid.png            the images{shown} in one picture with their class names; each PNG carries the request in its text '{METADATA}'
+scores.csv          every network that was trained and tested, a line each; empty but for its first line if there were none
+report.html         curves, images, comparison, recipe and versions in one page that needs no network
+request.json        what was asked for: python -m engine distill request.json repeats the run
+""".encode()
+
+
+FILES: dict[str, Callable[[Result], bytes]] = {
+    "README.txt": _readme,
+    "train.py": _training,
+    "distilled.npz": _arrays,
+    "result.safetensors": lambda taken: taken.content,
+    "grid.png": _grid,
+    "scores.csv": _scores,
+    "report.html": lambda taken: report.report_html(taken.store, taken.row.id).encode(),
+    "request.json": lambda taken: taken.row.request.model_dump_json(indent=2).encode(),
+}
+"""What is exported besides the single images, by name."""

@@ -1,0 +1,361 @@
+"""One run as one HTML file that says all of it: verdict, scores, images, curves, recipe, versions. It loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from engine import figures
+from engine.config import RunRequest, StudentConfig, checked
+from engine.context import data_root
+from engine.data import sources
+from engine.errors import ConfigError
+from engine.evaluation.scores import Row, best_by_arm, summarise
+from engine.figures import formats
+from engine.figures.palette import Palette
+from engine.methods import METHODS
+from engine.nets import STUDENTS
+from engine.runs import command
+from engine.runs.report_template import PAGE
+from engine.runs.store import RunRow, Store
+
+STRIP = 6
+"""Pictures of the set along the run."""
+SMOOTHED = 25
+"""Outer steps that a curve's bold line averages over, as on the run's page."""
+ARMS = {
+    "distilled": "synthetic image",
+    "random_real": "random real image",
+    "kmeans_real": "real image chosen by k-means",
+    "full": "real image, all there are",
+}
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """This program's version."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+
+
+def student_config(row: RunRow) -> StudentConfig:
+    """The network a run distils for. Raises ConfigError where this version does not know the run's method or options."""
+    if row.method not in METHODS:
+        raise ConfigError(f"There is no method '{row.method}' in this version. It has: {', '.join(METHODS)}.")
+    return checked(METHODS[row.method].config, row.request.config, f"run {row.id}").student
+
+
+def report_html(store: Store, run_id: str) -> str:
+    """The report of a run in any state, with what there is of it; about 5 MB, most of it the code that draws charts.
+
+    The same text each time for the same run. Raises RunError if there is no such run, ConfigError where this version
+    cannot read its request.
+    """
+    row = store.run(run_id)
+    student, rows = student_config(row), summarise(store.scores(row.id))
+    charts = _Charts()
+    body = [
+        _header(row, student),
+        _verdict(row, rows, student),
+        *(f'<p class="note">{escape(message)}</p>' for message in store.warnings(row.id)),
+        *_scores(rows, student, charts),
+        *_images(store, row),
+        *_curves(store, row, charts),
+        *_recipe(row, rows),
+        *_repeat(row),
+        _machine(row),
+    ]
+    return PAGE.substitute(
+        title=escape(_title(row)),
+        body="\n".join(body),
+        colours=_json({theme: _colours(theme) for theme in ("light", "dark")}),
+        charts="\n".join(charts.scripts),
+        plotly=get_plotlyjs(),
+    )
+
+
+class _Charts:
+    """Figures of one page: each leaves a place in the text, and its data for the script at the end."""
+
+    def __init__(self) -> None:
+        self.scripts: list[str] = []
+
+    def add(self, figure: go.Figure, meaning: str) -> str:
+        figure.layout.template = None  # the page's script has one for light and one for dark
+        name = f"chart-{len(self.scripts)}"
+        self.scripts.append(f'<script type="application/json" id="{name}">{_in_script(figure.to_json())}</script>')
+        height = figure.layout.height
+        return f'<div data-chart="{name}" role="img" aria-label="{escape(meaning)}" style="height: {height}px"></div>'
+
+
+# ---- the sections ----
+
+
+def _header(row: RunRow, student: StudentConfig) -> str:
+    facts = [f"Run {row.id}", row.status, f"data set {_source_title(row.source)}", _student_title(student), f"seed {row.seed}"]  # fmt: skip
+    facts.append(_moment(row.started or row.created))
+    note = f'<p class="note">{escape(row.note)}</p>' if row.note else ""
+    return f'<h1>{escape(_title(row))}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'
+
+
+def _verdict(row: RunRow, rows: Sequence[Row], student: StudentConfig) -> str:
+    """The outcome in one sentence, each arm as good as it gets; or why there is none."""
+    best = best_by_arm(rows, student.name)
+    parts = [(_amount(arm, best[arm].num_samples), formats.percent(best[arm].mean)) for arm in ARMS if arm in best]
+    if parts:
+        (images, share), *others = parts
+        sentence = f"A network trained on {images} gets <strong>{share}</strong> of the test images right"
+        sentence += "".join(f"; on {images} <strong>{share}</strong>" for images, share in others) + "."
+    elif row.status == "failed":
+        where = "" if row.action == "evaluate" else f" at outer step {row.error_step:,}"
+        sentence = f"The run failed{where}. {escape(row.error)}"
+    else:
+        sentence = f"This run is {row.status}; no score has been measured yet."
+    return f'<p class="verdict">{sentence}</p>'
+
+
+def _amount(arm: str, count: int) -> str:
+    """ "10 random real images", "all 1,294 real images"."""
+    if arm == "full":
+        return f"all {formats.counted(count, 'real image')}"
+    one = ARMS[arm]
+    return formats.counted(count, one, one.replace("image", "images", 1))
+
+
+def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> list[str]:
+    """A chart and a table for each architecture, the one that was distilled for first."""
+    architectures = dict.fromkeys([student.name, *(row.student for row in rows)])
+    parts = []
+    for name in architectures:
+        mine = [row for row in rows if row.student == name]
+        if not mine:
+            continue
+        title = _student_title(student) if name == student.name else _architecture(name)
+        chart = charts.add(figures.scores(mine), f"Test accuracy of {title} on each arm, with 95 % intervals")
+        parts += [
+            f"<section><h2>Test accuracy of {escape(title)}</h2>",
+            f'<div class="chart-alone">{chart}</div>',
+            _score_table(mine),
+            "</section>",
+        ]
+    if parts:
+        protocols = " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
+        parts.append(
+            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the better protocol of each.</p>'
+        )
+    return parts
+
+
+def _score_table(rows: Sequence[Row]) -> str:
+    order = list(figures.ARM_NAMES)
+    lines = sorted(rows, key=lambda row: (row.protocol, order.index(row.arm) if row.arm in order else len(order)))
+    head = ("Trained on", "Protocol", "Accuracy", "n", "95 % interval", "Training", "Samples", "Stored")
+    cells = [
+        (
+            figures.arm_name(row.arm),
+            figures.protocol_name(row.protocol),
+            formats.percent_spread(row.mean, row.std, row.n),
+            str(row.n),
+            formats.NOTHING if row.n < 2 else f"{100 * row.low:.1f} to {100 * row.high:.1f} %",
+            formats.duration(row.seconds),
+            formats.count(row.num_samples),
+            formats.num_bytes(row.num_bytes),
+        )
+        for row in lines
+    ]
+    return f'<div class="wide">{_table(cells, head, "scores")}</div>'
+
+
+def _images(store: Store, row: RunRow) -> list[str]:
+    """The result in large, and the set as it was along the run."""
+    steps = store.previews(row.id)
+    if not steps:
+        return []
+    chosen = row.summary.get("step")
+    result = chosen if chosen in steps else steps[-1]
+    final = store.preview(row.id, result)
+    png = figures.grid_png(final.images, final.labels, theme="page")
+    made = f"{formats.counted(len(final.images), 'image')} after outer step {result:,}"
+    if result == chosen and result != row.total_steps:
+        made += ", the best on validation data"
+    if len(final.images) > figures.MAX_IMAGES:
+        made += f", the first {figures.MAX_IMAGES} of them"
+    parts = [
+        "<section><h2>The distilled images</h2>",
+        f'<figure class="grid"><img src="{_data_url(png)}" alt="Grid of the distilled images, class names beside them"><figcaption>{made}</figcaption></figure></section>',
+    ]
+    if len(steps) > 1:
+        parts += ["<section><h3>Along the run</h3>", '<div class="strip">']
+        for step in _spread(steps, STRIP):
+            picture = _data_url(figures.grid_png(store.preview(row.id, step).images, width=400))
+            parts.append(
+                f'<figure><img src="{picture}" alt="The images after outer step {step}"><figcaption>outer step {step:,}</figcaption></figure>'
+            )
+        parts.append("</div></section>")
+    return parts
+
+
+def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:
+    series = {name: line for name, line in store.series(row.id).items() if len(line.steps) > 1}
+    if not series:
+        return []
+    known = [score.value for score in store.scores(row.id) if (score.arm, score.split) == ("random_real", "validation")]
+    parts = ["<section><h2>Curves</h2>", '<div class="charts">']
+    for name in figures.chart_names(list(series)):
+        chart = figures.chart_of(name)
+        reference = ("random real, same size", sum(known) / len(known)) if name == "validation_accuracy" and known else None  # fmt: skip
+        is_log = figures.spans_decades(series[name].values)
+        figure = figures.curve(name, series, span=SMOOTHED, log=is_log, height=260, reference=reference)
+        drawn = charts.add(figure, f"{chart.title} over the outer steps")
+        parts.append(f"<div><h3>{escape(chart.title)}</h3>{drawn}</div>")
+    return [*parts, "</div></section>"]
+
+
+def _recipe(row: RunRow, rows: Sequence[Row]) -> list[str]:
+    """What was chosen, and how each network was trained."""
+    facts = [
+        ("Data set", _source_title(row.source)),
+        ("Method", METHODS[row.method].title),
+        ("Preset", _preset_title(row.request)),
+        ("Seed", str(row.seed)),
+        ("Outer steps", f"{row.step:,} of {row.total_steps:,}" if row.total_steps else formats.NOTHING),
+        ("Time", formats.duration(row.seconds)),
+    ]
+    if row.start:
+        verb = "Evaluates" if row.action == "evaluate" else "Begins from"
+        facts.append((verb, f"the result of run {row.start}"))
+    chosen = [
+        (setting.name, _value(setting.value), _value(setting.default)) for setting in command.settings(row.request)
+    ]
+    parts = ["<section><h2>Recipe</h2>", _table(facts, (), "facts")]
+    if chosen:
+        parts += [
+            "<h3>Settings that differ from the defaults</h3>",
+            f'<div class="wide">{_table(chosen, ("Setting", "Here", "Default"), "")}</div>',
+        ]
+    recipes = dict.fromkeys(
+        (f"{figures.arm_name(score.arm)}, {figures.protocol_name(score.protocol).lower()}, {_architecture(score.student)}", score.recipe)
+        for score in rows if score.recipe
+    )  # fmt: skip
+    if recipes:
+        parts += ["<h3>How each network was trained</h3>", _table(list(recipes), (), "facts")]
+    return [*parts, "</section>"]
+
+
+def _repeat(row: RunRow) -> list[str]:
+    """The command and the request in full."""
+    return [
+        "<section><h2>To repeat it</h2>",
+        f"<pre>{escape(command.command_line(row.request))}</pre>",
+        f"<details><summary>The whole request, for a file request.json</summary><pre>{escape(row.request.model_dump_json(indent=2))}</pre></details>",
+        "</section>",
+    ]
+
+
+def _machine(row: RunRow) -> str:
+    """Versions, machine and places of the figures above."""
+    facts: list[tuple[str, str]] = [("Dataset Distillery", version())]
+    known: dict[str, Any] = row.summary.get("machine", {})
+    for name, title in (("torch", "PyTorch"), ("python", "Python"), ("system", "System"), ("processor", "Processor"), ("cores", "Cores"), ("gpu", "GPU")):  # fmt: skip
+        if known.get(name):
+            facts.append((title, str(known[name])))
+    if known.get("memory_bytes"):
+        facts.append(("Memory of the machine", formats.num_bytes(known["memory_bytes"])))
+    if row.facts.get("device"):
+        facts.append(("Device", str(row.facts["device"])))
+    if row.memory_bytes:
+        facts.append(("Memory of the run, at most", formats.num_bytes(row.memory_bytes)))
+    for name, title in (("train", "Training images"), ("validation", "Validation images"), ("test", "Test images"), ("student_params", "Weights of the student")):  # fmt: skip
+        if isinstance(row.facts.get(name), int):
+            facts.append((title, formats.count(row.facts[name])))
+    if row.summary.get("compression"):
+        stored = formats.num_bytes(row.summary.get("num_bytes"))
+        facts.append(("Stored", f"{stored}, {formats.ratio(row.summary['compression'])} of the full set"))
+    return f"<section><h2>Versions and machine</h2>{_table(facts, (), 'facts')}</section>"
+
+
+# ---- words and pieces ----
+
+
+def _title(row: RunRow) -> str:
+    return row.name or f"{_source_title(row.source)} · {METHODS[row.method].title}"
+
+
+def _source_title(key: str) -> str:
+    found = sources(data_root()).get(key)
+    return found.title if found else key
+
+
+def _preset_title(request: RunRequest) -> str:
+    found = METHODS[request.method].presets_for(request.source).get(request.preset)
+    return found.title if found else "own settings"
+
+
+def _student_title(student: StudentConfig) -> str:
+    return f"{_architecture(student.name)}{student.depth if student.name == 'convnet' else ''}"
+
+
+def _architecture(key: str) -> str:
+    card = STUDENTS.get(key)
+    return card.title if card else key
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def _table(lines: Sequence[Sequence[str]], head: Sequence[str], kind: str) -> str:
+    """Rows of plain text; escaped here."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+    top = f"<thead>{cells('th', head)}</thead>" if head else ""
+    return f'<table class="{kind}">{top}<tbody>{"".join(cells("td", line) for line in lines)}</tbody></table>'
+
+
+def _spread(steps: Sequence[int], number: int) -> list[int]:
+    """`number` of the steps, evenly spread, the first and the last among them."""
+    places = {round(place * (len(steps) - 1) / (number - 1)) for place in range(number)}
+    return [steps[place] for place in sorted(places)]
+
+
+def _colours(theme: str) -> dict[str, str]:
+    """What a theme shows for each colour of a figure that was made for any page."""
+
+    def listed(palette: Palette) -> list[str]:
+        return [colour for part in astuple(palette) for colour in ([part] if isinstance(part, str) else part)]
+
+    return dict(zip(listed(figures.PALETTES["page"]), listed(figures.PALETTES[theme]), strict=True))
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _json(value: Any) -> str:
+    return _in_script(json.dumps(value))
+
+
+def _in_script(text: str) -> str:
+    """JSON inside an HTML script, which must not see a tag."""
+    return text.replace("<", "\\u003c")

@@ -1,0 +1,171 @@
+"""The program that goes with a distilled set: it trains a network on it with torch alone, and tests it on a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from string import Template
+
+from engine.config import EvaluationConfig, StudentConfig
+from engine.data.preparation import Preparation
+from engine.data.source import TaskSpec
+from engine.evaluation.train import Recipe
+from engine.nets import STUDENTS, source_code
+from engine.synthetic.base import Training
+
+UNTRIED_LR = 3e-3
+"""The middle of the rates that an evaluation tries, for a set that was never evaluated."""
+
+FITS = {
+    "crop": "ImageOps.fit(image, ($width, $height), Image.Resampling.BILINEAR)  # its middle is cut out",
+    "pad": "ImageOps.pad(image, ($width, $height), Image.Resampling.BILINEAR)  # between black bars",
+    "stretch": "image.resize(($width, $height), Image.Resampling.BILINEAR)",
+}
+SHIFTED = (
+    'mean, std = (torch.from_numpy(data[name])[:, None, None] for name in ("mean", "std"))',
+    "(pixels - mean) / std",
+)
+WHITENED = (
+    'mean, whitening = (torch.from_numpy(data[name]) for name in ("zca_mean", "zca_forward"))',
+    "((pixels.flatten() - mean) @ whitening).view_as(pixels)",
+)
+FLIPPED = "    if not is_stored:\n        batch = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)  # mirrored or not\n"
+RULES = {
+    "sgd": "torch.optim.SGD(net.parameters())",
+    "momentum": "torch.optim.SGD(net.parameters(), momentum=0.9)",
+    "adam": "torch.optim.Adam(net.parameters(), eps=1e-4)",  # near to the rule of the inner loop, whose root is bounded
+}
+
+SCRIPT = Template('''\
+"""Train $title on the $count distilled images in distilled.npz, and test it on images of your own:
+
+    python train.py TEST_FOLDER                as ordinary data: shuffled, from scratch$ordinary_score
+    python train.py TEST_FOLDER as_distilled   the stored order with the learned rates$as_distilled_score
+
+TEST_FOLDER holds one sub-folder of images for each class. Needs torch, numpy and pillow.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import nn
+
+data = dict(np.load(Path(__file__).with_name("distilled.npz")))
+inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
+names = [str(name).replace("/", "-") for name in data["class_names"]]
+$fitted
+
+
+def read(path):
+    """One image as the network sees it."""
+    try:
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+    except (OSError, ValueError):
+        sys.exit(f"{path} cannot be read as an image. Take it out of the folder, or save it again.")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("$mode")
+    image = $fit
+    pixels = torch.from_numpy(np.array(image)).view($height, $width, $channels).permute(2, 0, 1) / 255
+    return $prepared
+
+
+def shuffled():
+    """The images of each step of an ordinary training, and its rate."""
+    left = torch.empty(0, dtype=torch.long)
+    for step in range($num_steps):
+        if len(left) < $batch_size:
+            left = torch.randperm(len(inputs))
+        yield left[:$batch_size], $lr * (1 + math.cos(math.pi * step / $num_steps)) / 2
+        left = left[$batch_size:]
+
+
+is_stored = sys.argv[2:] == ["as_distilled"]
+if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
+    sys.exit("Say where the test images are, in one sub-folder for each class: python train.py TEST_FOLDER")
+tests = []
+for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
+    if folder.name not in names:
+        sys.exit(f"The folder '{folder.name}' is not called like a class. The classes are: {', '.join(names)}.")
+    tests += [(path, names.index(folder.name)) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+if not tests:
+    sys.exit(f"There are no images in the sub-folders of {sys.argv[1]}. Put them in one sub-folder for each class.")
+
+$network
+optimiser = $rule if is_stored else torch.optim.Adam(net.parameters())
+for chosen, rate in zip(data["batch_order"], data["learned_rates"]) if is_stored else shuffled():
+    batch = inputs[chosen]
+$flip    loss = nn.functional.cross_entropy(net(batch), targets[chosen])
+    optimiser.param_groups[0]["lr"] = float(rate)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+right = 0
+with torch.no_grad():
+    for start in range(0, len(tests), 1000):
+        paths, labels = zip(*tests[start : start + 1000])
+        right += (net(torch.stack([read(path) for path in paths])).argmax(1) == torch.tensor(labels)).sum().item()
+print(f"accuracy {100 * right / len(tests):.1f} % on {len(tests)} images")
+''')
+
+
+def train_script(
+    student: StudentConfig,
+    spec: TaskSpec,
+    count: int,
+    recipe: Recipe,
+    preparation: Preparation,
+    training: Training,
+    *,
+    fit: str = "stretch",
+    augmentation: str = "none",
+    recorded: Mapping[str, str] | None = None,
+) -> str:
+    """The text of train.py, which reads distilled.npz beside it.
+
+    Args:
+        student: the network, written out as plain layers.
+        spec: shape (C, H, W) of the samples, and the classes.
+        count: distilled images.
+        recipe: how the network is trained on them as ordinary data.
+        preparation: how the pixels of a test image become inputs.
+        training: how the set was made to be trained on, with what distilled.npz says of it.
+        fit: how a test image is brought to size, "crop", "pad" or "stretch", as the data set's own were.
+        augmentation: the data set's; mirroring alone is repeated.
+        recorded: what each protocol gave on the data set's own test images, for the first lines.
+
+    Raises ConfigError where the samples do not fit the network.
+    """
+    channels, height, width = spec.sample_shape
+    recorded = recorded or {}
+    fitted, prepared = SHIFTED if preparation.whitening is None else WHITENED
+    values = asdict(recipe) | {
+        "batch_size": min(recipe.batch_size, count),
+        "title": STUDENTS[student.name].title,
+        "count": count,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "mode": "L" if channels == 1 else "RGB",
+        "fit": Template(FITS[fit]).substitute(height=height, width=width),
+        "fitted": fitted,
+        "prepared": prepared,
+        "network": source_code.drawn_network(student, spec, training.start_seed or 0),
+        "flip": FLIPPED if augmentation in ("flip", "flip_crop") else "",
+        "rule": RULES[training.rule],
+    }
+    values |= {
+        f"{protocol}_score": f" (recorded: {recorded[protocol]})" if protocol in recorded else ""
+        for protocol in ("ordinary", "as_distilled")
+    }
+    return SCRIPT.substitute(values)
+
+
+def ordinary_recipe(training: dict, evaluation: EvaluationConfig) -> Recipe:
+    """The recipe that an ordinary score was measured with, or a sensible one where there is none."""
+    if training:
+        return Recipe(**training)
+    return Recipe(evaluation.ordinary_steps, evaluation.batch_size, UNTRIED_LR)

@@ -1,0 +1,63 @@
+"""The text written for a student is plain PyTorch and builds the same network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+from engine.nets import STUDENTS, make_student, source_code
+
+COLOUR32 = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
+GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
+ODD = TaskSpec("classification", (3, 37, 35), 5, tuple("abcde"))
+
+
+def assert_same_network(config: StudentConfig, spec: TaskSpec) -> None:
+    student = make_student(config, spec)
+    net = eval(source_code.network(config, spec), {"nn": nn})
+    assert sum(weight.numel() for weight in net.parameters()) == student.num_params
+    theta = student.init(torch.Generator().manual_seed(0))
+    torch.nn.utils.vector_to_parameters(theta, net.parameters())
+    inputs = torch.randn(4, *spec.sample_shape, generator=torch.Generator().manual_seed(1))
+    assert net(inputs).shape == (4, spec.num_outputs)
+    assert torch.allclose(net(inputs), student(theta, inputs), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("spec", [COLOUR32, GREY28, ODD], ids=["colour", "grey", "odd sides"])
+def test_written_network_gives_the_same_logits_with_the_same_weights(name, spec):
+    assert_same_network(StudentConfig(name=name, width=8), spec)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "layer", "group", "none"])
+@pytest.mark.parametrize("pooling", ["average", "max", "none"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "softplus"])
+def test_every_convnet_variant_is_written_out(norm, pooling, activation):
+    assert_same_network(StudentConfig(depth=2, width=4, norm=norm, pooling=pooling, activation=activation), ODD)
+
+
+def test_a_line_a_layer_without_the_defaults():
+    text = source_code.network(StudentConfig(depth=1, width=8), GREY28)
+    assert text == (
+        "nn.Sequential(\n"
+        "    nn.Conv2d(1, 8, kernel_size=(3, 3), padding=(1, 1), bias=False),\n"
+        "    nn.GroupNorm(8, 8),\n"
+        "    nn.ReLU(),\n"
+        "    nn.AvgPool2d(2),\n"
+        "    nn.Flatten(),\n"
+        "    nn.Linear(in_features=1568, out_features=10),\n"
+        ")"
+    )
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("init", ["default", "xavier", "kaiming", "orthogonal"])
+def test_written_weights_are_those_the_student_starts_from(name, init):
+    config = StudentConfig(name=name, width=8, init=init)
+    program = {"nn": nn, "torch": torch}
+    exec(source_code.drawn_network(config, COLOUR32, seed=7), program)
+    theta = make_student(config, COLOUR32).init(torch.Generator().manual_seed(7))
+    assert torch.equal(torch.nn.utils.parameters_to_vector(program["net"].parameters()), theta)
