@@ -14,22 +14,33 @@ from collections.abc import Callable
 # this bound, which costs nothing on idle ones (0.27 s against 0.32 s).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from engine import errors, events, figures, machine
+from engine import advice, errors, events, figures, machine, sweep
 from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
-from engine.data import SOURCES
+from engine.data import SOURCES, Source, folders
 from engine.data import describe as describe
+from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
+from engine.estimate import Estimate
 from engine.evaluation.scores import Row, best_by_arm, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
 from engine.run import evaluate as evaluate_events
 from engine.run import request_from_preset, resolve, run
+from engine.runs import export, report
+from engine.runs.adopt import adopt
+from engine.runs.command import command_line
 from engine.runs.store import RunRow, Store
+from engine.runs.trial import Pending, Refusal, Trials
 from engine.runs.worker import Worker, execute
 from engine.synthetic.base import SyntheticSet, load
+
+
+def sources() -> dict[str, Source]:
+    """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
+    return sources_under(data_root())
 
 
 def distill(
@@ -70,8 +81,8 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 
 __all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "EvaluationConfig", "Event", "MethodConfig", "Row",
-    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "UserError", "Worker", "best_by_arm", "checked", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "figures", "load", "machine",
-    "request_from_preset", "resolve", "run", "runs_root", "summarise",
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "MethodConfig", "Pending", "Refusal", "Row",
+    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "best_by_arm", "checked", "command_line", "data_root",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "load", "machine",
+    "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep",
 ]  # fmt: skip

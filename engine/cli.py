@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from engine import Context, evaluate, load, machine
+from engine.commands import estimates, exports, imports, results
 from engine.config import Config, RunRequest, checked
 from engine.context import data_root, runs_root
-from engine.data import SOURCES
+from engine.data import sources
 from engine.doctor import diagnose
 from engine.errors import ConfigError, UserError
 from engine.evaluation.scores import summarise
@@ -25,6 +26,7 @@ from engine.events import Event, Failed, Measured, Progress, Scored, Stopped, Wa
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import request_from_preset, resolve
+from engine.runs.command import NO_PRESET
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command, text: str, *, machine_readable: bool = False) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, description=text, **({"help": text} if text else {}))  # no text: not listed
         sub.set_defaults(command=command)
         sub.add_argument(
             "--runs",
@@ -74,20 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     distill = add("distill", _distill, "Start a run here and show its progress.")
-    distill.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
-    distill.add_argument("--source", default=None, help="data set, if no file is given")
-    distill.add_argument("--method", default=None, help="method (default: bilevel)")
-    distill.add_argument("--preset", default=None, help="preset of the method for the source (default: quick)")
-    distill.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="changes",
-        help="change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable",
-    )
-    distill.add_argument("--seed", type=int, default=None)
-    distill.add_argument("--name", default=None, help="how the run is shown in lists")
+    request_options(distill)
 
     for name, command, text in (
         ("resume", _resume, "Go on with a run that was stopped, interrupted or failed."),
@@ -101,7 +90,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
+    for part in (imports, estimates, exports, results):
+        part.register(add)
     return parser
+
+
+def request_options(parser: argparse.ArgumentParser) -> None:
+    """The ways to give a request: a file, or source, method and preset; single values changed."""
+    parser.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
+    parser.add_argument("--source", default=None, help="data set, if no file is given")
+    parser.add_argument("--method", default=None, help="method (default: bilevel)")
+    parser.add_argument("--preset", default=None, help="preset of the method for the source, or none (default: quick)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable",
+    )
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--name", default=None, help="how the run is shown in lists")
 
 
 # ---------------------------------------------------------------------------------------------- lists
@@ -109,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sources(options) -> int:
     rows = []
-    for key, source in SOURCES.items():
+    for key, source in sources(data_root()).items():
         available = source.availability(data_root())
         rows.append({"key": key, "title": source.title, "shape": list(source.sample_shape), "classes": len(source.class_names), "train": source.num_train, "test": source.num_test, "state": available.state, "message": available.message})  # fmt: skip
     if options.json:
@@ -179,13 +188,14 @@ def _doctor(options) -> int:
 
 
 def _distill(options) -> int:
-    request = _request(options)
+    request = requested(options)
     resolve(request)
     store = _store(options)
     return _execute(store, store.submit(request, status="running"))
 
 
-def _request(options) -> RunRequest:
+def requested(options) -> RunRequest:
+    """The request that `request_options` were given. Raises ConfigError for one that cannot be."""
     if options.request:
         if options.source or options.method or options.preset:
             raise ConfigError(
@@ -200,6 +210,10 @@ def _request(options) -> RunRequest:
         if not isinstance(values, dict):
             raise ConfigError(f"{options.request} must hold a JSON object, as request.json of a run does.")
         values = checked(RunRequest, values, str(options.request)).model_dump(mode="json")
+    elif options.preset == NO_PRESET:
+        values = RunRequest(source=options.source or "digits", method=options.method or "bilevel").model_dump(
+            mode="json"
+        )
     else:
         preset = request_from_preset(options.source or "digits", options.method or "bilevel", options.preset or "quick")
         values = preset.model_dump(mode="json")

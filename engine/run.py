@@ -39,6 +39,7 @@ def resolve(request: RunRequest, root: Path | None = None) -> tuple[Method, Meth
     method = METHODS[request.method]
     config = checked(method.config, request.config, f"config of method '{request.method}'")
     _check_size(config, request, source)
+    _check_start(config, request)
     spec = TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)
     for architecture in architectures(config.student, request.evaluation):
         with torch.device("meta"):  # does it fit the samples? No weight is made
@@ -75,11 +76,6 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     method, config = resolve(request, context.data_root)
     if request.start and context.start is None:
         raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
-    if request.start and request.action == "distill" and getattr(config, "images_from", "") != "result":
-        raise ConfigError(
-            f"This run begins from {getattr(config, 'images_from', 'its own start')}, but names run '{request.start}' to start from. "
-            "Set config.images_from to 'result', or leave the start out."
-        )
     if request.action == "evaluate":
         return (yield from _evaluated(request, config, context))
     splits = yield from _load(request, context)
@@ -198,6 +194,22 @@ def _check_size(config: MethodConfig, request: RunRequest, source: Source) -> No
         raise ConfigError(
             f"{source.title}: its smallest class has {source.fewest_per_class} training images, {held_out} of them for validation, fewer "
             f"than the {config.ipc} synthetic images wanted of each class. Lower the images per class to {left} or less."
+        )
+
+
+def _check_start(config: MethodConfig, request: RunRequest) -> None:
+    """Refuse a request that names a start and does not use it, or the other way round."""
+    if request.action == "evaluate":
+        return
+    images_from = getattr(config, "images_from", "its own start")
+    if images_from == "result" and not request.start:
+        raise ConfigError(
+            "There is no result to start from: no run is named in 'start'. Open a finished run and choose 'Start from this result'."
+        )
+    if request.start and images_from != "result":
+        raise ConfigError(
+            f"This run begins from {images_from}, but names run '{request.start}' to start from. Set config.images_from to "
+            "'result', or leave the start out."
         )
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, frame, live, pictures, services, sweep, words
+from pages.ui import cards, differences, downloads, frame, live, pictures, services, sweep, words
 
 frame.ensure()
 
@@ -83,6 +83,7 @@ def show_run(row: engine.RunRow) -> None:
     for student in others:
         st.subheader(f"On another architecture: {words.escaped(words.architecture(student))}", anchor=False)
         show_table([score for score in found if score.student == student])
+    downloads.show(row)
     with st.expander("Recipes", icon=":material/receipt_long:"):
         for recipe, users in recipes(found).items():
             st.markdown(f"**{words.escaped(', '.join(users))}**: {words.escaped(recipe)}")

@@ -1,12 +1,10 @@
 """Distil: data set, method, preset, hyperparameters, what will happen, Start."""
 
-import math
-
 import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import forms, frame, services, words
+from pages.ui import forms, frame, plan, services, sweep, words
 
 frame.ensure()
 
@@ -15,7 +13,7 @@ OWN = "own"  # start from an old run or from bare defaults, not from a preset
 
 def chosen_source(old: engine.RunRequest | None) -> str:
     """The data set to distil; one that is chosen on the data page or in an old run comes first."""
-    keys = list(engine.SOURCES)
+    keys = list(services.sources())
     wanted = old.source if old else st.query_params.get("source", keys[0])
     return st.selectbox(
         "Data set", keys, index=keys.index(wanted) if wanted in keys else 0, format_func=words.source_title,
@@ -67,7 +65,8 @@ def chosen_start(method: engine.methods.method.Method, source: str, old: engine.
             "name": "",
         }
     if usable_old:
-        return OWN, usable_old.model_dump()
+        begins = {"images_from": "result"} if "start" in st.query_params else {}
+        return OWN, usable_old.model_dump() | {"config": usable_old.config | begins}
     return OWN, {"config": {}, "data": {}, "evaluation": {}, "seed": 0, "device": "auto", "name": ""}
 
 
@@ -108,22 +107,19 @@ def ask_run(start: dict, key: str) -> dict:
 def show_plan(source: engine.data.Source, request: engine.RunRequest, config: engine.MethodConfig) -> None:
     """What will happen, in numbers that are known before anything runs."""
     images = config.ipc * len(source.class_names)
-    values = math.prod(source.sample_shape)
-    held_back = request.data.validation_fraction
-    full = round(source.num_train * (1 - held_back))
+    full = round(source.num_train * (1 - request.data.validation_fraction))
     if request.data.train_limit:
         full = min(full, request.data.train_limit)
-    synthetic_bytes, full_bytes = 4 * images * values, full * (values + 1)
+    synthetic_bytes, full_bytes = words.planned_storage(source, images, full)
     st.markdown(
         f"**{formats.counted(images, 'synthetic image')}** of {formats.counted(len(source.class_names), 'class', 'classes')}, "
-        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.number(full)} training images, {formats.num_bytes(full_bytes)}."
-    )
-    st.metric(
-        "Compression",
-        formats.ratio(full_bytes / synthetic_bytes),
+        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.number(full)} training images, {formats.num_bytes(full_bytes)}: "
+        f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
         help="Synthetic values at 4 bytes each, against the full set at the 1 byte a value of its files.",
     )
-    arms = "random real images of the same size" + (" and the full data set" if request.evaluation.compare_full else "")
+    arms = "random and k-means real images of the same size" + (
+        " and the full data set" if request.evaluation.compare_full else ""
+    )
     st.markdown(
         f"{formats.counted(config.outer_steps, 'outer step')} for {words.student_title(config.student)}. Then {formats.counted(request.evaluation.num_students, 'student')} an arm compare it with {arms}."
     )
@@ -132,8 +128,10 @@ def show_plan(source: engine.data.Source, request: engine.RunRequest, config: en
 with services.said_plainly():
     st.title("Distil", anchor=False)
     old = services.store().run(st.query_params["from"]).request if "from" in st.query_params else None
+    began_from = st.query_params.get("start", old.start if old else "")
     if old:
-        st.caption(f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is.")
+        begins = f" Its images begin from the result of run {words.escaped(began_from)}." if began_from else ""
+        st.caption(f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is.{begins}")
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
             source_key = chosen_source(old)
@@ -142,7 +140,7 @@ with services.said_plainly():
         chosen_preset = method.presets_for(source_key).get(preset)
         cost = f" This preset takes {chosen_preset.cost}." if chosen_preset and chosen_preset.cost else ""
         st.caption(words.escaped(method.summary + cost))
-    source = engine.SOURCES[source_key]
+    source = services.sources()[source_key]
     available = source.availability(engine.data_root())
     if available.state == "missing":
         st.error(words.escaped(available.message), title=f"{source.title} is not here", icon=":material/folder_off:")
@@ -151,7 +149,7 @@ with services.said_plainly():
 
     round_number = st.session_state.get("form round", 0)
     preparation = st.session_state.get("preparation", {}).get(source_key, {})
-    key = f"form/{source_key}/{method.key}/{preset}/{st.query_params.get('from', '')}/{round_number}{preparation or ''}"
+    key = f"form/{source_key}/{method.key}/{preset}/{st.query_params.get('from', '')}/{began_from}/{round_number}{preparation or ''}"
     parts = {
         "config": forms.entries(method.config, start["config"]),
         "data": forms.entries(engine.DataConfig, start["data"], preparation),
@@ -159,7 +157,7 @@ with services.said_plainly():
     }
     answers = {part: {} for part in parts}
 
-    left, right = st.columns([5, 2], gap="large")
+    left, right = st.columns([2, 1], gap="large")
     with left:
         headings = forms.groups(parts["config"])
         tabs = st.tabs(["Size and student", *headings[1:], "Data preparation", "Evaluation", "Run"])
@@ -185,7 +183,7 @@ with services.said_plainly():
                 st.session_state["form round"] = round_number + 1
                 st.session_state.get("preparation", {}).pop(source_key, None)
                 st.rerun()
-        ready = False
+        ready, requests = False, []
         with services.said_plainly():
             values = {part: forms.nested(found) for part, found in answers.items()}
             config = engine.checked(method.config, values["config"], "Settings")
@@ -199,6 +197,7 @@ with services.said_plainly():
                     "config": forms.differing(method.config, values["config"]),
                     "data": values["data"],
                     "evaluation": values["evaluation"],
+                    "start": began_from if values["config"].get("images_from") == "result" else "",
                     **about,
                 },
                 "Settings",
@@ -206,8 +205,18 @@ with services.said_plainly():
             engine.resolve(request)
             show_plan(source, request, config)
             ready = available.state != "missing"
-        if st.button(
-            "Start", type="primary", icon=":material/play_arrow:", width="stretch", disabled=not ready, key="start"
-        ):
-            run_id = services.submit(request)
-            st.switch_page("pages/runs.py", query_params={"run": run_id})
+            if available.state == "present":
+                ready = plan.refused(plan.show(request), request) is None
+            elif available.state == "downloadable":
+                st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
+            requests = sweep.ask(method, request, key)
+        start_now = st.button(
+            f"Start {len(requests)} runs" if len(requests) > 1 else "Start",
+            type="primary", icon=":material/play_arrow:", width="stretch", disabled=not (ready and requests), key="start",
+        )  # fmt: skip
+        if start_now and (available.state != "present" or plan.may_start(request)):
+            with services.said_plainly():
+                started = [services.submit(asked) for asked in requests]
+                if len(started) > 1:
+                    st.switch_page("pages/compare.py", query_params={"sweep": requests[0].sweep})
+                st.switch_page("pages/runs.py", query_params={"run": started[0]})

@@ -89,8 +89,8 @@ def test_request_file_that_is_no_json_is_named(capsys, tmp_path):
 
 
 def test_failed_run_has_status_1_and_can_be_shown(capsys):
-    status, printed = output(capsys, "distill", *QUICK, "--set", "config.ipc=200", "--set", "config.images_from=real")
-    assert status == 1 and "fewer than the 200 wanted per class" in printed.err
+    status, printed = output(capsys, "distill", *QUICK, "--set", "data.train_limit=15")
+    assert status == 1 and "limit of 15 training images" in printed.err
     assert "failed" in output(capsys, "list")[1].out
 
 

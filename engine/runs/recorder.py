@@ -21,6 +21,7 @@ class Recorder:
     """Collects events, writes them four times a second, samples memory, and notices a request to stop.
 
     Used as a context manager around one run. `step`: outer steps done, for the pulse. `device`: whose memory counts.
+    `memory_left`: bytes there were left when they became too few; None as long as there is enough.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Recorder:
         self.step = row.step
         self.device = torch.device("cpu")
         self.stop_wanted = False
+        self.memory_left: int | None = None
         self._store, self._run_id, self._on_event, self._interval = store, row.id, on_event, interval
         self._seconds_before, self._begun = row.seconds, time.monotonic()
         self._pace = Pace(row.seconds_per_step)
@@ -102,6 +104,8 @@ class Recorder:
         while not self._closed.wait(self._interval):
             try:
                 self._memory = max(self._memory, _memory(self.device))
+                if self.memory_left is None:
+                    self.memory_left = machine.shortage()
                 is_due = time.monotonic() >= next_pulse
                 self.flush(pulse=is_due)
                 if is_due:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -24,8 +23,10 @@ from engine.config import RunRequest
 from engine.context import Context
 from engine.errors import RunError, UserError
 from engine.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
+from engine.figures import formats
 from engine.runs.recorder import Recorder
-from engine.runs.store import Store
+from engine.runs.store import START_FILE, Store
+from engine.synthetic import SyntheticSet, load
 
 Runner = Callable[[RunRequest, Context], Generator[Event, None, Any]]
 
@@ -117,7 +118,7 @@ class Worker:
                 continue
             self._carry_out(self._current)
             self._current = None
-            gc.collect()  # the graphs of a failed run are cyclic garbage that holds memory the next one needs
+            machine.give_back()  # the graphs of a failed run are cyclic garbage that holds memory the next one needs
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
@@ -126,7 +127,8 @@ class Worker:
             execute(self._store, run_id, runner=self._runner)
         except Exception as error:  # the ending was not written; a run must not stay "running" with nobody on it
             _LOG.exception("The end of run %s could not be recorded.", run_id)
-            self._record_failure(run_id, Failed(_sentence(error, self._store.root, 0), traceback.format_exc()))
+            message = _sentence(error, self._store.root, 0, RunRequest())
+            self._record_failure(run_id, Failed(message, traceback.format_exc()))
 
     def _record_failure(self, run_id: str, failed: Failed) -> None:
         """Keep trying, for a full disk may be freed; give up if the run itself is gone."""
@@ -169,9 +171,10 @@ class _Execution:
                 device=device,
                 cache_root=self._store.root / "cache",
                 resume_from=self._resume_state(),
+                start=self._start_set(device),
             )
             events = _keeping_result(runner(self._request, context), self._save_result)
-            with contextlib.closing(events):
+            with machine.bounded_data(device), contextlib.closing(events):
                 for event in events:
                     if self._take(event):
                         return Stopped(self._recorder.step)
@@ -195,6 +198,11 @@ class _Execution:
             self._recorder.add(Warned(damage))
         return state
 
+    def _start_set(self, device: torch.device) -> SyntheticSet | None:
+        """The result that the request begins from or evaluates, copied into the run's folder when it was submitted."""
+        path = self._folder / START_FILE
+        return load(path, device) if path.exists() else None
+
     def _take(self, event: Event) -> bool:
         """Keep an event; whether the run is to stop here."""
         if event.kind == "checkpoint":
@@ -208,6 +216,8 @@ class _Execution:
             self._is_distilling = True
         self._recorder.add(event)
         # between two checkpoints a stop waits for the next one, at most one outer step away
+        if not self._is_distilling:
+            self._refuse_shortage()
         return self._recorder.stop_wanted and not self._is_distilling
 
     def _take_checkpoint(self, event: Checkpoint) -> bool:
@@ -215,10 +225,19 @@ class _Execution:
         self._recorder.step = event.step
         self._is_distilling = event.step < self._total_steps
         is_stopping = self._recorder.stop_wanted
-        if is_stopping or not self._is_distilling or time.monotonic() >= self._next_write:
+        is_short = self._recorder.memory_left is not None
+        if is_stopping or is_short or not self._is_distilling or time.monotonic() >= self._next_write:
             self._write(event)
         self._recorder.tell(event)
+        if not is_stopping:
+            self._refuse_shortage()
         return is_stopping
+
+    def _refuse_shortage(self) -> None:
+        """End the run before the system ends this process, and with it the pages."""
+        left = self._recorder.memory_left
+        if left is not None:
+            raise MemoryError(f"{formats.num_bytes(left)} were left")
 
     def _write(self, event: Checkpoint) -> None:
         begun = time.monotonic()
@@ -245,7 +264,7 @@ class _Execution:
 
     def _failure(self, error: Exception) -> Failed:
         step = getattr(error, "step", self._recorder.step)
-        message = _sentence(error, self._store.root, step)
+        message = _sentence(error, self._store.root, step, self._request)
         # a UserError is raised before anything is updated, so the last state seen is still the good one
         if isinstance(error, UserError) and self._has_unwritten_state():
             try:
@@ -271,22 +290,17 @@ def _keeping_result(events: Generator[Event, None, Any], keep: Callable[[Any], N
     keep((yield from events))
 
 
-def _sentence(error: Exception, root: Path, step: int) -> str:
+def _sentence(error: Exception, root: Path, step: int, request: RunRequest) -> str:
     if isinstance(error, UserError):
         return str(error)
-    if _is_out_of_memory(error):
-        return (
-            f"Out of memory after outer step {step}. Start again with memory set to 'recompute', a smaller real batch, "
-            f"fewer images per class or a narrower student."
-        )
+    if machine.is_out_of_memory(error):
+        from engine.advice import advice  # late, as `_engine`: it tries the request
+
+        cause = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
+        return f"Out of memory after outer step {step}{cause}. Start again with {advice(request)}."
     if _is_disk_full(error):
         return f"The disk that holds {root} is full after outer step {step}. Free some space and resume; the last checkpoint is kept."
     return f"Something went wrong inside the program at step {step}: {type(error).__name__}: {error}. The details are kept with the run."
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # on the CPU torch reports exhausted memory as a plain RuntimeError of its allocator
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 def _is_disk_full(error: Exception) -> bool:

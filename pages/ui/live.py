@@ -10,7 +10,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import pictures, services, words
+from pages.ui import actions, downloads, pictures, services, words
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
@@ -28,6 +28,9 @@ def show(run_id: str) -> None:
         st.warning(words.escaped(message), icon=":material/warning:")
     st.fragment(_moving, run_every=FAST if is_live else None)(run_id, row.status)
     st.fragment(_further_charts, run_every=SLOW if is_live else None)(run_id)
+    if services.store().result(run_id):
+        st.subheader("Take it home", anchor=False)
+        downloads.show(row)
     _settings(row)
 
 
@@ -53,61 +56,53 @@ def _header(row: engine.RunRow) -> None:
     if row.facts.get("device"):
         facts.append(str(row.facts["device"]).upper())
     st.caption(" · ".join(words.escaped(fact) for fact in facts))
+    if row.start:
+        _origin(row)
+    if row.tags or row.sweep:
+        tags_and_sweep(row)
+    if row.note:
+        st.markdown(words.escaped_lines(row.note))
     with st.container(horizontal=True, gap="small"):
-        _actions(row)
+        actions.show(row)
 
 
-def _actions(row: engine.RunRow) -> None:
-    store = services.store()
-    if row.status in ("queued", "running"):
-        label = "Stopping …" if row.stop_requested else "Stop"
-        if st.button(label, icon=":material/stop_circle:", type="primary", disabled=row.stop_requested, key="stop"):
-            store.request_stop(row.id)
-            st.rerun()
-    if row.resumable:
-        label = f"Resume from step {row.checkpoint_step:,}" if row.checkpoint_step else "Start again from step 0"
-        if st.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
-            services.resume(row.id)
-            st.rerun()
-    if row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
-        st.switch_page("pages/compare.py", query_params={"run": row.id})
-    if st.button("Edit and start again", icon=":material/edit:", key="edit"):
-        st.switch_page("pages/distill.py", query_params={"from": row.id})
-    if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
-        st.switch_page("pages/gallery.py", query_params={"run": row.id})
-    if st.button("Rename", icon=":material/label:", key="rename"):
-        _rename(row.id, row.name)
-    if row.status != "running" and st.button("Delete", icon=":material/delete:", key="delete"):
-        _confirm_delete(row.id, words.run_title(row))
+def tags_and_sweep(row: engine.RunRow) -> None:
+    """A run's tags as badges, and the way to the sweep it is part of."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        for tag in row.tags:
+            text = words.escaped(tag).replace(r"\[", "[").replace(r"\]", "]")  # a badge escapes brackets by itself
+            st.badge(text, icon=":material/sell:", color="gray")
+        if row.sweep:
+            st.page_link(
+                "pages/compare.py",
+                label="Part of a sweep",
+                icon=":material/linear_scale:",
+                query_params={"sweep": row.sweep},
+            )
 
 
-@st.dialog("Rename this run", icon=":material/label:")
-def _rename(run_id: str, name: str) -> None:
-    new = st.text_input("Name", value=name, max_chars=120, placeholder="What this run is about")
-    if st.button("Save", type="primary"):
-        with services.said_plainly():
-            services.store().rename(run_id, new.strip())
-            st.rerun()
-
-
-@st.dialog("Delete this run?", icon=":material/delete:")
-def _confirm_delete(run_id: str, title: str) -> None:
-    st.write(
-        f"Run {run_id}, {words.escaped(title)}, goes with its pictures, checkpoints and result. This cannot be undone."
+def _origin(row: engine.RunRow) -> None:
+    """The way to the run whose result this one evaluates or began from."""
+    label = (
+        f"Evaluates the result of run {row.start}"
+        if row.action == "evaluate"
+        else f"Began from the result of run {row.start}"
     )
-    with st.container(horizontal=True):
-        if st.button("Delete it", type="primary", key="confirm delete"):
-            with services.said_plainly():
-                services.store().delete(run_id)
-                st.switch_page("pages/runs.py", query_params={})
-        if st.button("Keep it", key="keep"):
-            st.rerun()
+    try:
+        services.store().run(row.start)
+    except engine.UserError:
+        st.caption(f"{words.escaped(label)}, which was deleted.")
+    else:
+        st.page_link(
+            "pages/runs.py", label=words.escaped(label), icon=":material/link:", query_params={"run": row.start}
+        )
 
 
 def _state(row: engine.RunRow) -> None:
     """A sentence where the run did not simply go on."""
     if row.status == "failed":
-        st.error(words.escaped(row.error), title=f"The run failed at step {row.error_step:,}", icon=":material/error:")
+        where = "The evaluation failed" if row.action == "evaluate" else f"The run failed at step {row.error_step:,}"
+        st.error(words.escaped(row.error), title=where, icon=":material/error:")
         if row.details:
             with st.expander("Show details", icon=":material/code:"):
                 st.code(row.details, language=None, wrap_lines=True)
@@ -119,7 +114,9 @@ def _state(row: engine.RunRow) -> None:
         )
     elif row.status == "stopped":
         st.info(
-            f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume to go on to the same result.",
+            "You stopped this evaluation. Start it again to measure all students."
+            if row.action == "evaluate"
+            else f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume to go on to the same result.",
             icon=":material/stop_circle:",
         )
     elif row.status == "queued":
@@ -150,6 +147,9 @@ def _moving(run_id: str, status_drawn: str) -> None:
         for label, value, note in _cards(row, series, scores):
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     steps = store.previews(run_id)
+    if row.action == "evaluate":
+        _evaluation(row, scores, steps)
+        return
     if "outer_loss" not in series and not steps:
         if row.status in ("queued", "running"):
             st.caption("The loss curve and the images appear here with the first outer steps.")
@@ -168,19 +168,50 @@ def _moving(run_id: str, status_drawn: str) -> None:
             )  # fmt: skip
 
 
+def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
+    """What an evaluation shows in place of a loss: the scores so far, a chart an architecture, and the images."""
+    found = engine.summarise(scores)
+    students = list(dict.fromkeys([row_student(row), *(score.student for score in found)]))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        for student in students:
+            with st.container(border=True):
+                name = words.student_name(row) if student == row_student(row) else words.architecture(student)
+                st.subheader(f"Test accuracy of {words.escaped(name)}", anchor=False)
+                mine = [score for score in found if score.student == student]
+                if not mine:
+                    st.caption("No student has been tested yet.")
+                    continue
+                st.plotly_chart(
+                    figures.scores(mine, height=260), key=f"evaluated {row.id} {student}", config=QUIET,
+                    alt=f"Test accuracy of {name} on each arm under both protocols, with 95 % intervals",
+                )  # fmt: skip
+    with right, st.container(border=True):
+        st.subheader("What is evaluated", anchor=False)
+        if steps:
+            st.image(
+                pictures.preview_png(row.id, row.created, steps[-1], services.theme(), 640),
+                caption=pictures.caption(row, steps[-1]), width="stretch", alt="Grid of the synthetic images, class names beside them",
+            )  # fmt: skip
+        else:
+            st.caption("The images appear here when the data have been read.")
+
+
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
-    """Label, value and note of the five figures of a run; the note is never empty, so that the cards are equally high."""
+    """Label, value and note of the figures of a run; the note is never empty, so that the cards are equally high."""
     rows = engine.summarise(scores)
     best = engine.best_by_arm(rows, row_student(row))
     storage = row.summary.get("num_bytes")
     compression = row.summary.get("compression")
-    if row.status == "done":
+    if row.status == "done" or row.action == "evaluate":
         first = [
             _score_card("Distilled, test", best.get("distilled")),
             _score_card("Random real, same size", best.get("random_real")),
+            *([_score_card("k-means real, same size", best["kmeans_real"])] if "kmeans_real" in best else []),
             _score_card("Full data", best.get("full")),
         ]
-        last = ("Time", formats.duration(row.seconds), f"{formats.counted(row.step, 'outer step')}")
+        work = "of evaluation" if row.action == "evaluate" else formats.counted(row.step, "outer step")
+        last = ("Time", formats.duration(row.seconds), work)
     else:
         first = [_loss_card(series), _validation_card(series, scores), _baseline_card(scores)]
         last = (
@@ -200,12 +231,11 @@ def row_student(row: engine.RunRow) -> str:
 
 def planned_storage(row: engine.RunRow) -> tuple[int | None, float | None]:
     """Bytes the pixels of a run's synthetic set will take, and the compression against the full set; None if unknown."""
-    source, images = engine.SOURCES.get(row.source), words.num_images(row)
+    source, images = services.sources().get(row.source), words.num_images(row)
     if source is None or not images:
         return None, None
-    values = int(np.prod(source.sample_shape))
-    full = row.facts.get("train", source.num_train) * (values + 1)
-    return 4 * images * values, full / (4 * images * values)
+    synthetic, full = words.planned_storage(source, images, row.facts.get("train", source.num_train))
+    return synthetic, full / synthetic
 
 
 def _score_card(label: str, found: object | None) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import datetime
@@ -25,9 +26,14 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text.replace("\n", " "))
 
 
+def escaped_lines(text: str) -> str:
+    """The same for text of several lines, which stay lines."""
+    return "  \n".join(escaped(line.strip()) for line in text.splitlines())
+
+
 def source_title(key: str) -> str:
     """A source's title; the key where this version does not know it."""
-    source = engine.SOURCES.get(key)
+    source = engine.sources().get(key)
     return source.title if source else key
 
 
@@ -54,12 +60,18 @@ def run_title(row: engine.RunRow) -> str:
 
 def num_images(row: engine.RunRow) -> int:
     """Synthetic images of a run, 0 where it is not known."""
-    source, method = engine.SOURCES.get(row.source), engine.METHODS.get(row.method)
+    source, method = engine.sources().get(row.source), engine.METHODS.get(row.method)
     if source is None or method is None:
         return 0
     default = method.config.model_fields["ipc"].default
     ipc = row.request.config.get("ipc", default)
     return ipc * len(source.class_names) if isinstance(ipc, int) else 0
+
+
+def planned_storage(source: engine.data.Source, images: int, num_train: int) -> tuple[int, int]:
+    """Bytes of the pixels of so many synthetic images, 4 a value, and of the training set as its files hold it, 1 a value."""
+    values = math.prod(source.sample_shape)
+    return 4 * images * values, num_train * (values + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

@@ -33,12 +33,37 @@ class IdleWorker:
         """Nothing to end."""
 
 
+class IdleTrials:
+    """Answers what a test has put there; nothing is tried."""
+
+    answer: engine.Estimate | engine.Refusal | engine.Pending = engine.Estimate(
+        num_steps=800, num_timed=30, seconds_preparing=2.0, seconds_per_step=0.02, seconds_distilling=16.0, seconds_evaluating=9.0,
+        memory_bytes=200_000_000, available_memory=8_000_000_000, disk_bytes=300_000, available_disk=50_000_000_000,
+    )  # fmt: skip
+    key = staticmethod(engine.Trials.key)
+
+    def __init__(self, store: engine.Store) -> None:
+        """Nothing to start."""
+
+    def known(self, request: engine.RunRequest) -> engine.Estimate | engine.Refusal | None:
+        return None if isinstance(self.answer, engine.Pending) else self.answer
+
+    def ask(self, request: engine.RunRequest, asker: str) -> engine.Estimate | engine.Refusal | engine.Pending:
+        return self.answer
+
+    wait = ask
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[engine.Store]:
     """An empty store in a folder of its own, which the pages use too."""
     monkeypatch.setenv("DISTILLERY_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(engine, "Worker", IdleWorker)
+    monkeypatch.setattr(engine, "Trials", IdleTrials)
     st.cache_resource.clear()
     st.cache_data.clear()
     yield engine.Store(engine.runs_root())

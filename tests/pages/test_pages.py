@@ -89,7 +89,7 @@ def test_failed_run_shows_sentence_step_and_details(visit, store):
 
 def test_running_run_cannot_be_deleted_here(visit, store):
     app = visit("runs", run=running(store))
-    assert "delete" not in [button.key for button in app.button]
+    assert not [option for option in app.menu_button(key="more").options if "Delete" in option]
 
 
 def test_warnings_are_shown(visit, store):
@@ -160,13 +160,6 @@ def test_done_run_without_scores_is_compared_without_error(visit, store):
     run_id = running(store)
     store.append(run_id, [Finished({})])
     assert "No score has been measured yet" in words(visit("compare", run=run_id))
-
-
-def test_gallery_offers_picture_and_result(visit, store):
-    run_id = finished(store)
-    (store.folder(run_id) / "result.safetensors").write_bytes(b"set")
-    app = visit("gallery", run=run_id)
-    assert [button.label for button in app.get("download_button")] == ["Download picture", "Download the distilled set"]
 
 
 def test_gallery_time_lapse(visit, store):

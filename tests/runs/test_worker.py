@@ -16,7 +16,7 @@ import pytest
 import torch
 from toy_runs import ToySet, result_values, toy_runner, wait_for
 
-from engine import checkpoint
+from engine import checkpoint, machine
 from engine.config import RunRequest
 from engine.errors import Diverged, RunError
 from engine.events import Checkpoint, Finished, Measured, Started
@@ -320,6 +320,82 @@ def test_torch_still_words_exhausted_memory_as_expected(store):
 
     run_id = carry_out(store, toy_runner(before=allocate))
     assert store.run(run_id).error.startswith("Out of memory")
+
+
+SCARCE = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import torch
+from pathlib import Path
+from toy_runs import toy_runner
+from engine import machine
+from engine.config import RunRequest
+from engine.runs.store import Store
+from engine.runs.worker import execute
+machine.available_memory = lambda device: machine.reserve(device) + 300_000_000
+held = []
+def hoard(step):
+    if step >= 3:
+        held.append(torch.zeros(25_000_000))  # 100 MB
+store = Store(Path(sys.argv[1]))
+for runner in (toy_runner(before=hoard, pause=0.3), toy_runner()):
+    execute(store, store.claim(), runner=runner, checkpoint_seconds=0.0)
+    held.clear()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
+def test_a_run_that_takes_all_memory_fails_alone_and_the_next_one_works(store, straight):
+    first, second = store.submit(REQUEST), store.submit(REQUEST)
+    subprocess.run([sys.executable, "-c", SCARCE, str(store.root), *sys.path], check=True, timeout=60)
+    row = store.run(first)
+    assert row.status == "failed" and row.error.startswith(f"Out of memory after outer step {row.step}")
+    assert 3 <= row.step < 8 and 1 <= row.checkpoint_step <= row.step and row.resumable
+    assert_same_as(straight, store, second)
+    carry_out(store, run_id=first)
+    assert_same_as(straight, store, first)
+
+
+def test_a_run_ends_at_a_checkpoint_when_the_machine_runs_short(store, straight, monkeypatch):
+    monkeypatch.setattr("engine.machine.available_memory", lambda device: 2**40)
+
+    def fill(step: int) -> None:
+        if step == 4:
+            monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
+            time.sleep(0.6)
+
+    run_id = carry_out(store, toy_runner(before=fill))
+    row = store.run(run_id)
+    assert row.status == "failed" and row.checkpoint_step == row.step == 5 and row.resumable
+    assert row.error.startswith("Out of memory after outer step 5: 1.00 MB were left. Start again with ")
+    monkeypatch.setattr("engine.machine.available_memory", lambda device: 2**40)
+    carry_out(store, run_id=run_id)
+    assert_same_as(straight, store, run_id)
+
+
+def test_a_machine_short_of_memory_ends_a_run_before_its_first_step(store, monkeypatch):
+    monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
+
+    def slow_start(request, context):
+        time.sleep(0.6)
+        yield from toy_runner(before=lambda step: pytest.fail("no step was wanted"))(request, context)
+
+    assert store.run(carry_out(store, slow_start)).error.startswith("Out of memory after outer step 0")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
+def test_the_bound_on_memory_is_lifted_by_the_last_run_that_ends():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    one, other = machine.bounded_data(torch.device("cpu")), machine.bounded_data(torch.device("cpu"))
+    with one:
+        other.__enter__()
+        bound = resource.getrlimit(resource.RLIMIT_DATA)
+        assert bound != before
+    assert resource.getrlimit(resource.RLIMIT_DATA) == bound
+    other.__exit__(None, None, None)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_a_full_disk_ends_the_run_in_a_sentence_and_keeps_the_previous_checkpoint(store, straight, monkeypatch):

@@ -1,0 +1,114 @@
+"""What to change where a request does not fit this machine: said before a start, and by a run that ran out of memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from engine import machine
+from engine.config import RunRequest
+from engine.context import data_root
+from engine.data import sources
+from engine.data.source import TaskSpec
+from engine.errors import UserError
+from engine.estimate import Estimate
+from engine.figures import formats
+from engine.meta.inner import STORED_SHARE
+from engine.nets import make_student
+from engine.run import resolve
+
+NAMED = 3
+"""Settings that are named at most, the one that saves most memory first."""
+WORTH_NAMING = 0.02
+"""Of what the first one saves."""
+GRAPH_FACTOR = 3
+"""Bytes that one differentiable step keeps, in units of its activations: forward, gradient, and the gradient's own graph."""
+
+
+def verdict(estimate: Estimate, request: RunRequest) -> str | None:
+    """The sentence that refuses a start which cannot fit; None where it can."""
+    free = estimate.available_memory - machine.reserve(torch.device(estimate.device))
+    if estimate.is_out_of_memory or estimate.memory_bytes > free:
+        need = formats.num_bytes(estimate.memory_bytes)
+        if estimate.is_out_of_memory:
+            said = f"This needs more than {need} of memory, all that can be used now."
+        else:
+            about = "at least" if estimate.lower_bound else "about"
+            said = f"This needs {about} {need} of memory; {formats.num_bytes(max(0, free))} can be used."
+        wait = " Or wait until the running run has ended." if estimate.beside else ""
+        return f"{said} Start with {advice(request)}.{wait}"
+    if estimate.disk_bytes > estimate.available_disk:
+        return (
+            f"This will keep about {formats.num_bytes(estimate.disk_bytes)} on a disk with {formats.num_bytes(estimate.available_disk)} free. "
+            f"Start with fewer pictures kept along the way, or delete old runs."
+        )
+    return None
+
+
+def advice(request: RunRequest) -> str:
+    """The settings that would save memory, as what comes after "start with": the one that saves most comes first."""
+    try:
+        savings = _savings(request)
+    except UserError:  # a request that cannot be read any more, of a data set that was deleted
+        savings = []
+    most = max((saved for saved, _ in savings), default=0)
+    worth = [text for saved, text in sorted(savings, key=lambda pair: -pair[0]) if saved > WORTH_NAMING * most]
+    if not worth:
+        return "a smaller student or fewer training images"
+    *first, last = worth[:NAMED]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _savings(request: RunRequest) -> list[tuple[float, str]]:
+    """(bytes saved, setting) of every setting that can still be lowered, each as if halved or switched off.
+
+    Rough: activations of a sample times the samples in memory. A method's option counts if its config has it by that name.
+    """
+    _, config = resolve(request)
+    source = sources(data_root())[request.source]
+    num_values = math.prod(source.sample_shape)
+    spec = TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)
+    activations = _activation_bytes(config.student, spec)
+
+    num_train = request.data.train_limit or source.num_train
+    train = num_train * num_values * (4 if request.data.zca else 1)
+    found = [(train / 2, f"a limit on the training images (now {num_train:,})")]
+    if request.action == "evaluate":
+        size = request.evaluation.batch_size
+        graphs = GRAPH_FACTOR * activations * size
+        found.append((graphs / 2, f"a smaller batch in the evaluation (now {size:,})"))
+    else:
+        option: dict[str, Any] = dict(config)
+        step = GRAPH_FACTOR * activations * config.ipc * spec.num_outputs / option.get("num_batches", 1)
+        judged = GRAPH_FACTOR * activations * option.get("real_batch", 0)
+        stored = step * option.get("num_batches", 1) * option.get("passes", 1)
+        if option.get("memory") == "auto":
+            stored = min(stored, STORED_SHARE * machine.total_memory(torch.device("cpu")))
+        elif option.get("memory") != "store":
+            stored = 0.0
+        graphs = step + judged + stored
+        found.append((stored, "memory set to 'recompute'"))
+        found.append((judged / 2, f"a smaller real batch (now {option.get('real_batch', 0):,})"))
+        if config.ipc > 1:
+            found.append(((step + stored) / 2, f"fewer images per class (now {config.ipc:,})"))
+    if request.data.zca:
+        whitened = 3 * num_train * num_values + 4 * 8 * num_values**2  # floats for bytes, and matrices in float64
+        found.append((whitened, f"ZCA whitening off (its matrix is {num_values:,} x {num_values:,})"))
+    if config.student.name == "convnet" and config.student.width > 4:
+        # last of what is alike: a narrower student is another student
+        found.append((graphs / 8, f"a narrower student (now {config.student.width:,} channels)"))
+    return [(saved, text) for saved, text in found if saved > 0]
+
+
+def _activation_bytes(student: Any, spec: TaskSpec) -> int:
+    """Bytes of everything that a student's layers put out for one sample."""
+    sizes: list[int] = []
+    with torch.device("meta"), torch.no_grad():
+        module = make_student(student, spec, "meta").module
+        for layer in module.modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(lambda layer, inputs, output: sizes.append(4 * output.numel()))
+        module(torch.zeros(1, *spec.sample_shape))
+    return sum(sizes)

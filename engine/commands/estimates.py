@@ -1,0 +1,65 @@
+"""What a request will take, before it is started."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from engine.advice import verdict
+from engine.config import RunRequest
+from engine.context import runs_root
+from engine.errors import RunError
+from engine.estimate import Estimate
+from engine.figures import formats
+from engine.run import resolve
+from engine.runs.store import Store
+from engine.runs.trial import Refusal, Trials, serve
+
+
+def register(add) -> None:
+    """Add `estimate` to the command line, and `trial`, which `Trials` starts for itself."""
+    from engine.cli import request_options  # late: the command line imports this module
+
+    text = "Try an outer step: time, memory and disk that a request takes here. Exit status 1 if it cannot fit."
+    request_options(add("estimate", _estimate, text, machine_readable=True))
+    add("trial", _trial, "")
+
+
+def _estimate(options) -> int:
+    from engine.cli import requested
+
+    request = requested(options)
+    resolve(request)
+    trials = Trials(Store(options.runs or runs_root()))
+    try:
+        found = trials.wait(request)
+    finally:
+        trials.close()
+    if isinstance(found, Refusal):
+        raise RunError(found.sentence)
+    refused = verdict(found, request)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(found) | {"seconds": found.seconds, "refused": refused}, indent=2))
+    else:
+        _print(found, request)
+        if refused:
+            print(refused)
+    return 1 if refused else 0
+
+
+def _print(found: Estimate, request: RunRequest) -> None:
+    bound = "at least " if found.lower_bound else "about "
+    steps = f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}, " if found.num_steps else ""  # fmt: skip
+    print(
+        f"time    {bound}{formats.duration(found.seconds)}: {steps}{formats.duration(found.seconds_evaluating)} to compare"
+    )
+    print(
+        f"memory  {bound}{formats.num_bytes(found.memory_bytes)} of {formats.num_bytes(found.available_memory)} free on the {found.device.upper()}"
+    )
+    print(f"disk    {bound}{formats.num_bytes(found.disk_bytes)} of {formats.num_bytes(found.available_disk)} free")
+    beside = ", beside a running run" if found.beside else ""
+    print(f"measured in {formats.counted(found.num_timed, 'outer step')} on this machine{beside}")
+
+
+def _trial(options) -> int:
+    return serve()

@@ -1,0 +1,410 @@
+"""What a request takes: time, memory and disk, measured on a moment of the real thing on this machine.
+
+The data are loaded as in the run, the method does a few outer steps with the request's own settings, and one student of
+each architecture is trained a little under each protocol. The rest is counting: outer steps, and the trainings of the
+comparison. Real arms that an earlier run has measured cost nothing; they are counted all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine import machine
+from engine.checkpoint import NUM_KEPT
+from engine.config import EvaluationConfig, MethodConfig, RunRequest
+from engine.context import Context
+from engine.data import sources
+from engine.data.source import LabelledSet, Splits
+from engine.errors import ConfigError
+from engine.evaluation import baselines
+from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, Bench, architectures, make_bench
+from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, ordinary
+from engine.events import Checkpoint, Event, Progress, to_json
+from engine.methods.method import Method
+from engine.run import resolve
+from engine.synthetic.base import SyntheticSet
+
+STEP_SECONDS = 3.0
+"""Outer steps are tried for no longer than this, but one is always finished."""
+ENOUGH_SECONDS = 1.0
+TIMED_STEPS = 2
+"""Steps to time after the first, which also makes ready what later ones find."""
+TRYING_STEPS = "try outer steps"
+VALIDATION_STUDENTS = 3
+"""Students that try the set each time that a method's config asks for a validation."""
+SAMPLE_SECONDS = 0.2
+MOST_TIMED = 50
+"""Students are tried until one of the two is reached."""
+_SAMPLING_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take. Memory is what it adds to its process, on the device that it computes on.
+
+    num_steps: outer steps planned; num_timed: those that were timed.
+    lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the memory
+    that ended it: the run needs more than `memory_bytes`. beside: another run was working meanwhile.
+    """
+
+    num_steps: int = 0
+    num_timed: int = 0
+    seconds_preparing: float = 0.0
+    seconds_per_step: float = 0.0
+    seconds_distilling: float = 0.0
+    seconds_evaluating: float = 0.0
+    memory_bytes: int = 0
+    available_memory: int = 0
+    disk_bytes: int = 0
+    available_disk: int = 0
+    device: str = "cpu"
+    lower_bound: bool = False
+    is_out_of_memory: bool = False
+    beside: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """The whole run, from its start to its last score."""
+        return self.seconds_preparing + self.seconds_distilling + self.seconds_evaluating
+
+    def cut_short(self, phase: str, seconds: float) -> Estimate:
+        """What is known once a trial is ended that was `seconds` into a phase."""
+        if phase != TRYING_STEPS:
+            return replace(self, lower_bound=True)
+        return replace(self, seconds_per_step=seconds, seconds_distilling=seconds * self.num_steps, lower_bound=True)
+
+
+def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimate, None, Estimate]:
+    """Try a request for a moment.
+
+    Yields Progress, and after each part an Estimate of what is known so far. Raises what the run itself would raise:
+    UserError, and MemoryError or RuntimeError where memory does not suffice.
+    """
+    method, config = resolve(request, context.data_root)
+    if (request.start or request.action == "evaluate") and context.start is None:
+        raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
+    found = Estimate(
+        num_steps=0 if request.action == "evaluate" else config.outer_steps,
+        available_memory=machine.available_memory(context.device),
+        available_disk=free_disk(context.cache_root),
+        device=context.device.type,
+    )
+    with _PeakMemory(context.device) as memory:
+        yield found
+        began = time.perf_counter()
+        splits = yield from sources(context.data_root)[request.source].load(request.data, context.data_root)
+        splits = splits.to(context.device)
+        bench = make_bench(splits, config.student, request.evaluation, context)
+        found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
+        yield found
+        if request.action == "evaluate":
+            costs = yield from _try_students(bench, context.start)
+            return replace(
+                found,
+                seconds_evaluating=_comparison(costs, context.start),
+                memory_bytes=memory.bytes,
+                disk_bytes=2 * _set_bytes(context.start),
+            )
+        steps = yield from _try_steps(method, config, splits, context)
+        found = replace(
+            found,
+            num_timed=steps.num_timed,
+            seconds_preparing=found.seconds_preparing + steps.seconds_before,
+            seconds_per_step=steps.seconds,
+            seconds_distilling=steps.seconds * found.num_steps,
+            memory_bytes=memory.bytes,
+            disk_bytes=steps.kept_bytes,
+        )
+        yield found
+        costs = yield from _try_students(bench, steps.synthetic)
+        return replace(
+            found,
+            seconds_distilling=_distilling(steps, costs[0], config, splits),
+            seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config.ipc),
+            memory_bytes=memory.bytes,
+        )
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes free on the disk that holds a folder, which may not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+# ---------------------------------------------------------------------------------------------- outer steps
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """A few outer steps: seconds before the first and of one, the set as they left it, bytes the whole run will keep.
+
+    validated: the share of the timed steps that also tried the set on validation images.
+    """
+
+    synthetic: SyntheticSet
+    num_timed: int
+    seconds_before: float
+    seconds: float
+    validated: float
+    kept_bytes: int
+
+
+def _try_steps(
+    method: Method, config: MethodConfig, splits: Splits, context: Context
+) -> Generator[Event, None, _Steps]:
+    """Begin to distil and stop after a few outer steps."""
+    yield Progress(TRYING_STEPS, 0, config.outer_steps)
+    began = ready = time.perf_counter()
+    times: list[tuple[int, float]] = []
+    preview_bytes = event_bytes = 0
+    with contextlib.closing(method.distill(splits, config, context)) as events:
+        for event in events:
+            now = time.perf_counter()
+            if event.kind == "measured":
+                times.append((event.step, now))
+                event_bytes = max(event_bytes, len(json.dumps(to_json(event))))
+            elif event.kind == "checkpoint":
+                checkpoint = event
+                if now - ready > STEP_SECONDS or (len(times) > TIMED_STEPS and now - ready > ENOUGH_SECONDS):
+                    break
+            elif event.kind == "preview":
+                preview_bytes = event.images.nbytes
+            elif event.kind == "progress":
+                yield event
+            if not times:
+                ready = now
+        state_bytes = _checkpoint_bytes(checkpoint)
+    (_, first), (_, last) = times[0], times[-1]
+    timed = times[1:] or times
+    wants_validation = getattr(config, "wants_validation", lambda step: False)
+    return _Steps(
+        synthetic=checkpoint.synthetic,
+        num_timed=len(timed),
+        seconds_before=ready - began,
+        seconds=(last - first if len(times) > 1 else first - ready) / len(timed),
+        validated=sum(wants_validation(step) for step, _ in timed) / len(timed),
+        kept_bytes=(NUM_KEPT + 1) * state_bytes  # one more while it is written
+        + preview_bytes * (config.previews + 2)
+        + event_bytes * config.outer_steps
+        + 2 * _set_bytes(checkpoint.synthetic),
+    )
+
+
+def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits) -> float:
+    """Seconds of all outer steps and of the validations between them."""
+    students = 1 if steps.synthetic.training.start_seed is not None else VALIDATION_STUDENTS
+    validation = students * (cost.as_distilled + cost.sample * len(splits.validation))
+    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation)
+    num_validations = min(getattr(config, "num_validations", 0), config.outer_steps)
+    return plain * config.outer_steps + validation * num_validations
+
+
+def _checkpoint_bytes(event: Checkpoint) -> int:
+    """Bytes of a checkpoint file late in the run, when it also holds a best set."""
+    return _tensor_bytes(event.snapshot()) + _set_bytes(event.synthetic)
+
+
+def _set_bytes(synthetic: SyntheticSet) -> int:
+    """Bytes of a result file: the set, and how its samples were prepared."""
+    prepared = synthetic.preparation.state() if synthetic.preparation is not None else {}
+    return _tensor_bytes(synthetic.state_dict()) + _tensor_bytes(prepared)
+
+
+def _tensor_bytes(state: dict[str, Any]) -> int:
+    return sum(value.nbytes for value in state.values() if isinstance(value, Tensor))
+
+
+# ---------------------------------------------------------------------------------------------- students
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What `compare` does with one architecture.
+
+    as_distilled: trainings by the set's own schedule. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
+    full_steps: minibatches of the full set, over all students. draws: of each small arm of real images. tests,
+    validations: passes over those splits.
+    """
+
+    as_distilled: int
+    ordinary: int
+    full_steps: int
+    draws: int
+    tests: int
+    validations: int
+
+
+def workload(evaluation: EvaluationConfig, num_train: int, has_one_start: bool) -> Workload:
+    """The trainings of a comparison, as `engine.evaluation.compare` goes through its arms.
+
+    has_one_start: the set was made for one start of this architecture, so that it is tried as distilled once.
+    """
+    students, arms = evaluation.num_students, len(baselines.DRAWS)
+    own = 1 if has_one_start else students
+    full = students if evaluation.compare_full else 0
+    rates, recipes = 1 + len(CONSTANT_RATES), len(SMALL_SET_LRS)
+    return Workload(
+        as_distilled=own + arms * (rates + students),
+        ordinary=(1 + arms) * (recipes + students),
+        full_steps=full * evaluation.full_epochs * max(1, num_train // evaluation.batch_size),
+        draws=2 * (1 + students),
+        tests=own + students + arms * 2 * students + full,
+        validations=recipes + arms * (rates + recipes + students) + full,
+    )
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds with one architecture.
+
+    as_distilled: of a training by the set's own schedule. small_step, full_step: of a minibatch of the distilled and of
+    the full set. sample: of one sample's test. draw: of one draw from each of the small arms of real images.
+    """
+
+    bench: Bench
+    as_distilled: float
+    small_step: float
+    full_step: float
+    sample: float
+    draw: float
+
+    def trainings(self, count: int) -> float:
+        """Of so many ordinary trainings on a small set."""
+        return count * self.bench.evaluation.ordinary_steps * self.small_step
+
+
+def _try_students(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, list[_Cost]]:
+    """What each architecture of the comparison costs, that of the bench first."""
+    configs = architectures(bench.student_config, bench.evaluation)
+    count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), bench.splits.spec)
+    draw = sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS)
+    costs = []
+    for number, config in enumerate(configs):
+        yield Progress("try students", number, len(configs))
+        if number:
+            bench = make_bench(bench.splits, config, bench.evaluation, bench.context, is_own=False)
+        costs.append(_cost(bench, synthetic, draw))
+    return costs
+
+
+def _cost(bench: Bench, synthetic: SyntheticSet, draw: float) -> _Cost:
+    splits, student, theta = bench.splits, bench.student, bench.start(0)
+    few = splits.test.subset(torch.arange(min(len(splits.test), EVALUATION_BATCH)))
+    distilled = LabelledSet(*synthetic.materialise(), lambda inputs: inputs)
+    return _Cost(
+        bench=bench,
+        as_distilled=_seconds(bench, lambda: as_distilled(student, theta, synthetic)),
+        small_step=_step_seconds(bench, distilled),
+        full_step=_step_seconds(bench, splits.train) if bench.evaluation.compare_full else 0.0,
+        sample=_seconds(bench, lambda: accuracy(student, theta, few)) / len(few),
+        draw=draw,
+    )
+
+
+def _comparison(costs: list[_Cost], synthetic: SyntheticSet) -> float:
+    """Seconds of `compare` over all architectures."""
+    total = 0.0
+    for cost in costs:
+        splits, has_one_start = cost.bench.splits, cost.bench.is_own and synthetic.training.start_seed is not None
+        load = workload(cost.bench.evaluation, len(splits.train), has_one_start)
+        total += (
+            load.as_distilled * cost.as_distilled + cost.trainings(load.ordinary) + load.full_steps * cost.full_step
+        )
+        total += cost.sample * (load.tests * len(splits.test) + load.validations * len(splits.validation))
+        total += load.draws * cost.draw
+    return total
+
+
+def _baseline(cost: _Cost, synthetic: SyntheticSet, ipc: int) -> float:
+    """Seconds of the random real images measured before the first outer step; none where the comparison uses them again."""
+    splits = cost.bench.splits
+    if ipc * splits.spec.num_outputs == baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec):
+        return 0.0
+    students, recipes = cost.bench.evaluation.num_students, len(SMALL_SET_LRS)
+    samples = (recipes + students) * len(splits.validation) + students * len(splits.test)
+    return cost.trainings(recipes + students) + cost.sample * samples
+
+
+def _step_seconds(bench: Bench, data: LabelledSet) -> float:
+    """Seconds of one minibatch of ordinary training."""
+    recipe = Recipe(MOST_TIMED, bench.evaluation.batch_size, 1e-3)
+    path = ordinary(bench.student, bench.start(0), data, recipe, torch.Generator(), bench.splits.augment)
+    next(path)  # the first one also warms up
+    began, count = _now(bench), 0
+    for _ in path:
+        count += 1
+        if _now(bench) - began > SAMPLE_SECONDS:
+            break
+    return (_now(bench) - began) / count
+
+
+def _seconds(bench: Bench, do: Callable[[], object]) -> float:
+    """Seconds of a call: of the first if it is long, else the mean of those after it."""
+    began = _now(bench)
+    do()
+    first = _now(bench) - began
+    if first > STEP_SECONDS:
+        return first
+    began, count = _now(bench), 0
+    while count < MOST_TIMED and (count == 0 or _now(bench) - began < SAMPLE_SECONDS):
+        do()
+        count += 1
+    return (_now(bench) - began) / count
+
+
+def _now(bench: Bench) -> float:
+    """Seconds on a clock, once the device has done all that was asked of it."""
+    if bench.context.device.type == "cuda":
+        torch.cuda.synchronize(bench.context.device)
+    return time.perf_counter()
+
+
+# ---------------------------------------------------------------------------------------------- memory
+
+
+class _PeakMemory:
+    """The most memory taken since it was entered, over what the process had then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = self._peak = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak memory", daemon=True)
+
+    def __enter__(self) -> _PeakMemory:
+        machine.give_back()
+        self._before = machine.used_memory(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """The peak so far."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) - self._before
+        self._peak = max(self._peak, machine.used_memory(self._device))
+        return self._peak - self._before
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_SAMPLING_SECONDS):
+            self._peak = max(self._peak, machine.used_memory(self._device))

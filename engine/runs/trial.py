@@ -1,0 +1,384 @@
+"""Trials of requests in a process of their own, for one that does not fit must not take the program down with it.
+
+`Trials` keeps one such process, started when first asked and ended when idle. Both sides speak JSON, a line a message:
+
+    to it      {request, start, data_root, cache_root}
+    from it    {phase}, {so_far: Estimate}, and last one of {estimate}, {refusal, is_final}, {out_of_memory: bytes it had}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from engine import machine
+from engine.config import RunRequest
+from engine.context import Context, data_root
+from engine.errors import UserError
+from engine.estimate import Estimate, estimate
+from engine.runs.store import Store
+from engine.synthetic import load
+
+ROOT = Path(__file__).parents[2]
+MOST_SECONDS = 60.0
+IDLE_SECONDS = 300.0
+MOST_ANSWERS = 64
+_LOOK_SECONDS = 0.05
+_START_SECONDS = 60.0
+_MAIN_MEMORY = torch.device("cpu")
+_NO_ANSWER = "The trial step gave no answer. Start without an estimate, or try again."
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A trial that waits or is under way. phase: what it does now, in words; "" before it has said anything."""
+
+    phase: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """There is no estimate. sentence: why. is_final: the run itself would end like this."""
+
+    sentence: str
+    is_final: bool = False
+
+
+Answer = Estimate | Refusal | Pending
+
+
+class Trials:
+    """Estimates of requests, asked for again and again until they are there.
+
+    Each asker (a browser session) wants one request at a time: a newer one takes the place of the older, and a trial that
+    nobody wants any more is ended. Answers are kept, the last 64. Safe to share between threads.
+    """
+
+    def __init__(self, store: Store, *, most_seconds: float = MOST_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
+        """most_seconds: a trial that lasts longer is ended, and what it has shown is a lower bound."""
+        self._store, self._most_seconds, self._idle_seconds = store, most_seconds, idle_seconds
+        self._changed = threading.Condition()
+        self._wanted: dict[str, RunRequest] = {}
+        self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
+        self._current, self._phase = "", ""
+        self._is_closing = False
+        self._process: _Process | None = None
+        self._thread: threading.Thread | None = None
+
+    @staticmethod
+    def key(request: RunRequest) -> str:
+        """What an estimate depends on; requests with the same key share one."""
+        return request.model_dump_json(exclude={"name", "seed", "preset", "sweep"})
+
+    def known(self, request: RunRequest) -> Estimate | Refusal | None:
+        """The answer to a request if it is there; nothing is begun."""
+        with self._changed:
+            return self._answers.get(self.key(request))
+
+    def ask(self, request: RunRequest, asker: str = "") -> Answer:
+        """What is known of a request now; its trial begins if it has not."""
+        key = self.key(request)
+        with self._changed:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+            if asker not in self._wanted or self.key(self._wanted[asker]) != key:
+                self._wanted[asker] = request
+                self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
+                self._thread.start()
+            return Pending(self._phase if key == self._current else "")
+
+    def wait(self, request: RunRequest, asker: str = "") -> Estimate | Refusal:
+        """The answer to a request, however long it takes; a trial is given up after `most_seconds`."""
+        deadline = time.monotonic() + _START_SECONDS + 2 * self._most_seconds
+        while isinstance(answer := self.ask(request, asker), Pending):
+            if time.monotonic() > deadline:
+                return Refusal(_NO_ANSWER)
+            with self._changed:
+                self._changed.wait(_LOOK_SECONDS)
+        return answer
+
+    def forget(self, request: RunRequest) -> None:
+        """Drop the answer to a request, so that the next `ask` tries it anew."""
+        with self._changed:
+            self._answers.pop(self.key(request), None)
+
+    def close(self) -> None:
+        """End the process; nothing is tried any more."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    # ---- in the thread ----
+
+    def _work(self) -> None:
+        try:
+            while (request := self._next()) is not None:
+                answer = self._answer(request)
+                with self._changed:
+                    if answer is not None:
+                        self._keep(self.key(request), answer)
+                    self._current, self._phase = "", ""
+                    self._changed.notify_all()
+        finally:
+            self._end_process()
+
+    def _next(self) -> RunRequest | None:
+        """The request that has been wanted longest; None when there will be no more."""
+        with self._changed:
+            while not self._wanted and not self._is_closing:
+                if not self._changed.wait(self._idle_seconds):
+                    self._end_process()
+            if self._is_closing:
+                return None
+            request = next(iter(self._wanted.values()))
+            self._current = self.key(request)
+            return request
+
+    def _keep(self, key: str, answer: Estimate | Refusal) -> None:
+        self._answers[key] = answer
+        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted) != key}
+        while len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _is_wanted(self, key: str) -> bool:
+        with self._changed:
+            return not self._is_closing and any(self.key(wanted) == key for wanted in self._wanted.values())
+
+    def _answer(self, request: RunRequest) -> Estimate | Refusal | None:
+        """Try a request; None if it was not wanted any more. What goes wrong with the process becomes a sentence."""
+        try:
+            beside = self._is_beside()
+            message = self._message(request)
+            if self._process is None or not self._process.is_alive():
+                self._process = _Process()
+            self._process.send(message)
+            answer = self._followed(self.key(request), self._process)
+        except UserError as error:
+            return Refusal(str(error), is_final=True)
+        except (OSError, sqlite3.Error) as error:
+            self._end_process()
+            return Refusal(f"The trial step could not be started ({error}). Start without an estimate, or try again.")
+        if isinstance(answer, Estimate):
+            return replace(answer, beside=beside or self._is_beside())
+        return answer
+
+    def _followed(self, key: str, process: _Process) -> Estimate | Refusal | None:
+        """Listen to a trial until it answers, is not wanted, takes too long, or takes memory that others need."""
+        found, phase = Estimate(), ""
+        asked, began, phase_began = time.monotonic(), None, None
+        while True:
+            message = process.hear(_LOOK_SECONDS)
+            now = time.monotonic()
+            if message is not None and began is None:
+                began = now  # the process may have had to start
+            if message is None:
+                pass
+            elif "phase" in message:
+                phase, phase_began = message["phase"], now
+                with self._changed:
+                    self._phase = phase
+            elif "so_far" in message:
+                found = Estimate(**message["so_far"])
+            elif "estimate" in message:
+                return Estimate(**message["estimate"])
+            elif "refusal" in message:
+                return Refusal(message["refusal"], message["is_final"])
+            elif "out_of_memory" in message:
+                self._end_process()
+                return _too_large(found, max(found.memory_bytes, message["out_of_memory"]))
+            elif "ended" in message:
+                self._end_process()
+                return Refusal(_ended(message["ended"]))
+
+            if not self._is_wanted(key):
+                self._end_process()
+                return None
+            if began is None and now - asked > _START_SECONDS:
+                self._end_process()
+                return Refusal(_NO_ANSWER)
+            if began is not None and now - began > self._most_seconds:
+                self._end_process()
+                return found.cut_short(phase, now - (phase_began or began))
+            if machine.available_memory(_MAIN_MEMORY) < machine.reserve(_MAIN_MEMORY):
+                taken = process.memory_taken()
+                self._end_process()
+                return _too_large(found, max(found.memory_bytes, taken))
+
+    def _message(self, request: RunRequest) -> Message:
+        start = self._store.result(request.start) if request.start else None
+        return {
+            "request": request.model_dump(mode="json"),
+            "start": str(start) if start else None,
+            "data_root": str(data_root()),
+            "cache_root": str(self._store.root / "cache"),
+        }
+
+    def _is_beside(self) -> bool:
+        return any(row.status == "running" for row in self._store.runs())
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+
+class _Process:
+    """One `python -m engine trial`, and what it says."""
+
+    def __init__(self) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "engine", "trial"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C in the terminal is for the program alone
+        )
+        self._at_first = 0
+        self._heard: queue.Queue[Message] = queue.Queue()
+        threading.Thread(target=self._listen, name="trial", daemon=True).start()
+
+    def send(self, message: Message) -> None:
+        """Ask for a trial."""
+        self._at_first = self._memory()
+        self._popen.stdin.write(json.dumps(message) + "\n")
+        self._popen.stdin.flush()
+
+    def hear(self, timeout: float) -> Message | None:
+        """The next message; None if there is none in time. {"ended": status} is the last one."""
+        try:
+            return self._heard.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._popen.poll() is None
+
+    def memory_taken(self) -> int:
+        """Bytes it holds now over what it held when it was asked."""
+        return max(0, self._memory() - self._at_first)
+
+    def end(self) -> None:
+        """Kill it and wait until its memory is free."""
+        self._popen.kill()
+        self._popen.wait()
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            with contextlib.suppress(OSError, ValueError):
+                pipe.close()
+
+    def _memory(self) -> int:
+        try:
+            return psutil.Process(self._popen.pid).memory_info().rss
+        except psutil.Error:
+            return 0
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._popen.stdout:
+                self._heard.put(json.loads(line))
+        self._heard.put({"ended": self._popen.wait()})
+
+
+def _too_large(found: Estimate, memory_bytes: int) -> Estimate:
+    return replace(found, memory_bytes=memory_bytes, lower_bound=True, is_out_of_memory=True)
+
+
+def _ended(status: int) -> str:
+    if status < 0:
+        return "The trial step was ended from outside, most likely because memory ran out. Try again, or start with smaller settings."
+    return f"The trial step ended by itself with status {status}. Start without an estimate, or try again."
+
+
+# ---------------------------------------------------------------------------------------------- the other side
+
+
+def serve() -> int:
+    """Answer trials from standard input until it closes; the work of `python -m engine trial`."""
+    _step_back()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not stand among the answers
+
+    def say(message: Message) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    asked: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read, args=(asked,), name="asked", daemon=True).start()
+    while True:
+        _try(json.loads(asked.get()), say)
+
+
+def _read(asked: queue.Queue[str]) -> None:
+    """Hand on what is asked. When nobody can ask any more the process ends at once, whatever it is doing."""
+    for line in sys.stdin:
+        asked.put(line)
+    os._exit(0)
+
+
+def _step_back() -> None:
+    """Let everything else go first: on the cores, and when the system looks for a process to end."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(5)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _try(asked: Message, say: Callable[[Message], None]) -> None:
+    request, room = RunRequest(**asked["request"]), 0
+    try:
+        device = machine.pick_device(request.device)
+        context = Context(
+            seed=request.seed,
+            device=device,
+            data_root=Path(asked["data_root"]),
+            cache_root=Path(asked["cache_root"]),
+            start=load(Path(asked["start"]), device) if asked["start"] else None,
+        )
+        with machine.bounded_data(device) as room:
+            say({"estimate": asdict(_told(request, context, say))})
+    except UserError as error:
+        say({"refusal": str(error), "is_final": True})
+    except Exception as error:
+        if machine.is_out_of_memory(error):
+            say({"out_of_memory": room})
+        else:
+            sentence = f"The trial step failed: {type(error).__name__}: {error}."
+            say({"refusal": sentence, "is_final": False})
+
+
+def _told(request: RunRequest, context: Context, say: Callable[[Message], None]) -> Estimate:
+    """The estimate; each phase and each part is said as soon as it is known."""
+    phase, events = "", estimate(request, context)
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, Estimate):
+            say({"so_far": asdict(event)})
+        elif event.kind == "progress" and event.phase != phase:
+            phase = event.phase
+            say({"phase": phase})

@@ -1,0 +1,147 @@
+"""The estimate beside Start: time, memory and disk of a request, from a trial of it on this machine."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import streamlit as st
+
+import engine
+from engine.figures import formats
+from pages.ui import services, words
+
+SETTLED_SECONDS = 1.0
+"""Settings that have stood still for so long are tried; while somebody types, nothing is."""
+REFRESH = 1.0
+Answer = engine.Estimate | engine.Refusal | engine.Pending
+
+
+@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda trials: trials.close())
+def trials() -> engine.Trials:
+    """The trials of this process; all sessions share their answers."""
+    return engine.Trials(services.store())
+
+
+def show(request: engine.RunRequest) -> Answer:
+    """Draw what is known of a request now. Refreshes by itself until that is an estimate, then the page is drawn again."""
+    answer = _known(request)
+    is_pending = isinstance(answer, engine.Pending)
+    st.fragment(_estimate, run_every=REFRESH if is_pending else None)(request, is_pending)
+    return answer
+
+
+def refused(answer: Answer, request: engine.RunRequest) -> str | None:
+    """Why this cannot be started, with the setting to change; None where it can, as far as is known."""
+    if isinstance(answer, engine.Estimate):
+        return engine.advice.verdict(answer, request)
+    return answer.sentence if isinstance(answer, engine.Refusal) and answer.is_final else None
+
+
+def may_start(request: engine.RunRequest) -> bool:
+    """Whether a request fits this machine, waiting for its trial if need be. Where it does not, the page says why."""
+    with st.spinner("Trying an outer step before the start …"):
+        answer = trials().wait(request, _asker())
+    if refused(answer, request):
+        st.rerun()
+    return True
+
+
+def _known(request: engine.RunRequest) -> Answer:
+    known = trials().known(request)
+    if known is not None:
+        return known
+    key, now = engine.Trials.key(request), time.monotonic()
+    seen, since = st.session_state.get("plan seen", ("", now))
+    if seen != key:
+        st.session_state["plan seen"] = (key, now)
+        return engine.Pending()
+    return trials().ask(request, _asker()) if now - since >= SETTLED_SECONDS else engine.Pending()
+
+
+def _asker() -> str:
+    """This session, among those who ask for trials."""
+    return st.session_state.setdefault("plan asker", uuid.uuid4().hex)
+
+
+def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
+    services.spare_the_collector()
+    answer = _known(request)
+    if was_pending and not isinstance(answer, engine.Pending):
+        st.rerun()  # Start depends on it
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("Estimate", anchor=False, width="content")
+        is_again = not isinstance(answer, engine.Pending) and st.button(
+            "Again",
+            icon=":material/refresh:",
+            type="tertiary",
+            key="estimate again",
+            help="Try the settings once more.",
+        )
+    if is_again:
+        trials().forget(request)
+        st.rerun()
+    if isinstance(answer, engine.Pending):
+        _pending(answer)
+    elif isinstance(answer, engine.Estimate):
+        _figures(answer)
+        if sentence := refused(answer, request):
+            st.error(words.escaped(sentence), title="This cannot fit here", icon=":material/block:")
+    elif answer.is_final:
+        st.error(words.escaped(answer.sentence), icon=":material/error:")
+    else:
+        st.warning(words.escaped(answer.sentence), title="No estimate", icon=":material/warning:")
+
+
+def _pending(answer: engine.Pending) -> None:
+    _rows([("timer", "Time …", ""), ("memory", "Memory …", ""), ("hard_drive", "Disk …", "")])
+    doing = f"{answer.phase[:1].upper()}{answer.phase[1:]} …" if answer.phase else "The settings are tried in a moment."
+    st.caption(f":material/hourglass_top: {words.escaped(doing)}")
+
+
+def _figures(found: engine.Estimate) -> None:
+    bound = "At least" if found.lower_bound else "About"
+    more = "More than" if found.is_out_of_memory else bound
+    place = "GPU memory" if found.device == "cuda" else "memory"
+    rows = []
+    if not found.is_out_of_memory:
+        rows.append(("timer", f"{bound} {formats.duration(found.seconds)}", ""))
+    free = "" if found.is_out_of_memory else f", {formats.num_bytes(found.available_memory)} free"
+    rows.append(("memory", f"{more} {formats.num_bytes(found.memory_bytes)}", f"{place}{free}"))
+    if found.disk_bytes:
+        rows.append(("hard_drive", f"About {formats.num_bytes(found.disk_bytes)}", f"disk, {formats.num_bytes(found.available_disk)} free"))  # fmt: skip
+    _rows(rows)
+    parts = "" if found.is_out_of_memory else _time_parts(found)
+    st.caption(words.escaped(f"{parts}. {_origin(found)}" if parts else _origin(found)))
+
+
+def _rows(rows: list[tuple[str, str, str]]) -> None:
+    """(icon, figure, what it is of), a line each."""
+    st.markdown(
+        "  \n".join(f":material/{icon}: **{words.escaped(value)}** {words.escaped(note)}" for icon, value, note in rows)
+    )
+
+
+def _time_parts(found: engine.Estimate) -> str:
+    """What the time is made of, without what takes none."""
+    parts = []
+    if found.seconds_per_step:
+        parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
+    if found.seconds_preparing >= 1:
+        parts.append(f"{formats.duration(found.seconds_preparing)} to prepare")
+    if found.seconds_evaluating:
+        parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
+    return ", ".join(parts)
+
+
+def _origin(found: engine.Estimate) -> str:
+    """How the figures were measured."""
+    if found.is_out_of_memory:
+        text = "The trial on this machine was ended when memory ran out"
+    elif found.lower_bound:
+        text = "The trial on this machine was ended after a minute"
+    elif found.num_timed:
+        text = f"Measured in {formats.counted(found.num_timed, 'outer step')} and a few students on this machine"
+    else:
+        text = "Measured with a few students on this machine"
+    return f"{text}, beside a running run." if found.beside else f"{text}."

@@ -1,0 +1,155 @@
+"""Trials answer from a process of their own; what goes wrong there is a sentence here, and the next one works."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from toy_runs import wait_for
+
+from engine.advice import verdict
+from engine.cli import main
+from engine.config import RunRequest
+from engine.estimate import Estimate
+from engine.events import Stopped
+from engine.runs.store import Store
+from engine.runs.trial import Pending, Refusal, Trials
+
+EVALUATION = {"num_students": 1, "ordinary_steps": 5, "full_epochs": 1}
+MLP = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 5, "real_batch": 32}
+SMALL = RunRequest(config=MLP, evaluation=EVALUATION)
+# Graphs of 100 inner steps of a wide network: some gigabytes, and minutes.
+LARGE = RunRequest(
+    config={"student": {"width": 512}, "passes": 100, "ipc": 50, "memory": "store", "real_batch": 1024},
+    evaluation=EVALUATION,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return Store(tmp_path_factory.mktemp("trials") / "runs")
+
+
+@pytest.fixture(scope="module")
+def trials(store) -> Iterator[Trials]:
+    """One for all tests: its process takes seconds to start."""
+    made = Trials(store)
+    yield made
+    made.close()
+
+
+def process_of(trials: Trials) -> psutil.Process:
+    """The process of the trials, once it runs."""
+    wait_for(lambda: trials._process is not None, seconds=60)
+    return psutil.Process(trials._process._popen.pid)
+
+
+def differing(seed_of_settings: int) -> RunRequest:
+    """A small request with settings of its own."""
+    return SMALL.model_copy(update={"config": MLP | {"real_batch": 32 + seed_of_settings}})
+
+
+def test_a_second_ask_is_answered_at_once_whatever_the_run_is_called(trials):
+    assert trials.known(SMALL) is None and isinstance(trials.ask(SMALL), Pending)
+    found = trials.wait(SMALL)
+    assert isinstance(found, Estimate) and found.num_steps == 5 and found.seconds > 0 and not found.beside
+    assert trials.ask(SMALL.model_copy(update={"name": "other", "seed": 9})) is found
+    trials.forget(SMALL)
+    assert trials.known(SMALL) is None
+
+
+def test_the_process_gives_way_to_everything_else(trials):
+    process = process_of(trials)
+    assert process.nice() >= 5
+    if sys.platform.startswith("linux"):
+        with open(f"/proc/{process.pid}/oom_score_adj") as file:
+            assert file.read().strip() == "1000"
+
+
+def test_a_newer_ask_takes_the_place_of_the_older(trials):
+    trials.ask(LARGE)
+    wait_for(lambda: trials.ask(LARGE).phase == "try outer steps", seconds=60)
+    newer = differing(1)
+    assert isinstance(trials.wait(newer), Estimate)
+    assert trials.known(LARGE) is None and not trials._wanted
+
+
+def test_two_sessions_do_not_take_each_others_place(trials):
+    first, second = differing(2), differing(3)
+    while isinstance(trials.ask(first, "one"), Pending) or isinstance(trials.ask(second, "two"), Pending):
+        time.sleep(0.02)
+    assert isinstance(trials.known(first), Estimate) and isinstance(trials.known(second), Estimate)
+
+
+def test_what_the_run_would_refuse_is_refused_with_its_sentence(trials):
+    answer = trials.wait(RunRequest(source="folder:gone"))
+    assert isinstance(answer, Refusal) and answer.is_final and "not on this machine" in answer.sentence
+
+
+def test_a_killed_process_is_a_sentence_and_the_next_ask_works(trials):
+    request = differing(4)
+    trials.ask(request)
+    process_of(trials).kill()
+    answer = trials.wait(request)
+    assert isinstance(answer, Refusal) and not answer.is_final and "ended from outside" in answer.sentence
+    trials.forget(request)
+    assert isinstance(trials.wait(request), Estimate)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
+def test_what_does_not_fit_is_refused_and_the_parent_lives(trials):
+    trials.wait(differing(5))
+    process = process_of(trials)
+    process.rlimit(psutil.RLIMIT_DATA, (process.memory_info().data + 300_000_000, -1))
+    found = trials.wait(LARGE)
+    assert isinstance(found, Estimate) and found.is_out_of_memory and 100_000_000 < found.memory_bytes < 400_000_000
+    sentence = verdict(found, LARGE)
+    assert sentence.startswith("This needs more than") and "memory set to 'recompute'" in sentence
+    assert isinstance(trials.wait(differing(6)), Estimate)
+
+
+def test_a_trial_beside_a_running_run_says_so(trials, store):
+    run_id = store.submit(SMALL, status="running")
+    try:
+        assert trials.wait(differing(7)).beside
+    finally:
+        store.append(run_id, [Stopped(0)])
+
+
+def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
+    trials.wait(differing(8))  # so that the process is there
+    monkeypatch.setattr(trials, "_most_seconds", 2.0)
+    slow = LARGE.model_copy(update={"config": LARGE.config | {"memory": "recompute", "outer_steps": 7}})
+    found = trials.wait(slow)
+    assert found.lower_bound and not found.is_out_of_memory
+    assert found.seconds_per_step > 0.5 and found.seconds_distilling == 7 * found.seconds_per_step
+
+
+def test_an_idle_process_is_ended(trials, monkeypatch):
+    monkeypatch.setattr(trials, "_idle_seconds", 0.2)
+    assert isinstance(trials.wait(differing(9)), Estimate)
+    wait_for(lambda: trials._process is None, seconds=60)
+
+
+def test_the_command_line_says_what_a_request_takes(capsys, tmp_path):
+    path = tmp_path / "request.json"
+    path.write_text(SMALL.model_dump_json())
+    assert main(["estimate", str(path), "--json", "--runs", str(tmp_path / "runs")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["num_steps"] == 5 and told["seconds"] > 0 and told["memory_bytes"] > 0 and told["refused"] is None
+
+
+def test_the_command_line_refuses_a_wrong_request_without_trying_it(capsys, tmp_path):
+    assert main(["estimate", "--source", "nothing", "--runs", str(tmp_path / "runs")]) == 2
+    assert "no preset" in capsys.readouterr().err
+
+
+def test_the_trial_command_is_for_the_program_alone(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out
+    assert "estimate" in listed and "trial" not in listed.split("positional arguments:")[1]

@@ -1,0 +1,208 @@
+"""Estimates come near what a run then takes, count what the comparison does, and refuse what cannot fit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from draining import drained
+
+import engine
+from engine import advice, machine
+from engine.config import EvaluationConfig, RunRequest, StudentConfig
+from engine.context import Context
+from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, estimate, workload
+from engine.evaluation import compare
+from engine.methods.bilevel import bilevel
+from engine.runs.store import Store
+from engine.runs.worker import execute
+
+GB = 10**9
+SHORT = engine.request_from_preset(
+    "digits",
+    "bilevel",
+    "quick",
+    config={"student": {"name": "mlp"}, "passes": 10, "images_from": "real", "outer_steps": 120, "real_batch": 256},
+    evaluation={"num_students": 2, "ordinary_steps": 50, "full_epochs": 10},
+)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(cache_root=tmp_path / "cache")
+
+
+def found(request: RunRequest, context: Context) -> Estimate:
+    """The estimate at the end of its generator."""
+    return drained(estimate(request, context))[1]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of a moment: their figures are rough, what they are made of is the same."""
+    monkeypatch.setattr("engine.estimate.ENOUGH_SECONDS", 0.1)
+    monkeypatch.setattr("engine.estimate.SAMPLE_SECONDS", 0.02)
+
+
+# ---- against the real thing ----
+
+
+def test_a_short_run_takes_what_was_estimated_within_a_factor_of_two(context):
+    drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))  # what is imported late is there for both
+    before = found(SHORT, context)
+    began = time.perf_counter()
+    engine.distill(SHORT, context)
+    seconds = time.perf_counter() - began
+    assert 0.5 < seconds / before.seconds < 2
+    assert before.num_steps == 120 and before.num_timed >= 2 and not before.lower_bound
+
+
+def test_parts_are_told_as_soon_as_they_are_known(hasty, context):
+    events, last = drained(estimate(SHORT, context))
+    parts = [event for event in events if isinstance(event, Estimate)]
+    assert [part.seconds_preparing > 0 for part in parts] == [False, True, True]
+    assert [part.seconds_per_step > 0 for part in parts] == [False, False, True]
+    assert last.seconds_evaluating > 0 and last.memory_bytes >= parts[-1].memory_bytes
+    phases = [event.phase for event in events if not isinstance(event, Estimate)]
+    assert phases[-2:] == ["try outer steps", "try students"]
+
+
+def test_the_disk_estimate_covers_what_a_run_keeps(hasty, tmp_path, context):
+    request = SHORT.model_copy(update={"config": SHORT.config | {"outer_steps": 40}})
+    before = found(request, context)
+    store = Store(tmp_path / "runs")
+    run_id = store.submit(request, status="running")
+    execute(store, run_id)
+    kept = sum(path.stat().st_size for path in store.folder(run_id).rglob("*") if path.is_file())
+    assert kept / 3 < before.disk_bytes < 3 * kept
+
+
+def test_a_result_that_is_evaluated_again_is_estimated_without_outer_steps(hasty, context):
+    evaluation = EvaluationConfig(num_students=1, ordinary_steps=3, full_epochs=1)
+    request = SHORT.model_copy(update={"config": SHORT.config | {"outer_steps": 1}, "evaluation": evaluation})
+    synthetic, _ = engine.distill(request, context)
+    again = request.model_copy(update={"action": "evaluate", "start": "0001"})
+    told = found(again, replace(context, start=synthetic))
+    assert told.num_steps == told.num_timed == 0 and told.seconds_distilling == 0 and told.seconds_evaluating > 0
+
+
+def test_peak_memory_sees_what_is_freed_again():
+    with _PeakMemory(torch.device("cpu")) as memory:
+        held = torch.ones(50_000_000)
+        time.sleep(0.05)
+        del held
+        assert 0.19 * GB < memory.bytes < 0.3 * GB
+
+
+# ---- counting ----
+
+
+def counting(monkeypatch, module, names) -> dict[str, list]:
+    """Calls of functions of a module, by name, with what each was given."""
+    calls: dict[str, list] = {name: [] for name in names}
+
+    def watched(name, function):
+        def call(*arguments):
+            calls[name].append(arguments)
+            return function(*arguments)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(module, name, watched(name, getattr(module, name)))
+    return calls
+
+
+@pytest.mark.parametrize("initialisation", ["random", "fixed"])
+def test_the_workload_is_what_a_comparison_does(monkeypatch, context, initialisation):
+    config = SHORT.config | {"outer_steps": 1, "initialisation": initialisation}
+    evaluation = EvaluationConfig(num_students=2, ordinary_steps=3, full_epochs=2, batch_size=128)
+    request = SHORT.model_copy(update={"config": config, "evaluation": evaluation})
+    synthetic, _ = engine.distill(request, context)
+    source = engine.SOURCES["digits"]
+    _, splits = drained(source.load(request.data, context.data_root))
+    student = StudentConfig(name="mlp")
+    fresh = replace(context, cache_root=context.cache_root / "fresh")
+
+    calls = counting(monkeypatch, compare, ["follow", "as_distilled", "ordinary", "accuracy"])
+    draws = counting(monkeypatch, compare.Bench, ["real"])
+    drained(compare.compare(synthetic, splits, student, evaluation, fresh))
+
+    load = workload(evaluation, len(splits.train), has_one_start=initialisation == "fixed")
+    trained = [arguments[2] for arguments in calls["ordinary"]]
+    full = [arguments[3].num_steps for arguments in calls["ordinary"] if arguments[2] is splits.train]
+    tested = [arguments[2] for arguments in calls["accuracy"]]
+    assert load.as_distilled == len(calls["as_distilled"]) + len(calls["follow"])
+    assert load.ordinary == len(trained) - len(full) and load.full_steps == sum(full)
+    assert load.tests == sum(data is splits.test for data in tested)
+    assert load.validations == sum(data is splits.validation for data in tested)
+    assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
+
+
+def test_a_validation_tries_as_many_students_as_are_counted(monkeypatch, context):
+    calls = counting(monkeypatch, bilevel, ["as_distilled"])
+    config = SHORT.config | {"outer_steps": 2, "num_validations": 1}
+    splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
+    drained(bilevel.distill(splits, engine.checked(bilevel.BilevelConfig, config, "config"), context))
+    assert len(calls["as_distilled"]) == VALIDATION_STUDENTS
+
+
+def test_a_trial_whose_steps_all_validate_does_not_count_validations_twice(hasty, context):
+    config = SHORT.config | {"outer_steps": 60, "num_validations": 60}
+    every = found(SHORT.model_copy(update={"config": config}), context)
+    never = found(SHORT.model_copy(update={"config": config | {"num_validations": 0}}), context)
+    assert every.seconds_per_step > never.seconds_per_step
+    assert every.seconds_distilling < 1.5 * 60 * every.seconds_per_step
+
+
+# ---- what cannot fit ----
+
+FITS = Estimate(memory_bytes=GB, available_memory=8 * GB, disk_bytes=10**6, available_disk=GB)
+
+
+def test_what_fits_is_not_refused():
+    assert advice.verdict(FITS, SHORT) is None
+
+
+def test_too_little_memory_names_need_stock_and_setting():
+    sentence = advice.verdict(replace(FITS, memory_bytes=30 * GB), RunRequest(config={"real_batch": 100_000}))
+    assert sentence.startswith("This needs about 30.0 GB of memory; ")
+    assert "Start with a smaller real batch (now 100,000)" in sentence
+
+
+def test_memory_kept_for_the_rest_of_the_machine_is_not_offered():
+    reserve = machine.reserve(torch.device("cpu"))
+    assert advice.verdict(replace(FITS, memory_bytes=8 * GB - reserve - 1), SHORT) is None
+    assert advice.verdict(replace(FITS, memory_bytes=8 * GB - reserve + 1), SHORT) is not None
+
+
+def test_a_trial_that_ran_out_of_memory_is_refused_whatever_it_reached():
+    sentence = advice.verdict(replace(FITS, is_out_of_memory=True, lower_bound=True, beside=True), SHORT)
+    assert "needs more than 1.00 GB" in sentence and sentence.endswith("Or wait until the running run has ended.")
+
+
+def test_a_full_disk_is_refused():
+    assert "on a disk with 500 kB free" in advice.verdict(replace(FITS, available_disk=500_000), SHORT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"config": {"passes": 300, "ipc": 10}}, "memory set to 'recompute'"),
+        ({"config": {"passes": 300, "ipc": 50, "memory": "recompute", "real_batch": 16}}, "fewer images per class (now 50)"),
+        ({"config": {"real_batch": 4096}}, "a smaller real batch (now 4,096)"),
+        ({"source": "cifar10", "data": {"zca": True}, "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "ZCA whitening off (its matrix is 3,072 x 3,072)"),
+        ({"source": "cifar10", "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "a limit on the training images (now 50,000)"),
+        ({"config": {"student": {"width": 1024}, "real_batch": 1, "memory": "recompute"}}, "a narrower student (now 1,024 channels)"),
+        ({"action": "evaluate", "evaluation": {"batch_size": 1024}}, "a smaller batch in the evaluation (now 1,024)"),
+    ],
+)  # fmt: skip
+def test_the_setting_that_saves_most_comes_first(changes, first):
+    assert advice.advice(RunRequest(**changes)).startswith(first)
+
+
+def test_a_request_of_a_data_set_that_is_gone_still_gets_advice():
+    assert advice.advice(RunRequest(source="folder:gone")) == "a smaller student or fewer training images"
