@@ -7,19 +7,34 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, frame, live, services, words
+from pages.ui import forms, frame, imported, intake, live, services, words
 
 frame.ensure()
 
 
+MANY = 8
+"""Data sets from which on they are chosen from a list."""
+
+
 def choose() -> engine.data.Source:
     """The source to look at, with what it is."""
-    keys = list(engine.SOURCES)
-    wanted = st.query_params.get("source", keys[0])
-    key = st.segmented_control(
-        "Data set", keys, default=wanted if wanted in keys else keys[0], required=True, format_func=words.source_title, key=f"data source {wanted}", persist_state="session"
-    )  # fmt: skip
-    return engine.SOURCES[key]
+    found = services.sources()
+    keys = list(found)
+    wanted = st.query_params.get("source", "")
+    if wanted and wanted not in keys:  # deleted, or an address of another installation
+        st.query_params.clear()
+    start = wanted if wanted in keys else keys[0]
+    key = f"data source {wanted} {len(keys)}"
+    if len(keys) > MANY:
+        chosen = st.selectbox(
+            "Data set", keys, index=keys.index(start), format_func=words.source_title, key=key, persist_state="session"
+        )
+    else:
+        chosen = st.segmented_control(
+            "Data set", keys, default=start, required=True, wrap=True, key=key, persist_state="session",
+            format_func=lambda key: words.escaped(words.source_title(key)),
+        )  # fmt: skip
+    return found[chosen if chosen in found else start]
 
 
 def show_availability(source: engine.data.Source) -> bool:
@@ -60,9 +75,9 @@ def show_sizes(source: engine.data.Source) -> None:
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def samples_png(_splits: engine.data.Splits, fingerprint: str, per_class: int, draw: int, theme: str) -> bytes:
-    """A grid of random training images, a column a class where there are few classes."""
+    """A grid of random training images: a row a class where there are very few classes, a column a class for some more."""
     images, names = figures.class_samples(_splits, per_class, seed=draw)
-    return figures.grid_png(images, names, theme=theme)
+    return figures.grid_png(images, names, columns=per_class if per_class > 5 else 0, theme=theme)
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
@@ -74,6 +89,14 @@ def preparation_pngs(_splits: engine.data.Splits, fingerprint: str) -> list[tupl
     ]
 
 
+def sample_caption(num_classes: int, per_class: int) -> str:
+    """How many images the grid of samples shows of which classes."""
+    if per_class > 1:
+        return f"Up to {per_class} random training images a class."
+    first = f" of each of the first {figures.MAX_IMAGES} classes" if num_classes > figures.MAX_IMAGES else " a class"
+    return f"One random training image{first}."
+
+
 def show_contents(source: engine.data.Source, splits: engine.data.Splits) -> None:
     """Samples, class balance and statistics of a source that is read."""
     left, right = st.columns([1, 1], gap="medium")
@@ -82,12 +105,13 @@ def show_contents(source: engine.data.Source, splits: engine.data.Splits) -> Non
             st.subheader("Samples", anchor=False)
             if st.button("Draw others", icon=":material/casino:", type="tertiary", key="draw others"):
                 st.session_state["sample draw"] = st.session_state.get("sample draw", 0) + 1
-        few = len(source.class_names) <= 12
+        num_classes = len(source.class_names)
+        per_class = 8 if num_classes <= 5 else 5 if num_classes <= 12 else 1
         picture = samples_png(
-            splits, splits.fingerprint, 5 if few else 1, st.session_state.get("sample draw", 0), services.theme()
+            splits, splits.fingerprint, per_class, st.session_state.get("sample draw", 0), services.theme()
         )
         st.image(picture, width="stretch", alt=f"Random training images of {source.title}, class names beside them")
-        st.caption("Five random training images a class." if few else "One random training image a class.")
+        st.caption(sample_caption(num_classes, per_class))
         mean, std = engine.describe.channel_statistics(splits)
         names = ["grey"] if len(mean) == 1 else ["red", "green", "blue"]
         st.table(
@@ -148,12 +172,81 @@ def show_preparation(source: engine.data.Source) -> None:
         st.switch_page("pages/distill.py", query_params={"source": source.key})
 
 
-with services.said_plainly():
-    st.title("Data", anchor=False)
-    source = choose()
+def look(source: engine.data.Source) -> None:
+    """A source as it is: sizes, contents, preparation, and what an imported one came from."""
+    is_imported = isinstance(source, engine.folders.FolderSource)
     st.markdown(f"{words.escaped(source.summary)} Source: {words.escaped(source.origin)}.")
+    if is_imported:
+        imported.show_actions(source)
     show_sizes(source)
+    if is_imported:
+        imported.show_warnings(source)
     if show_availability(source):
         splits = services.splits(source.key, engine.DataConfig().model_dump_json(), str(engine.data_root()))
         show_contents(source, splits)
+        if is_imported:
+            imported.show_files(source)
         show_preparation(source)
+
+
+def close_panel(source: str = "") -> None:
+    """Back to looking at a data set."""
+    st.query_params.from_dict({"source": source} if source else {})
+    st.rerun()
+
+
+def panel(title: str, source: str = "") -> None:
+    """The head of a panel that stands in the page's place, with the way out of it."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.header(title, anchor=False)
+        if st.button("Back", icon=":material/arrow_back:", key="close panel"):
+            close_panel(source)
+
+
+def add() -> None:
+    """The panel that takes new data."""
+    panel("Add your own data")
+    arrived = intake.panel()
+    if arrived:
+        st.session_state["arrived"] = arrived
+        close_panel(arrived)
+
+
+def make_again(source: engine.data.Source) -> None:
+    """The panel that makes a data set of the same files with other options."""
+    panel(f"{words.escaped(source.title)} at another size", source.key)
+    st.markdown("The same files as another data set. The one you have stays as it is.")
+    arrived = intake.again(source)
+    if arrived:
+        st.session_state["arrived"] = arrived
+        close_panel(arrived)
+
+
+def greet(source: engine.data.Source) -> None:
+    """What just came in, said once."""
+    if st.session_state.pop("arrived", "") != source.key:
+        return
+    skipped = len(source.report.skipped)
+    left_out = f" {formats.counted(skipped, 'file was', 'files were')} skipped; see below." if skipped else ""
+    st.success(
+        f"{words.escaped(source.title)} is here: {formats.counted(source.num_train + source.num_test, 'image')} of "
+        f"{formats.counted(len(source.class_names), 'class', 'classes')}.{left_out}",
+        icon=":material/check_circle:",
+    )
+
+
+with services.said_plainly():
+    st.title("Data", anchor=False)
+    again = services.sources().get(st.query_params.get("source", "")) if "again" in st.query_params else None
+    if "add" in st.query_params:
+        add()
+    elif again is not None and isinstance(again, engine.folders.FolderSource):
+        make_again(again)
+    else:
+        with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+            source = choose()
+            if st.button("Add your own", icon=":material/add:", key="add data"):
+                st.query_params.from_dict({"add": "1"})
+                st.rerun()
+        greet(source)
+        look(source)

@@ -23,6 +23,7 @@ OPTION_NAMES = {
     "sgd": "SGD",
     "cpu": "CPU",
     "cuda": "CUDA",
+    "rgb": "RGB",
     "relu": "ReLU",
     "mlp": "MLP",
     "convnet": "ConvNet",

@@ -59,6 +59,11 @@ def spare_the_collector() -> None:
         gc.freeze()
 
 
+def sources() -> dict[str, Any]:
+    """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
+    return engine.sources()
+
+
 def store() -> engine.Store:
     """The runs of this machine."""
     return workshop().store
@@ -81,7 +86,7 @@ def splits(source_key: str, preparation: str, root: str) -> Any:
     `root` is the data folder; it is part of the key, so that another folder is read anew.
     """
     config = engine.DataConfig.model_validate_json(preparation)
-    return drained(engine.SOURCES[source_key].load(config, engine.data_root()))
+    return drained(sources()[source_key].load(config, engine.data_root()))
 
 
 def drained(events: Any) -> Any:
@@ -96,7 +101,7 @@ def drained(events: Any) -> Any:
 def download(source_key: str) -> None:
     """Fetch a source, showing its progress on the page. Raises DataError where it cannot be had."""
     bar = st.progress(0.0, text="Starting …")
-    for event in engine.SOURCES[source_key].load(engine.DataConfig(), engine.data_root()):
+    for event in sources()[source_key].load(engine.DataConfig(), engine.data_root()):
         if event.kind == "progress" and event.total:
             bar.progress(min(1.0, event.done / event.total), text=event.phase)
     bar.empty()

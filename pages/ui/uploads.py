@@ -1,0 +1,261 @@
+"""A folder or a zip of any size from the browser to this machine's disk, in parts of a few megabytes.
+
+`st.file_uploader` starts the uploads of all files of a folder at once, of which a browser loses some past a thousand; it
+takes no file past `server.maxUploadSize`, and keeps what it got in memory until the tab is closed. Here the browser joins the files end to end and sends the whole in
+parts, one after the other, by Streamlit's own route for uploads; the parts go into one file without a name, which the
+operating system takes away when it is closed or this process ends.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal
+
+import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+
+import engine
+
+PART_BYTES = 8 * 2**20
+LIST = "list"
+"""What stands for a part's number in the name of the last one, which says what the files are."""
+
+HTML = """
+<button type="button"></button>
+<input type="file" hidden>
+<span role="status"></span>
+<progress max="1" value="0" aria-label="Upload" hidden></progress>
+"""
+CSS = """
+:host, button { font-family: var(--st-font); font-size: 0.875rem; color: var(--st-text-color); }
+button { cursor: pointer; padding: 0.5rem 0.9rem; border: 1px solid var(--st-border-color);
+         border-radius: var(--st-button-radius, 0.5rem); background: var(--st-background-color); }
+button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); outline: none; }
+button:disabled { opacity: 0.5; cursor: progress; }
+span { margin-left: 0.75rem; overflow-wrap: anywhere; }
+progress { display: block; width: 100%; height: 0.5rem; margin-top: 0.75rem; accent-color: var(--st-primary-color); }
+progress[hidden] { display: none; }
+"""
+JS = """
+export default function ({ parentElement, data, setTriggerValue }) {
+  const [button, input, status, bar] = ["button", "input", "span", "progress"].map((tag) => parentElement.querySelector(tag));
+  const noun = { folder: "folder", zip: "zip file" }[data.kind];
+  input.webkitdirectory = input.multiple = data.kind === "folder";
+  input.accept = data.kind === "zip" ? ".zip" : "";
+  button.textContent = data.is_here ? `Choose another ${noun}` : `Choose a ${noun}`;
+
+  async function put(name, blob) {
+    const cookie = /(?:^|; )_streamlit_xsrf=([^;]*)/.exec(document.cookie);
+    const form = new FormData();
+    form.append("file", blob, name);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const headers = cookie ? { "X-Xsrftoken": decodeURIComponent(cookie[1]) } : {};
+        const answer = await fetch(`${data.url}/${name}`, { method: "PUT", body: form, headers });
+        if (answer.ok) return;
+        throw new Error(`the server answered ${answer.status}`);
+      } catch (error) {
+        if (attempt === 2) throw error;
+        await new Promise((resume) => setTimeout(resume, 500 * (attempt + 1)));
+      }
+    }
+  }
+
+  async function send(files) {
+    const whole = new Blob(files);
+    const list = files.map((file) => [file.webkitRelativePath || file.name, file.size]);
+    if (files.length > data.max_files || whole.size > data.max_bytes) {
+      throw new Error(`it has ${files.length.toLocaleString("en")} files and ${(whole.size / 1e9).toFixed(1)} GB, more than allowed; see Limits`);
+    }
+    const choice = `${Date.now()}`;
+    for (let start = 0, number = 0; start < whole.size; start += data.part_bytes, number++) {
+      status.textContent = `${Math.round(start / 1e6).toLocaleString("en")} of ${Math.round(whole.size / 1e6).toLocaleString("en")} MB`;
+      bar.value = start / whole.size;
+      await put(`${data.widget}.${choice}-${number}`, whole.slice(start, start + data.part_bytes));
+    }
+    await put(`${data.widget}.${choice}-list`, new Blob([JSON.stringify(list)]));
+    return choice;
+  }
+
+  button.onclick = () => input.click();
+  input.onchange = async () => {
+    const files = [...input.files];
+    if (!files.length) return;
+    button.disabled = true;
+    bar.hidden = false;
+    try {
+      setTriggerValue("sent", await send(files));
+      status.textContent = "";
+    } catch (error) {
+      status.textContent = `This ${noun} could not be sent: ${error.message}.`;
+    } finally {
+      button.disabled = false;
+      bar.hidden = true;
+      input.value = "";
+    }
+  };
+}
+"""
+
+
+@dataclass
+class Spool:
+    """A folder or a zip as it arrives: its files end to end in a file without a name, then what they are."""
+
+    file: BinaryIO
+    max_bytes: int
+    size: int = 0
+    files: list[tuple[str, int]] = field(default_factory=list)
+
+    def put(self, part: str, data: bytes) -> None:
+        """Keep one part; one that is sent twice goes to the same place. Raises ValueError for nonsense, OSError if full."""
+        if part == LIST:
+            files = [(str(name), int(size)) for name, size in json.loads(data)]
+            if any(size < 0 for _, size in files) or sum(size for _, size in files) != self.size:
+                raise ValueError("the list of files does not fit what was sent")
+            self.files = files
+            return
+        start = int(part) * PART_BYTES
+        if start < 0 or len(data) > PART_BYTES or start + len(data) > self.max_bytes:
+            raise ValueError("no such part")
+        self.file.seek(start)
+        self.file.write(data)
+        self.file.flush()
+        self.size = max(self.size, start + len(data))
+
+    def opened(self) -> list[tuple[str, BinaryIO]]:
+        """The files, each with its name and open for reading."""
+        starts = itertools.accumulate((size for _, size in self.files), initial=0)
+        return [(name, Piece(self.file, start, size)) for (name, size), start in zip(self.files, starts, strict=False)]
+
+
+class Piece(io.RawIOBase):
+    """One of the files, to be read: `size` bytes of the spool from `start` on."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._position = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        room = max(0, min(len(buffer), self._size - self._position))
+        self._file.seek(self._start + self._position)
+        data = self._file.read(room)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What is here: (name as the browser gave it, open file) of each file, and their size together."""
+
+    files: Sequence[tuple[str, BinaryIO]]
+    num_bytes: int
+
+
+class Keeper(MemoryUploadedFileManager):
+    """Streamlit's keeper of uploads, with what comes in parts put aside on the disk.
+
+    owners: session of each widget. spools: by (widget, which choice of its user).
+    """
+
+    owners: dict[str, str]
+    spools: dict[tuple[str, str], Spool]
+
+    def add_file(self, session_id: str, file: UploadedFileRec) -> None:
+        widget, _, rest = file.file_id.partition(".")
+        if self.owners.get(widget) != session_id:
+            super().add_file(session_id, file)
+            return
+        choice, _, part = rest.partition("-")
+        if (widget, choice) not in self.spools:
+            self.drop(widget)
+            root = engine.data_root()
+            root.mkdir(parents=True, exist_ok=True)
+            place = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 (`drop` closes it)
+            self.spools[widget, choice] = Spool(place, engine.folders.limits().max_bytes)
+        self.spools[widget, choice].put(part, file.data)
+
+    def complete(self, widget: str) -> Spool | None:
+        """What was sent to a widget, once all of it is here."""
+        mine = (spool for key, spool in list(self.spools.items()) if key[0] == widget and spool.files)
+        return next(mine, None)
+
+    def drop(self, widget: str) -> None:
+        """Let go of what was sent to a widget."""
+        for key in [key for key in self.spools if key[0] == widget]:
+            self.spools.pop(key).file.close()
+
+    def remove_session_files(self, session_id: str) -> None:
+        super().remove_session_files(session_id)
+        for widget in [widget for widget, owner in self.owners.items() if owner == session_id]:
+            del self.owners[widget]
+            self.drop(widget)
+
+
+def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
+    """A widget that sends a folder or a zip; what it sent once it is here."""
+    context = get_script_run_ctx()
+    keeper, widget = keeper_of(context.uploaded_file_mgr), _widget(key)
+    keeper.owners[widget] = context.session_id
+    spool = keeper.complete(widget)
+    base, caps = st.get_option("server.baseUrlPath").strip("/"), engine.folders.limits()
+    _component()(
+        key=key,
+        data={
+            "url": f"{'/' + base if base else ''}/_stcore/upload_file/{context.session_id}",
+            "widget": widget,
+            "kind": kind,
+            "part_bytes": PART_BYTES,
+            "max_bytes": caps.max_bytes,
+            "max_files": caps.max_files,
+            "is_here": spool is not None,
+        },
+        on_sent_change=lambda: None,
+    )
+    return None if spool is None else Sent(spool.opened(), spool.size)
+
+
+def forget(key: str) -> None:
+    """Let go of what a widget has sent."""
+    keeper_of(get_script_run_ctx().uploaded_file_mgr).drop(_widget(key))
+
+
+def _widget(key: str) -> str:
+    """What the browser calls a widget; nobody else can guess it."""
+    return st.session_state.setdefault(f"{key} token", uuid.uuid4().hex)
+
+
+def keeper_of(manager: MemoryUploadedFileManager) -> Keeper:
+    """The process's keeper of uploads. The route that receives them holds this very object, so it changes its class."""
+    if not isinstance(manager, Keeper):
+        manager.__class__ = Keeper
+        manager.owners, manager.spools = {}, {}
+    return manager
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Callable[..., Any]:
+    return st.components.v2.component("distillery_upload", html=HTML, css=CSS, js=JS)
