@@ -9,7 +9,7 @@ from typing import get_args
 
 from engine.config import checked
 from engine.context import data_root
-from engine.data import folders
+from engine.data import check_title, folders
 from engine.events import Event, Progress
 from engine.figures import formats
 
@@ -38,6 +38,7 @@ def _import(options) -> int:
     path = options.path.absolute()
     values["name"] = values["name"] or (path.name if path.is_dir() else path.stem)
     wanted = checked(folders.ImportOptions, values, "import")
+    check_title(wanted.name)
     source = _shown(folders.import_path(options.path, wanted, data_root()))
     print(f"{source.key}: {source.title}, {source.report.layout}")
     print(source.summary)

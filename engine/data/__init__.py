@@ -15,6 +15,7 @@ from engine.data.preparation import Preparation
 from engine.data.prepare import ImageSplits, RawImages, prepare_images
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec
 from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
+from engine.errors import DataError
 
 SOURCES: dict[str, Source] = {
     source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN)
@@ -24,6 +25,12 @@ SOURCES: dict[str, Source] = {
 def sources(data_root: Path) -> dict[str, Source]:
     """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
     return SOURCES | folders.saved(data_root)
+
+
+def check_title(title: str) -> None:
+    """Raise DataError for the name of a data set that comes with the program: nobody could tell the two apart."""
+    if title.strip().casefold() in {source.title.casefold() for source in SOURCES.values()}:
+        raise DataError(f"There is a data set called '{title}' already; choose another name.")
 
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "Splits",
     "TaskSpec",
     "augmentation",
+    "check_title",
     "dsa",
     "folders",
     "prepare_images",

@@ -9,7 +9,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, intake, live, services, words
+from pages.ui import forms, live, services, words
 
 
 def show_actions(source: Any) -> None:
@@ -139,7 +139,7 @@ def _rename(key: str, title: str) -> None:
     new = st.text_input("Name", value=title, max_chars=80)
     if st.button("Save", type="primary", key="save name"):
         with services.said_plainly():
-            intake.check_title(new)
+            engine.data.check_title(new)
             engine.folders.rename(key, new, engine.data_root())
             st.rerun()
 

@@ -87,12 +87,6 @@ def again(source: Any) -> str:
     )
 
 
-def check_title(title: str) -> None:
-    """Raise DataError for the name of a data set that comes with the program: nobody could tell the two apart."""
-    if title.strip().casefold() in {source.title.casefold() for source in engine.SOURCES.values()}:
-        raise engine.errors.DataError(f"There is a data set called '{title}' already; choose another name.")
-
-
 def show_limits() -> None:
     """The caps of an import, and how each is changed."""
     rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.folders.limits().rows()]
@@ -208,7 +202,7 @@ def _import_button(label: str, begin: Callable[[Any], Events], values: dict[str,
         return ""
     with services.said_plainly():
         options = engine.checked(engine.folders.ImportOptions, values, "Options")
-        check_title(options.name)
+        engine.data.check_title(options.name)
         cancel.button("Cancel", icon=":material/close:", key="cancel import")  # any click breaks the import off
         st.session_state["importing"] = options.name
         try:
