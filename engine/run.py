@@ -23,6 +23,9 @@ from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student
 from engine.synthetic.base import SyntheticSet
 
+DATA_KEY = "data_fingerprint"
+"""In a checkpoint's state: the fingerprint of the splits that the run was distilling."""
+
 
 def resolve(request: RunRequest, root: Path | None = None) -> tuple[Method, MethodConfig]:
     """The method of a request and its checked config. Raises ConfigError with one sentence for anything wrong.
@@ -83,6 +86,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         raise ConfigError(
             f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
         )
+    _check_same_data(context.resume_from, splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if context.resume_from is None:
@@ -126,6 +130,12 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
             f"This result holds {theirs.num_outputs} classes of shape {'x'.join(map(str, theirs.sample_shape))}, the data set has "
             f"{spec.num_outputs} of {'x'.join(map(str, spec.sample_shape))}. Choose the data set that it was made from."
         )
+    if theirs.class_names != spec.class_names:
+        wrong = next(number for number, name in enumerate(spec.class_names) if name != theirs.class_names[number])
+        raise ConfigError(
+            f"Class {wrong + 1} of this result is '{theirs.class_names[wrong]}', of the data set '{spec.class_names[wrong]}'. "
+            "Choose the data set that it was made from."
+        )
     ours, its = getattr(splits, "preparation", None), synthetic.preparation
     if ours is not None and its is not None and not ours.is_like(its):
         raise ConfigError(
@@ -134,10 +144,21 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
         )
 
 
+def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
+    """Raise ConfigError where a run would go on with other data: its set may have been trained on what is now for tests."""
+    if resume_from is not None and resume_from.get(DATA_KEY, splits.fingerprint) != splits.fingerprint:
+        raise ConfigError(
+            "The data set has changed since this run began: it was imported again with other images or options. "
+            "Start a new run with the same settings instead."
+        )
+
+
 def _provided(
     events: Generator[Event, None, SyntheticSet], splits: Splits, request: RunRequest
 ) -> Generator[Event, None, SyntheticSet]:
-    """The same events; every set in them carries its preparation and request, so that its file stands alone."""
+    """The same events; every set in them carries its preparation and request, so that its file stands alone, and every
+    checkpoint's snapshot says what data it belongs to.
+    """
     preparation, asked = getattr(splits, "preparation", None), request.model_dump(mode="json")
     while True:
         try:
@@ -146,6 +167,7 @@ def _provided(
             return end.value.provided(preparation, asked)
         if isinstance(event, Checkpoint):
             event.synthetic.provided(preparation, asked)
+            event = replace(event, snapshot=lambda taken=event.snapshot: taken() | {DATA_KEY: splits.fingerprint})
         yield event
 
 

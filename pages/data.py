@@ -24,7 +24,8 @@ def choose() -> engine.data.Source:
     if wanted and wanted not in keys:  # deleted, or an address of another installation
         st.query_params.clear()
     start = wanted if wanted in keys else keys[0]
-    key = f"data source {wanted} {len(keys)}"
+    titles = "/".join(source.title for source in found.values())
+    key = f"data source {wanted} {titles}"  # a widget drawn before a renaming would go on showing the old name
     if len(keys) > MANY:
         chosen = st.selectbox(
             "Data set", keys, index=keys.index(start), format_func=words.source_title, key=key, persist_state="session"

@@ -13,6 +13,7 @@ import torch
 from engine.data.source import LabelledSet, TaskSpec
 
 MOST_CLUSTERED = 5000  # samples of a class that k-means looks at; a random part of larger ones
+MOST_CLUSTERED_VALUES = 2**26  # and their pixels together: k-means holds nearly three copies of them in float32
 
 
 def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
@@ -46,9 +47,10 @@ def kmeans_real(train: LabelledSet, count: int, num_classes: int, generator: tor
     """
     from sklearn.cluster import KMeans  # slow to import
 
+    most = min(MOST_CLUSTERED, max(1, MOST_CLUSTERED_VALUES // train.inputs[0].numel()))
     chosen = {}
     for label, share, members in _shares(train, count, num_classes, generator):
-        members = members[torch.randperm(len(members), generator=generator)[:MOST_CLUSTERED]]
+        members = members[torch.randperm(len(members), generator=generator)[: max(most, share)]]
         pixels = train.batch(members)[0].flatten(1).cpu()
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         clusters = KMeans(min(share, len(members)), n_init=1, random_state=seed).fit(pixels.numpy())

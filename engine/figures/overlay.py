@@ -97,13 +97,15 @@ def sweep_line(
     """Test accuracy over the values of one option: a line an arm, with 95 % intervals.
 
     Args:
-        points: (value of the option, {arm: row of `engine.summarise`}), in order. The full set does not vary and is left
-            out. Numbers stand where they are, on a logarithmic axis where they span a decade; all else side by side.
+        points: (value of the option, {arm: row of `engine.summarise`}). The full set does not vary and is left out.
+            Numbers stand where they are, on a logarithmic axis where they span a decade; all else side by side, in order.
         option: what the option is called.
     """
     colours = PALETTES[theme]
     values = [value for value, _ in points]
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if is_numeric:
+        points = sorted(points, key=lambda point: point[0])  # the line goes from left to right, however they were typed
     figure = go.Figure()
     for arm in _SWEEP_ARMS:
         found = [(value, rows[arm]) for value, rows in points if arm in rows]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.checkpoint import write_atomically
 from engine.config import RunRequest, checked
-from engine.errors import DataError
-from engine.events import Event, Finished, Preview, Started
+from engine.errors import DataError, RunError
+from engine.events import Event, Finished, Preview, Started, Stopped
 from engine.runs.store import Store
 from engine.synthetic import SyntheticSet, load
 
@@ -23,6 +23,7 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 
     Raises:
         DataError: it is no result, or does not say what it was made of.
+        RunError: the disk refuses; no run is left behind.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (Path(name).name or "result.safetensors")
@@ -36,8 +37,18 @@ def adopt(store: Store, content: bytes, name: str) -> str:
         update={"name": Path(name).stem[:100], "start": "", "action": "distill", "sweep": ""}
     )
     run_id = store.submit(request, status="running")
-    write_atomically(store.folder(run_id) / "result.safetensors", content)
-    store.append(run_id, list(_events(synthetic)))
+    try:
+        write_atomically(store.folder(run_id) / "result.safetensors", content)
+        store.append(run_id, list(_events(synthetic)))
+    except BaseException as error:
+        # nobody works on it, so that it would be running for ever
+        store.append(run_id, [Stopped(0)])
+        store.delete(run_id)
+        if isinstance(error, OSError):
+            raise RunError(
+                f"{name} cannot be kept in {store.root} ({error.strerror}). Free some space there and load it again."
+            ) from error
+        raise
     return run_id
 
 

@@ -113,7 +113,10 @@ class Store:
     # ---- asking ----
 
     def submit(self, request: RunRequest, status: Literal["queued", "running"] = "queued") -> str:
-        """Keep a request as a new run and return its id. "running": claimed for this process at once."""
+        """Keep a request as a new run and return its id. "running": claimed for this process at once.
+
+        Raises RunError where the run it starts from has no result, or the disk refuses; nothing is kept then.
+        """
         now = time.time()
         records: list[Record] = [{"kind": "submitted", "time": now}]
         if status == "running":
@@ -122,12 +125,18 @@ class Store:
         with self._index.writing() as db:
             number = self._index.next_number(db)
             fresh = self.root / f".new-{number:04d}"
-            fresh.mkdir()
-            (fresh / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
-            if start is not None:
-                shutil.copyfile(start, fresh / START_FILE)
-            log.create(fresh / "events.jsonl", records)
-            fresh.rename(self._index.folder(number))
+            try:
+                fresh.mkdir()
+                (fresh / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
+                if start is not None:
+                    shutil.copyfile(start, fresh / START_FILE)
+                log.create(fresh / "events.jsonl", records)
+                fresh.rename(self._index.folder(number))
+            except OSError as error:
+                shutil.rmtree(fresh, ignore_errors=True)  # or the next run could not have this number
+                raise RunError(
+                    f"This run cannot be kept in {self.root} ({error.strerror}). Free some space there and start it again."
+                ) from error
             self._index.read_in(db, number)
         return name_of(number)
 

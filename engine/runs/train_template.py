@@ -63,10 +63,12 @@ $fitted
 def read(path):
     """One image as the network sees it."""
     try:
-        image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+        image = ImageOps.exif_transpose(Image.open(path))
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+            image = Image.fromarray((np.array(image) / 257).round().astype("uint8"))
     except (OSError, ValueError):
         sys.exit(f"{path} cannot be read as an image. Take it out of the folder, or save it again.")
-    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("$mode")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("$mode")
     image = $fit
     pixels = torch.from_numpy(np.array(image)).view($height, $width, $channels).permute(2, 0, 1) / 255
     return $prepared

@@ -175,14 +175,14 @@ class Trials:
                 self._process = _Process()
             self._process.send(message)
             answer = self._followed(self.key(request), self._process)
+            if isinstance(answer, Estimate):
+                answer = replace(answer, beside=beside or self._is_beside())
+            return answer
         except UserError as error:
             return Refusal(str(error), is_final=True)
         except (OSError, sqlite3.Error) as error:
             self._end_process()
             return Refusal(f"The trial step could not be started ({error}). Start without an estimate, or try again.")
-        if isinstance(answer, Estimate):
-            return replace(answer, beside=beside or self._is_beside())
-        return answer
 
     def _followed(self, key: str, process: _Process) -> Estimate | Refusal | None:
         """Listen to a trial until it answers, is not wanted, takes too long, or takes memory that others need."""
@@ -358,7 +358,8 @@ def _try(asked: Message, say: Callable[[Message], None]) -> None:
             start=load(Path(asked["start"]), device) if asked["start"] else None,
         )
         with machine.bounded_data(device) as room:
-            say({"estimate": asdict(_told(request, context, say))})
+            found = _told(request, context, say)
+        say({"estimate": asdict(found)})
     except UserError as error:
         say({"refusal": str(error), "is_final": True})
     except Exception as error:

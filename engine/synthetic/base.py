@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,9 +20,12 @@ from engine.data.preparation import Preparation
 from engine.data.source import Splits, TaskSpec
 from engine.errors import DataError
 from engine.events import Preview
+from engine.meta import update_rules
 from engine.meta.inner import Batch
 
 SCHEMA_VERSION = 1
+MOST_STEPS = 10**7
+"""Inner or outer steps that the header of a file may claim."""
 HEADER_KEY = "distillery"
 PREPARATION = "preparation."  # stands before the names of its tensors
 
@@ -129,20 +133,19 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     header = read_header(path)
     try:
         return _from_file(path, header, PARAMETERISATIONS).to(device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise _damaged(path, error) from error
 
 
 def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[SyntheticSet]]) -> SyntheticSet:
-    spec = header["spec"]
-    spec = TaskSpec(spec["task"], tuple(spec["sample_shape"]), spec["num_outputs"], tuple(spec["class_names"]))
+    spec, training, step = _checked(header)
     kind = kinds.get(header["parameterisation"])
     if kind is None:
         raise DataError(
             f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it."
         )
     with torch.device("meta"):  # nothing is allocated for what a header claims
-        synthetic = kind(spec=spec, training=Training(**header["training"]), **header["description"])
+        synthetic = kind(spec=spec, training=training, **header["description"])
     tensors = load_file(path)
     prepared = {
         name.removeprefix(PREPARATION): tensors.pop(name) for name in list(tensors) if name.startswith(PREPARATION)
@@ -151,10 +154,42 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
     synthetic.load_state_dict(tensors, assign=True)
     for name, value in synthetic.named_parameters():
         value.requires_grad_(wants_gradient[name])
-    synthetic.step = header["step"]
+    synthetic.step = step
     synthetic.request = header.get("request")
     synthetic.preparation = Preparation.from_state(prepared) if prepared else None
+    _check_tensors(synthetic)
     return synthetic
+
+
+def _check_tensors(synthetic: SyntheticSet) -> None:
+    """Raise ValueError for samples, labels or a preparation that are not what the rest of the program counts on."""
+    spec, prepared = synthetic.spec, synthetic.preparation
+    inputs, targets = synthetic.materialise()
+    if inputs.dtype != torch.float32 or inputs.shape != (len(targets), *spec.sample_shape):
+        raise ValueError(f"samples of shape {tuple(inputs.shape)}, {inputs.dtype}")
+    if targets.ndim == 1 and not (
+        targets.dtype == torch.int64 and bool(((targets >= 0) & (targets < spec.num_outputs)).all())
+    ):
+        raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
+    if prepared is not None and not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
+        raise ValueError(f"a normalisation of {len(prepared.mean)} channels")
+
+
+def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
+    """What a header says of the set: it may come from anywhere, and is shown, counted with and written into programs.
+
+    Raises ValueError for what `save` never writes.
+    """
+    spec = TypeAdapter(TaskSpec).validate_python(header["spec"])
+    training = TypeAdapter(Training).validate_python(header["training"])
+    step = TypeAdapter(int).validate_python(header["step"])
+    if len(spec.class_names) != spec.num_outputs:
+        raise ValueError(f"{spec.num_outputs} classes with {len(spec.class_names)} names")
+    if training.rule not in update_rules.BY_NAME:
+        raise ValueError(f"there is no rule '{training.rule}'")
+    if not (0 <= step <= MOST_STEPS and 1 <= training.num_steps <= MOST_STEPS):
+        raise ValueError(f"{step} outer and {training.num_steps} inner steps")
+    return spec, training, step
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -95,9 +95,13 @@ class PixelSet(SyntheticSet):
             self.images.copy_(splits.reprepared(inputs.cpu(), result.preparation)[order])
             if self.label_logits is not None and targets.ndim == 2:
                 self.label_logits.copy_(targets.cpu()[order].clamp_min(1e-6).log())
-            rates = [batch.lr.detach() for batch in result.batches()]
-            same = len(rates) == self.training.num_steps == self.raw_rates.numel()
-            values = [float(rate) for rate in rates] if same else [lr] * self.raw_rates.numel()
+            learned = [float(batch.lr.detach()) for batch in result.batches()]
+            if len(set(learned)) == self.raw_rates.numel() == 1:
+                values = learned[:1]  # both have one rate for all steps
+            elif len(learned) == self.training.num_steps == self.raw_rates.numel():
+                values = learned
+            else:
+                values = [lr] * self.raw_rates.numel()
             self.raw_rates.copy_(torch.tensor([inverse_softplus(value) for value in values]))
 
     @property

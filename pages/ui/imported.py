@@ -141,6 +141,7 @@ def _rename(key: str, title: str) -> None:
         with services.said_plainly():
             engine.data.check_title(new)
             engine.folders.rename(key, new, engine.data_root())
+            st.query_params.from_dict({"source": key})
             st.rerun()
 
 

@@ -10,6 +10,7 @@ from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
+from engine.evaluation import baselines
 from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage
 from engine.evaluation.compare import compare
 from engine.events import Scored
@@ -129,6 +130,17 @@ def test_one_kmeans_sample_a_class_is_the_one_nearest_to_the_class_mean(splits):
         mine = inputs[targets == label].flatten(1)
         nearest = (mine - mine.mean(0)).norm(dim=1).argmin()
         assert torch.equal(drawn.batch(torch.tensor([label]))[0][0].flatten(), mine[nearest])
+
+
+def test_kmeans_real_looks_at_fewer_of_large_samples_but_at_as_many_as_it_takes(splits, monkeypatch):
+    looked_at = []
+    batch = LabelledSet.batch
+    monkeypatch.setattr(LabelledSet, "batch", lambda data, rows: looked_at.append(len(rows)) or batch(data, rows))
+    monkeypatch.setattr(baselines, "MOST_CLUSTERED_VALUES", 20 * 64)
+    kmeans_real(splits.train, 10, 10, torch.Generator().manual_seed(0))
+    assert looked_at == [20] * 10
+    assert len(kmeans_real(splits.train, 300, 10, torch.Generator().manual_seed(0))) == 300
+    assert looked_at[10:] == [30] * 10
 
 
 def test_kmeans_real_below_one_sample_a_class_takes_as_many_classes(splits):

@@ -92,6 +92,11 @@ def test_values_close_together_stand_on_a_linear_axis_and_words_side_by_side():
     assert named.data[0].mode == "markers"
 
 
+def test_numbers_are_joined_from_left_to_right_however_they_were_typed():
+    drawn = figures.sweep_line([(value, arms(value / 10, "distilled")) for value in (5, 1, 2)], "Images per class")
+    assert list(drawn.data[0].x) == [1, 2, 5] and list(drawn.data[0].y) == pytest.approx([10, 20, 50])
+
+
 def test_zero_among_the_values_keeps_the_axis_linear():
     assert figures.sweep_line([(v, arms(0.5, "distilled")) for v in (0, 1, 100)], "Clip").layout.xaxis.type == "linear"
 

@@ -76,7 +76,7 @@ def test_script_is_short(shared):
     text = (shared[0] / "train.py").read_text()
     code = text.partition('"""\n\n')[2].partition("net = nn.Sequential(")
     lines = [line for part in (code[0], code[2].partition("\n)\n")[2]) for line in part.splitlines() if line.strip()]
-    assert len(lines) < 60 and max(map(len, text.splitlines())) <= 120
+    assert len(lines) < 63 and max(map(len, text.splitlines())) <= 120
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,17 @@ def test_script_of_every_student_trains_and_answers(name, tmp_path, capsys):
         Image.new("RGB", (40, 32), (number, 9, 9)).save(folder / f"{number}.png")
     run_here(tmp_path / "train.py", str(tmp_path / "test"))
     assert PRINTED.fullmatch(capsys.readouterr().out)[2] == "3"
+
+
+def test_script_reads_16_bits_as_the_import_does(tmp_path):
+    Image.fromarray(np.full((32, 32), 30_000, np.uint16)).save(tmp_path / "deep.png")
+    expected = np.empty((3, 32, 32), np.uint8)
+    decode((tmp_path / "deep.png").read_bytes(), expected, ImportOptions(name="x", image_size=32), limits())
+    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((1, 3, 32, 32), np.float32), targets=np.zeros(1, np.int64), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    script = train_script(StudentConfig(name="mlp"), COLOUR, 1, Recipe(1, 1, 0.1), PLAIN, Training("sgd", 1))
+    program: dict = {"__file__": str(tmp_path / "train.py")}
+    exec(script.partition("is_stored = ")[0], program)
+    assert np.array_equal((255 * program["read"](tmp_path / "deep.png")).round().numpy(), expected)
 
 
 @pytest.mark.parametrize("fit", FITS)

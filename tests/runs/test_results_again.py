@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from engine import Context, RunRequest, Store, UserError, distill, execute, load, resolve
 from engine.run import run as run_events
 from engine.runs.adopt import adopt
+from engine.synthetic.base import read_header
 
 TINY = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 2, "real_batch": 16, "num_validations": 1}
 SHORT = {"num_students": 1, "ordinary_steps": 2, "compare_full": False}
@@ -154,6 +158,79 @@ def test_a_header_that_claims_a_huge_image_allocates_nothing(store, tmp_path):
     content = _saved(tmp_path / "huge.safetensors", load_file(store.result(first)), {"distillery": header})
     with pytest.raises(UserError, match="does not hold what its header says"):
         adopt(store, content, "huge.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("step", "abc"),
+        ("step", -5),
+        ("step", 1.5),
+        ("training", {"rule": "sgd", "num_steps": 10**12, "start_seed": None}),
+        ("training", {"rule": "evil", "num_steps": 2, "start_seed": None}),
+        ("training", {"rule": "sgd", "num_steps": 2, "start_seed": "0)\nprint('owned')#"}),
+        ("spec", {"task": "classification", "sample_shape": [1, 8, 8], "num_outputs": 10, "class_names": ["a"]}),
+        ("description", {"ipc": 1, "num_batches": 0, "num_rates": 2, "soft_labels": False, "learn_rates": True}),
+    ],
+)
+def test_a_header_that_holds_nonsense_becomes_neither_a_run_nor_a_program(store, tmp_path, part, value):
+    path = store.result(done(store, request()))
+    header = read_header(path) | {part: value}
+    content = _saved(tmp_path / "up.safetensors", load_file(path), {"distillery": json.dumps(header)})
+    with pytest.raises(UserError, match="up.safetensors does not hold what its header says"):
+        adopt(store, content, "up.safetensors")
+    assert len(store.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", torch.full((10,), 99)),
+        ("images", torch.zeros(10, 1, 8, 8, dtype=torch.float64)),
+        ("preparation.standard.mean", torch.zeros(1000)),
+    ],
+)
+def test_tensors_that_do_not_fit_their_header_are_refused(store, tmp_path, name, value):
+    path = store.result(done(store, request(data={"normalisation": "standard"})))
+    tensors = load_file(path)
+    assert name in tensors
+    header = {"distillery": json.dumps(read_header(path))}
+    with pytest.raises(UserError, match="up.safetensors does not hold what its header says"):
+        adopt(store, _saved(tmp_path / "up.safetensors", tensors | {name: value}, header), "up.safetensors")
+
+
+def test_a_full_disk_leaves_no_run_of_a_loaded_file(store, monkeypatch):
+    content = store.result(done(store, request())).read_bytes()
+
+    def full(*_arguments) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.runs.adopt.write_atomically", full)
+    with pytest.raises(UserError, match="mine.safetensors cannot be kept in .* \\(No space left on device\\)"):
+        adopt(store, content, "mine.safetensors")
+    assert [row.id for row in store.runs()] == ["0001"]
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    """A data set that is imported again under its name is divided anew: what was trained on may be tested on."""
+    asked = request()
+    taken = []
+    for event in run_events(asked, Context(cache_root=tmp_path)):
+        if event.kind == "checkpoint" and event.step == 1:
+            taken.append(event.snapshot())
+            break
+    changed = request(data={"validation_fraction": 0.2})
+    with pytest.raises(UserError, match="The data set has changed since this run began"):
+        drained(run_events(changed, Context(cache_root=tmp_path, resume_from=taken[0])))
+    assert drained(run_events(asked, Context(cache_root=tmp_path, resume_from=taken[0])))[0][-1].kind == "finished"
+
+
+def test_a_result_is_not_evaluated_on_classes_of_other_names(tmp_path):
+    synthetic, _ = distill(request(), Context(cache_root=tmp_path))
+    names = ("1", "0", *"23456789")
+    synthetic.spec = replace(synthetic.spec, class_names=names)
+    with pytest.raises(UserError, match="Class 1 of this result is '1', of the data set '0'"):
+        drained(run_events(request(action="evaluate"), Context(cache_root=tmp_path, start=synthetic)))
 
 
 def _saved(path, tensors, metadata) -> bytes:

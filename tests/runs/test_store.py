@@ -508,6 +508,18 @@ def test_a_damaged_line_costs_that_line_and_is_told(store):
     assert store.warnings(run_id) == ["Line 4 of events.jsonl is damaged and was left out."]
 
 
+def test_a_full_disk_while_submitting_is_a_sentence_and_does_not_block_the_next_run(store, monkeypatch):
+    def full(*_arguments) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "create", full)
+        with pytest.raises(RunError, match="cannot be kept in .* \\(No space left on device\\)"):
+            store.submit(REQUEST)
+    assert [row.id for row in store.runs()] == [] and not list(store.root.glob(".new-*"))
+    assert store.submit(REQUEST) == "0001"
+
+
 def test_a_full_disk_while_appending_keeps_log_and_database_as_they_were(store, monkeypatch):
     run_id = start(store)
     store.append(run_id, [measured(1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ SMALL = RunRequest(config=MLP, evaluation=EVALUATION)
 LARGE = RunRequest(
     config={"student": {"width": 512}, "passes": 100, "ipc": 50, "memory": "store", "real_batch": 1024},
     evaluation=EVALUATION,
+)
+
+# one convolution: its activations take hundreds of megabytes and hardly any time
+HUNGRY = LARGE.model_copy(
+    update={"config": {"student": {"width": 1024, "depth": 1}, "passes": 4, "ipc": 100, "memory": "store"}}
 )
 
 
@@ -105,9 +111,9 @@ def test_what_does_not_fit_is_refused_and_the_parent_lives(trials):
     trials.wait(differing(5))
     process = process_of(trials)
     process.rlimit(psutil.RLIMIT_DATA, (process.memory_info().data + 300_000_000, -1))
-    found = trials.wait(LARGE)
+    found = trials.wait(HUNGRY)
     assert isinstance(found, Estimate) and found.is_out_of_memory and 100_000_000 < found.memory_bytes < 400_000_000
-    sentence = verdict(found, LARGE)
+    sentence = verdict(found, HUNGRY)
     assert sentence.startswith("This needs more than") and "memory set to 'recompute'" in sentence
     assert isinstance(trials.wait(differing(6)), Estimate)
 
@@ -118,6 +124,22 @@ def test_a_trial_beside_a_running_run_says_so(trials, store):
         assert trials.wait(differing(7)).beside
     finally:
         store.append(run_id, [Stopped(0)])
+
+
+def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works(trials, monkeypatch):
+    asked = []
+
+    def busy() -> bool:
+        asked.append(None)
+        if len(asked) == 2:
+            raise sqlite3.OperationalError("database is locked")
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trials, "_is_beside", busy)
+        found = trials.wait(differing(21))
+    assert isinstance(found, Refusal) and "database is locked" in found.sentence
+    assert isinstance(trials.wait(differing(22)), Estimate)
 
 
 def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):

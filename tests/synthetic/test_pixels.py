@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 
@@ -77,6 +79,19 @@ def test_too_few_real_images_are_refused_by_class_name():
 def test_uneven_batches_are_refused_with_a_number_that_fits():
     with pytest.raises(ConfigError, match="for instance 2"):
         pixel_set(ipc=4, num_batches=3)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "kept"), [(6, 6, 0.05), (1, 1, 0.05), (6, 1, 0.05), (1, 6, 0.05), (4, 6, 0.01)]
+)
+def test_a_set_begun_from_another_keeps_its_rates_where_they_can_be_told(theirs, ours, kept):
+    """(theirs, ours) rates, one of them for all steps or one a step."""
+    steps = theirs if theirs > 1 else 6
+    result = pixel_set(num_rates=theirs, training=Training("sgd", steps))
+    synthetic = pixel_set(num_rates=ours)
+    synthetic.start_from_result(result, Mock(reprepared=lambda inputs, made_by: inputs), 0.01)
+    assert synthetic.rates.tolist() == pytest.approx([kept] * ours)
+    assert torch.equal(synthetic.images, result.images)
 
 
 def test_clamp_cuts_to_the_range_and_nothing_else():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from engine import machine
 from engine.data.folders.decode import Decoded, Undecodable, decode
 from engine.data.folders.intake import DIGEST_BYTES
 from engine.data.folders.layouts import Layout
@@ -138,12 +140,19 @@ def _decode_all(
 ) -> Generator[Event, None, tuple[np.ndarray, list[Decoded | str]]]:
     """Pixels (M, C, S, S) uint8, undefined where a file could not be decoded, and what was found or why not."""
     shape = (len(layout.members), 1 if options.colour == "grey" else 3, options.image_size, options.image_size)
-    if int(np.prod(shape, dtype=object)) > caps.max_decoded_bytes:
+    num_bytes = math.prod(shape)
+    takes = (
+        f"{shape[0]:,} images of {options.image_size} x {options.image_size} pixels take {num_bytes:,} bytes of memory"
+    )
+    if num_bytes > caps.max_decoded_bytes:
         raise DataError(
-            f"{shape[0]:,} images of {options.image_size} x {options.image_size} pixels take "
-            f"{int(np.prod(shape, dtype=object)):,} bytes of memory and {caps.max_decoded_bytes:,} are allowed; choose a "
-            f"smaller image size, or set {variable('max_decoded_bytes')}."
+            f"{takes} and {caps.max_decoded_bytes:,} are allowed; choose a smaller image size, or set "
+            f"{variable('max_decoded_bytes')}."
         )
+    main_memory = torch.device("cpu")
+    free = machine.available_memory(main_memory) - machine.reserve(main_memory)
+    if num_bytes > free:  # the system grants more than there is, and ends the program when it is used
+        raise DataError(f"{takes} and {max(0, free):,} can be used now; choose a smaller image size, or bring fewer.")
     images = np.empty(shape, np.uint8)
 
     def work(number: int) -> Decoded | str:
@@ -218,11 +227,14 @@ def _write(images: np.ndarray, result: DecodedSet, path: Path, workplace: Path) 
         "digests": result.digests,
     }
     growing = workplace / "decoded.safetensors"
-    save_file(
-        {name: torch.from_numpy(array) for name, array in tensors.items()},
-        growing,
-        {"version": str(VERSION), "reasons": json.dumps(result.reasons)},
-    )
+    try:
+        save_file(
+            {name: torch.from_numpy(array) for name, array in tensors.items()},
+            growing,
+            {"version": str(VERSION), "reasons": json.dumps(result.reasons)},
+        )
+    except SafetensorError as error:  # how it tells what the disk refused
+        raise OSError(str(error)) from error
     with growing.open("rb") as file:
         os.fsync(file.fileno())
     path.parent.mkdir(parents=True, exist_ok=True)

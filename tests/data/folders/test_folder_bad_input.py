@@ -22,7 +22,9 @@ from picture_trees import (
     written,
 )
 from PIL import Image
+from safetensors import SafetensorError
 
+from engine import machine
 from engine.data.folders import import_path, import_upload, limits
 
 
@@ -298,11 +300,17 @@ def test_every_cap_is_changed_by_its_variable(monkeypatch):
 
 def test_a_full_disk_is_said_and_leaves_nothing(data_root, monkeypatch):
     def full(*_arguments) -> None:
-        raise OSError(28, "No space left on device")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("engine.data.folders.decoded.save_file", full)
     sentence = refused(classes(), data_root)
     assert "cannot be kept under" in sentence and "No space left on device" in sentence
+
+
+def test_more_pixels_than_there_is_memory_are_refused_before_they_are_decoded(data_root, monkeypatch):
+    monkeypatch.setattr(machine, "available_memory", lambda device: machine.reserve(device) + 100)
+    sentence = refused(classes(), data_root)
+    assert "1,920 bytes of memory and 100 can be used now; choose a smaller image size" in sentence
 
 
 def test_an_import_that_is_given_up_leaves_nothing(data_root):
