@@ -87,6 +87,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
             f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
         )
     _check_same_data(context.resume_from, splits)
+    _check_enough(config, splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if context.resume_from is None:
@@ -216,6 +217,23 @@ def _check_size(config: MethodConfig, request: RunRequest, source: Source) -> No
         raise ConfigError(
             f"{source.title}: its smallest class has {source.fewest_per_class} training images, {held_out} of them for validation, fewer "
             f"than the {config.ipc} synthetic images wanted of each class. Lower the images per class to {left} or less."
+        )
+    limit = request.data.train_limit
+    most = limit // len(source.class_names)
+    if limit and config.ipc > most:
+        raise ConfigError(
+            f"{source.title}: a limit of {limit:,} training images leaves {most} of each class, fewer than the {config.ipc} synthetic "
+            f"images wanted. Lower the images per class to {most} or less, or raise the limit."
+        )
+
+
+def _check_enough(config: MethodConfig, splits: Splits) -> None:
+    """The same by the images that are there: a data set may bring validation images of its own."""
+    fewest = int(torch.bincount(splits.train.targets, minlength=splits.spec.num_outputs).min())
+    if config.ipc > fewest:
+        raise ConfigError(
+            f"The smallest class has {fewest} images to train on, fewer than the {config.ipc} synthetic images wanted of each class. "
+            f"Lower the images per class to {fewest} or less."
         )
 
 

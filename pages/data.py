@@ -78,7 +78,7 @@ def show_sizes(source: engine.data.Source) -> None:
 def samples_png(_splits: engine.data.Splits, fingerprint: str, per_class: int, draw: int, theme: str) -> bytes:
     """A grid of random training images: a row a class where there are very few classes, a column a class for some more."""
     images, names = figures.class_samples(_splits, per_class, seed=draw)
-    return figures.grid_png(images, names, columns=per_class if per_class > 5 else 0, theme=theme)
+    return figures.grid_png(images, names, columns=per_class if len(set(names)) <= 5 else 0, theme=theme)
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
@@ -108,6 +108,9 @@ def show_contents(source: engine.data.Source, splits: engine.data.Splits) -> Non
                 st.session_state["sample draw"] = st.session_state.get("sample draw", 0) + 1
         num_classes = len(source.class_names)
         per_class = 8 if num_classes <= 5 else 5 if num_classes <= 12 else 1
+        fewest = int(engine.describe.class_counts(splits)["train"].min())
+        if fewest >= 3:
+            per_class = min(per_class, fewest)  # as many of each class, so that a row or a column is a class
         picture = samples_png(
             splits, splits.fingerprint, per_class, st.session_state.get("sample draw", 0), services.theme()
         )

@@ -113,7 +113,7 @@ def show_plan(source: engine.data.Source, request: engine.RunRequest, config: en
     synthetic_bytes, full_bytes = words.planned_storage(source, images, full)
     st.markdown(
         f"**{formats.counted(images, 'synthetic image')}** of {formats.counted(len(source.class_names), 'class', 'classes')}, "
-        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.number(full)} training images, {formats.num_bytes(full_bytes)}: "
+        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
         f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
         help="Synthetic values at 4 bytes each, against the full set at the 1 byte a value of its files.",
     )

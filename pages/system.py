@@ -19,7 +19,7 @@ def memory() -> None:
     used = engine.machine.used_memory(cpu)
     root = engine.runs_root()
     disk = shutil.disk_usage(root if root.exists() else root.parent)
-    with st.grid(4, min_column_width=190):
+    with st.grid(4, min_column_width=165):
         st.metric(
             "Device",
             "GPU" if facts["gpu"] else "CPU",

@@ -26,6 +26,13 @@ def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
     return count if count < spec.num_outputs else count // spec.num_outputs * spec.num_outputs
 
 
+def num_drawn(train: LabelledSet, count: int, num_classes: int) -> int:
+    """Samples that a draw of `count` gives: fewer where a class does not have its share."""
+    share = -(-count // num_classes)
+    members = torch.bincount(train.targets, minlength=num_classes)
+    return min(count, int(members.clamp(max=share).sum()))
+
+
 def num_bytes(count: int, spec: TaskSpec) -> int:
     """Bytes of `count` real samples counted as a synthetic set's are: 4 for a value, 1 for a label."""
     return count * (4 * torch.Size(spec.sample_shape).numel() + 1)

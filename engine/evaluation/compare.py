@@ -125,9 +125,8 @@ def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[S
 
 def real_ordinary(bench: Bench, name: str, count: int, split: str) -> Generator[Event, None, None]:
     """Scores of `count` real samples trained as ordinary data; a new draw and a new student for each seed."""
-    num_bytes = baselines.num_bytes(count, bench.splits.spec)
     recipe = yield from _cached_recipe(bench, name, count)
-    arm = Arm(name, "ordinary", count, num_bytes, str(recipe), asdict(recipe))
+    arm = Arm(name, "ordinary", *_size(bench, count), str(recipe), asdict(recipe))
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
         yield from _cached(bench, arm, lambda seed=seed: bench.real(name, count, seed), recipe, seed, split)
@@ -193,10 +192,16 @@ def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: 
         "learned rates" if best is None else f"constant rate {best:g}, on validation data better than the learned ones"
     )
     recipe = f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {rates}"
-    arm = Arm(name, "as_distilled", count, baselines.num_bytes(count, bench.splits.spec), recipe)
+    arm = Arm(name, "as_distilled", *_size(bench, count), recipe)
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
         yield _score(bench, arm, seed, *trained(bench.real(name, count, seed), seed, best))
+
+
+def _size(bench: Bench, count: int) -> tuple[int, int]:
+    """Samples and bytes of a small arm of real data that `count` are asked of."""
+    drawn = baselines.num_drawn(bench.splits.train, count, bench.splits.spec.num_outputs)
+    return drawn, baselines.num_bytes(drawn, bench.splits.spec)
 
 
 def _start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:

@@ -162,17 +162,19 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
 
 
 def _check_tensors(synthetic: SyntheticSet) -> None:
-    """Raise ValueError for samples, labels or a preparation that are not what the rest of the program counts on."""
+    """Raise ValueError or RuntimeError for samples, labels or a preparation that are not what the rest of the program counts on."""
     spec, prepared = synthetic.spec, synthetic.preparation
     inputs, targets = synthetic.materialise()
-    if inputs.dtype != torch.float32 or inputs.shape != (len(targets), *spec.sample_shape):
+    if not len(targets) or inputs.dtype != torch.float32 or inputs.shape != (len(targets), *spec.sample_shape):
         raise ValueError(f"samples of shape {tuple(inputs.shape)}, {inputs.dtype}")
     if targets.ndim == 1 and not (
         targets.dtype == torch.int64 and bool(((targets >= 0) & (targets < spec.num_outputs)).all())
     ):
         raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
-    if prepared is not None and not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
-        raise ValueError(f"a normalisation of {len(prepared.mean)} channels")
+    if prepared is not None:
+        if not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
+            raise ValueError(f"a normalisation of {len(prepared.mean)} channels")
+        prepared.of_pixels(prepared.inverse(inputs[:1]))  # a RuntimeError of torch where a whitening does not fit
 
 
 def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:

@@ -38,7 +38,7 @@ def ask(method: Any, request: engine.RunRequest, key: str) -> list[engine.RunReq
             return []
         product = " x ".join(str(len(set(values))) for values in typed.values())
         st.caption(
-            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other."
+            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other. The estimate above is for one, without these values."
         )
         return requests
 

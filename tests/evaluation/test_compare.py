@@ -143,6 +143,14 @@ def test_kmeans_real_looks_at_fewer_of_large_samples_but_at_as_many_as_it_takes(
     assert looked_at[10:] == [30] * 10
 
 
+def test_a_draw_from_classes_that_run_out_is_counted_as_it_is(splits):
+    few = splits.train.subset(torch.arange(60))
+    for name, draw in DRAWS.items():
+        for count in (4, 10, 40, 1000):
+            drawn = draw(few, count, 10, torch.Generator().manual_seed(0))
+            assert len(drawn) == baselines.num_drawn(few, count, 10), (name, count)
+
+
 def test_kmeans_real_below_one_sample_a_class_takes_as_many_classes(splits):
     drawn = kmeans_real(splits.train, 4, 10, torch.Generator().manual_seed(0))
     assert len(drawn.targets.unique()) == len(drawn) == 4

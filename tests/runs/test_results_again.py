@@ -188,10 +188,11 @@ def test_a_header_that_holds_nonsense_becomes_neither_a_run_nor_a_program(store,
         ("classes", torch.full((10,), 99)),
         ("images", torch.zeros(10, 1, 8, 8, dtype=torch.float64)),
         ("preparation.standard.mean", torch.zeros(1000)),
+        ("preparation.whitening.backward", torch.zeros(3, 3)),
     ],
 )
 def test_tensors_that_do_not_fit_their_header_are_refused(store, tmp_path, name, value):
-    path = store.result(done(store, request(data={"normalisation": "standard"})))
+    path = store.result(done(store, request(data={"normalisation": "standard", "zca": "whitening" in name})))
     tensors = load_file(path)
     assert name in tensors
     header = {"distillery": json.dumps(read_header(path))}
@@ -244,6 +245,9 @@ def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
     ):
         resolve(request(config=TINY | {"ipc": 126}))
     resolve(request(config=TINY | {"ipc": 125}))
+    with pytest.raises(UserError, match="a limit of 20 training images leaves 2 of each class.*raise the limit"):
+        resolve(request(config=TINY | {"ipc": 3}, data={"train_limit": 20}))
+    resolve(request(config=TINY | {"ipc": 2}, data={"train_limit": 20}))
 
 
 def test_an_imported_data_set_that_is_gone_is_told_by_name():

@@ -146,7 +146,19 @@ def _imported(look: Look, options: ImportOptions, data_root: Path, origin: str, 
                 digest=images.digest,
                 path=str(path or ""),
             )
-            return library.add(place, source, data_root)
+            library.check_title(options.name, data_root)  # another import may have ended meanwhile
+            added = library.add(place, source, data_root)
+            if not decoded.path_of(images.digest, data_root).exists():
+                library.delete(added.key, data_root)
+                raise DataError(
+                    f"A data set of the same images was deleted while {options.name} was made of them; import it again."
+                )
+            return added
+    except MemoryError:
+        raise DataError(
+            f"There is not enough memory for the images of {options.name} now; choose a smaller image size, bring fewer, or "
+            "wait until the running run has ended."
+        ) from None
     except OSError as error:
         raise DataError(
             f"{options.name} cannot be kept under {data_root.absolute()} ({error.strerror or error}); make room, change "

@@ -313,6 +313,14 @@ def test_more_pixels_than_there_is_memory_are_refused_before_they_are_decoded(da
     assert "1,920 bytes of memory and 100 can be used now; choose a smaller image size" in sentence
 
 
+def test_memory_that_runs_out_in_an_import_is_said_and_leaves_nothing(data_root, monkeypatch):
+    def none_left(*_arguments) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("engine.data.folders.decoded._write", none_left)
+    assert "not enough memory for the images of" in refused(classes(), data_root)
+
+
 def test_an_import_that_is_given_up_leaves_nothing(data_root):
     for moment in range(1, 5):
         importing = import_upload([(name, io.BytesIO(content)) for name, content in classes().items()], options(), data_root)  # fmt: skip

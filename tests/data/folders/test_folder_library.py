@@ -28,12 +28,14 @@ from picture_trees import (
     zipped,
 )
 
-from engine.config import DataConfig
+from engine.config import DataConfig, RunRequest
+from engine.context import Context
 from engine.data import folders
-from engine.data.folders import Report, decoded, library
+from engine.data.folders import Report, decoded, import_upload, library
 from engine.data.source import Source
 from engine.errors import ConfigError, DataError
 from engine.events import Progress
+from engine.run import run
 
 
 def no_decoding(monkeypatch) -> None:
@@ -47,6 +49,14 @@ def test_a_saved_set_is_the_one_that_was_imported(data_root):
     library._read.cache_clear()
     assert folders.saved(data_root) == {source.key: source}
     assert Report.model_validate_json(source.report.model_dump_json()) == source.report
+
+
+def test_images_set_apart_for_validation_do_not_count_as_training_images(data_root, tmp_path):
+    tree = split_classes(splits=("train", "test")) | classes(count=9, seed=7, under="val/")
+    source = uploaded(tree, data_root)
+    request = RunRequest(source=source.key, config={"student": {"name": "mlp"}, "ipc": 4})
+    with pytest.raises(ConfigError, match="smallest class has 3 images to train on.*to 3 or less"):
+        drained(run(request, Context(cache_root=tmp_path / "cache", data_root=data_root)))
 
 
 def test_an_imported_set_is_a_source(data_root):
@@ -365,3 +375,26 @@ def test_real_class_folders_are_read_as_they_are(real_data, data_root):
     assert source.report.layout == "train and validation folders"
     assert source.report.counts == {"train": (30,) * 12, "validation": (0,) * 12, "test": (10,) * 12}
     assert [name for name, _ in source.report.skipped] == ["class_names.json"]
+
+
+def test_of_two_imports_of_one_name_at_once_one_is_refused(data_root):
+    first, second = (import_upload(upload_of(classes(seed=seed)), options(), data_root) for seed in (1, 2))
+    next(first), next(second)
+    source = drained(first)[1]
+    with pytest.raises(DataError, match="There is a data set called 'Toy' already"):
+        drained(second)
+    assert list(folders.saved(data_root)) == [source.key]
+
+
+def test_a_twin_that_is_deleted_during_an_import_leaves_no_set_without_images(data_root, monkeypatch):
+    first = uploaded(classes(), data_root, name="first")
+    add = library.add
+
+    def add_late(*arguments):
+        folders.delete(first.key, data_root)
+        return add(*arguments)
+
+    monkeypatch.setattr(library, "add", add_late)
+    with pytest.raises(DataError, match="was deleted while second was made of them; import it again"):
+        uploaded(classes(), data_root, name="second")
+    assert_nothing_left(data_root)
