@@ -132,10 +132,16 @@ class EvaluationConfig(Config):
         low=1,
         high=100_000,
         advanced=True,
+        label="Steps as ordinary data",
         unit="steps",
     )
     full_epochs: int = option(
-        5, "Passes over the whole training set for the full arm", low=1, high=1000, advanced=True, unit="epochs"
+        5,
+        "Passes over the whole training set for the full arm",
+        low=1,
+        high=1000,
+        advanced=True,
+        label="Passes over the full set",
     )
     batch_size: int = option(256, "Minibatch of ordinary training", low=1, high=8192, advanced=True)
     compare_full: bool = option(

@@ -28,7 +28,7 @@ from engine.data import sources
 from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError
 from engine.evaluation import baselines
-from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, Bench, architectures, make_bench
+from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, Bench, architectures, full_passes, make_bench
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, ordinary
 from engine.events import Checkpoint, Event, Progress, to_json
 from engine.methods.method import Method
@@ -258,10 +258,10 @@ def workload(evaluation: EvaluationConfig, num_train: int, has_one_start: bool) 
     return Workload(
         as_distilled=own + arms * (rates + students),
         ordinary=(1 + arms) * (recipes + students),
-        full_steps=full * evaluation.full_epochs * max(1, num_train // evaluation.batch_size),
+        full_steps=full * full_passes(evaluation, num_train) * max(1, num_train // evaluation.batch_size),
         draws=2 * (1 + students),
         tests=own + students + arms * 2 * students + full,
-        validations=recipes + arms * (rates + recipes + students) + full,
+        validations=own + students + recipes + arms * (rates + recipes + 2 * students) + full,
     )
 
 

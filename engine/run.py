@@ -91,7 +91,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if context.resume_from is None:
-        yield from real_ordinary(bench, "random_real", config.ipc * splits.spec.num_outputs, "validation")
+        yield from real_ordinary(bench, "random_real", config.ipc * splits.spec.num_outputs, ("validation",))
 
     clock = _Clock(context.resume_from)
     steps = _provided(method.distill(splits, config, context), splits, request)

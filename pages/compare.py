@@ -24,10 +24,10 @@ MAX_OVERLAID = 12
 def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
     """The runs to compare: those picked, at first the ones in the address, the ticked ones, or the newest with scores."""
     by_id = {row.id: row for row in rows}
-    named = list(dict.fromkeys(st.query_params.get_all("run")))
+    # asked of the store, which says so if there is no such run
+    named = list(dict.fromkeys(services.store().run(run_id).id for run_id in st.query_params.get_all("run")))
     for run_id in named:
         if run_id not in by_id:
-            services.store().run(run_id)  # says so if there is no such run
             st.info(f"Run {words.escaped(run_id)} has not begun yet.", icon=":material/schedule:")
     wanted = [run_id for run_id in named if run_id in by_id]
     if not named:
@@ -46,7 +46,8 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
 
 def show_run(row: engine.RunRow) -> None:
     """Everything about one run: the verdict in words, ratios, a chart and a table an architecture."""
-    found = engine.summarise(services.store().scores(row.id))
+    scores = services.store().scores(row.id)
+    found = engine.summarise(scores)
     mine = live.row_student(row)
     own = [score for score in found if score.student == mine]
     st.header(words.escaped(words.run_title(row)), anchor=False)
@@ -55,7 +56,7 @@ def show_run(row: engine.RunRow) -> None:
             f"Run {row.id} has no scores yet. They are measured after its last outer step.", icon=":material/schedule:"
         )
         return
-    st.markdown(verdict(row, own))
+    st.markdown(verdict(row, scores))
     show_ratios(row)
     chart, images = st.columns([3, 2], gap="medium")
     with chart, st.container(border=True, height="stretch"):
@@ -67,7 +68,7 @@ def show_run(row: engine.RunRow) -> None:
             alt="Test accuracy of each arm under both protocols, with 95 % intervals",
         )
         st.caption(
-            "Whiskers: 95 % interval of the mean. The sentence on top takes the better protocol of each. "
+            "Whiskers: 95 % interval of the mean. The sentence on top takes the protocol that did better on validation images. "
             + " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
         )
     with images, st.container(border=True, height="stretch"):
@@ -90,7 +91,7 @@ def show_run(row: engine.RunRow) -> None:
 
 
 def verdict(row: engine.RunRow, scores: Sequence) -> str:
-    """The outcome in one sentence: distilled against random real against all, each as good as it gets."""
+    """The outcome in one sentence: distilled against random real against all, each under its better protocol."""
     best = engine.best_by_arm(scores, live.row_student(row))
     parts = []
     if "distilled" in best:

@@ -216,7 +216,7 @@ with services.said_plainly():
         )  # fmt: skip
         if start_now and (available.state != "present" or plan.may_start(request)):
             with services.said_plainly():
-                started = [services.submit(asked) for asked in requests]
+                started = services.submit_all(requests)
                 if len(started) > 1:
                     st.switch_page("pages/compare.py", query_params={"sweep": requests[0].sweep})
                 st.switch_page("pages/runs.py", query_params={"run": started[0]})

@@ -28,7 +28,7 @@ def show_list() -> None:
     choice = ask_choice(rows) if len(rows) > 3 else cards.EVERYTHING
     found = cards.matching(rows, choice)
     if not found:
-        st.caption("No run fits this filter.")
+        st.caption("No run fits this search and filter.")
     num_pages = -(-len(found) // PAGE_SIZE)
     page = st.pagination(num_pages, key="run page") if num_pages > 1 else 1
     cards.live_list(limit=PAGE_SIZE, choice=choice, page=page, can_tick=True)

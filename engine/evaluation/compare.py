@@ -32,6 +32,7 @@ from engine.synthetic.base import SyntheticSet
 
 SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation data for sets that train in seconds
 FULL_LR = 1e-3
+SPLITS = ("validation", "test")
 WORDS = {
     "random_real": "random real images",
     "kmeans_real": "k-means real images",
@@ -102,7 +103,7 @@ def compare(
     evaluation: EvaluationConfig,
     context: Context,
 ) -> Generator[Event, None, None]:
-    """Train students on every arm; yield Scored(split="test") for each, with Progress between.
+    """Train students on every arm; yield a Scored for validation and one for test of each, with Progress between.
 
     Each architecture of `evaluation.students` runs both protocols too, with rates that were learned for another network.
     """
@@ -112,7 +113,7 @@ def compare(
         yield from _distilled(bench, synthetic)
         for arm in baselines.DRAWS:
             yield from _real_as_distilled(bench, arm, synthetic, count)
-            yield from real_ordinary(bench, arm, count, "test")
+            yield from real_ordinary(bench, arm, count)
         if evaluation.compare_full:
             yield from _full(bench)
 
@@ -123,25 +124,34 @@ def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[S
     return [config, *(config.model_copy(update={"name": name}) for name in others)]
 
 
-def real_ordinary(bench: Bench, name: str, count: int, split: str) -> Generator[Event, None, None]:
+def real_ordinary(
+    bench: Bench, name: str, count: int, splits: tuple[str, ...] = SPLITS
+) -> Generator[Event, None, None]:
     """Scores of `count` real samples trained as ordinary data; a new draw and a new student for each seed."""
     recipe = yield from _cached_recipe(bench, name, count)
     arm = Arm(name, "ordinary", *_size(bench, count), str(recipe), asdict(recipe))
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
-        yield from _cached(bench, arm, lambda seed=seed: bench.real(name, count, seed), recipe, seed, split)
+        yield from _cached(bench, arm, lambda seed=seed: bench.real(name, count, seed), recipe, seed, splits)
 
 
 def _full(bench: Bench) -> Generator[Event, None, None]:
-    """Scores of the whole training set, `evaluation.full_epochs` passes."""
+    """Scores of the whole training set."""
     train, evaluation = bench.splits.train, bench.evaluation
     steps_a_pass = max(1, len(train) // evaluation.batch_size)
-    recipe = Recipe(evaluation.full_epochs * steps_a_pass, evaluation.batch_size, FULL_LR)
-    passes = f"{evaluation.full_epochs} pass{'es' if evaluation.full_epochs > 1 else ''}"
+    num_passes = full_passes(evaluation, len(train))
+    recipe = Recipe(num_passes * steps_a_pass, evaluation.batch_size, FULL_LR)
+    passes = f"{num_passes} pass{'es' if num_passes > 1 else ''}"
     arm = Arm("full", "ordinary", len(train), train.raw_bytes, f"{recipe}: {passes}", asdict(recipe))
     for seed in range(evaluation.num_students):
         yield Progress(f"train {bench.title} on the full set", seed, evaluation.num_students)
-        yield from _cached(bench, arm, lambda: train, recipe, seed, "test")
+        yield from _cached(bench, arm, lambda: train, recipe, seed)
+
+
+def full_passes(evaluation: EvaluationConfig, num_train: int) -> int:
+    """Passes over the full set: as many as asked for, or what gives it as many steps as the small sets get."""
+    steps_a_pass = max(1, num_train // evaluation.batch_size)
+    return max(evaluation.full_epochs, -(-evaluation.ordinary_steps // steps_a_pass))
 
 
 def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
@@ -157,7 +167,7 @@ def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, 
         theta = _start_as_distilled(bench, synthetic, seed)
         began = _now(bench)
         theta = as_distilled(bench.student, theta, synthetic)
-        yield _score(bench, arm, seed, theta, _now(bench) - began)
+        yield from _scores(bench, arm, seed, theta, _now(bench) - began)
 
     data = LabelledSet(inputs, targets, lambda x: x)
     recipe = yield from _best_recipe(bench, data)
@@ -165,7 +175,7 @@ def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, 
     for seed in range(num_students):
         yield Progress(f"train {bench.title} on the distilled set as ordinary data", seed, num_students)
         theta, seconds = yield from _train(bench, data, recipe, seed)
-        yield _score(bench, arm, seed, theta, seconds)
+        yield from _scores(bench, arm, seed, theta, seconds)
 
 
 def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: int) -> Generator[Event, None, None]:
@@ -195,7 +205,7 @@ def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: 
     arm = Arm(name, "as_distilled", *_size(bench, count), recipe)
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
-        yield _score(bench, arm, seed, *trained(bench.real(name, count, seed), seed, best))
+        yield from _scores(bench, arm, seed, *trained(bench.real(name, count, seed), seed, best))
 
 
 def _size(bench: Bench, count: int) -> tuple[int, int]:
@@ -264,9 +274,14 @@ def _cached_recipe(bench: Bench, name: str, count: int) -> Generator[Event, None
 
 
 def _cached(
-    bench: Bench, arm: Arm, draw: Callable[[], LabelledSet], recipe: Recipe, seed: int, split: str
+    bench: Bench,
+    arm: Arm,
+    draw: Callable[[], LabelledSet],
+    recipe: Recipe,
+    seed: int,
+    splits: tuple[str, ...] = SPLITS,
 ) -> Generator[Event, None, None]:
-    """One score of a real arm under the ordinary protocol, from the cache if it was ever measured on this machine."""
+    """A student of a real arm under the ordinary protocol, from the cache if it was ever measured on this machine."""
     path = _cache_path(bench, {"arm": arm.name, "recipe": asdict(recipe), "seed": seed, "n": arm.num_samples})
     record = _read(path)
     known = record is not None
@@ -278,7 +293,8 @@ def _cached(
             "seconds": seconds,
         }
         _write(path, record)
-    yield _scored(bench, arm, seed, record[split], record["seconds"], split=split, cached=known)
+    for split in splits:
+        yield _scored(bench, arm, seed, record[split], record["seconds"], split=split, cached=known)
 
 
 def _cache_path(bench: Bench, parts: dict) -> Path:
@@ -311,12 +327,14 @@ def _write(path: Path, record: dict) -> None:
     partial.replace(path)
 
 
-def _score(bench: Bench, arm: Arm, seed: int, theta: Tensor, seconds: float) -> Scored:
-    return _scored(bench, arm, seed, accuracy(bench.student, theta, bench.splits.test), seconds)
+def _scores(bench: Bench, arm: Arm, seed: int, theta: Tensor, seconds: float) -> Iterator[Scored]:
+    """A student on validation images, by which protocols and settings are told apart, and on test images."""
+    for split, data in (("validation", bench.splits.validation), ("test", bench.splits.test)):
+        yield _scored(bench, arm, seed, accuracy(bench.student, theta, data), seconds, split=split)
 
 
 def _scored(
-    bench: Bench, arm: Arm, seed: int, value: float, seconds: float, *, split: str = "test", cached: bool = False
+    bench: Bench, arm: Arm, seed: int, value: float, seconds: float, *, split: str, cached: bool = False
 ) -> Scored:
     return Scored(
         arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value,

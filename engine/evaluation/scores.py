@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import t as student_t
@@ -15,7 +15,8 @@ from engine.events import Scored
 class Row:
     """One arm under one protocol, over n students.
 
-    std is the sample deviation (n - 1), (low, high) the 95 % interval of the mean by Student's t; all three are NaN for n = 1.
+    std is the sample deviation (n - 1), (low, high) the 95 % interval of the mean by Student's t, within [0, 1] for an
+    accuracy; all three are NaN for n = 1.
     seconds: mean training time of a student. Fractions for accuracies.
     """
 
@@ -37,21 +38,27 @@ class Row:
 
 
 def summarise(scores: Iterable[Scored], split: str = "test") -> list[Row]:
-    """A row for each (arm, protocol, student, metric) of one split, in order of first appearance."""
-    groups: dict[tuple[str, ...], list[Scored]] = {}
+    """A row for each (arm, protocol, student, metric) of one split, in order of first appearance.
+
+    A seed that was scored twice counts once, as it was last: a baseline is measured before a run and again after it.
+    """
+    groups: dict[tuple[str, ...], dict[int, Scored]] = {}
     for score in scores:
         if score.split == split:
-            groups.setdefault((score.arm, score.protocol, score.student, score.metric), []).append(score)
-    return [_row(group) for group in groups.values()]
+            groups.setdefault((score.arm, score.protocol, score.student, score.metric), {})[score.seed] = score
+    return [_row(list(group.values())) for group in groups.values()]
 
 
 def _row(group: list[Scored]) -> Row:
     values = [score.value for score in group]
     n, mean = len(values), math.fsum(values) / len(values)
-    std = half = math.nan
+    std = low = high = math.nan
     if n > 1:
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
         half = float(student_t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+        low, high = mean - half, mean + half
+        if group[0].metric == "accuracy":
+            low, high = max(low, 0.0), min(high, 1.0)
     first = group[0]
     return Row(
         arm=first.arm,
@@ -60,8 +67,8 @@ def _row(group: list[Scored]) -> Row:
         metric=first.metric,
         mean=mean,
         std=std,
-        low=mean - half,
-        high=mean + half,
+        low=low,
+        high=high,
         n=n,
         seconds=math.fsum(score.seconds for score in group) / n,
         num_samples=first.num_samples,
@@ -72,16 +79,26 @@ def _row(group: list[Scored]) -> Row:
     )
 
 
-def best_by_arm(rows: Iterable[Row], student: str) -> dict[str, Row]:
-    """{arm: its row under the protocol that suits it best} for one architecture.
+def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> dict[str, Row]:
+    """{arm: its row of `split` under the protocol that did best on validation images} for one architecture.
 
-    What a headline may show: no arm is shown weaker than it is by the protocol of another.
+    What a headline may show: no arm is shown weaker than it is by the protocol of another, and no test image chooses.
+    Where an arm was not tried on validation images, by an earlier version, test accuracy decides.
     """
+    rows = {(row.arm, row.protocol): row for row in summarise(scores, split) if row.student == student}
+    tried = {(row.arm, row.protocol): row.mean for row in summarise(scores, "validation") if row.student == student}
     best: dict[str, Row] = {}
-    for row in rows:
-        if row.student == student and (row.arm not in best or row.mean > best[row.arm].mean):
-            best[row.arm] = row
+    for arm in dict.fromkeys(arm for arm, _ in rows):
+        mine = [key for key in rows if key[0] == arm]
+        judged = tried if all(key in tried for key in mine) else {key: rows[key].mean for key in mine}
+        best[arm] = rows[max(mine, key=judged.__getitem__)]
     return best
+
+
+def baseline(scores: Iterable[Scored]) -> Row | None:
+    """Random real data of the same size on validation images, as ordinary data: what a live run is held against."""
+    rows = summarise(scores, "validation")
+    return next((row for row in rows if row.arm == "random_real" and row.protocol == "ordinary"), None)
 
 
 def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:

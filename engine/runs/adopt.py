@@ -19,7 +19,7 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 
     Args:
         content: the bytes of a .safetensors file that this program wrote.
-        name: what the file is called, used in messages and as the run's name.
+        name: what the file is called, used in messages and as the name of a run that had none.
 
     Raises:
         DataError: it is no result, or does not say what it was made of.
@@ -33,13 +33,13 @@ def adopt(store: Store, content: bytes, name: str) -> str:
         raise DataError(
             f"{name} does not say which run made it. Load a result.safetensors that was exported by this version."
         )
-    request = checked(RunRequest, synthetic.request, name).model_copy(
-        update={"name": Path(name).stem[:100], "start": "", "action": "distill", "sweep": ""}
-    )
+    request = checked(RunRequest, synthetic.request, name)
+    own_name = request.name or Path(name).stem[:100]
+    request = request.model_copy(update={"name": own_name, "start": "", "action": "distill", "sweep": ""})
     run_id = store.submit(request, status="running")
     try:
         write_atomically(store.folder(run_id) / "result.safetensors", content)
-        store.append(run_id, list(_events(synthetic)))
+        store.append(run_id, list(_events(synthetic, Path(name).name)))
     except BaseException as error:
         # nobody works on it, so that it would be running for ever
         store.append(run_id, [Stopped(0)])
@@ -52,10 +52,10 @@ def adopt(store: Store, content: bytes, name: str) -> str:
     return run_id
 
 
-def _events(synthetic: SyntheticSet) -> Generator[Event, None, None]:
+def _events(synthetic: SyntheticSet, file_name: str) -> Generator[Event, None, None]:
     inputs, targets = synthetic.materialise()
     hard = targets if targets.ndim == 1 else targets.argmax(1)
     names = tuple(synthetic.spec.class_names[int(label)] for label in hard)
-    yield Started(synthetic.step, {"loaded": True, "class_names": list(synthetic.spec.class_names)})
+    yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
     yield Preview(synthetic.step, synthetic.preparation.to_display(inputs), names)
     yield Finished({"step": synthetic.step, "num_samples": len(inputs), "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip

@@ -85,10 +85,11 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
             to.rmdir()
         partial.replace(to)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise RunError(
             f"Run {taken.row.id} cannot be exported to {to} ({error.strerror}). Free some space, or choose another folder."
         ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone already where all went well
     return [to / name for name in names]
 
 

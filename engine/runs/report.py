@@ -21,7 +21,8 @@ from engine.config import RunRequest, StudentConfig, checked
 from engine.context import data_root
 from engine.data import sources
 from engine.errors import ConfigError
-from engine.evaluation.scores import Row, best_by_arm, summarise
+from engine.evaluation.scores import Row, baseline, best_by_arm, summarise
+from engine.events import Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
@@ -63,11 +64,12 @@ def report_html(store: Store, run_id: str) -> str:
     cannot read its request.
     """
     row = store.run(run_id)
-    student, rows = student_config(row), summarise(store.scores(row.id))
+    student, scores = student_config(row), store.scores(row.id)
+    rows = summarise(scores)
     charts = _Charts()
     body = [
         _header(row, student),
-        _verdict(row, rows, student),
+        _verdict(row, scores, student),
         *(f'<p class="note">{escape(message)}</p>' for message in store.warnings(row.id)),
         *_scores(rows, student, charts),
         *_images(store, row),
@@ -109,9 +111,9 @@ def _header(row: RunRow, student: StudentConfig) -> str:
     return f'<h1>{escape(_title(row))}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'
 
 
-def _verdict(row: RunRow, rows: Sequence[Row], student: StudentConfig) -> str:
-    """The outcome in one sentence, each arm as good as it gets; or why there is none."""
-    best = best_by_arm(rows, student.name)
+def _verdict(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> str:
+    """The outcome in one sentence, each arm under its better protocol; or why there is none."""
+    best = best_by_arm(scores, student.name)
     parts = [(_amount(arm, best[arm].num_samples), formats.percent(best[arm].mean)) for arm in ARMS if arm in best]
     if parts:
         (images, share), *others = parts
@@ -152,7 +154,7 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> lis
     if parts:
         protocols = " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
         parts.append(
-            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the better protocol of each.</p>'
+            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the protocol that did better on validation images.</p>'
         )
     return parts
 
@@ -210,11 +212,11 @@ def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:
     series = {name: line for name, line in store.series(row.id).items() if len(line.steps) > 1}
     if not series:
         return []
-    known = [score.value for score in store.scores(row.id) if (score.arm, score.split) == ("random_real", "validation")]
+    real = baseline(store.scores(row.id))
     parts = ["<section><h2>Curves</h2>", '<div class="charts">']
     for name in figures.chart_names(list(series)):
         chart = figures.chart_of(name)
-        reference = ("random real, same size", sum(known) / len(known)) if name == "validation_accuracy" and known else None  # fmt: skip
+        reference = ("random real, same size", real.mean) if name == "validation_accuracy" and real is not None else None  # fmt: skip
         is_log = figures.spans_decades(series[name].values)
         figure = figures.curve(name, series, span=SMOOTHED, log=is_log, height=260, reference=reference)
         drawn = charts.add(figure, f"{chart.title} over the outer steps")

@@ -47,6 +47,7 @@ TEST_FOLDER holds one sub-folder of images for each class. Needs torch, numpy an
 
 import math
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ from torch import nn
 
 data = dict(np.load(Path(__file__).with_name("distilled.npz")))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
-names = [str(name).replace("/", "-") for name in data["class_names"]]
+names = [unicodedata.normalize("NFC", str(name)).replace("/", "-") for name in data["class_names"]]
 $fitted
 
 
@@ -89,9 +90,9 @@ if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
     sys.exit("Say where the test images are, in one sub-folder for each class: python train.py TEST_FOLDER")
 tests = []
 for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
-    if folder.name not in names:
+    if (name := unicodedata.normalize("NFC", folder.name)) not in names:  # macOS keeps accents apart from their letters
         sys.exit(f"The folder '{folder.name}' is not called like a class. The classes are: {', '.join(names)}.")
-    tests += [(path, names.index(folder.name)) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    tests += [(path, names.index(name)) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
 if not tests:
     sys.exit(f"There are no images in the sub-folders of {sys.argv[1]}. Put them in one sub-folder for each class.")
 

@@ -39,6 +39,7 @@ MOST_SECONDS = 60.0
 IDLE_SECONDS = 300.0
 MOST_ANSWERS = 64
 _LOOK_SECONDS = 0.05
+_GONE_SECONDS = 10.0  # a page that waits asks every second
 _START_SECONDS = 60.0
 _MAIN_MEMORY = torch.device("cpu")
 _NO_ANSWER = "The trial step gave no answer. Start without an estimate, or try again."
@@ -68,7 +69,8 @@ class Trials:
     """Estimates of requests, asked for again and again until they are there.
 
     Each asker (a browser session) wants one request at a time: a newer one takes the place of the older, and a trial that
-    nobody wants any more is ended. Answers are kept, the last 64. Safe to share between threads.
+    nobody wants any more is ended; who has not asked again for a while, a tab that was closed, wants nothing. Answers are
+    kept, the last 64. Safe to share between threads.
     """
 
     def __init__(self, store: Store, *, most_seconds: float = MOST_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -76,6 +78,7 @@ class Trials:
         self._store, self._most_seconds, self._idle_seconds = store, most_seconds, idle_seconds
         self._changed = threading.Condition()
         self._wanted: dict[str, RunRequest] = {}
+        self._asked_at: dict[str, float] = {}
         self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
         self._current, self._phase = "", ""
         self._is_closing = False
@@ -99,6 +102,7 @@ class Trials:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
+            self._asked_at[asker] = time.monotonic()
             if asker not in self._wanted or self.key(self._wanted[asker]) != key:
                 self._wanted[asker] = request
                 self._changed.notify_all()
@@ -147,7 +151,7 @@ class Trials:
     def _next(self) -> RunRequest | None:
         """The request that has been wanted longest; None when there will be no more."""
         with self._changed:
-            while not self._wanted and not self._is_closing:
+            while not self._still_wanted() and not self._is_closing:
                 if not self._changed.wait(self._idle_seconds):
                     self._end_process()
             if self._is_closing:
@@ -164,7 +168,14 @@ class Trials:
 
     def _is_wanted(self, key: str) -> bool:
         with self._changed:
-            return not self._is_closing and any(self.key(wanted) == key for wanted in self._wanted.values())
+            return not self._is_closing and any(self.key(wanted) == key for wanted in self._still_wanted().values())
+
+    def _still_wanted(self) -> dict[str, RunRequest]:
+        """By asker, without those who have gone. Called with the lock held."""
+        oldest = time.monotonic() - _GONE_SECONDS
+        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self._asked_at[asker] > oldest}
+        self._asked_at = {asker: self._asked_at[asker] for asker in self._wanted}
+        return self._wanted
 
     def _answer(self, request: RunRequest) -> Estimate | Refusal | None:
         """Try a request; None if it was not wanted any more. What goes wrong with the process becomes a sentence."""
@@ -187,10 +198,11 @@ class Trials:
     def _followed(self, key: str, process: _Process) -> Estimate | Refusal | None:
         """Listen to a trial until it answers, is not wanted, takes too long, or takes memory that others need."""
         found, phase = Estimate(), ""
-        asked, began, phase_began = time.monotonic(), None, None
+        asked, began, phase_began, taken = time.monotonic(), None, None, 0
         while True:
             message = process.hear(_LOOK_SECONDS)
             now = time.monotonic()
+            taken = max(taken, process.memory_taken())
             if message is not None and began is None:
                 began = now  # the process may have had to start
             if message is None:
@@ -220,9 +232,9 @@ class Trials:
                 return Refusal(_NO_ANSWER)
             if began is not None and now - began > self._most_seconds:
                 self._end_process()
-                return found.cut_short(phase, now - (phase_began or began))
+                found = found.cut_short(phase, now - (phase_began or began))
+                return replace(found, memory_bytes=max(found.memory_bytes, taken))
             if machine.available_memory(_MAIN_MEMORY) < machine.reserve(_MAIN_MEMORY):
-                taken = process.memory_taken()
                 self._end_process()
                 return _too_large(found, max(found.memory_bytes, taken))
 

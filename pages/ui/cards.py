@@ -184,7 +184,9 @@ def _first_line(note: str) -> str:
 
 def _facts(row: engine.RunRow) -> str:
     facts = f"{row.id} · {words.clock(row.created)} · {words.escaped(words.student_name(row))} · seed {row.seed}"
-    return f"{facts} · evaluates run {words.escaped(row.start)}" if row.action == "evaluate" else facts
+    if row.start:
+        facts += f" · {'evaluates' if row.action == 'evaluate' else 'began from'} run {words.escaped(row.start)}"
+    return facts
 
 
 def _score(row: engine.RunRow) -> str:
@@ -213,4 +215,4 @@ def _best(row: engine.RunRow) -> dict[str, engine.Row]:
 @lru_cache(maxsize=4096)
 def _best_of_done(root: str, run_id: str, finished: float, student: str) -> dict[str, engine.Row]:
     """Read once a run: a finished one gets no more scores. `root` and `finished` tell apart runs of the same number."""
-    return engine.best_by_arm(engine.summarise(services.store().scores(run_id)), student)
+    return engine.best_by_arm(services.store().scores(run_id), student)

@@ -12,7 +12,7 @@ import engine
 from engine.figures import formats
 from pages.ui import forms, words
 
-PARTS = {"run": "Run", "config": "Settings", "data": "Data preparation", "evaluation": "Evaluation"}
+PARTS = {"run": "Run", "config": "Method and student", "data": "Data preparation", "evaluation": "Evaluation"}
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,17 @@ def again(source: Any) -> str:
     """The same files with other options, as another data set. Its key in the draw in which it arrived, "" otherwise."""
     _say_what_was_broken_off()
     key = f"import again/{source.key}"
+    root = engine.data_root()
     larger = min(MAX_SIZE, 2 * source.options.image_size)
     size = st.session_state.get(f"{key}/image_size", larger)
     values = _ask_options(key, source.options.model_dump() | {"image_size": larger, "name": f"{source.title} {size}"})
-    return _import_button(
-        "Make the data set",
-        lambda options: engine.folders.import_again(source.key, options, engine.data_root()),
-        values,
-    )
+
+    def begin(options: Any) -> Events:
+        if source.path:  # it may have come in by the command line, which reads any place
+            return engine.folders.import_path(engine.folders.checked_path(source.path, root), options, root)
+        return engine.folders.import_again(source.key, options, root)
+
+    return _import_button("Make the data set", begin, values)
 
 
 def show_limits() -> None:
@@ -145,6 +148,7 @@ def _ask_upload(key: str, kind: str, label: str) -> uploads.Sent | None:
     if sent is not None:
         what = formats.counted(len(sent.files), "file") if kind == "folder" else words.escaped(sent.files[0][0])
         st.caption(f"{what}, {formats.num_bytes(sent.num_bytes)}.")
+    st.caption("On the server's disk it takes about twice its size while it is imported, and then the decoded images.")
     return sent
 
 

@@ -143,8 +143,9 @@ def _moving(run_id: str, status_drawn: str) -> None:
     if row.status != "done":
         st.progress(words.progress_share(row), text=words.progress_text(row))
     series, scores = store.series(run_id), store.scores(run_id)
-    with st.grid(5, min_column_width=165):
-        for label, value, note in _cards(row, series, scores):
+    cards = _cards(row, series, scores)
+    with st.grid(3 if len(cards) == 6 else 5, min_column_width=165):  # six cards in rows of five would leave one alone
+        for label, value, note in cards:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     steps = store.previews(run_id)
     if row.action == "evaluate":
@@ -199,8 +200,7 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
 
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
     """Label, value and note of the figures of a run; the note is never empty, so that the cards are equally high."""
-    rows = engine.summarise(scores)
-    best = engine.best_by_arm(rows, row_student(row))
+    best = engine.best_by_arm(scores, row_student(row))
     storage = row.summary.get("num_bytes")
     compression = row.summary.get("compression")
     if row.status == "done" or row.action == "evaluate":
@@ -234,7 +234,8 @@ def planned_storage(row: engine.RunRow) -> tuple[int | None, float | None]:
     source, images = services.sources().get(row.source), words.num_images(row)
     if source is None or not images:
         return None, None
-    synthetic, full = words.planned_storage(source, images, row.facts.get("train", source.num_train))
+    planned = round(source.num_train * (1 - row.request.data.validation_fraction))  # as the page Distil says
+    synthetic, full = words.planned_storage(source, images, row.facts.get("train", planned))
     return synthetic, full / synthetic
 
 
@@ -255,31 +256,21 @@ def _loss_card(series: dict) -> tuple[str, str, str]:
 
 
 def _validation_card(series: dict, scores: Sequence) -> tuple[str, str, str]:
-    found, baseline = series.get("validation_accuracy"), baseline_accuracy(scores)
+    found, real = series.get("validation_accuracy"), engine.baseline(scores)
     if found is None or not len(found.values):
         return "Accuracy, validation", formats.NOTHING, "not measured yet"
     now = float(found.values[-1])
     note = f"at step {int(found.steps[-1]):,}"
-    if baseline is not None:
-        note = f"{abs(100 * (now - baseline)):.1f} points {'better' if now >= baseline else 'worse'}"
+    if real is not None:
+        note = f"{abs(100 * (now - real.mean)):.1f} points {'better' if now >= real.mean else 'worse'}"
     return "Accuracy, validation", formats.percent(now), note
 
 
 def _baseline_card(scores: Sequence) -> tuple[str, str, str]:
-    values = [score.value for score in scores if score.arm == "random_real" and score.split == "validation"]
-    if not values:
+    found = engine.baseline(scores)
+    if found is None:
         return "Random real, same size", formats.NOTHING, "not measured yet"
-    return (
-        "Random real, same size",
-        formats.percent(sum(values) / len(values)),
-        f"validation, {formats.counted(len(values), 'student')}",
-    )
-
-
-def baseline_accuracy(scores: Sequence) -> float | None:
-    """Mean validation accuracy of random real data of the same size, None before it is measured."""
-    values = [score.value for score in scores if score.arm == "random_real" and score.split == "validation"]
-    return sum(values) / len(values) if values else None
+    return "Random real, same size", formats.percent(found.mean), f"validation, {formats.counted(found.n, 'student')}"
 
 
 def _loss(run_id: str, series: dict) -> None:
@@ -288,7 +279,7 @@ def _loss(run_id: str, series: dict) -> None:
         st.subheader("Outer loss", anchor=False)
         log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
     if "outer_loss" not in series:
-        st.caption("No step has been measured yet.")
+        st.caption("No step has been measured.")
         return
     place = st.container()
     span = st.slider(
@@ -314,12 +305,12 @@ def _further_charts(run_id: str) -> None:
     names = [name for name in figures.chart_names(list(series)) if name != "outer_loss"]
     if not names:
         return
-    baseline = baseline_accuracy(store.scores(run_id))
+    real = engine.baseline(store.scores(run_id))
     with st.grid(2 if len(names) in (2, 4) else 3, min_column_width=300):
         for name in names:
             chart = figures.chart_of(name)
             reference = (
-                ("random real, same size", baseline) if name == "validation_accuracy" and baseline is not None else None
+                ("random real, same size", real.mean) if name == "validation_accuracy" and real is not None else None
             )
             with st.container(border=True):
                 st.markdown(f"**{words.escaped(chart.title)}**")

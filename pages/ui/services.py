@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,19 @@ def store() -> engine.Store:
 def submit(request: engine.RunRequest) -> str:
     """Queue a run; the worker takes it as soon as it is free. The new run's id."""
     return workshop().worker.submit(request)
+
+
+def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
+    """Queue several runs, or none: those queued already are taken back where one of them cannot be kept."""
+    started: list[str] = []
+    try:
+        for request in requests:
+            started.append(submit(request))
+    except engine.UserError:
+        for run_id in started:
+            store().request_stop(run_id)
+        raise
+    return started
 
 
 def resume(run_id: str) -> None:

@@ -96,42 +96,43 @@ def _results(sweep_id: str, was_active: bool) -> None:
     rows = _rows(sweep_id)
     if was_active and not any(row.status in ("queued", "running") for row in rows):
         st.rerun()
-    best = {
-        row.id: engine.best_by_arm(engine.summarise(services.store().scores(row.id)), live.row_student(row))
-        for row in rows
-    }
+    best, judged = (
+        {row.id: engine.best_by_arm(services.store().scores(row.id), live.row_student(row), split) for row in rows}
+        for split in ("test", "validation")
+    )
     varied = differences.varied(rows)
     done = sum(row.status not in ("queued", "running") for row in rows)
     students = {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
-        f"{done} of {formats.counted(len(rows), 'run')} ended. Test accuracy of {whose} under the better protocol of each arm, with 95 % intervals."
+        f"{done} of {formats.counted(len(rows), 'run')} ended. Accuracy of {whose} on validation images, under the protocol that did better there, "
+        "with 95 % intervals. Choose by it; test accuracy stands in the table and chooses nothing."
     )
     with st.container(border=True):
-        _plot(sweep_id, rows, varied, best)
-    _table(rows, varied, best)
+        _plot(sweep_id, rows, varied, judged)
+    _table(rows, varied, best, judged)
 
 
-def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict) -> None:
-    scored = [number for number, row in enumerate(rows) if "distilled" in best[row.id]]
+def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], judged: dict) -> None:
+    scored = [number for number, row in enumerate(rows) if "distilled" in judged[row.id]]
     if not scored:
         st.caption("The plot fills in as runs are scored.")
     elif len(varied) == 2:
         first, second = varied
         cells = {
-            (differences.shown(first.values[n]), differences.shown(second.values[n])): _mean(best[row.id])
+            (differences.shown(first.values[n]), differences.shown(second.values[n])): _mean(judged[row.id])
             for n, row in enumerate(rows)
         }
         st.plotly_chart(
             figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Test accuracy over {first.label} and {second.label}",
+            alt=f"Validation accuracy over {first.label} and {second.label}",
         )  # fmt: skip
     elif len(varied) == 1:
         (option,) = varied
-        points = [(_place(option.values[n]), best[rows[n].id]) for n in scored]
+        points = [(_place(option.values[n]), judged[rows[n].id]) for n in scored]
         st.plotly_chart(
             figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Test accuracy over {option.label}, distilled and real data of the same size, with 95 % intervals",
+            alt=f"Validation accuracy over {option.label}, distilled and real data of the same size, with 95 % intervals",
         )  # fmt: skip
     else:
         st.caption("Too few or too many options differ between these runs for a plot.")
@@ -147,14 +148,16 @@ def _place(value: Any) -> Any:
     return value if is_number else differences.shown(value)
 
 
-def _table(rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict) -> None:
+def _table(rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict, judged: dict) -> None:
+    """A line a run: its values, how it did on validation images, and each arm on test images."""
     columns: dict[str, list[str]] = {"Run": [f"[{row.id}](runs?run={row.id})" for row in rows]}
     for option in varied:
         columns[option.label] = [words.escaped(differences.shown(value)) for value in option.values]
     columns["State"] = [words.STATES[row.status][0] for row in rows]
+    columns["Distilled, validation"] = [accuracy(judged[row.id].get("distilled")) for row in rows]
     for arm in figures.ARM_NAMES:
         if any(arm in best[row.id] for row in rows):
-            columns[figures.arm_name(arm)] = [accuracy(best[row.id].get(arm)) for row in rows]
+            columns[f"{figures.arm_name(arm)}, test"] = [accuracy(best[row.id].get(arm)) for row in rows]
     columns["Time"] = [formats.duration(row.seconds) if row.seconds else formats.NOTHING for row in rows]
     st.table(columns, border="horizontal", hide_index=True, alt="The runs of the sweep with their values and scores")
 

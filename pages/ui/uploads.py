@@ -1,18 +1,20 @@
 """A folder or a zip of any size from the browser to this machine's disk, in parts of a few megabytes.
 
 `st.file_uploader` starts the uploads of all files of a folder at once, of which a browser loses some past a thousand; it
-takes no file past `server.maxUploadSize`, and keeps what it got in memory until the tab is closed. Here the browser joins the files end to end and sends the whole in
-parts, one after the other, by Streamlit's own route for uploads; the parts go into one file without a name, which the
-operating system takes away when it is closed or this process ends.
+takes no file past `server.maxUploadSize`, and keeps what it got in memory until the tab is closed. Here the browser
+joins the files end to end and sends the whole in parts, one after the other, by Streamlit's own route for uploads; the
+parts go into one file without a name, which the operating system takes away when it is closed or this process ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
 import os
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ import engine
 PART_BYTES = 8 * 2**20
 LIST = "list"
 """What stands for a part's number in the name of the last one, which says what the files are."""
+_CHANGING = threading.Lock()
 
 HTML = """
 <button type="button"></button>
@@ -62,7 +65,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
         const headers = cookie ? { "X-Xsrftoken": decodeURIComponent(cookie[1]) } : {};
         const answer = await fetch(`${data.url}/${name}`, { method: "PUT", body: form, headers });
         if (answer.ok) return;
-        throw new Error(`the server answered ${answer.status}`);
+        const why = answer.status < 500 ? "" : " and could not keep it; there may be no room left on its disk";
+        throw new Error(`the server answered ${answer.status}${why}`);
       } catch (error) {
         if (attempt === 2) throw error;
         await new Promise((resume) => setTimeout(resume, 500 * (attempt + 1)));
@@ -117,7 +121,13 @@ class Spool:
     files: list[tuple[str, int]] = field(default_factory=list)
 
     def put(self, part: str, data: bytes) -> None:
-        """Keep one part; one that is sent twice goes to the same place. Raises ValueError for nonsense, OSError if full."""
+        """Keep one part; one that is sent twice goes to the same place.
+
+        Raises ValueError for nonsense, and for anything after the OSError of a disk that refuses: all of it is let go of
+        then, and the parts that come after it make no whole.
+        """
+        if self.file.closed:
+            raise ValueError("what was sent before could not be kept")
         if part == LIST:
             files = [(str(name), int(size)) for name, size in json.loads(data)]
             if any(size < 0 for _, size in files) or sum(size for _, size in files) != self.size:
@@ -127,9 +137,13 @@ class Spool:
         start = int(part) * PART_BYTES
         if start < 0 or len(data) > PART_BYTES or start + len(data) > self.max_bytes:
             raise ValueError("no such part")
-        self.file.seek(start)
-        self.file.write(data)
-        self.file.flush()
+        try:
+            self.file.seek(start)
+            self.file.write(data)
+            self.file.flush()
+        except OSError:
+            self.close()
+            raise
         self.size = max(self.size, start + len(data))
 
     def opened(self) -> list[tuple[str, BinaryIO]]:
@@ -137,9 +151,14 @@ class Spool:
         starts = itertools.accumulate((size for _, size in self.files), initial=0)
         return [(name, Piece(self.file, start, size)) for (name, size), start in zip(self.files, starts, strict=False)]
 
+    def close(self) -> None:
+        """Give the room on the disk back."""
+        with contextlib.suppress(OSError):  # a disk that is full refuses what is left to write once more
+            self.file.close()
+
 
 class Piece(io.RawIOBase):
-    """One of the files, to be read: `size` bytes of the spool from `start` on."""
+    """One of the files, to be read: `size` bytes of the spool from `start` on. Raises DataError once that is let go of."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._size, self._position = file, start, size, 0
@@ -160,8 +179,11 @@ class Piece(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         room = max(0, min(len(buffer), self._size - self._position))
-        self._file.seek(self._start + self._position)
-        data = self._file.read(room)
+        try:
+            self._file.seek(self._start + self._position)
+            data = self._file.read(room)
+        except ValueError:  # closed, by `Keeper.drop`
+            raise engine.errors.DataError("The upload was replaced while it was read; import it again.") from None
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -206,7 +228,7 @@ class Keeper(MemoryUploadedFileManager):
     def drop(self, widget: str) -> None:
         """Let go of what was sent to a widget."""
         for key in [key for key in self.spools if key[0] == widget]:
-            self.spools.pop(key).file.close()
+            self.spools.pop(key).close()
 
     def remove_session_files(self, session_id: str) -> None:
         super().remove_session_files(session_id)
@@ -250,9 +272,10 @@ def _widget(key: str) -> str:
 
 def keeper_of(manager: MemoryUploadedFileManager) -> Keeper:
     """The process's keeper of uploads. The route that receives them holds this very object, so it changes its class."""
-    if not isinstance(manager, Keeper):
-        manager.__class__ = Keeper
-        manager.owners, manager.spools = {}, {}
+    with _CHANGING:
+        if not isinstance(manager, Keeper):
+            manager.owners, manager.spools = {}, {}
+            manager.__class__ = Keeper  # last: other threads use it at any moment
     return manager
 
 

@@ -12,7 +12,7 @@ from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
 from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage
-from engine.evaluation.compare import compare
+from engine.evaluation.compare import compare, full_passes
 from engine.events import Scored
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
@@ -43,7 +43,7 @@ def test_every_arm_under_every_protocol(splits, tmp_path):
     found = scores(splits, Context(cache_root=tmp_path))
     counts = {}
     for score in found:
-        counts[score.arm, score.protocol] = counts.get((score.arm, score.protocol), 0) + 1
+        counts[score.arm, score.protocol] = counts.get((score.arm, score.protocol), 0) + (score.split == "test")
         assert 0 <= score.value <= 1 and score.seconds > 0 and score.recipe and score.num_bytes > 0
     assert counts == {
         ("distilled", "as_distilled"): 2,
@@ -54,6 +54,8 @@ def test_every_arm_under_every_protocol(splits, tmp_path):
         ("kmeans_real", "ordinary"): 2,
         ("full", "ordinary"): 2,
     }
+    tried = [(s.arm, s.protocol, s.seed) for s in found if s.split == "validation"]
+    assert tried == [(s.arm, s.protocol, s.seed) for s in found if s.split == "test"]
 
 
 def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, tmp_path):
@@ -87,7 +89,11 @@ def test_test_labels_choose_nothing(splits, tmp_path):
 
 
 def test_fixed_start_is_scored_once_as_distilled_and_from_scratch_as_ordinary(splits, tmp_path):
-    found = scores(splits, Context(cache_root=tmp_path), pixel_set(splits, start_seed=11))
+    found = [
+        score
+        for score in scores(splits, Context(cache_root=tmp_path), pixel_set(splits, start_seed=11))
+        if score.split == "test"
+    ]
     assert sum(score.arm == "distilled" and score.protocol == "as_distilled" for score in found) == 1
     assert sum(score.arm == "distilled" and score.protocol == "ordinary" for score in found) == 2
 
@@ -154,3 +160,10 @@ def test_a_draw_from_classes_that_run_out_is_counted_as_it_is(splits):
 def test_kmeans_real_below_one_sample_a_class_takes_as_many_classes(splits):
     drawn = kmeans_real(splits.train, 4, 10, torch.Generator().manual_seed(0))
     assert len(drawn.targets.unique()) == len(drawn) == 4
+
+
+def test_the_full_set_is_trained_at_least_as_long_as_the_small_ones():
+    evaluation = EvaluationConfig(full_epochs=5, batch_size=256, ordinary_steps=300)
+    assert full_passes(evaluation, 54_000) == 5
+    assert full_passes(evaluation, 20) == 300
+    assert full_passes(evaluation, 600) == 150

@@ -66,8 +66,29 @@ def test_headline_shows_each_arm_under_its_best_protocol():
         scored("random_real", 0, 0.2, protocol="as_distilled"),
         scored("random_real", 0, 0.5),
     ]
-    best = best_by_arm(summarise(scores), "mlp")
+    best = best_by_arm(scores, "mlp")
     assert {arm: (row.protocol, row.mean) for arm, row in best.items()} == {
         "distilled": ("as_distilled", 0.8),
         "random_real": ("ordinary", 0.5),
     }
+
+
+def test_headline_protocol_is_chosen_on_validation_images_not_on_test_images():
+    scores = [
+        scored("distilled", 0, 0.9),
+        scored("distilled", 0, 0.5, split="validation"),
+        scored("distilled", 0, 0.8, protocol="as_distilled"),
+        scored("distilled", 0, 0.6, protocol="as_distilled", split="validation"),
+    ]
+    assert best_by_arm(scores, "mlp")["distilled"].mean == 0.8
+    assert best_by_arm(scores, "mlp", "validation")["distilled"].mean == 0.6
+
+
+def test_a_seed_that_was_scored_twice_counts_once():
+    (row,) = summarise([scored("random_real", 0, 0.4), scored("random_real", 1, 0.6), scored("random_real", 0, 0.5)])
+    assert row.n == 2 and row.mean == pytest.approx(0.55)
+
+
+def test_an_interval_of_accuracies_stays_between_none_and_all():
+    (row,) = summarise([scored("distilled", 0, 0.1), scored("distilled", 1, 0.9)])
+    assert (row.low, row.high) == (0.0, 1.0)

@@ -181,7 +181,9 @@ def test_a_sweep_over_a_number_is_a_line_that_fills_in_while_runs_finish(visit, 
     assert [cell[1:5] for cell in table["Run"]] == ids
     assert list(table["Outer learning rate"]) == [r"0\.001", r"0\.01", r"0\.1", "1"]
     assert list(table["State"]) == ["Done", "Done", "Running", "Queued"]
-    assert [cell[:4] for cell in table["Distilled"]] == ["85.1", "80.1", "–", "–"]
+    assert [cell[:4] for cell in table["Distilled, test"]] == ["85.1", "80.1", "–", "–"]
+    assert [cell[:4] for cell in table["Distilled, validation"]] == ["80.1", "75.1", "–", "–"]
+    assert sorted(drawn["data"][0]["y"]) == pytest.approx([75.1, 80.1]), "drawn is what may be chosen by"
     scored(store, ids[2], MEANS)
     store.append(ids[2], [Finished({})])
     app.run()
@@ -193,7 +195,7 @@ def test_a_sweep_over_two_options_is_a_map_with_numbers(visit, store):
     app = visit("compare", sweep=sweep)
     heat = figure(app, 0)["data"][0]
     assert heat["type"] == "heatmap"
-    assert sorted(text for row in heat["text"] for text in row) == ["", "75.1 %", "80.1 %", "85.1 %"]
+    assert sorted(text for row in heat["text"] for text in row) == ["", "70.1 %", "75.1 %", "80.1 %"]
 
 
 def test_a_sweep_before_the_first_score_says_what_will_come(visit, store):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import tempfile
 import zipfile
 
 import numpy as np
@@ -204,6 +206,34 @@ def test_no_zip_at_all_is_one_sentence(opened):
     assert keys() == [] and partial() == []
 
 
+def spool(files: dict[str, bytes]) -> uploads.Spool:
+    """The files as a browser sent them."""
+    found = uploads.Spool(tempfile.TemporaryFile(), 10**6)  # noqa: SIM115 (closed by the test)
+    found.put("0", b"".join(files.values()))
+    found.put(uploads.LIST, json.dumps([(name, len(content)) for name, content in files.items()]).encode())
+    return found
+
+
+@pytest.mark.parametrize("way", ["folder", "zip"])
+def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(opened, monkeypatch, way):
+    here = spool(tree() if way == "folder" else {"shapes.zip": zipped(tree())})
+    monkeypatch.setattr(uploads, "chosen", lambda key, kind: uploads.Sent(here.opened(), here.size))
+    app = opened(way)
+    store = engine.data.folders.intake.store
+
+    def replaced_after_the_third(file, parts, target, found, caps):
+        store(file, parts, target, found, caps)
+        if len(found.images) == 3:
+            here.close()
+
+    monkeypatch.setattr("engine.data.folders.intake.store", replaced_after_the_third)
+    monkeypatch.setattr("engine.data.folders.archives.store", replaced_after_the_third)
+    app.button(key="import").click().run()
+    assert not app.exception
+    assert [error.value for error in app.error] == ["The upload was replaced while it was read; import it again\\."]
+    assert keys() == [] and partial() == []
+
+
 def test_name_of_a_built_in_data_set_is_refused(opened):
     app = opened("zip", ("digits.zip", zipped(tree())))
     app.button(key="import").click().run()
@@ -300,6 +330,23 @@ def test_same_files_at_another_size_are_another_data_set(imported):
     assert new.title == "my shapes 16"
 
 
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_folder_read_in_place_is_read_again_only_where_the_page_may_read(visit, tmp_path, monkeypatch, is_allowed):
+    for name, content in tree().items():
+        path = tmp_path / "elsewhere" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    options = engine.folders.ImportOptions(name="private", image_size=8)
+    for _ in engine.folders.import_path(tmp_path / "elsewhere" / "shapes", options, engine.data_root()):
+        pass
+    monkeypatch.setenv("DISTILLERY_FOLDERS", str(tmp_path / ("elsewhere" if is_allowed else "here")))
+    app = visit("data", source=keys()[0], again="1")
+    app.button(key="import").click().run()
+    assert not app.exception
+    assert [("is outside the folders" in error.value) for error in app.error] == ([] if is_allowed else [True])
+    assert len(keys()) == 1 + is_allowed
+
+
 def test_folder_on_the_server_is_found_and_read_in_place(opened):
     for name, content in tree().items():
         path = engine.data_root() / "folders" / name
@@ -319,6 +366,11 @@ def test_path_outside_the_allowed_folders_is_refused(opened):
     app.button(key="import").click().run()
     assert "outside the folders" in app.error[0].value
     assert keys() == []
+
+
+@pytest.mark.parametrize(("way", "is_said"), [("folder", True), ("zip", True), ("server", False)])
+def test_room_that_an_upload_takes_is_said(opened, way, is_said):
+    assert ("about twice its size" in words(opened(way))) is is_said
 
 
 def test_limits_name_their_variables(visit):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -73,6 +76,59 @@ def test_a_second_choice_replaces_the_first(keeper):
     assert received(keeper) == {"b": b"new"}
 
 
+def test_reading_on_after_another_choice_is_one_sentence(keeper):
+    send(keeper, {"a": b"old", "b": b"older"})
+    (_, first), (_, second) = keeper.complete(WIDGET).opened()
+    assert first.read() == b"old"
+    put(keeper, 0, b"new", choice="2")
+    with pytest.raises(
+        engine.errors.DataError, match=r"^The upload was replaced while it was read; import it again\.$"
+    ):
+        second.read()
+
+
+class FullDisk(io.RawIOBase):
+    """A file on a disk with room for `room` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return offset
+
+    def write(self, data) -> int:
+        if len(data) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(data)
+        return len(data)
+
+
+def test_full_disk_gives_its_room_back_and_later_parts_make_no_whole(keeper, monkeypatch):
+    disk = FullDisk(10)
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: io.BufferedRandom(disk))
+    put(keeper, 0, b"x" * 10)
+    with pytest.raises(OSError, match="No space left"):
+        put(keeper, 1, b"y")
+    assert disk.closed
+    disk.room = 100
+    for part, data in ((1, b"y"), (LIST, b'[["a", 10]]')):  # the browser tries again
+        with pytest.raises(ValueError, match="could not be kept"):
+            put(keeper, part, data)
+    assert keeper.complete(WIDGET) is None
+    monkeypatch.undo()
+    send(keeper, {"b": b"another choice"}, choice="2")
+    assert received(keeper) == {"b": b"another choice"}
+
+
 def test_end_of_the_session_closes_the_file(keeper):
     send(keeper, {"a": b"content"})
     spool = keeper.complete(WIDGET)
@@ -85,6 +141,23 @@ def test_end_of_the_session_closes_the_file(keeper):
 def test_another_session_cannot_send_to_a_widget(keeper):
     put(keeper, 0, b"stranger", session="another")
     assert keeper.spools == {}
+
+
+def test_keeper_is_made_once_and_whole_however_many_ask_at_a_time():
+    assigned = []
+
+    class Watched(MemoryUploadedFileManager):
+        def __setattr__(self, name, value) -> None:
+            assigned.append(name)
+            time.sleep(0.02)
+            super().__setattr__(name, value)
+
+    manager = Watched("/upload")
+    assigned.clear()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(uploads.keeper_of, [manager] * 4))
+    assert assigned == ["owners", "spools", "__class__"]
+    assert all(keeper is manager and isinstance(keeper, Keeper) for keeper in found)
 
 
 def test_other_uploads_are_kept_as_ever(keeper):

@@ -171,6 +171,18 @@ def test_full_disk_leaves_nothing_and_says_so(finished, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [] and len(written) == 4
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RunError("The data set is gone.")])
+def test_export_that_breaks_off_in_any_way_leaves_nothing(finished, tmp_path, monkeypatch, error):
+    def broken_off(taken):
+        raise error
+
+    store, run_id = finished
+    monkeypatch.setitem(export.FILES, "scores.csv", broken_off)
+    with pytest.raises((KeyboardInterrupt, RunError)):
+        export.export(store, run_id, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folder_that_holds_something_is_left_alone(finished, tmp_path):
     store, run_id = finished
     (tmp_path / "mine.txt").write_text("mine")

@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_script_alone_reaches_the_recorded_accuracy(shared, tmp_path):
 
 def test_script_imports_nothing_of_this_project(shared):
     found = set(re.findall(r"^(?:from|import) (\w+)", (shared[0] / "train.py").read_text(), re.MULTILINE))
-    assert found == {"math", "sys", "pathlib", "numpy", "torch", "PIL"}
+    assert found == {"math", "sys", "pathlib", "numpy", "torch", "PIL", "unicodedata"}
 
 
 def test_script_is_short(shared):
@@ -146,6 +147,20 @@ def test_script_of_every_student_trains_and_answers(name, tmp_path, capsys):
         Image.new("RGB", (40, 32), (number, 9, 9)).save(folder / f"{number}.png")
     run_here(tmp_path / "train.py", str(tmp_path / "test"))
     assert PRINTED.fullmatch(capsys.readouterr().out)[2] == "3"
+
+
+@pytest.mark.parametrize("of_folder", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_class", ["NFC", "NFD"])
+def test_accents_are_the_same_however_a_system_writes_them(tmp_path, capsys, of_class, of_folder):
+    names = [unicodedata.normalize(of_class, name) for name in ("Blüte", "b", "c")]
+    script = train_script(StudentConfig(name="mlp"), COLOUR, 3, Recipe(1, 1, 0.1), PLAIN, Training("sgd", 1))
+    (tmp_path / "train.py").write_text(script)
+    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((3, 3, 32, 32), np.float32), targets=np.arange(3), class_names=np.array(names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    folder = tmp_path / "test" / unicodedata.normalize(of_folder, "Blüte")
+    folder.mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(folder / "a.png")
+    run_here(tmp_path / "train.py", str(tmp_path / "test"))
+    assert PRINTED.fullmatch(capsys.readouterr().out)[2] == "1"
 
 
 def test_script_reads_16_bits_as_the_import_does(tmp_path):

@@ -60,7 +60,7 @@ def test_user_text_is_shown_as_text(text):
 
 def test_report_says_verdict_scores_recipe_and_command(finished, text):
     store, run_id = finished
-    best = engine.best_by_arm(engine.summarise(store.scores(run_id)), "mlp")
+    best = engine.best_by_arm(store.scores(run_id), "mlp")
     verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
     assert "trained on 10 synthetic images" in verdict
     for arm in ("distilled", "random_real", "full"):

@@ -17,6 +17,7 @@ from engine.cli import main
 from engine.config import RunRequest
 from engine.estimate import Estimate
 from engine.events import Stopped
+from engine.runs import trial
 from engine.runs.store import Store
 from engine.runs.trial import Pending, Refusal, Trials
 
@@ -149,6 +150,14 @@ def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
     found = trials.wait(slow)
     assert found.lower_bound and not found.is_out_of_memory
     assert found.seconds_per_step > 0.5 and found.seconds_distilling == 7 * found.seconds_per_step
+    assert found.memory_bytes > 10_000_000, "what the step took until then"
+
+
+def test_who_has_gone_keeps_nobody_waiting(trials, monkeypatch):
+    monkeypatch.setattr(trial, "_GONE_SECONDS", 0.5)
+    trials.ask(LARGE, "a tab that is closed now")
+    assert isinstance(trials.wait(differing(10), "another"), Estimate)
+    assert trials.known(LARGE) is None
 
 
 def test_an_idle_process_is_ended(trials, monkeypatch):

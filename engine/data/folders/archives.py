@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 import stat
+import struct
 import time
 import zipfile
 import zlib
@@ -22,6 +23,14 @@ from engine.errors import DataError
 from engine.events import Event, Progress
 
 RATIO_FROM_BYTES = 1_000_000  # a small archive may well hold much air
+LISTED_BYTES = 512  # of the list of files for each file that is allowed; its name and the tools' notes take about 100
+MAX_COMMENT_BYTES = 1 << 16
+
+# the records at the end of a zip file (APPNOTE 4.3.12 to 4.3.16), each with its signature first
+ENTRY = struct.Struct("<4s24x3H12x")  # lengths of the name, the extra field and the comment, which follow
+END_64 = struct.Struct("<4s36xQ8x")  # bytes of the list
+LOCATOR_64 = struct.Struct("<4s4xQ4x")  # place of END_64
+END = struct.Struct("<4s8xL6x")  # bytes of the list
 
 
 def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None, Found]:
@@ -31,6 +40,7 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None,
     """
     file.seek(0)  # an import that was refused has read it before
     try:
+        _check_list(file, caps)
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise DataError(
@@ -49,9 +59,57 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None,
     return found
 
 
+def _check_list(file: BinaryIO, caps: Limits) -> None:
+    """Raise DataError for too many members. `zipfile` would make an object of each first, whatever number is given.
+
+    Raises BadZipFile where there is no list.
+    """
+    start, size = _list_place(file)
+    allowed = LISTED_BYTES * caps.max_files
+    if size > allowed:
+        raise DataError(
+            f"The list of files in this zip file takes {size:,} bytes and {allowed:,} are allowed; bring fewer files, or set "
+            f"{variable('max_files')}."
+        )
+    file.seek(start)
+    listed, place, counts = file.read(size), 0, {"files": 0, "folders": 0}
+    while place + ENTRY.size <= len(listed):
+        signature, *lengths = ENTRY.unpack_from(listed, place)
+        if signature != b"PK\x01\x02":
+            break  # `zipfile` says what is wrong
+        end_of_name = place + ENTRY.size + lengths[0]
+        counts["folders" if listed[end_of_name - 1 : end_of_name] == b"/" else "files"] += 1
+        place += ENTRY.size + sum(lengths)
+    for what, count in counts.items():
+        check_count(count, caps, what)
+
+
+def _list_place(file: BinaryIO) -> tuple[int, int]:
+    """Where the list of members lies, and its bytes; found as `zipfile` finds it. Raises BadZipFile where there is none."""
+    num_bytes = file.seek(0, 2)
+    tail_start = max(0, num_bytes - MAX_COMMENT_BYTES - END.size - LOCATOR_64.size - END_64.size)
+    file.seek(tail_start)
+    tail = file.read(num_bytes - tail_start)
+    end = len(tail) - END.size
+    if end < 0 or not tail.startswith(b"PK\x05\x06", end) or not tail.endswith(b"\0\0"):  # a comment follows
+        end = tail.rfind(b"PK\x05\x06", max(0, end - MAX_COMMENT_BYTES))
+    if not 0 <= end <= len(tail) - END.size:
+        raise zipfile.BadZipFile("File is not a zip file")
+    _, size = END.unpack_from(tail, end)
+    locator = end - LOCATOR_64.size
+    if locator >= 0 and tail.startswith(b"PK\x06\x07", locator):
+        _, place = LOCATOR_64.unpack_from(tail, locator)
+        end = locator - END_64.size
+        if end < 0 or place != tail_start + end or not tail.startswith(b"PK\x06\x06", end):
+            raise zipfile.BadZipFile("Its end is not where it says")
+        _, size = END_64.unpack_from(tail, end)
+    if size > tail_start + end:
+        raise zipfile.BadZipFile("Bad offset for central directory")
+    return tail_start + end - size, size
+
+
 def _check(members: list[zipfile.ZipInfo], file: BinaryIO, caps: Limits) -> None:
     """Raise DataError for a bomb, by what the archive itself says."""
-    check_count(sum(not member.is_dir() for member in members), caps)
     total = sum(member.file_size for member in members)
     check_total(total, caps)
     packed = file.seek(0, 2)
@@ -66,7 +124,7 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, fou
     """Store one member, or note why not."""
     # the name as it is in the file: zipfile ends it at a NUL
     name = member.orig_filename
-    if member.is_dir():
+    if member.filename.endswith("/"):  # `is_dir` fails where there is no name
         _note_folder(name, found)
         return
     parts = found.named(name)

@@ -112,11 +112,11 @@ class Skipped(Exception):
     """A file that is left out; the message says why."""
 
 
-def check_count(count: int, caps: Limits) -> None:
-    """Raise DataError for too many files."""
+def check_count(count: int, caps: Limits, what: str = "files") -> None:
+    """Raise DataError for too many files, or folders where those are counted."""
     if count > caps.max_files:
         raise DataError(
-            f"There are {count:,} files and {caps.max_files:,} are allowed; bring fewer, or set {variable('max_files')}."
+            f"There are {count:,} {what} and {caps.max_files:,} are allowed; bring fewer, or set {variable('max_files')}."
         )
 
 

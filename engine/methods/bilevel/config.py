@@ -124,7 +124,13 @@ class BilevelConfig(MethodConfig):
         group="Outer loop",
     )
     num_decays: int = option(
-        4, "Decays, evenly spread over the run", low=0, high=100, advanced=True, group="Outer loop"
+        4,
+        "Decays of the outer learning rate, evenly spread over the run",
+        low=0,
+        high=100,
+        advanced=True,
+        group="Outer loop",
+        label="Decays",
     )
     adam_beta1: float = option(
         0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, group="Outer loop", label="Adam beta 1"
@@ -145,9 +151,14 @@ class BilevelConfig(MethodConfig):
         high=1000,
         advanced=True,
         group="Outer loop",
+        label="Validations",
     )
     keep: Literal["best", "last"] = option(
-        "best", "Return the set that did best on validation images, or the last", advanced=True, group="Outer loop"
+        "best",
+        "Return the set that did best on validation images, or the last",
+        advanced=True,
+        group="Outer loop",
+        label="Set to keep",
     )
 
     @model_validator(mode="after")

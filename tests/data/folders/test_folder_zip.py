@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_trees import (
+    Tree,
     assert_nothing_left,
     classes,
     imported_path,
@@ -59,11 +60,73 @@ def test_a_truncated_zip_is_refused(data_root):
     )
 
 
-def test_too_many_members_are_refused_before_unpacking(data_root, monkeypatch):
+def never_listed(archive: io.BytesIO, monkeypatch) -> io.BytesIO:
+    """The archive; the test fails if `zipfile` makes objects of its members."""
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the members were listed"))
+    return archive
+
+
+def with_zip64_end(tree: Tree, monkeypatch) -> io.BytesIO:
+    """A zip file of the tree that ends as one of more than 65,535 members does."""
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+        return zipped(tree)
+
+
+def test_too_many_members_are_refused_before_they_are_listed(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_FILES", "9")
-    assert refused_zip(never_opened(zipped(classes()), monkeypatch), data_root).startswith(
+    assert refused_zip(never_listed(zipped(classes()), monkeypatch), data_root).startswith(
         "There are 10 files and 9 are allowed;"
     )
+
+
+@pytest.mark.parametrize("end", ["plain", "zip64"])
+def test_a_number_of_members_that_is_a_lie_is_not_believed(end, data_root, monkeypatch):
+    archive = with_zip64_end(classes(), monkeypatch) if end == "zip64" else zipped(classes())
+    content = bytearray(archive.getvalue())
+    for signature, offset, number in ((b"PK\x05\x06", 8, "<2H"), (b"PK\x06\x06", 24, "<2Q")):
+        place = content.find(signature)
+        assert (place >= 0) is (end == "zip64" or number == "<2H")
+        if place >= 0:
+            struct.pack_into(number, content, place + offset, 1, 1)
+    monkeypatch.setenv("DISTILLERY_MAX_FILES", "9")
+    sentence = refused_zip(never_listed(io.BytesIO(bytes(content)), monkeypatch), data_root)
+    assert sentence.startswith("There are 10 files and 9 are allowed;")
+
+
+def test_folders_of_a_zip_are_no_files_but_have_the_same_cap(data_root, monkeypatch):
+    monkeypatch.setenv("DISTILLERY_MAX_FILES", "10")
+    archive = zipped(classes() | {"cats/": b"", "dogs/": b""})
+    assert imported_zip(archive, data_root, name="Other").num_test == 2
+    archive = zipped(classes() | {f"{number}/": b"" for number in range(11)})
+    with pytest.raises(UserError, match="There are 11 folders and 10 are allowed;"):
+        imported_zip(never_listed(archive, monkeypatch), data_root)
+
+
+def test_a_list_of_members_that_is_too_long_is_not_read(data_root, monkeypatch):
+    padded = zipfile.ZipInfo("cats/padded.png")
+    padded.comment = bytes(60_000)
+    archive = member(zipped(classes()), padded, picture(999))
+    assert imported_zip(archive, data_root, name="Other").num_test == 2
+    monkeypatch.setenv("DISTILLERY_MAX_FILES", "11")
+    with pytest.raises(UserError, match=r"takes 60,\d+ bytes and 5,632 are allowed; .*DISTILLERY_MAX_FILES\."):
+        imported_zip(never_listed(archive, monkeypatch), data_root)
+
+
+@pytest.mark.parametrize("before", [b"", b"#!a program that unpacks itself"], ids=["", "something before it"])
+@pytest.mark.parametrize("comment", [b"", b"made by hand", b"x" * 65_535], ids=["", "comment", "longest comment"])
+def test_a_zip_with_something_around_it_is_read(before, comment, data_root):
+    archive = zipped(classes())
+    with zipfile.ZipFile(archive, "a") as file:
+        file.comment = comment
+    assert imported_zip(io.BytesIO(before + archive.getvalue()), data_root).report.skipped == ()
+
+
+def test_a_zip64_end_is_read_and_must_be_where_it_says(data_root, monkeypatch):
+    archive = with_zip64_end(classes(), monkeypatch)
+    assert imported_zip(archive, data_root, name="Other").report.skipped == ()
+    with pytest.raises(UserError, match="not a whole zip file .its end is not where it says"):
+        imported_zip(io.BytesIO(b"before" + archive.getvalue()), data_root)
 
 
 def test_too_many_bytes_are_refused_before_unpacking(data_root, monkeypatch):
@@ -145,9 +208,10 @@ def test_duplicate_and_hostile_names_are_left_out(data_root):
     }
 
 
-def test_a_name_with_a_nul_is_left_out(data_root):
-    content = member(zipped(classes()), "cats/evil#.png", picture(999)).getvalue()
-    source = imported_zip(io.BytesIO(content.replace(b"cats/evil#.png", b"cats/evil\x00.png")), data_root)
+@pytest.mark.parametrize("name", [b"cats/evil\x00.png", b"\x00ats/evil1.png"])
+def test_a_name_with_a_nul_is_left_out(name, data_root):
+    content = member(zipped(classes()), "cats/evil1.png", picture(999)).getvalue()
+    source = imported_zip(io.BytesIO(content.replace(b"cats/evil1.png", name)), data_root)
     ((_, reason),) = source.report.skipped
     assert reason == "its name holds control characters"
 
