@@ -142,6 +142,7 @@ class EvaluationConfig(Config):
         high=1000,
         advanced=True,
         label="Passes over the full set",
+        unit="epochs",
     )
     batch_size: int = option(256, "Minibatch of ordinary training", low=1, high=8192, advanced=True)
     compare_full: bool = option(

@@ -66,7 +66,8 @@ def chosen_start(method: engine.methods.method.Method, source: str, old: engine.
         }
     if usable_old:
         begins = {"images_from": "result"} if "start" in st.query_params else {}
-        return OWN, usable_old.model_dump() | {"config": usable_old.config | begins}
+        name = "" if usable_old.sweep else usable_old.name  # a sweep names its runs by their values
+        return OWN, usable_old.model_dump() | {"config": usable_old.config | begins, "name": name}
     return OWN, {"config": {}, "data": {}, "evaluation": {}, "seed": 0, "device": "auto", "name": ""}
 
 
@@ -107,9 +108,7 @@ def ask_run(start: dict, key: str) -> dict:
 def show_plan(source: engine.data.Source, request: engine.RunRequest, config: engine.MethodConfig) -> None:
     """What will happen, in numbers that are known before anything runs."""
     images = config.ipc * len(source.class_names)
-    full = round(source.num_train * (1 - request.data.validation_fraction))
-    if request.data.train_limit:
-        full = min(full, request.data.train_limit)
+    full = words.planned_train(source, request.data)
     synthetic_bytes, full_bytes = words.planned_storage(source, images, full)
     st.markdown(
         f"**{formats.counted(images, 'synthetic image')}** of {formats.counted(len(source.class_names), 'class', 'classes')}, "
@@ -183,7 +182,7 @@ with services.said_plainly():
                 st.session_state["form round"] = round_number + 1
                 st.session_state.get("preparation", {}).pop(source_key, None)
                 st.rerun()
-        ready, requests = False, []
+        ready, requests, answer = False, [], None
         with services.said_plainly():
             values = {part: forms.nested(found) for part, found in answers.items()}
             config = engine.checked(method.config, values["config"], "Settings")
@@ -206,15 +205,16 @@ with services.said_plainly():
             show_plan(source, request, config)
             ready = available.state != "missing"
             if available.state == "present":
-                ready = plan.refused(plan.show(request), request) is None
+                answer = plan.show(request)
+                ready = plan.refused(answer, request) is None
             elif available.state == "downloadable":
                 st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
-            requests = sweep.ask(method, request, key)
+            requests = sweep.ask(method, request, key, answer)
         start_now = st.button(
             f"Start {len(requests)} runs" if len(requests) > 1 else "Start",
             type="primary", icon=":material/play_arrow:", width="stretch", disabled=not (ready and requests), key="start",
         )  # fmt: skip
-        if start_now and (available.state != "present" or plan.may_start(request)):
+        if start_now and (available.state != "present" or (plan.may_start(request) and sweep.may_start(requests))):
             with services.said_plainly():
                 started = services.submit_all(requests)
                 if len(started) > 1:

@@ -1,5 +1,7 @@
 """Gallery: the distilled images of a run, large and over time, to look at and to take home."""
 
+from functools import partial
+
 import streamlit as st
 
 import engine
@@ -63,6 +65,7 @@ def show(row: engine.RunRow) -> None:
         num_images = len(services.store().preview(row.id, step).images)
         if num_images > figures.MAX_IMAGES:
             st.caption(f"The first {figures.MAX_IMAGES} of {num_images:,} images.")
+        picture = partial(engine.export.marked, picture, row, step)
         name, mime = f"run-{row.id}-step-{step}.png", "image/png"
     st.download_button(
         "Download picture", picture, name, mime, icon=":material/image:", on_click="ignore", key="download picture"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import engine
 from engine.errors import ConfigError
-from engine.sweep import MAX_RUNS, expand
+from engine.sweep import MAX_EXTREMES, MAX_RUNS, expand, extremes
 
 
 def request(**changes) -> engine.RunRequest:
@@ -19,7 +19,7 @@ def test_each_value_becomes_a_run_and_nothing_else_changes():
     base = request(name="rates", seed=4)
     found = expand(base, {"config.outer_lr": ["0.01", " 0.03 "]})
     assert [each.config["outer_lr"] for each in found] == [0.01, 0.03]
-    assert [each.name for each in found] == ["rates · outer_lr 0.01", "rates · outer_lr 0.03"]
+    assert [each.name for each in found] == ["rates · Outer learning rate 0.01", "rates · Outer learning rate 0.03"]
     changed = {"config", "name", "sweep", "preset"}
     for each in found:
         assert each.model_dump(exclude=changed) == base.model_dump(exclude=changed)
@@ -37,7 +37,7 @@ def test_two_options_make_every_pair_and_the_second_varies_fastest():
     found = expand(request(), {"data.zca": ["off", "on"], "config.student.name": ["mlp", "convnet"]})
     pairs = [(each.data.zca, engine.resolve(each)[1].student.name) for each in found]
     assert pairs == [(False, "mlp"), (False, "convnet"), (True, "mlp"), (True, "convnet")]
-    assert found[-1].name.endswith("zca on, student.name convnet")
+    assert found[-1].name.endswith("ZCA whitening on, Student convnet")
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,22 @@ def test_a_sweep_over_seeds_keeps_the_preset():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"config.outer_lr": ["0.1", "fast"]}, "'fast' is no value for outer_lr"),
-        ({"config.outer_lr": ["0.1", "5000"]}, "With outer_lr 5000: .* less than or equal to 10"),
-        ({"config.images_from": ["dreams"]}, "'dreams' is no value for images_from"),
-        ({"config.ipc": ["3"], "config.num_batches": ["2"]}, "With ipc 3, num_batches 2: .* must divide 3"),
-        ({"evaluation.students": ["resnet99"]}, "With students resnet99: .* no student 'resnet99'"),
-        ({"seed": ["-1"]}, "With seed -1: "),
+        ({"config.outer_lr": ["0.1", "fast"]}, "^'fast' is no number for Outer learning rate.$"),
+        ({"config.ipc": ["1", "zwei"]}, "^'zwei' is no whole number for Images per class.$"),
+        ({"data.zca": ["maybe"]}, "^'maybe' is neither on nor off for ZCA whitening.$"),
+        ({"config.outer_lr": ["0.1", "5000"]}, "With Outer learning rate 5000: .* less than or equal to 10"),
+        ({"config.images_from": ["dreams"]}, "^'dreams' is none of noise, real and result for Images start from.$"),
+        (
+            {"config.ipc": ["3"], "config.num_batches": ["2"]},
+            r"With Images per class 3, Batches \(S\) 2: .* must divide 3",
+        ),
+        ({"evaluation.students": ["resnet99"]}, "With Other architectures resnet99: .* no student 'resnet99'"),
+        ({"seed": ["-1"]}, "With Seed -1: "),
         ({"config.nothing": ["1"]}, "no option 'config.nothing'"),
         ({"config.student": ["mlp"]}, "no option 'config.student'"),
         ({"config.ipc.more": ["1"]}, "no option 'config.ipc.more'"),
         ({"name": ["a"]}, "no option 'name'"),
-        ({"seed": ["", " "]}, "no value for seed yet"),
+        ({"seed": ["", " "]}, "no value for Seed yet"),
         ({}, "one or two options, not 0"),
         ({"seed": ["1"], "config.ipc": ["1"], "data.zca": ["on"]}, "one or two options, not 3"),
         ({"seed": [str(seed) for seed in range(MAX_RUNS + 1)]}, "make 51 runs"),
@@ -106,7 +111,30 @@ def test_the_request_that_was_given_stays_as_it_is():
 def test_long_names_are_cut_in_front_of_what_tells_the_runs_apart():
     found = expand(request(name="n" * 120), {"config.outer_lr": ["0.01", "0.02"]})
     assert all(len(each.name) <= 120 for each in found)
-    assert [each.name[-14:] for each in found] == [" outer_lr 0.01", " outer_lr 0.02"]
+    assert [each.name[-22:] for each in found] == ["ter learning rate 0.01", "ter learning rate 0.02"]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"config.ipc": ["2", "9", "1"]}, [(9, "mlp"), (1, "mlp")]),
+        ({"config.ipc": ["2", "9", "1"], "seed": ["0"]}, [(9, "mlp"), (1, "mlp")]),
+        ({"config.student.name": ["mlp", "convnet"]}, [(1, "mlp"), (1, "convnet")]),
+        ({"config.student.name": ["mlp", "convnet"], "config.ipc": ["1", "2", "3"]}, [(3, "mlp"), (3, "convnet"), (1, "mlp"), (1, "convnet")]),
+    ],
+)  # fmt: skip
+def test_the_extremes_of_a_sweep_have_each_number_at_its_least_or_greatest(values, found):
+    base = request()
+    base = base.model_copy(update={"config": base.config | {"student": {"name": "mlp"}}})
+    asked = [engine.resolve(each)[1] for each in extremes(expand(base, values))]
+    assert [(config.ipc, config.student.name) for config in asked] == found
+
+
+def test_two_numbers_have_four_extremes_and_no_sweep_has_more():
+    corners = extremes(expand(request(), {"config.ipc": ["1", "2", "3"], "config.passes": ["4", "5", "6"]}))
+    assert [(each.config["ipc"], each.config["passes"]) for each in corners] == [(3, 6), (3, 4), (1, 6), (1, 4)]
+    sizes = {"config.student.name": ["mlp", "convnet", "simpleconvnet"], "config.ipc": ["1", "2"]}
+    assert len(extremes(expand(request(), sizes))) == MAX_EXTREMES
 
 
 @settings(max_examples=60, deadline=None)

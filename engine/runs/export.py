@@ -125,6 +125,11 @@ def refusal(store: Store, run_id: str) -> str:
     return ""
 
 
+def marked(png: bytes, row: RunRow, step: int) -> bytes:
+    """A PNG of a run's images after outer step `step`, with the text that says where it comes from."""
+    return _png(Image.open(io.BytesIO(png)), _facts(row, step))
+
+
 # ---- reading ----
 
 
@@ -163,7 +168,7 @@ def _contents(taken: Result) -> Iterator[tuple[str, bytes]]:
     digits = max(3, len(str(len(taken.images) - 1)))
     for number, (image, label) in enumerate(zip(taken.images, taken.labels, strict=True)):
         name = f"{number:0{digits}}-{slug(label)}.png"
-        yield f"images/{name}", _png(_picture(image), taken, label=label)
+        yield f"images/{name}", _png(_picture(image), _facts(taken.row, taken.synthetic.step) | {"label": label})
 
 
 def slug(name: str) -> str:
@@ -172,9 +177,8 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "class"
 
 
-def _facts(taken: Result) -> dict[str, Any]:
-    """Where a picture comes from."""
-    row, made_at = taken.row, taken.synthetic.step
+def _facts(row: RunRow, made_at: int) -> dict[str, Any]:
+    """Where a picture of the set after outer step `made_at` comes from."""
     return {
         "run": row.id,
         "request": row.request.model_dump(mode="json"),
@@ -195,12 +199,12 @@ def _picture(image: np.ndarray) -> Image.Image:
 
 
 def _grid(taken: Result) -> bytes:
-    return _png(grid_image(taken.images, taken.labels, theme="page"), taken)
+    return _png(grid_image(taken.images, taken.labels, theme="page"), _facts(taken.row, taken.synthetic.step))
 
 
-def _png(picture: Image.Image, taken: Result, **facts: Any) -> bytes:
+def _png(picture: Image.Image, facts: dict[str, Any]) -> bytes:
     said = PngInfo()
-    said.add_text(METADATA, json.dumps(_facts(taken) | facts))
+    said.add_text(METADATA, json.dumps(facts))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=said)
     return buffer.getvalue()

@@ -30,6 +30,9 @@ WHITENED = (
     "((pixels.flatten() - mean) @ whitening).view_as(pixels)",
 )
 FLIPPED = "    if not is_stored:\n        batch = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)  # mirrored or not\n"
+MIXED = (
+    "tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: each batch a mixture of classes\n"
+)
 RULES = {
     "sgd": "torch.optim.SGD(net.parameters())",
     "momentum": "torch.optim.SGD(net.parameters(), momentum=0.9)",
@@ -57,6 +60,7 @@ from torch import nn
 
 data = dict(np.load(Path(__file__).with_name("distilled.npz")))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
+KINDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 names = [unicodedata.normalize("NFC", str(name)).replace("/", "-") for name in data["class_names"]]
 $fitted
 
@@ -92,10 +96,11 @@ tests = []
 for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
     if (name := unicodedata.normalize("NFC", folder.name)) not in names:  # macOS keeps accents apart from their letters
         sys.exit(f"The folder '{folder.name}' is not called like a class. The classes are: {', '.join(names)}.")
-    tests += [(path, names.index(name)) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in KINDS and path.name[0] != "."]
+    tests += [(path, names.index(name)) for path in files]
 if not tests:
     sys.exit(f"There are no images in the sub-folders of {sys.argv[1]}. Put them in one sub-folder for each class.")
-
+$mixed
 $network
 optimiser = $rule if is_stored else torch.optim.Adam(net.parameters())
 for chosen, rate in zip(data["batch_order"], data["learned_rates"]) if is_stored else shuffled():
@@ -159,6 +164,7 @@ def train_script(
         "network": source_code.drawn_network(student, spec, training.start_seed or 0),
         "flip": FLIPPED if augmentation in ("flip", "flip_crop") else "",
         "rule": RULES[training.rule],
+        "mixed": MIXED if (student.name, student.norm) == ("convnet", "batch") else "",
     }
     values |= {
         f"{protocol}_score": f" (recorded: {recorded[protocol]})" if protocol in recorded else ""

@@ -30,7 +30,10 @@ def show(row: engine.RunRow) -> None:
     if row.resumable and st.button(_resume_label(row), icon=":material/play_arrow:", type="primary", key="resume"):
         services.resume(row.id)
         st.rerun()
-    if row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
+    if words.loaded_from(row):
+        if st.button(EVALUATE, icon=ICONS[EVALUATE], type="primary", key="evaluate again"):
+            evaluate_again(row)
+    elif row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
         st.switch_page("pages/compare.py", query_params={"run": row.id})
     if row.action == "distill" and st.button("Edit and start again", icon=":material/edit:", key="edit"):
         st.switch_page("pages/distill.py", query_params={"from": row.id})
@@ -58,7 +61,8 @@ def _choices(row: engine.RunRow) -> list[str]:
     """What the menu offers in this state."""
     choices = [EDIT]
     if services.store().result(row.id):
-        choices.append(EVALUATE)
+        if not words.loaded_from(row):  # in sight
+            choices.append(EVALUATE)
         if row.action == "distill":
             choices.append(BEGIN)
     return choices if row.status == "running" else [*choices, DELETE]

@@ -161,7 +161,8 @@ def _card(row: engine.RunRow, can_tick: bool) -> None:
             st.progress(words.progress_share(row), text=words.progress_text(row))
             st.caption(_facts(row))
         else:
-            st.caption(f"{_facts(row)} · {words.progress_text(row)}")
+            file = words.loaded_from(row)
+            st.caption(f"{_facts(row)} · {f'loaded from {words.escaped(file)}' if file else words.progress_text(row)}")
         if row.note:
             st.caption(f"*{words.escaped(_first_line(row.note))}*")
         if row.tags or row.sweep:

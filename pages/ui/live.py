@@ -130,6 +130,9 @@ def _state(row: engine.RunRow) -> None:
             else "This run starts in a moment.",
             icon=":material/schedule:",
         )
+    elif words.loaded_from(row):
+        file = words.escaped(words.loaded_from(row))
+        st.info(f"Loaded from {file}. Evaluate it again to measure it.", icon=":material/upload_file:")
 
 
 @services.said_plainly()
@@ -143,7 +146,8 @@ def _moving(run_id: str, status_drawn: str) -> None:
     if row.status != "done":
         st.progress(words.progress_share(row), text=words.progress_text(row))
     series, scores = store.series(run_id), store.scores(run_id)
-    cards = _cards(row, series, scores)
+    is_loaded = bool(words.loaded_from(row))
+    cards = _loaded_cards(row) if is_loaded else _cards(row, series, scores)
     with st.grid(3 if len(cards) == 6 else 5, min_column_width=165):  # six cards in rows of five would leave one alone
         for label, value, note in cards:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
@@ -155,9 +159,12 @@ def _moving(run_id: str, status_drawn: str) -> None:
         if row.status in ("queued", "running"):
             st.caption("The loss curve and the images appear here with the first outer steps.")
         return
-    left, right = st.columns([3, 2], gap="medium")
-    with left, st.container(border=True, height="stretch"):
-        _loss(run_id, series)
+    if is_loaded:
+        right = st.container(width=640)
+    else:
+        left, right = st.columns([3, 2], gap="medium")
+        with left, st.container(border=True, height="stretch"):
+            _loss(run_id, series)
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Synthetic images", anchor=False)
@@ -201,8 +208,6 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
     """Label, value and note of the figures of a run; the note is never empty, so that the cards are equally high."""
     best = engine.best_by_arm(scores, row_student(row))
-    storage = row.summary.get("num_bytes")
-    compression = row.summary.get("compression")
     if row.status == "done" or row.action == "evaluate":
         first = [
             _score_card("Distilled, test", best.get("distilled")),
@@ -219,9 +224,24 @@ def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str
             formats.num_bytes(row.memory_bytes) if row.memory_bytes else formats.NOTHING,
             "peak of this process",
         )
-    if storage is None:
-        storage, compression = planned_storage(row)
-    return [*first, ("Storage", formats.num_bytes(storage), f"{formats.ratio(compression)} of full data"), last]
+    return [*first, _storage_card(row), last]
+
+
+def _loaded_cards(row: engine.RunRow) -> list[tuple[str, str, str]]:
+    """What is known of a result that came as a file: nothing was measured here."""
+    count, step = row.summary.get("num_samples"), row.summary.get("step", row.total_steps)
+    images = formats.NOTHING if count is None else formats.count(count)
+    return [("Synthetic images", images, f"as after outer step {step:,}"), _storage_card(row)]
+
+
+def _storage_card(row: engine.RunRow) -> tuple[str, str, str]:
+    """Bytes of the set and how many times the full data that is; as planned where it is not known yet."""
+    planned, full = planned_storage(row)
+    storage, compression = row.summary.get("num_bytes", planned), row.summary.get("compression")
+    if compression is None and storage and full:
+        compression = full / storage
+    note = "of this set" if compression is None else f"{formats.ratio(compression)} of full data"
+    return "Storage", formats.num_bytes(storage), note
 
 
 def row_student(row: engine.RunRow) -> str:
@@ -229,14 +249,13 @@ def row_student(row: engine.RunRow) -> str:
     return words.student_config(row).name
 
 
-def planned_storage(row: engine.RunRow) -> tuple[int | None, float | None]:
-    """Bytes the pixels of a run's synthetic set will take, and the compression against the full set; None if unknown."""
+def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
+    """Bytes the pixels of a run's synthetic set will take, and those of its training set; None if unknown."""
     source, images = services.sources().get(row.source), words.num_images(row)
     if source is None or not images:
         return None, None
-    planned = round(source.num_train * (1 - row.request.data.validation_fraction))  # as the page Distil says
-    synthetic, full = words.planned_storage(source, images, row.facts.get("train", planned))
-    return synthetic, full / synthetic
+    train = row.facts.get("train", words.planned_train(source, row.request.data))  # as the page Distil says
+    return words.planned_storage(source, images, train)
 
 
 def _score_card(label: str, found: object | None) -> tuple[str, str, str]:

@@ -10,13 +10,16 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, forms, live, services, words
+from pages.ui import cards, differences, forms, live, plan, services, words
 
 
-def ask(method: Any, request: engine.RunRequest, key: str) -> list[engine.RunRequest]:
+def ask(
+    method: Any, request: engine.RunRequest, key: str, answer: plan.Answer | None = None
+) -> list[engine.RunRequest]:
     """An expander that makes several requests out of one, for one or two options with a list of values each.
 
     Returns [request] while it is not used, and [] while it cannot be started, having said why. key: of the widgets.
+    answer: what is known of the time that the request takes.
     """
     known = _options(method, request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
@@ -38,9 +41,32 @@ def ask(method: Any, request: engine.RunRequest, key: str) -> list[engine.RunReq
             return []
         product = " x ".join(str(len(set(values))) for values in typed.values())
         st.caption(
-            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other. The estimate above is for one, without these values."
+            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other{_together(len(requests), answer)}. The estimate above is for one, without these values."
         )
         return requests
+
+
+def _together(num_runs: int, answer: plan.Answer | None) -> str:
+    """How long so many runs take if each takes as long as the one that was estimated; "" where that is not known."""
+    if not isinstance(answer, engine.Estimate) or answer.is_out_of_memory:
+        return ""
+    return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(num_runs * answer.seconds)} together"
+
+
+def may_start(requests: Sequence[engine.RunRequest]) -> bool:
+    """Whether the runs of a sweep that may ask for most fit this machine, each tried in turn. The page says which does not.
+
+    A single run without a sweep was tried before.
+    """
+    for request in engine.sweep.extremes(requests) if requests[0].sweep else []:
+        with st.spinner("Trying an outer step of the most demanding runs …"):
+            answer = plan.trials().wait(request, requests[0].sweep)
+        if sentence := plan.refused(answer, request):
+            st.error(
+                words.escaped(sentence), title=words.escaped(f"{request.name} cannot start"), icon=":material/block:"
+            )
+            return False
+    return True
 
 
 def _options(method: Any, request: engine.RunRequest) -> dict[str, tuple[str, Any]]:

@@ -68,6 +68,23 @@ def num_images(row: engine.RunRow) -> int:
     return ipc * len(source.class_names) if isinstance(ipc, int) else 0
 
 
+def loaded_from(row: engine.RunRow) -> str:
+    """The file that a run's result was loaded from, "" for a run of this program."""
+    return row.facts.get("loaded_from", "")
+
+
+def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
+    """Training images that will be left without those for validation, as far as it is known before anything is loaded."""
+    report = getattr(source, "report", None)
+    if report is None:
+        left = round(source.num_train * (1 - data.validation_fraction))
+    elif any(report.counts["validation"]):
+        left = sum(report.counts["train"])
+    else:
+        left = sum(count - max(1, round(count * data.validation_fraction)) for count in report.counts["train"])
+    return min(left, data.train_limit) if data.train_limit else left
+
+
 def planned_storage(source: engine.data.Source, images: int, num_train: int) -> tuple[int, int]:
     """Bytes of the pixels of so many synthetic images, 4 a value, and of the training set as its files hold it, 1 a value."""
     values = math.prod(source.sample_shape)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from app_server import served
+from own_images import NUM_CLASSES, accuracy_at_home, bring_in, start_and_compare, taken_home
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -18,7 +15,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 
 expect.set_options(timeout=30_000)  # a busy machine draws slowly
 
-NUM_CLASSES = 12
 OUTER_STEPS = 40
 LEAST_ACCURACY = 60.0  # per cent; chance gives 8
 
@@ -39,51 +35,11 @@ def class_folders(root: Path) -> Path:
     return root
 
 
-def zipped(folder: Path, path: Path) -> Path:
-    """The folder as a zip file, itself around everything as usual."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder.parent))
-    return path
-
-
-def open_panel(page: Page) -> None:
-    page.get_by_role("button", name="Add your own").click()
-    expect(page.get_by_role("heading", name="How to sort the images")).to_be_visible()
-
-
-def import_as(page: Page, name: str) -> None:
-    """Give what is chosen a name and import it."""
-    box = page.get_by_role("textbox", name="Name")
-    box.fill(name)
-    box.press("Tab")
-    page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text(re.compile(rf"{name} is here: [\d,]+ images of {NUM_CLASSES} classes"))).to_be_visible(
-        timeout=120_000
-    )
-
-
 def test_own_images_from_upload_to_a_network_trained_at_home(page: Page, console_errors, tmp_path, monkeypatch):
     folders = class_folders(tmp_path / "shapes")
     monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
-        page.get_by_role("link", name="Data").click()
-        open_panel(page)
-        page.locator('input[type="file"]').set_input_files(folders)
-        num_files = sum(file.is_file() for file in folders.rglob("*"))
-        expect(page.get_by_text(f"{num_files} files, ")).to_be_visible(timeout=120_000)
-        import_as(page, "by folder")
-
-        open_panel(page)
-        page.get_by_role("radio", name="A zip file").click()
-        expect(page.get_by_role("button", name="Choose a zip file")).to_be_visible()
-        expect(page.locator('input[type="file"]')).to_have_count(1)
-        page.locator('input[type="file"]').set_input_files(zipped(folders, tmp_path / "bars.zip"))
-        expect(page.get_by_role("textbox", name="Name")).to_have_value("bars", timeout=60_000)
-        import_as(page, "by zip")
-        expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
-
+        bring_in(page, url, folders, tmp_path / "bars.zip")
         page.get_by_role("button", name="Distil", exact=True).click()
         steps = page.get_by_role("spinbutton", name="Outer steps")
         steps.fill(str(OUTER_STEPS))
@@ -94,30 +50,12 @@ def test_own_images_from_upload_to_a_network_trained_at_home(page: Page, console
         students.fill("1")
         students.press("Tab")
         expect(page.get_by_text("1 student an arm")).to_be_visible()
-        page.get_by_role("button", name="Start", exact=True).click()
-        page.wait_for_url(re.compile("run=0001"), timeout=120_000)
-        compare = page.get_by_role("button", name="Compare", exact=True)
-        expect(compare).to_be_visible(timeout=300_000)
-        compare.click()
-        expect(page.get_by_text(re.compile(rf"{NUM_CLASSES} synthetic images")).first).to_be_visible()
-
-        page.goto(f"{url}/gallery?run=0001")
-        with page.expect_download() as waiting:
-            page.get_by_role("button", name="Download everything").click()
-        waiting.value.save_as(tmp_path / "run.zip")
+        start_and_compare(page, 300_000)
+        program = taken_home(page, url, tmp_path / "home")
         assert page.get_by_test_id("stException").count() == 0
         # a picture that was replaced, and Streamlit looking for its own base path, are no defects
         assert [line for line in console_errors if "/media/" not in line and "/gallery/_stcore/" not in line] == []
-
-    with zipfile.ZipFile(tmp_path / "run.zip") as archive:
-        archive.extractall(tmp_path / "home")
-    (program,) = (tmp_path / "home").rglob("train.py")
-    said = subprocess.run(
-        [sys.executable, program.name, str(folders / "val")], cwd=program.parent, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    accuracy = float(re.search(r"accuracy ([\d.]+) %", said.stdout).group(1))
-    assert accuracy > LEAST_ACCURACY, said.stdout
+    assert accuracy_at_home(program, folders / "val") > LEAST_ACCURACY
 
 
 def test_every_file_of_a_large_folder_arrives(page: Page, tmp_path, monkeypatch):

@@ -8,7 +8,9 @@ import shlex
 
 import numpy as np
 import pytest
+import streamlit
 import torch
+from PIL import Image
 from canned_runs import failed, finished, queued, words
 
 import engine
@@ -94,6 +96,18 @@ def test_time_lapse_can_be_downloaded_too(visit, with_result):
     app = visit("gallery", run=with_result)
     app.get("segmented_control")[0].set_value("Time-lapse").run()
     assert not app.exception and labels(app)[:2] == ["Download picture", "Download everything (.zip)"]
+
+
+@pytest.mark.parametrize("make", [finished, failed])
+def test_picture_of_the_gallery_carries_the_request_as_the_exported_grid_does(visit, store, monkeypatch, make):
+    given = {}
+    monkeypatch.setattr(streamlit, "download_button", lambda label, data, *_, **__: given.setdefault(label, data))
+    run_id = make(store)
+    visit("gallery", run=run_id)
+    picture = Image.open(io.BytesIO(given["Download picture"]()))
+    said = json.loads(picture.text[engine.export.METADATA])
+    assert engine.RunRequest.model_validate(said["request"]) == store.run(run_id).request
+    assert (said["run"], said["result_step"]) == (run_id, store.previews(run_id)[-1])
 
 
 def test_queued_run_is_no_trouble_for_the_report(store):

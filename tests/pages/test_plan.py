@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 import engine
+from engine.data.prepare import split_indices
+from engine.data.source import TaskSpec
+from pages.ui import words
 
 
 @pytest.fixture
@@ -116,6 +121,71 @@ def test_estimate_again_drops_the_answer(visit, monkeypatch):
     app = visit("distill")
     app.button(key="estimate again").click().run()
     assert dropped == ["digits"]
+
+
+def sweep_over(app, option: str, values: str):
+    """The form with a sweep asked for."""
+    box = next(box for box in app.multiselect if box.label == "Options to vary")
+    box.set_value([option]).run()
+    return next(box for box in app.text_input if box.label.startswith("Values: ")).set_value(values).run()
+
+
+def test_a_sweep_says_how_long_all_its_runs_take_together(visit, answers):
+    app = sweep_over(visit("distill"), "config.ipc", "1, 2, 4")
+    assert "3 runs, one after the other, about 1 min 21 s together." in text(app)
+    answers(replace(engine.Trials.answer, lower_bound=True))
+    assert "at least 1 min 21 s together" in text(app.run())
+    answers(engine.Refusal("The trial step ended by itself with status 3."))
+    assert "3 runs, one after the other. " in text(app.run())
+
+
+def test_a_sweep_with_a_run_that_cannot_fit_is_refused_by_its_name(visit, store, monkeypatch):
+    fits, tried = engine.Trials.answer, []
+
+    def wait(self, request, asker):
+        tried.append(request.config["ipc"])
+        return replace(fits, memory_bytes=10**12) if request.config["ipc"] == 40 else fits
+
+    monkeypatch.setattr(engine.Trials, "wait", wait)
+    app = sweep_over(visit("distill"), "config.ipc", "2, 40, 5")
+    app.button(key="start").click().run()
+    assert not store.runs() and 40 in tried and 5 not in tried
+    assert "Images per class 40 cannot start" in app.error[0].proto.title and "Start with" in app.error[0].value
+
+
+def test_a_sweep_whose_extremes_fit_is_started(visit, store):
+    app = sweep_over(visit("distill"), "config.ipc", "2, 40, 5")
+    app.button(key="start").click().run()
+    assert [row.request.config["ipc"] for row in store.runs()] == [5, 40, 2]
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_only_a_name_that_a_person_gave_is_carried_on(visit, store, swept):
+    asked = engine.request_from_preset("digits", "bilevel", "quick", name="mine")
+    if swept:
+        asked = engine.sweep.expand(asked, {"config.ipc": ["2"]})[0]
+    app = visit("distill", **{"from": store.submit(asked)})
+    name = next(box for box in app.text_input if box.label == "Name (optional)")
+    assert name.value == ("" if swept else "mine")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "data"),
+    [
+        ([3, 4, 2], [0, 0, 0], {}),
+        ([30, 41, 9], [0, 0, 0], {"validation_fraction": 0.2}),
+        ([30, 40, 20], [5, 1, 2], {}),
+        ([30, 40, 20], [0, 0, 0], {"train_limit": 12}),
+    ],
+)
+def test_planned_training_images_of_an_imported_set_are_those_that_a_run_gets(train, validation, data):
+    config = engine.DataConfig(**data)
+    source = SimpleNamespace(report=SimpleNamespace(counts={"train": train, "validation": validation}))
+    classes = torch.arange(3)
+    targets = torch.cat([classes.repeat_interleave(torch.tensor(counts)) for counts in (train, validation)])
+    given = torch.arange(sum(train), len(targets)) if any(validation) else None
+    kept, _ = split_indices(targets, TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c")), "T", config, given)
+    assert words.planned_train(source, config) == len(kept)
 
 
 def test_data_that_must_be_downloaded_first_have_no_estimate(visit, monkeypatch):

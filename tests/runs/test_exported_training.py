@@ -77,7 +77,7 @@ def test_script_is_short(shared):
     text = (shared[0] / "train.py").read_text()
     code = text.partition('"""\n\n')[2].partition("net = nn.Sequential(")
     lines = [line for part in (code[0], code[2].partition("\n)\n")[2]) for line in part.splitlines() if line.strip()]
-    assert len(lines) < 63 and max(map(len, text.splitlines())) <= 120
+    assert len(lines) < 65 and max(map(len, text.splitlines())) <= 120
 
 
 @pytest.mark.parametrize(

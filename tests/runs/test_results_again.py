@@ -122,8 +122,14 @@ def test_a_result_comes_back_from_its_file(store, tmp_path):
     assert store.result(run_id).read_bytes() == content
     step = store.previews(run_id)[-1]
     assert np.array_equal(store.preview(run_id, step).images, store.preview(first, step).images)
+    assert row.facts["loaded_from"] == "mine.safetensors"
     again = done(store, request(action="evaluate", start=run_id))
     assert store.scores(again)
+
+
+def test_a_run_that_had_a_name_keeps_it_when_its_result_comes_back(store):
+    content = store.result(done(store, request(name="best so far"))).read_bytes()
+    assert store.run(adopt(store, content, "run-0001-result.safetensors")).name == "best so far"
 
 
 def test_a_file_that_is_no_result_is_refused_with_a_sentence_and_leaves_nothing(store, tmp_path):

@@ -125,7 +125,7 @@ class BilevelConfig(MethodConfig):
     )
     num_decays: int = option(
         4,
-        "Decays of the outer learning rate, evenly spread over the run",
+        "Decays, evenly spread over the run",
         low=0,
         high=100,
         advanced=True,
