@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import streamlit
 import torch
-from PIL import Image
 from canned_runs import failed, finished, queued, words
+from PIL import Image
 
 import engine
 from engine.data import SOURCES, Preparation, TaskSpec

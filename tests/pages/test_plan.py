@@ -143,8 +143,8 @@ def test_a_sweep_with_a_run_that_cannot_fit_is_refused_by_its_name(visit, store,
     fits, tried = engine.Trials.answer, []
 
     def wait(self, request, asker):
-        tried.append(request.config["ipc"])
-        return replace(fits, memory_bytes=10**12) if request.config["ipc"] == 40 else fits
+        tried.append(request.config.get("ipc"))
+        return replace(fits, memory_bytes=10**12) if request.config.get("ipc") == 40 else fits
 
     monkeypatch.setattr(engine.Trials, "wait", wait)
     app = sweep_over(visit("distill"), "config.ipc", "2, 40, 5")

@@ -44,7 +44,7 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None,
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise DataError(
-            f"This is not a whole zip file ({str(error).rstrip('.').lower()}); it may be cut off, so make it or send it again."
+            f"This is no zip file, or only a part of one ({str(error).rstrip('.').lower()}); zip the folder again and send that."
         ) from None
     with archive:
         members = archive.infolist()

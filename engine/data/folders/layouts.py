@@ -248,7 +248,8 @@ def _check_classes(order: Sequence[str], folders: dict[str, list[str]], caps: Li
             )
     if len(order) < 2:
         raise DataError(
-            f"There is only one class folder, '{shown(order[0])}'; two classes or more are needed to tell apart."
+            f"There is only one class folder, '{shown(order[0])}'; two classes or more are needed to tell apart. "
+            "If its images are of several classes, put each class into a sub-folder of its own."
         )
     if len(order) > caps.max_classes:
         raise DataError(

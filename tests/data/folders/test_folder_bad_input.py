@@ -185,7 +185,9 @@ def test_no_class_folders(data_root):
 
 
 def test_one_class(data_root):
-    assert refused(classes(("cats",)), data_root) == "There is only one class folder, 'cats'; two classes or more are needed to tell apart."  # fmt: skip
+    assert refused(classes(("cats",)), data_root).startswith(
+        "There is only one class folder, 'cats'; two classes or more are needed to tell apart. If its"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2])

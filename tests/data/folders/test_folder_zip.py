@@ -50,13 +50,13 @@ def test_every_packing_is_read(compression, data_root):
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06", picture(0), b"PK\x03\x04" + bytes(100)])
 def test_what_is_no_zip_file_is_refused(content, data_root):
-    assert refused_zip(io.BytesIO(content), data_root).startswith("This is not a whole zip file (")
+    assert refused_zip(io.BytesIO(content), data_root).startswith("This is no zip file, or only a part of one (")
 
 
 def test_a_truncated_zip_is_refused(data_root):
     whole = zipped(classes()).getvalue()
     assert refused_zip(io.BytesIO(whole[: len(whole) // 2]), data_root) == (
-        "This is not a whole zip file (file is not a zip file); it may be cut off, so make it or send it again."
+        "This is no zip file, or only a part of one (file is not a zip file); zip the folder again and send that."
     )
 
 
@@ -125,7 +125,7 @@ def test_a_zip_with_something_around_it_is_read(before, comment, data_root):
 def test_a_zip64_end_is_read_and_must_be_where_it_says(data_root, monkeypatch):
     archive = with_zip64_end(classes(), monkeypatch)
     assert imported_zip(archive, data_root, name="Other").report.skipped == ()
-    with pytest.raises(UserError, match="not a whole zip file .its end is not where it says"):
+    with pytest.raises(UserError, match="only a part of one .its end is not where it says"):
         imported_zip(io.BytesIO(b"before" + archive.getvalue()), data_root)
 
 
