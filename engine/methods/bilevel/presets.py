@@ -60,7 +60,7 @@ PRESETS = (
         evaluation={"num_students": 3, "ordinary_steps": 100, "full_epochs": 1},
     ),
     Preset(
-        "quick", "Quick: one image a class, any start", "folder", "about 3 minutes on two cores for 360 images of 12 classes",
+        "quick", "Quick: one image a class, any start", "folder", "about 2 minutes on two cores for 360 images of 12 classes",
         config={"student": {"name": "convnet", "depth": 3, "width": 32, "norm": "batch"}, "ipc": 1, "passes": 10, "images_from": "real", "outer_steps": 300, "real_batch": 128, "student_lr": 0.03, "outer_lr": 0.1, "rates_lr": 0.05, "adam_beta1": 0.9, "clip": 1.0, "num_validations": 10, "keep": "last"},
         data={"augmentation": "flip"},
         evaluation={"num_students": 3, "ordinary_steps": 200, "full_epochs": 60, "batch_size": 32},
