@@ -86,3 +86,12 @@ def test_steps_fit_the_size_of_the_value(start, step):
 
 def test_escaped_text_has_no_live_markdown():
     assert words.escaped("a*b [c](d) $e$ `f`") == r"a\*b \[c\]\(d\) \$e\$ \`f\`"
+
+
+def test_labels_are_words_that_tell_one_option_from_another():
+    config = [field.label for field in forms.entries(engine.METHODS["bilevel"].config, {})]
+    evaluation = [field.label for field in forms.entries(engine.EvaluationConfig, {})]
+    assert {"Decays", "Validations", "Set to keep"} <= set(config)
+    assert {"Steps as ordinary data", "Passes over the full set"} <= set(evaluation)
+    assert not [label for label in config + evaluation if label.startswith("Num ")]
+    assert len(set(config)) == len(config) and len(set(evaluation)) == len(evaluation)
