@@ -16,6 +16,7 @@ from typing import Any
 
 from engine import Context, evaluate, load, machine
 from engine.commands import estimates, exports, imports, results
+from engine.commands.requests import request_options, requested
 from engine.config import Config, RunRequest, checked
 from engine.context import data_root, runs_root
 from engine.data import sources
@@ -25,8 +26,7 @@ from engine.evaluation.scores import summarise
 from engine.events import Event, Failed, Measured, Progress, Scored, Stopped, Warned
 from engine.figures import formats
 from engine.methods import METHODS
-from engine.run import request_from_preset, resolve
-from engine.runs.command import NO_PRESET
+from engine.run import resolve
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -93,24 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     for part in (imports, estimates, exports, results):
         part.register(add)
     return parser
-
-
-def request_options(parser: argparse.ArgumentParser) -> None:
-    """The ways to give a request: a file, or source, method and preset; single values changed."""
-    parser.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
-    parser.add_argument("--source", default=None, help="data set, if no file is given")
-    parser.add_argument("--method", default=None, help="method (default: bilevel)")
-    parser.add_argument("--preset", default=None, help="preset of the method for the source, or none (default: quick)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="changes",
-        help="change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable",
-    )
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--name", default=None, help="how the run is shown in lists")
 
 
 # ---------------------------------------------------------------------------------------------- lists
@@ -192,55 +174,6 @@ def _distill(options) -> int:
     resolve(request)
     store = _store(options)
     return _execute(store, store.submit(request, status="running"))
-
-
-def requested(options) -> RunRequest:
-    """The request that `request_options` were given. Raises ConfigError for one that cannot be."""
-    if options.request:
-        if options.source or options.method or options.preset:
-            raise ConfigError(
-                "Give a request file, or --source, --method and --preset, not both. Single values change with --set."
-            )
-        try:
-            values = json.loads(options.request.read_text())
-        except FileNotFoundError:
-            raise ConfigError(f"There is no request file {options.request}.") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(f"{options.request} cannot be read as JSON: {error}.") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{options.request} must hold a JSON object, as request.json of a run does.")
-        values = checked(RunRequest, values, str(options.request)).model_dump(mode="json")
-    elif options.preset == NO_PRESET:
-        values = RunRequest(source=options.source or "digits", method=options.method or "bilevel").model_dump(
-            mode="json"
-        )
-    else:
-        preset = request_from_preset(options.source or "digits", options.method or "bilevel", options.preset or "quick")
-        values = preset.model_dump(mode="json")
-    for change in options.changes:
-        _set(values, change)
-    for name in ("seed", "name"):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    return checked(RunRequest, values, "request")
-
-
-def _set(values: dict, change: str) -> None:
-    """Apply one KEY=VALUE; the value is read as JSON where it is JSON, as text otherwise."""
-    key, separator, text = change.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set takes KEY=VALUE, as config.outer_steps=50, not '{change}'.")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = text
-    *path, name = key.split(".")
-    place = values
-    for part in path:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {change}: '{part}' is a single value, not a group of options.")
-    place[name] = value
 
 
 def _resume(options) -> int:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 from engine.advice import verdict
+from engine.commands.requests import request_options, requested
 from engine.config import RunRequest
 from engine.context import runs_root
 from engine.errors import RunError
@@ -18,16 +19,12 @@ from engine.runs.trial import Refusal, Trials, serve
 
 def register(add) -> None:
     """Add `estimate` to the command line, and `trial`, which `Trials` starts for itself."""
-    from engine.cli import request_options  # late: the command line imports this module
-
     text = "Try an outer step: time, memory and disk that a request takes here. Exit status 1 if it cannot fit."
     request_options(add("estimate", _estimate, text, machine_readable=True))
     add("trial", _trial, "")
 
 
 def _estimate(options) -> int:
-    from engine.cli import requested
-
     request = requested(options)
     resolve(request)
     trials = Trials(Store(options.runs or runs_root()))

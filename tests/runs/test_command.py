@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import engine
 from engine import cli
+from engine.commands.requests import requested
 from engine.config import DataConfig, EvaluationConfig, RunRequest, StudentConfig
 from engine.methods import METHODS
 from engine.runs import command
@@ -25,7 +26,7 @@ def parsed(line: str) -> RunRequest:
     """What the command line's own parser makes of a line."""
     program, module, name, *arguments = shlex.split(line)
     assert (program, module, name) == ("python", "-m", "engine")
-    return cli.requested(cli._parser().parse_args(arguments))
+    return requested(cli._parser().parse_args(arguments))
 
 
 def in_full(request: RunRequest) -> dict:
