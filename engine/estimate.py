@@ -24,7 +24,6 @@ from engine import machine
 from engine.checkpoint import NUM_KEPT
 from engine.config import EvaluationConfig, MethodConfig, RunRequest
 from engine.context import Context
-from engine.data import sources
 from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError
 from engine.evaluation import baselines
@@ -32,7 +31,7 @@ from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, Bench, arch
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, ordinary
 from engine.events import Checkpoint, Event, Progress, to_json
 from engine.methods.method import Method
-from engine.run import resolve
+from engine.run import load_splits, resolve
 from engine.synthetic.base import SyntheticSet
 
 STEP_SECONDS = 3.0
@@ -103,8 +102,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
     with _PeakMemory(context.device) as memory:
         yield found
         began = time.perf_counter()
-        splits = yield from sources(context.data_root)[request.source].load(request.data, context.data_root)
-        splits = splits.to(context.device)
+        splits = yield from load_splits(request, context)
         bench = make_bench(splits, config.student, request.evaluation, context)
         found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
         yield found
@@ -342,33 +340,26 @@ def _step_seconds(bench: Bench, data: LabelledSet) -> float:
     recipe = Recipe(MOST_TIMED, bench.evaluation.batch_size, 1e-3)
     path = ordinary(bench.student, bench.start(0), data, recipe, torch.Generator(), bench.splits.augment)
     next(path)  # the first one also warms up
-    began, count = _now(bench), 0
+    began, count = bench.now(), 0
     for _ in path:
         count += 1
-        if _now(bench) - began > SAMPLE_SECONDS:
+        if bench.now() - began > SAMPLE_SECONDS:
             break
-    return (_now(bench) - began) / count
+    return (bench.now() - began) / count
 
 
 def _seconds(bench: Bench, do: Callable[[], object]) -> float:
     """Seconds of a call: of the first if it is long, else the mean of those after it."""
-    began = _now(bench)
+    began = bench.now()
     do()
-    first = _now(bench) - began
+    first = bench.now() - began
     if first > STEP_SECONDS:
         return first
-    began, count = _now(bench), 0
-    while count < MOST_TIMED and (count == 0 or _now(bench) - began < SAMPLE_SECONDS):
+    began, count = bench.now(), 0
+    while count < MOST_TIMED and (count == 0 or bench.now() - began < SAMPLE_SECONDS):
         do()
         count += 1
-    return (_now(bench) - began) / count
-
-
-def _now(bench: Bench) -> float:
-    """Seconds on a clock, once the device has done all that was asked of it."""
-    if bench.context.device.type == "cuda":
-        torch.cuda.synchronize(bench.context.device)
-    return time.perf_counter()
+    return (bench.now() - began) / count
 
 
 # ---------------------------------------------------------------------------------------------- memory

@@ -12,7 +12,7 @@ import torch
 from engine import machine
 from engine.config import MethodConfig, RunRequest, checked
 from engine.context import Context, data_root
-from engine.data import sources
+from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.evaluation.compare import architectures, compare, make_bench, real_ordinary
@@ -81,7 +81,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
     if request.action == "evaluate":
         return (yield from _evaluated(request, config, context))
-    splits = yield from _load(request, context)
+    splits = yield from load_splits(request, context)
     if splits.spec.task not in method.tasks:
         raise ConfigError(
             f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
@@ -104,7 +104,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request, context.data_root)
-    splits = yield from _load(request, context)
+    splits = yield from load_splits(request, context)
     return (yield from _compared(synthetic, splits, config, request, context))
 
 
@@ -113,7 +113,7 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
     synthetic = context.start
     if synthetic is None:
         raise ConfigError("There is nothing to evaluate: the request names no run with a result in 'start'.")
-    splits = yield from _load(request, context)
+    splits = yield from load_splits(request, context)
     _check_fits(synthetic, splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
@@ -211,7 +211,7 @@ def _source(request: RunRequest, root: Path) -> Source:
 
 def _check_size(config: MethodConfig, request: RunRequest, source: Source) -> None:
     """Refuse more synthetic images of a class than there are real ones to train on."""
-    held_out = max(1, round(source.fewest_per_class * request.data.validation_fraction))
+    (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
     left = source.fewest_per_class - held_out
     if config.ipc > left:
         raise ConfigError(
@@ -253,7 +253,8 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
         )
 
 
-def _load(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
+def load_splits(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
+    """The data of a request on the context's device. Raises ConfigError or DataError where they cannot be had."""
     splits = yield from _source(request, context.data_root).load(request.data, context.data_root)
     return splits.to(context.device)
 

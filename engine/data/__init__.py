@@ -12,7 +12,7 @@ from engine.data import folders
 from engine.data.augment import Augmentation, augmentation, dsa
 from engine.data.digits import DigitsSource
 from engine.data.preparation import Preparation
-from engine.data.prepare import ImageSplits, RawImages, prepare_images
+from engine.data.prepare import ImageSplits, RawImages, num_held_out, prepare_images
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec
 from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
 from engine.errors import DataError
@@ -48,6 +48,7 @@ __all__ = [
     "check_title",
     "dsa",
     "folders",
+    "num_held_out",
     "prepare_images",
     "sources",
 ]

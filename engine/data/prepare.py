@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +125,11 @@ def identity(inputs: Tensor) -> Tensor:
     return inputs
 
 
+def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
+    """Images of each class for validation, of so many training images: at least one."""
+    return (torch.tensor(counts, dtype=torch.int64) * fraction).round().long().clamp(min=1).tolist()
+
+
 def split_indices(
     targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -138,7 +143,7 @@ def split_indices(
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
     if given is None:
-        held_out = (counts * config.validation_fraction).round().long().clamp(min=1)
+        held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))
     else:
         held_out = torch.bincount(targets[given], minlength=spec.num_outputs)
     for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):

@@ -60,6 +60,12 @@ class Bench:
         """The architecture as people call it."""
         return STUDENTS[self.student.name].title
 
+    def now(self) -> float:
+        """Seconds on a clock, once the device has done all that was asked of it."""
+        if self.context.device.type == "cuda":
+            torch.cuda.synchronize(self.context.device)
+        return time.perf_counter()
+
     def start(self, seed: int | str) -> Tensor:
         """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
         return self.student.init(_generator("start", self.student.name, seed))
@@ -165,9 +171,9 @@ def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, 
     for seed in range(1 if has_one_start else num_students):
         yield Progress(f"train {bench.title} as distilled", seed, num_students)
         theta = _start_as_distilled(bench, synthetic, seed)
-        began = _now(bench)
+        began = bench.now()
         theta = as_distilled(bench.student, theta, synthetic)
-        yield from _scores(bench, arm, seed, theta, _now(bench) - began)
+        yield from _scores(bench, arm, seed, theta, bench.now() - began)
 
     data = LabelledSet(inputs, targets, lambda x: x)
     recipe = yield from _best_recipe(bench, data)
@@ -187,9 +193,9 @@ def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: 
     def trained(data: LabelledSet, seed: int | str, rate: float | None) -> tuple[Tensor, float]:
         batches = list(_real_in_place(synthetic, data, rate))
         theta = _start_as_distilled(bench, synthetic, seed)
-        began = _now(bench)
+        began = bench.now()
         theta = follow(bench.student, theta, iter(batches), synthetic.training)
-        return theta, _now(bench) - began
+        return theta, bench.now() - began
 
     tried: dict[float | None, float] = {}
     yield Progress(f"choose rates for {WORDS[name]}", 0, 1 + len(CONSTANT_RATES))
@@ -245,13 +251,13 @@ def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Genera
     """One student trained as on ordinary data: weights and seconds. Yields Progress twice a second."""
     generator = _generator("minibatches", seed)
     path = ordinary(bench.student, bench.start(seed), data, recipe, generator, bench.splits.augment)
-    began = said = _now(bench)
+    began = said = bench.now()
     for step, trained in enumerate(path):
         theta = trained
         if time.perf_counter() - said > 0.5:
             said = time.perf_counter()
             yield Progress(f"train {bench.title} on {len(data):,} samples", step, recipe.num_steps)
-    return theta, _now(bench) - began
+    return theta, bench.now() - began
 
 
 def _cached_recipe(bench: Bench, name: str, count: int) -> Generator[Event, None, Recipe]:
@@ -340,13 +346,6 @@ def _scored(
         arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value,
         seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, training=arm.training, cached=cached,
     )  # fmt: skip
-
-
-def _now(bench: Bench) -> float:
-    """Seconds on a clock, once the device has done all that was asked of it."""
-    if bench.context.device.type == "cuda":
-        torch.cuda.synchronize(bench.context.device)
-    return time.perf_counter()
 
 
 def _generator(*names: str | int) -> torch.Generator:

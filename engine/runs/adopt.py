@@ -53,9 +53,7 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 
 
 def _events(synthetic: SyntheticSet, file_name: str) -> Generator[Event, None, None]:
-    inputs, targets = synthetic.materialise()
-    hard = targets if targets.ndim == 1 else targets.argmax(1)
-    names = tuple(synthetic.spec.class_names[int(label)] for label in hard)
+    inputs, _ = synthetic.materialise()
     yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
-    yield Preview(synthetic.step, synthetic.preparation.to_display(inputs), names)
+    yield Preview(synthetic.step, synthetic.preparation.to_display(inputs), synthetic.sample_names())
     yield Finished({"step": synthetic.step, "num_samples": len(inputs), "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip

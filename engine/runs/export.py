@@ -147,8 +147,6 @@ def _taken(store: Store, run_id: str) -> Result:
             f"The result of run {row.id} does not say how its images were normalised: it was made by an earlier version. "
             f"Start the run again with the same settings."
         )
-    inputs, targets = synthetic.materialise()
-    hard = targets if targets.ndim == 1 else targets.argmax(1)
     return Result(
         store=store,
         row=row,
@@ -156,8 +154,8 @@ def _taken(store: Store, run_id: str) -> Result:
         synthetic=synthetic,
         preparation=synthetic.preparation,
         content=content,
-        images=synthetic.preparation.to_display(inputs),
-        labels=tuple(synthetic.spec.class_names[int(label)] for label in hard),
+        images=synthetic.preparation.to_display(synthetic.materialise()[0]),
+        labels=synthetic.sample_names(),
     )
 
 

@@ -76,11 +76,15 @@ class SyntheticSet(nn.Module):
         self.preparation, self.request = preparation, request
         return self
 
+    def sample_names(self) -> tuple[str, ...]:
+        """The class of each sample in stored order, the likeliest where labels are soft."""
+        targets = self.materialise()[1]
+        hard = targets if targets.ndim == 1 else targets.argmax(1)
+        return tuple(self.spec.class_names[int(label)] for label in hard)
+
     def preview(self, step: int, splits: Splits) -> Preview:
         """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
-        inputs, targets = self.materialise()
-        hard = targets if targets.ndim == 1 else targets.argmax(1)
-        return Preview(step, splits.to_display(inputs), tuple(self.spec.class_names[int(t)] for t in hard))
+        return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names())
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; its header holds all that is needed to read it back."""
