@@ -14,7 +14,7 @@ from collections.abc import Callable
 # this bound, which costs nothing on idle ones (0.27 s against 0.32 s).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from engine import advice, errors, events, figures, machine, sweep
+from engine import advice, errors, events, figures, machine, sweep, titles
 from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
 from engine.data import SOURCES, Source, folders
@@ -84,5 +84,5 @@ __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "load", "machine",
-    "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep",
+    "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
 ]  # fmt: skip

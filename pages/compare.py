@@ -82,7 +82,7 @@ def show_run(row: engine.RunRow) -> None:
     show_table(own)
     others = [student for student in dict.fromkeys(score.student for score in found) if student != mine]
     for student in others:
-        st.subheader(f"On another architecture: {words.escaped(words.architecture(student))}", anchor=False)
+        st.subheader(f"On another architecture: {words.escaped(engine.titles.architecture(student))}", anchor=False)
         show_table([score for score in found if score.student == student])
     downloads.show(row)
     with st.expander("Recipes", icon=":material/receipt_long:"):
@@ -178,7 +178,7 @@ def recipes(scores: Sequence) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for score in scores:
         if score.recipe:
-            who = f"{figures.arm_name(score.arm)} ({figures.protocol_name(score.protocol).lower()}, {words.architecture(score.student)})"
+            who = f"{figures.arm_name(score.arm)} ({figures.protocol_name(score.protocol).lower()}, {engine.titles.architecture(score.student)})"
             users.setdefault(score.recipe, []).append(who)
     return users
 

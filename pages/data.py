@@ -28,12 +28,17 @@ def choose() -> engine.data.Source:
     key = f"data source {wanted} {titles}"  # a widget drawn before a renaming would go on showing the old name
     if len(keys) > MANY:
         chosen = st.selectbox(
-            "Data set", keys, index=keys.index(start), format_func=words.source_title, key=key, persist_state="session"
+            "Data set",
+            keys,
+            index=keys.index(start),
+            format_func=engine.titles.source,
+            key=key,
+            persist_state="session",
         )
     else:
         chosen = st.segmented_control(
             "Data set", keys, default=start, required=True, wrap=True, key=key, persist_state="session",
-            format_func=lambda key: words.escaped(words.source_title(key)),
+            format_func=lambda key: words.escaped(engine.titles.source(key)),
         )  # fmt: skip
     return found[chosen if chosen in found else start]
 

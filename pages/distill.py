@@ -16,7 +16,7 @@ def chosen_source(old: engine.RunRequest | None) -> str:
     keys = list(services.sources())
     wanted = old.source if old else st.query_params.get("source", keys[0])
     return st.selectbox(
-        "Data set", keys, index=keys.index(wanted) if wanted in keys else 0, format_func=words.source_title,
+        "Data set", keys, index=keys.index(wanted) if wanted in keys else 0, format_func=engine.titles.source,
         key=f"distil source {st.query_params.get('from', '')} {st.query_params.get('source', '')}", persist_state="session",
     )  # fmt: skip
 
@@ -29,7 +29,7 @@ def chosen_method(old: engine.RunRequest | None) -> engine.methods.method.Method
         "Method",
         keys,
         index=keys.index(wanted) if wanted in keys else 0,
-        format_func=words.method_title,
+        format_func=engine.titles.method,
         key=f"distil method {st.query_params.get('from', '')}",
         persist_state="session",
     )
@@ -120,7 +120,7 @@ def show_plan(source: engine.data.Source, request: engine.RunRequest, config: en
         " and the full data set" if request.evaluation.compare_full else ""
     )
     st.markdown(
-        f"{formats.counted(config.outer_steps, 'outer step')} for {words.student_title(config.student)}. Then {formats.counted(request.evaluation.num_students, 'student')} an arm compare it with {arms}."
+        f"{formats.counted(config.outer_steps, 'outer step')} for {engine.titles.student(config.student)}. Then {formats.counted(request.evaluation.num_students, 'student')} an arm compare it with {arms}."
     )
 
 

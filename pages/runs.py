@@ -50,7 +50,7 @@ def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
             ):
                 if len(sources) > 1:
                     wanted_sources = st.multiselect(
-                        "Data set", sources, format_func=words.source_title, key="run sources", placeholder="All"
+                        "Data set", sources, format_func=engine.titles.source, key="run sources", placeholder="All"
                     )
                 if tags:
                     wanted_tags = st.multiselect("Tags", tags, key="run tags", placeholder="All")

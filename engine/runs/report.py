@@ -16,17 +16,14 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from engine import figures
-from engine.config import RunRequest, StudentConfig, checked
-from engine.context import data_root
-from engine.data import sources
+from engine import figures, titles
+from engine.config import StudentConfig, checked
 from engine.errors import ConfigError
 from engine.evaluation.scores import Row, baseline, best_by_arm, summarise
 from engine.events import Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
-from engine.nets import STUDENTS
 from engine.runs import command
 from engine.runs.report_template import PAGE
 from engine.runs.store import RunRow, Store
@@ -105,7 +102,7 @@ class _Charts:
 
 
 def _header(row: RunRow, student: StudentConfig) -> str:
-    facts = [f"Run {row.id}", row.status, f"data set {_source_title(row.source)}", _student_title(student), f"seed {row.seed}"]  # fmt: skip
+    facts = [f"Run {row.id}", row.status, f"data set {titles.source(row.source)}", titles.student(student), f"seed {row.seed}"]  # fmt: skip
     facts.append(_moment(row.started or row.created))
     note = f'<p class="note">{escape(row.note)}</p>' if row.note else ""
     return f'<h1>{escape(_title(row))}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'
@@ -143,7 +140,7 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> lis
         mine = [row for row in rows if row.student == name]
         if not mine:
             continue
-        title = _student_title(student) if name == student.name else _architecture(name)
+        title = titles.student(student) if name == student.name else titles.architecture(name)
         chart = charts.add(figures.scores(mine), f"Test accuracy of {title} on each arm, with 95 % intervals")
         parts += [
             f"<section><h2>Test accuracy of {escape(title)}</h2>",
@@ -227,9 +224,9 @@ def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:
 def _recipe(row: RunRow, rows: Sequence[Row]) -> list[str]:
     """What was chosen, and how each network was trained."""
     facts = [
-        ("Data set", _source_title(row.source)),
-        ("Method", METHODS[row.method].title),
-        ("Preset", _preset_title(row.request)),
+        ("Data set", titles.source(row.source)),
+        ("Method", titles.method(row.method)),
+        ("Preset", titles.preset(row.method, row.source, row.preset)),
         ("Seed", str(row.seed)),
         ("Outer steps", f"{row.step:,} of {row.total_steps:,}" if row.total_steps else formats.NOTHING),
         ("Time", formats.duration(row.seconds)),
@@ -247,7 +244,7 @@ def _recipe(row: RunRow, rows: Sequence[Row]) -> list[str]:
             f'<div class="wide">{_table(chosen, ("Setting", "Here", "Default"), "")}</div>',
         ]
     recipes = dict.fromkeys(
-        (f"{figures.arm_name(score.arm)}, {figures.protocol_name(score.protocol).lower()}, {_architecture(score.student)}", score.recipe)
+        (f"{figures.arm_name(score.arm)}, {figures.protocol_name(score.protocol).lower()}, {titles.architecture(score.student)}", score.recipe)
         for score in rows if score.recipe
     )  # fmt: skip
     if recipes:
@@ -291,26 +288,7 @@ def _machine(row: RunRow) -> str:
 
 
 def _title(row: RunRow) -> str:
-    return row.name or f"{_source_title(row.source)} · {METHODS[row.method].title}"
-
-
-def _source_title(key: str) -> str:
-    found = sources(data_root()).get(key)
-    return found.title if found else key
-
-
-def _preset_title(request: RunRequest) -> str:
-    found = METHODS[request.method].presets_for(request.source).get(request.preset)
-    return found.title if found else "own settings"
-
-
-def _student_title(student: StudentConfig) -> str:
-    return f"{_architecture(student.name)}{student.depth if student.name == 'convnet' else ''}"
-
-
-def _architecture(key: str) -> str:
-    card = STUDENTS.get(key)
-    return card.title if card else key
+    return row.name or f"{titles.source(row.source)} · {titles.method(row.method)}"
 
 
 def _moment(seconds: float) -> str:

@@ -62,7 +62,7 @@ def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRo
     ]
     titles = _titles(found) if wanted or choice.order == "Name" else {}
     if wanted:
-        sources = {key: words.source_title(key) for key in {row.source for row in found}}
+        sources = {key: engine.titles.source(key) for key in {row.source for row in found}}
         found = [row for row in found if _holds(row, (titles[row.id], sources[row.source]), wanted)]
     if choice.order == "Oldest":
         return found[::-1]

@@ -52,9 +52,9 @@ def _asked(row: engine.RunRow) -> dict[str, tuple[str, Any]]:
     """dotted name -> (label, value) of one run."""
     request = row.request
     found: dict[str, tuple[str, Any]] = {
-        "source": ("Data set", words.source_title(request.source)),
-        "method": ("Method", words.method_title(request.method)),
-        "preset": ("Preset", words.preset_title(request.method, request.source, request.preset)),
+        "source": ("Data set", engine.titles.source(request.source)),
+        "method": ("Method", engine.titles.method(request.method)),
+        "preset": ("Preset", engine.titles.preset(request.method, request.source, request.preset)),
         "seed": ("Seed", request.seed),
         "device": ("Device", request.device),
         "action": ("Work", "Evaluates a result" if request.action == "evaluate" else "Distils"),

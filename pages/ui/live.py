@@ -50,7 +50,7 @@ def _header(row: engine.RunRow) -> None:
         f"run {row.id}",
         f"started {words.clock(row.started)}" if row.started else f"asked for {words.clock(row.created)}",
         words.student_name(row),
-        words.preset_title(row.method, row.source, row.preset),
+        engine.titles.preset(row.method, row.source, row.preset),
         f"seed {row.seed}",
     ]
     if row.facts.get("device"):
@@ -184,7 +184,7 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
     with left:
         for student in students:
             with st.container(border=True):
-                name = words.student_name(row) if student == row_student(row) else words.architecture(student)
+                name = words.student_name(row) if student == row_student(row) else engine.titles.architecture(student)
                 st.subheader(f"Test accuracy of {words.escaped(name)}", anchor=False)
                 mine = [score for score in found if score.student == student]
                 if not mine:

@@ -31,31 +31,13 @@ def escaped_lines(text: str) -> str:
     return "  \n".join(escaped(line.strip()) for line in text.splitlines())
 
 
-def source_title(key: str) -> str:
-    """A source's title; the key where this version does not know it."""
-    source = engine.sources().get(key)
-    return source.title if source else key
-
-
-def method_title(key: str) -> str:
-    """A method's title; the key where this version does not know it."""
-    method = engine.METHODS.get(key)
-    return method.title if method else key
-
-
-def preset_title(method: str, source: str, preset: str) -> str:
-    """A preset's title, or "own settings"."""
-    found = engine.METHODS[method].presets_for(source).get(preset) if method in engine.METHODS else None
-    return found.title if found else "own settings"
-
-
 def run_title(row: engine.RunRow) -> str:
     """What a run is called: the name it was given, or what it distils."""
     if row.name:
         return row.name
     images = num_images(row)
     size = f" · {formats.counted(images, 'image')}" if images else ""
-    return f"{source_title(row.source)} · {method_title(row.method)}{size}"
+    return f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}{size}"
 
 
 def num_images(row: engine.RunRow) -> int:
@@ -81,7 +63,8 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
     elif any(report.counts["validation"]):
         left = sum(report.counts["train"])
     else:
-        left = sum(count - max(1, round(count * data.validation_fraction)) for count in report.counts["train"])
+        train = report.counts["train"]
+        left = sum(train) - sum(engine.data.num_held_out(train, data.validation_fraction))
     return min(left, data.train_limit) if data.train_limit else left
 
 
@@ -93,7 +76,7 @@ def planned_storage(source: engine.data.Source, images: int, num_train: int) -> 
 
 def student_name(row: engine.RunRow) -> str:
     """The network a run distils for, "ConvNet-D3" in the field's way of writing."""
-    return student_title(student_config(row))
+    return engine.titles.student(student_config(row))
 
 
 def student_config(row: engine.RunRow) -> engine.StudentConfig:
@@ -102,19 +85,6 @@ def student_config(row: engine.RunRow) -> engine.StudentConfig:
         return engine.checked(engine.StudentConfig, row.request.config.get("student", {}), "student")
     except engine.UserError:
         return engine.StudentConfig()
-
-
-def student_title(student: engine.StudentConfig) -> str:
-    """A network's name as papers write it."""
-    card = engine.STUDENTS.get(student.name)
-    title = card.title if card else student.name
-    return f"{title}{student.depth}" if student.name == "convnet" else title
-
-
-def architecture(key: str) -> str:
-    """An architecture's name without its settings."""
-    card = engine.STUDENTS.get(key)
-    return card.title if card else key
 
 
 def clock(moment: float | None) -> str:
