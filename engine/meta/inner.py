@@ -51,14 +51,16 @@ def inner_loop(
     detached: bool = False,
     memory: Memory = "auto",
     budget: int | None = None,
+    state: State | None = None,
 ) -> Iterator[Tensor]:
     """Train from `theta` (P,) on `batches` in order; yield the weights (P,) after each step.
 
     loss(logits, targets) -> scalar. detached: no graph at all, for burn-in and for evaluation.
     budget: bytes of stored graph that "auto" allows; STORED_SHARE of the device's memory if None.
+    state: of the update rule, where the training goes on from earlier steps (`burn_in`); fresh if None.
     The yielded weights carry gradient to every batch before them that requires it, and to `theta`.
     """
-    state = rule.init(theta)
+    state = rule.init(theta) if state is None else state
     budget = int(STORED_SHARE * machine.total_memory(theta.device)) if budget is None else budget
     stored_bytes = 0
     for batch in batches:
@@ -74,6 +76,20 @@ def inner_loop(
                 theta, *state = _RecomputedStep.apply(student, rule, loss, theta, *batch, *state)
                 state = tuple(state)
         yield theta
+
+
+def burn_in(
+    student: Student, theta: Tensor, batches: Iterable[Batch], rule: UpdateRule, loss: Loss
+) -> tuple[Tensor, State]:
+    """Train from `theta` (P,) on `batches` without a graph: the weights, and the rule's state to go on with.
+
+    The steps before a window of truncated back-propagation: RaT-BPTT, Feng et al. 2024, arXiv:2311.07025.
+    """
+    theta, state = theta.detach(), rule.init(theta)
+    for batch in batches:
+        theta, state = _advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
+        state = tuple(part.detach() for part in state)
+    return theta.detach(), state
 
 
 def _advance(

@@ -7,20 +7,12 @@ a meta-gradient through Adam.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.errors import ConfigError
-
-
-class MeanPool(nn.Module):
-    """2 x 2 average pooling of even sides written as a mean, whose double backward is cheap; an odd last row or column is dropped."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows, columns = x.shape[-2] // 2, x.shape[-1] // 2
-        x = x[..., : 2 * rows, : 2 * columns]
-        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) * 0.25
+from engine.nets.layers import AveragePool, Convolution, InstanceNorm
 
 
 def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
@@ -34,12 +26,12 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
         )
     layers: list[nn.Module] = []
     for _ in range(config.depth):
-        layers.append(nn.Conv2d(channels, config.width, 3, padding=1, bias=config.norm == "none"))
+        layers.append(Convolution(channels, config.width, bias=config.norm == "none"))
         if config.norm != "none":
             layers.append(_norm(config.norm, config.width))
         layers.append(activation(config.activation))
         if config.pooling != "none":
-            layers.append(MeanPool() if config.pooling == "average" else nn.MaxPool2d(2))
+            layers.append(AveragePool() if config.pooling == "average" else nn.MaxPool2d(2))
         channels = config.width
     features = channels * (height >> halvings) * (width >> halvings)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, spec.num_outputs))
@@ -70,5 +62,7 @@ def activation(name: str) -> nn.Module:
 def _norm(name: str, width: int) -> nn.Module:
     if name == "batch":  # the batch's own statistics, in evaluation too: running ones would be hidden state
         return nn.BatchNorm2d(width, track_running_stats=False)
-    groups = {"instance": width, "layer": 1, "group": next(g for g in (4, 2, 1) if width % g == 0)}[name]
+    if name == "instance":
+        return InstanceNorm(width)
+    groups = {"layer": 1, "group": next(g for g in (4, 2, 1) if width % g == 0)}[name]
     return nn.GroupNorm(groups, width)

@@ -7,7 +7,7 @@ from torch import nn
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import make_student
-from engine.nets.convnet import MeanPool
+from engine.nets.layers import AveragePool, Convolution, InstanceNorm
 
 # what a layer's repr says although it is the layer's default
 DEFAULTS = (
@@ -19,6 +19,8 @@ DEFAULTS = (
     ", affine=True",
     ", bias=True",
 )
+OURS = (Convolution, InstanceNorm, AveragePool)
+"""Layers that compute what the layer of PyTorch they are made from does."""
 INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "orthogonal": "orthogonal_"}
 
 
@@ -53,11 +55,12 @@ def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
 
 def _layer(layer: nn.Module) -> str:
     """One layer as code; its repr is valid but for the module's name."""
-    if isinstance(layer, MeanPool):
-        return "nn.AvgPool2d(2)"
-    if type(layer).__module__.partition(".")[0] != "torch" or list(layer.children()):
-        raise TypeError(f"{type(layer).__name__} is no plain layer of PyTorch and cannot be written out")
-    text = repr(layer)
+    kind = type(layer)
+    if kind in OURS:
+        kind = kind.__base__
+    if kind.__module__.partition(".")[0] != "torch" or list(layer.children()):
+        raise TypeError(f"{kind.__name__} is no plain layer of PyTorch and cannot be written out")
+    text = f"{kind.__name__}({layer.extra_repr()})"
     for said in DEFAULTS:
         text = text.replace(said, "")
     return f"nn.{text}"

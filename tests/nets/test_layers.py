@@ -1,0 +1,84 @@
+"""The ConvNet's layers: what they compute, and both of their derivatives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+
+from engine.nets.layers import AveragePool, Convolution, InstanceNorm, channels_last
+
+LAYERS = {
+    "convolution": (lambda: Convolution(3, 4, bias=False), lambda: nn.Conv2d(3, 4, 3, padding=1, bias=False)),
+    "convolution with bias": (lambda: Convolution(3, 4, bias=True), lambda: nn.Conv2d(3, 4, 3, padding=1)),
+    "instance norm": (lambda: InstanceNorm(3), lambda: nn.GroupNorm(3, 3)),
+    "average pool": (AveragePool, lambda: nn.AvgPool2d(2)),
+}
+SIZES = [(6, 4), (5, 6), (7, 3)]
+
+pytestmark = pytest.mark.parametrize("name", LAYERS)
+
+
+def pair(name: str):
+    """Our layer and PyTorch's with the same weights, drawn away from 0 and 1, float64."""
+    torch.manual_seed(0)
+    ours, theirs = (make().double() for make in LAYERS[name])
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.normal_()
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+def samples(size: tuple[int, int]) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return (torch.randn(2, 3, *size, generator=generator, dtype=torch.float64) * 2 + 0.5).requires_grad_()
+
+
+def function_of(layer: nn.Module):
+    """The layer as a function of its inputs and weights."""
+    names = [name for name, _ in layer.named_parameters()]
+    return lambda x, *weights: functional_call(layer, dict(zip(names, weights, strict=True)), (x,))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_layer_computes_what_pytorchs_does(name, size):
+    ours, theirs = pair(name)
+    torch.testing.assert_close(ours(samples(size)), theirs(samples(size)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_first_and_second_derivatives_pass_finite_differences(name, size):
+    ours, _ = pair(name)
+    leaves = (samples(size), *ours.parameters())
+    assert torch.autograd.gradcheck(function_of(ours), leaves)
+    assert torch.autograd.gradgradcheck(function_of(ours), leaves)
+
+
+def test_second_derivative_equals_pytorchs(name):
+    def twice(layer: nn.Module) -> list[torch.Tensor]:
+        x = samples((6, 4))
+        leaves = [x, *layer.parameters()]
+        # cubed, so that the gradient depends on the outputs
+        first = torch.autograd.grad(layer(x).pow(3).sum(), leaves, create_graph=True)
+        return torch.autograd.grad(sum(g.sin().sum() for g in first), leaves)
+
+    for got, expected in zip(*(twice(layer) for layer in pair(name)), strict=True):
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_gradients_of_several_students_at_once_equal_one_by_one(name):
+    ours, _ = pair(name)
+    weights = [parameter.detach() for parameter in ours.parameters()]
+    gradient = grad(lambda x: function_of(ours)(x, *weights).pow(3).sum())
+    several = torch.stack([samples((6, 4)).detach() * scale for scale in (1, 2)])
+    for got, x in zip(vmap(gradient)(several), several, strict=True):
+        torch.testing.assert_close(got, gradient(x), rtol=1e-12, atol=1e-12)
+
+
+def test_images_stay_in_the_order_of_memory_that_is_fast(name):
+    ours, _ = pair(name)
+    out = ours(channels_last(samples((6, 4)).detach()))
+    assert out.is_contiguous(memory_format=torch.channels_last)
