@@ -44,12 +44,32 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class PosterView:
+    """One poster as a picture, with all that is drawn over it.
+
+    pixels: (H, W, C) uint8. grid: a PosterGrid as a dictionary: sizes of the poster and of a patch in pixels, numbers
+    of class cells and of patches by rows and columns. order: the class of each class cell, row by row; -1 for an empty
+    one. class_names: by class. patch_labels: (P, K) float16, what the student is told of each patch, row by row.
+    """
+
+    pixels: np.ndarray
+    grid: dict[str, int]
+    order: tuple[int, ...]
+    class_names: tuple[str, ...]
+    patch_labels: np.ndarray
+
+
+@dataclass(frozen=True)
 class Preview:
-    """The synthetic data after `step` outer steps: (N, H, W, C) uint8 and a class name each."""
+    """The synthetic data after `step` outer steps: (N, H, W, C) uint8 and a class name each.
+
+    poster: where the samples are patches of one, the whole of it.
+    """
 
     step: int
     images: np.ndarray
     labels: tuple[str, ...]
+    poster: PosterView | None = None
     kind: Literal["preview"] = "preview"
 
 
@@ -71,10 +91,11 @@ class Checkpoint:
 class Scored:
     """One trained student, measured.
 
-    arm: "distilled", "random_real", "kmeans_real" or "full". protocol: "as_distilled" (stored order, learned rates) or "ordinary"
-    (shuffled minibatches from scratch). split: "validation" or "test". value: a fraction for accuracies.
+    arm: "distilled", "random_real", "kmeans_real" or "full". protocol: "as_distilled" (the training the set was made for) or "ordinary"
+    (shuffled minibatches from scratch). split: "validation" or "test". metric: "accuracy", which is compared, or the same of
+    a student on its way, "accuracy@300" after 300 inner steps. value: a fraction for accuracies.
     seconds: training time alone. recipe: how it was trained, in words; training: the same as numbers, {"num_steps",
-    "batch_size", "lr"} for the ordinary protocol. cached: taken from an earlier run with the same recipe.
+    "batch_size", "lr"} wherever the batches are random. cached: taken from an earlier run with the same recipe.
     """
 
     arm: str

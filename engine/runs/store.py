@@ -31,7 +31,7 @@ import numpy as np
 from engine import checkpoint
 from engine.config import RunRequest
 from engine.errors import RunError
-from engine.events import Event, Preview, Scored, from_json
+from engine.events import Event, PosterView, Preview, Scored, from_json
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
@@ -258,7 +258,7 @@ class Store:
                 f"Run {name_of(number_of(run_id))} keeps no picture of step {step}. Choose one of the steps listed."
             )
         with np.load(path, allow_pickle=False) as file:
-            return Preview(step, file["images"], tuple(str(label) for label in file["labels"]))
+            return Preview(step, file["images"], tuple(str(label) for label in file["labels"]), _read_poster(file))
 
     def scores(self, run_id: str) -> list[Scored]:
         """Every trained student measured so far, in order."""
@@ -437,8 +437,30 @@ def _save_preview(folder: Path, preview: Preview) -> None:
     path = _preview_path(folder, preview.step)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
+    arrays = {
+        "images": preview.images.astype(np.uint8, copy=False),
+        "labels": np.array(preview.labels, dtype=np.str_),
+    }
+    if preview.poster is not None:
+        arrays |= {
+            "poster_pixels": preview.poster.pixels.astype(np.uint8, copy=False),
+            "poster_grid": np.array(json.dumps(preview.poster.grid)),
+            "poster_order": np.array(preview.poster.order, dtype=np.int64),
+            "poster_class_names": np.array(preview.poster.class_names, dtype=np.str_),
+            "poster_patch_labels": preview.poster.patch_labels.astype(np.float16, copy=False),
+        }
     with temporary.open("wb") as file:
-        np.savez(
-            file, images=preview.images.astype(np.uint8, copy=False), labels=np.array(preview.labels, dtype=np.str_)
-        )
+        np.savez(file, **arrays)
     temporary.replace(path)
+
+
+def _read_poster(file: np.lib.npyio.NpzFile) -> PosterView | None:
+    if "poster_pixels" not in file:
+        return None
+    return PosterView(
+        pixels=file["poster_pixels"],
+        grid=json.loads(str(file["poster_grid"])),
+        order=tuple(file["poster_order"].tolist()),
+        class_names=tuple(str(name) for name in file["poster_class_names"]),
+        patch_labels=file["poster_patch_labels"],
+    )

@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from engine.data.preparation import Preparation
 from engine.data.source import Splits, TaskSpec
-from engine.errors import DataError
+from engine.errors import ConfigError, DataError
 from engine.events import Preview
 from engine.meta import update_rules
 from engine.meta.inner import Batch
@@ -32,14 +33,20 @@ PREPARATION = "preparation."  # stands before the names of its tensors
 
 @dataclass(frozen=True)
 class Training:
-    """How a student is trained on the set "as distilled": the rule, how many steps, and from which weights.
+    """How a student is trained on the set "as distilled": the rule, how many steps, on which samples, from which weights.
 
+    num_steps: of the training; with random batches, of the longest one that was intended.
     start_seed: the seed of the one initialisation the set was made for; None where any initialisation serves.
+    batch_size: samples a step, taken at random without repetition, all at one shared rate; 0 means the stored batches
+        in stored order, each at its stored rate.
+    is_augmented: each random batch is to go through the data set's augmentation (`Splits.augment`) first.
     """
 
     rule: str
     num_steps: int
     start_seed: int | None = None
+    batch_size: int = 0
+    is_augmented: bool = False
 
 
 class SyntheticSet(nn.Module):
@@ -51,9 +58,42 @@ class SyntheticSet(nn.Module):
     preparation: Preparation | None = None  # how its samples were made from pixels, and are shown again
     request: dict[str, Any] | None = None  # what was asked for, as JSON
 
+    @property
     @abstractmethod
-    def batches(self) -> Iterator[Batch]:
-        """The `training.num_steps` batches in stored order, differentiable in every parameter of the set."""
+    def num_samples(self) -> int:
+        """Samples that a student can be given."""
+
+    @property
+    @abstractmethod
+    def rates(self) -> Tensor:
+        """(T,) positive learning rates, or (1,) for all steps; differentiable."""
+
+    @abstractmethod
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (b, *sample_shape) and targets, (b,) int64 or (b, K) float, at `indices` (b,) int64; differentiable."""
+
+    @abstractmethod
+    def stored_batches(self) -> Iterator[Batch]:
+        """The `training.num_steps` batches in stored order at their stored rates; differentiable."""
+
+    def drawn(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Endless batches of `training.batch_size` random samples, all of them if there are fewer, at the shared rate.
+
+        generator: on the CPU, so that every device draws the same samples.
+        Each batch is made when it is asked for, of the parameters as they then are; differentiable in all of them.
+        """
+        while True:
+            indices = torch.randperm(self.num_samples, generator=generator)[: self.training.batch_size]
+            yield Batch(*self.at(indices), self.rates[0])
+
+    def batches(self, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The `training.num_steps` batches of the set's own training, differentiable in every parameter of the set.
+
+        generator: of the random batches, where the training has such; one seeded with 0 if None.
+        """
+        if not self.training.batch_size:
+            return self.stored_batches()
+        return islice(self.drawn(generator or torch.Generator().manual_seed(0)), self.training.num_steps)
 
     @abstractmethod
     def materialise(self) -> tuple[Tensor, Tensor]:
@@ -137,7 +177,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     header = read_header(path)
     try:
         return _from_file(path, header, PARAMETERISATIONS).to(device)
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise _damaged(path, error) from error
 
 
@@ -195,6 +235,8 @@ def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
         raise ValueError(f"there is no rule '{training.rule}'")
     if not (0 <= step <= MOST_STEPS and 1 <= training.num_steps <= MOST_STEPS):
         raise ValueError(f"{step} outer and {training.num_steps} inner steps")
+    if not 0 <= training.batch_size <= MOST_STEPS:
+        raise ValueError(f"batches of {training.batch_size} samples")
     return spec, training, step
 
 

@@ -2,6 +2,7 @@
 
 M = ipc * K images in S batches; batch s holds ipc / S images of each class, sorted by class. E passes over the batches
 make T = S * E inner steps; step t trains on batch t mod S with the rate softplus(r_t), or softplus(r_0) if shared.
+With random batches (`Training.batch_size`) S is 1 and the order plays no part.
 Source: Wang et al. 2018, arXiv:1811.10959, section 3; soft labels: Sucholutsky & Schonlau 2019, arXiv:1910.02551.
 """
 
@@ -95,7 +96,7 @@ class PixelSet(SyntheticSet):
             self.images.copy_(splits.reprepared(inputs.cpu(), result.preparation)[order])
             if self.label_logits is not None and targets.ndim == 2:
                 self.label_logits.copy_(targets.cpu()[order].clamp_min(1e-6).log())
-            learned = [float(batch.lr.detach()) for batch in result.batches()]
+            learned = result.rates.expand(result.training.num_steps).tolist()
             if len(set(learned)) == self.raw_rates.numel() == 1:
                 values = learned[:1]  # both have one rate for all steps
             elif len(learned) == self.training.num_steps == self.raw_rates.numel():
@@ -114,7 +115,15 @@ class PixelSet(SyntheticSet):
         """(M,) int64, or (M, K) probabilities."""
         return self.classes if self.label_logits is None else self.label_logits.softmax(1)
 
-    def batches(self) -> Iterator[Batch]:
+    @property
+    def num_samples(self) -> int:
+        return len(self.images)
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        indices = indices.to(self.images.device)
+        return self.images[indices], self.labels[indices]
+
+    def stored_batches(self) -> Iterator[Batch]:
         images, labels = self.images.chunk(self.num_batches), self.labels.chunk(self.num_batches)
         rates = self.rates.expand(self.training.num_steps)
         for step in range(self.training.num_steps):

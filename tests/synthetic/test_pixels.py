@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unittest.mock import Mock
 
 import pytest
@@ -92,6 +93,44 @@ def test_a_set_begun_from_another_keeps_its_rates_where_they_can_be_told(theirs,
     synthetic.start_from_result(result, Mock(reprepared=lambda inputs, made_by: inputs), 0.01)
     assert synthetic.rates.tolist() == pytest.approx([kept] * ours)
     assert torch.equal(synthetic.images, result.images)
+
+
+def test_random_batches_repeat_no_image_and_are_the_generators_own():
+    synthetic = pixel_set(num_batches=1, num_rates=1, training=Training("adam", 9, batch_size=4))
+    for batch in synthetic.batches():
+        taken = [int((synthetic.images == image).flatten(1).all(1).nonzero()) for image in batch.inputs]
+        assert len(set(taken)) == 4 and batch.targets.tolist() == synthetic.classes[taken].tolist()
+        assert batch.lr.item() == pytest.approx(0.05)
+    first, again, other = (
+        torch.stack([batch.inputs for batch in synthetic.batches(generator)])
+        for generator in (None, torch.Generator().manual_seed(0), torch.Generator().manual_seed(1))
+    )
+    assert len(first) == 9 and torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_random_batches_follow_the_parameters_as_they_change():
+    synthetic = pixel_set(num_batches=1, num_rates=1, soft_labels=True, training=Training("adam", 9, batch_size=6))
+    drawn = synthetic.drawn(torch.Generator().manual_seed(0))
+    before = next(drawn)
+    ((before.inputs**2).sum() + (before.targets**2).sum() + before.lr).backward()
+    assert all(bool((value.grad != 0).all()) for value in synthetic.parameters())
+    with torch.no_grad():
+        synthetic.images.fill_(7.0)
+    assert (next(drawn).inputs == 7).all()
+
+
+def test_a_set_of_an_earlier_version_is_read_as_stored_batches(tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "result.safetensors"
+    pixel_set().save(path)
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["distillery"])
+    del header["training"]["batch_size"], header["training"]["is_augmented"]
+    save_file(load_file(path), path, {"distillery": json.dumps(header)})
+    again = load(path)
+    assert again.training == Training("sgd", 6) and len(list(again.batches())) == 6
 
 
 def test_clamp_cuts_to_the_range_and_nothing_else():

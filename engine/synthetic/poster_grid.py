@@ -1,0 +1,235 @@
+"""The geometry of a poster: how large it is, where its patches are cut, and how its area is shared by classes.
+
+Everything is (rows, columns) and (height, width), positions are row by row. The published code (Shul et al. 2024,
+arXiv:2403.12040) puts columns first and places class tiles of a fixed size, which may overlap or leave gaps; here the
+class cells partition the poster.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from engine.errors import ConfigError
+
+MOST_PIXELS = 2**26
+"""Of a poster, and of all its patches together: about a gigabyte of values in colour."""
+MOST_PATCHES = 100_000
+WIDEST_CLASS_GRID = 2.5
+"""Columns over rows of a class grid that is chosen automatically."""
+SPACINGS = ((8, 128), (4, 512), (2, MOST_PATCHES))
+"""How densely patches are cut automatically: (patches an image's side, up to how many in all), densest first."""
+
+
+class PosterTooSmall(ConfigError):
+    """A patch is larger than its poster."""
+
+
+@dataclass(frozen=True)
+class PosterGrid:
+    """A poster that every patch fits in and that the patches cover whole.
+
+    height, width: of the poster, pixels. class_rows, class_columns: cells of equal area, up to a pixel.
+    patch_rows, patch_columns: evenly spaced patches, overlapping. patch_height, patch_width: of one, pixels.
+
+    Raises:
+        PosterTooSmall: a patch is larger than the poster; the message gives both sizes.
+        ConfigError: patches that leave pixels out, or more of them or of the class cells than there are pixels.
+    """
+
+    height: int
+    width: int
+    class_rows: int
+    class_columns: int
+    patch_rows: int
+    patch_columns: int
+    patch_height: int
+    patch_width: int
+
+    def __post_init__(self) -> None:
+        if any(type(value) is not int or value < 1 for value in asdict(self).values()):
+            raise ConfigError(f"Sizes of a poster are whole numbers of 1 or more, not {asdict(self)}.")
+        if self.patch_height > self.height or self.patch_width > self.width:
+            raise PosterTooSmall(
+                f"A patch of {self.patch_height} x {self.patch_width} pixels does not fit in a poster of "
+                f"{self.height} x {self.width}. Make the poster at least as high and wide as one image."
+            )
+        _check_cover("rows", self.height, self.patch_height, self.patch_rows)
+        _check_cover("columns", self.width, self.patch_width, self.patch_columns)
+        if self.class_rows > self.height or self.class_columns > self.width:
+            raise ConfigError(
+                f"{self.class_rows} x {self.class_columns} class cells need more pixels than a poster of "
+                f"{self.height} x {self.width} has. Make the poster larger."
+            )
+        drawn = self.num_patches * max(self.patch_height * self.patch_width, self.num_cells)
+        if max(drawn, self.height * self.width) > MOST_PIXELS or self.num_patches > MOST_PATCHES:
+            raise ConfigError(
+                f"A poster of {self.height} x {self.width} with {self.num_patches:,} patches takes too much memory. "
+                f"Choose fewer patches or a smaller poster; together they may have {MOST_PIXELS:,} pixels."
+            )
+
+    @property
+    def num_patches(self) -> int:
+        return self.patch_rows * self.patch_columns
+
+    @property
+    def num_cells(self) -> int:
+        """Class cells; some may be empty."""
+        return self.class_rows * self.class_columns
+
+    @property
+    def patch_tops(self) -> list[int]:
+        """The first row of each row of patches."""
+        return offsets(self.height, self.patch_height, self.patch_rows)
+
+    @property
+    def patch_lefts(self) -> list[int]:
+        """The first column of each column of patches."""
+        return offsets(self.width, self.patch_width, self.patch_columns)
+
+    def ipc(self, num_classes: int) -> float:
+        """The poster's pixels in images per class."""
+        return self.height * self.width / (num_classes * self.patch_height * self.patch_width)
+
+
+def offsets(length: int, size: int, number: int) -> list[int]:
+    """Where `number` pieces of `size` start, evenly spaced over `length`: round(i · (length − size) / (number − 1))."""
+    return [round(i * (length - size) / max(number - 1, 1)) for i in range(number)]
+
+
+def edges(length: int, number: int) -> list[int]:
+    """The number + 1 borders of cells that partition `length` pixels: round(i · length / number)."""
+    return [round(i * length / number) for i in range(number + 1)]
+
+
+def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> Tensor:
+    """Cut overlapping patches out of a poster, evenly spaced and covering its edges.
+
+    Patch (i, j) starts at row round(i · (H − h) / (rows − 1)) and the analogous column, so the first patch touches the
+    top-left corner and the last the bottom-right one. Gradients add on pixels that patches share.
+
+    Args:
+        poster: (C, H, W) pixels, prepared; gradients flow through.
+        grid: whose height and width are the poster's.
+        indices: (b,) int64 positions, row by row; all patches if None.
+
+    Returns:
+        (b, C, h, w).
+
+    Source: Shul et al. 2024, arXiv:2403.12040, section 3.1. Row by row here; the published code orders patches by column
+        first.
+    """
+    corners, inside = patch_pixels(grid, poster.device)
+    chosen = corners if indices is None else corners[indices.to(poster.device)]
+    places = (chosen[:, None] + inside).flatten()
+    cut = poster.flatten(1).gather(1, places.expand(len(poster), -1))
+    return cut.view(len(poster), len(chosen), grid.patch_height, grid.patch_width).transpose(0, 1)
+
+
+@lru_cache(maxsize=16)
+def patch_pixels(grid: PosterGrid, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where patches lie in a flattened poster: (P,) first pixels, and (h · w,) of the others relative to them; int64."""
+    tops, lefts, rows, columns = (
+        torch.tensor(values, device=device)
+        for values in (grid.patch_tops, grid.patch_lefts, range(grid.patch_height), range(grid.patch_width))
+    )
+    return (tops[:, None] * grid.width + lefts).flatten(), (rows[:, None] * grid.width + columns).flatten()
+
+
+def planned_grid(
+    ipc: float,
+    num_classes: int,
+    image: tuple[int, int],
+    height: int = 0,
+    width: int = 0,
+    class_rows: int = 0,
+    class_columns: int = 0,
+    patch_rows: int = 0,
+    patch_columns: int = 0,
+) -> PosterGrid:
+    """The grid of a budget; every size that is 0 is chosen here.
+
+    The class grid is as near to a square as few empty cells allow, and at most 2.5 times as wide as high. The poster has
+    its aspect and at most ipc · num_classes images' pixels: at 0.9 images per class of CIFAR-10 the published 60 x 153.
+    Patches lie an eighth, a quarter or half an image apart: the densest that makes at most 128, 512 or any number.
+
+    Args:
+        ipc: budget, images per class; below 1 as well. A height and a width given by hand may exceed it.
+        image: (h, w) of a patch, pixels.
+
+    Raises:
+        PosterTooSmall: one patch does not fit in the budget or in the sizes given.
+        ConfigError: class cells that do not hold all classes, or whatever PosterGrid refuses.
+    """
+    class_rows, class_columns = _class_grid(num_classes, class_rows, class_columns)
+    height, width = _poster_size(ipc, num_classes, image, (class_rows, class_columns), height, width)
+    automatic = _patch_numbers((height, width), image)
+    return PosterGrid(
+        height, width, class_rows, class_columns, patch_rows or automatic[0], patch_columns or automatic[1], *image
+    )
+
+
+def _class_grid(num_classes: int, rows: int, columns: int) -> tuple[int, int]:
+    if rows and columns:
+        if rows * columns < num_classes:
+            raise ConfigError(
+                f"{rows} x {columns} class cells cannot hold {num_classes} classes. "
+                f"Choose at least {math.ceil(num_classes / rows)} columns, or 0 to have them chosen."
+            )
+        return rows, columns
+    if rows:
+        return rows, math.ceil(num_classes / rows)
+    if columns:
+        return math.ceil(num_classes / columns), columns
+    candidates = [(rows, math.ceil(num_classes / rows)) for rows in range(1, math.isqrt(num_classes - 1) + 2)]
+    return min(
+        (pair for pair in candidates if pair[0] <= pair[1] <= WIDEST_CLASS_GRID * pair[0]),
+        key=lambda pair: (pair[0] * pair[1], pair[1] - pair[0]),
+    )
+
+
+def _poster_size(
+    ipc: float, num_classes: int, image: tuple[int, int], cells: tuple[int, int], height: int, width: int
+) -> tuple[int, int]:
+    if height and width:
+        return height, width
+    budget = int(ipc * num_classes * image[0] * image[1] + 1e-6)  # an exact fit is one, whatever the rounding
+    if budget < image[0] * image[1]:
+        raise PosterTooSmall(
+            f"{ipc:g} images per class of {num_classes} classes are less than one image. "
+            f"Choose at least {math.ceil(1000 / num_classes) / 1000:g} images per class."
+        )
+    if width:
+        height = budget // width
+    elif not height:
+        side = math.sqrt(budget / math.prod(cells) / math.prod(image))
+        height = max(int(cells[0] * image[0] * side + 1e-6), image[0])
+        height = min(height, budget // image[1])  # leaves room for a patch's width
+    return height, width or budget // height
+
+
+def _patch_numbers(poster: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
+    numbers = (1, 1)
+    for steps, most in SPACINGS:
+        strides = [max(side // steps, 1) for side in image]
+        numbers = tuple(
+            1 + math.ceil(max(length - side, 0) / stride)
+            for length, side, stride in zip(poster, image, strides, strict=True)
+        )
+        if math.prod(numbers) <= most:
+            break
+    return numbers
+
+
+def _check_cover(name: str, length: int, size: int, number: int) -> None:
+    needed, most = math.ceil(length / size), length - size + 1
+    if not needed <= number <= most:
+        way = "Every pixel is in a patch" if number < needed else "No two patches are the same"
+        raise ConfigError(
+            f"{number} {name} of patches of {size} pixels do not suit a poster of {length}. {way} with "
+            f"{needed} to {most} {name}; choose so many, or 0 to have them chosen."
+        )
