@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,20 +11,24 @@ from torch import Tensor
 from engine.data import zca
 from engine.errors import DataError
 
+WHITENINGS = {"standard": None, "unit": None, "zca": zca.Zca, "zca_podd": zca.PerImageZca}
+"""The kinds of preparation, with the record of the whitening of those that have one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How pixels become what a student sees, and back; a result carries it to be shown and used later.
 
-    normalisation: "standard", "unit", or "zca", which replaces the other two.
+    normalisation: "standard", "unit", or "zca" or "zca_podd", which replace the other two.
     mean, std: (C,) float32, of the training pixels in [0, 1], whatever the normalisation.
-    whitening: the fitted ZCA, for "zca" alone.
+    whitening: the fitted ZCA, for "zca" and "zca_podd" alone. The latter loses each image's brightness and contrast:
+        `inverse` gives those of an average training image.
     """
 
     normalisation: str
     mean: Tensor
     std: Tensor
-    whitening: zca.Zca | None = None
+    whitening: zca.Zca | zca.PerImageZca | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) uint8 to prepared inputs, float32."""
@@ -69,23 +73,20 @@ class Preparation:
         """Everything as named tensors, for a file; `from_state` reads it back."""
         tensors = {f"{self.normalisation}.mean": self.mean, f"{self.normalisation}.std": self.std}
         if self.whitening is not None:
-            tensors |= {
-                "whitening.mean": self.whitening.mean,
-                "whitening.forward": self.whitening.forward,
-                "whitening.backward": self.whitening.backward,
-            }
+            tensors |= {f"whitening.{each.name}": getattr(self.whitening, each.name) for each in fields(self.whitening)}
         return tensors
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> Preparation:
         """The preparation that `state` described. Raises DataError for anything else."""
-        kinds = [kind for kind in ("standard", "unit", "zca") if f"{kind}.mean" in tensors and f"{kind}.std" in tensors]
-        whitening = [f"whitening.{name}" for name in ("mean", "forward", "backward")]
-        if len(kinds) != 1 or (kinds == ["zca"] and not all(name in tensors for name in whitening)):
+        kinds = [kind for kind in WHITENINGS if f"{kind}.mean" in tensors and f"{kind}.std" in tensors]
+        record = WHITENINGS[kinds[0]] if len(kinds) == 1 else None
+        whitening = [f"whitening.{each.name}" for each in fields(record)] if record else []
+        if len(kinds) != 1 or not all(name in tensors for name in whitening):
             raise DataError(
                 "This result does not say how its images were normalised; it was written by another program."
             )
-        fitted = zca.Zca(*(tensors[name] for name in whitening)) if kinds == ["zca"] else None
+        fitted = record(*(tensors[name] for name in whitening)) if record else None
         return cls(kinds[0], tensors[f"{kinds[0]}.mean"], tensors[f"{kinds[0]}.std"], fitted)
 
     def _shift_and_scale(self) -> tuple[Tensor, Tensor]:

@@ -95,8 +95,9 @@ def prepare_images(
     mean, std = (values.float() for values in channel_statistics(train_images))
     yield Progress(f"prepare {title}", 2, 3)
     if config.zca:
-        whitening = yield from zca.fit(train_images, config.zca_eps)
-        preparation = Preparation("zca", mean, std, whitening)
+        is_podd = config.zca_kind == "podd"
+        whitening = yield from (zca.fit_per_image if is_podd else zca.fit)(train_images, config.zca_eps)
+        preparation = Preparation("zca_podd" if is_podd else "zca", mean, std, whitening)
         train_inputs = yield from zca.whiten_images(whitening, train_images, "ZCA: whiten train")
         validation_inputs = yield from zca.whiten_images(whitening, validation_images, "ZCA: whiten validation")
         test_inputs = yield from zca.whiten_images(whitening, raw.test_images, "ZCA: whiten test")

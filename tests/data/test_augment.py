@@ -169,6 +169,26 @@ def test_one_operation_a_call_for_dsa_and_flip_rotate_and_each_in_turn():
         assert {draw[0].operation for draw in draws} == operations
 
 
+def test_flip_rotate_is_the_published_one():
+    """One operation a batch; half the images mirrored, or each turned by up to 15 degrees, zeros where nothing was."""
+    inputs, generator, turned = torch.ones(400, 1, 21, 21), seeded(), 0
+    inputs[..., :10] = 2
+    augment = augmentation("flip_rotate")
+    for _ in range(10):
+        draw = augment.draw(inputs.shape, generator)
+        outputs = augment.apply(inputs, draw)
+        if draw[0].operation == "flip":
+            mirrored = (outputs == inputs.flip(3)).flatten(1).all(1)
+            assert 0.4 < mirrored.float().mean() < 0.6 and torch.equal(outputs[~mirrored], inputs[~mirrored])
+        else:
+            turned += 1
+            angles = 15 * (2 * draw[0].numbers - 1)
+            assert angles.min() < -14 and angles.max() > 14 and abs(angles.mean()) < 2
+            by_much = angles.abs()[:, 0] > 5
+            assert (outputs[by_much, 0, 0, 0] < 0.7).all() and outputs.min() >= 0
+    assert 0 < turned < 10
+
+
 def test_a_shared_draw_changes_all_images_alike_and_own_draws_differently():
     inputs = images(1, 3, 16, 16).expand(8, -1, -1, -1)
     shared = dsa("rotate", same_for_batch=True)(inputs, seeded())

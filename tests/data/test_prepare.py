@@ -24,6 +24,7 @@ PREPARATIONS = (
     DataConfig(zca=True),
     DataConfig(zca=True, zca_eps=0.001),
 )
+PODD = DataConfig(zca=True, zca_kind="podd")
 
 
 def numbered(per_class=(30, 20, 50)) -> RawImages:
@@ -135,7 +136,7 @@ def test_unit_only_divides_by_255():
     assert torch.equal(inputs, splits.train.inputs[:4].float() / 255)
 
 
-@pytest.mark.parametrize("config", PREPARATIONS, ids=str)
+@pytest.mark.parametrize("config", (*PREPARATIONS, PODD), ids=str)
 def test_nothing_outside_train_moves_what_is_fitted(config):
     raw = raw_images()
     before = prepared(config, raw)
@@ -175,6 +176,20 @@ def test_display_gives_the_raw_pixels_back(config):
     assert np.array_equal(splits.to_display(inputs), raw.test_images.permute(0, 2, 3, 1).numpy())
 
 
+def test_podd_whitening_shows_images_up_to_brightness_and_contrast():
+    raw = raw_images()
+    splits = prepared(PODD, raw)
+    inputs, _ = splits.test.batch(torch.arange(len(splits.test)))
+    torch.testing.assert_close(inputs, splits.preparation.forward(raw.test_images), atol=1e-4, rtol=1e-4)
+    assert splits.display_range is None and splits.preparation.normalisation == "zca_podd"
+    shown = splits.to_display(inputs).reshape(len(inputs), -1).astype(float)
+    pixels = raw.test_images.permute(0, 2, 3, 1).reshape(len(inputs), -1).double().numpy()
+    agreement = [np.corrcoef(ours, theirs)[0, 1] for ours, theirs in zip(shown, pixels, strict=True)]
+    assert min(agreement) > 0.99
+    back = splits.preparation.of_pixels(splits.preparation.inverse(inputs))
+    torch.testing.assert_close(back, inputs, atol=1e-3, rtol=1e-3)
+
+
 def test_display_clips_and_survives_what_is_not_a_number():
     splits = prepared(DataConfig(normalisation="unit"))
     values = torch.tensor([-3.0, 0.5, 7.0, float("nan"), float("inf"), -float("inf")]).reshape(6, 1, 1, 1)
@@ -200,7 +215,7 @@ def test_zca_has_no_display_range_and_holds_floats():
     assert torch.equal(inputs, splits.train.inputs[:3])
 
 
-@pytest.mark.parametrize("config", PREPARATIONS, ids=str)
+@pytest.mark.parametrize("config", (*PREPARATIONS, PODD), ids=str)
 def test_a_preparation_survives_being_written_as_tensors(config):
     preparation = prepared(config).preparation
     again = Preparation.from_state({name: tensor.clone() for name, tensor in preparation.state().items()})
@@ -212,8 +227,14 @@ def test_a_preparation_survives_being_written_as_tensors(config):
 def test_a_state_of_something_else_is_refused():
     with pytest.raises(DataError, match="does not say how its images were normalised"):
         Preparation.from_state({"weights": torch.zeros(3)})
-    with pytest.raises(DataError, match="does not say how"):
-        Preparation.from_state({"zca.mean": torch.zeros(3), "zca.std": torch.ones(3)})
+    for kind in ("zca", "zca_podd"):
+        with pytest.raises(DataError, match="does not say how"):
+            Preparation.from_state({f"{kind}.mean": torch.zeros(3), f"{kind}.std": torch.ones(3)})
+
+
+def test_the_two_whitenings_are_told_apart():
+    standard, podd = (prepared(config).preparation for config in (DataConfig(zca=True), PODD))
+    assert not standard.is_like(podd) and not podd.is_like(standard) and podd.is_like(prepared(PODD).preparation)
 
 
 def test_held_inputs_prepare_to_what_forward_gives():
@@ -239,6 +260,7 @@ def test_fingerprint_changes_with_anything_that_can_change_results():
                 DataConfig(normalisation="unit"),
                 DataConfig(zca=True),
                 DataConfig(zca=True, zca_eps=0.2),
+                PODD,
                 DataConfig(augmentation="flip"),
                 DataConfig(validation_fraction=0.2),
                 DataConfig(train_limit=30),
