@@ -16,4 +16,7 @@ class Case(NamedTuple):
 
 CASES = (
     Case("bilevel", "digits", {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 4, "real_batch": 32, "num_validations": 2, "labels": "soft"}, ("images", "raw_rates", "label_logits")),
+    Case("rat_bptt", "digits", {"student": {"name": "mlp"}, "ipc": 2, "unroll_length": 5, "window": 3, "batch_size": 20, "outer_steps": 4, "real_batch": 32, "num_validations": 2, "validation_steps": 5, "labels": "soft", "learn_rates": True}, ("images", "raw_rates", "label_logits")),
+    Case("podd", "digits", {"student": {"name": "mlp"}, "ipc": 0.5, "order": "listed", "labels": "learned", "unroll_length": 5, "window": 3, "batch_size": 100, "outer_steps": 4, "real_batch": 32, "num_validations": 2, "validation_steps": 5, "learn_rates": True}, ("poster", "raw_rates", "label_map")),
+    Case("podd", "digits", {"student": {"name": "convnet", "depth": 2, "width": 4}, "ipc": 1.2, "order": "names", "unroll_length": 5, "window": 3, "batch_size": 30, "outer_steps": 4, "real_batch": 32, "num_validations": 0, "learn_rates": True}, ("poster", "raw_rates")),
 )  # fmt: skip

@@ -19,3 +19,12 @@ def clip_gradient(parameters: Iterable[Tensor], norm: Tensor, limit: float) -> N
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.mul_(limit / norm)
+
+
+def running_norm(average: float, norm: float, memory: float = 0.9) -> float:
+    """e <- memory e + (1 - memory) |g|, the gradient's usual length; the first one where there is no average yet (0).
+
+    RaT-BPTT cuts a gradient to twice this average, which already counts the gradient itself: Feng et al. 2024,
+    arXiv:2311.07025.
+    """
+    return memory * average + (1 - memory) * norm if average else norm

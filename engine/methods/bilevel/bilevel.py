@@ -33,8 +33,8 @@ from engine.methods.bilevel.config import BilevelConfig
 from engine.methods.bilevel.diagnosis import diagnose
 from engine.methods.bilevel.presets import PRESETS
 from engine.methods.bilevel.starts import Starts
-from engine.methods.bilevel.state import Best, restore, snapshot
 from engine.methods.method import Method, Paper
+from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import Training

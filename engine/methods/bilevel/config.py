@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from engine.config import MethodConfig, evenly_spread, option
+from engine.config import ImagesPerClass, MethodConfig, Size, Task, evenly_spread, option
 
 
-class BilevelConfig(MethodConfig):
+class BilevelConfig(MethodConfig, ImagesPerClass):
     """Hyperparameters, in the order the form shows them."""
 
     num_batches: int = option(
@@ -168,6 +168,10 @@ class BilevelConfig(MethodConfig):
                 f"{self.ipc} images per class cannot be shared out evenly over {self.num_batches} batches; the number of batches must divide {self.ipc}"
             )
         return self
+
+    def size(self, spec: Task) -> Size:
+        """`ipc` images of each class."""
+        return self.whole_images(spec)
 
     def wants_validation(self, step: int) -> bool:
         """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""

@@ -1,4 +1,4 @@
-"""What a bilevel run must remember between two outer steps, as named tensors."""
+"""What a run must remember between two outer steps, as named tensors and numbers; the same for several methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.meta import optimiser_state
-from engine.synthetic.pixels import PixelSet
+from engine.synthetic.base import SyntheticSet
 
 
 class Best:
@@ -17,13 +17,13 @@ class Best:
     def __init__(self) -> None:
         self.accuracy, self.step, self.state = -1.0, 0, {}
 
-    def offer(self, found: float, step: int, synthetic: PixelSet) -> None:
+    def offer(self, found: float, step: int, synthetic: SyntheticSet) -> None:
         if found >= self.accuracy:  # ties go to the later set
             self.accuracy, self.step = found, step
             self.state = {name: value.detach().clone() for name, value in synthetic.state_dict().items()}
 
 
-def snapshot(step: int, synthetic: PixelSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
+def snapshot(step: int, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
     """Copies of everything that step `step` + 1 needs: {name: tensor or number}."""
     state: dict[str, Any] = {"step": step, "best.accuracy": best.accuracy, "best.step": best.step}
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
@@ -32,7 +32,7 @@ def snapshot(step: int, synthetic: PixelSet, outer: torch.optim.Optimizer, best:
     return state
 
 
-def restore(state: dict[str, Any] | None, synthetic: PixelSet, outer: torch.optim.Optimizer, best: Best) -> int:
+def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> int:
     """Put a snapshot back; the number of outer steps already done."""
     if state is None:
         return 0

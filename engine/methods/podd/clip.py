@@ -1,0 +1,77 @@
+"""CLIP's view of class names, as PoCO was published with. Needs the optional package `transformers` and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.data.zca import ticking
+from engine.errors import ConfigError
+from engine.events import Event, Progress
+from engine.methods.podd.distances import cosine_distances, in_words
+
+WEIGHTS = "openai/clip-vit-base-patch32"
+NAMES_AT_ONCE = 16
+
+
+def text_distances(
+    names: Sequence[str], *, download: bool, weights: str = WEIGHTS
+) -> Generator[Event, None, np.ndarray]:
+    """(K, K) 1 - cosine of CLIP ViT-B/32 text features of the class names.
+
+    The feature of a name is the text encoder's last hidden state at all positions, padded to the longest text the
+    encoder takes (77 x 512 numbers), flattened.
+
+    download: whether weights that are not on this machine may be fetched; without it nothing touches the network.
+    weights: the name of published weights, or a folder.
+
+    Raises ConfigError where the package or the weights are not at hand.
+    Source: Shul et al. 2024, arXiv:2403.12040, section 3.2, and its published code.
+    """
+    tokenizer, encoder = yield from ticking("load CLIP's text encoder", lambda: _load(weights, download))
+    features = []
+    length = encoder.config.max_position_embeddings
+    for first in range(0, len(names), NAMES_AT_ONCE):
+        yield Progress("read the class names with CLIP", first, len(names))
+        texts = [in_words(name) for name in names[first : first + NAMES_AT_ONCE]]
+        tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        with torch.no_grad():
+            features.append(encoder(**tokens).last_hidden_state.flatten(1))
+    return cosine_distances(torch.cat(features))
+
+
+def _load(weights: str, download: bool) -> tuple[Any, Any]:
+    """CLIP's tokenizer and text encoder, in evaluation mode."""
+    # transformers imports torchvision, which can fail beside a CPU-only PyTorch unless it came in by this door
+    import engine.data.torchvision_compat  # noqa: F401
+
+    try:
+        from transformers import CLIPTextModel, CLIPTokenizer
+    except ImportError as error:
+        raise ConfigError(
+            f"Class order 'clip' needs the package transformers, which does not load ({error}). Install it with "
+            "pip install transformers, or choose the order 'features' or 'names', which need nothing more."
+        ) from error
+
+    def load(local_files_only: bool) -> tuple[Any, Any]:
+        tokenizer = CLIPTokenizer.from_pretrained(weights, local_files_only=local_files_only)
+        return tokenizer, CLIPTextModel.from_pretrained(weights, local_files_only=local_files_only).eval()
+
+    try:
+        return load(local_files_only=True)  # allowed to download, transformers asks the network even for what is here
+    except (OSError, ValueError) as error:
+        if not download:
+            raise ConfigError(
+                f"The weights of CLIP, {weights}, are not on this machine. Allow the download (about 600 MB, once), "
+                "or choose the order 'features' or 'names', which need none."
+            ) from error
+    try:
+        return load(local_files_only=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The weights of CLIP, {weights}, could not be fetched. Check the connection to huggingface.co and the space "
+            "on disk, or choose the order 'features' or 'names', which need none."
+        ) from error

@@ -1,0 +1,223 @@
+"""How unlike two classes are: by what a student sees, by their names, or as a file says. Always (K, K)."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from engine.config import StudentConfig
+from engine.context import Context
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.errors import ConfigError
+from engine.evaluation.train import Recipe, ordinary
+from engine.events import Event, Progress
+from engine.nets import make_student
+from engine.nets.student import Student
+
+LARGEST_SIDE = 16  # pixels; larger pictures are averaged down, a few seconds have to do
+TRAINING = Recipe(num_steps=100, batch_size=64, lr=2e-3)
+MOST_SEEN = 5000  # training images whose features are averaged, evenly over the classes
+SEEN_AT_ONCE = 200
+
+
+def feature_distances(splits: Splits, context: Context) -> Generator[Event, None, np.ndarray]:
+    """Distances of classes as a small student sees them after `TRAINING` on the training split.
+
+    1 - cosine of the class means of what enters the student's last layer, less their common mean: behind a ReLU all
+    features are positive, and what the classes share would drown what tells them apart. Between 0 and 2.
+    """
+    train, spec = _reduced(splits.train, splits.spec)
+    student = make_student(_small_student(spec), spec, context.device)
+    generator = context.stream("class order student")
+    theta = student.init(generator)
+    path = ordinary(student, theta, train, TRAINING, generator, lambda inputs, _: inputs)
+    for step, trained in enumerate(path):
+        theta = trained
+        yield Progress("train a student to compare the classes", step + 1, TRAINING.num_steps)
+
+    seen = _evenly(train.targets.cpu(), spec.num_outputs, generator)
+    features = []
+    for indices in seen.split(SEEN_AT_ONCE):
+        yield Progress("compare the classes", SEEN_AT_ONCE * len(features), len(seen))
+        features.append(_features(student, theta, train.batch(indices)[0]).double().cpu())
+    belongs = F.one_hot(train.targets.cpu()[seen], spec.num_outputs).double()
+    means = belongs.T @ torch.cat(features) / belongs.sum(0)[:, None].clamp(min=1)
+    return cosine_distances(means - means.mean(0))
+
+
+def name_distances(names: Sequence[str]) -> np.ndarray:
+    """1 - cosine of TF-IDF weights of the groups of two to four letters within the words of each name."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import
+
+    texts = [f"{in_words(name)} ." for name in names]  # the point: a name of blanks alone has something to count
+    weights = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(texts)
+    return cosine_distances(torch.from_numpy(weights.toarray()))
+
+
+def in_words(name: str) -> str:
+    """A class name as one would write it: 'aquarium_fish' is 'aquarium fish'."""
+    return name.replace("_", " ")
+
+
+def cosine_distances(features: Tensor) -> np.ndarray:
+    """1 - cosine of the rows of (K, F): (K, K) float64, 0 to 2; 1 where a row is all zero."""
+    rows = F.normalize(features.double(), dim=1)
+    return (1 - rows @ rows.T).clamp(min=0).fill_diagonal_(0).numpy()
+
+
+def distances_from_csv(path: str | Path, class_names: Sequence[str]) -> Tensor:
+    """Distances (K, K) float64 of a CSV file: a row and a column of numbers for each class.
+
+    Names may stand above the columns, before the rows or both; they are matched to the class names, in any order. Named
+    on one side only, rows and columns have the same order; without names it is that of the data set. Fields are parted
+    by commas, semicolons or tabs.
+
+    Raises:
+        ConfigError: the file cannot be read, has another shape, unknown names, or a field that is not a finite number
+            of 0 or more.
+    """
+    path, num_classes = Path(path).expanduser(), len(class_names)
+    rows = _fields(path)
+    columns_named, rows_named = len(rows) == num_classes + 1, len(rows[-1]) == num_classes + 1
+    body = rows[columns_named:]
+    above = rows[0][-num_classes:] if columns_named else None
+    before = [row[0] for row in body] if rows_named else None
+    body = [row[rows_named:] for row in body]
+    listed = [name.strip() for name in class_names]
+    above, before = above or before or listed, before or above or listed
+    if len(body) != num_classes or any(len(row) != num_classes for row in [above, *body]):
+        widths = sorted({len(row) for row in rows})
+        raise ConfigError(
+            f"{path} has {len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields, but {num_classes} classes need "
+            f"{num_classes} rows of {num_classes} distances, with or without names above and before them."
+        )
+    values = torch.tensor(
+        [
+            [_number(text, path, row, column) for column, text in zip(above, texts, strict=True)]
+            for row, texts in zip(before, body, strict=True)
+        ],
+        dtype=torch.float64,
+    )
+    values = values[_places(before, listed, path)][:, _places(above, listed, path)]
+    checked(values, class_names)
+    return values
+
+
+def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Given distances as the search wants them, symmetric with a zero diagonal, and what was odd about them.
+
+    Raises ConfigError where they are not (K, K) finite numbers of 0 or more.
+    """
+    num_classes = len(class_names)
+    if tuple(distances.shape) != (num_classes, num_classes):
+        shape = " x ".join(map(str, distances.shape)) or "a single number"
+        raise ConfigError(
+            f"The class distances are {shape}, but {num_classes} classes need {num_classes} x {num_classes}."
+        )
+    given = distances.detach().cpu().double()
+    for row, column in (~(torch.isfinite(given) & (given >= 0))).nonzero()[:1].tolist():
+        raise ConfigError(
+            f"The distance from '{class_names[row]}' to '{class_names[column]}' is {given[row, column]:g}, but a "
+            "distance is a finite number of 0 or more. Correct it in the file."
+        )
+    oddities = []
+    if given.diagonal().any():
+        oddities.append(
+            "Some classes have a distance to themselves; it is ignored. If the numbers say how alike classes are, "
+            "turn them round: large must mean unlike."
+        )
+    difference = (given - given.T).abs()
+    if difference.max() > 1e-6 * given.max():
+        row, column = divmod(int(difference.argmax()), num_classes)
+        oddities.append(
+            f"The distances differ by direction, most of all from '{class_names[row]}' to '{class_names[column]}' "
+            f"({given[row, column]:g} there, {given[column, row]:g} back); the mean of both is used."
+        )
+    return ((given + given.T) / 2).fill_diagonal_(0).numpy(), oddities
+
+
+def _fields(path: Path) -> list[list[str]]:
+    """The stripped fields of every row that is not empty; at least one row."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no file {path} to read class distances from. Give the path of a CSV file with a row and a "
+            "column for each class."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as class distances ({error}). Give the path of a CSV file with a row and a column "
+            "for each class."
+        ) from None
+    delimiter = max(",;\t", key=text.count)
+    rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise ConfigError(f"{path} is empty. Give a CSV file with a row and a column of distances for each class.")
+    return rows
+
+
+def _number(text: str, path: Path, row: str, column: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        shown = f"'{text}'" if text else "nothing"
+        raise ConfigError(
+            f"{path} has {shown} where the distance from '{row}' to '{column}' should be. Put a number there."
+        ) from None
+
+
+def _places(found: list[str], class_names: Sequence[str], path: Path) -> list[int]:
+    """Where each class stands among the names found."""
+    missing = [name for name in class_names if name not in found]
+    if missing:
+        raise ConfigError(
+            f"{path} does not name the class {', '.join(repr(name) for name in missing[:3])}"
+            f"{' and others' if len(missing) > 3 else ''}; it names {', '.join(map(repr, found[:3]))} and so on. "
+            "Use the class names of the data set, or leave all names out and keep their order."
+        )
+    return [found.index(name) for name in class_names]
+
+
+def _reduced(train: LabelledSet, spec: TaskSpec) -> tuple[LabelledSet, TaskSpec]:
+    """The same samples as pictures of at most LARGEST_SIDE pixels a side."""
+    if len(spec.sample_shape) != 3 or max(spec.sample_shape[1:]) <= LARGEST_SIDE:
+        return train, spec
+    channels, *sides = spec.sample_shape
+    sides = [max(1, round(side * LARGEST_SIDE / max(sides))) for side in sides]
+
+    def prepare(inputs: Tensor) -> Tensor:
+        return F.interpolate(train.prepare(inputs), size=sides, mode="area")
+
+    smaller = TaskSpec(spec.task, (channels, *sides), spec.num_outputs, spec.class_names)
+    return LabelledSet(train.inputs, train.targets, prepare), smaller
+
+
+def _small_student(spec: TaskSpec) -> StudentConfig:
+    """A narrow ConvNet as deep as the pictures allow; an MLP for what is no picture."""
+    halvings = int(math.log2(min(spec.sample_shape[1:]))) if len(spec.sample_shape) == 3 else 0
+    return StudentConfig(name="convnet", width=32, depth=min(3, halvings)) if halvings else StudentConfig(name="mlp")
+
+
+@torch.no_grad()
+def _features(student: Student, theta: Tensor, inputs: Tensor) -> Tensor:
+    """(N, F), what enters the last layer."""
+    body, weights = student.module[:-1], student.unflatten(theta)
+    return functional_call(body, {name: weights[name] for name, _ in body.named_parameters()}, (inputs,))
+
+
+def _evenly(targets: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+    """Indices of at most MOST_SEEN samples, as many of each class where there are so many, in the order of the set."""
+    share = max(1, MOST_SEEN // num_classes)
+    members = [(targets == label).nonzero().flatten() for label in range(num_classes)]
+    chosen = [own[torch.randperm(len(own), generator=generator)[:share]] for own in members]
+    return torch.cat(chosen).sort()[0]

@@ -1,0 +1,112 @@
+"""PoDD: one poster for the whole data set, from which overlapping patches are cut and labelled by where they lie.
+
+Images of a class share their pixels with their neighbours on the poster, so the budget may be less than one image per
+class and still show each class in many places. Three parts:
+
+    poster   P patches cut at even distances from one (C, H, W) poster; gradients add up where patches overlap
+    PoCO     classes that are alike become neighbours (order.py)
+    PoDDL    a patch's label is the share of each class's area in it, or is read from a learned map of labels
+
+and the loop of RaT-BPTT around them (methods/windowed.py).
+
+Source: Shul, Horwitz, Hoshen 2024, "Distilling Datasets Into Less Than One Image", arXiv:2403.12040.
+What differs from the paper is listed in README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+
+from engine.context import Context
+from engine.data.source import Splits
+from engine.errors import ConfigError
+from engine.events import Event, Warned
+from engine.methods.method import Method, Paper
+from engine.methods.podd.config import PoddConfig
+from engine.methods.podd.distances import distances_from_csv
+from engine.methods.podd.order import placed
+from engine.methods.podd.presets import PRESETS
+from engine.methods.windowed import distill_windowed
+from engine.synthetic.poster import PosterSet
+from engine.synthetic.poster_labels import label_cells
+
+
+def distill(splits: Splits, config: PoddConfig, context: Context) -> Generator[Event, None, PosterSet]:
+    """Learn one poster, `config.ipc` images per class large, on whose patches a student can be trained for long.
+
+    Yields and raises what `distill_windowed` does; before it Progress of the class order and, where it was chosen by
+    distances, what it costs. Raises ConfigError too where poster, patches and classes do not fit, or no order is found.
+    """
+    order = yield from _class_order(splits, config, context)
+    synthetic = _initial_set(splits, order, config, context).to(context.device)
+    groups = _groups(synthetic, config)
+    kept = {"order": torch.tensor(order)}
+    return (yield from distill_windowed(synthetic, groups, splits, config, context, synthetic.clip_labels, kept))
+
+
+def _class_order(splits: Splits, config: PoddConfig, context: Context) -> Generator[Event, None, list[int]]:
+    """The class of each class area, row by row; that of the run so far where there is one."""
+    if context.resume_from is not None:
+        return context.resume_from["order"].tolist()
+    distances = None
+    if config.order == "given":
+        if not config.distances:
+            raise ConfigError("Class order 'given' needs a file of class distances. Name one, or choose another order.")
+        distances = distances_from_csv(config.distances, splits.spec.class_names)
+    grid = config.grid(splits.spec)
+    cells = (grid.class_rows, grid.class_columns)
+    found = yield from placed(
+        config.order, splits, cells, context, distances=distances, clip_download=config.clip_download
+    )
+    if found.costs:
+        yield Warned(f"{found}.")
+    return list(found.order)
+
+
+def _initial_set(splits: Splits, order: list[int], config: PoddConfig, context: Context) -> PosterSet:
+    grid = config.grid(splits.spec)
+    is_learned = config.labels == "learned"
+    synthetic = PosterSet(
+        spec=splits.spec,
+        training=config.training,
+        grid=grid,
+        order=order,
+        labels=config.labels,
+        label_cells=label_cells(grid, splits.spec.num_outputs, config.label_ipc) if is_learned else None,
+        label_rule=config.label_rule,
+        temperature=config.temperature,
+        learn_rates=config.learn_rates,
+    )
+    generator = context.stream("poster")
+    if config.poster_from == "real":
+        synthetic.start_from_real(splits.train, config.student_lr, generator)
+    elif config.poster_from == "tiles":
+        synthetic.start_from_tiles(config.student_lr, generator)
+    else:
+        synthetic.start_from_noise(config.student_lr, generator)
+    return synthetic
+
+
+def _groups(synthetic: PosterSet, config: PoddConfig) -> list[dict[str, Any]]:
+    """What the outer optimiser moves, and how fast."""
+    groups = [{"params": [synthetic.poster], "lr": config.outer_lr}]
+    if synthetic.label_map is not None:
+        groups.append({"params": [synthetic.label_map], "lr": config.outer_lr / config.label_lr_divisor})
+    if config.learn_rates:
+        groups.append({"params": [synthetic.raw_rates], "lr": config.rates_lr})
+    return groups
+
+
+METHOD = Method(
+    key="podd",
+    title="PoDD (one poster)",
+    summary="Learns one poster for all classes, from which overlapping patches are cut: less than one image per class, with neighbours sharing pixels.",
+    papers=(Paper("2403.12040", "Shul et al. 2024"), Paper("2311.07025", "Feng et al. 2024")),
+    tasks=frozenset({"classification"}),
+    config=PoddConfig,
+    presets=PRESETS,
+    distill=distill,
+)

@@ -1,0 +1,438 @@
+"""Meta-gradients through the end of a long inner training: the loop that RaT-BPTT and PoDD share.
+
+Every outer step trains a fresh student, b random synthetic samples an inner step. Its first n steps, the burn-in, keep
+no graph; the w steps after them, the window, are differentiated; then real data judge it:
+
+    (theta_{t+1}, s_{t+1}) = Phi(theta_t, grad L(theta_t; x_B(t), y_B(t)), s_t, eta),   B(t) random,  t = 0..n+w-1
+    x, y, eta move along d L(theta_{n+w}; real batch) / d(x, y, eta), with theta_n and the rule's state s_n constant
+
+n and w follow a named schedule (meta/windows.py). Long trainings make the gradient's length vary by orders of
+magnitude, so it is cut to twice its running average.
+
+Source: Feng et al. 2024, arXiv:2311.07025, Algorithm 1 (RaT-BPTT).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor
+
+from engine.config import MethodConfig, evenly_spread, option
+from engine.context import Context
+from engine.data.source import Splits
+from engine.errors import Diverged
+from engine.evaluation.train import accuracy
+from engine.events import Checkpoint, Event, Measured
+from engine.meta import update_rules
+from engine.meta.clip import clip_gradient, gradient_norm, running_norm
+from engine.meta.inner import Batch, burn_in, inner_loop
+from engine.meta.update_rules import UpdateRule
+from engine.meta.windows import Growth, Unroll, Window, WindowSchedule, window_at
+from engine.methods.state import Best, restore, snapshot
+from engine.nets import make_student
+from engine.nets.student import Student
+from engine.synthetic.base import SyntheticSet, Training
+
+Set = TypeVar("Set", bound=SyntheticSet)
+
+REAL_AT_ONCE = 1000  # real images whose activations are in memory together
+
+
+class WindowedConfig(MethodConfig):
+    """Hyperparameters of the shared loop, in the order the form shows them."""
+
+    unroll_length: int = option(
+        200,
+        "Longest training of a student inside an outer step",
+        low=1,
+        high=10_000,
+        unit="inner steps",
+        group="Inner loop",
+    )
+    window: int = option(
+        60,
+        "Steps of it, the last ones, that the gradient passes through",
+        low=1,
+        high=10_000,
+        unit="inner steps",
+        group="Inner loop",
+    )
+    window_schedule: WindowSchedule = option(
+        "random_each_step",
+        "How long the student trains before the window: a random time drawn each outer step or each epoch, the longest, "
+        "growing as the loss stalls, not at all with windows of random length, or the whole training as one window",
+        group="Inner loop",
+    )
+    min_burn_in: int = option(
+        0,
+        "Shortest training before the window",
+        low=0,
+        high=10_000,
+        unit="inner steps",
+        advanced=True,
+        group="Inner loop",
+        when=("window_schedule", ("random_each_step", "random_each_epoch", "growing")),
+    )
+    epoch_steps: int = option(
+        10,
+        "Outer steps that share one random window",
+        low=1,
+        high=100_000,
+        unit="outer steps",
+        advanced=True,
+        group="Inner loop",
+        when=("window_schedule", "random_each_epoch"),
+    )
+    patience: int = option(
+        200,
+        "The burn-in grows after so many outer steps without a new lowest loss",
+        low=1,
+        high=1_000_000,
+        unit="outer steps",
+        advanced=True,
+        group="Inner loop",
+        when=("window_schedule", "growing"),
+    )
+    batch_size: int = option(
+        50,
+        "Synthetic samples a student sees at each inner step, drawn at random; all of them if there are fewer",
+        low=1,
+        high=10_000,
+        unit="samples",
+        group="Inner loop",
+        label="Synthetic batch",
+    )
+    inner_optimiser: Literal["adam", "sgd", "momentum"] = option(
+        "adam", "How the student is trained on the synthetic samples", group="Inner loop"
+    )
+    student_lr: float = option(
+        0.001, "Inner learning rate", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate"
+    )
+    learn_rates: bool = option(
+        False,
+        "Learn the inner learning rate with the samples",
+        advanced=True,
+        group="Inner loop",
+        label="Learn the rate",
+    )
+    rates_lr: float = option(
+        0.001,
+        "Step size of Adam on the inner rate, which is learned as softplus(r)",
+        low=1e-6,
+        high=10.0,
+        advanced=True,
+        group="Inner loop",
+        label="Learning rate of the rate",
+        when=("learn_rates", True),
+    )
+    memory: Literal["auto", "store", "recompute"] = option(
+        "auto",
+        "Keep the graph of every step of the window, or rebuild one at a time in backward: same gradient, less memory, more time",
+        advanced=True,
+        group="Inner loop",
+    )
+    augment_synthetic: bool = option(
+        True,
+        "Apply the training augmentation to synthetic batches too, here and wherever a student is trained on the result",
+        advanced=True,
+        group="Inner loop",
+    )
+
+    real_batch: int = option(
+        1024,
+        "Real images that judge the student at each outer step",
+        low=1,
+        high=100_000,
+        unit="images",
+        group="Outer loop",
+    )
+    outer_lr: float = option(
+        0.01,
+        "Step size of Adam on the synthetic pixels",
+        low=1e-6,
+        high=10.0,
+        group="Outer loop",
+        label="Outer learning rate",
+    )
+    outer_decay: Literal["none", "cosine"] = option(
+        "none",
+        "Keep the outer learning rates, or bring them down to 0 along a cosine over the run",
+        group="Outer loop",
+    )
+    clip: Literal["running", "fixed", "none"] = option(
+        "running",
+        "Cut the meta-gradient to twice its running average, to a fixed length, or not at all",
+        group="Outer loop",
+        label="Gradient clip",
+    )
+    clip_length: float = option(
+        1.0,
+        "Longest meta-gradient allowed",
+        low=1e-9,
+        high=1e6,
+        advanced=True,
+        group="Outer loop",
+        when=("clip", "fixed"),
+    )
+    num_validations: int = option(
+        20,
+        "Times the set is tried on validation images during the run; 0 for never",
+        low=0,
+        high=1000,
+        advanced=True,
+        group="Outer loop",
+        label="Validations",
+    )
+    validation_students: int = option(
+        2,
+        "Fresh networks trained each time the set is tried",
+        low=1,
+        high=20,
+        advanced=True,
+        group="Outer loop",
+    )
+    validation_steps: int = option(
+        300,
+        "Steps that each of them trains",
+        low=1,
+        high=100_000,
+        unit="inner steps",
+        advanced=True,
+        group="Outer loop",
+    )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "Return the set that did best on validation images, or the last",
+        advanced=True,
+        group="Outer loop",
+        label="Set to keep",
+    )
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> WindowedConfig:
+        shortest = 0 if self.window_schedule in ("fixed_late", "random_length") else self.min_burn_in
+        if self.window_schedule != "full" and self.window + shortest > self.unroll_length:
+            raise ValueError(
+                f"a window of {self.window} steps after at least {shortest} others is longer than the training of {self.unroll_length}; "
+                f"lower the window or lengthen the training"
+            )
+        return self
+
+    @property
+    def unroll(self) -> Unroll:
+        """The limits of the windows."""
+        return Unroll(self.unroll_length, self.window, self.min_burn_in, self.epoch_steps, self.patience)
+
+    @property
+    def training(self) -> Training:
+        """How students are trained on the set, inside an outer step and afterwards."""
+        return Training(
+            self.inner_optimiser, self.unroll_length, batch_size=self.batch_size, is_augmented=self.augment_synthetic
+        )
+
+    def wants_validation(self, step: int) -> bool:
+        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""
+        return evenly_spread(step, self.outer_steps, self.num_validations)
+
+
+def distill_windowed(
+    synthetic: Set,
+    groups: list[dict[str, Any]],
+    splits: Splits,
+    config: WindowedConfig,
+    context: Context,
+    project: Callable[[], None] = lambda: None,
+    kept: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Generator[Event, None, Set]:
+    """Move a synthetic set until students trained on it for long do well on real data.
+
+    synthetic: at its start, on the context's device. groups: what the outer Adam moves, each {"params", "lr"}.
+    project: called after each outer step, to bring parameters back to where they must be. kept: what every snapshot is to
+    hold besides.
+
+    Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, and validation_accuracy now and
+    then) each outer step, a Preview now and then, a Checkpoint each step. Raises Diverged before anything is updated
+    with a value that is not finite, and ConfigError if images and student do not fit.
+    """
+    student = make_student(config.student, splits.spec, context.device)
+    rule = update_rules.BY_NAME[config.inner_optimiser]()
+    learned = [parameter for group in groups for parameter in group["params"]]
+    outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
+    best = Best()
+    first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
+    growth, usual_norm = _carried(context.resume_from, config)
+
+    if first_step == 0:
+        yield synthetic.preview(0, splits)
+    for step in range(first_step, config.outer_steps):
+        for group in outer.param_groups:
+            group["lr"] = group["first_lr"] * _decay(config, step)
+        outer.zero_grad()
+        window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
+        theta = _trained(student, synthetic, splits, rule, config, context, step, window)
+        inputs, targets = _real_batch(splits, config.real_batch, context.stream("real", step))
+        outer_loss, direction = _judged(student, theta, inputs, targets)
+        theta.backward(direction)  # through the window's steps
+        norm = gradient_norm(learned)
+        if not torch.isfinite(norm) or not outer_loss < math.inf:
+            start = student.init(context.stream("start", step))
+            batches = _samples(synthetic, splits, context.stream("inner", step), sum(window))
+            path = inner_loop(student, start, batches, rule, F.cross_entropy, detached=True)
+            raise _diverged(synthetic, path, step, window, outer_loss)
+        usual_norm = running_norm(usual_norm, norm.item())
+        if config.clip != "none":
+            clip_gradient(learned, norm, 2 * usual_norm if config.clip == "running" else config.clip_length)
+        outer.step()
+        project()
+        growth = growth.after(outer_loss, config.unroll)
+
+        done = synthetic.step = step + 1
+        values = {
+            "outer_loss": outer_loss,
+            "gradient_norm": norm.item(),
+            "window_start": float(window.burn_in),
+            "window_length": float(window.length),
+            "student_lr": synthetic.rates[0].item(),
+        }
+        if config.wants_validation(done):
+            values["validation_accuracy"] = _validate(student, synthetic, splits, rule, config, context)
+            best.offer(values["validation_accuracy"], done, synthetic)
+        yield Measured(done, values)
+        if config.wants_preview(done):
+            yield synthetic.preview(done, splits)
+        carried = dict(kept) | _carry(growth, usual_norm)
+        yield Checkpoint(
+            done, lambda done=done, carried=carried: snapshot(done, synthetic, outer, best) | carried, synthetic
+        )
+
+    if config.keep == "best" and best.state:
+        synthetic.load_state_dict(best.state)
+        synthetic.step = best.step
+        yield synthetic.preview(best.step, splits)
+    return synthetic
+
+
+def _trained(
+    student: Student,
+    synthetic: SyntheticSet,
+    splits: Splits,
+    rule: UpdateRule,
+    config: WindowedConfig,
+    context: Context,
+    step: int,
+    window: Window,
+) -> Tensor:
+    """Weights (P,) of a fresh student after burn-in and window, differentiable through the window alone."""
+    generator = context.stream("inner", step)
+    theta = student.init(context.stream("start", step))
+    with torch.no_grad():  # not even the samples of the burn-in have a graph
+        batches = _samples(synthetic, splits, generator, window.burn_in)
+        theta, state = burn_in(student, theta, batches, rule, F.cross_entropy)
+    batches = _samples(synthetic, splits, generator, window.length)
+    path = inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory, state=state)
+    return deque(path, maxlen=1)[0]
+
+
+def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator, count: int) -> Iterator[Batch]:
+    """The next `count` random synthetic batches, augmented where the set's training says so."""
+    for batch in islice(synthetic.drawn(generator), count):
+        if synthetic.training.is_augmented:
+            batch = batch._replace(inputs=splits.augment(batch.inputs, generator))
+        yield batch
+
+
+def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    """Cross-entropy on real images and its gradient in theta (P,), in equal pieces so that memory is that of one piece."""
+    leaf = theta.detach().requires_grad_()
+    total, pieces = 0.0, -(-len(targets) // REAL_AT_ONCE)
+    for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
+        loss = F.cross_entropy(student(leaf, some), wanted, reduction="sum") / len(targets)
+        loss.backward()
+        total += loss.item()
+    return total, leaf.grad
+
+
+def _real_batch(splits: Splits, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`size` random training images, without repetition, augmented: (B, C, H, W) and (B,)."""
+    indices = torch.randperm(len(splits.train), generator=generator)[:size]
+    inputs, targets = splits.train.batch(indices)
+    return splits.augment(inputs, generator), targets
+
+
+def _validate(
+    student: Student,
+    synthetic: SyntheticSet,
+    splits: Splits,
+    rule: UpdateRule,
+    config: WindowedConfig,
+    context: Context,
+) -> float:
+    """Mean validation accuracy of students trained on the set, from starts the outer loop has not seen."""
+    found = []
+    for number in range(config.validation_students):
+        theta = student.init(context.stream("validation start", number))
+        with torch.no_grad():
+            batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
+            theta, _ = burn_in(student, theta, batches, rule, F.cross_entropy)
+        found.append(accuracy(student, theta, splits.validation))
+    return sum(found) / len(found)
+
+
+def _carry(growth: Growth, usual_norm: float) -> dict[str, float]:
+    """What the next outer step needs besides the set and its optimiser, for a snapshot."""
+    return {"clip.average": usual_norm} | {f"growth.{name}": value for name, value in vars(growth).items()}
+
+
+def _carried(state: dict[str, Any] | None, config: WindowedConfig) -> tuple[Growth, float]:
+    """The growing schedule and the gradient's running average, as `_carry` gave them or at the start."""
+    if state is None:
+        return Growth(config.min_burn_in), 0.0
+    return Growth(state["growth.burn_in"], state["growth.lowest"], state["growth.stalled"]), state["clip.average"]
+
+
+def _decay(config: WindowedConfig, step: int) -> float:
+    """The factor on every outer learning rate at a step."""
+    return 1.0 if config.outer_decay == "none" else 0.5 * (1 + math.cos(math.pi * step / config.outer_steps))
+
+
+def _diverged(
+    synthetic: SyntheticSet, path: Iterator[Tensor], step: int, window: Window, outer_loss: float
+) -> Diverged:
+    """Which quantity stopped being finite first, and what to try; `path` is the inner loop of outer step `step` again."""
+    for name, value in synthetic.named_parameters():
+        if not torch.isfinite(value).all():
+            return Diverged(
+                f"The set's {name.replace('_', ' ')} is not finite at outer step {step}. Lower the outer learning rate.",
+                quantity=name, step=step,
+            )  # fmt: skip
+    rate = synthetic.rates[0].item()
+    for number, theta in enumerate(path, 1):
+        if not torch.isfinite(theta).all():
+            return Diverged(
+                f"The student's weights became infinite or NaN at inner step {number} of {sum(window)}, in outer step {step}, at a learning "
+                f"rate of {rate:.3g}. Start again with a lower student learning rate or outer learning rate.",
+                quantity="student weights", step=step,
+            )  # fmt: skip
+    if not outer_loss < math.inf:
+        return Diverged(
+            f"The outer loss is {outer_loss} at outer step {step}, though the student's weights are finite: its outputs overflow. "
+            f"Lower the student learning rate (now {rate:.3g}), or the length of the training.",
+            quantity="outer loss", step=step,
+        )  # fmt: skip
+    broken = [
+        name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()
+    ]
+    return Diverged(
+        f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}): the "
+        f"gradient explodes on its way through the window of {window.length} steps. Lower the window or the student learning rate.",
+        quantity="meta-gradient", step=step,
+    )  # fmt: skip
