@@ -15,7 +15,7 @@ from collections.abc import Callable
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from engine import advice, errors, events, figures, machine, sweep, titles
-from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, StudentConfig, checked
+from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
 from engine.data import SOURCES, Source, folders
 from engine.data import describe as describe
@@ -23,7 +23,7 @@ from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
-from engine.evaluation.scores import Row, baseline, best_by_arm, summarise
+from engine.evaluation.scores import Row, baseline, best_by_arm, headlines, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
@@ -74,7 +74,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
         try:
             event = next(generator)
         except StopIteration as end:
-            return end.value, summarise(scores)
+            return end.value, headlines(summarise(scores))
         if isinstance(event, Scored):
             scores.append(event)
         on_event(event)
@@ -82,7 +82,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "checked", "command_line", "data_root",
+    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "load", "machine",
     "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
 ]  # fmt: skip

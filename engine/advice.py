@@ -11,7 +11,7 @@ from engine import machine
 from engine.config import RunRequest
 from engine.context import data_root
 from engine.data import sources
-from engine.data.source import TaskSpec
+from engine.data.source import TaskSpec, task_of
 from engine.errors import UserError
 from engine.estimate import Estimate
 from engine.figures import formats
@@ -69,7 +69,7 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     _, config = resolve(request)
     source = sources(data_root())[request.source]
     num_values = math.prod(source.sample_shape)
-    spec = TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)
+    spec = task_of(source)
     activations = _activation_bytes(config.student, spec)
 
     num_train = request.data.train_limit or source.num_train
@@ -81,9 +81,12 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
         found.append((graphs / 2, f"a smaller batch in the evaluation (now {size:,})"))
     else:
         option: dict[str, Any] = dict(config)
-        step = GRAPH_FACTOR * activations * config.ipc * spec.num_outputs / option.get("num_batches", 1)
+        size = config.size(spec)
+        batch = size.num_samples // option.get("num_batches", 1)
+        batch = min(batch, option.get("batch_size", batch))
+        step = GRAPH_FACTOR * activations * batch
         judged = GRAPH_FACTOR * activations * option.get("real_batch", 0)
-        stored = step * option.get("num_batches", 1) * option.get("passes", 1)
+        stored = step * option.get("window", option.get("num_batches", 1) * option.get("passes", 1))
         if option.get("memory") == "auto":
             stored = min(stored, STORED_SHARE * machine.total_memory(torch.device("cpu")))
         elif option.get("memory") != "store":
@@ -91,8 +94,10 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
         graphs = step + judged + stored
         found.append((stored, "memory set to 'recompute'"))
         found.append((judged / 2, f"a smaller real batch (now {option.get('real_batch', 0):,})"))
-        if config.ipc > 1:
-            found.append(((step + stored) / 2, f"fewer images per class (now {config.ipc:,})"))
+        if "batch_size" in option and batch > 1:
+            found.append(((step + stored) / 2, f"a smaller synthetic batch (now {batch:,})"))
+        elif size.per_class(spec) > 1:
+            found.append(((step + stored) / 2, f"fewer images per class (now {size.per_class(spec):,g})"))
     if request.data.zca:
         whitened = 3 * num_train * num_values + 4 * 8 * num_values**2  # floats for bytes, and matrices in float64
         found.append((whitened, f"ZCA whitening off (its matrix is {num_values:,} x {num_values:,})"))

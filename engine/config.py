@@ -6,7 +6,9 @@ person asks for, as plain JSON: the same file runs in the app, on the command li
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,9 +52,17 @@ class DataConfig(Config):
     zca: bool = option(
         False, "Whiten the pixels (ZCA), which helps colour images at very few images per class", label="ZCA whitening"
     )
+    zca_kind: Literal["standard", "podd"] = option(
+        "standard",
+        "Whiten pixels as they are, or as PoDD does: each image first loses its own brightness and contrast, which pictures then "
+        "show as an average image has them",
+        advanced=True,
+        label="ZCA kind",
+        when=("zca", True),
+    )
     zca_eps: float = option(
         0.1,
-        "Added to the covariance's eigenvalues before whitening",
+        "Added to the covariance's eigenvalues before whitening; for PoDD's kind, times their mean",
         low=1e-6,
         high=10.0,
         advanced=True,
@@ -105,6 +115,11 @@ class StudentConfig(Config):
     pooling: Literal["average", "max", "none"] = option(
         "average", "Halves the picture after each block", advanced=True, when=("name", "convnet")
     )
+    precision: Literal["float32", "tf32"] = option(
+        "float32",
+        "Multiplications on a CUDA card: exact, or with 10 bits of mantissa (TF32), faster and coarser; the CPU is always exact",
+        advanced=True,
+    )
     init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
         "xavier", "How random initial weights are drawn", advanced=True, label="Weight initialisation"
     )
@@ -135,6 +150,16 @@ class EvaluationConfig(Config):
         label="Steps as ordinary data",
         unit="steps",
     )
+    inner_steps: int = option(
+        2000,
+        "Longest training of students on random batches, for methods that make sets for those; shorter ones are measured too, "
+        "after 15, 30 and 50 % of it, and the length is chosen on validation data",
+        low=1,
+        high=1_000_000,
+        advanced=True,
+        label="Longest training as distilled",
+        unit="inner steps",
+    )
     full_epochs: int = option(
         5,
         "Passes over the whole training set for the full arm",
@@ -152,17 +177,64 @@ class EvaluationConfig(Config):
     )
 
 
+class Task(Protocol):
+    """What a size depends on; `data.source.TaskSpec` is one. sample_shape: (C, H, W) for images."""
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def num_outputs(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a synthetic set will be: samples as a student sees them, and numbers stored for them.
+
+    The two differ where samples share what is stored, as the patches of a poster do.
+    """
+
+    num_samples: int
+    num_values: int
+
+    def per_class(self, spec: Task) -> float:
+        """Images per class that take as many numbers."""
+        return self.num_values / (math.prod(spec.sample_shape) * spec.num_outputs)
+
+
+class ImagesPerClass(Config):
+    """A size in whole images. Named after MethodConfig among the bases of a method's config, it comes first in the form."""
+
+    ipc: int = option(1, "Synthetic images of each class", low=1, high=500, label="Images per class")
+
+    def whole_images(self, spec: Task) -> Size:
+        """`ipc` images of each class, every value of them stored."""
+        num_samples = self.ipc * spec.num_outputs
+        return Size(num_samples, num_samples * math.prod(spec.sample_shape))
+
+
 class MethodConfig(Config):
-    """What every method has: a student, a size and a length."""
+    """What every method has: a student, a length, and a size that is made of its own fields.
+
+    Every method's config also has a field `ipc`, its images per class.
+    """
 
     student: StudentConfig = StudentConfig()
-    ipc: int = option(1, "Synthetic images of each class", low=1, high=500, label="Images per class")
     outer_steps: int = option(500, "Updates of the synthetic set", low=1, high=10_000_000, unit="steps")
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
 
     def wants_preview(self, step: int) -> bool:
         """Whether a picture is kept after `step` outer steps: evenly spread, the start and the end always."""
         return step == 0 or evenly_spread(step, self.outer_steps, self.previews)
+
+    def size(self, spec: Task) -> Size:
+        """The size of the synthetic set for a task. Raises ConfigError where there can be none."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how large its synthetic set is")
+
+    def describe_size(self, spec: Task) -> str:
+        """The same in words, as the beginning of a sentence."""
+        images = self.size(spec).num_samples
+        return f"{images:,} synthetic {'image' if images == 1 else 'images'} of {spec.num_outputs:,} classes"
 
 
 def evenly_spread(step: int, total: int, times: int) -> bool:

@@ -12,7 +12,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from engine.context import Context
 from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError
 from engine.evaluation import baselines
-from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, Bench, architectures, full_passes, make_bench
-from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, ordinary
+from engine.evaluation.bench import Bench, make_bench
+from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, architectures, full_passes
+from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, rates_for_real
+from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
 from engine.events import Checkpoint, Event, Progress, to_json
 from engine.methods.method import Method
 from engine.run import load_splits, resolve
@@ -129,7 +131,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         return replace(
             found,
             seconds_distilling=_distilling(steps, costs[0], config, splits),
-            seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config.ipc),
+            seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config),
             memory_bytes=memory.bytes,
         )
 
@@ -202,8 +204,10 @@ def _try_steps(
 
 def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits) -> float:
     """Seconds of all outer steps and of the validations between them."""
-    students = 1 if steps.synthetic.training.start_seed is not None else VALIDATION_STUDENTS
-    validation = students * (cost.as_distilled + cost.sample * len(splits.validation))
+    training = steps.synthetic.training
+    students = 1 if training.start_seed is not None else getattr(config, "validation_students", VALIDATION_STUDENTS)
+    num_steps = getattr(config, "validation_steps", training.num_steps)
+    validation = students * (num_steps * cost.inner_step + cost.sample * len(splits.validation))
     plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation)
     num_validations = min(getattr(config, "num_validations", 0), config.outer_steps)
     return plain * config.outer_steps + validation * num_validations
@@ -231,12 +235,12 @@ def _tensor_bytes(state: dict[str, Any]) -> int:
 class Workload:
     """What `compare` does with one architecture.
 
-    as_distilled: trainings by the set's own schedule. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
+    inner_steps: of all trainings as distilled. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
     full_steps: minibatches of the full set, over all students. draws: of each small arm of real images. tests,
     validations: passes over those splits.
     """
 
-    as_distilled: int
+    inner_steps: int
     ordinary: int
     full_steps: int
     draws: int
@@ -244,22 +248,32 @@ class Workload:
     validations: int
 
 
-def workload(evaluation: EvaluationConfig, num_train: int, has_one_start: bool) -> Workload:
+def workload(evaluation: EvaluationConfig, num_train: int, synthetic: SyntheticSet, is_own: bool) -> Workload:
     """The trainings of a comparison, as `engine.evaluation.compare` goes through its arms.
 
-    has_one_start: the set was made for one start of this architecture, so that it is tried as distilled once.
+    is_own: with the architecture that the set was made for; a set made for one start is tried as distilled once there.
     """
-    students, arms = evaluation.num_students, len(baselines.DRAWS)
-    own = 1 if has_one_start else students
+    training, students, arms = synthetic.training, evaluation.num_students, len(baselines.DRAWS)
+    own = 1 if is_own and training.start_seed is not None else students
     full = students if evaluation.compare_full else 0
-    rates, recipes = 1 + len(CONSTANT_RATES), len(SMALL_SET_LRS)
+    recipes = len(SMALL_SET_LRS)
+    if training.batch_size:
+        num_steps, num_lengths = evaluation.inner_steps, len(lengths(evaluation.inner_steps))
+        rates, choosing = len(rates_for_real(training, own_rate(synthetic))), choosing_steps(num_steps)
+    else:
+        num_steps, num_lengths = training.num_steps, 1
+        rates, choosing = 1 + len(CONSTANT_RATES), num_steps
     return Workload(
-        as_distilled=own + arms * (rates + students),
+        inner_steps=own * num_steps + arms * (rates * choosing + students * num_steps),
         ordinary=(1 + arms) * (recipes + students),
         full_steps=full * full_passes(evaluation, num_train) * max(1, num_train // evaluation.batch_size),
         draws=2 * (1 + students),
-        tests=own + students + arms * 2 * students + full,
-        validations=own + students + recipes + arms * (rates + recipes + 2 * students) + full,
+        tests=own * num_lengths + students + arms * (1 + num_lengths) * students + full,
+        validations=own * num_lengths
+        + students
+        + recipes
+        + arms * (rates + recipes + (1 + num_lengths) * students)
+        + full,
     )
 
 
@@ -267,12 +281,12 @@ def workload(evaluation: EvaluationConfig, num_train: int, has_one_start: bool) 
 class _Cost:
     """Seconds with one architecture.
 
-    as_distilled: of a training by the set's own schedule. small_step, full_step: of a minibatch of the distilled and of
-    the full set. sample: of one sample's test. draw: of one draw from each of the small arms of real images.
+    inner_step: of a step as distilled. small_step, full_step: of a minibatch of the distilled and of the full set in
+    ordinary training. sample: of one sample's test. draw: of one draw from each of the small arms of real images.
     """
 
     bench: Bench
-    as_distilled: float
+    inner_step: float
     small_step: float
     full_step: float
     sample: float
@@ -303,9 +317,9 @@ def _cost(bench: Bench, synthetic: SyntheticSet, draw: float) -> _Cost:
     distilled = LabelledSet(*synthetic.materialise(), lambda inputs: inputs)
     return _Cost(
         bench=bench,
-        as_distilled=_seconds(bench, lambda: as_distilled(student, theta, synthetic)),
-        small_step=_step_seconds(bench, distilled),
-        full_step=_step_seconds(bench, splits.train) if bench.evaluation.compare_full else 0.0,
+        inner_step=_inner_step_seconds(bench, synthetic, distilled),
+        small_step=_ordinary_step_seconds(bench, distilled),
+        full_step=_ordinary_step_seconds(bench, splits.train) if bench.evaluation.compare_full else 0.0,
         sample=_seconds(bench, lambda: accuracy(student, theta, few)) / len(few),
         draw=draw,
     )
@@ -315,30 +329,44 @@ def _comparison(costs: list[_Cost], synthetic: SyntheticSet) -> float:
     """Seconds of `compare` over all architectures."""
     total = 0.0
     for cost in costs:
-        splits, has_one_start = cost.bench.splits, cost.bench.is_own and synthetic.training.start_seed is not None
-        load = workload(cost.bench.evaluation, len(splits.train), has_one_start)
-        total += (
-            load.as_distilled * cost.as_distilled + cost.trainings(load.ordinary) + load.full_steps * cost.full_step
-        )
+        splits = cost.bench.splits
+        load = workload(cost.bench.evaluation, len(splits.train), synthetic, cost.bench.is_own)
+        total += load.inner_steps * cost.inner_step + cost.trainings(load.ordinary) + load.full_steps * cost.full_step
         total += cost.sample * (load.tests * len(splits.test) + load.validations * len(splits.validation))
         total += load.draws * cost.draw
     return total
 
 
-def _baseline(cost: _Cost, synthetic: SyntheticSet, ipc: int) -> float:
+def _baseline(cost: _Cost, synthetic: SyntheticSet, config: MethodConfig) -> float:
     """Seconds of the random real images measured before the first outer step; none where the comparison uses them again."""
     splits = cost.bench.splits
-    if ipc * splits.spec.num_outputs == baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec):
+    planned = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
+    if planned == baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec):
         return 0.0
     students, recipes = cost.bench.evaluation.num_students, len(SMALL_SET_LRS)
     samples = (recipes + students) * len(splits.validation) + students * len(splits.test)
     return cost.trainings(recipes + students) + cost.sample * samples
 
 
-def _step_seconds(bench: Bench, data: LabelledSet) -> float:
+def _inner_step_seconds(bench: Bench, synthetic: SyntheticSet, distilled: LabelledSet) -> float:
+    """Seconds of one step as distilled."""
+    student, theta, training = bench.student, bench.start(0), synthetic.training
+    if not training.batch_size:
+        return _seconds(bench, lambda: as_distilled(student, theta, synthetic)) / training.num_steps
+    rate, augment = own_rate(synthetic), bench.splits.augment
+    path = at_random(student, theta, distilled, training, rate, MOST_TIMED, torch.Generator(), augment)
+    return _step_seconds(bench, path)
+
+
+def _ordinary_step_seconds(bench: Bench, data: LabelledSet) -> float:
     """Seconds of one minibatch of ordinary training."""
     recipe = Recipe(MOST_TIMED, bench.evaluation.batch_size, 1e-3)
     path = ordinary(bench.student, bench.start(0), data, recipe, torch.Generator(), bench.splits.augment)
+    return _step_seconds(bench, path)
+
+
+def _step_seconds(bench: Bench, path: Iterator[Tensor]) -> float:
+    """Seconds of a step of a training, which is followed for a moment."""
     next(path)  # the first one also warms up
     began, count = bench.now(), 0
     for _ in path:

@@ -173,6 +173,15 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def set_precision(precision: str) -> None:
+    """How CUDA cards multiply in convolutions and matrices: "float32" in full, "tf32" with 10 bits of mantissa.
+
+    PyTorch's own default is TF32 for convolutions: three digits, where a gradient through a hundred steps needs all seven.
+    """
+    coarse = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = coarse
+
+
 SMALL_FLOPS = 1_000_000
 """Operations a sample under which a network's single steps are too short to share out over cores."""
 

@@ -107,11 +107,11 @@ def ask_run(start: dict, key: str) -> dict:
 
 def show_plan(source: engine.data.Source, request: engine.RunRequest, config: engine.MethodConfig) -> None:
     """What will happen, in numbers that are known before anything runs."""
-    images = config.ipc * len(source.class_names)
+    spec = engine.data.task_of(source)
     full = words.planned_train(source, request.data)
-    synthetic_bytes, full_bytes = words.planned_storage(source, images, full)
+    synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full)
     st.markdown(
-        f"**{formats.counted(images, 'synthetic image')}** of {formats.counted(len(source.class_names), 'class', 'classes')}, "
+        f"**{words.escaped(config.describe_size(spec))}**, "
         f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
         f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
         help="Synthetic values at 4 bytes each, against the full set at the 1 byte a value of its files.",

@@ -15,10 +15,12 @@ from engine import advice, machine
 from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context
 from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, estimate, workload
-from engine.evaluation import compare
+from engine.evaluation import compare, random_batches
 from engine.methods.bilevel import bilevel
 from engine.runs.store import Store
 from engine.runs.worker import execute
+from engine.synthetic.base import Training
+from engine.synthetic.pixels import PixelSet
 
 GB = 10**9
 SHORT = engine.request_from_preset(
@@ -91,6 +93,22 @@ def test_a_result_that_is_evaluated_again_is_estimated_without_outer_steps(hasty
     assert told.num_steps == told.num_timed == 0 and told.seconds_distilling == 0 and told.seconds_evaluating > 0
 
 
+def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):
+    config = {
+        "student": {"name": "mlp"},
+        "unroll_length": 4,
+        "window": 2,
+        "order": "listed",
+        "outer_steps": 40,
+        "real_batch": 64,
+    }
+    request = RunRequest(method="podd", config=config, evaluation=EvaluationConfig(num_students=1, ordinary_steps=3, inner_steps=10, compare_full=False))  # fmt: skip
+    longer = request.model_copy(update={"evaluation": request.evaluation.model_copy(update={"inner_steps": 100_000})})
+    told, told_longer = found(request, context), found(longer, context)
+    assert told.num_timed > 0 and 0 < told.seconds_distilling < 1000
+    assert told_longer.seconds_evaluating > 100 * told.seconds_evaluating
+
+
 def test_peak_memory_sees_what_is_freed_again():
     with _PeakMemory(torch.device("cpu")) as memory:
         held = torch.ones(50_000_000)
@@ -133,12 +151,35 @@ def test_the_workload_is_what_a_comparison_does(monkeypatch, context, initialisa
     draws = counting(monkeypatch, compare.Bench, ["real"])
     drained(compare.compare(synthetic, splits, student, evaluation, fresh))
 
-    load = workload(evaluation, len(splits.train), has_one_start=initialisation == "fixed")
+    load = workload(evaluation, len(splits.train), synthetic, is_own=True)
     trained = [arguments[2] for arguments in calls["ordinary"]]
     full = [arguments[3].num_steps for arguments in calls["ordinary"] if arguments[2] is splits.train]
     tested = [arguments[2] for arguments in calls["accuracy"]]
-    assert load.as_distilled == len(calls["as_distilled"]) + len(calls["follow"])
+    followed = len(calls["as_distilled"]) + len(calls["follow"])
+    assert load.inner_steps == followed * synthetic.training.num_steps
     assert load.ordinary == len(trained) - len(full) and load.full_steps == sum(full)
+    assert load.tests == sum(data is splits.test for data in tested)
+    assert load.validations == sum(data is splits.validation for data in tested)
+    assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
+
+
+@pytest.mark.parametrize("start_seed", [None, 5])
+def test_the_workload_of_a_set_for_random_batches_is_what_a_comparison_does(monkeypatch, context, start_seed):
+    splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
+    evaluation = EvaluationConfig(num_students=2, ordinary_steps=3, inner_steps=10, compare_full=False)
+    training = Training("adam", 20, start_seed, batch_size=4)
+    synthetic = PixelSet(spec=splits.spec, training=training, ipc=1, num_batches=1, num_rates=1, soft_labels=False)
+    synthetic.start_from_real(splits.train, 0.01, torch.Generator().manual_seed(0))
+
+    calls = counting(monkeypatch, random_batches, ["at_random", "accuracy"])
+    others = counting(monkeypatch, compare, ["ordinary", "accuracy"])
+    draws = counting(monkeypatch, compare.Bench, ["real"])
+    drained(compare.compare(synthetic, splits, StudentConfig(name="mlp"), evaluation, context))
+
+    load = workload(evaluation, len(splits.train), synthetic, is_own=True)
+    tested = [arguments[2] for arguments in calls["accuracy"] + others["accuracy"]]
+    assert load.inner_steps == sum(arguments[5] for arguments in calls["at_random"])
+    assert load.ordinary == len(others["ordinary"]) and load.full_steps == 0
     assert load.tests == sum(data is splits.test for data in tested)
     assert load.validations == sum(data is splits.validation for data in tested)
     assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
@@ -195,6 +236,8 @@ def test_a_full_disk_is_refused():
     [
         ({"config": {"passes": 300, "ipc": 10}}, "memory set to 'recompute'"),
         ({"config": {"passes": 300, "ipc": 50, "memory": "recompute", "real_batch": 16}}, "fewer images per class (now 50)"),
+        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 80, "real_batch": 16}}, "memory set to 'recompute'"),
+        ({"method": "podd", "config": {"batch_size": 40, "real_batch": 16, "memory": "recompute"}}, "a smaller synthetic batch (now 40)"),
         ({"config": {"real_batch": 4096}}, "a smaller real batch (now 4,096)"),
         ({"source": "cifar10", "data": {"zca": True}, "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "ZCA whitening off (its matrix is 3,072 x 3,072)"),
         ({"source": "cifar10", "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "a limit on the training images (now 50,000)"),

@@ -13,7 +13,7 @@ from engine.data.augment import Augmentation, augmentation, dsa
 from engine.data.digits import DigitsSource
 from engine.data.preparation import Preparation
 from engine.data.prepare import ImageSplits, RawImages, num_held_out, prepare_images
-from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec
+from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec, task_of
 from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
 from engine.errors import DataError
 
@@ -51,4 +51,5 @@ __all__ = [
     "num_held_out",
     "prepare_images",
     "sources",
+    "task_of",
 ]

@@ -120,3 +120,8 @@ class Source(Protocol):
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, Splits]:
         """Yield Progress, return the splits on the CPU. Raises DataError: what is missing or broken, what to do."""
         ...
+
+
+def task_of(source: Source) -> TaskSpec:
+    """What a student of a source must fit, known before anything is loaded."""
+    return TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)

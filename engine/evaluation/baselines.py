@@ -21,8 +21,16 @@ def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
 
     Below one sample a class the count is not rounded, so that posters smaller than that have a rival too.
     """
-    values_per_sample = torch.Size(spec.sample_shape).numel() + 1
-    count = max(1, num_stored_values // values_per_sample)
+    return _whole_classes(num_stored_values // (torch.Size(spec.sample_shape).numel() + 1), spec)
+
+
+def samples_of_values(num_values: int, spec: TaskSpec) -> int:
+    """The same before a set is made, from the numbers planned for its samples alone: labels are taken to cost the same."""
+    return _whole_classes(num_values // torch.Size(spec.sample_shape).numel(), spec)
+
+
+def _whole_classes(count: int, spec: TaskSpec) -> int:
+    count = max(1, count)
     return count if count < spec.num_outputs else count // spec.num_outputs * spec.num_outputs
 
 

@@ -1,105 +1,47 @@
 """Distilled against real data at equal storage, drawn at random or by k-means, and against the full set, over several students and seeds.
 
 Learning rates of the small sets are chosen on validation data, for each set by itself; the full set has one fixed recipe,
-which its rows name. Test data choose nothing. Real arms depend on nothing a run learns, so their scores are cached by
+which its rows name. "As distilled" is this module's for sets with a stored order, random_batches' for the others. Test data choose nothing. Real arms depend on nothing a run learns, so their scores are cached by
 everything they do depend on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from engine import machine
 from engine.config import EvaluationConfig, StudentConfig
 from engine.context import Context
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation import baselines
+from engine.evaluation.bench import (
+    SPLITS,
+    WORDS,
+    Arm,
+    Bench,
+    cache_path,
+    generator_of,
+    make_bench,
+    read_record,
+    scored,
+    size_of,
+    start_as_distilled,
+    write_record,
+)
+from engine.evaluation.random_batches import distilled_at_random, real_at_random
 from engine.evaluation.train import Recipe, accuracy, as_distilled, follow, ordinary
 from engine.events import Event, Progress, Scored
 from engine.meta.inner import Batch
-from engine.nets import STUDENTS, make_student
-from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet
 
 SMALL_SET_LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # tried on validation data for sets that train in seconds
 FULL_LR = 1e-3
-SPLITS = ("validation", "test")
-WORDS = {
-    "random_real": "random real images",
-    "kmeans_real": "k-means real images",
-}  # small arms of real data, in messages
 # For real images under the "as distilled" protocol, tried beside the learned rates.
 CONSTANT_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every arm shares: the data, one architecture, and how much to train.
-
-    is_own: whether it is the architecture the set was distilled for.
-    """
-
-    splits: Splits
-    student: Student
-    student_config: StudentConfig
-    evaluation: EvaluationConfig
-    context: Context
-    is_own: bool = True
-
-    @property
-    def title(self) -> str:
-        """The architecture as people call it."""
-        return STUDENTS[self.student.name].title
-
-    def now(self) -> float:
-        """Seconds on a clock, once the device has done all that was asked of it."""
-        if self.context.device.type == "cuda":
-            torch.cuda.synchronize(self.context.device)
-        return time.perf_counter()
-
-    def start(self, seed: int | str) -> Tensor:
-        """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
-        return self.student.init(_generator("start", self.student.name, seed))
-
-    def real(self, arm: str, count: int, seed: int | str) -> LabelledSet:
-        """`count` real samples of a small arm of `baselines.DRAWS`; the same for every run."""
-        generator = _generator(arm.replace("_", " "), count, seed)
-        return baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What a student was trained on and how, as its scores name it; training: the recipe as numbers, if it has any."""
-
-    name: str
-    protocol: str
-    num_samples: int
-    num_bytes: int
-    recipe: str
-    training: dict = field(default_factory=dict)
-
-
-def make_bench(
-    splits: Splits,
-    student_config: StudentConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    *,
-    is_own: bool = True,
-) -> Bench:
-    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads)."""
-    student = make_student(student_config, splits.spec, context.device)
-    machine.set_threads(student.flops(splits.spec.sample_shape))
-    return Bench(splits, student, student_config, evaluation, context, is_own)
 
 
 def compare(
@@ -116,9 +58,11 @@ def compare(
     count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec)
     for config in architectures(student_config, evaluation):
         bench = make_bench(splits, config, evaluation, context, is_own=config == student_config)
-        yield from _distilled(bench, synthetic)
+        is_random = bool(synthetic.training.batch_size)
+        yield from (distilled_at_random if is_random else _as_distilled)(bench, synthetic)
+        yield from _distilled_ordinary(bench, synthetic)
         for arm in baselines.DRAWS:
-            yield from _real_as_distilled(bench, arm, synthetic, count)
+            yield from (real_at_random if is_random else _real_as_distilled)(bench, arm, synthetic, count)
             yield from real_ordinary(bench, arm, count)
         if evaluation.compare_full:
             yield from _full(bench)
@@ -135,7 +79,7 @@ def real_ordinary(
 ) -> Generator[Event, None, None]:
     """Scores of `count` real samples trained as ordinary data; a new draw and a new student for each seed."""
     recipe = yield from _cached_recipe(bench, name, count)
-    arm = Arm(name, "ordinary", *_size(bench, count), str(recipe), asdict(recipe))
+    arm = Arm(name, "ordinary", *size_of(bench, count), str(recipe), asdict(recipe))
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
         yield from _cached(bench, arm, lambda seed=seed: bench.real(name, count, seed), recipe, seed, splits)
@@ -160,22 +104,24 @@ def full_passes(evaluation: EvaluationConfig, num_train: int) -> int:
     return max(evaluation.full_epochs, -(-evaluation.ordinary_steps // steps_a_pass))
 
 
-def _distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
-    """Scores of the synthetic set under both protocols. A set made for one start is tried as distilled from that alone."""
-    inputs, targets = synthetic.materialise()
+def _as_distilled(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
+    """Scores of the synthetic set in stored order with its learned rates; of one made for one start, from that alone."""
     training, num_students = synthetic.training, bench.evaluation.num_students
     has_one_start = bench.is_own and training.start_seed is not None
     note = ", the one start it was made for" if has_one_start else ""
     recipe = f"{training.num_steps} steps of {training.rule}, learned rates{note}"
-    arm = Arm("distilled", "as_distilled", len(inputs), synthetic.num_bytes(), recipe)
+    arm = Arm("distilled", "as_distilled", synthetic.num_samples, synthetic.num_bytes(), recipe)
     for seed in range(1 if has_one_start else num_students):
         yield Progress(f"train {bench.title} as distilled", seed, num_students)
-        theta = _start_as_distilled(bench, synthetic, seed)
+        theta = start_as_distilled(bench, synthetic, seed)
         began = bench.now()
         theta = as_distilled(bench.student, theta, synthetic)
         yield from _scores(bench, arm, seed, theta, bench.now() - began)
 
-    data = LabelledSet(inputs, targets, lambda x: x)
+
+def _distilled_ordinary(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
+    """Scores of the synthetic set trained as ordinary data."""
+    data, num_students = LabelledSet(*synthetic.materialise(), lambda x: x), bench.evaluation.num_students
     recipe = yield from _best_recipe(bench, data)
     arm = Arm("distilled", "ordinary", len(data), synthetic.num_bytes(), str(recipe), asdict(recipe))
     for seed in range(num_students):
@@ -192,7 +138,7 @@ def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: 
 
     def trained(data: LabelledSet, seed: int | str, rate: float | None) -> tuple[Tensor, float]:
         batches = list(_real_in_place(synthetic, data, rate))
-        theta = _start_as_distilled(bench, synthetic, seed)
+        theta = start_as_distilled(bench, synthetic, seed)
         began = bench.now()
         theta = follow(bench.student, theta, iter(batches), synthetic.training)
         return theta, bench.now() - began
@@ -208,22 +154,10 @@ def _real_as_distilled(bench: Bench, name: str, synthetic: SyntheticSet, count: 
         "learned rates" if best is None else f"constant rate {best:g}, on validation data better than the learned ones"
     )
     recipe = f"{synthetic.training.num_steps} steps of {synthetic.training.rule}, {rates}"
-    arm = Arm(name, "as_distilled", *_size(bench, count), recipe)
+    arm = Arm(name, "as_distilled", *size_of(bench, count), recipe)
     for seed in range(bench.evaluation.num_students):
         yield Progress(f"train {bench.title} on {WORDS[name]}", seed, bench.evaluation.num_students)
         yield from _scores(bench, arm, seed, *trained(bench.real(name, count, seed), seed, best))
-
-
-def _size(bench: Bench, count: int) -> tuple[int, int]:
-    """Samples and bytes of a small arm of real data that `count` are asked of."""
-    drawn = baselines.num_drawn(bench.splits.train, count, bench.splits.spec.num_outputs)
-    return drawn, baselines.num_bytes(drawn, bench.splits.spec)
-
-
-def _start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
-    if bench.is_own and synthetic.training.start_seed is not None:
-        return bench.student.init(torch.Generator().manual_seed(synthetic.training.start_seed))
-    return bench.start(seed)
 
 
 def _real_in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:
@@ -249,7 +183,7 @@ def _best_recipe(bench: Bench, data: LabelledSet) -> Generator[Event, None, Reci
 
 def _train(bench: Bench, data: LabelledSet, recipe: Recipe, seed: int) -> Generator[Event, None, tuple[Tensor, float]]:
     """One student trained as on ordinary data: weights and seconds. Yields Progress twice a second."""
-    generator = _generator("minibatches", seed)
+    generator = generator_of("minibatches", seed)
     path = ordinary(bench.student, bench.start(seed), data, recipe, generator, bench.splits.augment)
     began = said = bench.now()
     for step, trained in enumerate(path):
@@ -270,12 +204,12 @@ def _cached_recipe(bench: Bench, name: str, count: int) -> Generator[Event, None
         "batch": evaluation.batch_size,
         "n": count,
     }
-    path = _cache_path(bench, parts)
-    known = _read(path)
+    path = cache_path(bench, parts)
+    known = read_record(path)
     if known is not None:
         return Recipe(**known)
     recipe = yield from _best_recipe(bench, bench.real(name, count, -1))
-    _write(path, asdict(recipe))
+    write_record(path, asdict(recipe))
     return recipe
 
 
@@ -288,8 +222,8 @@ def _cached(
     splits: tuple[str, ...] = SPLITS,
 ) -> Generator[Event, None, None]:
     """A student of a real arm under the ordinary protocol, from the cache if it was ever measured on this machine."""
-    path = _cache_path(bench, {"arm": arm.name, "recipe": asdict(recipe), "seed": seed, "n": arm.num_samples})
-    record = _read(path)
+    path = cache_path(bench, {"arm": arm.name, "recipe": asdict(recipe), "seed": seed, "n": arm.num_samples})
+    record = read_record(path)
     known = record is not None
     if record is None:
         theta, seconds = yield from _train(bench, draw(), recipe, seed)
@@ -298,56 +232,12 @@ def _cached(
             "test": accuracy(bench.student, theta, bench.splits.test),
             "seconds": seconds,
         }
-        _write(path, record)
+        write_record(path, record)
     for split in splits:
-        yield _scored(bench, arm, seed, record[split], record["seconds"], split=split, cached=known)
-
-
-def _cache_path(bench: Bench, parts: dict) -> Path:
-    """A file for everything a real arm's score and seconds depend on."""
-    facts = machine.describe()
-    key = {
-        "data": bench.splits.fingerprint,
-        "student": bench.student_config.model_dump(mode="json"),
-        "device": bench.context.device.type,
-        "machine": {name: facts[name] for name in ("processor", "gpu", "torch")},
-        "threads": torch.get_num_threads(),
-        **parts,
-    }
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return bench.context.cache_root / "real_arms" / f"{digest}.json"
-
-
-def _read(path: Path) -> dict | None:
-    """A cached record; None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def _write(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may measure the same arm
-    partial.write_text(json.dumps(record))
-    partial.replace(path)
+        yield scored(bench, arm, seed, record[split], record["seconds"], split=split, cached=known)
 
 
 def _scores(bench: Bench, arm: Arm, seed: int, theta: Tensor, seconds: float) -> Iterator[Scored]:
     """A student on validation images, by which protocols and settings are told apart, and on test images."""
     for split, data in (("validation", bench.splits.validation), ("test", bench.splits.test)):
-        yield _scored(bench, arm, seed, accuracy(bench.student, theta, data), seconds, split=split)
-
-
-def _scored(
-    bench: Bench, arm: Arm, seed: int, value: float, seconds: float, *, split: str, cached: bool = False
-) -> Scored:
-    return Scored(
-        arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric="accuracy", value=value,
-        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, training=arm.training, cached=cached,
-    )  # fmt: skip
-
-
-def _generator(*names: str | int) -> torch.Generator:
-    """Randomness of evaluation: the same for every run, whatever its seed, so that arms are comparable and shared."""
-    return Context(seed=0).stream("evaluation", *names)
+        yield scored(bench, arm, seed, accuracy(bench.student, theta, data), seconds, split=split)

@@ -10,6 +10,14 @@ from scipy.stats import t as student_t
 
 from engine.events import Scored
 
+HEADLINE = "accuracy"
+"""The metric of every student that is compared; others tell more of the same students."""
+
+
+def after(num_steps: int | str) -> str:
+    """The metric of a student after so many inner steps of several that were measured, "accuracy@300"."""
+    return f"{HEADLINE}@{num_steps}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,7 +65,7 @@ def _row(group: list[Scored]) -> Row:
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
         half = float(student_t.ppf(0.975, n - 1)) * std / math.sqrt(n)
         low, high = mean - half, mean + half
-        if group[0].metric == "accuracy":
+        if group[0].metric.partition("@")[0] == HEADLINE:
             low, high = max(low, 0.0), min(high, 1.0)
     first = group[0]
     return Row(
@@ -85,8 +93,9 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     What a headline may show: no arm is shown weaker than it is by the protocol of another, and no test image chooses.
     Where an arm was not tried on validation images, by an earlier version, test accuracy decides.
     """
-    rows = {(row.arm, row.protocol): row for row in summarise(scores, split) if row.student == student}
-    tried = {(row.arm, row.protocol): row.mean for row in summarise(scores, "validation") if row.student == student}
+    found, judges = (headlines(summarise(scores, each)) for each in (split, "validation"))
+    rows = {(row.arm, row.protocol): row for row in found if row.student == student}
+    tried = {(row.arm, row.protocol): row.mean for row in judges if row.student == student}
     best: dict[str, Row] = {}
     for arm in dict.fromkeys(arm for arm, _ in rows):
         mine = [key for key in rows if key[0] == arm]
@@ -95,9 +104,23 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     return best
 
 
+def headlines(rows: Iterable[Row]) -> list[Row]:
+    """The rows that are compared, without those of students on their way."""
+    return [row for row in rows if row.metric == HEADLINE]
+
+
+def by_length(rows: Iterable[Row], student: str) -> dict[int, dict[str, Row]]:
+    """{inner steps: {arm: row}} of one architecture's students that were measured after several lengths, shortest first."""
+    found: dict[int, dict[str, Row]] = {}
+    for row in rows:
+        if row.student == student and row.metric.startswith(after("")):
+            found.setdefault(row.training["num_steps"], {})[row.arm] = row
+    return dict(sorted(found.items()))
+
+
 def baseline(scores: Iterable[Scored]) -> Row | None:
     """Random real data of the same size on validation images, as ordinary data: what a live run is held against."""
-    rows = summarise(scores, "validation")
+    rows = headlines(summarise(scores, "validation"))
     return next((row for row in rows if row.arm == "random_real" and row.protocol == "ordinary"), None)
 
 
@@ -107,7 +130,7 @@ def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float
     The full set is trained one way, as ordinary data; both protocols of the distilled set are held against it. Empty
     without a full arm.
     """
-    mine = [row for row in rows if row.student == student]
+    mine = [row for row in headlines(rows) if row.student == student]
     full = next((row for row in mine if row.arm == "full"), None)
     result: dict[str, dict[str, float]] = {"retention": {}, "speed_up": {}}
     for row in mine:

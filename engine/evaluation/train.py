@@ -1,6 +1,7 @@
 """Training one student, without a meta-graph, and measuring it. The two protocols of evaluation live here.
 
-as distilled   the synthetic batches in stored order with their learned rates: what the set was made for.
+as distilled   what the set was made for: its batches in stored order with their learned rates, or random minibatches of it
+               at its one rate.
 ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights: what a user would do with any data set.
 Distilled sets are known to lose much from the first to the second, so both are always shown.
 """
@@ -51,6 +52,31 @@ def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: 
         ):
             theta = trained
     return theta
+
+
+def at_random(
+    student: Student,
+    theta: Tensor,
+    data: LabelledSet,
+    training: Training,
+    rate: float,
+    num_steps: int,
+    generator: torch.Generator,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+) -> Iterator[Tensor]:
+    """Train on random minibatches with the rule of `training` at a constant rate; yield the weights (P,) after each step.
+
+    A minibatch is `training.batch_size` samples without repetition, all of them if there are fewer, augmented if the
+    training says so.
+    """
+    lr = torch.tensor(rate, device=theta.device)
+
+    def batches() -> Iterator[Batch]:
+        for _ in range(num_steps):
+            inputs, targets = data.batch(torch.randperm(len(data), generator=generator)[: training.batch_size])
+            yield Batch(augment(inputs, generator) if training.is_augmented else inputs, targets, lr)
+
+    return inner_loop(student, theta, batches(), update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True)
 
 
 def ordinary(

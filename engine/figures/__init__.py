@@ -2,34 +2,62 @@
 
 from engine.figures import formats
 from engine.figures.bars import class_counts, runs, scores
+from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_over_steps
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
-from engine.figures.grids import MAX_IMAGES, grid_png, timelapse_gif
+from engine.figures.grids import MAX_IMAGES, grid_png, timelapse
 from engine.figures.hero import hero_svg
+from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import ARM_NAMES, PALETTES, PROTOCOL_NOTES, arm_name, protocol_name
+from engine.figures.poster import (
+    MAX_POINTED,
+    likeliest,
+    numbered_classes,
+    patch_corners,
+    poster_html,
+    poster_png,
+    poster_timelapse,
+)
+from engine.figures.published import PUBLISHED, Published, published
 from engine.figures.samples import class_samples, prepared_rows
 from engine.figures.sizes import image_sizes
 
 __all__ = [
     "ARM_NAMES",
+    "Budgeted",
+    "FEW_CLASSES",
     "MAX_IMAGES",
+    "MAX_POINTED",
     "MAX_POINTS",
     "PALETTES",
     "PROTOCOL_NOTES",
+    "PUBLISHED",
+    "Published",
+    "accuracy_against_bytes",
+    "accuracy_over_steps",
     "arm_name",
     "chart_names",
     "chart_of",
     "class_counts",
     "class_samples",
+    "class_weights",
     "curve",
     "formats",
     "grid_png",
     "hero_svg",
     "image_sizes",
+    "label_heatmap",
+    "likeliest",
     "log_ticks",
+    "numbered_classes",
     "overlay",
+    "patch_corners",
+    "poster_html",
+    "poster_png",
+    "poster_timelapse",
     "prepared_rows",
     "protocol_name",
+    "published",
     "run_style",
     "runs",
     "scores",
@@ -38,5 +66,5 @@ __all__ = [
     "sweep_line",
     "sweep_map",
     "thin",
-    "timelapse_gif",
+    "timelapse",
 ]

@@ -41,6 +41,8 @@ CHARTS = {
     "seconds_per_step": Chart("Time a step", "seconds"),
     "student_lr": Chart("Student learning rate", "learning rate"),
     "validation_accuracy": Chart("Accuracy, validation", "accuracy (%)"),
+    "window_start": Chart("Start of the window", "inner step"),
+    "window_length": Chart("Length of the window", "inner steps"),
 }
 
 
@@ -158,6 +160,8 @@ def curve(
     _lay_out(figure, height, y_title=chart.axis, has_legend=len(figure.data) > 1)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
+    elif len(values) and values[0] > 0 and np.all(values == values[0]):
+        figure.update_yaxes(range=[0.0, 2 * values[0]])  # left to itself, the axis of a constant is a unit wide
     if log and len(ticks := log_ticks(line.values * scale)):
         figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
     return figure
@@ -188,8 +192,8 @@ def _add_line(
     )
 
 
-def log_ticks(values: np.ndarray) -> np.ndarray:
-    """Round numbers to write beside a logarithmic axis: the fewest of decades, 1-2-5 and all digits that give four.
+def log_ticks(values: np.ndarray, least: int = 4) -> np.ndarray:
+    """Round numbers to write beside a logarithmic axis: the fewest of decades, 1-2-5 and all digits that give `least`.
 
     values: (n,) float64; what is not positive or not finite has no place on such an axis. Empty if nothing has.
     """
@@ -201,7 +205,7 @@ def log_ticks(values: np.ndarray) -> np.ndarray:
     for digits in ((1,), (1, 2, 5), range(1, 10)):
         ticks = np.concatenate([decade * np.array(digits, dtype=np.float64) for decade in decades])
         ticks = ticks[(ticks >= low * 0.99) & (ticks <= high * 1.01)]
-        if len(ticks) >= 4:
+        if len(ticks) >= least:
             return ticks[:: math.ceil(len(ticks) / 8)]
     return np.linspace(low, high, 4)
 

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -31,7 +32,7 @@ def grid_png(
         width: about how wide the picture becomes, pixels.
     """
     picture = grid_image(images, labels, columns=columns, theme=theme, width=width)
-    return _encoded(picture)
+    return encoded(picture)
 
 
 def grid_image(
@@ -63,15 +64,16 @@ def grid_image(
     return canvas
 
 
-def timelapse_gif(
+def timelapse(
     frames: Sequence[np.ndarray],
     labels: Sequence[str] = (),
+    kind: Literal["gif", "webp"] = "gif",
     *,
     theme: Theme = "light",
     width: int = 600,
     seconds: float = 6.0,
 ) -> bytes:
-    """An endless GIF of the same grid over the run; the last frame stays for a moment.
+    """An endless animation of the same grid over the run; the last frame stays for a moment.
 
     frames: each (N, H, W, C) uint8, in the order of their steps. seconds: length of one round.
     """
@@ -81,10 +83,18 @@ def timelapse_gif(
         opaque = Image.new("RGB", grid.size, _GROUND[theme])
         opaque.paste(grid, mask=grid.getchannel("A"))
         pictures.append(opaque)
+    return animated(pictures, kind, seconds)
+
+
+def animated(pictures: Sequence[Image.Image], kind: Literal["gif", "webp"], seconds: float) -> bytes:
+    """Pictures of one size as an endless GIF, or as a WebP, which keeps every colour. seconds: length of one round."""
     each = max(40, int(1000 * seconds / max(1, len(pictures))))
     durations = [each] * (len(pictures) - 1) + [1500]
+    exact = {"lossless": True, "quality": 50, "method": 2} if kind == "webp" else {}
     buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    pictures[0].save(
+        buffer, kind.upper(), save_all=True, append_images=pictures[1:], duration=durations, loop=0, **exact
+    )
     return buffer.getvalue()
 
 
@@ -120,21 +130,23 @@ def _write(
     size: int,
     colour: tuple[int, int, int],
 ) -> None:
-    font = _font(size)
+    font = text_font(size)
     while size > 9 and draw.textlength(text, font=font) > room:
         size -= 1
-        font = _font(size)
+        font = text_font(size)
     while len(text) > 2 and draw.textlength(text, font=font) > room:
         text = text[:-2] + "…"
     draw.text((middle, top), text, font=font, fill=(*colour, 255), anchor="ma")
 
 
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+@lru_cache(maxsize=32)
+def text_font(size: int) -> ImageFont.FreeTypeFont:
+    """The one font of all pictures, so many pixels high."""
     return ImageFont.load_default(size)
 
 
-def _encoded(picture: Image.Image) -> bytes:
+def encoded(picture: Image.Image) -> bytes:
+    """A picture as a PNG, packed quickly."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

@@ -53,7 +53,7 @@ ARM_NAMES = {
 
 PROTOCOL_NAMES = {"as_distilled": "As distilled", "ordinary": "As ordinary data"}
 PROTOCOL_NOTES = {
-    "as_distilled": "stored order, learned learning rates",
+    "as_distilled": "the training the set was made for, at its own learning rates",
     "ordinary": "shuffled minibatches, from scratch",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.checkpoint import write_atomically
 from engine.config import RunRequest, checked
 from engine.errors import DataError, RunError
-from engine.events import Event, Finished, Preview, Started, Stopped
+from engine.events import Event, Finished, Started, Stopped
 from engine.runs.store import Store
 from engine.synthetic import SyntheticSet, load
 
@@ -53,7 +53,6 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 
 
 def _events(synthetic: SyntheticSet, file_name: str) -> Generator[Event, None, None]:
-    inputs, _ = synthetic.materialise()
     yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
-    yield Preview(synthetic.step, synthetic.preparation.to_display(inputs), synthetic.sample_names())
-    yield Finished({"step": synthetic.step, "num_samples": len(inputs), "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip
+    yield synthetic.preview(synthetic.step, synthetic.preparation)
+    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip

@@ -14,7 +14,7 @@ import shutil
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ from engine.context import data_root
 from engine.data import sources
 from engine.data.preparation import Preparation
 from engine.errors import RunError, UserError
-from engine.evaluation.scores import summarise
-from engine.events import Scored
+from engine.evaluation.scores import headlines, summarise
+from engine.events import PosterView, Scored
 from engine.figures import formats
 from engine.figures.grids import grid_image
 from engine.runs import report
 from engine.runs.store import RunRow, Store
 from engine.runs.train_template import ordinary_recipe, train_script
 from engine.synthetic.base import SyntheticSet, load
+from engine.synthetic.poster import PosterSet
 
 METADATA = "distillery"
 """The key of the text in each PNG that says where it comes from, as JSON."""
@@ -49,6 +50,7 @@ class Result:
     """What is read of a run, once, for most files: its row and scores, the set and the bytes it is kept in.
 
     images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft).
+    poster: as it is shown, where the images are patches of one.
     """
 
     store: Store
@@ -59,6 +61,7 @@ class Result:
     content: bytes
     images: np.ndarray
     labels: tuple[str, ...]
+    poster: PosterView | None
 
 
 def export(store: Store, run_id: str, to: Path) -> list[Path]:
@@ -111,8 +114,9 @@ def bundle(store: Store, run_id: str) -> bytes:
 
 
 def one(store: Store, run_id: str, name: str) -> bytes:
-    """One of FILES. Raises RunError where there is no result."""
-    return FILES[name](_taken(store, run_id))
+    """One of FILES, or of POSTER_FILES where the result is a poster. Raises RunError where there is no result."""
+    taken = _taken(store, run_id)
+    return _made(taken)[name](taken)
 
 
 def refusal(store: Store, run_id: str) -> str:
@@ -147,6 +151,7 @@ def _taken(store: Store, run_id: str) -> Result:
             f"The result of run {row.id} does not say how its images were normalised: it was made by an earlier version. "
             f"Start the run again with the same settings."
         )
+    shown = synthetic.preview(synthetic.step, synthetic.preparation)
     return Result(
         store=store,
         row=row,
@@ -154,19 +159,25 @@ def _taken(store: Store, run_id: str) -> Result:
         synthetic=synthetic,
         preparation=synthetic.preparation,
         content=content,
-        images=synthetic.preparation.to_display(synthetic.materialise()[0]),
-        labels=synthetic.sample_names(),
+        images=shown.images,
+        labels=shown.labels,
+        poster=shown.poster,
     )
 
 
 def _contents(taken: Result) -> Iterator[tuple[str, bytes]]:
     """(name inside the folder, content) of every file."""
-    for name, make in FILES.items():
+    for name, make in _made(taken).items():
         yield name, make(taken)
     digits = max(3, len(str(len(taken.images) - 1)))
     for number, (image, label) in enumerate(zip(taken.images, taken.labels, strict=True)):
         name = f"{number:0{digits}}-{slug(label)}.png"
         yield f"images/{name}", _png(_picture(image), _facts(taken.row, taken.synthetic.step) | {"label": label})
+
+
+def _made(taken: Result) -> dict[str, Callable[[Result], bytes]]:
+    """The files of a result, besides its single images."""
+    return FILES if taken.poster is None else FILES | POSTER_FILES
 
 
 def slug(name: str) -> str:
@@ -217,17 +228,44 @@ def _arrays(taken: Result) -> bytes:
         "class_names": np.array(taken.synthetic.spec.class_names, dtype=np.str_),
         "step": np.array(taken.synthetic.step),
     }
-    arrays |= _schedule(taken.synthetic, inputs, targets) | _normalisation(taken.preparation)
+    arrays |= _schedule(taken.synthetic, inputs, targets) | _normalisation(taken.preparation) | _poster_arrays(taken)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
+def _poster_arrays(taken: Result) -> dict[str, np.ndarray]:
+    """The parts of a poster that its patches and their labels are made of; none for other sets.
+
+    poster (C, H, W) as a network sees it. grid: a record of its sizes. order: the class of each class cell, row by row, -1
+    for none. label_map (K, h, w), where labels are learned.
+    """
+    synthetic = taken.synthetic
+    if not isinstance(synthetic, PosterSet):
+        return {}
+    sizes = asdict(synthetic.grid)
+    found = {
+        "poster": synthetic.poster.detach().numpy(),
+        "grid": np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes]),
+        "order": np.array(synthetic.order),
+    }
+    if synthetic.label_map is not None:
+        found["label_map"] = synthetic.label_map.detach().numpy()
+    return found
+
+
 def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
     """The training the set was made for: rule, rate (T,) and samples (T, B) of each step, by their places in `inputs`.
 
-    The places are left out where steps use other samples than these, or not equally many.
+    The places are left out where steps use other samples than these, or not equally many. A set for random batches has
+    their size and its one rate instead.
     """
+    if synthetic.training.batch_size:
+        return {
+            "rule": np.array(synthetic.training.rule),
+            "learned_rates": synthetic.rates.detach().float().numpy(),
+            "batch_size": np.array(synthetic.training.batch_size),
+        } | _start(synthetic)
     steps = list(synthetic.batches())
     found: dict[str, np.ndarray] = {
         "rule": np.array(synthetic.training.rule),
@@ -237,9 +275,12 @@ def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> dict[
     order = [[place.get(key, -1) for key in _keys(step.inputs.detach(), step.targets.detach())] for step in steps]
     if len({len(places) for places in order}) == 1 and all(number >= 0 for places in order for number in places):
         found["batch_order"] = np.array(order)
-    if synthetic.training.start_seed is not None:
-        found["start_seed"] = np.array(synthetic.training.start_seed)
-    return found
+    return found | _start(synthetic)
+
+
+def _start(synthetic: SyntheticSet) -> dict[str, np.ndarray]:
+    seed = synthetic.training.start_seed
+    return {} if seed is None else {"start_seed": np.array(seed)}
 
 
 def _keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
@@ -249,15 +290,14 @@ def _keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
 
 
 def _normalisation(preparation: Preparation) -> dict[str, np.ndarray]:
-    """inputs = (pixels - mean) / std of each channel, or (flat pixels - zca_mean) @ zca_forward; pixels in [0, 1]."""
+    """inputs = (pixels - mean) / std of each channel, or (flat pixels - zca_mean) @ zca_forward; pixels in [0, 1].
+
+    Of PoDD's whitening, which has no zca_mean, each image less its own mean and of length 1 takes the place of the bracket.
+    """
     found: dict[str, np.ndarray] = {"normalisation": np.array(preparation.normalisation)}
     if preparation.whitening is not None:
-        whitening = preparation.whitening
-        return found | {
-            "zca_mean": whitening.mean.numpy(),
-            "zca_forward": whitening.forward.numpy(),
-            "zca_backward": whitening.backward.numpy(),
-        }
+        parts = fields(preparation.whitening)
+        return found | {f"zca_{part.name}": getattr(preparation.whitening, part.name).numpy() for part in parts}
     is_unit = preparation.normalisation == "unit"
     mean, std = preparation.mean, preparation.std
     return found | {
@@ -285,10 +325,14 @@ def _training(taken: Result) -> bytes:
     student = report.student_config(row)
     mine = {
         score.protocol: score
-        for score in summarise(taken.scores)
+        for score in headlines(summarise(taken.scores))
         if (score.arm, score.student) == ("distilled", student.name)
     }
     recipe = mine["ordinary"].training if "ordinary" in mine else {}
+    training = taken.synthetic.training
+    if training.batch_size:
+        chosen = mine["as_distilled"].training if "as_distilled" in mine else {}
+        training = replace(training, num_steps=chosen.get("num_steps", row.request.evaluation.inner_steps))
     source = sources(data_root()).get(row.source)
     options = getattr(source, "options", None)
     return train_script(
@@ -297,30 +341,38 @@ def _training(taken: Result) -> bytes:
         len(taken.images),
         ordinary_recipe(recipe, row.request.evaluation),
         taken.preparation,
-        taken.synthetic.training,
+        training,
         fit=options.fit if options is not None else "stretch",
         augmentation=row.request.data.augmentation,
         recorded={key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()},
+        is_poster=taken.poster is not None,
     ).encode()
 
 
 def _readme(taken: Result) -> bytes:
-    row, count = taken.row, formats.counted(len(taken.images), "image")
+    row, is_poster = taken.row, taken.poster is not None
+    one, many = ("patch", "patches") if is_poster else ("distilled image", "images")
+    what = f"{'a poster of ' if is_poster else ''}{formats.counted(len(taken.images), one if is_poster else 'image', many)}"
     shown = "" if len(taken.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
+    schedule = "batch_size" if taken.synthetic.training.batch_size else "batch_order"
     return f"""\
-Run {row.id} of Dataset Distillery {report.version()}: {count} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
+Run {row.id} of Dataset Distillery {report.version()}: {what} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
 
 train.py            trains a network on the distilled images with torch alone and tests it: python train.py TEST_FOLDER [as_distilled]
-distilled.npz       arrays for numpy: images, inputs (as a network sees them), targets, class_names, learned_rates, batch_order, normalisation
+distilled.npz       arrays for numpy: images, inputs (as a network sees them), targets, class_names, learned_rates, {schedule}, normalisation
 result.safetensors  the same set as this program keeps it; it can be loaded back in, evaluated again and begun from
-images/             every distilled image at its own size
-grid.png            the images{shown} in one picture with their class names; each PNG carries the request in its text '{METADATA}'
+{README_POSTER if is_poster else ""}images/             every {one} at its own size
+grid.png            the {many}{shown} in one picture with their class names; each PNG carries the request in its text '{METADATA}'
 scores.csv          every network that was trained and tested, a line each; empty but for its first line if there were none
 report.html         curves, images, comparison, recipe and versions in one page that needs no network
 request.json        what was asked for: python -m engine distill request.json repeats the run
 """.encode()
 
 
+README_POSTER = """\
+poster.png          the poster at its own size; distilled.npz holds what it is made of: poster, as a network sees it, grid, its sizes,
+                    order, the class of each class cell, row by row, and label_map, where its labels are learned
+"""
 FILES: dict[str, Callable[[Result], bytes]] = {
     "README.txt": _readme,
     "train.py": _training,
@@ -332,3 +384,7 @@ FILES: dict[str, Callable[[Result], bytes]] = {
     "request.json": lambda taken: taken.row.request.model_dump_json(indent=2).encode(),
 }
 """What is exported besides the single images, by name."""
+POSTER_FILES: dict[str, Callable[[Result], bytes]] = {
+    "poster.png": lambda taken: _png(_picture(taken.poster.pixels), _facts(taken.row, taken.synthetic.step)),
+}
+"""The same of posters alone."""

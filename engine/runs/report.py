@@ -19,8 +19,8 @@ from plotly.offline import get_plotlyjs
 from engine import figures, titles
 from engine.config import StudentConfig, checked
 from engine.errors import ConfigError
-from engine.evaluation.scores import Row, baseline, best_by_arm, summarise
-from engine.events import Scored
+from engine.evaluation.scores import Row, baseline, best_by_arm, by_length, headlines, summarise
+from engine.events import Preview, Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
@@ -62,14 +62,17 @@ def report_html(store: Store, run_id: str) -> str:
     """
     row = store.run(run_id)
     student, scores = student_config(row), store.scores(row.id)
-    rows = summarise(scores)
+    every = summarise(scores)
+    rows = headlines(every)
     charts = _Charts()
+    final = _final(store, row)
     body = [
         _header(row, student),
-        _verdict(row, scores, student),
+        _verdict(row, scores, student, is_poster=final is not None and final.poster is not None),
         *(f'<p class="note">{escape(message)}</p>' for message in store.warnings(row.id)),
         *_scores(rows, student, charts),
-        *_images(store, row),
+        *_lengths(every, student),
+        *_images(store, row, final),
         *_curves(store, row, charts),
         *_recipe(row, rows),
         *_repeat(row),
@@ -108,10 +111,12 @@ def _header(row: RunRow, student: StudentConfig) -> str:
     return f'<h1>{escape(_title(row))}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'
 
 
-def _verdict(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> str:
+def _verdict(row: RunRow, scores: Sequence[Scored], student: StudentConfig, is_poster: bool) -> str:
     """The outcome in one sentence, each arm under its better protocol; or why there is none."""
     best = best_by_arm(scores, student.name)
-    parts = [(_amount(arm, best[arm].num_samples), formats.percent(best[arm].mean)) for arm in ARMS if arm in best]
+    parts = [
+        (_amount(arm, best[arm].num_samples, is_poster), formats.percent(best[arm].mean)) for arm in ARMS if arm in best
+    ]
     if parts:
         (images, share), *others = parts
         sentence = f"A network trained on {images} gets <strong>{share}</strong> of the test images right"
@@ -124,8 +129,10 @@ def _verdict(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> s
     return f'<p class="verdict">{sentence}</p>'
 
 
-def _amount(arm: str, count: int) -> str:
+def _amount(arm: str, count: int, is_poster: bool) -> str:
     """ "10 random real images", "all 1,294 real images"."""
+    if is_poster and arm == "distilled":
+        return f"one poster of {formats.counted(count, 'patch', 'patches')}"
     if arm == "full":
         return f"all {formats.counted(count, 'real image')}"
     one = ARMS[arm]
@@ -156,6 +163,31 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> lis
     return parts
 
 
+def _lengths(rows: Sequence[Row], student: StudentConfig) -> list[str]:
+    """A table for each architecture that was measured after several lengths of training."""
+    parts = []
+    for name in dict.fromkeys([student.name, *(row.student for row in rows)]):
+        found = by_length(rows, name)
+        if not found:
+            continue
+        title = titles.student(student) if name == student.name else titles.architecture(name)
+        arms = [arm for arm in figures.ARM_NAMES if any(arm in at for at in found.values())]
+        lines = [
+            (
+                figures.arm_name(arm),
+                *(formats.percent_spread(at[arm].mean, at[arm].std, at[arm].n) if arm in at else formats.NOTHING for at in found.values()),
+            )
+            for arm in arms
+        ]  # fmt: skip
+        head = ("Trained on", *(formats.counted(num_steps, "step") for num_steps in found))
+        parts += [
+            f"<section><h3>{escape(title)} as distilled, after so many steps</h3>",
+            f'<div class="wide">{_table(lines, head, "scores")}</div>',
+            '<p class="faint">Test images. The length that counts above was chosen on validation images.</p></section>',
+        ]
+    return parts
+
+
 def _score_table(rows: Sequence[Row]) -> str:
     order = list(figures.ARM_NAMES)
     lines = sorted(rows, key=lambda row: (row.protocol, order.index(row.arm) if row.arm in order else len(order)))
@@ -176,33 +208,65 @@ def _score_table(rows: Sequence[Row]) -> str:
     return f'<div class="wide">{_table(cells, head, "scores")}</div>'
 
 
-def _images(store: Store, row: RunRow) -> list[str]:
-    """The result in large, and the set as it was along the run."""
+def _final(store: Store, row: RunRow) -> Preview | None:
+    """The kept preview that shows the result, or the newest; None where none is kept."""
     steps = store.previews(row.id)
     if not steps:
-        return []
+        return None
     chosen = row.summary.get("step")
-    result = chosen if chosen in steps else steps[-1]
-    final = store.preview(row.id, result)
+    return store.preview(row.id, chosen if chosen in steps else steps[-1])
+
+
+def _images(store: Store, row: RunRow, final: Preview | None) -> list[str]:
+    """The result in large, and the set as it was along the run."""
+    if final is None:
+        return []
+    steps, result = store.previews(row.id), final.step
+    one, many = ("patch", "patches") if final.poster else ("image", "images")
     png = figures.grid_png(final.images, final.labels, theme="page")
-    made = f"{formats.counted(len(final.images), 'image')} after outer step {result:,}"
-    if result == chosen and result != row.total_steps:
+    made = f"{formats.counted(len(final.images), one, many)} after outer step {result:,}"
+    if result == row.summary.get("step") and result != row.total_steps:
         made += ", the best on validation data"
     if len(final.images) > figures.MAX_IMAGES:
         made += f", the first {figures.MAX_IMAGES} of them"
     parts = [
-        "<section><h2>The distilled images</h2>",
+        *_poster(final),
+        f"<section><h2>The {'patches as a network sees them' if final.poster else 'distilled images'}</h2>",
         f'<figure class="grid"><img src="{_data_url(png)}" alt="Grid of the distilled images, class names beside them"><figcaption>{made}</figcaption></figure></section>',
     ]
     if len(steps) > 1:
         parts += ["<section><h3>Along the run</h3>", '<div class="strip">']
         for step in _spread(steps, STRIP):
-            picture = _data_url(figures.grid_png(store.preview(row.id, step).images, width=400))
+            picture = _data_url(_small(store.preview(row.id, step)))
             parts.append(
                 f'<figure><img src="{picture}" alt="The images after outer step {step}"><figcaption>outer step {step:,}</figcaption></figure>'
             )
         parts.append("</div></section>")
     return parts
+
+
+def _poster(preview: Preview) -> list[str]:
+    """The poster in large, plain and with its classes; nothing for other sets."""
+    view = preview.poster
+    if view is None:
+        return []
+    height, width, _ = view.pixels.shape
+    pictures = [
+        (figures.poster_png(view), f"The poster, {height} x {width} pixels"),
+        (figures.poster_png(view, overlay=True), "The same with the area of each class"),
+    ]
+    parts = [
+        f'<figure class="grid"><img src="{_data_url(png)}" alt="{said}"><figcaption>{said}</figcaption></figure>'
+        for png, said in pictures
+    ]
+    return ["<section><h2>The distilled poster</h2>", *parts, "</section>"]
+
+
+def _small(preview: Preview) -> bytes:
+    """A preview as one of several beside each other."""
+    if preview.poster is not None:
+        return figures.poster_png(preview.poster, width=400)
+    return figures.grid_png(preview.images, width=400)
 
 
 def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from string import Template
 
 from engine.config import EvaluationConfig, StudentConfig
+from engine.data import zca
+from engine.data.augment import MAX_DEGREES
 from engine.data.preparation import Preparation
 from engine.data.source import TaskSpec
 from engine.evaluation.train import Recipe
@@ -29,7 +31,37 @@ WHITENED = (
     'mean, whitening = (torch.from_numpy(data[name]) for name in ("zca_mean", "zca_forward"))',
     "((pixels.flatten() - mean) @ whitening).view_as(pixels)",
 )
-FLIPPED = "    if not is_stored:\n        batch = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)  # mirrored or not\n"
+WHITENED_EACH = (
+    'whitening = torch.from_numpy(data["zca_forward"])',
+    f"(nn.functional.normalize(pixels.flatten() - pixels.mean(), dim=0, eps={zca.FAINTEST:g}) @ whitening).view_as(pixels)",
+)
+MIRRORED = "torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)"
+AUGMENTED = {
+    "flip": f"batch = {MIRRORED}  # mirrored or not",
+    "flip_crop": f"batch = {MIRRORED}  # mirrored or not",
+    "flip_rotate": "batch = changed(batch)",
+}
+"""The augmentations that are repeated, of the others nothing is."""
+CHANGED = f'''
+
+def changed(batch):
+    """All images mirrored or not, or all turned by up to {MAX_DEGREES:g} degrees."""
+    if torch.rand(()) < 0.5:
+        return {MIRRORED}
+    angles = math.radians({MAX_DEGREES:g}) * (2 * torch.rand(len(batch)) - 1)
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros(len(batch))
+    turns = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    grid = nn.functional.affine_grid(turns, list(batch.shape), align_corners=False)
+    return nn.functional.grid_sample(batch, grid, align_corners=False)
+'''
+DRAWN = Template('''
+
+def drawn():
+    """The images of each step of a training as distilled, and its rate."""
+    for _ in range($num_steps):
+        yield torch.randperm(len(inputs))[:$batch_size], data["learned_rates"][0]
+''')
+PREPARED = {type(None): SHIFTED, zca.Zca: WHITENED, zca.PerImageZca: WHITENED_EACH}
 MIXED = (
     "tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: each batch a mixture of classes\n"
 )
@@ -40,10 +72,10 @@ RULES = {
 }
 
 SCRIPT = Template('''\
-"""Train $title on the $count distilled images in distilled.npz, and test it on images of your own:
+"""Train $title on the $samples in distilled.npz, and test it on images of your own:
 
     python train.py TEST_FOLDER                as ordinary data: shuffled, from scratch$ordinary_score
-    python train.py TEST_FOLDER as_distilled   the stored order with the learned rates$as_distilled_score
+    python train.py TEST_FOLDER as_distilled   $as_distilled_way$as_distilled_score
 
 TEST_FOLDER holds one sub-folder of images for each class. Needs torch, numpy and pillow.
 """
@@ -87,7 +119,7 @@ def shuffled():
             left = torch.randperm(len(inputs))
         yield left[:$batch_size], $lr * (1 + math.cos(math.pi * step / $num_steps)) / 2
         left = left[$batch_size:]
-
+$drawn$changed
 
 is_stored = sys.argv[2:] == ["as_distilled"]
 if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
@@ -103,9 +135,9 @@ if not tests:
 $mixed
 $network
 optimiser = $rule if is_stored else torch.optim.Adam(net.parameters())
-for chosen, rate in zip(data["batch_order"], data["learned_rates"]) if is_stored else shuffled():
+for chosen, rate in $steps if is_stored else shuffled():
     batch = inputs[chosen]
-$flip    loss = nn.functional.cross_entropy(net(batch), targets[chosen])
+$augmented    loss = nn.functional.cross_entropy(net(batch), targets[chosen])
     optimiser.param_groups[0]["lr"] = float(rate)
     optimiser.zero_grad()
     loss.backward()
@@ -131,29 +163,36 @@ def train_script(
     fit: str = "stretch",
     augmentation: str = "none",
     recorded: Mapping[str, str] | None = None,
+    is_poster: bool = False,
 ) -> str:
     """The text of train.py, which reads distilled.npz beside it.
 
     Args:
         student: the network, written out as plain layers.
         spec: shape (C, H, W) of the samples, and the classes.
-        count: distilled images.
+        count: distilled images, or patches of a poster.
         recipe: how the network is trained on them as ordinary data.
         preparation: how the pixels of a test image become inputs.
-        training: how the set was made to be trained on, with what distilled.npz says of it.
+        training: how the set was made to be trained on, with what distilled.npz says of it; with random batches,
+            num_steps is how long it is trained here.
         fit: how a test image is brought to size, "crop", "pad" or "stretch", as the data set's own were.
-        augmentation: the data set's; mirroring alone is repeated.
+        augmentation: the data set's; mirroring and turning alone are repeated.
         recorded: what each protocol gave on the data set's own test images, for the first lines.
+        is_poster: whether the images are patches of one.
 
     Raises ConfigError where the samples do not fit the network.
     """
     channels, height, width = spec.sample_shape
     recorded = recorded or {}
-    fitted, prepared = SHIFTED if preparation.whitening is None else WHITENED
+    fitted, prepared = PREPARED[type(preparation.whitening)]
+    is_random = bool(training.batch_size)
+    augmented = AUGMENTED.get(augmentation, "")
+    if augmented and not (is_random and training.is_augmented):
+        augmented = f"if not is_stored:\n        {augmented}"
     values = asdict(recipe) | {
         "batch_size": min(recipe.batch_size, count),
         "title": STUDENTS[student.name].title,
-        "count": count,
+        "samples": f"{count:,} {'patches of the distilled poster' if is_poster else 'distilled images'}",
         "channels": channels,
         "height": height,
         "width": width,
@@ -162,7 +201,13 @@ def train_script(
         "fitted": fitted,
         "prepared": prepared,
         "network": source_code.drawn_network(student, spec, training.start_seed or 0),
-        "flip": FLIPPED if augmentation in ("flip", "flip_crop") else "",
+        "augmented": f"    {augmented}\n" if augmented else "",
+        "changed": CHANGED if augmentation == "flip_rotate" else "",
+        "drawn": DRAWN.substitute(num_steps=training.num_steps, batch_size=training.batch_size) if is_random else "",
+        "steps": "drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"])',
+        "as_distilled_way": "random batches at the learned rate"
+        if is_random
+        else "the stored order with the learned rates",
         "rule": RULES[training.rule],
         "mixed": MIXED if (student.name, student.norm) == ("convnet", "batch") else "",
     }

@@ -83,7 +83,7 @@ def _titles(rows: Sequence[engine.RunRow]) -> dict[str, str]:
         if row.name:
             titles[row.id] = row.name
             continue
-        what = (row.source, row.method, str(row.request.config.get("ipc")))
+        what = (row.source, row.method, str(row.request.config))
         if what not in shared:
             shared[what] = words.run_title(row)
         titles[row.id] = shared[what]

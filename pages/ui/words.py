@@ -35,19 +35,28 @@ def run_title(row: engine.RunRow) -> str:
     """What a run is called: the name it was given, or what it distils."""
     if row.name:
         return row.name
-    images = num_images(row)
-    size = f" · {formats.counted(images, 'image')}" if images else ""
-    return f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}{size}"
+    source = engine.sources().get(row.source)
+    planned = planned_size(row, source)
+    title = f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}"
+    return title if planned is None else f"{title} · {_size(planned, engine.data.task_of(source))}"
 
 
-def num_images(row: engine.RunRow) -> int:
-    """Synthetic images of a run, 0 where it is not known."""
-    source, method = engine.sources().get(row.source), engine.METHODS.get(row.method)
+def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engine.Size | None:
+    """How large a run's synthetic set is meant to be; None where its request, or its data set, cannot be read here."""
+    method = engine.METHODS.get(row.method)
     if source is None or method is None:
-        return 0
-    default = method.config.model_fields["ipc"].default
-    ipc = row.request.config.get("ipc", default)
-    return ipc * len(source.class_names) if isinstance(ipc, int) else 0
+        return None
+    try:
+        return engine.checked(method.config, row.request.config, "config").size(engine.data.task_of(source))
+    except engine.UserError:
+        return None
+
+
+def _size(size: engine.Size, spec: engine.data.TaskSpec) -> str:
+    """A size in two or three words: whole images are counted, of a poster it is what they would come to."""
+    if size.num_values == size.num_samples * math.prod(spec.sample_shape):
+        return formats.counted(size.num_samples, "image")
+    return f"{size.per_class(spec):.2g} images per class"
 
 
 def loaded_from(row: engine.RunRow) -> str:
@@ -68,10 +77,9 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
     return min(left, data.train_limit) if data.train_limit else left
 
 
-def planned_storage(source: engine.data.Source, images: int, num_train: int) -> tuple[int, int]:
-    """Bytes of the pixels of so many synthetic images, 4 a value, and of the training set as its files hold it, 1 a value."""
-    values = math.prod(source.sample_shape)
-    return 4 * images * values, num_train * (values + 1)
+def planned_storage(source: engine.data.Source, size: engine.Size, num_train: int) -> tuple[int, int]:
+    """Bytes of the samples of a synthetic set, 4 a value, and of the training set as its files hold it, 1 a value."""
+    return 4 * size.num_values, num_train * (math.prod(source.sample_shape) + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

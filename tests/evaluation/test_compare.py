@@ -11,7 +11,7 @@ from draining import drained
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
-from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage
+from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage, samples_of_values
 from engine.evaluation.compare import compare, full_passes
 from engine.events import Scored
 from engine.synthetic.base import Training
@@ -109,6 +109,15 @@ def test_samples_at_equal_storage_never_store_more(values, expected):
     count = samples_at_equal_storage(values, SPEC)
     assert count == expected
     assert count == 1 or count * 785 <= values
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [(10 * 784, 10), (20 * 784, 20), (5 * 784 + 700, 5), (25 * 784, 20), (1, 1)]
+)
+def test_samples_planned_are_those_a_set_of_hard_labels_comes_to(values, expected):
+    assert samples_of_values(values, SPEC) == expected
+    if expected != 1:
+        assert samples_at_equal_storage(values + values // 784 + 3, SPEC) == expected
 
 
 def test_random_real_is_balanced_and_repeats_with_its_seed(splits):

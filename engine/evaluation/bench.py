@@ -1,0 +1,157 @@
+"""What every arm of a comparison shares: the data, one student and its starts, draws of real images, the cache of scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine import machine
+from engine.config import EvaluationConfig, StudentConfig
+from engine.context import Context
+from engine.data.source import LabelledSet, Splits
+from engine.evaluation import baselines
+from engine.evaluation.scores import HEADLINE
+from engine.events import Scored
+from engine.nets import STUDENTS, make_student
+from engine.nets.student import Student
+from engine.synthetic.base import SyntheticSet
+
+SPLITS = ("validation", "test")
+WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images"}
+"""Small arms of real data, in messages."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every arm shares: the data, one architecture, and how much to train.
+
+    is_own: whether it is the architecture the set was distilled for.
+    """
+
+    splits: Splits
+    student: Student
+    student_config: StudentConfig
+    evaluation: EvaluationConfig
+    context: Context
+    is_own: bool = True
+
+    @property
+    def title(self) -> str:
+        """The architecture as people call it."""
+        return STUDENTS[self.student.name].title
+
+    def now(self) -> float:
+        """Seconds on a clock, once the device has done all that was asked of it."""
+        if self.context.device.type == "cuda":
+            torch.cuda.synchronize(self.context.device)
+        return time.perf_counter()
+
+    def start(self, seed: int | str) -> Tensor:
+        """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
+        return self.student.init(generator_of("start", self.student.name, seed))
+
+    def real(self, arm: str, count: int, seed: int | str) -> LabelledSet:
+        """`count` real samples of a small arm of `baselines.DRAWS`; the same for every run."""
+        generator = generator_of(arm.replace("_", " "), count, seed)
+        return baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a student was trained on and how, as its scores name it; training: the recipe as numbers, if it has any."""
+
+    name: str
+    protocol: str
+    num_samples: int
+    num_bytes: int
+    recipe: str
+    training: dict = field(default_factory=dict)
+
+
+def make_bench(
+    splits: Splits,
+    student_config: StudentConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    *,
+    is_own: bool = True,
+) -> Bench:
+    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads, set_precision)."""
+    machine.set_precision(student_config.precision)
+    student = make_student(student_config, splits.spec, context.device)
+    machine.set_threads(student.flops(splits.spec.sample_shape))
+    return Bench(splits, student, student_config, evaluation, context, is_own)
+
+
+def size_of(bench: Bench, count: int) -> tuple[int, int]:
+    """Samples and bytes of a small arm of real data that `count` are asked of."""
+    drawn = baselines.num_drawn(bench.splits.train, count, bench.splits.spec.num_outputs)
+    return drawn, baselines.num_bytes(drawn, bench.splits.spec)
+
+
+def start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
+    """Weights that student number `seed` begins with: the set's own start where it has one for this architecture."""
+    if bench.is_own and synthetic.training.start_seed is not None:
+        return bench.student.init(torch.Generator().manual_seed(synthetic.training.start_seed))
+    return bench.start(seed)
+
+
+def cache_path(bench: Bench, parts: dict) -> Path:
+    """A file for everything a real arm's score and seconds depend on."""
+    facts = machine.describe()
+    key = {
+        "data": bench.splits.fingerprint,
+        "student": bench.student_config.model_dump(mode="json"),
+        "device": bench.context.device.type,
+        "machine": {name: facts[name] for name in ("processor", "gpu", "torch")},
+        "threads": torch.get_num_threads(),
+        **parts,
+    }
+    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return bench.context.cache_root / "real_arms" / f"{digest}.json"
+
+
+def read_record(path: Path) -> dict | None:
+    """A cached record; None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Keep a record where `read_record` finds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may measure the same arm
+    partial.write_text(json.dumps(record))
+    partial.replace(path)
+
+
+def scored(
+    bench: Bench,
+    arm: Arm,
+    seed: int,
+    value: float,
+    seconds: float,
+    *,
+    split: str,
+    cached: bool = False,
+    metric: str = HEADLINE,
+) -> Scored:
+    """What is told of one student."""
+    return Scored(
+        arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric=metric, value=value,
+        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, training=arm.training, cached=cached,
+    )  # fmt: skip
+
+
+def generator_of(*names: str | int) -> torch.Generator:
+    """Randomness of evaluation: the same for every run, whatever its seed, so that arms are comparable and shared."""
+    return Context(seed=0).stream("evaluation", *names)

@@ -1,0 +1,278 @@
+"""Pictures of a poster: in true aspect, with its class areas and its patches, and over time."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from engine.events import PosterView
+from engine.figures.formats import percent
+from engine.figures.grids import animated, encoded, enlarged, text_font
+from engine.figures.palette import PALETTES, Theme
+
+MAX_POINTED = 3000
+"""Patches that `poster_html` can tell apart under the pointer; more would make a page heavy."""
+TOP_CLASSES = 3
+"""Classes named of a patch: what it is most likely to be."""
+
+_LARGEST_TEXT, _SMALLEST_TEXT, _LEAST_LETTERS = 30, 11, 4
+_HALO = (0, 0, 0, 170)
+_LINE = (255, 255, 255, 235)
+_LABEL = {"light": ((255, 255, 255, 215), "#1E2227"), "dark": ((21, 24, 28, 215), "#E8E6E3")}
+
+
+def poster_png(
+    view: PosterView, theme: Theme = "light", width: int = 1000, *, overlay: bool = False, patch_grid: bool = False
+) -> bytes:
+    """A PNG of the poster in true aspect, enlarged by a whole factor without smoothing.
+
+    Args:
+        width: about how wide the picture becomes, pixels; never smaller than the poster.
+        overlay: the borders of the class areas, and in each its class's name, or its number where no name fits.
+        patch_grid: the middle of each patch, and one patch in full.
+    """
+    return encoded(poster_image(view, theme, width, overlay=overlay, patch_grid=patch_grid))
+
+
+def poster_image(
+    view: PosterView, theme: Theme = "light", width: int = 1000, *, overlay: bool = False, patch_grid: bool = False
+) -> Image.Image:
+    """The same as an RGB picture."""
+    factor = _factor(view, width)
+    picture = enlarged(view.pixels, factor)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    if overlay:
+        _draw_borders(draw, view, factor)
+    if patch_grid:
+        _draw_patches(draw, view.grid, factor, theme)
+    if overlay:
+        _draw_names(draw, view, factor, theme)
+    return picture
+
+
+def poster_timelapse(
+    views: Sequence[PosterView], kind: Literal["gif", "webp"] = "gif", *, width: int = 800, seconds: float = 6.0
+) -> bytes:
+    """An endless animation of the poster over the run; the last frame stays for a moment.
+
+    views: in the order of their steps. seconds: length of one round.
+    """
+    return animated([poster_image(view, width=width) for view in views], kind, seconds)
+
+
+def numbered_classes(view: PosterView, width: int = 1000) -> list[tuple[int, str]]:
+    """(number, name) of each class whose area is too small for its name in `poster_png` and holds its number instead.
+
+    Numbers count from 1, in the order of the class names.
+    """
+    fitted = _fitted_names(view, _areas(view, _factor(view, width)))
+    return sorted((label + 1, view.class_names[label]) for label, found in fitted.items() if found is None)
+
+
+def patch_corners(grid: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Top rows and left columns of the patches, in pixels: evenly spaced from edge to edge, so that the last one ends at
+    the poster's end.
+    """
+    return (
+        _spaced(grid["height"] - grid["patch_height"], grid["patch_rows"]),
+        _spaced(grid["width"] - grid["patch_width"], grid["patch_columns"]),
+    )
+
+
+def likeliest(view: PosterView, patch: int, num_classes: int = TOP_CLASSES) -> list[tuple[str, float]]:
+    """The classes a patch is told to be with their weights, heaviest first; none that weighs nothing."""
+    weights = np.asarray(view.patch_labels[patch], dtype=np.float64)
+    order = np.argsort(-weights, kind="stable")[:num_classes]
+    return [(view.class_names[label], float(weights[label])) for label in order if weights[label] >= 0.0005]
+
+
+def poster_html(view: PosterView, theme: Theme = "light") -> str:
+    """The poster as HTML that fills its place in true aspect and needs no program: the patch under the pointer is
+    outlined, and its row, column and likeliest classes are written below. For posters of up to MAX_POINTED patches.
+    """
+    grid = view.grid
+    height, width = grid["height"], grid["width"]
+    tops, lefts = patch_corners(grid)
+    rows = _reach([top + grid["patch_height"] / 2 for top in tops], height)
+    columns = _reach([left + grid["patch_width"] / 2 for left in lefts], width)
+    wide, tall = _share(grid["patch_width"], width), _share(grid["patch_height"], height)
+    patches = []
+    for row, (top, (y, y_end)) in enumerate(zip(tops, rows, strict=True)):
+        for column, (left, (x, x_end)) in enumerate(zip(lefts, columns, strict=True)):
+            reach = f"left:{_share(x, width)};top:{_share(y, height)};width:{_share(x_end - x, width)};height:{_share(y_end - y, height)}"
+            outline = f"left:{_share(left, width)};top:{_share(top, height)}"
+            said = f"Patch in row {row + 1}, column {column + 1}: {_top(view, row * len(lefts) + column)}"
+            patches.append(f'<div><b style="{reach}"></b><i style="{outline}"></i><span>{said}</span></div>')
+    accent = PALETTES[theme].distilled
+    ground = "#FFFFFF" if theme == "light" else "#15181C"
+    buffer = io.BytesIO()
+    enlarged(view.pixels, 1).save(buffer, "PNG")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return f"""<style>
+.dd-poster {{ position: relative; width: 100%; aspect-ratio: {width} / {height}; margin-bottom: 3.6rem; }}
+.dd-poster > img {{ position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; image-rendering: pixelated; border-radius: 0; }}
+.dd-poster b, .dd-poster i, .dd-poster span, .dd-poster p {{ position: absolute; }}
+.dd-poster b {{ z-index: 2; }}
+.dd-poster i {{ width: {wide}; height: {tall}; visibility: hidden; box-sizing: border-box; border: 3px solid {accent}; outline: 2px solid #fff; box-shadow: 0 0 0 4px rgba(0,0,0,.55); pointer-events: none; z-index: 1; }}
+.dd-poster span, .dd-poster p {{ top: 100%; left: 0; right: 0; margin: 0; padding-top: .5rem; font-size: .95rem; line-height: 1.4; }}
+.dd-poster span {{ visibility: hidden; background: {ground}; min-height: 3.4rem; }}
+.dd-poster p {{ opacity: .75; }}
+.dd-poster div:hover > i, .dd-poster div:hover > span {{ visibility: visible; }}
+</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer is outlined and described"><img alt="" src="data:image/png;base64,{picture}"><p>Point at the poster to see a patch and its label.</p>{"".join(patches)}</div>"""
+
+
+def _top(view: PosterView, patch: int) -> str:
+    """The likeliest classes of a patch in words, safe as HTML."""
+    found = likeliest(view, patch)
+    return ", ".join(f"{html.escape(name)} {percent(weight)}" for name, weight in found) or "no label"
+
+
+def _reach(middles: Sequence[float], length: int) -> list[tuple[float, float]]:
+    """From where to where each middle is the nearest one, over a side of so many pixels."""
+    edges = [0.0, *((one + other) / 2 for one, other in zip(middles[:-1], middles[1:], strict=True)), float(length)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _share(part: float, whole: int) -> str:
+    return f"{100 * part / whole:.3f}%"
+
+
+def _spaced(room: int, num: int) -> list[int]:
+    return [round(room * place / (num - 1)) if num > 1 else 0 for place in range(num)]
+
+
+def _factor(view: PosterView, width: int) -> int:
+    return max(1, round(width / view.pixels.shape[1]))
+
+
+def _edges(length: int, num: int, factor: int) -> list[int]:
+    """Borders of `num` parts of a side, each at a pixel of the poster, in the enlarged picture."""
+    return [factor * round(length * place / num) for place in range(num + 1)]
+
+
+def _areas(view: PosterView, factor: int) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """(class, (left, top, right, bottom)) of each class cell that is not empty, in pixels of the enlarged picture."""
+    grid = view.grid
+    down = _edges(grid["height"], grid["class_rows"], factor)
+    across = _edges(grid["width"], grid["class_columns"], factor)
+    boxes = [
+        (across[column], down[row], across[column + 1], down[row + 1])
+        for row in range(grid["class_rows"])
+        for column in range(grid["class_columns"])
+    ]
+    return [(label, box) for label, box in zip(view.order, boxes, strict=True) if label >= 0]
+
+
+def _draw_borders(draw: ImageDraw.ImageDraw, view: PosterView, factor: int) -> None:
+    """Light lines with a dark edge between the class areas."""
+    grid = view.grid
+    height, width = grid["height"] * factor, grid["width"] * factor
+    lines = [((0, y), (width, y)) for y in _edges(grid["height"], grid["class_rows"], factor)[1:-1]]
+    lines += [((x, 0), (x, height)) for x in _edges(grid["width"], grid["class_columns"], factor)[1:-1]]
+    thin = 1 if width / grid["class_columns"] < 60 else 2
+    for colour, thickness in ((_HALO, thin + 2), (_LINE, thin)):
+        for line in lines:
+            draw.line(line, fill=colour, width=thickness)
+
+
+def _draw_names(draw: ImageDraw.ImageDraw, view: PosterView, factor: int, theme: Theme) -> None:
+    """The name of each class in the upper left corner of its area, on a ground that keeps it legible over anything."""
+    areas = _areas(view, factor)
+    fitted = _fitted_names(view, areas)
+    sizes = sorted(size for _, size in filter(None, fitted.values()))
+    usual = sizes[len(sizes) // 4] if sizes else _SMALLEST_TEXT  # one size for most names; longer ones are smaller
+    ground, ink = _LABEL["dark" if theme == "dark" else "light"]
+    for label, (left, top, _, _) in areas:
+        lines, size = fitted[label] or ([str(label + 1)], _SMALLEST_TEXT)
+        font = text_font(min(size, usual))
+        pad = max(1, int(font.size) // 5)
+        wide, tall = _extent(lines, font)
+        left, top = left + 3, top + 3
+        draw.rounded_rectangle((left, top, left + wide + 2 * pad, top + tall + 2 * pad), pad + 1, fill=ground)
+        for number, line in enumerate(lines):
+            draw.text((left + pad, top + pad + number * _line_height(font)), line, font=font, fill=ink)
+
+
+def _line_height(font: ImageFont.FreeTypeFont) -> int:
+    return sum(font.getmetrics())
+
+
+def _extent(lines: Sequence[str], font: ImageFont.FreeTypeFont) -> tuple[int, int]:
+    return int(np.ceil(max(font.getlength(line) for line in lines))), len(lines) * _line_height(font)
+
+
+def _fitted_names(
+    view: PosterView, areas: Sequence[tuple[int, tuple[int, int, int, int]]]
+) -> dict[int, tuple[list[str], int] | None]:
+    """How the name of each class fits its area, by class."""
+    return {
+        label: _fitted(view.class_names[label], right - left, bottom - top)
+        for label, (left, top, right, bottom) in areas
+    }
+
+
+def _fitted(name: str, wide: int, tall: int) -> tuple[list[str], int] | None:
+    """A name in lines, and the largest size at which it leaves most of its area free; shortened at the smallest size.
+
+    None where not even a few letters fit. wide, tall: of the area, pixels.
+    """
+    words = [word for word in re.split(r"[\s_/]+", name) if word] or [name]
+    wrapped = [[" ".join(words)], *([" ".join(words[:at]), " ".join(words[at:])] for at in range(1, len(words)))]
+    for size in range(_LARGEST_TEXT, _SMALLEST_TEXT - 1, -1):
+        room = (wide - 2 * (size // 5) - 6, (0.45 if size > _SMALLEST_TEXT + 3 else 0.8) * tall)
+        for lines in wrapped:
+            if all(extent <= most for extent, most in zip(_extent(lines, text_font(size)), room, strict=True)):
+                return lines, size
+    font, room = text_font(_SMALLEST_TEXT), wide - 2 * (_SMALLEST_TEXT // 5) - 6
+    short = " ".join(words)
+    while len(short) > _LEAST_LETTERS and _line_height(font) <= 0.8 * tall:
+        short = short[:-2].rstrip() + "…"
+        if font.getlength(short) <= room:
+            return [short], _SMALLEST_TEXT
+    return None
+
+
+def _draw_patches(draw: ImageDraw.ImageDraw, grid: dict[str, int], factor: int, theme: Theme) -> None:
+    """One patch in full, and the window of each patch where they do not overlap, else the middle of each."""
+    tops, lefts = patch_corners(grid)
+    tall, wide = grid["patch_height"] * factor, grid["patch_width"] * factor
+    shown = (tops[(len(tops) - 1) // 2] * factor, lefts[(len(lefts) - 1) // 2] * factor)
+    accent = PALETTES["dark" if theme == "dark" else "light"].distilled
+    is_apart = _are_apart(tops, grid["patch_height"]) and _are_apart(lefts, grid["patch_width"])
+    if is_apart:
+        for top in tops:
+            for left in lefts:
+                _frame(draw, (left * factor, top * factor), (wide, tall), ((_HALO, 3), (_LINE, 1)))
+    _frame(draw, shown[::-1], (wide, tall), ((_HALO, 7), (_LINE, 5), (accent, 3)))
+    radius = max(1, min(4, round(min(tall, wide) / 40)))
+    for top in () if is_apart else tops:
+        for left in lefts:
+            x, y = left * factor + wide / 2, top * factor + tall / 2
+            is_shown = (top * factor, left * factor) == shown
+            for colour, reach in ((_HALO, radius + 1), (accent if is_shown else _LINE, radius)):
+                draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
+
+
+def _are_apart(starts: Sequence[int], size: int) -> bool:
+    return all(later - earlier >= size for earlier, later in zip(starts[:-1], starts[1:], strict=True))
+
+
+def _frame(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    layers: Sequence[tuple[object, int]],
+) -> None:
+    """Nested lines around a window, each (colour, thickness), the widest first. corner: (left, top); size: (width, height)."""
+    widest = layers[0][1]
+    for colour, thickness in layers:
+        inset = (widest - thickness) // 2
+        box = (corner[0] + inset, corner[1] + inset, corner[0] + size[0] - 1 - inset, corner[1] + size[1] - 1 - inset)
+        draw.rectangle(box, outline=colour, width=thickness)

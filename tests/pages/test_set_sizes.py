@@ -1,0 +1,59 @@
+"""What a run will be made of is said in the same words wherever it stands, for images and posters alike."""
+
+from __future__ import annotations
+
+import pytest
+
+import engine
+from pages.ui import live, words
+
+MLP = {"student": {"name": "mlp"}}
+
+
+def text(app) -> str:
+    return " ".join(str(element.value) for element in [*app.markdown, *app.caption]).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": {"ipc": 2}}, " · 20 images"),
+        ({"method": "rat_bptt", "config": {"ipc": 1}}, " · 10 images"),
+        ({"method": "podd", "config": {"ipc": 0.5}}, " · 0.5 images per class"),
+        ({"method": "podd", "config": {"ipc": "half"}}, ""),
+        ({"method": "podd", "config": {"poster_height": 4, "poster_width": 4}}, ""),
+        ({"method": "gone", "config": {}}, ""),
+        ({"source": "folder:gone"}, ""),
+    ],
+)
+def test_title_says_the_size_where_it_can_be_known(store, changes, said):
+    request = engine.RunRequest(**changes)
+    row = store.run(store.submit(request))
+    expected = f"{engine.titles.source(request.source)} · {engine.titles.method(request.method)}{said}"
+    assert words.run_title(row) == expected
+    planned, _ = live.planned_storage(row)
+    assert (planned is None) == (not said)
+
+
+def test_storage_of_a_poster_is_that_of_its_pixels_not_of_its_patches(store):
+    asked = {"method": "podd", "config": {"poster_height": 16, "poster_width": 40, "class_rows": 2, "class_columns": 5}}
+    row = store.run(store.submit(engine.RunRequest(**asked)))
+    assert live.planned_storage(row)[0] == 4 * 16 * 40
+
+
+def test_distil_page_plans_a_poster(visit):
+    app = visit("distill")
+    next(box for box in app.selectbox if box.label == "Method").set_value("podd").run()
+    assert not app.exception and not app.error
+    shown = text(app)
+    assert "**One poster of " in shown and " images per class" in shown and "patches**" in shown
+
+
+def test_poster_that_no_image_fits_in_is_one_sentence_and_no_start(visit):
+    app = visit("distill")
+    next(box for box in app.selectbox if box.label == "Method").set_value("podd").run()
+    for label, value in (("Poster height (pixels)", 4), ("Poster width (pixels)", 90)):
+        next(box for box in app.number_input if box.label == label).set_value(value)
+    app.run()
+    assert len(app.error) == 1 and "poster" in app.error[0].value
+    assert app.button(key="start").disabled
