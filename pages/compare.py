@@ -47,7 +47,8 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
 def show_run(row: engine.RunRow) -> None:
     """Everything about one run: the verdict in words, ratios, a chart and a table an architecture."""
     scores = services.store().scores(row.id)
-    found = engine.summarise(scores)
+    everything = engine.summarise(scores)
+    found = live.headlines(everything)
     mine = live.row_student(row)
     own = [score for score in found if score.student == mine]
     st.header(words.escaped(words.run_title(row)), anchor=False)
@@ -76,10 +77,11 @@ def show_run(row: engine.RunRow) -> None:
         if steps := services.store().previews(row.id):
             step = pictures.result_step(row, steps)
             st.image(
-                pictures.preview_png(row.id, row.created, step, services.theme(), 640),
-                caption=pictures.caption(row, step), width="stretch", alt="Grid of the synthetic images, class names beside them",
+                pictures.preview_png(row.id, row.created, step, services.theme(), 640, overlay=True),
+                caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
             )  # fmt: skip
     show_table(own)
+    show_over_steps(row, everything)
     others = [student for student in dict.fromkeys(score.student for score in found) if student != mine]
     for student in others:
         st.subheader(f"On another architecture: {words.escaped(engine.titles.architecture(student))}", anchor=False)
@@ -95,9 +97,13 @@ def verdict(row: engine.RunRow, scores: Sequence) -> str:
     best = engine.best_by_arm(scores, live.row_student(row))
     parts = []
     if "distilled" in best:
-        parts.append(
-            f"Trained on {formats.counted(best['distilled'].num_samples, 'synthetic image')}: **{formats.percent(best['distilled'].mean)}**"
+        num = best["distilled"].num_samples
+        what = (
+            f"one poster of {formats.counted(num, 'patch', 'patches')}"
+            if pictures.is_poster(row)
+            else formats.counted(num, "synthetic image")
         )
+        parts.append(f"Trained on {what}: **{formats.percent(best['distilled'].mean)}**")
     if "random_real" in best:
         parts.append(
             f"on {formats.counted(best['random_real'].num_samples, 'random real image')}: **{formats.percent(best['random_real'].mean)}**"
@@ -168,6 +174,34 @@ def show_table(scores: Sequence) -> None:
     st.caption(f"Mean ± standard deviation over n students, each with a seed of its own. {COUNTED}{cached}")
 
 
+def show_over_steps(row: engine.RunRow, found: Sequence[engine.Row]) -> None:
+    """How accuracy grew with the inner steps, for sets that are trained on at random for as long as one likes."""
+    steps = over_steps(found, live.row_student(row))
+    if not steps:
+        return
+    with st.container(border=True):
+        st.subheader("Accuracy after so many inner steps", anchor=False)
+        st.plotly_chart(
+            figures.accuracy_over_steps(steps), key=f"over steps {row.id}", config=live.QUIET,
+            alt="Test accuracy of each arm over the inner steps, with 95 % intervals",
+        )  # fmt: skip
+        st.caption(
+            "As distilled, test images. How long to train was chosen on validation images; that length is the one above."
+        )
+
+
+def over_steps(found: Sequence[engine.Row], student: str) -> dict[str, list[tuple[int, engine.Row]]]:
+    """arm -> (inner steps, accuracy after them) as distilled, ascending; only arms measured more than once on the way."""
+    steps: dict[str, dict[int, engine.Row]] = {}
+    for score in found:
+        if score.student == student and score.protocol == "as_distilled":
+            measured, _, after = score.metric.partition("@")
+            num_steps = int(after) if after.isdecimal() else score.training.get("num_steps")
+            if measured == "accuracy" and num_steps:
+                steps.setdefault(score.arm, {}).setdefault(num_steps, score)
+    return {arm: sorted(mine.items()) for arm, mine in steps.items() if len(mine) > 1}
+
+
 def interval(score: object) -> str:
     """The 95 % interval of a mean; none for a single student."""
     return formats.NOTHING if score.n < 2 else f"{100 * score.low:.1f} to {100 * score.high:.1f} %"
@@ -184,8 +218,11 @@ def recipes(scores: Sequence) -> dict[str, list[str]]:
 
 
 def show_together(rows: Sequence[engine.RunRow]) -> None:
-    """Several runs side by side: scores, curves, settings, images."""
-    show_scores(rows)
+    """Several runs side by side: scores, what they cost in bytes, curves, settings, images."""
+    protocol = show_scores(rows)
+    for source in dict.fromkeys(row.source for row in rows):
+        show_budgets(source, [row for row in rows if row.source == source], protocol)
+    show_many_over_steps(rows)
     if len(rows) > MAX_OVERLAID:
         st.caption(f"Curves and images of the first {MAX_OVERLAID} of these {len(rows)} runs.")
     shown = rows[:MAX_OVERLAID]
@@ -195,8 +232,8 @@ def show_together(rows: Sequence[engine.RunRow]) -> None:
     show_images(shown)
 
 
-def show_scores(rows: Sequence[engine.RunRow]) -> None:
-    """Every arm of each run under one protocol, in a chart and a table."""
+def show_scores(rows: Sequence[engine.RunRow]) -> str:
+    """Every arm of each run under one protocol, in a chart and a table; the protocol."""
     with st.container(border=True):
         st.subheader("Test accuracy", anchor=False)
         protocols = list(figures.PROTOCOL_NOTES)
@@ -212,7 +249,7 @@ def show_scores(rows: Sequence[engine.RunRow]) -> None:
         named = [(short_name(row), arm) for row, arms in scored for arm in arms.values()]
         if not named:
             st.caption("None of these runs has scores yet. They are measured after the last outer step.")
-            return
+            return protocol
         st.plotly_chart(
             figures.runs(named), key=f"runs together {protocol}", config=live.QUIET,
             alt="Test accuracy of the compared runs on each arm, with 95 % intervals",
@@ -232,11 +269,59 @@ def show_scores(rows: Sequence[engine.RunRow]) -> None:
         columns, border="horizontal", hide_index=True, alt="Scores of the compared runs, below each its 95 % interval"
     )
     st.caption(f"Mean over n students, below it the 95 % interval. {COUNTED}")
+    return protocol
+
+
+def show_budgets(source: str, rows: Sequence[engine.RunRow], protocol: str) -> None:
+    """Accuracy against stored bytes of runs on one data set, where their sizes differ; published results beside."""
+    scored = [(row, by_arm(row, protocol)) for row in rows]
+    scored = [(row, arms) for row, arms in scored if "distilled" in arms]
+    if len({arms["distilled"].num_bytes for _, arms in scored}) < 2:
+        return
+    with st.container(border=True):
+        st.subheader(f"Accuracy against bytes: {words.escaped(engine.titles.source(source))}", anchor=False)
+        published = figures.published(source)
+        if published and not st.toggle("Published results at full cost", value=True, key=f"published {source}"):
+            published = []
+        budgeted = [figures.Budgeted(row.id, short_name(row), pictures.is_poster(row), arms) for row, arms in scored]
+        st.plotly_chart(
+            figures.accuracy_against_bytes(budgeted, published), key=f"bytes {source} {protocol}", config=live.QUIET,
+            alt="Test accuracy of the compared runs against the bytes they store, with 95 % intervals",
+        )  # fmt: skip
+        st.caption(
+            "Numbers are those of the runs. Whiskers: 95 % interval of the mean. Each run is measured with its own student."
+            + (f" {published_note(published)}" if published else "")
+        )
+
+
+def published_note(published: Sequence[figures.Published]) -> str:
+    """Where the hollow marks come from, what they cost, and how far to trust them."""
+    costs = "; ".join(dict.fromkeys(one.cost for one in published))
+    note = f"Hollow marks were published, not measured here: {', '.join(dict.fromkeys(one.method for one in published))}, {costs}; the bytes are those of the pixels."
+    if any(one.is_second_hand for one in published):
+        note += " Second-hand ones were read in somebody else's account, not in the authors' own."
+    return note
+
+
+def show_many_over_steps(rows: Sequence[engine.RunRow]) -> None:
+    """The distilled arm of each run after so many inner steps, in one table; only what was measured so."""
+    found = {
+        row.id: over_steps(engine.summarise(services.store().scores(row.id)), live.row_student(row)) for row in rows
+    }
+    measured = [(row, dict(found[row.id]["distilled"])) for row in rows if "distilled" in found[row.id]]
+    if not measured:
+        return
+    st.subheader("Accuracy after so many inner steps", anchor=False)
+    columns = {"Run": [f"{row.id} · {words.escaped(words.run_title(row))}" for row, _ in measured]}
+    for num_steps in sorted({num_steps for _, steps in measured for num_steps in steps}):
+        columns[formats.count(num_steps)] = [sweep.accuracy(steps.get(num_steps)) for _, steps in measured]
+    st.table(columns, border="horizontal", hide_index=True, alt="Accuracy of the distilled sets by inner steps")
+    st.caption("As distilled, test images. How long to train was chosen on validation images.")
 
 
 def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
     """A run's scores of its own student by arm under one protocol; the full set is only trained as ordinary data."""
-    found = engine.summarise(services.store().scores(row.id))
+    found = live.headlines(engine.summarise(services.store().scores(row.id)))
     return {
         score.arm: score
         for score in found
@@ -298,8 +383,8 @@ def show_images(rows: Sequence[engine.RunRow]) -> None:
                     query_params={"run": row.id},
                 )
                 st.image(
-                    pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes),
-                    caption=pictures.caption(row, step), width="stretch", alt=f"Grid of the synthetic images of run {row.id}, class names beside them",
+                    pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes, overlay=True),
+                    caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
                 )  # fmt: skip
 
 

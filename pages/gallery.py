@@ -1,4 +1,4 @@
-"""Gallery: the distilled images of a run, large and over time, to look at and to take home."""
+"""Gallery: the distilled images or the poster of a run, large and over time, to look at and to take home."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import downloads, frame, live, pictures, services, words
+from pages.ui import downloads, frame, live, pictures, poster, services, words
 
 frame.ensure()
 
@@ -30,48 +30,68 @@ def choose(rows: list[engine.RunRow]) -> engine.RunRow:
 
 
 def show(row: engine.RunRow) -> None:
-    """The grid at one step or as a time-lapse, and the downloads."""
+    """One step, seen in the ways there are of it, or a time-lapse, and the downloads."""
     steps = services.store().previews(row.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         live.badge(row.status, row.stop_requested)
         st.page_link("pages/runs.py", label="Open the run", icon=":material/monitoring:", query_params={"run": row.id})
-    is_moving = (
-        st.segmented_control("Show", ["One step", "Time-lapse"], default="One step", required=True, key="gallery mode")
-        == "Time-lapse"
-        and len(steps) > 1
+    ways = ["Poster", "Patches", "Labels"] if pictures.is_poster(row) else ["One step"]
+    way = st.segmented_control(
+        "Show", [*ways, "Time-lapse"], default=ways[0], required=True, key=f"gallery mode {ways[0]}"
     )
+    with st.container(width=900):
+        if way == "Time-lapse":
+            show_over_time(row, steps)
+        else:
+            show_step(row, pictures.shown_step(row, steps), way)
+    st.subheader("Take it home", anchor=False)
+    downloads.show(row)
+
+
+def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
+    """An animation of all kept steps, as two kinds of file."""
+    if len(steps) < 2:
+        st.caption("There is one picture so far; a time-lapse needs two.")
+        return
     theme = services.theme()
-    if is_moving:
-        picture = pictures.timelapse(row.id, row.created, tuple(steps), theme)
-        with st.container(width=760):
-            st.image(
-                picture,
-                caption=f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}",
-                width="stretch",
-                alt="The synthetic images over the run, as an animation",
-            )
-        name, mime = f"run-{row.id}-timelapse.gif", "image/gif"
+    picture = pictures.timelapse(row.id, row.created, tuple(steps), theme)
+    with st.container(width=760):
+        st.image(
+            picture,
+            caption=f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}",
+            width="stretch",
+            alt=f"{pictures.alt(row, steps[-1])}, as an animation from the first step",
+        )
+    webp = partial(pictures.animation, services.store(), row.id, tuple(steps), theme, "webp")
+    with st.container(horizontal=True, gap="small"):
+        download("Download GIF", picture, f"run-{row.id}-timelapse.gif", "image/gif")
+        download("Download WebP", webp, f"run-{row.id}-timelapse.webp", "image/webp")
+
+
+def show_step(row: engine.RunRow, step: int, way: str) -> None:
+    """The set at one step, and its picture to download."""
+    name = f"run-{row.id}-step-{step}.png"
+    if way == "Labels":
+        poster.show_labels(row, step)
+        return
+    if way == "Poster":
+        picture = poster.show_large(row, step)
+    elif way == "Patches":
+        picture, name = poster.show_patches(row, step), f"run-{row.id}-patches-step-{step}.png"
     else:
-        with st.container(width=900):
-            step = pictures.shown_step(row, steps)
-        picture = pictures.preview_png(row.id, row.created, step, theme)
-        with st.container(width=900):
-            st.image(
-                picture,
-                caption=pictures.caption(row, step),
-                width="stretch",
-                alt=f"Grid of the synthetic images at step {step}, class names beside them",
-            )
+        picture = pictures.preview_png(row.id, row.created, step, services.theme())
+        st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
         num_images = len(services.store().preview(row.id, step).images)
         if num_images > figures.MAX_IMAGES:
             st.caption(f"The first {figures.MAX_IMAGES} of {num_images:,} images.")
-        picture = partial(engine.export.marked, picture, row, step)
-        name, mime = f"run-{row.id}-step-{step}.png", "image/png"
+    download("Download picture", partial(engine.export.marked, picture, row, step), name, "image/png")
+
+
+def download(label: str, picture: object, name: str, mime: str) -> None:
+    """A button; what is downloaded may be made when it is asked for."""
     st.download_button(
-        "Download picture", picture, name, mime, icon=":material/image:", on_click="ignore", key="download picture"
+        label, picture, name, mime, icon=":material/image:", on_click="ignore", key=f"download {mime} {label}"
     )
-    st.subheader("Take it home", anchor=False)
-    downloads.show(row)
 
 
 with services.said_plainly():

@@ -18,7 +18,7 @@ from engine.figures.poster import (
     poster_png,
     poster_timelapse,
 )
-from engine.figures.published import PUBLISHED, Published, published
+from engine.figures.published import Published, published
 from engine.figures.samples import class_samples, prepared_rows
 from engine.figures.sizes import image_sizes
 
@@ -31,7 +31,6 @@ __all__ = [
     "MAX_POINTS",
     "PALETTES",
     "PROTOCOL_NOTES",
-    "PUBLISHED",
     "Published",
     "accuracy_against_bytes",
     "accuracy_over_steps",

@@ -24,6 +24,8 @@ OPTION_NAMES = {
     "cpu": "CPU",
     "cuda": "CUDA",
     "rgb": "RGB",
+    "float32": "float32",
+    "tf32": "TF32",
     "relu": "ReLU",
     "mlp": "MLP",
     "convnet": "ConvNet",
@@ -33,6 +35,15 @@ OPTION_NAMES = {
     "convnetrgb": "ConvNetRGB",
     "flip_crop": "Flip and crop",
     "flip_rotate": "Flip or rotate",
+    "podd": "PoDD",
+    "clip": "CLIP",
+    "listed": "As listed",
+    "features": "What a student sees",
+    "names": "Letters of the names",
+    "given": "Distances from a file",
+    "share": "Share of the area",
+    "running": "Running average",
+    "fixed_late": "Fixed, late",
 }
 
 

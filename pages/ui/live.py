@@ -10,12 +10,11 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import actions, downloads, pictures, services, words
+from pages.ui import actions, downloads, pictures, poster, services, words
+from pages.ui.pictures import QUIET
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
-
-QUIET = {"displayModeBar": False, "scrollZoom": False}
 
 
 def show(run_id: str) -> None:
@@ -167,18 +166,25 @@ def _moving(run_id: str, status_drawn: str) -> None:
             _loss(run_id, series)
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.subheader("Synthetic images", anchor=False)
+            st.subheader("Poster" if pictures.is_poster(row) else "Synthetic images", anchor=False)
         if steps:
-            step = pictures.shown_step(row, steps)
-            st.image(
-                pictures.preview_png(run_id, row.created, step, services.theme(), 640),
-                caption=pictures.caption(row, step), width="stretch", alt=f"Grid of the synthetic images at step {step}, class names beside them",
-            )  # fmt: skip
+            _picture(row, pictures.shown_step(row, steps))
+
+
+def _picture(row: engine.RunRow, step: int) -> None:
+    """The synthetic set at one step."""
+    if pictures.is_poster(row):
+        poster.show_live(row, step)
+        return
+    st.image(
+        pictures.preview_png(row.id, row.created, step, services.theme(), 640),
+        caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
+    )  # fmt: skip
 
 
 def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
     """What an evaluation shows in place of a loss: the scores so far, a chart an architecture, and the images."""
-    found = engine.summarise(scores)
+    found = headlines(engine.summarise(scores))
     students = list(dict.fromkeys([row_student(row), *(score.student for score in found)]))
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -197,12 +203,14 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
     with right, st.container(border=True):
         st.subheader("What is evaluated", anchor=False)
         if steps:
-            st.image(
-                pictures.preview_png(row.id, row.created, steps[-1], services.theme(), 640),
-                caption=pictures.caption(row, steps[-1]), width="stretch", alt="Grid of the synthetic images, class names beside them",
-            )  # fmt: skip
+            _picture(row, steps[-1])
         else:
             st.caption("The images appear here when the data have been read.")
+
+
+def headlines(found: Sequence[engine.Row]) -> list[engine.Row]:
+    """The accuracies that count; those measured on the way, after so many inner steps, are shown apart."""
+    return [score for score in found if score.metric == "accuracy"]
 
 
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
@@ -251,11 +259,12 @@ def row_student(row: engine.RunRow) -> str:
 
 def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
     """Bytes the pixels of a run's synthetic set will take, and those of its training set; None if unknown."""
-    source, images = services.sources().get(row.source), words.num_images(row)
-    if source is None or not images:
+    source = services.sources().get(row.source)
+    size = words.planned_size(row, source)
+    if source is None or size is None:
         return None, None
     train = row.facts.get("train", words.planned_train(source, row.request.data))  # as the page Distil says
-    return words.planned_storage(source, images, train)
+    return words.planned_storage(source, size, train)
 
 
 def _score_card(label: str, found: object | None) -> tuple[str, str, str]:

@@ -63,6 +63,11 @@ def test_a_single_peak_does_not_flatten_the_curve():
     assert calm.layout.yaxis.range is None
 
 
+def test_a_small_constant_stands_in_the_middle_of_its_axis():
+    figure = figures.curve("student_lr", {"student_lr": line(np.full(200, 0.003))}, span=25)
+    assert tuple(figure.layout.yaxis.range) == (0, 0.006)
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_curve_sends_few_points_of_a_long_run(log):
     series = {"outer_loss": line(np.exp(-np.arange(20_000) / 4000))}
@@ -170,9 +175,11 @@ def test_grid_shows_so_many_images_at_most():
     assert figures.grid_png(images) == figures.grid_png(images[: figures.MAX_IMAGES])
 
 
-def test_time_lapse_has_a_frame_a_picture():
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_time_lapse_has_a_frame_a_picture(kind):
     frames = [np.full((4, 8, 8, 1), level, np.uint8) for level in (0, 100, 200)]
-    assert Image.open(io.BytesIO(figures.timelapse_gif(frames))).n_frames == 3
+    picture = Image.open(io.BytesIO(figures.timelapse(frames, kind=kind)))
+    assert (picture.format, picture.n_frames) == (kind.upper(), 3)
 
 
 def test_hero_is_a_picture_with_its_numbers():

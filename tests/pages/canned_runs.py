@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from posters import poster_preview, poster_view
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -137,6 +140,54 @@ def finished(store: engine.Store, better: float = 0.0, has_kmeans: bool = False,
         "seconds_distilling": 31.0,
     }
     store.append(run_id, [Finished(summary)])
+    return run_id
+
+
+def poster_running(
+    store: engine.Store, num_steps: int = 120, view: engine.events.PosterView | None = None, **changes: object
+) -> str:
+    """A run that makes a poster, in the middle of its outer steps."""
+    asked = {"method": "podd", "preset": "", "config": {"outer_steps": TOTAL, "student": {"name": "mlp"}}} | changes
+    run_id = store.submit(request().model_copy(update=asked), status="running")
+    rng = np.random.default_rng(0)
+    store.append(run_id, [Started(TOTAL, {"device": "cpu", "train": 1294})])
+    store.append(run_id, [measured(step, TOTAL, rng) for step in range(1, num_steps + 1)])
+    for step in (0, num_steps // 2, num_steps):
+        shown = poster_view(seed=step) if view is None else view
+        store.append(run_id, [poster_preview(step, shown)])
+    return run_id
+
+
+def poster_finished(store: engine.Store, num_bytes: int = 6100, better: float = 0.0, **changes: object) -> str:
+    """A poster with scores, of its distilled arm after fewer and more inner steps too."""
+    run_id = poster_running(store, TOTAL, **changes)
+    for (arm, protocol), mean in MEANS.items():
+        value = mean + better if arm == "distilled" else mean
+        small = arm != "full"
+        common = {"num_samples": 72, "num_bytes": num_bytes, "training": {"num_steps": 1000}} if small else {}
+        found = [
+            replace(score(arm, protocol, value + shift, seed), **common)
+            for seed, shift in enumerate((-0.01, 0.0, 0.01))
+        ]
+        store.append(run_id, found)
+        if protocol == "as_distilled":
+            for steps, worse in ((300, 0.06), (600, 0.02), (2000, 0.01)):
+                store.append(
+                    run_id, [replace(one, metric=f"accuracy@{steps}", value=one.value - worse) for one in found]
+                )
+    store.append(
+        run_id,
+        [
+            Finished(
+                {
+                    "num_samples": 72,
+                    "num_bytes": num_bytes,
+                    "compression": 84110 / num_bytes,
+                    "seconds_distilling": 31.0,
+                }
+            )
+        ],
+    )
     return run_id
 
 

@@ -95,7 +95,8 @@ def test_result_that_is_no_set_says_so(visit, store):
 def test_time_lapse_can_be_downloaded_too(visit, with_result):
     app = visit("gallery", run=with_result)
     app.get("segmented_control")[0].set_value("Time-lapse").run()
-    assert not app.exception and labels(app)[:2] == ["Download picture", "Download everything (.zip)"]
+    assert not app.exception
+    assert labels(app)[:3] == ["Download GIF", "Download WebP", "Download everything (.zip)"]
 
 
 @pytest.mark.parametrize("make", [finished, failed])

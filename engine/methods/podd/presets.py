@@ -59,7 +59,7 @@ def _published(source: str, ipc: float, shared: dict[str, Any], **config: Any) -
 
 PRESETS = (
     Preset(
-        "quick", "Quick: a poster of half an image per class", "digits", "under a minute on two cores",
+        "quick", "Quick: a poster of half an image per class", "digits", "about a minute on two cores",
         config=SHORT | {"student": MLP, "label_ipc": 1.0, "outer_lr": 0.05, "label_lr_divisor": 1.0, "unroll_length": 40, "window": 15, "batch_size": 40, "outer_steps": 500, "num_validations": 10, "validation_steps": 100, "validation_students": 2},
         evaluation={"num_students": 5, "inner_steps": 300, "ordinary_steps": 200, "full_epochs": 40, "batch_size": 128},
     ),

@@ -1,0 +1,93 @@
+"""A poster by clicking: start it, watch it change, look at its areas and patches, compare it, take it home."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from app_server import served
+from playwright.sync_api import Page, expect
+from posters import kept_poster
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+expect.set_options(timeout=30_000)  # a busy machine draws slowly
+
+PICTURE = "document.querySelector('[data-testid=\"stImage\"] img')"
+
+
+def chosen(page: Page, label: str, option: str) -> None:
+    """Pick an option of a select box."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=re.compile(option)).click()
+
+
+def wait_for_another_picture(page: Page, old: str) -> str:
+    """Wait until the first picture is another one and drawn; where it comes from."""
+    found = page.wait_for_function(
+        f"old => {{ const now = {PICTURE}; return now && now.complete && now.naturalWidth && now.src !== old ? now.src : null }}",
+        arg=old,
+    )
+    return found.json_value()
+
+
+def aspect(page: Page) -> float:
+    """Width over height of the first picture as it is drawn."""
+    return page.evaluate(f"(box => box.width / box.height)({PICTURE}.getBoundingClientRect())")
+
+
+def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], tmp_path):
+    with served(tmp_path / "runs") as (url, _):
+        page.goto(url)
+        page.get_by_role("link", name="Distil").click()
+        chosen(page, "Method", "PoDD")
+        expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()
+        steps = page.get_by_role("spinbutton", name="Outer steps")
+        steps.fill("40")
+        steps.press("Tab")
+        page.get_by_role("button", name="Start", exact=True).click()
+
+        page.wait_for_url(re.compile("run=0001"))
+        expect(page.get_by_role("heading", name="Poster")).to_be_visible(timeout=60_000)
+        first = wait_for_another_picture(page, "")
+        assert aspect(page) > 1.5, "a poster, not a square grid"
+        moved = wait_for_another_picture(page, first)
+
+        expect(page.get_by_role("button", name="Compare")).to_be_visible(timeout=120_000)
+        page.get_by_text("Class areas", exact=True).click()
+        wait_for_another_picture(page, moved)
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_text(re.compile(r"Trained on one poster of \d+ patches"))).to_be_visible()
+        expect(page.get_by_text("Accuracy after so many inner steps")).to_be_visible()
+
+        page.get_by_role("link", name="Gallery").click()
+        page.get_by_role("radio", name="Patches").click()
+        poster = page.locator(".dd-poster")
+        box = poster.bounding_box()
+        page.mouse.move(box["x"] + 3, box["y"] + 3)
+        expect(page.get_by_text("Patch in row 1, column 1:")).to_be_visible()
+        assert page.locator(".dd-poster i:visible").count() == 1, "one patch is outlined"
+        page.get_by_role("radio", name="Labels").click()
+        expect(page.locator(".js-plotly-plot")).to_have_count(11)
+        page.get_by_role("radio", name="Time-lapse").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download WebP").click()
+        assert download.value.path().read_bytes()[8:12] == b"WEBP"
+        assert page.get_by_test_id("stException").count() == 0
+        assert console_errors == []
+
+
+def test_a_poster_fits_a_telephone(browser, tmp_path):
+    run_id = kept_poster(tmp_path / "runs")
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    try:
+        with served(tmp_path / "runs") as (url, _):
+            page.goto(url)
+            for address in (f"runs?run={run_id}", f"gallery?run={run_id}", f"compare?run={run_id}"):
+                page.goto(f"{url}/{address}")
+                wait_for_another_picture(page, "")
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+                assert page.evaluate(f"{PICTURE}.getBoundingClientRect().right <= innerWidth"), address
+    finally:
+        context.close()
