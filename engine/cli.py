@@ -22,7 +22,7 @@ from engine.context import data_root, runs_root
 from engine.data import sources
 from engine.doctor import diagnose
 from engine.errors import ConfigError, UserError
-from engine.evaluation.scores import summarise
+from engine.evaluation.scores import Row, headlines, summarise
 from engine.events import Event, Failed, Measured, Progress, Scored, Stopped, Warned
 from engine.figures import formats
 from engine.methods import METHODS
@@ -201,7 +201,8 @@ class _Printer:
         self.total = resolve(request)[1].outer_steps
         self.live = sys.stderr.isatty()
         self.last_time = self.rate = None
-        self.last_phase = ""
+        self.bar = ""  # of the outer step that was done last
+        self.told: set[str] = set()  # phases
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Measured):
@@ -209,7 +210,7 @@ class _Printer:
         elif isinstance(event, Progress):
             self._phase(event)
         elif isinstance(event, Warned):
-            self._line(f"note: {event.message}")
+            self._line(f"{event.level}: {event.message}")
         elif isinstance(event, Failed):
             self._line(f"failed: {event.message}")
         elif isinstance(event, Stopped):
@@ -232,15 +233,15 @@ class _Printer:
         left = "" if self.rate is None else f", {formats.duration(self.rate * (self.total - event.step))} left"
         name, value = next(iter(event.values.items()))
         text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, {name} {value:.4f}"
+        self.bar = f"{text}; " if event.step < self.total else ""
         self._rewrite(text) if self.live else self._line(text)
 
     def _phase(self, event: Progress) -> None:
-        text = f"{event.phase} {event.done:,} of {event.total:,}"
         if self.live:
-            self._rewrite(text)
-        elif event.phase != self.last_phase:
+            self._rewrite(f"{self.bar}{event.phase} {event.done:,} of {event.total:,}")
+        elif event.phase not in self.told:  # those within outer steps come again and again
             self._line(event.phase)
-        self.last_phase = event.phase
+        self.told.add(event.phase)
 
     def _rewrite(self, text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
@@ -290,7 +291,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "warnings": store.warnings(row.id), "summary": row.summary})  # fmt: skip
+        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -326,7 +327,7 @@ def _evaluate(options) -> int:
     printer.close()
     if options.json:
         return _print_json([_clean(vars(found)) for found in rows])
-    _print_rows([vars(found) for found in rows])
+    _print_rows(rows)
     return 0
 
 
@@ -349,15 +350,16 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_scores(store, run_id: str) -> None:
-    _print_rows(_score_rows(store, run_id))
+    _print_rows(summarise(store.scores(run_id)))
 
 
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        spread = f" +- {100 * row['std']:.1f}" if row["std"] is not None and not math.isnan(row["std"]) else ""
+def _print_rows(rows: list[Row]) -> None:
+    """What is compared, a line each."""
+    for row in headlines(rows):
+        spread = "" if math.isnan(row.std) else f" +- {100 * row.std:.1f}"
         print(
-            f"{row['arm']:12} {row['protocol']:13} {row['student']:13} {100 * row['mean']:.1f} %{spread} (n={row['n']}), "
-            f"{formats.duration(row['seconds'])}, {row['num_samples']:,} samples, {formats.num_bytes(row['num_bytes'])}"
+            f"{row.arm:12} {row.protocol:13} {row.student:13} {100 * row.mean:.1f} %{spread} (n={row.n}), "
+            f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
         )
 
 

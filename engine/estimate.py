@@ -169,9 +169,12 @@ def _try_steps(
     began = ready = time.perf_counter()
     times: list[tuple[int, float]] = []
     preview_bytes = event_bytes = 0
+    is_ready = False
     with contextlib.closing(method.distill(splits, config, context)) as events:
         for event in events:
             now = time.perf_counter()
+            if not is_ready:
+                ready = now
             if event.kind == "measured":
                 times.append((event.step, now))
                 event_bytes = max(event_bytes, len(json.dumps(to_json(event))))
@@ -181,10 +184,10 @@ def _try_steps(
                     break
             elif event.kind == "preview":
                 preview_bytes = event.images.nbytes
-            elif event.kind == "progress":
+                is_ready = True  # after the first picture come outer steps alone
+                yield Progress(TRYING_STEPS, 0, config.outer_steps)
+            elif event.kind == "progress" and not is_ready:
                 yield event
-            if not times:
-                ready = now
         state_bytes = _checkpoint_bytes(checkpoint)
     (_, first), (_, last) = times[0], times[-1]
     timed = times[1:] or times

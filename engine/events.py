@@ -116,9 +116,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know that does not stop the run."""
+    """Something the user should know that does not stop the run: a fact of it, or what may be wrong with it."""
 
     message: str
+    level: Literal["note", "warning"] = "warning"
     kind: Literal["warned"] = "warned"
 
 

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from engine.cli import main
+from engine import RunRequest, Store, request_from_preset
+from engine.cli import _Printer, main
+from engine.events import Finished, Measured, Progress, Scored, Warned
 
 QUICK = ("--source", "digits", "--set", "config.outer_steps=3", "--set", "config.passes=2", "--set", "evaluation.num_students=2", "--set", "evaluation.ordinary_steps=3", "--set", "evaluation.full_epochs=1")  # fmt: skip
 
@@ -107,3 +109,37 @@ def test_doctor_finds_nothing_wrong(capsys):
     assert status == 0 and "FAILED" not in printed.out
     for line in ("double backward: equals finite differences", "method bilevel: one step", "runs folder"):
         assert line in printed.out
+
+
+def test_table_compares_whole_trainings_and_json_has_those_on_the_way_too(capsys, tmp_path):
+    store = Store(tmp_path)
+    run_id = store.submit(RunRequest(), status="running")
+    half = Scored("distilled", "as_distilled", "mlp", 0, "accuracy@300", 0.25, 1.0)
+    whole = Scored("distilled", "as_distilled", "mlp", 0, "accuracy", 0.5, 2.0)
+    store.append(run_id, [half, whole, Warned("A fact.", level="note"), Warned("Beware."), Finished()])
+    where = ("--runs", str(tmp_path))
+    table = [line for line in output(capsys, "show", run_id, *where)[1].out.splitlines() if "distilled" in line]
+    assert len(table) == 1 and "50.0 % (n=1)" in table[0]
+    shown = json.loads(output(capsys, "show", run_id, "--json", *where)[1].out)
+    assert {row["metric"]: row["mean"] for row in shown["scores"]} == {"accuracy@300": 0.25, "accuracy": 0.5}
+    assert shown["notes"] == ["A fact."] and shown["warnings"] == ["Beware."]
+
+
+def test_printer_tells_each_stretch_once_and_levels_by_name(capsys):
+    printer = _Printer(request_from_preset("digits", "bilevel", "quick"))
+    for event in (Warned("A fact.", level="note"), Warned("Beware.")):
+        printer(event)
+    for step in (1, 2):
+        printer(Progress("train the student", 3, 9))
+        printer(Measured(step, {"outer_loss": 1.0}))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["note: A fact.", "warning: Beware.", "train the student"]
+
+
+def test_a_terminal_keeps_the_outer_step_beside_a_stretch_within_it(capsys):
+    printer = _Printer(request_from_preset("digits", "bilevel", "quick"))
+    printer.live = True
+    printer(Measured(1, {"outer_loss": 1.0}))
+    printer(Progress("train the student", 3, 9))
+    last = capsys.readouterr().err.rpartition("\r")[2]
+    assert "step 1 of" in last and last.endswith("train the student 3 of 9")

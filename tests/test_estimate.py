@@ -16,6 +16,7 @@ from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context
 from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, estimate, workload
 from engine.evaluation import compare, random_batches
+from engine.events import Progress
 from engine.methods.bilevel import bilevel
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -72,6 +73,20 @@ def test_parts_are_told_as_soon_as_they_are_known(hasty, context):
     assert last.seconds_evaluating > 0 and last.memory_bytes >= parts[-1].memory_bytes
     phases = [event.phase for event in events if not isinstance(event, Estimate)]
     assert phases[-2:] == ["try outer steps", "try students"]
+
+
+def test_progress_within_an_outer_step_is_part_of_its_time(hasty, context, monkeypatch):
+    def slow(phase, items, total):
+        time.sleep(0.3)
+        yield Progress(phase, 1, total)
+        return list(items)[-1]
+
+    monkeypatch.setattr(bilevel, "paced", slow)
+    request = SHORT.model_copy(update={"config": SHORT.config | {"outer_steps": 1}})
+    events, last = drained(estimate(request, context))
+    assert last.seconds_per_step >= 0.3
+    phases = [event.phase for event in events if not isinstance(event, Estimate)]
+    assert phases[-2:] == ["try outer steps", "try students"], "a trial that is cut short is known to be at its steps"
 
 
 def test_the_disk_estimate_covers_what_a_run_keeps(hasty, tmp_path, context):

@@ -18,16 +18,14 @@ takes a general eigensolver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.events import Event, Progress
+from engine.ticking import ticking
 
 CHUNK_VALUES = 3_000_000  # pixels a chunk: a few tenths of a second for 32 x 32 colour images on two cores
 
@@ -155,17 +153,3 @@ def whiten_images(zca: Zca | PerImageZca, images: Tensor, phase: str) -> Generat
         whitened[start : start + size] = zca.whiten(chunk.float() / 255)
     yield Progress(phase, len(images), len(images))
     return whitened
-
-
-def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
-    """Do one indivisible piece of work in a thread and yield Progress every half second until it is done.
-
-    Closing the generator waits for the work, which cannot be cut short.
-    """
-    with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(work)
-        while not future.done():
-            yield Progress(phase, 0, 1)
-            wait_for([future], timeout=0.5)
-    yield Progress(phase, 1, 1)
-    return future.result()

@@ -9,7 +9,7 @@ Source: Shul et al. 2024, arXiv:2403.12040, section 4, which chooses nothing on 
 
 Students train one after another. Several in one batch (torch.func.vmap over their weights) were tried on one core, 3 and 8
 students, 10 to 100 samples a step, and are slower wherever it matters, because convolutions with weights of their own become
-grouped ones: 0.84 to 1.11 times as fast for the MLP, 0.67 to 1.04 for LeNet, 0.20 to 0.78 for ConvNet-D3 of width 32,
+grouped ones: 0.84 to 1.11 times as fast for the MLP, 0.67 to 1.04 for LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32,
 0.33 to 0.81 of widths 64 and 128.
 """
 

@@ -78,18 +78,19 @@ def inner_loop(
         yield theta
 
 
+@torch.no_grad()  # while a step is made, the batch's making included; not between two of them
 def burn_in(
     student: Student, theta: Tensor, batches: Iterable[Batch], rule: UpdateRule, loss: Loss
-) -> tuple[Tensor, State]:
-    """Train from `theta` (P,) on `batches` without a graph: the weights, and the rule's state to go on with.
+) -> Iterator[tuple[Tensor, State]]:
+    """Train from `theta` (P,) on `batches` without a graph; yield the weights and the rule's state after each step.
 
     The steps before a window of truncated back-propagation: RaT-BPTT, Feng et al. 2024, arXiv:2311.07025.
     """
-    theta, state = theta.detach(), rule.init(theta)
+    state = rule.init(theta)
     for batch in batches:
         theta, state = _advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
-        state = tuple(part.detach() for part in state)
-    return theta.detach(), state
+        theta, state = theta.detach(), tuple(part.detach() for part in state)
+        yield theta, state
 
 
 def _advance(

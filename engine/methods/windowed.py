@@ -15,7 +15,7 @@ Source: Feng et al. 2024, arXiv:2311.07025, Algorithm 1 (RaT-BPTT).
 from __future__ import annotations
 
 import math
-from collections import deque
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from engine.context import Context
 from engine.data.source import Splits
 from engine.errors import Diverged
 from engine.evaluation.train import accuracy
-from engine.events import Checkpoint, Event, Measured
+from engine.events import Checkpoint, Event, Measured, Progress
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, burn_in, inner_loop
@@ -41,6 +41,7 @@ from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
+from engine.ticking import QUIET_SECONDS, paced
 
 Set = TypeVar("Set", bound=SyntheticSet)
 
@@ -260,8 +261,9 @@ def distill_windowed(
     hold besides.
 
     Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, and validation_accuracy now and
-    then) each outer step, a Preview now and then, a Checkpoint each step. Raises Diverged before anything is updated
-    with a value that is not finite, and ConfigError if images and student do not fit.
+    then) each outer step, a Preview now and then, a Checkpoint each step, and Progress within steps that take long.
+    Raises Diverged before anything is updated with a value that is not finite, and ConfigError if images and student do
+    not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
     rule = update_rules.BY_NAME[config.inner_optimiser]()
@@ -277,10 +279,14 @@ def distill_windowed(
         for group in outer.param_groups:
             group["lr"] = group["first_lr"] * _decay(config, step)
         outer.zero_grad()
+        began = time.monotonic()
         window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
-        theta = _trained(student, synthetic, splits, rule, config, context, step, window)
+        path = _path(student, synthetic, splits, rule, config, context, step, window)
+        theta = yield from paced("train the student", path, sum(window))
         inputs, targets = _real_batch(splits, config.real_batch, context.stream("real", step))
         outer_loss, direction = _judged(student, theta, inputs, targets)
+        if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
+            yield Progress("differentiate inner steps", 0, window.length)
         theta.backward(direction)  # through the window's steps
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
@@ -304,7 +310,7 @@ def distill_windowed(
             "student_lr": synthetic.rates[0].item(),
         }
         if config.wants_validation(done):
-            values["validation_accuracy"] = _validate(student, synthetic, splits, rule, config, context)
+            values["validation_accuracy"] = yield from _validate(student, synthetic, splits, rule, config, context)
             best.offer(values["validation_accuracy"], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
@@ -321,7 +327,7 @@ def distill_windowed(
     return synthetic
 
 
-def _trained(
+def _path(
     student: Student,
     synthetic: SyntheticSet,
     splits: Splits,
@@ -330,16 +336,17 @@ def _trained(
     context: Context,
     step: int,
     window: Window,
-) -> Tensor:
-    """Weights (P,) of a fresh student after burn-in and window, differentiable through the window alone."""
+) -> Iterator[Tensor]:
+    """Weights (P,) of a fresh student after each step of burn-in and window, differentiable through the window alone."""
     generator = context.stream("inner", step)
-    theta = student.init(context.stream("start", step))
-    with torch.no_grad():  # not even the samples of the burn-in have a graph
-        batches = _samples(synthetic, splits, generator, window.burn_in)
-        theta, state = burn_in(student, theta, batches, rule, F.cross_entropy)
+    start = theta = student.init(context.stream("start", step))
+    state = None
+    batches = _samples(synthetic, splits, generator, window.burn_in)
+    for reached in burn_in(student, start, batches, rule, F.cross_entropy):
+        theta, state = reached
+        yield theta
     batches = _samples(synthetic, splits, generator, window.length)
-    path = inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory, state=state)
-    return deque(path, maxlen=1)[0]
+    yield from inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory, state=state)
 
 
 def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator, count: int) -> Iterator[Batch]:
@@ -375,14 +382,15 @@ def _validate(
     rule: UpdateRule,
     config: WindowedConfig,
     context: Context,
-) -> float:
+) -> Generator[Event, None, float]:
     """Mean validation accuracy of students trained on the set, from starts the outer loop has not seen."""
     found = []
     for number in range(config.validation_students):
         theta = student.init(context.stream("validation start", number))
-        with torch.no_grad():
-            batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
-            theta, _ = burn_in(student, theta, batches, rule, F.cross_entropy)
+        batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
+        path = burn_in(student, theta, batches, rule, F.cross_entropy)
+        phase = f"validate with student {number + 1} of {config.validation_students}"
+        theta, _ = yield from paced(phase, path, config.validation_steps)
         found.append(accuracy(student, theta, splits.validation))
     return sum(found) / len(found)
 

@@ -12,7 +12,7 @@ from torch import nn
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.errors import ConfigError
-from engine.nets.layers import AveragePool, Convolution, InstanceNorm
+from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm
 
 
 def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
@@ -25,8 +25,8 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
             f"{min(height, width).bit_length() - 1}. Lower the depth, or choose pooling 'none'."
         )
     layers: list[nn.Module] = []
-    for _ in range(config.depth):
-        layers.append(Convolution(channels, config.width, bias=config.norm == "none"))
+    for block in range(config.depth):
+        layers.append(Convolution(channels, config.width, bias=config.norm == "none", reads_samples=not block))
         if config.norm != "none":
             layers.append(_norm(config.norm, config.width))
         layers.append(activation(config.activation))
@@ -34,7 +34,7 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
             layers.append(AveragePool() if config.pooling == "average" else nn.MaxPool2d(2))
         channels = config.width
     features = channels * (height >> halvings) * (width >> halvings)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, spec.num_outputs))
+    return ConvNetLayers(*layers, nn.Flatten(), nn.Linear(features, spec.num_outputs))
 
 
 def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int, int]:

@@ -5,14 +5,15 @@ arithmetic: a convolution with a kernel as large as the picture, a normalisation
 zeros. Here each derivative is a function of its own, whose derivative is again one of these:
 
     convolution is bilinear: with y = x * w,  dx = y' *T w  and  dw = y' (x) x, and each is bilinear in turn
-    pooling and spreading are linear and each other's transpose, up to the factor 1/4
-    instance norm: written out below, with its second derivative in two reductions and five passes
+    instance norm, ReLU and average pooling together: one pass over memory forward, backward, and backward again
 
 All of them want images in memory as (N, H, W, C), PyTorch's channels_last. Each is exact: tests hold them to finite
 differences and to PyTorch's own layers. Layers keep the names, weights and printed form of those they replace.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -21,48 +22,66 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 _convolution_backward = torch.ops.aten.convolution_backward.default
+_threshold_backward = torch.ops.aten.threshold_backward.default
+
+PIECE_BYTES = 2**21
+"""Images are gone through in pieces of about so much, which stay in a processor's cache from one pass to the next."""
+
+
+class ConvNetLayers(nn.Sequential):
+    """Layers in order; an instance norm, a ReLU and an average pooling that follow each other are computed as one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = list(self)
+        while layers:
+            if tuple(type(layer) for layer in layers[:3]) == (InstanceNorm, nn.ReLU, AveragePool):
+                norm = layers[0]
+                x = _NormReluPool.apply(channels_last(x), norm.weight, norm.bias, norm.eps)
+                del layers[:3]
+            else:
+                x = layers.pop(0)(x)
+        return x
 
 
 class Convolution(nn.Conv2d):
-    """3 x 3 convolution with a border of one pixel, (N, C, H, W) -> (N, K, H, W)."""
+    """3 x 3 convolution with a border of one pixel, (N, C, H, W) -> (N, K, H, W).
 
-    def __init__(self, channels: int, width: int, *, bias: bool) -> None:
+    reads_samples: its inputs are the student's. A gradient at those that is to be differentiated again is not made:
+    inner steps ask for that at the weights, a meta-gradient for that at the samples, and no more after it.
+    """
+
+    def __init__(self, channels: int, width: int, *, bias: bool, reads_samples: bool = False) -> None:
         super().__init__(channels, width, 3, padding=1, bias=bias)
+        self.reads_samples = reads_samples
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _Convolve.apply(channels_last(x), channels_last(self.weight))
+        y = _Convolve.apply(channels_last(x), channels_last(self.weight), self.reads_samples)
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
-class _Differentiable(Function):
-    """A function of tensors alone that saves what it was given."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
-
-
-class _Convolve(_Differentiable):
+class _Convolve(Function):
     """y = x * w, of x (N, C, H, W) and w (K, C, 3, 3)."""
 
     @staticmethod
-    def forward(x, w):
+    def forward(ctx, x, w, reads_samples):
+        ctx.reads_samples = reads_samples
+        ctx.save_for_backward(x, w)
         return F.conv2d(x, w, padding=1)
 
     @staticmethod
     def backward(ctx, y):
         x, w = ctx.saved_tensors
-        wants_x, wants_w = ctx.needs_input_grad
-        return _ToInput.apply(y, w) if wants_x else None, _ToWeight.apply(y, x) if wants_w else None
+        wants_x, wants_w, _ = ctx.needs_input_grad
+        wants_x = wants_x and not (ctx.reads_samples and torch.is_grad_enabled())
+        return _ToInput.apply(y, w) if wants_x else None, _ToWeight.apply(y, x) if wants_w else None, None
 
 
-class _ToInput(_Differentiable):
+class _ToInput(Function):
     """x = y *T w: what a gradient y (N, K, H, W) of the outputs is at the inputs."""
 
     @staticmethod
-    def forward(y, w):
+    def forward(ctx, y, w):
+        ctx.save_for_backward(y, w)
         x = channels_last(y.new_empty((len(y), w.shape[1], *y.shape[2:])))  # its shape alone matters
         return _gradients(y, x, w, (True, False))[0]
 
@@ -70,14 +89,15 @@ class _ToInput(_Differentiable):
     def backward(ctx, x):
         y, w = ctx.saved_tensors
         wants_y, wants_w = ctx.needs_input_grad
-        return _Convolve.apply(x, w) if wants_y else None, _ToWeight.apply(y, x) if wants_w else None
+        return _Convolve.apply(x, w, False) if wants_y else None, _ToWeight.apply(y, x) if wants_w else None
 
 
-class _ToWeight(_Differentiable):
+class _ToWeight(Function):
     """w = y (x) x: what a gradient y (N, K, H, W) of the outputs is at the weights, for inputs x."""
 
     @staticmethod
-    def forward(y, x):
+    def forward(ctx, y, x):
+        ctx.save_for_backward(y, x)
         w = channels_last(y.new_empty((y.shape[1], x.shape[1], 3, 3)))
         return _gradients(y, x, w, (False, True))[1]
 
@@ -86,7 +106,7 @@ class _ToWeight(_Differentiable):
         y, x = ctx.saved_tensors
         wants_y, wants_x = ctx.needs_input_grad
         w = channels_last(w)
-        return _Convolve.apply(x, w) if wants_y else None, _ToInput.apply(y, w) if wants_x else None
+        return _Convolve.apply(x, w, False) if wants_y else None, _ToInput.apply(y, w) if wants_x else None
 
 
 def _gradients(y: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,135 +119,112 @@ class AveragePool(nn.AvgPool2d):
     def __init__(self) -> None:
         super().__init__(2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return _Pool.apply(x)
-
     def extra_repr(self) -> str:
         return "2"
 
 
-class _Pool(Function):
-    """(N, C, H, W) -> (N, C, H // 2, W // 2)."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return F.avg_pool2d(x, 2)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.size = inputs[0].shape[2:]
-
-    @staticmethod
-    def backward(ctx, y):
-        return _Spread.apply(y, ctx.size)
-
-
-class _Spread(Function):
-    """A quarter of each pixel to each of the four it was pooled from, zeros to a dropped row or column."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(y, size):
-        x = F.interpolate(channels_last(y) * 0.25, scale_factor=2.0, mode="nearest")
-        if x.shape[2:] == size:
-            return x
-        return F.pad(x, (0, size[1] - x.shape[3], 0, size[0] - x.shape[2]))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, x):
-        return _Pool.apply(x), None
-
-
 class InstanceNorm(nn.GroupNorm):
-    """Each channel of each image with mean 0 and deviation 1, then a weight and a bias a channel.
-
-    z = w u + b with u = (a - mean a) r and r = (var a + eps)^-1/2, means over the pixels of (N, C, H, W).
-    """
+    """Each channel of each image with mean 0 and deviation 1, then a weight and a bias a channel."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, width)
 
-    def forward(self, a: Tensor) -> Tensor:
-        return _Normalise.apply(a, self.weight, self.bias, self.eps)[0]
 
+class _NormReluPool(Function):
+    """p = pool(relu(z)) with z = w u + b, u = (a - <a>) r, r = (var a + eps)^-1/2, <.> the mean over an image's pixels.
 
-class _Normalise(Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(a, w, b, eps):
-        centre = _mean(a)
-        deviations = a - centre
-        r = torch.rsqrt(_mean(deviations.mul_(deviations)) + eps)
-        scale = r * w[:, None, None]
-        return torch.addcmul(b[:, None, None] - centre * scale, a, scale), centre, r
+    a is (N, C, H, W), w and b (C,), p (N, C, H // 2, W // 2).
+    """
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
-        a, w, _, _ = inputs
-        _, centre, r = output
-        ctx.mark_non_differentiable(centre, r)
-        ctx.save_for_backward(a, w, centre, r)
+    def forward(ctx, a, w, b, eps):
+        centre, r = a.new_empty(2, *a.shape[:2], 1, 1)
+        p = _like(a, a.shape[2] // 2, a.shape[3] // 2)
+        for rows in _pieces(a):
+            centre[rows] = _mean(a[rows])
+            deviations = a[rows] - centre[rows]
+            r[rows] = torch.rsqrt(_mean(deviations.mul_(deviations)) + eps)
+            p[rows] = F.avg_pool2d(_affine(a[rows], centre[rows], r[rows], w, b).relu_(), 2)
+        ctx.save_for_backward(a, w, b, centre, r)
+        return p
 
     @staticmethod
-    def backward(ctx, g, *_):
-        da, dw, db, *_ = _NormaliseBackward.apply(g, *ctx.saved_tensors)
+    def backward(ctx, g):
+        da, dw, db = _NormReluPoolBackward.apply(g, *ctx.saved_tensors)
         return da, dw, db, None
 
 
-class _NormaliseBackward(Function):
-    """From the gradient g at z those at a, w and b:
+class _NormReluPoolBackward(Function):
+    """From the gradient at p those at a, w and b. With g the one at z, spread from p where z > 0:
 
-    da = r w (g - <g> - u <g u>),  dw = sum g u,  db = sum g,   <.> the mean over the pixels of an image's channel.
+    da = r w (g - <g> - u <g u>),  dw = sum g u,  db = sum g.
+
+    As u = (a - <a>) r, each is a sum of g, a and a constant a channel: u itself is never made.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(g, a, w, centre, r):
-        u = _units(a, centre, r)
-        mean_g, mean_gu = _mean(g), _mean(g * u)
-        scale, pixels = r * w[:, None, None], g[0, 0].numel()
-        da = torch.addcmul(-scale * mean_g, g, scale).addcmul_(u, -scale * mean_gu)
-        return da, mean_gu.sum((0, 2, 3)) * pixels, mean_g.sum((0, 2, 3)) * pixels, mean_g, mean_gu
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        mean_g, mean_gu = output[3:]
-        ctx.mark_non_differentiable(mean_g, mean_gu)
-        ctx.save_for_backward(*inputs, mean_g, mean_gu)
+    def forward(ctx, at_p, a, w, b, centre, r):
+        mean_g, mean_gu = a.new_empty(2, *a.shape[:2], 1, 1)
+        da = torch.empty_like(a)
+        for rows in _pieces(a):
+            x, c, s = a[rows], centre[rows], r[rows]
+            g = _spread(at_p[rows], _affine(x, c, s, w, b))
+            mean_g[rows] = m = _mean(g)
+            mean_gu[rows] = mu = s * (_mean(g * x) - c * m)
+            scale = s * w[:, None, None]
+            of_x = -scale * mu * s
+            torch.addcmul(-scale * m - of_x * c, g, scale, out=da[rows]).addcmul_(x, of_x)
+        ctx.save_for_backward(at_p, a, w, b, centre, r, mean_g, mean_gu)
+        pixels = a[0, 0].numel()
+        return da, mean_gu.sum((0, 2, 3)) * pixels, mean_g.sum((0, 2, 3)) * pixels
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, v, vw, vb, *_):
-        """Gradients at g, a and w of <v, da> + <vw, dw> + <vb, db>.
+    def backward(ctx, v, vw, vb):
+        """Gradients at at_p, a and w of <v, da> + <vw, dw> + <vb, db>.
 
         At u the gradient is p v + q g with p, q below; it goes on to a as any gradient at u does, and r has a term of
         its own, w r k.
         """
-        g, a, w, centre, r, mean_g, mean_gu = ctx.saved_tensors
-        w, vw, vb = (value[:, None, None] for value in (w, vw, vb))
-        u = _units(a, centre, r)
-        mean_v, mean_vu, mean_vg = _mean(v), _mean(v * u), _mean(v * g)
-        scale = r * w
-        at_g = torch.addcmul(vb - scale * mean_v, v, scale).addcmul_(u, vw - scale * mean_vu)
-        k = mean_vg - mean_v * mean_g - mean_vu * mean_gu
-        p, q = -scale * mean_gu, vw - scale * mean_vu
-        at_a = torch.addcmul(-r * (p * mean_v + q * mean_g), v, r * p).addcmul_(g, r * q)
-        at_a.addcmul_(u, -r * (p * mean_vu + q * mean_gu + scale * k))
-        return at_g, at_a, (r * k).sum((0, 2, 3)) * g[0, 0].numel(), None, None
+        at_p, a, w, b, centre, r, mean_g, mean_gu = ctx.saved_tensors
+        of_p, of_a, of_w = torch.empty_like(at_p), torch.empty_like(a), torch.empty_like(r)
+        vw, vb = vw[:, None, None], vb[:, None, None]
+        for rows in _pieces(a):
+            x, c, s, m, mu, y = a[rows], centre[rows], r[rows], mean_g[rows], mean_gu[rows], v[rows]
+            z = _affine(x, c, s, w, b)
+            g = _spread(at_p[rows], z)
+            mean_v = _mean(y)
+            mean_vu = s * (_mean(y * x) - c * mean_v)
+            k = _mean(y * g) - mean_v * m - mean_vu * mu
+            scale = s * w[:, None, None]
+            p, q = -scale * mu, vw - scale * mean_vu
+            of_g = torch.addcmul(vb - scale * mean_v - q * s * c, y, scale).addcmul_(x, q * s)
+            of_p[rows] = F.avg_pool2d(_threshold_backward(of_g, z, 0), 2)
+            of_u = -s * (p * mean_vu + q * mu + scale * k)
+            at_a = torch.addcmul(-s * (p * mean_v + q * m + of_u * c), y, s * p, out=of_a[rows])
+            at_a.addcmul_(g, s * q).addcmul_(x, of_u * s)
+            of_w[rows] = s * k
+        return of_p, of_a, of_w.sum((0, 2, 3)) * a[0, 0].numel(), None, None, None
 
 
-def channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W) in memory as (N, H, W, C); the same tensor where it is so already."""
-    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # unlike memory_format, this works under vmap
+def _pieces(a: Tensor) -> Iterator[slice]:
+    """Images (N, C, H, W) a few at a time, as slices of their rows; all at once on a card, whose threads share them out."""
+    size = len(a) if a.is_cuda else max(1, PIECE_BYTES // (a[0].numel() * a.element_size()))
+    return (slice(first, first + size) for first in range(0, len(a), size))
+
+
+def _affine(a: Tensor, centre: Tensor, r: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """z, of a few images."""
+    scale = r * w[:, None, None]
+    return torch.addcmul(b[:, None, None] - centre * scale, a, scale)
+
+
+def _spread(at_p: Tensor, z: Tensor) -> Tensor:
+    """The gradient at z: a quarter of the pooled pixel's where z > 0, and 0 in a row or column that pooling dropped."""
+    g = F.interpolate(at_p * 0.25, scale_factor=2.0, mode="nearest")
+    if g.shape != z.shape:
+        g = F.pad(g, (0, z.shape[3] - g.shape[3], 0, z.shape[2] - g.shape[2]))
+    return _threshold_backward(g, z, 0)
 
 
 def _mean(values: Tensor) -> Tensor:
@@ -235,5 +232,11 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean((2, 3), keepdim=True)
 
 
-def _units(a: Tensor, centre: Tensor, r: Tensor) -> Tensor:
-    return torch.addcmul(-centre * r, a, r)
+def _like(a: Tensor, height: int, width: int) -> Tensor:
+    """Room for (N, C, height, width), channels last."""
+    return a.new_empty(len(a), height, width, a.shape[1]).permute(0, 3, 1, 2)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """(N, C, H, W) in memory as (N, H, W, C); the same tensor where it is so already."""
+    return x.contiguous(memory_format=torch.channels_last)

@@ -30,7 +30,7 @@ def network(config: StudentConfig, spec: TaskSpec) -> str:
     Raises ConfigError where the samples do not fit the architecture, TypeError for a network that is no flat sequence.
     """
     module = make_student(config, spec, "cpu").module
-    if type(module) is not nn.Sequential:
+    if not isinstance(module, nn.Sequential):
         raise TypeError(f"{config.name} is a {type(module).__name__}; only a flat nn.Sequential can be written out")
     return "nn.Sequential(\n" + "".join(f"    {_layer(layer)},\n" for layer in module) + ")"
 

@@ -73,6 +73,7 @@ def report_html(store: Store, run_id: str) -> str:
         *_scores(rows, student, charts),
         *_lengths(every, student),
         *_images(store, row, final),
+        *(f'<p class="faint">{escape(message)}</p>' for message in store.notes(row.id)),
         *_curves(store, row, charts),
         *_recipe(row, rows),
         *_repeat(row),

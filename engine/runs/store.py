@@ -269,7 +269,11 @@ class Store:
 
     def warnings(self, run_id: str) -> list[str]:
         """What the run warned of, in order."""
-        return [note["message"] for note in self._notes(run_id, "warned")]
+        return self._told(run_id, "warning")
+
+    def notes(self, run_id: str) -> list[str]:
+        """What the run told of itself that is no warning, in order."""
+        return self._told(run_id, "note")
 
     def events(self, run_id: str) -> Iterator[Record]:
         """The log as it is now, oldest first: dictionaries with "kind" and "time" (see `log.py`)."""
@@ -359,6 +363,10 @@ class Store:
         self._index.rebuild()
 
     # ---- inside ----
+
+    def _told(self, run_id: str, level: str) -> list[str]:
+        notes = self._notes(run_id, "warned")
+        return [note["message"] for note in notes if note.get("level", "warning") == level]  # older ones have none
 
     def _notes(self, run_id: str, kind: str) -> list[Record]:
         with self._index.reading() as db:

@@ -122,7 +122,7 @@ class SyntheticSet(nn.Module):
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return tuple(self.spec.class_names[int(label)] for label in hard)
 
-    def preview(self, step: int, splits: Splits) -> Preview:
+    def preview(self, step: int, splits: Splits | Preparation) -> Preview:
         """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
         return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names())
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from engine.data.preparation import Preparation
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.events import PosterView, Preview
@@ -178,7 +179,7 @@ class PosterSet(SyntheticSet):
         with torch.no_grad():
             return patches(self.poster, self.grid), self.labels()
 
-    def preview(self, step: int, splits: Splits) -> Preview:
+    def preview(self, step: int, splits: Splits | Preparation) -> Preview:
         """The patches as pictures, row by row, with the likeliest class of each, and the poster as one picture.
 
         A poster's pixel is the mean over the patches that show it, each shown as a picture of its own: the pixel itself

@@ -169,6 +169,8 @@ def _moving(run_id: str, status_drawn: str) -> None:
             st.subheader("Poster" if pictures.is_poster(row) else "Synthetic images", anchor=False)
         if steps:
             _picture(row, pictures.shown_step(row, steps))
+        for message in store.notes(run_id):
+            st.caption(f":material/info: {words.escaped(message)}")
 
 
 def _picture(row: engine.RunRow, step: int) -> None:

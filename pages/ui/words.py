@@ -108,13 +108,14 @@ def progress_text(row: engine.RunRow) -> str:
     """One line on how far a run is and how long it will take."""
     if row.status == "queued":
         return "Waits for its turn"
-    if row.status == "running" and row.phase:
-        share = f" · {formats.count(row.phase_done)} of {formats.count(row.phase_total)}" if row.phase_total else ""
-        return f"{row.phase[:1].upper()}{row.phase[1:]}{share}"
+    if row.status == "running" and row.phase and not _is_between_steps(row):
+        return f"{row.phase[:1].upper()}{row.phase[1:]}{_phase_share(row)}"
     if row.status == "running" and not row.step:
         return "Getting ready"
     parts = [f"Outer step {formats.count(row.step)} of {formats.count(row.total_steps)}"] if row.total_steps else []
     if row.status == "running":
+        if row.phase:
+            parts.append(f"{row.phase}{_phase_share(row)}")
         if row.seconds_per_step is not None:
             parts.append(f"{formats.duration(row.seconds_per_step)} a step")
         if row.eta_seconds is not None:
@@ -124,10 +125,19 @@ def progress_text(row: engine.RunRow) -> str:
     return " · ".join(parts)
 
 
+def _phase_share(row: engine.RunRow) -> str:
+    return f" · {formats.count(row.phase_done)} of {formats.count(row.phase_total)}" if row.phase_total else ""
+
+
+def _is_between_steps(row: engine.RunRow) -> bool:
+    """Whether some outer steps are done and some are not: a stretch is then part of the next one, or of going on."""
+    return 0 < row.step < row.total_steps
+
+
 def progress_share(row: engine.RunRow) -> float:
     """How much of the present stretch is done, 0 to 1."""
     if row.status == "done":
         return 1.0
-    if row.status == "running" and row.phase and row.phase_total:
+    if row.status == "running" and row.phase and row.phase_total and not _is_between_steps(row):
         return min(1.0, row.phase_done / row.phase_total)
     return min(1.0, row.step / row.total_steps) if row.total_steps else 0.0

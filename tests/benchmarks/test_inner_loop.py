@@ -131,7 +131,8 @@ def measured(loss: Callable[[], Tensor], images: Tensor) -> tuple[float, int]:
 
 
 def arms(device: torch.device) -> Iterator[tuple[str, int, float, int]]:
-    """(arm, window, seconds, bytes), arm by arm in turns."""
+    """(arm, window, seconds, bytes), arm by arm in turns, on all cores."""
+    torch.set_num_threads(os.cpu_count() or 1)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(NUM_IMAGES, *SPEC.sample_shape, generator=generator).to(device).requires_grad_()
     labels = (torch.arange(NUM_IMAGES) % 10).to(device)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from draining import drained
 from making import raw_images
 
 from engine.data import zca
-from engine.events import Progress
 
 
 def correlated(num: int = 600, side: int = 5) -> torch.Tensor:
@@ -118,14 +115,3 @@ def test_whitening_in_chunks_equals_whitening_at_once(monkeypatch):
     _, whitened = drained(zca.whiten_images(chunked, images, "whiten"))
     torch.testing.assert_close(whitened, whole.whiten(images.float() / 255), atol=1e-4, rtol=1e-4)
     assert sum(event.phase == "ZCA: covariance" for event in events) == 9  # 8 chunks and the end
-
-
-def test_one_long_piece_of_work_ticks():
-    events, result = drained(zca.ticking("work", lambda: time.sleep(1.2) or "done"))
-    assert result == "done"
-    assert len(events) >= 3 and events[-1] == Progress("work", 1, 1)
-
-
-def test_an_error_in_the_work_comes_out():
-    with pytest.raises(ZeroDivisionError):
-        drained(zca.ticking("work", lambda: 1 / 0))

@@ -15,7 +15,7 @@ from engine import Context
 from engine.config import checked
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError, Diverged
-from engine.events import Checkpoint, Measured, Preview
+from engine.events import Checkpoint, Measured, Preview, Progress
 from engine.meta import update_rules
 from engine.meta.inner import Batch, burn_in, inner_loop
 from engine.meta.windows import Window, window_at
@@ -158,7 +158,10 @@ def test_adam_is_torchs_step_by_step_from_burn_in_into_the_window(float64, steps
     stream = ((x, y, torch.tensor(0.01)) for x, y in batches)
     rule = update_rules.adam(eps_root=0.0)
     ours = (Batch(*batch) for batch in stream)
-    theta, state = burn_in(student, start, islice(ours, steps_before), rule, F.cross_entropy)
+    theta, state = start, None
+    for reached in burn_in(student, start, islice(ours, steps_before), rule, F.cross_entropy):
+        theta, state = reached
+        assert torch.is_grad_enabled(), "who takes the weights is not without gradients"
     path = list(inner_loop(student, theta, ours, rule, F.cross_entropy, memory="recompute", state=state))
 
     reference = start.clone().requires_grad_()
@@ -194,6 +197,25 @@ def test_fixed_clip_bounds_the_gradient_that_is_used():
     )
     norm = torch.cat([g.flatten() for g in clipped.values()]).norm()
     assert norm <= 1.0001e-4 < torch.cat([g.flatten() for g in free.values()]).norm()
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+def test_a_long_outer_step_tells_of_every_stretch_and_changes_no_bit(monkeypatch, memory):
+    settings = config(memory=memory, num_validations=1, validation_students=2, validation_steps=4)
+    silent, expected = drained(distill(toy_splits(), settings, Context(seed=1)))
+    monkeypatch.setattr("engine.ticking.QUIET_SECONDS", 0)
+    monkeypatch.setattr("engine.methods.windowed.QUIET_SECONDS", 0)
+    told, synthetic = drained(distill(toy_splits(), settings, Context(seed=1)))
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, synthetic.state_dict()[name]), name
+    validating = [Progress(f"validate with student {n} of 2", i, 4) for n in (1, 2) for i in range(1, 5)]
+    one_step = [
+        *(Progress("train the student", i, 7) for i in range(1, 8)),
+        Progress("differentiate inner steps", 0, 3),
+    ]
+    assert [event for event in told if isinstance(event, Progress)] == [*one_step, *one_step, *validating]
+    is_order = [type(event) for event in told if not isinstance(event, Progress)]
+    assert is_order == [type(event) for event in silent if not isinstance(event, Progress)]
 
 
 @pytest.mark.parametrize("schedule", ["growing", "random_each_epoch"])

@@ -6,7 +6,7 @@ import pytest
 from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
 
 import engine
-from engine.events import Finished
+from engine.events import Finished, Progress, Warned
 
 NAMES = ("home", "data", "distill", "runs", "compare", "gallery", "system")
 
@@ -94,6 +94,21 @@ def test_running_run_cannot_be_deleted_here(visit, store):
 
 def test_warnings_are_shown(visit, store):
     assert "The test set is small." in words(visit("runs", run=finished(store)))
+
+
+def test_a_note_is_a_plain_line_and_no_warning(visit, store):
+    run_id = running(store)
+    store.append(run_id, [Warned("Distances add up to *9*.", level="note")])
+    app = visit("runs", run=run_id)
+    assert not app.warning and any("Distances add up to \\*9\\*" in line.value for line in app.caption)
+
+
+def test_a_stretch_within_an_outer_step_leaves_the_outer_step_in_view(visit, store):
+    run_id = running(store, 120)
+    store.append(run_id, [Progress("train the student", 7, 40)])
+    (bar,) = visit("runs", run=run_id).progress
+    assert bar.text.startswith("Outer step 120 of") and "train the student · 7 of 40" in bar.text
+    assert bar.value == round(100 * 120 / store.run(run_id).total_steps)
 
 
 @pytest.mark.parametrize("name", ["runs", "compare", "gallery", "distill"])

@@ -119,10 +119,11 @@ def test_queued_run_is_reported_with_its_recipe(store):
 
 def test_warnings_and_notes_are_shown_as_text(store):
     run_id = store.submit(engine.RunRequest(), status="running")
-    store.append(run_id, [Warned("beware <i>")])
+    store.append(run_id, [Warned("beware <i>"), Warned("a fact <b>", level="note")])
     store.annotate(run_id, note="first <u>\nsecond")
     text = text_of(store, run_id)
-    assert "beware &lt;i&gt;" in text and "first &lt;u&gt;\nsecond" in text
+    assert '<p class="note">beware &lt;i&gt;</p>' in text and '<p class="faint">a fact &lt;b&gt;</p>' in text
+    assert "first &lt;u&gt;\nsecond" in text
 
 
 def test_unknown_method_is_refused_with_a_sentence(store):

@@ -41,6 +41,7 @@ def everything(store: Store) -> dict:
             series,
             store.scores(row.id),
             store.warnings(row.id),
+            store.notes(row.id),
             store.previews(row.id),
             list(store.events(row.id)),
         )
@@ -366,6 +367,7 @@ def test_nothing_but_a_known_number_reaches_the_disk(store, run_id):
         store.previews,
         store.scores,
         store.warnings,
+        store.notes,
         store.folder,
         store.result,
         store.delete,
@@ -539,6 +541,16 @@ def test_a_full_disk_while_appending_keeps_log_and_database_as_they_were(store, 
     assert everything(store) == before
     store.append(run_id, [measured(2)])
     assert store.series(run_id)["loss"].steps.tolist() == [1, 2]
+
+
+def test_notes_are_kept_apart_from_warnings_and_what_has_no_level_is_a_warning(store):
+    run_id = start(store)
+    old = log.record(Warned("Old."), 0.0)
+    del old["level"]
+    store.append(run_id, [Warned("A fact.", level="note"), Warned("Beware."), old])
+    assert store.notes(run_id) == ["A fact."] and store.warnings(run_id) == ["Beware.", "Old."]
+    store.rebuild()
+    assert store.notes(run_id) == ["A fact."] and store.warnings(run_id) == ["Beware.", "Old."]
 
 
 def a_bit_of_everything(store: Store) -> None:

@@ -14,7 +14,6 @@ What differs from the paper is listed in README.md.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -39,14 +38,16 @@ from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
+from engine.ticking import paced
 
 
 def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generator[Event, None, PixelSet]:
     """Learn `config.ipc` images per class that train a student in S * E steps.
 
     Yields Measured(outer_loss, gradient_norm, student_lr, student_lr_min, student_lr_max, and validation_accuracy now
-    and then) each outer step, a Preview now and then, a Checkpoint each step. Raises Diverged before anything is updated
-    with a value that is not finite, and ConfigError if images and student do not fit.
+    and then) each outer step, a Preview now and then, a Checkpoint each step, and Progress within steps that take long.
+    Raises Diverged before anything is updated with a value that is not finite, and ConfigError if images and student do
+    not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
     synthetic = _initial_set(splits, config, context).to(context.device)
@@ -68,7 +69,8 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         for number in range(config.num_inits):
             theta = starts.draw(step, number)
             batches = _batches(synthetic, splits, config, context, step, number)
-            theta = last(inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory))
+            path = inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory)
+            theta = yield from paced("train the student", path, synthetic.training.num_steps)
             loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
             loss.backward()  # through all T steps; one start's graph at a time
             outer_loss += loss.item()
@@ -108,11 +110,6 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         synthetic.step = best.step
         yield synthetic.preview(best.step, splits)
     return synthetic
-
-
-def last(path: Iterator[Tensor]) -> Tensor:
-    """The weights after the last inner step."""
-    return deque(path, maxlen=1)[0]
 
 
 def _initial_set(splits: Splits, config: BilevelConfig, context: Context) -> PixelSet:

@@ -62,7 +62,7 @@ def _class_order(splits: Splits, config: PoddConfig, context: Context) -> Genera
         config.order, splits, cells, context, distances=distances, clip_download=config.clip_download
     )
     if found.costs:
-        yield Warned(f"{found}.")
+        yield Warned(f"{found}.", level="note")
     return list(found.order)
 
 
