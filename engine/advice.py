@@ -86,7 +86,8 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
         batch = min(batch, option.get("batch_size", batch))
         step = GRAPH_FACTOR * activations * batch
         judged = GRAPH_FACTOR * activations * option.get("real_batch", 0)
-        stored = step * option.get("window", option.get("num_batches", 1) * option.get("passes", 1))
+        length = option.get("window", option.get("num_batches", 1) * option.get("passes", 1))
+        stored = step * (option["unroll_length"] if option.get("window_schedule") == "full" else length)
         if option.get("memory") == "auto":
             stored = min(stored, STORED_SHARE * machine.total_memory(torch.device("cpu")))
         elif option.get("memory") != "store":

@@ -252,6 +252,8 @@ def test_a_full_disk_is_refused():
         ({"config": {"passes": 300, "ipc": 10}}, "memory set to 'recompute'"),
         ({"config": {"passes": 300, "ipc": 50, "memory": "recompute", "real_batch": 16}}, "fewer images per class (now 50)"),
         ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 80, "real_batch": 16}}, "memory set to 'recompute'"),
+        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2}}, "a smaller real batch (now 160)"),
+        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2, "window_schedule": "full"}}, "memory set to 'recompute'"),
         ({"method": "podd", "config": {"batch_size": 40, "real_batch": 16, "memory": "recompute"}}, "a smaller synthetic batch (now 40)"),
         ({"config": {"real_batch": 4096}}, "a smaller real batch (now 4,096)"),
         ({"source": "cifar10", "data": {"zca": True}, "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "ZCA whitening off (its matrix is 3,072 x 3,072)"),

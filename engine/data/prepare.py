@@ -85,9 +85,10 @@ def prepare_images(
     yield Progress(f"prepare {title}", 0, 3)
     augment = augmentation(config.augmentation)
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
+    # the standard whitening goes unsaid, so that runs from before there was another can still be resumed
+    settings = config.model_dump(mode="json", exclude={"zca_kind"} if config.zca_kind == "standard" else None)
     fingerprint = hashlib.blake2b(
-        json.dumps([RECIPE, key, config.model_dump(mode="json")], sort_keys=True).encode() + raw.digest(),
-        digest_size=16,
+        json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest(), digest_size=16
     ).hexdigest()
 
     yield Progress(f"prepare {title}", 1, 3)

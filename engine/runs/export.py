@@ -355,12 +355,13 @@ def _readme(taken: Result) -> bytes:
     what = f"{'a poster of ' if is_poster else ''}{formats.counted(len(taken.images), one if is_poster else 'image', many)}"
     shown = "" if len(taken.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
     schedule = "batch_size" if taken.synthetic.training.batch_size else "batch_order"
+    further = " and evaluated again" if is_poster else ", evaluated again and begun from"
     return f"""\
 Run {row.id} of Dataset Distillery {report.version()}: {what} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
 
 train.py            trains a network on the distilled images with torch alone and tests it: python train.py TEST_FOLDER [as_distilled]
 distilled.npz       arrays for numpy: images, inputs (as a network sees them), targets, class_names, learned_rates, {schedule}, normalisation
-result.safetensors  the same set as this program keeps it; it can be loaded back in, evaluated again and begun from
+result.safetensors  the same set as this program keeps it; it can be loaded back in{further}
 {README_POSTER if is_poster else ""}images/             every {one} at its own size
 grid.png            the {many}{shown} in one picture with their class names; each PNG carries the request in its text '{METADATA}'
 scores.csv          every network that was trained and tested, a line each; empty but for its first line if there were none

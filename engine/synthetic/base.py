@@ -215,6 +215,8 @@ def _check_tensors(synthetic: SyntheticSet) -> None:
         targets.dtype == torch.int64 and bool(((targets >= 0) & (targets < spec.num_outputs)).all())
     ):
         raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
+    if targets.ndim == 2 and not bool((targets >= 0).all()):
+        raise ValueError("soft labels that are negative or no numbers")
     if prepared is not None:
         if not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
             raise ValueError(f"a normalisation of {len(prepared.mean)} channels")

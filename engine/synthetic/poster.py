@@ -61,7 +61,9 @@ class PosterSet(SyntheticSet):
             raise ConfigError(
                 f"There are no {labels} labels by the rule '{label_rule}' at a temperature of {temperature}."
             )
-        if (grid.patch_height, grid.patch_width) != tuple(spec.sample_shape[1:]):
+        if len(spec.sample_shape) != 3:
+            raise ConfigError(f"A poster is cut into images, but these samples have shape {spec.sample_shape}.")
+        if (grid.patch_height, grid.patch_width) != spec.sample_shape[1:]:
             raise ConfigError(
                 f"Patches of {grid.patch_height} x {grid.patch_width} pixels are no images of "
                 f"{spec.sample_shape[1]} x {spec.sample_shape[2]}. Cut patches as large as the images."

@@ -204,12 +204,12 @@ def _poster_size(
             f"Choose at least {math.ceil(1000 / num_classes) / 1000:g} images per class."
         )
     if width:
-        height = budget // width
+        height = max(budget // width, 1)  # too low for a patch, as PosterGrid then says
     elif not height:
         side = math.sqrt(budget / math.prod(cells) / math.prod(image))
         height = max(int(cells[0] * image[0] * side + 1e-6), image[0])
         height = min(height, budget // image[1])  # leaves room for a patch's width
-    return height, width or budget // height
+    return height, width or max(budget // height, 1)
 
 
 def _patch_numbers(poster: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:

@@ -63,9 +63,15 @@ def _choices(row: engine.RunRow) -> list[str]:
     if services.store().result(row.id):
         if not words.loaded_from(row):  # in sight
             choices.append(EVALUATE)
-        if row.action == "distill":
+        if row.action == "distill" and _begins_from_results(row):
             choices.append(BEGIN)
     return choices if row.status == "running" else [*choices, DELETE]
+
+
+def _begins_from_results(row: engine.RunRow) -> bool:
+    """Whether the run's method can begin from a result; posters cannot."""
+    method = engine.METHODS.get(row.method)
+    return method is not None and "images_from" in method.config.model_fields
 
 
 def _do(choice: str | None, row: engine.RunRow) -> None:

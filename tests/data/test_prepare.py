@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from making import prepared, raw_images
 
 from engine.config import DataConfig
-from engine.data import Preparation, RawImages
+from engine.data import Preparation, RawImages, prepare
 from engine.data.prepare import channel_statistics, limited_counts, stratified
 from engine.data.source import TaskSpec
 from engine.errors import DataError
@@ -291,3 +293,11 @@ def test_augmentation_of_the_config_is_the_splits_one():
     flipped = prepared(DataConfig(augmentation="flip")).augment(inputs, torch.Generator().manual_seed(0))
     assert not torch.equal(flipped, inputs)
     assert torch.equal(prepared(DataConfig()).augment(inputs, torch.Generator()), inputs)
+
+
+def test_fingerprint_of_the_standard_whitening_is_that_of_runs_from_before_there_was_another():
+    raw = raw_images()
+    before = {name: value for name, value in DataConfig().model_dump(mode="json").items() if name != "zca_kind"}
+    said = json.dumps([prepare.RECIPE, "made", before], sort_keys=True).encode()
+    expected = hashlib.blake2b(said + raw.digest(), digest_size=16).hexdigest()
+    assert prepared(DataConfig(), raw, key="made").fingerprint == expected

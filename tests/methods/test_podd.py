@@ -8,19 +8,23 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig
-from engine.config import checked
+from engine.config import StudentConfig, checked
+from engine.data import augmentation
 from engine.data.source import LabelledSet, TaskSpec
 from engine.errors import ConfigError, Diverged
 from engine.evaluation.baselines import random_real, samples_at_equal_storage
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
 from engine.events import Checkpoint, Measured, Preview, Warned
+from engine.meta import update_rules
+from engine.meta.inner import inner_loop
 from engine.methods.podd.podd import METHOD, PoddConfig, distill
 from engine.nets import make_student
-from engine.synthetic import PosterSet
-from engine.synthetic.poster_grid import PosterTooSmall, patches
+from engine.synthetic import PosterSet, Training
+from engine.synthetic.poster_grid import PosterGrid, PosterTooSmall, patches
 
 TOY = {
     "student": {"name": "mlp"},
@@ -121,6 +125,31 @@ def test_diverging_run_stops_before_it_spoils_the_poster_and_says_which_number_b
     with pytest.raises(Diverged, match="(outer loss|meta-gradient).*[Ll]ower") as caught:
         drained(distill(broken, config(), Context()))
     assert caught.value.step == 0
+
+
+@pytest.mark.parametrize("rule", update_rules.BY_NAME)
+@pytest.mark.parametrize("name", ["flip_rotate", "dsa"])
+def test_recomputed_steps_give_the_gradient_of_stored_ones_through_patches_labels_and_augmentation(rule, name):
+    spec, grid = TaskSpec("classification", (3, 8, 8), 4, tuple("abcd")), PosterGrid(11, 21, 2, 2, 3, 8, 8, 8)
+    student = make_student(StudentConfig(depth=2, width=4, activation="softplus"), spec)
+    found = {}
+    for memory, budget in (("store", None), ("recompute", None), ("auto", 20_000)):
+        training = Training(rule, 6, batch_size=5)
+        synthetic = PosterSet(spec=spec, training=training, grid=grid, order=[3, 1, 0, 2], labels="learned", label_cells=(4, 4))  # fmt: skip
+        synthetic.start_from_tiles(0.05, torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(1)
+        batches = (
+            batch._replace(inputs=augmentation(name)(batch.inputs, generator))
+            for batch in islice(synthetic.double().drawn(generator), 6)
+        )
+        theta = student.init(torch.Generator().manual_seed(2)).double()
+        update = update_rules.BY_NAME[rule]()
+        *_, end = inner_loop(student, theta, batches, update, F.cross_entropy, memory=memory, budget=budget)
+        end.square().sum().backward()
+        found[memory] = [parameter.grad for parameter in synthetic.parameters()]
+    assert all(gradient.abs().max() > 0 for gradient in found["store"])
+    for memory in ("recompute", "auto"):
+        torch.testing.assert_close(found[memory], found["store"], rtol=1e-10, atol=1e-10)
 
 
 def test_given_order_without_a_file_is_refused(splits):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import streamlit
-from canned_runs import evaluated, failed, finished, queued, request, running, stopped, words
+from canned_runs import evaluated, failed, finished, poster_finished, queued, request, running, stopped, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -271,6 +271,7 @@ def test_a_tag_that_is_too_long_is_one_sentence_and_nothing_is_saved(store):
         (failed, False, ["Name, note and tags", "Delete"]),
         (finished, True, ["Name, note and tags", "Evaluate again", "Start from this result", "Delete"]),
         (stopped, True, ["Name, note and tags", "Evaluate again", "Start from this result", "Delete"]),
+        (poster_finished, True, ["Name, note and tags", "Evaluate again", "Delete"]),
     ],
 )
 def test_the_menu_offers_what_this_state_allows(visit, store, make, has_result, choices):

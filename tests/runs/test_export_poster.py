@@ -75,7 +75,8 @@ def test_poster_is_exported_as_a_picture_at_its_own_size_that_says_where_it_come
         assert json.loads(picture.text["distillery"])["run"] == run_id
         view = synthetic.preview(synthetic.step, synthetic.preparation).poster
         assert np.array_equal(np.asarray(picture), view.pixels[:, :, 0])
-    assert "poster.png" in (out / "README.txt").read_text()
+    said = (out / "README.txt").read_text()
+    assert "poster.png" in said and "loaded back in and evaluated again\n" in said, "no method begins from a poster"
     assert len(list((out / "images").iterdir())) == synthetic.num_samples
     assert export.one(store, run_id, "poster.png") == (out / "poster.png").read_bytes()
 

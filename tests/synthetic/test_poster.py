@@ -154,6 +154,29 @@ def test_a_header_that_does_not_fit_is_refused_before_anything_is_made_of_it(cha
         load(path)
 
 
+@pytest.mark.parametrize("shape", [[], [8], [8, 8], [3, 8, 8, 8]], ids=str)
+def test_a_header_with_samples_that_are_no_images_is_refused(shape, tmp_path):
+    path = tmp_path / "poster.safetensors"
+    poster_set().save(path)
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["distillery"])
+    header["spec"]["sample_shape"] = shape
+    save_file(load_file(path), path, {"distillery": json.dumps(header)})
+    with pytest.raises(DataError, match="does not hold what its header says .*these samples have shape"):
+        load(path)
+
+
+@pytest.mark.parametrize("spoilt", [-0.1, float("nan")])
+def test_a_label_map_of_values_that_no_label_has_is_refused(spoilt, tmp_path):
+    path = tmp_path / "poster.safetensors"
+    synthetic = poster_set(**LEARNED)
+    with torch.no_grad():
+        synthetic.label_map[3] = spoilt
+    synthetic.save(path)
+    with pytest.raises(DataError, match="soft labels that are negative or no numbers"):
+        load(path)
+
+
 @pytest.mark.parametrize(("batch_size", "fits"), [(-1, False), (10**9, False), (50, True)])
 def test_a_batch_size_in_a_header_is_one_that_can_be(batch_size, fits, tmp_path):
     path = tmp_path / "poster.safetensors"

@@ -138,6 +138,8 @@ def test_sizes_given_by_hand_are_kept_and_the_rest_is_chosen_for_them():
         ((0.05, 10, (8, 8)), "0.05 images per class of 10 classes are less than one image. Choose at least 0.1"),
         ((0.5, 10, (8, 8), 5, 5), "patch of 8 x 8 pixels does not fit in a poster of 5 x 5"),
         ((0.5, 10, (8, 8), 100), "patch of 8 x 8 pixels does not fit in a poster of 100 x 3"),
+        ((0.5, 10, (8, 8), 0, 10_000), "patch of 8 x 8 pixels does not fit in a poster of 1 x 10000"),
+        ((0.5, 10, (8, 8), 10_000), "patch of 8 x 8 pixels does not fit in a poster of 10000 x 1"),
         ((1, 10, (8, 8), 0, 0, 3, 3), "3 x 3 class cells cannot hold 10 classes. Choose at least 4 columns"),
         ((1, 10, (8, 8), 0, 0, 0, 0, 1), "Every pixel is in a patch with 2 to 9 rows"),
     ],
