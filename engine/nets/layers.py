@@ -142,9 +142,9 @@ class _NormReluPool(Function):
         p = _like(a, a.shape[2] // 2, a.shape[3] // 2)
         for rows in _pieces(a):
             centre[rows] = _mean(a[rows])
-            deviations = a[rows] - centre[rows]
-            r[rows] = torch.rsqrt(_mean(deviations.mul_(deviations)) + eps)
-            p[rows] = F.avg_pool2d(_affine(a[rows], centre[rows], r[rows], w, b).relu_(), 2)
+            x = a[rows] - centre[rows]
+            r[rows] = torch.rsqrt(_mean(x * x) + eps)
+            p[rows] = F.avg_pool2d(_affine(x, r[rows], w, b).relu_(), 2)
         ctx.save_for_backward(a, w, b, centre, r)
         return p
 
@@ -159,7 +159,7 @@ class _NormReluPoolBackward(Function):
 
     da = r w (g - <g> - u <g u>),  dw = sum g u,  db = sum g.
 
-    As u = (a - <a>) r, each is a sum of g, a and a constant a channel: u itself is never made.
+    With x = a - <a> and u = x r, each is a sum of g, x and a constant a channel: u itself is never made.
     """
 
     @staticmethod
@@ -167,13 +167,12 @@ class _NormReluPoolBackward(Function):
         mean_g, mean_gu = a.new_empty(2, *a.shape[:2], 1, 1)
         da = torch.empty_like(a)
         for rows in _pieces(a):
-            x, c, s = a[rows], centre[rows], r[rows]
-            g = _spread(at_p[rows], _affine(x, c, s, w, b))
+            x, s = a[rows] - centre[rows], r[rows]
+            g = _spread(at_p[rows], _affine(x, s, w, b))
             mean_g[rows] = m = _mean(g)
-            mean_gu[rows] = mu = s * (_mean(g * x) - c * m)
+            mean_gu[rows] = mu = s * _mean(g * x)
             scale = s * w[:, None, None]
-            of_x = -scale * mu * s
-            torch.addcmul(-scale * m - of_x * c, g, scale, out=da[rows]).addcmul_(x, of_x)
+            torch.addcmul(-scale * m, g, scale, out=da[rows]).addcmul_(x, -scale * mu * s)
         ctx.save_for_backward(at_p, a, w, b, centre, r, mean_g, mean_gu)
         pixels = a[0, 0].numel()
         return da, mean_gu.sum((0, 2, 3)) * pixels, mean_g.sum((0, 2, 3)) * pixels
@@ -190,18 +189,18 @@ class _NormReluPoolBackward(Function):
         of_p, of_a, of_w = torch.empty_like(at_p), torch.empty_like(a), torch.empty_like(r)
         vw, vb = vw[:, None, None], vb[:, None, None]
         for rows in _pieces(a):
-            x, c, s, m, mu, y = a[rows], centre[rows], r[rows], mean_g[rows], mean_gu[rows], v[rows]
-            z = _affine(x, c, s, w, b)
+            x, s, m, mu, y = a[rows] - centre[rows], r[rows], mean_g[rows], mean_gu[rows], v[rows]
+            z = _affine(x, s, w, b)
             g = _spread(at_p[rows], z)
             mean_v = _mean(y)
-            mean_vu = s * (_mean(y * x) - c * mean_v)
+            mean_vu = s * _mean(y * x)
             k = _mean(y * g) - mean_v * m - mean_vu * mu
             scale = s * w[:, None, None]
             p, q = -scale * mu, vw - scale * mean_vu
-            of_g = torch.addcmul(vb - scale * mean_v - q * s * c, y, scale).addcmul_(x, q * s)
+            of_g = torch.addcmul(vb - scale * mean_v, y, scale).addcmul_(x, q * s)
             of_p[rows] = F.avg_pool2d(_threshold_backward(of_g, z, 0), 2)
             of_u = -s * (p * mean_vu + q * mu + scale * k)
-            at_a = torch.addcmul(-s * (p * mean_v + q * m + of_u * c), y, s * p, out=of_a[rows])
+            at_a = torch.addcmul(-s * (p * mean_v + q * m), y, s * p, out=of_a[rows])
             at_a.addcmul_(g, s * q).addcmul_(x, of_u * s)
             of_w[rows] = s * k
         return of_p, of_a, of_w.sum((0, 2, 3)) * a[0, 0].numel(), None, None, None
@@ -213,10 +212,9 @@ def _pieces(a: Tensor) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, len(a), size))
 
 
-def _affine(a: Tensor, centre: Tensor, r: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """z, of a few images."""
-    scale = r * w[:, None, None]
-    return torch.addcmul(b[:, None, None] - centre * scale, a, scale)
+def _affine(x: Tensor, r: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """z of a few images, from x = a - <a>."""
+    return torch.addcmul(b[:, None, None], x, r * w[:, None, None])
 
 
 def _spread(at_p: Tensor, z: Tensor) -> Tensor:
