@@ -23,7 +23,7 @@ from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
-from engine.evaluation.scores import Row, baseline, best_by_arm, headlines, summarise
+from engine.evaluation.scores import Row, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
@@ -82,7 +82,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "load", "machine",
+    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "headlines", "load", "machine",
     "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
 ]  # fmt: skip

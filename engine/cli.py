@@ -198,7 +198,7 @@ class _Printer:
     """Progress on standard error: one line rewritten on a terminal, one line a phase elsewhere."""
 
     def __init__(self, request: RunRequest) -> None:
-        self.total = resolve(request)[1].outer_steps
+        self.total = resolve(request, begins=False)[1].outer_steps
         self.live = sys.stderr.isatty()
         self.last_time = self.rate = None
         self.bar = ""  # of the outer step that was done last

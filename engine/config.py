@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -178,7 +179,7 @@ class EvaluationConfig(Config):
 
 
 class Task(Protocol):
-    """What a size depends on; `data.source.TaskSpec` is one. sample_shape: (C, H, W) for images."""
+    """What a size and a check depend on; `data.source.TaskSpec` is one. sample_shape: (C, H, W) for images."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]: ...
@@ -186,16 +187,28 @@ class Task(Protocol):
     @property
     def num_outputs(self) -> int: ...
 
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
 
 @dataclass(frozen=True)
 class Size:
     """How large a synthetic set will be: samples as a student sees them, and numbers stored for them.
 
     The two differ where samples share what is stored, as the patches of a poster do.
+    num_label_values: stored for learned labels. num_indices: whole numbers of a byte each, hard labels or an order of
+    the classes.
     """
 
     num_samples: int
     num_values: int
+    num_label_values: int = 0
+    num_indices: int = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Of samples and labels, 4 for a learned value."""
+        return 4 * (self.num_values + self.num_label_values) + self.num_indices
 
     def per_class(self, spec: Task) -> float:
         """Images per class that take as many numbers."""
@@ -207,10 +220,13 @@ class ImagesPerClass(Config):
 
     ipc: int = option(1, "Synthetic images of each class", low=1, high=500, label="Images per class")
 
-    def whole_images(self, spec: Task) -> Size:
-        """`ipc` images of each class, every value of them stored."""
+    def whole_images(self, spec: Task, has_soft_labels: bool) -> Size:
+        """`ipc` images of each class, every value of them stored, with a label each."""
         num_samples = self.ipc * spec.num_outputs
-        return Size(num_samples, num_samples * math.prod(spec.sample_shape))
+        num_values = num_samples * math.prod(spec.sample_shape)
+        if has_soft_labels:
+            return Size(num_samples, num_values, num_label_values=num_samples * spec.num_outputs)
+        return Size(num_samples, num_values, num_indices=num_samples)
 
 
 class MethodConfig(Config):
@@ -233,8 +249,17 @@ class MethodConfig(Config):
 
     def describe_size(self, spec: Task) -> str:
         """The same in words, as the beginning of a sentence."""
-        images = self.size(spec).num_samples
-        return f"{images:,} synthetic {'image' if images == 1 else 'images'} of {spec.num_outputs:,} classes"
+        size = self.size(spec)
+        labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
+        images = "1 synthetic image" if size.num_samples == 1 else f"{size.num_samples:,} synthetic images"
+        return f"{images} of {spec.num_outputs:,} classes{labels}"
+
+    def check(self, spec: Task, data_root: Path) -> None:
+        """Refuse what can be known to fail before a run begins. Raises UserError; a method without such things has no check."""
+
+    def for_trial(self) -> Self:
+        """The config that a trial of a moment uses instead, where something of this one would keep it from the steps."""
+        return self
 
 
 def evenly_spread(step: int, total: int, times: int) -> bool:

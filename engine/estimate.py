@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ from engine.evaluation.bench import Bench, make_bench
 from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, architectures, full_passes
 from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, rates_for_real
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
-from engine.events import Checkpoint, Event, Progress, to_json
+from engine.events import Checkpoint, Event, Preview, Progress, to_json
 from engine.methods.method import Method
 from engine.run import load_splits, resolve
 from engine.synthetic.base import SyntheticSet
@@ -116,7 +117,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
                 memory_bytes=memory.bytes,
                 disk_bytes=2 * _set_bytes(context.start),
             )
-        steps = yield from _try_steps(method, config, splits, context)
+        steps = yield from _try_steps(method, config.for_trial(), splits, context)
         found = replace(
             found,
             num_timed=steps.num_timed,
@@ -183,7 +184,7 @@ def _try_steps(
                 if now - ready > STEP_SECONDS or (len(times) > TIMED_STEPS and now - ready > ENOUGH_SECONDS):
                     break
             elif event.kind == "preview":
-                preview_bytes = event.images.nbytes
+                preview_bytes = _preview_bytes(event)
                 is_ready = True  # after the first picture come outer steps alone
                 yield Progress(TRYING_STEPS, 0, config.outer_steps)
             elif event.kind == "progress" and not is_ready:
@@ -214,6 +215,12 @@ def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits
     plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation)
     num_validations = min(getattr(config, "num_validations", 0), config.outer_steps)
     return plain * config.outer_steps + validation * num_validations
+
+
+def _preview_bytes(event: Preview) -> int:
+    """Bytes of a picture of the set as it is kept: its samples and, where it has one, its poster."""
+    poster = vars(event.poster).values() if event.poster is not None else ()
+    return event.images.nbytes + sum(value.nbytes for value in poster if isinstance(value, np.ndarray))
 
 
 def _checkpoint_bytes(event: Checkpoint) -> int:

@@ -50,6 +50,7 @@ class PosterView:
     pixels: (H, W, C) uint8. grid: a PosterGrid as a dictionary: sizes of the poster and of a patch in pixels, numbers
     of class cells and of patches by rows and columns. order: the class of each class cell, row by row; -1 for an empty
     one. class_names: by class. patch_labels: (P, K) float16, what the student is told of each patch, row by row.
+    label_map: (K, h, w) float16, the learned weights over the poster that these are read from; None for fixed labels.
     """
 
     pixels: np.ndarray
@@ -57,6 +58,7 @@ class PosterView:
     order: tuple[int, ...]
     class_names: tuple[str, ...]
     patch_labels: np.ndarray
+    label_map: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,16 @@ COARSE = (
 )
 
 
-def resolve(request: RunRequest, root: Path | None = None) -> tuple[Method, MethodConfig]:
-    """The method of a request and its checked config. Raises ConfigError with one sentence for anything wrong.
+def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = True) -> tuple[Method, MethodConfig]:
+    """The method of a request and its checked config. Raises UserError with one sentence for anything wrong.
 
-    root: where data sets live, the data root if None.
+    root: where data sets live, the data root if None. begins: whether a run is to begin with it; one that goes on, or a
+    result that is compared again, does without what only a beginning needs.
     """
+    root = root or data_root()
     if request.method not in METHODS:
         raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
-    source = _source(request, root or data_root())
+    source = _source(request, root)
     for name in request.evaluation.students:
         if name not in STUDENTS:
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
@@ -50,6 +52,8 @@ def resolve(request: RunRequest, root: Path | None = None) -> tuple[Method, Meth
     spec = task_of(source)
     _check_size(_drawn_per_class(config, spec), request, source)
     _check_start(config, request)
+    if begins and request.action == "distill":
+        config.check(spec, root)
     for architecture in architectures(config.student, request.evaluation):
         with torch.device("meta"):  # does it fit the samples? No weight is made
             make_student(architecture, spec, "meta")
@@ -82,7 +86,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
-    method, config = resolve(request, context.data_root)
+    method, config = resolve(request, context.data_root, begins=context.resume_from is None)
     if request.start and context.start is None:
         raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
     if request.action == "evaluate":
@@ -112,7 +116,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
-    _, config = resolve(request, context.data_root)
+    _, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
     return (yield from _compared(synthetic, splits, config, request, context))
 
@@ -224,20 +228,20 @@ def _drawn_per_class(config: MethodConfig, spec: TaskSpec) -> int:
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
-    """Refuse more synthetic images of a class, `wanted`, than there are real ones to train on."""
+    """Refuse a set whose storage could hold more images of a class, `wanted`, than there are real ones to train on."""
     (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
     left = source.fewest_per_class - held_out
     if wanted > left:
         raise ConfigError(
-            f"{source.title}: its smallest class has {source.fewest_per_class} training images, {held_out} of them for validation, fewer "
-            f"than the {wanted} synthetic images wanted of each class. Lower the images per class to {left} or less."
+            f"{source.title}: its smallest class has {_images(source.fewest_per_class, 'training ')}, {held_out} of them for "
+            f"validation. {_compared_with(wanted)} {_smaller(left)}"
         )
     limit = request.data.train_limit
     most = limit // len(source.class_names)
     if limit and wanted > most:
         raise ConfigError(
-            f"{source.title}: a limit of {limit:,} training images leaves {most} of each class, fewer than the {wanted} synthetic "
-            f"images wanted. Lower the images per class to {most} or less, or raise the limit."
+            f"{source.title}: a limit of {_images(limit, 'training ')} leaves {most} of each class. "
+            f"{_compared_with(wanted)} {_smaller(most, 'raise the limit')}"
         )
 
 
@@ -246,9 +250,23 @@ def _check_enough(wanted: int, splits: Splits) -> None:
     fewest = int(torch.bincount(splits.train.targets, minlength=splits.spec.num_outputs).min())
     if wanted > fewest:
         raise ConfigError(
-            f"The smallest class has {fewest} images to train on, fewer than the {wanted} synthetic images wanted of each class. "
-            f"Lower the images per class to {fewest} or less."
+            f"The smallest class has {_images(fewest)} to train on. {_compared_with(wanted)} {_smaller(fewest)}"
         )
+
+
+def _images(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}{'image' if count == 1 else 'images'}"
+
+
+def _compared_with(wanted: int) -> str:
+    return f"The synthetic set takes the storage of {_images(wanted, 'real ')} a class and is compared with as many."
+
+
+def _smaller(most: int, otherwise: str = "bring more images") -> str:
+    """What to do where no more than `most` real images of a class can be had."""
+    if not most:
+        return f"{otherwise[0].upper()}{otherwise[1:]}."
+    return f"Lower the images per class to {most} or less, or {otherwise}."
 
 
 def _check_start(config: MethodConfig, request: RunRequest) -> None:

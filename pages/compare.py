@@ -48,7 +48,7 @@ def show_run(row: engine.RunRow) -> None:
     """Everything about one run: the verdict in words, ratios, a chart and a table an architecture."""
     scores = services.store().scores(row.id)
     everything = engine.summarise(scores)
-    found = live.headlines(everything)
+    found = engine.headlines(everything)
     mine = live.row_student(row)
     own = [score for score in found if score.student == mine]
     st.header(words.escaped(words.run_title(row)), anchor=False)
@@ -176,8 +176,8 @@ def show_table(scores: Sequence) -> None:
 
 def show_over_steps(row: engine.RunRow, found: Sequence[engine.Row]) -> None:
     """How accuracy grew with the inner steps, for sets that are trained on at random for as long as one likes."""
-    steps = over_steps(found, live.row_student(row))
-    if not steps:
+    steps = engine.by_length(found, live.row_student(row))
+    if len(steps) < 2:
         return
     with st.container(border=True):
         st.subheader("Accuracy after so many inner steps", anchor=False)
@@ -188,18 +188,6 @@ def show_over_steps(row: engine.RunRow, found: Sequence[engine.Row]) -> None:
         st.caption(
             "As distilled, test images. How long to train was chosen on validation images; that length is the one above."
         )
-
-
-def over_steps(found: Sequence[engine.Row], student: str) -> dict[str, list[tuple[int, engine.Row]]]:
-    """arm -> (inner steps, accuracy after them) as distilled, ascending; only arms measured more than once on the way."""
-    steps: dict[str, dict[int, engine.Row]] = {}
-    for score in found:
-        if score.student == student and score.protocol == "as_distilled":
-            measured, _, after = score.metric.partition("@")
-            num_steps = int(after) if after.isdecimal() else score.training.get("num_steps")
-            if measured == "accuracy" and num_steps:
-                steps.setdefault(score.arm, {}).setdefault(num_steps, score)
-    return {arm: sorted(mine.items()) for arm, mine in steps.items() if len(mine) > 1}
 
 
 def interval(score: object) -> str:
@@ -305,23 +293,26 @@ def published_note(published: Sequence[figures.Published]) -> str:
 
 def show_many_over_steps(rows: Sequence[engine.RunRow]) -> None:
     """The distilled arm of each run after so many inner steps, in one table; only what was measured so."""
-    found = {
-        row.id: over_steps(engine.summarise(services.store().scores(row.id)), live.row_student(row)) for row in rows
-    }
-    measured = [(row, dict(found[row.id]["distilled"])) for row in rows if "distilled" in found[row.id]]
+    found = [
+        (row, engine.by_length(engine.summarise(services.store().scores(row.id)), live.row_student(row)))
+        for row in rows
+    ]
+    measured = [(row, steps) for row, steps in found if len(steps) > 1]
     if not measured:
         return
     st.subheader("Accuracy after so many inner steps", anchor=False)
     columns = {"Run": [f"{row.id} · {words.escaped(words.run_title(row))}" for row, _ in measured]}
     for num_steps in sorted({num_steps for _, steps in measured for num_steps in steps}):
-        columns[formats.count(num_steps)] = [sweep.accuracy(steps.get(num_steps)) for _, steps in measured]
+        columns[formats.count(num_steps)] = [
+            sweep.accuracy(steps.get(num_steps, {}).get("distilled")) for _, steps in measured
+        ]
     st.table(columns, border="horizontal", hide_index=True, alt="Accuracy of the distilled sets by inner steps")
     st.caption("As distilled, test images. How long to train was chosen on validation images.")
 
 
 def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
     """A run's scores of its own student by arm under one protocol; the full set is only trained as ordinary data."""
-    found = live.headlines(engine.summarise(services.store().scores(row.id)))
+    found = engine.headlines(engine.summarise(services.store().scores(row.id)))
     return {
         score.arm: score
         for score in found

@@ -112,9 +112,9 @@ def show_plan(source: engine.data.Source, request: engine.RunRequest, config: en
     synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full)
     st.markdown(
         f"**{words.escaped(config.describe_size(spec))}**, "
-        f"{formats.num_bytes(synthetic_bytes)} of pixels, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
+        f"{formats.num_bytes(synthetic_bytes)} of pixels and labels, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
         f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
-        help="Synthetic values at 4 bytes each, against the full set at the 1 byte a value of its files.",
+        help="Learned values at 4 bytes each, hard labels at 1, against the full set at the 1 byte a value of its files.",
     )
     arms = "random and k-means real images of the same size" + (
         " and the full data set" if request.evaluation.compare_full else ""
@@ -129,8 +129,9 @@ with services.said_plainly():
     old = services.store().run(st.query_params["from"]).request if "from" in st.query_params else None
     began_from = st.query_params.get("start", old.start if old else "")
     if old:
-        begins = f" Its images begin from the result of run {words.escaped(began_from)}." if began_from else ""
-        st.caption(f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is.{begins}")
+        filled_in = f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is."
+        origin = st.empty()
+        origin.caption(filled_in)
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
             source_key = chosen_source(old)
@@ -159,7 +160,7 @@ with services.said_plainly():
     left, right = st.columns([2, 1], gap="large")
     with left:
         headings = forms.groups(parts["config"])
-        tabs = st.tabs(["Size and student", *headings[1:], "Data preparation", "Evaluation", "Run"])
+        tabs = st.tabs(["Basics", *headings[1:], "Data", "Evaluation", "Run"])
         for heading, tab in zip(headings, tabs, strict=False):
             with tab:
                 forms.ask(
@@ -201,6 +202,8 @@ with services.said_plainly():
                 },
                 "Settings",
             )  # fmt: skip
+            if request.start:
+                origin.caption(f"{filled_in} Its images begin from the result of run {words.escaped(request.start)}.")
             engine.resolve(request)
             show_plan(source, request, config)
             ready = available.state != "missing"

@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Who may import whom inside the engine, by top-level part. Parts not listed as keys may import anything below.
-FOUNDATION = {"errors", "events", "config", "context", "machine", "ticking"}
+FOUNDATION = {"errors", "events", "config", "context", "machine", "spacing", "ticking"}
 ALLOWED = {
     "errors": set(),
     "events": set(),
     "config": {"errors"},
     "context": set(),
     "machine": {"errors"},
+    "spacing": set(),
     "ticking": {"events"},
     "checkpoint": FOUNDATION,
     "data": FOUNDATION | {"data"},
@@ -26,6 +27,7 @@ ALLOWED = {
     "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
     "methods": FOUNDATION
     | {
+        "data.folders",
         "data.source",
         "data.torchvision_compat",
         "nets",
@@ -34,10 +36,10 @@ ALLOWED = {
         "evaluation.train",
         "methods",
     },
-    "figures": {"events", "data", "evaluation.scores", "figures"},
+    "figures": {"events", "spacing", "data", "evaluation.scores", "figures"},
     "run": FOUNDATION | {"data", "nets", "synthetic", "methods", "evaluation"},
 }
-SHARED = ("method", "state", "windowed")  # of engine/methods, for every method
+SHARED = ("diagnosis", "method", "state", "windowed")  # of engine/methods, for every method
 BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
 
 

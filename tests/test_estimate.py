@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from draining import drained
@@ -14,9 +15,9 @@ import engine
 from engine import advice, machine
 from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context
-from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, estimate, workload
+from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, _preview_bytes, estimate, workload
 from engine.evaluation import compare, random_batches
-from engine.events import Progress
+from engine.events import PosterView, Preview, Progress
 from engine.methods.bilevel import bilevel
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -106,6 +107,17 @@ def test_a_result_that_is_evaluated_again_is_estimated_without_outer_steps(hasty
     again = request.model_copy(update={"action": "evaluate", "start": "0001"})
     told = found(again, replace(context, start=synthetic))
     assert told.num_steps == told.num_timed == 0 and told.seconds_distilling == 0 and told.seconds_evaluating > 0
+
+
+def test_a_picture_of_a_poster_is_counted_with_the_poster_and_its_labels():
+    patches, pixels, labels = (
+        np.zeros((6, 4, 4, 3), np.uint8),
+        np.zeros((5, 9, 3), np.uint8),
+        np.zeros((6, 2), np.float16),
+    )
+    view = PosterView(pixels, {}, (0, 1), ("a", "b"), labels)
+    assert _preview_bytes(Preview(0, patches, ("a",) * 6, view)) == patches.nbytes + pixels.nbytes + labels.nbytes
+    assert _preview_bytes(Preview(0, patches, ("a",) * 6)) == patches.nbytes
 
 
 def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):

@@ -6,7 +6,7 @@ from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_ove
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
 from engine.figures.grids import MAX_IMAGES, grid_png, timelapse
 from engine.figures.hero import hero_svg
-from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap
+from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import ARM_NAMES, PALETTES, PROTOCOL_NOTES, arm_name, protocol_name
 from engine.figures.poster import (
@@ -38,6 +38,7 @@ __all__ = [
     "chart_names",
     "chart_of",
     "class_counts",
+    "class_map",
     "class_samples",
     "class_weights",
     "curve",
@@ -46,6 +47,7 @@ __all__ = [
     "hero_svg",
     "image_sizes",
     "label_heatmap",
+    "learned_map",
     "likeliest",
     "log_ticks",
     "numbered_classes",

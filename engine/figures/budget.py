@@ -119,16 +119,19 @@ def _add_published(figure: go.Figure, published: Sequence[Published], colours: P
 
 
 def accuracy_over_steps(
-    steps: Mapping[str, Sequence[tuple[int, Row]]], *, theme: Theme = "page", height: int = 280
+    lengths: Mapping[int, Mapping[str, Row]], *, theme: Theme = "page", height: int = 280
 ) -> go.Figure:
-    """Test accuracy of each arm after so many inner steps, with 95 % intervals: {arm: (steps, row), ascending}."""
+    """Test accuracy of each arm after so many inner steps, with 95 % intervals: {inner steps: {arm: row}}, ascending."""
     colours = PALETTES[theme]
     figure = go.Figure()
-    for arm in (arm for arm in ARM_NAMES if arm in steps):
-        rows = [row for _, row in steps[arm]]
+    for arm in ARM_NAMES:
+        measured = {num_steps: at[arm] for num_steps, at in lengths.items() if arm in at}
+        if not measured:
+            continue
+        rows = list(measured.values())
         figure.add_scatter(
             name=arm_name(arm),
-            x=[num_steps for num_steps, _ in steps[arm]],
+            x=list(measured),
             y=[100 * row.mean for row in rows],
             error_y=_whiskers(rows, colours.arm(arm)),
             mode="lines+markers",
@@ -136,7 +139,7 @@ def accuracy_over_steps(
             marker={"size": 7, "color": colours.arm(arm)},
             customdata=[
                 (percent_spread(row.mean, row.std, row.n), counted(num_steps, "inner step"))
-                for num_steps, row in steps[arm]
+                for num_steps, row in measured.items()
             ],
             hovertemplate="%{fullData.name}<br>%{customdata[1]}: %{customdata[0]}<extra></extra>",
         )

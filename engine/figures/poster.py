@@ -16,6 +16,7 @@ from engine.events import PosterView
 from engine.figures.formats import percent
 from engine.figures.grids import animated, encoded, enlarged, text_font
 from engine.figures.palette import PALETTES, Theme
+from engine.spacing import edges, offsets
 
 MAX_POINTED = 3000
 """Patches that `poster_html` can tell apart under the pointer; more would make a page heavy."""
@@ -77,20 +78,25 @@ def numbered_classes(view: PosterView, width: int = 1000) -> list[tuple[int, str
 
 
 def patch_corners(grid: dict[str, int]) -> tuple[list[int], list[int]]:
-    """Top rows and left columns of the patches, in pixels: evenly spaced from edge to edge, so that the last one ends at
-    the poster's end.
-    """
+    """Top rows and left columns of the patches, in pixels."""
     return (
-        _spaced(grid["height"] - grid["patch_height"], grid["patch_rows"]),
-        _spaced(grid["width"] - grid["patch_width"], grid["patch_columns"]),
+        offsets(grid["height"], grid["patch_height"], grid["patch_rows"]),
+        offsets(grid["width"], grid["patch_width"], grid["patch_columns"]),
     )
 
 
 def likeliest(view: PosterView, patch: int, num_classes: int = TOP_CLASSES) -> list[tuple[str, float]]:
     """The classes a patch is told to be with their weights, heaviest first; none that weighs nothing."""
-    weights = np.asarray(view.patch_labels[patch], dtype=np.float64)
+    return heaviest(view.patch_labels[patch], view.class_names, num_classes)
+
+
+def heaviest(
+    weights: np.ndarray, class_names: Sequence[str], num_classes: int = TOP_CLASSES
+) -> list[tuple[str, float]]:
+    """The classes of largest weight (K,) with it, heaviest first; none that weighs nothing."""
+    weights = np.asarray(weights, dtype=np.float64)
     order = np.argsort(-weights, kind="stable")[:num_classes]
-    return [(view.class_names[label], float(weights[label])) for label in order if weights[label] >= 0.0005]
+    return [(class_names[label], float(weights[label])) for label in order if weights[label] >= 0.0005]
 
 
 def poster_html(view: PosterView, theme: Theme = "light") -> str:
@@ -136,32 +142,30 @@ def _top(view: PosterView, patch: int) -> str:
 
 def _reach(middles: Sequence[float], length: int) -> list[tuple[float, float]]:
     """From where to where each middle is the nearest one, over a side of so many pixels."""
-    edges = [0.0, *((one + other) / 2 for one, other in zip(middles[:-1], middles[1:], strict=True)), float(length)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    ends = [0.0, *((one + other) / 2 for one, other in zip(middles[:-1], middles[1:], strict=True)), float(length)]
+    return list(zip(ends[:-1], ends[1:], strict=True))
 
 
 def _share(part: float, whole: int) -> str:
     return f"{100 * part / whole:.3f}%"
 
 
-def _spaced(room: int, num: int) -> list[int]:
-    return [round(room * place / (num - 1)) if num > 1 else 0 for place in range(num)]
-
-
 def _factor(view: PosterView, width: int) -> int:
     return max(1, round(width / view.pixels.shape[1]))
 
 
-def _edges(length: int, num: int, factor: int) -> list[int]:
-    """Borders of `num` parts of a side, each at a pixel of the poster, in the enlarged picture."""
-    return [factor * round(length * place / num) for place in range(num + 1)]
+def _borders(grid: dict[str, int], factor: int) -> tuple[list[int], list[int]]:
+    """Where the rows and the columns of class cells begin and end in the enlarged picture."""
+    return (
+        [factor * edge for edge in edges(grid["height"], grid["class_rows"])],
+        [factor * edge for edge in edges(grid["width"], grid["class_columns"])],
+    )
 
 
 def _areas(view: PosterView, factor: int) -> list[tuple[int, tuple[int, int, int, int]]]:
     """(class, (left, top, right, bottom)) of each class cell that is not empty, in pixels of the enlarged picture."""
     grid = view.grid
-    down = _edges(grid["height"], grid["class_rows"], factor)
-    across = _edges(grid["width"], grid["class_columns"], factor)
+    down, across = _borders(grid, factor)
     boxes = [
         (across[column], down[row], across[column + 1], down[row + 1])
         for row in range(grid["class_rows"])
@@ -174,8 +178,8 @@ def _draw_borders(draw: ImageDraw.ImageDraw, view: PosterView, factor: int) -> N
     """Light lines with a dark edge between the class areas."""
     grid = view.grid
     height, width = grid["height"] * factor, grid["width"] * factor
-    lines = [((0, y), (width, y)) for y in _edges(grid["height"], grid["class_rows"], factor)[1:-1]]
-    lines += [((x, 0), (x, height)) for x in _edges(grid["width"], grid["class_columns"], factor)[1:-1]]
+    down, across = _borders(grid, factor)
+    lines = [((0, y), (width, y)) for y in down[1:-1]] + [((x, 0), (x, height)) for x in across[1:-1]]
     thin = 1 if width / grid["class_columns"] < 60 else 2
     for colour, thickness in ((_HALO, thin + 2), (_LINE, thin)):
         for line in lines:

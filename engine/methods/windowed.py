@@ -29,7 +29,6 @@ from torch import Tensor
 from engine.config import MethodConfig, evenly_spread, option
 from engine.context import Context
 from engine.data.source import Splits
-from engine.errors import Diverged
 from engine.evaluation.train import accuracy
 from engine.events import Checkpoint, Event, Measured, Progress
 from engine.meta import update_rules
@@ -37,6 +36,7 @@ from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, burn_in, inner_loop
 from engine.meta.update_rules import UpdateRule
 from engine.meta.windows import Growth, Unroll, Window, WindowSchedule, window_at
+from engine.methods.diagnosis import diagnose
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
@@ -51,6 +51,12 @@ REAL_AT_ONCE = 1000  # real images whose activations are in memory together
 class WindowedConfig(MethodConfig):
     """Hyperparameters of the shared loop, in the order the form shows them."""
 
+    window_schedule: WindowSchedule = option(
+        "random_each_step",
+        "How long the student trains before the window: a random time drawn each outer step or each epoch, the longest, "
+        "growing as the loss stalls, not at all with windows of random length, or the whole training as one window",
+        group="Inner loop",
+    )
     unroll_length: int = option(
         200,
         "Longest training of a student inside an outer step",
@@ -61,17 +67,15 @@ class WindowedConfig(MethodConfig):
     )
     window: int = option(
         60,
-        "Steps of it, the last ones, that the gradient passes through",
+        "Last steps of a training, which the gradient passes through; the most of them where their number is random",
         low=1,
         high=10_000,
         unit="inner steps",
         group="Inner loop",
-    )
-    window_schedule: WindowSchedule = option(
-        "random_each_step",
-        "How long the student trains before the window: a random time drawn each outer step or each epoch, the longest, "
-        "growing as the loss stalls, not at all with windows of random length, or the whole training as one window",
-        group="Inner loop",
+        when=(
+            "window_schedule",
+            ("random_each_step", "random_each_epoch", "fixed_late", "growing", "random_length"),
+        ),
     )
     min_burn_in: int = option(
         0,
@@ -293,7 +297,7 @@ def distill_windowed(
             start = student.init(context.stream("start", step))
             batches = _samples(synthetic, splits, context.stream("inner", step), sum(window))
             path = inner_loop(student, start, batches, rule, F.cross_entropy, detached=True)
-            raise _diverged(synthetic, path, step, window, outer_loss)
+            raise diagnose(synthetic, [path], window, step, outer_loss, "a shorter window or training")
         usual_norm = running_norm(usual_norm, norm.item())
         if config.clip != "none":
             clip_gradient(learned, norm, 2 * usual_norm if config.clip == "running" else config.clip_length)
@@ -410,37 +414,3 @@ def _carried(state: dict[str, Any] | None, config: WindowedConfig) -> tuple[Grow
 def _decay(config: WindowedConfig, step: int) -> float:
     """The factor on every outer learning rate at a step."""
     return 1.0 if config.outer_decay == "none" else 0.5 * (1 + math.cos(math.pi * step / config.outer_steps))
-
-
-def _diverged(
-    synthetic: SyntheticSet, path: Iterator[Tensor], step: int, window: Window, outer_loss: float
-) -> Diverged:
-    """Which quantity stopped being finite first, and what to try; `path` is the inner loop of outer step `step` again."""
-    for name, value in synthetic.named_parameters():
-        if not torch.isfinite(value).all():
-            return Diverged(
-                f"The set's {name.replace('_', ' ')} is not finite at outer step {step}. Lower the outer learning rate.",
-                quantity=name, step=step,
-            )  # fmt: skip
-    rate = synthetic.rates[0].item()
-    for number, theta in enumerate(path, 1):
-        if not torch.isfinite(theta).all():
-            return Diverged(
-                f"The student's weights became infinite or NaN at inner step {number} of {sum(window)}, in outer step {step}, at a learning "
-                f"rate of {rate:.3g}. Start again with a lower student learning rate or outer learning rate.",
-                quantity="student weights", step=step,
-            )  # fmt: skip
-    if not outer_loss < math.inf:
-        return Diverged(
-            f"The outer loss is {outer_loss} at outer step {step}, though the student's weights are finite: its outputs overflow. "
-            f"Lower the student learning rate (now {rate:.3g}), or the length of the training.",
-            quantity="outer loss", step=step,
-        )  # fmt: skip
-    broken = [
-        name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()
-    ]
-    return Diverged(
-        f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}): the "
-        f"gradient explodes on its way through the window of {window.length} steps. Lower the window or the student learning rate.",
-        quantity="meta-gradient", step=step,
-    )  # fmt: skip

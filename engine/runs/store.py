@@ -457,6 +457,8 @@ def _save_preview(folder: Path, preview: Preview) -> None:
             "poster_class_names": np.array(preview.poster.class_names, dtype=np.str_),
             "poster_patch_labels": preview.poster.patch_labels.astype(np.float16, copy=False),
         }
+        if preview.poster.label_map is not None:
+            arrays["poster_label_map"] = preview.poster.label_map.astype(np.float16, copy=False)
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
     temporary.replace(path)
@@ -471,4 +473,5 @@ def _read_poster(file: np.lib.npyio.NpzFile) -> PosterView | None:
         order=tuple(file["poster_order"].tolist()),
         class_names=tuple(str(name) for name in file["poster_class_names"]),
         patch_labels=file["poster_patch_labels"],
+        label_map=file.get("poster_label_map"),
     )

@@ -25,11 +25,22 @@ from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.events import PosterView, Preview
 from engine.meta.inner import Batch
+from engine.spacing import edges, offsets
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
-from engine.synthetic.poster_grid import MOST_PIXELS, PosterGrid, edges, offsets, patch_pixels, patches
-from engine.synthetic.poster_labels import LabelRule, fixed_labels, read_labels, reading_weights, starting_map
+from engine.synthetic.poster_grid import MOST_LABELS, MOST_PIXELS, PosterGrid, patch_pixels, patches
+from engine.synthetic.poster_labels import (
+    LabelRule,
+    fixed_labels,
+    read_all_labels,
+    read_labels,
+    reading_weights,
+    starting_map,
+)
 
 Labels = Literal["fixed", "learned"]
+
+MOST_VALUES = 3 * MOST_PIXELS
+"""Of all patches together: those of pixels in colour."""
 
 TILE_OVERLAP = 1.5  # a class's starting tile over its cell, each way: neighbours fade into each other over half a cell
 
@@ -63,6 +74,11 @@ class PosterSet(SyntheticSet):
             )
         if len(spec.sample_shape) != 3:
             raise ConfigError(f"A poster is cut into images, but these samples have shape {spec.sample_shape}.")
+        if math.prod(spec.sample_shape) * grid.num_patches > MOST_VALUES:
+            raise ConfigError(
+                f"{grid.num_patches:,} patches of {'x'.join(map(str, spec.sample_shape))} values take too much memory. "
+                f"Choose fewer patches."
+            )
         if (grid.patch_height, grid.patch_width) != spec.sample_shape[1:]:
             raise ConfigError(
                 f"Patches of {grid.patch_height} x {grid.patch_width} pixels are no images of "
@@ -75,8 +91,10 @@ class PosterSet(SyntheticSet):
         self.raw_rates = nn.Parameter(torch.zeros(1), requires_grad=learn_rates)
         # the buffers follow from the grid, so a file does without them
         if labels == "learned":
-            cells = _checked_cells(label_cells, grid)
-            self.label_map = nn.Parameter(starting_map(grid, self.order, cells))
+            cells = _checked_cells(label_cells, grid, spec.num_outputs)
+            is_claimed = self.poster.is_meta  # by a file, whose own map takes this one's place
+            start = torch.zeros(spec.num_outputs, *cells) if is_claimed else starting_map(grid, self.order, cells)
+            self.label_map = nn.Parameter(start)
             rows, columns = reading_weights(grid, cells)
             self.register_buffer("row_weights", rows, persistent=False)
             self.register_buffer("column_weights", columns, persistent=False)
@@ -156,10 +174,10 @@ class PosterSet(SyntheticSet):
 
     def labels(self, indices: Tensor | None = None) -> Tensor:
         """(b, K) labels of the patches at `indices` (b,) int64, of all if None; differentiable where they are learned."""
-        if indices is None:
-            indices = torch.arange(self.num_samples, device=self.poster.device)
         if self.label_map is None:
-            return self.area_labels[indices]
+            return self.area_labels if indices is None else self.area_labels[indices]
+        if indices is None:
+            return read_all_labels(self.label_map, self.row_weights, self.column_weights)
         rows, columns = indices // self.grid.patch_columns, indices % self.grid.patch_columns
         return read_labels(self.label_map, self.row_weights[rows], self.column_weights[columns])
 
@@ -197,6 +215,7 @@ class PosterSet(SyntheticSet):
             order=self.order,
             class_names=self.spec.class_names,
             patch_labels=labels.numpy().astype(np.float16),
+            label_map=None if self.label_map is None else self.label_map.detach().cpu().numpy().astype(np.float16),
         )
         return Preview(step, shown, tuple(self.spec.class_names[label] for label in labels.argmax(1).tolist()), view)
 
@@ -250,7 +269,7 @@ def _check_order(order: list[int], grid: PosterGrid, spec: TaskSpec) -> None:
         )
 
 
-def _checked_cells(cells: tuple[int, int] | None, grid: PosterGrid) -> tuple[int, int]:
+def _checked_cells(cells: tuple[int, int] | None, grid: PosterGrid, num_classes: int) -> tuple[int, int]:
     """Raises ConfigError for a label map that the poster cannot have."""
     if cells is None or len(cells) != 2 or any(type(number) is not int for number in cells):
         raise ConfigError(f"A learned label map needs its numbers of rows and columns, not {cells}.")
@@ -260,9 +279,16 @@ def _checked_cells(cells: tuple[int, int] | None, grid: PosterGrid) -> tuple[int
             f"A label map of {rows} x {columns} cells does not fit a poster of {grid.height} x {grid.width} pixels. "
             f"Choose fewer cells."
         )
-    if max(grid.num_patches, grid.num_cells) * rows * columns > MOST_PIXELS:
+    made = (  # the labels, the map as it starts, and what stands between them
+        num_classes * grid.num_patches,
+        grid.num_cells * rows * columns,
+        num_classes * grid.patch_rows * columns,
+        grid.patch_rows * rows,
+        grid.patch_columns * columns,
+    )
+    if max(made) > MOST_LABELS:
         raise ConfigError(
-            f"A label map of {rows} x {columns} cells takes too much memory for {grid.num_patches:,} patches. "
-            f"Choose fewer of either."
+            f"A label map of {rows} x {columns} cells takes too much memory for {grid.num_patches:,} patches of "
+            f"{num_classes:,} classes. Choose fewer cells or patches."
         )
     return rows, columns

@@ -15,14 +15,18 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConfigError
+from engine.spacing import offsets
 
-MOST_PIXELS = 2**26
-"""Of a poster, and of all its patches together: about a gigabyte of values in colour."""
+MOST_PIXELS = 2**25
+"""Of a poster, and of all its patches together: 400 MB of values in colour."""
 MOST_PATCHES = 100_000
 WIDEST_CLASS_GRID = 2.5
 """Columns over rows of a class grid that is chosen automatically."""
-SPACINGS = ((8, 128), (4, 512), (2, MOST_PATCHES))
-"""How densely patches are cut automatically: (patches an image's side, up to how many in all), densest first."""
+ENOUGH_PATCHES = 128
+ENOUGH_PER_CLASS = 3
+"""Patches are cut automatically as densely as makes no more than so many in all, or of each class if that is more."""
+MOST_LABELS = 2**24
+"""Areas of the class cells in all patches, labels of all patches, and shares of the classes in a label map: 64 MB each."""
 
 
 class PosterTooSmall(ConfigError):
@@ -65,11 +69,12 @@ class PosterGrid:
                 f"{self.class_rows} x {self.class_columns} class cells need more pixels than a poster of "
                 f"{self.height} x {self.width} has. Make the poster larger."
             )
-        drawn = self.num_patches * max(self.patch_height * self.patch_width, self.num_cells)
-        if max(drawn, self.height * self.width) > MOST_PIXELS or self.num_patches > MOST_PATCHES:
+        pixels = max(self.num_patches * self.patch_height * self.patch_width, self.height * self.width)
+        areas = self.num_patches * self.num_cells
+        if pixels > MOST_PIXELS or areas > MOST_LABELS or self.num_patches > MOST_PATCHES:
             raise ConfigError(
                 f"A poster of {self.height} x {self.width} with {self.num_patches:,} patches takes too much memory. "
-                f"Choose fewer patches or a smaller poster; together they may have {MOST_PIXELS:,} pixels."
+                f"Choose fewer patches, fewer class cells or a smaller poster."
             )
 
     @property
@@ -94,16 +99,6 @@ class PosterGrid:
     def ipc(self, num_classes: int) -> float:
         """The poster's pixels in images per class."""
         return self.height * self.width / (num_classes * self.patch_height * self.patch_width)
-
-
-def offsets(length: int, size: int, number: int) -> list[int]:
-    """Where `number` pieces of `size` start, evenly spaced over `length`: round(i · (length − size) / (number − 1))."""
-    return [round(i * (length - size) / max(number - 1, 1)) for i in range(number)]
-
-
-def edges(length: int, number: int) -> list[int]:
-    """The number + 1 borders of cells that partition `length` pixels: round(i · length / number)."""
-    return [round(i * length / number) for i in range(number + 1)]
 
 
 def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> Tensor:
@@ -155,7 +150,7 @@ def planned_grid(
 
     The class grid is as near to a square as few empty cells allow, and at most 2.5 times as wide as high. The poster has
     its aspect and at most ipc · num_classes images' pixels: at 0.9 images per class of CIFAR-10 the published 60 x 153.
-    Patches lie an eighth, a quarter or half an image apart: the densest that makes at most 128, 512 or any number.
+    Patches lie as few whole pixels apart as makes at most 128 of them, or three a class, but never more than half an image.
 
     Args:
         ipc: budget, images per class; below 1 as well. A height and a width given by hand may exceed it.
@@ -167,7 +162,7 @@ def planned_grid(
     """
     class_rows, class_columns = _class_grid(num_classes, class_rows, class_columns)
     height, width = _poster_size(ipc, num_classes, image, (class_rows, class_columns), height, width)
-    automatic = _patch_numbers((height, width), image)
+    automatic = _patch_numbers((height, width), image, max(ENOUGH_PATCHES, ENOUGH_PER_CLASS * num_classes))
     return PosterGrid(
         height, width, class_rows, class_columns, patch_rows or automatic[0], patch_columns or automatic[1], *image
     )
@@ -212,10 +207,10 @@ def _poster_size(
     return height, width or max(budget // height, 1)
 
 
-def _patch_numbers(poster: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
-    numbers = (1, 1)
-    for steps, most in SPACINGS:
-        strides = [max(side // steps, 1) for side in image]
+def _patch_numbers(poster: tuple[int, int], image: tuple[int, int], most: int) -> tuple[int, int]:
+    longest, numbers = max(image), (1, 1)
+    for spacing in range(1, max(longest // 2, 1) + 1):
+        strides = [max(round(spacing * side / longest), 1) for side in image]
         numbers = tuple(
             1 + math.ceil(max(length - side, 0) / stride)
             for length, side, stride in zip(poster, image, strides, strict=True)

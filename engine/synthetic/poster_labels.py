@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.synthetic.poster_grid import PosterGrid, edges
+from engine.spacing import edges
+from engine.synthetic.poster_grid import PosterGrid
 
 LabelRule = Literal["share", "softmax"]
 
@@ -28,12 +29,8 @@ def class_areas(grid: PosterGrid, order: tuple[int, ...]) -> Tensor:
     """
     rows = _overlaps(grid.patch_tops, grid.patch_height, edges(grid.height, grid.class_rows))
     columns = _overlaps(grid.patch_lefts, grid.patch_width, edges(grid.width, grid.class_columns))
-    areas = torch.einsum("ir,jc->ijrc", rows, columns).reshape(grid.num_patches, grid.num_cells)
-    taken = [cell for cell, label in enumerate(order) if label >= 0]
-    labels = [order[cell] for cell in taken]
-    by_class = areas.new_zeros(grid.num_patches, max(order) + 1)
-    by_class[:, labels] = areas[:, taken]
-    return by_class.float()
+    areas = torch.einsum("ir,jc->ijrc", rows.float(), columns.float()).reshape(grid.num_patches, grid.num_cells)
+    return areas[:, _cells_by_class(order)]
 
 
 def fixed_labels(
@@ -72,11 +69,7 @@ def starting_map(grid: PosterGrid, order: tuple[int, ...], cells: tuple[int, int
     rows = _overlaps(*_even(cells[0]), [r / grid.class_rows for r in range(grid.class_rows + 1)]) * cells[0]
     columns = _overlaps(*_even(cells[1]), [c / grid.class_columns for c in range(grid.class_columns + 1)]) * cells[1]
     shares = torch.einsum("ar,bc->rcab", rows, columns).reshape(grid.num_cells, *cells)
-    starting = shares.new_zeros(max(order) + 1, *cells)
-    for cell, label in enumerate(order):
-        if label >= 0:
-            starting[label] = shares[cell]
-    return starting.float()
+    return shares[_cells_by_class(order)].float()
 
 
 def reading_weights(grid: PosterGrid, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -98,8 +91,24 @@ def read_labels(label_map: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     with rows (b, h) and columns (b, w) the weights. Neighbours of the map thus mix, and a patch over zeros alone gets
     the same of each class with a finite gradient. ε is SMOOTHING.
     """
-    mass = torch.einsum("bh,khw,bw->bk", rows, label_map, columns)
-    return (mass + SMOOTHING / len(label_map)) / (mass.sum(1, keepdim=True) + SMOOTHING)
+    return _normalised(torch.einsum("bh,khw,bw->bk", rows, label_map, columns))
+
+
+def read_all_labels(label_map: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The same (P, K) of all patches, row by row, from the weights of each row of patches and of each column.
+
+    Nothing larger is made on the way.
+    """
+    return _normalised(torch.einsum("ih,khw,jw->ijk", rows, label_map, columns).flatten(0, 1))
+
+
+def _normalised(mass: Tensor) -> Tensor:
+    return (mass + SMOOTHING / mass.shape[1]) / (mass.sum(1, keepdim=True) + SMOOTHING)
+
+
+def _cells_by_class(order: tuple[int, ...]) -> list[int]:
+    """The class cell of each class in turn."""
+    return [order.index(label) for label in range(max(order) + 1)]
 
 
 def _even(number: int) -> tuple[list[float], float]:

@@ -186,7 +186,7 @@ def _picture(row: engine.RunRow, step: int) -> None:
 
 def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
     """What an evaluation shows in place of a loss: the scores so far, a chart an architecture, and the images."""
-    found = headlines(engine.summarise(scores))
+    found = engine.headlines(engine.summarise(scores))
     students = list(dict.fromkeys([row_student(row), *(score.student for score in found)]))
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -208,11 +208,6 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
             _picture(row, steps[-1])
         else:
             st.caption("The images appear here when the data have been read.")
-
-
-def headlines(found: Sequence[engine.Row]) -> list[engine.Row]:
-    """The accuracies that count; those measured on the way, after so many inner steps, are shown apart."""
-    return [score for score in found if score.metric == "accuracy"]
 
 
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
@@ -260,7 +255,7 @@ def row_student(row: engine.RunRow) -> str:
 
 
 def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
-    """Bytes the pixels of a run's synthetic set will take, and those of its training set; None if unknown."""
+    """Bytes a run's synthetic set will take, and those of its training set; None if unknown."""
     source = services.sources().get(row.source)
     size = words.planned_size(row, source)
     if source is None or size is None:

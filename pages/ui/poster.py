@@ -66,8 +66,9 @@ def show_patches(row: engine.RunRow, step: int) -> bytes:
 
 
 def show_labels(row: engine.RunRow, step: int) -> None:
-    """How much each patch is told to be of each class: a map of the poster a class, and all of it in one."""
+    """How much each patch is told to be of each class: a map of the poster a class, the learned map, and all of it in one."""
     view = pictures.poster(row.id, row.created, step)
+    is_map = view.label_map is not None and _asks_for_map(row)
     order = [label for label in view.order if label >= 0]
     shown = order
     if len(order) > figures.FEW_CLASSES:
@@ -80,18 +81,50 @@ def show_labels(row: engine.RunRow, step: int) -> None:
             for label in shown:
                 with st.container(gap=None):
                     st.markdown(f"**{words.escaped(view.class_names[label])}**")
-                    st.plotly_chart(
-                        figures.class_weights(view, label, services.theme()), key=f"weights {row.id} {label}", config=QUIET,
-                        alt=f"Weight of class {view.class_names[label]} in the label of each patch over the poster",
-                    )  # fmt: skip
+                    _show_class(row, view, label, is_map)
         st.caption(
-            "A cell a patch, where it lies on the poster: the stronger its colour, the more of its label is this class."
+            "A cell of the learned map, where it lies on the poster: the stronger its colour, the more this class weighs in it."
+            if is_map
+            else "A cell a patch, where it lies on the poster: the stronger its colour, the more of its label is this class."
         )
+    if view.label_map is not None:
+        _show_map(row, view)
     st.subheader("All patches and classes", anchor=False)
     st.plotly_chart(
         figures.label_heatmap(view, services.theme()), key=f"labels {row.id}", config=QUIET,
         alt="Weight of every class in the label of every patch",
     )  # fmt: skip
+
+
+def _asks_for_map(row: engine.RunRow) -> bool:
+    """Whether classes are shown in the learned map itself and not in the patches that are read from it."""
+    chosen = st.segmented_control(
+        "Weights in", ["Patches", "Learned map"], default="Patches", required=True, key=f"weights in {row.id}"
+    )
+    return chosen == "Learned map"
+
+
+def _show_class(row: engine.RunRow, view: engine.events.PosterView, label: int, is_map: bool) -> None:
+    """The weight of one class over the poster, in its patches or in the learned map."""
+    draw, cell = (figures.class_map, "cell of the learned map") if is_map else (figures.class_weights, "patch")
+    st.plotly_chart(
+        draw(view, label, services.theme()), key=f"weights {row.id} {label}", config=QUIET,
+        alt=f"Weight of class {view.class_names[label]} in each {cell} over the poster",
+    )  # fmt: skip
+
+
+def _show_map(row: engine.RunRow, view: engine.events.PosterView) -> None:
+    """The learned label map in one."""
+    rows, columns = view.label_map.shape[1:]
+    st.subheader("The learned map", anchor=False)
+    st.plotly_chart(
+        figures.learned_map(view, services.theme()), key=f"map {row.id}", config=QUIET,
+        alt="Largest weight of a class in each cell of the learned label map",
+    )  # fmt: skip
+    st.caption(
+        f"{formats.counted(rows, 'row')} of {formats.counted(columns, 'cell')}: the stronger the colour, the more the heaviest class "
+        "of the cell weighs. Point at a cell to see its classes. A patch's label is the mean of the cells it lies over, scaled to a sum of one."
+    )
 
 
 def _ask_overlays(row: engine.RunRow) -> tuple[bool, bool]:

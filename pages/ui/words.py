@@ -78,8 +78,8 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
 
 
 def planned_storage(source: engine.data.Source, size: engine.Size, num_train: int) -> tuple[int, int]:
-    """Bytes of the samples of a synthetic set, 4 a value, and of the training set as its files hold it, 1 a value."""
-    return 4 * size.num_values, num_train * (math.prod(source.sample_shape) + 1)
+    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value."""
+    return size.num_bytes, num_train * (math.prod(source.sample_shape) + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

@@ -68,7 +68,8 @@ def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console
         expect(page.get_by_text("Patch in row 1, column 1:")).to_be_visible()
         assert page.locator(".dd-poster i:visible").count() == 1, "one patch is outlined"
         page.get_by_role("radio", name="Labels").click()
-        expect(page.locator(".js-plotly-plot")).to_have_count(11)
+        expect(page.get_by_role("heading", name="The learned map")).to_be_visible()
+        expect(page.locator(".js-plotly-plot")).to_have_count(12)
         page.get_by_role("radio", name="Time-lapse").click()
         with page.expect_download() as download:
             page.get_by_role("button", name="Download WebP").click()

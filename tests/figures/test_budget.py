@@ -70,11 +70,12 @@ def test_nothing_is_published_for_other_data(source):
 
 
 def test_accuracy_over_steps_has_a_line_an_arm():
-    steps = {
-        "random_real": [(300, row("random_real", 10)), (2000, row("random_real", 10, (0.55, 0.57)))],
-        "distilled": [(300, row("distilled", 10)), (1000, row("distilled", 10))],
+    lengths = {
+        300: {"random_real": row("random_real", 10), "distilled": row("distilled", 10)},
+        1000: {"distilled": row("distilled", 10)},
+        2000: {"random_real": row("random_real", 10, (0.55, 0.57))},
     }
-    traces = figures.accuracy_over_steps(steps).data
+    traces = figures.accuracy_over_steps(lengths).data
     assert [trace.name for trace in traces] == ["Distilled", "Random real, same size"]
     assert list(traces[0].x) == [300, 1000]
     assert list(traces[1].y) == pytest.approx([51, 56])

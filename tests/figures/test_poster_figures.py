@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
@@ -12,7 +13,8 @@ from posters import GRID, NAMES, poster_view
 
 from engine import figures
 from engine.figures import poster
-from engine.synthetic.poster_grid import PosterGrid, edges, offsets
+from engine.spacing import edges, offsets
+from engine.synthetic.poster_grid import PosterGrid
 
 LONG = tuple(f"{number:03d}.Black_footed_Albatross" for number in range(200))
 CUB = {
@@ -157,6 +159,27 @@ def test_a_classs_map_lies_as_its_patches_do(theme):
     (first,), (last,) = (figures.class_weights(view, label, theme).data for label in (0, 9))
     assert np.asarray(first.z).shape == (6, 12)
     assert np.asarray(first.z)[0, 0] == np.asarray(last.z)[-1, -1] == 1
+
+
+def test_a_learned_map_is_drawn_cell_by_cell_and_names_its_heaviest_classes():
+    label_map = np.zeros((10, 3, 4), np.float16)
+    label_map[7, 2, 3], label_map[1, 2, 3], label_map[1, 0, 0] = 1.5, 0.25, 0.5
+    view = dataclasses.replace(poster_view(), label_map=label_map)
+    (whole,) = figures.learned_map(view).data
+    assert np.array_equal(whole.z, label_map.max(0)) and whole.zmax == 1.5
+    assert (whole.text[2][3], whole.text[0][0], whole.text[1][1]) == ("7", "1", "")
+    assert (whole.customdata[2][3], whole.customdata[1][1]) == ("7: 1.50<br>1: 0.25", "")
+    (seven,) = figures.class_map(view, 7).data
+    assert np.array_equal(seven.z, label_map[7]) and seven.zmax == whole.zmax
+
+
+@pytest.mark.parametrize(("columns", "text"), [(4, "&lt;b&gt;a very long"), (12, "&lt;b&gt;a"), (30, None)])
+def test_cells_of_a_learned_map_hold_as_much_of_a_name_as_has_room_and_tells_classes_apart(columns, text):
+    names = ("<b>a very long name", "<b>b", *NAMES[2:])
+    label_map = np.ones((10, 3, columns), np.float16)
+    (whole,) = figures.learned_map(dataclasses.replace(poster_view(names=names), label_map=label_map)).data
+    assert whole.customdata[0][0].startswith("&lt;b&gt;a very long name: 1.00<br>&lt;b&gt;b: 1.00")
+    assert (whole.text and whole.text[0][0]) == text
 
 
 def test_shades_mean_the_same_in_all_maps_of_a_poster_and_reach_its_largest_weight():

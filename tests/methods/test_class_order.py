@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 
 from engine.context import Context
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DataError
 from engine.events import Progress, Warned
 from engine.methods.podd import clip
 from engine.methods.podd import order as placing
-from engine.methods.podd.distances import distances_from_csv
+from engine.methods.podd.distances import MOST_FILE_BYTES, distances_from_csv, given_distances
 from engine.methods.podd.order import ClassOrder, adjacency_of, greedy_order, placed
 
 
@@ -270,8 +271,21 @@ MATRIX = torch.tensor([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]], dtype=torch.float64)
         ",cat,dog,12\ncat,0,1,2\n\ndog,1,0,3\n12,2,3,0\n",
         "cat,dog,12\ncat,0,1,2\ndog,1,0,3\n12,2,3,0\n",
         "name,12,cat,dog\ndog,3,1,0\n12,0,2,3\n cat , 2,0,1\n",
+        "0,0;1,0;2,0\n1,0;0,0;3,0\n2,0;3,0;0,0\n",
+        ";cat;dog;12\ncat;0;1,000;2\ndog;1,0;0;3,00\n12;2;3;0\n",
+        "0,0\t1,0\t2,0\n1,0\t0,0\t3,0\n2,0\t3,0\t0,0\n",
     ],
-    ids=["bare", "named above", "named before", "named both", "no corner", "another order"],
+    ids=[
+        "bare",
+        "named above",
+        "named before",
+        "named both",
+        "no corner",
+        "another order",
+        "decimal commas",
+        "decimal commas and names",
+        "decimal commas and tabs",
+    ],
 )
 def test_distances_are_read_with_and_without_names(tmp_path, text):
     (tmp_path / "distances.csv").write_text(text, encoding="utf-8")
@@ -302,6 +316,11 @@ def test_blanks_around_class_names_do_not_matter(tmp_path):
         ("0,1,-2\n1,0,3\n2,3,0\n", "from 'cat' to '12' is -2"),
         ("cat,dog,cow\n0,1,2\n1,0,3\n2,3,0\n", "does not name the class '12'; it names 'cat', 'dog', 'cow'"),
         ("cat,dog,dog\n0,1,2\n1,0,3\n2,3,0\n", "does not name the class '12'"),
+        ("0;1;2\n1;0;1.234,5\n2;3;0\n", "'1.234,5' where the distance from 'dog' to '12' should be"),
+        ("0,1,2\n1,0," + "far" * 10 + "\n2,3,0\n", "'farfarfarfarfarfarf…' where"),
+        ("a" * 30 + ",dog,12\n0,1,2\n1,0,3\n2,3,0\n", "it names 'aaaaaaaaaaaaaaaaaaa…', 'dog'"),
+        ('"' + "x" * 200_000, "cannot be read as class distances .field larger"),
+        ("0," * MOST_FILE_BYTES, "is larger than 1,000,000 bytes"),
     ],
 )
 def test_bad_file_is_refused_in_one_sentence(tmp_path, text, sentence):
@@ -311,13 +330,30 @@ def test_bad_file_is_refused_in_one_sentence(tmp_path, text, sentence):
 
 
 def test_missing_and_unreadable_files_are_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"There is no file .*absent.csv"):
-        distances_from_csv(tmp_path / "absent.csv", NAMES)
     with pytest.raises(ConfigError, match="cannot be read"):
         distances_from_csv(tmp_path, NAMES)
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         distances_from_csv(tmp_path / "picture.csv", NAMES)
+
+
+def test_only_files_in_folders_that_imports_may_read_are_read(tmp_path, monkeypatch):
+    monkeypatch.delenv("DISTILLERY_FOLDERS", raising=False)
+    inside, outside = tmp_path / "data" / "folders" / "mine.csv", tmp_path / "secret.csv"
+    inside.parent.mkdir(parents=True)
+    for path in (inside, outside):
+        path.write_text("0,1,2\n1,0,3\n2,3,0\n")
+    (inside.parent / "link.csv").symlink_to(outside)
+    assert torch.equal(given_distances("mine.csv", NAMES, tmp_path / "data"), MATRIX)
+    for text in (str(outside), "../../secret.csv", "link.csv", "/etc/passwd"):
+        with pytest.raises(DataError, match="is outside the folders that may be read"):
+            given_distances(text, NAMES, tmp_path / "data")
+    with pytest.raises(DataError, match="There is no CSV file .*absent.csv"):
+        given_distances("absent.csv", NAMES, tmp_path / "data")
+    with pytest.raises(ConfigError, match="needs a file of class distances"):
+        given_distances("  ", NAMES, tmp_path / "data")
+    monkeypatch.setenv("DISTILLERY_FOLDERS", str(tmp_path))
+    assert torch.equal(given_distances(str(outside), NAMES, tmp_path / "data"), MATRIX)
 
 
 def given_events(distances: torch.Tensor | None) -> tuple[ClassOrder, list]:
@@ -406,6 +442,7 @@ def stand_in(monkeypatch):
     """A module in the place of `transformers`, the weights on this machine."""
     module = types.ModuleType("transformers")
     module.CLIPTokenizer, module.CLIPTextModel = StandInTokenizer, StandInEncoder
+    module.__spec__ = ModuleSpec("transformers", None)
     monkeypatch.setitem(sys.modules, "transformers", module)
     monkeypatch.setattr(StandInTokenizer, "local", [])
     return StandInTokenizer
@@ -452,6 +489,40 @@ def test_clip_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match="pip install transformers"):
         drained(placed("clip", splits_of(NAMES), (1, 3), Context()))
+    with pytest.raises(ConfigError, match="needs the package transformers, which is not here"):
+        clip.check(download=True)
+
+
+@pytest.mark.parametrize("is_at_hand", [True, False])
+def test_clip_is_refused_early_only_without_weights_and_consent(stand_in, monkeypatch, is_at_hand):
+    monkeypatch.setattr(clip, "is_at_hand", lambda: is_at_hand)
+    clip.check(download=True)
+    if is_at_hand:
+        clip.check(download=False)
+    else:
+        with pytest.raises(ConfigError, match="not on this machine. Allow the download"):
+            clip.check(download=False)
+    assert stand_in.local == [], "nothing is loaded"
+
+
+@pytest.mark.parametrize(
+    ("files", "is_at_hand"),
+    [
+        (("config.json", "tokenizer.json", "model.safetensors"), True),
+        (("config.json", "vocab.json", "pytorch_model.bin"), True),
+        (("config.json", "vocab.json"), False),
+        (("config.json", "model.safetensors"), False),
+        ((), False),
+    ],
+)
+def test_weights_are_at_hand_where_all_their_files_are(monkeypatch, files, is_at_hand):
+    """What is not cached is None; what is known not to exist is some other object."""
+    module = types.ModuleType("huggingface_hub")
+    module.__spec__ = ModuleSpec("huggingface_hub", None)
+    absent = {"pytorch_model.bin": object()}
+    module.try_to_load_from_cache = lambda weights, name: f"/cache/{name}" if name in files else absent.get(name)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    assert clip.is_at_hand() == is_at_hand
 
 
 def save_tiny_clip(folder: Path) -> None:

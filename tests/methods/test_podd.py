@@ -11,16 +11,18 @@ import torch
 import torch.nn.functional as F
 from draining import drained
 
-from engine import SOURCES, Context, DataConfig
-from engine.config import StudentConfig, checked
+from engine import SOURCES, Context, DataConfig, RunRequest, UserError, request_from_preset, resolve
+from engine.config import EvaluationConfig, StudentConfig, checked
 from engine.data import augmentation
 from engine.data.source import LabelledSet, TaskSpec
 from engine.errors import ConfigError, Diverged
+from engine.estimate import estimate
 from engine.evaluation.baselines import random_real, samples_at_equal_storage
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
 from engine.events import Checkpoint, Measured, Preview, Warned
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop
+from engine.methods.podd import clip
 from engine.methods.podd.podd import METHOD, PoddConfig, distill
 from engine.nets import make_student
 from engine.synthetic import PosterSet, Training
@@ -75,12 +77,22 @@ def test_every_option_runs_and_moves_every_pixel(splits, changes):
     first = next(e for e in distill(splits, settings, Context(seed=1)) if isinstance(e, Checkpoint))
     assert (synthetic.poster - first.synthetic.poster).abs().amax(0).gt(0).all()
     assert settings.size(splits.spec).num_samples == synthetic.num_samples
-    assert settings.size(splits.spec).num_values == synthetic.poster.numel()
+    size = settings.size(splits.spec)
+    assert size.num_values == synthetic.poster.numel()
+    assert size.num_values + size.num_label_values + synthetic.raw_rates.numel() + size.num_indices == synthetic.num_stored_values()  # fmt: skip
+    assert size.num_bytes + 4 * synthetic.raw_rates.numel() == synthetic.num_bytes()
+
+
+@pytest.fixture
+def readable(tmp_path, monkeypatch):
+    """A folder whose files may be read."""
+    monkeypatch.setenv("DISTILLERY_FOLDERS", str(tmp_path))
+    return tmp_path
 
 
 @pytest.mark.parametrize("order", ["listed", "features", "names", "given"])
-def test_poster_is_learned_in_every_order_that_needs_no_download(splits, order, tmp_path):
-    settings = config(order=order, distances=write_distances(tmp_path / "distances.csv") if order == "given" else "")
+def test_poster_is_learned_in_every_order_that_needs_no_download(splits, order, readable):
+    settings = config(order=order, distances=write_distances(readable / "distances.csv") if order == "given" else "")
     events, synthetic = drained(distill(splits, settings, Context(seed=1)))
     assert sorted(synthetic.order) == list(range(10))
     told = [e.message for e in events if isinstance(e, Warned) and e.level == "note"]
@@ -88,8 +100,8 @@ def test_poster_is_learned_in_every_order_that_needs_no_download(splits, order, 
     assert {e.poster.order for e in events if isinstance(e, Preview)} == {synthetic.order}
 
 
-def test_resumed_run_keeps_the_order_it_began_with(splits, tmp_path):
-    path = tmp_path / "distances.csv"
+def test_resumed_run_keeps_the_order_it_began_with(splits, readable):
+    path = readable / "distances.csv"
     settings = config(order="given", distances=write_distances(path))
     events = distill(splits, settings, Context(seed=1))
     checkpoint = next(e for e in events if isinstance(e, Checkpoint))
@@ -168,24 +180,97 @@ def test_size_that_cannot_be_is_refused_before_anything_runs():
 def test_size_is_told_in_pixels_images_and_patches():
     spec = TaskSpec("classification", (3, 32, 32), 10, tuple("0123456789"))
     told = config(ipc=0.9).describe_size(spec)
-    assert told == "One poster of 60 x 153 pixels (0.90 images per class, 27,540 values), cut into 85 patches"
+    assert told == "One poster of 60 x 153 pixels (0.90 images per class, 27,540 values), cut into 95 patches"
+    told = config(ipc=0.5, labels="learned", label_ipc=6).describe_size(spec)
+    assert told.endswith("cut into 110 patches, and a label map of 600 values")
+
+
+def asked(**changes) -> RunRequest:
+    return RunRequest(method="podd", config=TOY | changes)
+
+
+def test_run_whose_order_cannot_be_found_is_refused_before_it_begins(readable, tmp_path):
+    path = readable / "distances.csv"
+    with pytest.raises(UserError, match="needs a file of class distances"):
+        resolve(asked(order="given"))
+    with pytest.raises(UserError, match="There is no CSV file"):
+        resolve(asked(order="given", distances=str(path)))
+    write_distances(path, num_classes=9)
+    with pytest.raises(UserError, match="10 classes need 10 rows"):
+        resolve(asked(order="given", distances=str(path)))
+    write_distances(path)
+    resolve(asked(order="given", distances=str(path)))
+
+
+def test_run_that_goes_on_or_is_compared_again_does_without_the_file_of_its_order(readable):
+    request = asked(order="given", distances=str(readable / "gone.csv"))
+    resolve(request, begins=False)
+    resolve(request.model_copy(update={"action": "evaluate", "start": "0001"}))
+
+
+@pytest.mark.parametrize("package", [True, False])
+def test_order_by_clip_is_refused_early_without_its_package(monkeypatch, package):
+    monkeypatch.setattr(clip, "_is_installed", lambda name: package)
+    monkeypatch.setattr(clip, "is_at_hand", lambda: True)
+    if package:
+        resolve(asked(order="clip"))
+    else:
+        with pytest.raises(UserError, match="needs the package transformers"):
+            resolve(asked(order="clip"))
+
+
+@pytest.mark.parametrize(("is_at_hand", "order"), [(True, "clip"), (False, "listed")])
+def test_trial_never_downloads_clip(monkeypatch, is_at_hand, order):
+    monkeypatch.setattr(clip, "is_at_hand", lambda: is_at_hand)
+    tried = config(order="clip", clip_download=True).for_trial()
+    assert (tried.order, tried.clip_download) == (order, False)
+    assert config(order="features").for_trial() == config(order="features")
+
+
+def test_estimate_tries_the_poster_without_fetching_clip(monkeypatch, tmp_path):
+    monkeypatch.setattr(clip, "_is_installed", lambda name: name == "transformers")
+    monkeypatch.setattr(clip, "_load", lambda weights, download: pytest.fail("CLIP was to be loaded"))
+    monkeypatch.setattr("engine.estimate.ENOUGH_SECONDS", 0.1)
+    monkeypatch.setattr("engine.estimate.SAMPLE_SECONDS", 0.02)
+    evaluation = EvaluationConfig(num_students=1, ordinary_steps=3, inner_steps=10, compare_full=False)
+    request = asked(order="clip", clip_download=True).model_copy(update={"evaluation": evaluation})
+    _, found = drained(estimate(request, Context(cache_root=tmp_path)))
+    assert found.seconds_per_step > 0
 
 
 def test_published_presets_have_the_published_sizes():
     """Poster, patches and images per class of Shul et al. 2024, as in their README; (rows, columns) here."""
     published = {
-        "cifar10": ((3, 32, 32), 10, (60, 153), (6, 16), 0.896),
-        "cifar100": ((3, 32, 32), 100, (303, 303), (20, 20), 0.897),
-        "published_cub200": ((3, 32, 32), 200, (302, 610), (30, 60), 0.900),
-        "published_tiny": ((3, 64, 64), 200, (608, 1211), (20, 40), 0.899),
+        "cifar10": (10, (60, 153), (6, 16), 0.896),
+        "cifar100": (100, (303, 303), (20, 20), 0.897),
     }
-    for name, (shape, num_classes, size, numbers, ipc) in published.items():
-        source, key = ("folder", name) if name.startswith("published") else (name, "published_09")
-        preset = METHOD.presets_for(source)[key]
-        spec = TaskSpec("classification", shape, num_classes, tuple(map(str, range(num_classes))))
-        grid = checked(PoddConfig, preset.config, key).grid(spec)
+    for source, (num_classes, size, numbers, ipc) in published.items():
+        grid = grid_of("published_09", source, num_classes, 32)
         assert (grid.height, grid.width) == size and (grid.patch_rows, grid.patch_columns) == numbers
         assert grid.ipc(num_classes) == pytest.approx(ipc, abs=5e-4)
+
+
+def test_presets_resolve_where_clip_is_at_hand(monkeypatch):
+    monkeypatch.setattr(clip, "check", lambda download: None)
+    for preset in METHOD.presets:
+        if preset.source in SOURCES:
+            resolve(request_from_preset(preset.source, "podd", preset.key))
+
+
+def grid_of(key: str, source: str, num_classes: int, side: int) -> PosterGrid:
+    """The grid that a preset comes to, for colour images."""
+    spec = TaskSpec("classification", (3, side, side), num_classes, tuple(map(str, range(num_classes))))
+    return checked(PoddConfig, METHOD.presets_for(source)[key].config, key).grid(spec)
+
+
+@pytest.mark.parametrize(
+    ("key", "side", "published"), [("published_cub200", 32, (302, 610)), ("published_tiny", 64, (608, 1211))]
+)
+def test_published_presets_of_folders_follow_the_folder_and_come_near_to_the_published_size(key, side, published):
+    grid = grid_of(key, "folder", 200, side)
+    assert abs(grid.height - published[0]) <= 4 and abs(grid.width - published[1]) <= 4
+    for num_classes in (2, 12, 200):
+        assert grid_of(key, "folder", num_classes, side).ipc(num_classes) == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.slow

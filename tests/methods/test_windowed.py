@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import islice
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.errors import ConfigError, Diverged
 from engine.events import Checkpoint, Measured, Preview, Progress
 from engine.meta import update_rules
 from engine.meta.inner import Batch, burn_in, inner_loop
-from engine.meta.windows import Window, window_at
+from engine.meta.windows import Window, WindowSchedule, window_at
 from engine.methods.rat_bptt.rat_bptt import RatBpttConfig, distill
 from engine.nets import make_student
 
@@ -144,9 +145,13 @@ def test_window_as_long_as_the_unroll_equals_the_full_unroll(float64):
         torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-12)
 
 
-def test_a_longer_burn_in_is_not_in_the_gradient_but_changes_it():
-    near, far = first_gradients(config()), first_gradients(config(unroll_length=20))
-    assert not torch.allclose(near["images"], far["images"])
+def test_images_that_only_the_burn_in_draws_have_no_gradient():
+    settings = config(ipc=2, batch_size=1, unroll_length=8, window=2, clip="none")
+    draws = Context(seed=1).stream("inner", 0)
+    drawn = [torch.randperm(6, generator=draws)[0].item() for _ in range(8)]
+    assert set(drawn[:6]) - set(drawn[6:]), "the claim is about images of the burn-in"
+    moved = first_gradients(settings)["images"].flatten(1).any(1).nonzero().flatten().tolist()
+    assert moved == sorted(set(drawn[6:]))
 
 
 @pytest.mark.parametrize("steps_before", [0, 1, 5])
@@ -298,6 +303,13 @@ def test_window_that_does_not_fit_is_refused_before_anything_runs():
         config(window_schedule="growing", min_burn_in=5)
     config(min_burn_in=5)  # a fixed late window does not read it
     config(window=8, window_schedule="full")
+
+
+def test_a_full_schedule_greys_the_window_out_and_no_other_does():
+    fields = list(RatBpttConfig.model_fields)
+    other, wanted = RatBpttConfig.model_fields["window"].json_schema_extra["when"]
+    assert set(get_args(WindowSchedule)) - set(wanted) == {"full"}
+    assert fields.index(other) < fields.index("window"), "a form knows only what stands before a field"
 
 
 def test_exploding_student_is_traced_to_its_inner_step_before_the_set_is_spoilt():

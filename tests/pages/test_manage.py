@@ -327,6 +327,16 @@ def test_a_result_is_the_start_of_a_new_run(visit, store):
     assert app.title[0].value == "Distil"
 
 
+def test_only_settings_that_begin_from_a_result_are_said_to(visit, store):
+    run_id = give_result(store, finished(store))
+    address = {"from": run_id, "start": run_id}
+    app = visit("distill", **address)
+    began = f"Its images begin from the result of run {run_id}."
+    assert began in words(app)
+    app.selectbox(key=f"distil method {run_id}").select("podd").run()
+    assert f"Filled in from run {run_id}." in words(app) and began not in words(app)
+
+
 @pytest.mark.parametrize("is_done", [True, False])
 def test_an_evaluation_shows_scores_and_pictures_and_no_outer_steps(visit, store, is_done):
     first = finished(store)

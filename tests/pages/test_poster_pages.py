@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -71,6 +72,21 @@ def test_the_gallery_shows_a_poster_in_every_way(visit, store, make, way):
     assert len(app.image) == (0 if way == "Labels" else 1)
     names = [button.label for button in app.get("download_button")]
     assert {"Download GIF", "Download WebP"} <= set(names) if way == "Time-lapse" else "Download GIF" not in names
+
+
+def test_a_learned_label_map_is_shown_whole_and_by_class(visit, store):
+    view = dataclasses.replace(poster_view(), label_map=np.eye(10, dtype=np.float16).reshape(10, 2, 5))
+    app = visit("gallery", run=poster_running(store, view=view))
+    app.get("segmented_control")[0].set_value("Labels").run()
+    assert heading(app, "The learned map") and len(app.get("plotly_chart")) == 12
+    assert shape(traces(app, 0)[0]["z"]) == (6, 12)
+    app.get("segmented_control")[1].set_value("Learned map").run()
+    assert shape(traces(app, 0)[0]["z"]) == (2, 5) and not app.exception
+
+
+def shape(sent: dict) -> tuple[int, ...]:
+    """Of the values of a heat map, sent packed."""
+    return tuple(int(number) for number in sent["shape"].split(","))
 
 
 def test_the_gallery_says_how_large_the_poster_is(visit, store):

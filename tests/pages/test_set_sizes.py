@@ -35,10 +35,16 @@ def test_title_says_the_size_where_it_can_be_known(store, changes, said):
     assert (planned is None) == (not said)
 
 
-def test_storage_of_a_poster_is_that_of_its_pixels_not_of_its_patches(store):
-    asked = {"method": "podd", "config": {"poster_height": 16, "poster_width": 40, "class_rows": 2, "class_columns": 5}}
+@pytest.mark.parametrize(
+    ("labels", "num_bytes"), [({}, 10), ({"labels": "learned", "label_ipc": 1.0}, 4 * 10 * 10 + 10)]
+)
+def test_storage_of_a_poster_is_that_of_its_pixels_and_labels_not_of_its_patches(store, labels, num_bytes):
+    asked = {
+        "method": "podd",
+        "config": {"poster_height": 16, "poster_width": 40, "class_rows": 2, "class_columns": 5} | labels,
+    }
     row = store.run(store.submit(engine.RunRequest(**asked)))
-    assert live.planned_storage(row)[0] == 4 * 16 * 40
+    assert live.planned_storage(row)[0] == 4 * 16 * 40 + num_bytes
 
 
 def test_distil_page_plans_a_poster(visit):
@@ -46,7 +52,11 @@ def test_distil_page_plans_a_poster(visit):
     next(box for box in app.selectbox if box.label == "Method").set_value("podd").run()
     assert not app.exception and not app.error
     shown = text(app)
-    assert "**One poster of " in shown and " images per class" in shown and "patches**" in shown
+    assert (
+        "**One poster of " in shown
+        and " images per class" in shown
+        and "patches, and a label map of 100 values**" in shown
+    )
 
 
 def test_poster_that_no_image_fits_in_is_one_sentence_and_no_start(visit):

@@ -254,6 +254,10 @@ def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
     with pytest.raises(UserError, match="a limit of 20 training images leaves 2 of each class.*raise the limit"):
         resolve(request(config=TINY | {"ipc": 3}, data={"train_limit": 20}))
     resolve(request(config=TINY | {"ipc": 2}, data={"train_limit": 20}))
+    with pytest.raises(
+        UserError, match="takes the storage of 1 real image a class.*compared with as many. Raise the limit."
+    ):
+        resolve(RunRequest(method="podd", config={"ipc": 0.5, "order": "listed"}, data={"train_limit": 5}))
 
 
 def test_an_imported_data_set_that_is_gone_is_told_by_name():

@@ -15,8 +15,9 @@ from engine.config import RunRequest
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError, DataError
 from engine.runs import Store
+from engine.spacing import edges
 from engine.synthetic import PosterSet, Training, load
-from engine.synthetic.poster_grid import PosterGrid, edges
+from engine.synthetic.poster_grid import PosterGrid
 
 SPEC = TaskSpec("classification", (3, 8, 8), 10, tuple("abcdefghij"))
 GRID = PosterGrid(11, 29, 2, 5, 3, 12, 8, 8)
@@ -154,6 +155,51 @@ def test_a_header_that_does_not_fit_is_refused_before_anything_is_made_of_it(cha
         load(path)
 
 
+def test_labels_of_all_patches_are_those_of_each_one():
+    synthetic = poster_set(**LEARNED)
+    torch.testing.assert_close(synthetic.labels(), synthetic.labels(torch.arange(GRID.num_patches)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "grid", "num_cells"),
+    [
+        ({}, {"class_rows": 320, "class_columns": 320}, 320 * 320),
+        (
+            {"labels": "learned", "label_cells": [1400, 1400]},
+            {"height": 1400, "width": 1400, "patch_rows": 200, "patch_columns": 200},
+            10,
+        ),
+        (
+            {"labels": "learned", "label_cells": [30_000, 8]},
+            {
+                "height": 30_000,
+                "width": 8,
+                "patch_columns": 1,
+                "patch_rows": 20_000,
+                "class_columns": 2,
+                "class_rows": 5,
+            },
+            10,
+        ),
+    ],
+    ids=["areas of cells", "cells of a label map", "rows of a label map"],
+)
+def test_a_description_of_labels_that_take_too_much_memory_is_refused(labels, grid, num_cells):
+    large = asdict(GRID) | {"height": 320, "width": 320, "patch_rows": 100, "patch_columns": 100} | grid
+    with pytest.raises(ConfigError, match="takes too much memory"):
+        poster_set(grid=large, order=[*range(10), *[-1] * (num_cells - 10)], **labels)
+
+
+def test_patches_of_too_many_channels_are_refused():
+    spec = TaskSpec("classification", (1000, 8, 8), 10, tuple("abcdefghij"))
+    large = asdict(GRID) | {"height": 320, "width": 320, "patch_rows": 100, "patch_columns": 100}
+    with (
+        pytest.raises(ConfigError, match="10,000 patches of 1000x8x8 values take too much memory"),
+        torch.device("meta"),
+    ):
+        poster_set(spec=spec, grid=large)
+
+
 @pytest.mark.parametrize("shape", [[], [8], [8, 8], [3, 8, 8, 8]], ids=str)
 def test_a_header_with_samples_that_are_no_images_is_refused(shape, tmp_path):
     path = tmp_path / "poster.safetensors"
@@ -273,6 +319,11 @@ def test_a_preview_shows_patches_and_the_poster_itself():
     assert shown.labels == synthetic.sample_names() and shown.poster.order == tuple(ORDER)
     assert shown.poster.grid == asdict(GRID) and shown.poster.class_names == SPEC.class_names
     assert shown.poster.patch_labels.dtype == np.float16 and shown.poster.patch_labels.shape == (36, 10)
+    learned = synthetic.label_map.detach().numpy()
+    assert shown.poster.label_map.dtype == np.float16 and np.array_equal(
+        shown.poster.label_map, learned.astype(np.float16)
+    )
+    assert poster_set().preview(4, splits_showing(as_pictures)).poster.label_map is None
 
 
 def test_where_patches_show_a_pixel_differently_the_poster_shows_their_mean():
@@ -297,6 +348,7 @@ def test_a_store_keeps_the_poster_of_a_preview_and_reads_pictures_without_one(tm
     assert np.array_equal(again.images, shown.images) and again.labels == shown.labels
     assert np.array_equal(again.poster.pixels, shown.poster.pixels)
     assert np.array_equal(again.poster.patch_labels, shown.poster.patch_labels)
+    assert np.array_equal(again.poster.label_map, shown.poster.label_map)
     for name in ("grid", "order", "class_names"):
         assert getattr(again.poster, name) == getattr(shown.poster, name)
     assert store.preview(run_id, 4).poster is None

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from poster_grids import PUBLISHED, grids
 
 from engine.errors import ConfigError
-from engine.synthetic.poster_grid import PosterGrid, PosterTooSmall, edges, offsets, patches, planned_grid
+from engine.spacing import edges, offsets
+from engine.synthetic.poster_grid import PosterGrid, PosterTooSmall, patches, planned_grid
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,6 +78,7 @@ def test_a_patch_larger_than_the_poster_is_refused_with_both_sizes():
         ({"class_rows": 21}, "21 x 5 class cells need more pixels than a poster of 20 x 40"),
         ({"patch_rows": 0}, "whole numbers of 1 or more"),
         ({"patch_rows": 3.0}, "whole numbers of 1 or more"),
+        ({"height": 2000, "width": 2000, "class_rows": 2000, "class_columns": 100, "patch_rows": 300, "patch_columns": 300}, "takes too much memory. Choose fewer patches, fewer class cells"),
         ({"width": 10**7, "patch_columns": 2 * 10**6}, "takes too much memory"),
     ],
 )  # fmt: skip
@@ -123,6 +125,17 @@ def test_cifar10_at_nine_tenths_gets_the_published_size_and_about_as_many_patche
     grid = planned_grid(0.9, 10, (32, 32))
     assert (grid.height, grid.width, grid.class_rows, grid.class_columns) == (60, 153, 2, 5)
     assert 70 <= grid.num_patches <= 130
+
+
+@pytest.mark.parametrize(("num_classes", "fewest", "most"), [(10, 80, 128), (12, 80, 128), (100, 250, 400)])
+def test_larger_posters_are_cut_into_about_as_many_patches(num_classes, fewest, most):
+    for ipc in (0.3, 0.4, 0.5, 0.9, 1.0):
+        assert fewest <= planned_grid(ipc, num_classes, (32, 32)).num_patches <= most
+
+
+def test_half_an_image_of_ten_classes_is_cut_as_it_was_measured():
+    grids = {side: planned_grid(0.5, 10, (side, side)) for side in (28, 32)}
+    assert {side: (grid.patch_rows, grid.patch_columns) for side, grid in grids.items()} == {28: (5, 25), 32: (5, 22)}
 
 
 def test_sizes_given_by_hand_are_kept_and_the_rest_is_chosen_for_them():

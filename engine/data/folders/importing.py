@@ -71,21 +71,24 @@ def import_again(key: str, options: ImportOptions, data_root: Path) -> Import:
     return _imported(lambda into: _linked(folder, into), options, data_root, source.origin)
 
 
-def checked_path(text: str, data_root: Path) -> Path:
-    """The folder or zip file that a user names, links resolved. Raises DataError unless it is in an allowed folder."""
+def checked_path(text: str, data_root: Path, what: str = "folder or zip file") -> Path:
+    """The folder or file that a user names, links resolved. Raises DataError unless it is in an allowed folder.
+
+    what: is wanted, in words.
+    """
     roots = allowed_roots(data_root)
     listed = " or ".join(str(root) for root in roots)
     try:
         path = (roots[0] / text.strip()).resolve()
         is_allowed, is_there = any(path.is_relative_to(root.resolve()) for root in roots), path.exists()
     except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, links in a circle
-        raise DataError(f"'{names.shown(text)}' is not a path; give a folder or a zip file in {listed}.") from None
+        raise DataError(f"'{names.shown(text)}' is not a path; give a {what} in {listed}.") from None
     if not is_allowed:
         raise DataError(
             f"'{names.shown(text)}' is outside the folders that may be read; move it to {listed}, or set {ROOTS_VARIABLE}."
         )
     if not is_there:
-        raise DataError(f"There is no folder or zip file {path}.")
+        raise DataError(f"There is no {what} {path}.")
     return path
 
 

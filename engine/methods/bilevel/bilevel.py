@@ -28,10 +28,11 @@ from engine.events import Checkpoint, Event, Measured
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.meta.inner import Batch, inner_loop
+from engine.meta.windows import Window
 from engine.methods.bilevel.config import BilevelConfig
-from engine.methods.bilevel.diagnosis import diagnose
 from engine.methods.bilevel.presets import PRESETS
 from engine.methods.bilevel.starts import Starts
+from engine.methods.diagnosis import diagnose
 from engine.methods.method import Method, Paper
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
@@ -81,7 +82,8 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
                 for number in range(config.num_inits)
                 for batches in [_batches(synthetic, splits, config, context, step, number)]
             )
-            raise diagnose(synthetic, paths, step, outer_loss)
+            whole = Window(0, synthetic.training.num_steps)
+            raise diagnose(synthetic, paths, whole, step, outer_loss, "fewer passes or a gradient clip of 1")
         if config.clip:
             clip_gradient(learned, norm, config.clip)
         outer.step()

@@ -171,7 +171,7 @@ class BilevelConfig(MethodConfig, ImagesPerClass):
 
     def size(self, spec: Task) -> Size:
         """`ipc` images of each class."""
-        return self.whole_images(spec)
+        return self.whole_images(spec, self.labels == "soft")
 
     def wants_validation(self, step: int) -> bool:
         """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""

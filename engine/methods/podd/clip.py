@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -15,6 +16,30 @@ from engine.ticking import ticking
 
 WEIGHTS = "openai/clip-vit-base-patch32"
 NAMES_AT_ONCE = 16
+INSTALL = (
+    "Install it with pip install transformers, or choose the order 'features' or 'names', which need nothing more."
+)
+ALLOW = "Allow the download (about 600 MB, once), or choose the order 'features' or 'names', which need none."
+
+
+def check(download: bool) -> None:
+    """Raise ConfigError where CLIP cannot be used: its package is missing, or its weights are and may not be fetched."""
+    if not _is_installed("transformers"):
+        raise ConfigError(f"Class order 'clip' needs the package transformers, which is not here. {INSTALL}")
+    if not download and not is_at_hand():
+        raise ConfigError(f"The weights of CLIP, {WEIGHTS}, are not on this machine. {ALLOW}")
+
+
+def is_at_hand() -> bool:
+    """Whether the published weights and their tokenizer lie on this machine. Nothing is loaded, or fetched."""
+    if not _is_installed("huggingface_hub"):
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    return all(
+        any(isinstance(try_to_load_from_cache(WEIGHTS, name), str) for name in names)
+        for names in (("config.json",), ("tokenizer.json", "vocab.json"), ("model.safetensors", "pytorch_model.bin"))
+    )
 
 
 def text_distances(
@@ -52,8 +77,7 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
         from transformers import CLIPTextModel, CLIPTokenizer
     except ImportError as error:
         raise ConfigError(
-            f"Class order 'clip' needs the package transformers, which does not load ({error}). Install it with "
-            "pip install transformers, or choose the order 'features' or 'names', which need nothing more."
+            f"Class order 'clip' needs the package transformers, which does not load ({error}). {INSTALL}"
         ) from error
 
     def load(local_files_only: bool) -> tuple[Any, Any]:
@@ -64,10 +88,7 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
         return load(local_files_only=True)  # allowed to download, transformers asks the network even for what is here
     except (OSError, ValueError) as error:
         if not download:
-            raise ConfigError(
-                f"The weights of CLIP, {weights}, are not on this machine. Allow the download (about 600 MB, once), "
-                "or choose the order 'features' or 'names', which need none."
-            ) from error
+            raise ConfigError(f"The weights of CLIP, {weights}, are not on this machine. {ALLOW}") from error
     try:
         return load(local_files_only=False)
     except (OSError, ValueError) as error:
@@ -75,3 +96,7 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
             f"The weights of CLIP, {weights}, could not be fetched. Check the connection to huggingface.co and the space "
             "on disk, or choose the order 'features' or 'names', which need none."
         ) from error
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

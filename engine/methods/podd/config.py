@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from pathlib import Path
+from typing import Literal, Self
 
 from engine.config import Config, Size, Task, option
 from engine.errors import ConfigError
+from engine.methods.podd import clip
+from engine.methods.podd.distances import given_distances
 from engine.methods.podd.order import OrderKind
 from engine.methods.windowed import WindowedConfig
 from engine.synthetic.poster import Labels
 from engine.synthetic.poster_grid import PosterGrid, planned_grid
-from engine.synthetic.poster_labels import LabelRule
+from engine.synthetic.poster_labels import LabelRule, label_cells
 
 
 class PosterConfig(Config):
@@ -115,7 +119,8 @@ class PosterConfig(Config):
     )
     distances: str = option(
         "",
-        "CSV file of the distances between classes, a row and a column of numbers for each class; names are matched where given",
+        "CSV file of the distances between classes, a row and a column of numbers for each class; names are matched where given. "
+        "It lies where imports may read, in folders/ under the data root or in DISTILLERY_FOLDERS",
         advanced=True,
         group="Class order",
         label="File of class distances",
@@ -151,14 +156,35 @@ class PoddConfig(WindowedConfig, PosterConfig):
         )
 
     def size(self, spec: Task) -> Size:
-        """The patches, which share the poster's pixels."""
-        grid = self.grid(spec)
-        return Size(grid.num_patches, spec.sample_shape[0] * grid.height * grid.width)
+        """The patches, which share the poster's pixels, a learned label map, and the class of each class area."""
+        grid, cells = self.grid(spec), self.label_cells(spec)
+        num_values = spec.sample_shape[0] * grid.height * grid.width
+        num_label_values = spec.num_outputs * math.prod(cells) if cells else 0
+        return Size(grid.num_patches, num_values, num_label_values, num_indices=grid.num_cells)
+
+    def label_cells(self, spec: Task) -> tuple[int, int] | None:
+        """Rows and columns of the label map; None for fixed labels."""
+        return label_cells(self.grid(spec), spec.num_outputs, self.label_ipc) if self.labels == "learned" else None
 
     def describe_size(self, spec: Task) -> str:
         """The poster's size as the beginning of a sentence."""
         grid, size = self.grid(spec), self.size(spec)
+        labels = f", and a label map of {size.num_label_values:,} values" if size.num_label_values else ""
         return (
             f"One poster of {grid.height} x {grid.width} pixels ({grid.ipc(spec.num_outputs):.2f} images per class, "
-            f"{size.num_values:,} values), cut into {size.num_samples:,} patches"
+            f"{size.num_values:,} values), cut into {size.num_samples:,} patches{labels}"
         )
+
+    def check(self, spec: Task, data_root: Path) -> None:
+        """Refuse a class order that cannot be found: by a file that is not right, or by CLIP where it is not at hand."""
+        if self.order == "given":
+            given_distances(self.distances, spec.class_names, data_root)
+        elif self.order == "clip":
+            clip.check(self.clip_download)
+
+    def for_trial(self) -> Self:
+        """Never downloads: where CLIP's weights are still to be fetched, the classes stay in the data set's order."""
+        if self.order != "clip":
+            return self
+        order = "clip" if clip.is_at_hand() else "listed"
+        return self.model_copy(update={"order": order, "clip_download": False})

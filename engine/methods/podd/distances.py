@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from engine.config import StudentConfig
 from engine.context import Context
+from engine.data.folders import checked_path
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError
 from engine.evaluation.train import Recipe, ordinary
@@ -26,6 +27,9 @@ LARGEST_SIDE = 16  # pixels; larger pictures are averaged down, a few seconds ha
 TRAINING = Recipe(num_steps=100, batch_size=64, lr=2e-3)
 MOST_SEEN = 5000  # training images whose features are averaged, evenly over the classes
 SEEN_AT_ONCE = 200
+
+MOST_FILE_BYTES = 1_000_000  # of a file of distances: about 400 classes
+MOST_SHOWN = 20  # characters of a field that a message shows
 
 
 def feature_distances(splits: Splits, context: Context) -> Generator[Event, None, np.ndarray]:
@@ -73,18 +77,30 @@ def cosine_distances(features: Tensor) -> np.ndarray:
     return (1 - rows @ rows.T).clamp(min=0).fill_diagonal_(0).numpy()
 
 
-def distances_from_csv(path: str | Path, class_names: Sequence[str]) -> Tensor:
+def given_distances(text: str, class_names: Sequence[str], data_root: Path) -> Tensor:
+    """Distances (K, K) float64 of the CSV file that a user names, see `distances_from_csv`.
+
+    Raises:
+        ConfigError: no file is named, or it holds no such distances.
+        DataError: it is not there, or outside the folders that imports may read.
+    """
+    if not text.strip():
+        raise ConfigError("Class order 'given' needs a file of class distances. Name one, or choose another order.")
+    return distances_from_csv(checked_path(text, data_root, "CSV file"), class_names)
+
+
+def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
     """Distances (K, K) float64 of a CSV file: a row and a column of numbers for each class.
 
     Names may stand above the columns, before the rows or both; they are matched to the class names, in any order. Named
     on one side only, rows and columns have the same order; without names it is that of the data set. Fields are parted
-    by commas, semicolons or tabs.
+    by tabs or semicolons where there are any, and numbers may then have decimal commas; else by commas.
 
     Raises:
         ConfigError: the file cannot be read, has another shape, unknown names, or a field that is not a finite number
             of 0 or more.
     """
-    path, num_classes = Path(path).expanduser(), len(class_names)
+    num_classes = len(class_names)
     rows = _fields(path)
     columns_named, rows_named = len(rows) == num_classes + 1, len(rows[-1]) == num_classes + 1
     body = rows[columns_named:]
@@ -147,19 +163,16 @@ def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, 
 def _fields(path: Path) -> list[list[str]]:
     """The stripped fields of every row that is not empty; at least one row."""
     try:
+        if path.stat().st_size > MOST_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than {MOST_FILE_BYTES:,} bytes. Give a CSV file of distances alone.")
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"There is no file {path} to read class distances from. Give the path of a CSV file with a row and a "
-            "column for each class."
-        ) from None
-    except (OSError, ValueError) as error:
+        delimiter = next((mark for mark in "\t;" if mark in text), ",")
+        rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
+    except (OSError, ValueError, csv.Error) as error:
         raise ConfigError(
             f"{path} cannot be read as class distances ({error}). Give the path of a CSV file with a row and a column "
             "for each class."
         ) from None
-    delimiter = max(",;\t", key=text.count)
-    rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
     rows = [row for row in rows if any(row)]
     if not rows:
         raise ConfigError(f"{path} is empty. Give a CSV file with a row and a column of distances for each class.")
@@ -168,12 +181,17 @@ def _fields(path: Path) -> list[list[str]]:
 
 def _number(text: str, path: Path, row: str, column: str) -> float:
     try:
-        return float(text)
+        return float(text.replace(",", "."))  # a comma within a field parts no fields
     except ValueError:
-        shown = f"'{text}'" if text else "nothing"
+        shown = _shown(text) if text else "nothing"
         raise ConfigError(
-            f"{path} has {shown} where the distance from '{row}' to '{column}' should be. Put a number there."
+            f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be. Put a number there."
         ) from None
+
+
+def _shown(text: str) -> str:
+    """A field in quotation marks, cut: the file may be another one than was meant."""
+    return f"'{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}'"
 
 
 def _places(found: list[str], class_names: Sequence[str], path: Path) -> list[int]:
@@ -182,7 +200,7 @@ def _places(found: list[str], class_names: Sequence[str], path: Path) -> list[in
     if missing:
         raise ConfigError(
             f"{path} does not name the class {', '.join(repr(name) for name in missing[:3])}"
-            f"{' and others' if len(missing) > 3 else ''}; it names {', '.join(map(repr, found[:3]))} and so on. "
+            f"{' and others' if len(missing) > 3 else ''}; it names {', '.join(map(_shown, found[:3]))} and so on. "
             "Use the class names of the data set, or leave all names out and keep their order."
         )
     return [found.index(name) for name in class_names]

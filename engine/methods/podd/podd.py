@@ -22,16 +22,14 @@ import torch
 
 from engine.context import Context
 from engine.data.source import Splits
-from engine.errors import ConfigError
 from engine.events import Event, Warned
 from engine.methods.method import Method, Paper
 from engine.methods.podd.config import PoddConfig
-from engine.methods.podd.distances import distances_from_csv
+from engine.methods.podd.distances import given_distances
 from engine.methods.podd.order import placed
 from engine.methods.podd.presets import PRESETS
 from engine.methods.windowed import distill_windowed
 from engine.synthetic.poster import PosterSet
-from engine.synthetic.poster_labels import label_cells
 
 
 def distill(splits: Splits, config: PoddConfig, context: Context) -> Generator[Event, None, PosterSet]:
@@ -53,9 +51,7 @@ def _class_order(splits: Splits, config: PoddConfig, context: Context) -> Genera
         return context.resume_from["order"].tolist()
     distances = None
     if config.order == "given":
-        if not config.distances:
-            raise ConfigError("Class order 'given' needs a file of class distances. Name one, or choose another order.")
-        distances = distances_from_csv(config.distances, splits.spec.class_names)
+        distances = given_distances(config.distances, splits.spec.class_names, context.data_root)
     grid = config.grid(splits.spec)
     cells = (grid.class_rows, grid.class_columns)
     found = yield from placed(
@@ -67,15 +63,13 @@ def _class_order(splits: Splits, config: PoddConfig, context: Context) -> Genera
 
 
 def _initial_set(splits: Splits, order: list[int], config: PoddConfig, context: Context) -> PosterSet:
-    grid = config.grid(splits.spec)
-    is_learned = config.labels == "learned"
     synthetic = PosterSet(
         spec=splits.spec,
         training=config.training,
-        grid=grid,
+        grid=config.grid(splits.spec),
         order=order,
         labels=config.labels,
-        label_cells=label_cells(grid, splits.spec.num_outputs, config.label_ipc) if is_learned else None,
+        label_cells=config.label_cells(splits.spec),
         label_rule=config.label_rule,
         temperature=config.temperature,
         learn_rates=config.learn_rates,

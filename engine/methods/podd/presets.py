@@ -1,8 +1,9 @@
 """Named configs of PoDD: what runs in minutes here, and the published rows with what they cost.
 
 Published settings: Shul et al. 2024 (arXiv:2403.12040), the recipes at 0.9 images per class of their code's README,
-which runs 10,000 epochs whatever the batch; rows and columns are in our order. Their fixed labels are a softmax of
-pixel counts, a temperature of 1 / 1024. Scores marked "second-hand" are quoted by others and were not found in the paper's code.
+which runs 10,000 epochs whatever the batch; rows and columns are in our order. Posters of other sizes, and those of
+imported folders, get their poster and patches as chosen here. Their fixed labels are a softmax of pixel counts, a
+temperature of 1 / 1024. Scores marked "second-hand" are quoted by others and were not found in the paper's code.
 """
 
 from __future__ import annotations
@@ -23,17 +24,22 @@ HARD = {"labels": "fixed", "label_rule": "softmax", "temperature": 1 / 1024}
 WHITENED = {"zca": True, "zca_kind": "podd", "augmentation": "flip_rotate"}
 CIFAR10 = PUBLISHED | HARD | {"unroll_length": 200, "window": 60, "batch_size": 96, "real_batch": 5000, "epoch_steps": 10, "outer_steps": 100_000}  # fmt: skip
 CIFAR100 = PUBLISHED | {"labels": "learned", "label_ipc": 1.0, "unroll_length": 300, "window": 100, "batch_size": 50, "real_batch": 2000, "epoch_steps": 25, "outer_steps": 250_000}  # fmt: skip
-SCORES = {"cifar10": {0.3: "42.3 %, second-hand", 0.5: "49.5 %, second-hand", 1.0: "59.1 %, second-hand"}, "cifar100": {0.4: "35.7 %"}}  # fmt: skip
+SCORES = {"cifar10": {0.3: "42.3 % published, second-hand", 0.5: "49.5 % published, second-hand", 1.0: "59.1 % published, second-hand"}, "cifar100": {0.4: "35.7 % published"}}  # fmt: skip
 COSTS = {
     "cifar10": "days on a GPU; about 4 months on two cores, judged by its pace: 100,000 outer steps",
     "cifar100": "days on a GPU; about 8 months on two cores, judged by its pace: 250,000 outer steps",
 }
 
 
+def _images(ipc: float) -> str:
+    return "1 image" if ipc == 1 else f"{ipc:g} images"
+
+
 def _quick(source: str, cost: str, student: dict[str, Any], **config: Any) -> Preset:
-    """Half an image per class on short trainings: what a user can wait for."""
+    """Half an image per class, or the size given, on short trainings: what a user can wait for."""
+    size = _images(config["ipc"]) if "ipc" in config else "half an image"
     return Preset(
-        "quick", "Quick: a poster of half an image per class", source, cost,
+        "quick", f"Quick: a poster of {size} per class", source, cost,
         config=SHORT | {"student": student, "unroll_length": 40, "window": 10, "batch_size": 40, "num_validations": 10, "validation_steps": 100} | config,
         evaluation={"num_students": 3, "inner_steps": 300, "ordinary_steps": 200, "full_epochs": 1},
     )  # fmt: skip
@@ -50,10 +56,11 @@ def _ten_minutes(source: str, data: dict[str, Any], **config: Any) -> Preset:
 
 
 def _published(source: str, ipc: float, shared: dict[str, Any], **config: Any) -> Preset:
+    """The published recipe, at 0.9 images per class with the published sizes too."""
     score = SCORES[source].get(ipc, "score not found")
     key = f"published_{ipc:.1f}".replace(".", "")
     return Preset(
-        key, f"Published: {ipc:g} images per class ({score})", source, COSTS[source],
+        key, f"The published recipe at {_images(ipc)} per class ({score})", source, COSTS[source],
         config=shared | {"ipc": ipc} | config,
         data=WHITENED,
         evaluation={"num_students": 8, "inner_steps": 2000},
@@ -79,16 +86,16 @@ PRESETS = (
     _published("cifar100", 0.9, CIFAR100, poster_height=303, poster_width=303, class_rows=10, class_columns=10, patch_rows=20, patch_columns=20),
     *(_published("cifar100", ipc, CIFAR100) for ipc in (0.3, 0.4, 0.5, 1.0)),
     Preset(
-        "published_cub200", "Published: CUB-200 at 32 pixels, 0.9 images per class (score not found)", "folder",
-        "days on a GPU; about 7 weeks on two cores, judged by its pace: 20,000 outer steps",
-        config=PUBLISHED | {"ipc": 0.9, "labels": "learned", "poster_height": 302, "poster_width": 610, "class_rows": 10, "class_columns": 20, "patch_rows": 30, "patch_columns": 60, "unroll_length": 200, "window": 60, "batch_size": 200, "real_batch": 3000, "epoch_steps": 2, "outer_steps": 20_000},
+        "published_cub200", "The published recipe of CUB-200 (200 classes, 32 pixels) at 0.9 images per class (score not found)", "folder",
+        "for its 200 classes days on a GPU; about 7 weeks on two cores, judged by its pace: 20,000 outer steps",
+        config=PUBLISHED | {"ipc": 0.9, "labels": "learned", "unroll_length": 200, "window": 60, "batch_size": 200, "real_batch": 3000, "epoch_steps": 2, "outer_steps": 20_000},
         data=WHITENED,
         evaluation={"num_students": 8, "inner_steps": 2000},
     ),
     Preset(
-        "published_tiny", "Published: Tiny ImageNet at 64 pixels, 0.9 images per class (score not found)", "folder",
-        "weeks on a GPU; many years on two cores, judged by its pace: 2,000,000 outer steps",
-        config=PUBLISHED | {"ipc": 0.9, "labels": "learned", "poster_height": 608, "poster_width": 1211, "class_rows": 10, "class_columns": 20, "patch_rows": 20, "patch_columns": 40, "unroll_length": 300, "window": 100, "batch_size": 30, "real_batch": 500, "epoch_steps": 200, "outer_steps": 2_000_000, "student_lr": 0.0005, "outer_lr": 0.0005},
+        "published_tiny", "The published recipe of Tiny ImageNet (200 classes, 64 pixels) at 0.9 images per class (score not found)", "folder",
+        "for its 200 classes weeks on a GPU; many years on two cores, judged by its pace: 2,000,000 outer steps",
+        config=PUBLISHED | {"ipc": 0.9, "labels": "learned", "unroll_length": 300, "window": 100, "batch_size": 30, "real_batch": 500, "epoch_steps": 200, "outer_steps": 2_000_000, "student_lr": 0.0005, "outer_lr": 0.0005},
         data=WHITENED,
         evaluation={"num_students": 8, "inner_steps": 2000},
     ),

@@ -35,4 +35,4 @@ class RatBpttConfig(WindowedConfig, ImagesPerClass):
 
     def size(self, spec: Task) -> Size:
         """`ipc` images of each class."""
-        return self.whole_images(spec)
+        return self.whole_images(spec, self.labels == "soft")
