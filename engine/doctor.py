@@ -117,7 +117,7 @@ def _space(folder: Path) -> str:
 def _one_step(method: str, device: torch.device) -> str:
     preset = request_from_preset("digits", method, "quick")
     config = preset.config | {"outer_steps": 1}
-    evaluation = EvaluationConfig(num_students=1, ordinary_steps=1, full_epochs=1)
+    evaluation = EvaluationConfig(num_students=1, ordinary_steps=1, inner_steps=10, full_epochs=1)
     request = RunRequest(source="digits", method=method, config=config, data=preset.data, evaluation=evaluation)
     began = time.perf_counter()
     for _ in run(request, Context(device=device, cache_root=runs_root() / "cache" / "doctor")):
