@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -48,7 +47,6 @@ VALIDATION_STUDENTS = 3
 SAMPLE_SECONDS = 0.2
 MOST_TIMED = 50
 """Students are tried until one of the two is reached."""
-_SAMPLING_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         available_disk=free_disk(context.cache_root),
         device=context.device.type,
     )
-    with _PeakMemory(context.device) as memory:
+    with machine.PeakMemory(context.device) as memory:
         yield found
         began = time.perf_counter()
         splits = yield from load_splits(request, context)
@@ -401,39 +399,3 @@ def _seconds(bench: Bench, do: Callable[[], object]) -> float:
 
 
 # ---------------------------------------------------------------------------------------------- memory
-
-
-class _PeakMemory:
-    """The most memory taken since it was entered, over what the process had then."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._before = self._peak = 0
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="peak memory", daemon=True)
-
-    def __enter__(self) -> _PeakMemory:
-        machine.give_back()
-        self._before = machine.used_memory(self._device)
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
-        else:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @property
-    def bytes(self) -> int:
-        """The peak so far."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) - self._before
-        self._peak = max(self._peak, machine.used_memory(self._device))
-        return self._peak - self._before
-
-    def _watch(self) -> None:
-        while not self._closed.wait(_SAMPLING_SECONDS):
-            self._peak = max(self._peak, machine.used_memory(self._device))

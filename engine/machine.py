@@ -24,6 +24,7 @@ except ImportError:  # Windows has no bounds of this kind
     resource = None
 
 CONTAINER = Path("/sys/fs/cgroup")
+_SAMPLING_SECONDS = 0.01
 LARGEST_RESERVE = 512 * 2**20
 SMALLEST_ROOM = 64 * 2**20
 """Bytes a run may always take, so that one without room ends with a sentence and not in its first line."""
@@ -164,6 +165,42 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "DefaultCPUAllocator: " in said
         or "bad_alloc" in said
     )
+
+
+class PeakMemory:
+    """The most memory taken since it was entered, over what the process had then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = self._peak = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        give_back()
+        self._before = used_memory(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """The peak so far."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) - self._before
+        self._peak = max(self._peak, used_memory(self._device))
+        return self._peak - self._before
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_SAMPLING_SECONDS):
+            self._peak = max(self._peak, used_memory(self._device))
 
 
 def give_back() -> None:

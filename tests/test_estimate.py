@@ -15,7 +15,7 @@ import engine
 from engine import advice, machine
 from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context
-from engine.estimate import VALIDATION_STUDENTS, Estimate, _PeakMemory, _preview_bytes, estimate, workload
+from engine.estimate import VALIDATION_STUDENTS, Estimate, _preview_bytes, estimate, workload
 from engine.evaluation import compare, random_batches
 from engine.events import PosterView, Preview, Progress
 from engine.methods.bilevel import bilevel
@@ -137,7 +137,7 @@ def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):
 
 
 def test_peak_memory_sees_what_is_freed_again():
-    with _PeakMemory(torch.device("cpu")) as memory:
+    with machine.PeakMemory(torch.device("cpu")) as memory:
         held = torch.ones(50_000_000)
         time.sleep(0.05)
         del held

@@ -83,6 +83,12 @@ class Splits:
     fingerprint: str
     display_range: tuple[Tensor, Tensor] | None = None
 
+    def random_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`size` random training samples, without repetition, augmented: (B, *sample_shape) and (B,)."""
+        indices = torch.randperm(len(self.train), generator=generator)[:size]
+        inputs, targets = self.train.batch(indices)
+        return self.augment(inputs, generator), targets
+
     def to(self, device: torch.device) -> Splits:
         """The same splits on another device."""
         return replace(

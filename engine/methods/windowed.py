@@ -249,6 +249,18 @@ class WindowedConfig(MethodConfig):
         return evenly_spread(step, self.outer_steps, self.num_validations)
 
 
+def moved(
+    config: WindowedConfig, samples: Tensor, labels: Tensor | None, rates: Tensor, label_lr_divisor: float
+) -> list[dict[str, Any]]:
+    """What the outer optimiser moves, and how fast: pixels, labels where they are learned, and the rate if it is."""
+    groups = [{"params": [samples], "lr": config.outer_lr}]
+    if labels is not None:
+        groups.append({"params": [labels], "lr": config.outer_lr / label_lr_divisor})
+    if config.learn_rates:
+        groups.append({"params": [rates], "lr": config.rates_lr})
+    return groups
+
+
 def distill_windowed(
     synthetic: Set,
     groups: list[dict[str, Any]],
@@ -260,7 +272,7 @@ def distill_windowed(
 ) -> Generator[Event, None, Set]:
     """Move a synthetic set until students trained on it for long do well on real data.
 
-    synthetic: at its start, on the context's device. groups: what the outer Adam moves, each {"params", "lr"}.
+    synthetic: at its start, on the context's device. groups: what the outer Adam moves (`moved`).
     project: called after each outer step, to bring parameters back to where they must be. kept: what every snapshot is to
     hold besides.
 
@@ -287,7 +299,7 @@ def distill_windowed(
         window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
         path = _path(student, synthetic, splits, rule, config, context, step, window)
         theta = yield from paced("train the student", path, sum(window))
-        inputs, targets = _real_batch(splits, config.real_batch, context.stream("real", step))
+        inputs, targets = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss, direction = _judged(student, theta, inputs, targets)
         if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
             yield Progress("differentiate inner steps", 0, window.length)
@@ -370,13 +382,6 @@ def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor) ->
         loss.backward()
         total += loss.item()
     return total, leaf.grad
-
-
-def _real_batch(splits: Splits, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`size` random training images, without repetition, augmented: (B, C, H, W) and (B,)."""
-    indices = torch.randperm(len(splits.train), generator=generator)[:size]
-    inputs, targets = splits.train.batch(indices)
-    return splits.augment(inputs, generator), targets
 
 
 def _validate(

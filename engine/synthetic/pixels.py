@@ -9,7 +9,7 @@ Source: Wang et al. 2018, arXiv:1811.10959, section 3; soft labels: Sucholutsky 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +54,22 @@ class PixelSet(SyntheticSet):
         self.label_logits = (
             nn.Parameter(SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float()) if soft_labels else None
         )
+
+    def start_from(
+        self,
+        images_from: Literal["noise", "real", "result"],
+        splits: Splits,
+        result: SyntheticSet | None,
+        lr: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Begin as a config's `images_from` says."""
+        if images_from == "result":
+            self.start_from_result(result, splits, lr)
+        elif images_from == "real":
+            self.start_from_real(splits.train, lr, generator)
+        else:
+            self.start_from_noise(lr, generator)
 
     def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
         """Images ~ N(0, 1) in the normalised space; every rate `lr`."""

@@ -8,14 +8,10 @@ PyTorch's own layers on (N, C, H, W), a list of weights, create_graph, every ste
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 import torch
 import torch.nn.functional as F
@@ -80,54 +76,17 @@ def ours(
     return F.cross_entropy(student(theta, real[0]), real[1])
 
 
-class Peak:
-    """The most memory held while it lasts, over what was held before, in bytes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.bytes = device, 0
-
-    def __enter__(self) -> Peak:
-        give_back()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        self._base, self._is_over = machine.used_memory(self.device), threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._is_over.set()
-        self._thread.join()
-        if self.device.type == "cuda":
-            self.bytes = torch.cuda.max_memory_allocated(self.device) - self._base
-
-    def _watch(self) -> None:
-        process = psutil.Process()
-        while not self._is_over.wait(0.005):
-            if self.device.type == "cpu":
-                self.bytes = max(self.bytes, process.memory_info().rss - self._base)
-
-
-def give_back() -> None:
-    """Freed memory back to the system, so that every arm starts from the same base."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if os.name == "posix" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def measured(loss: Callable[[], Tensor], images: Tensor) -> tuple[float, int]:
     """Seconds and bytes of a loss and its gradient at the images."""
     images.grad = None
-    with Peak(images.device) as peak:
+    with machine.PeakMemory(images.device) as peak:
         began = time.perf_counter()
         loss().backward()
         if images.device.type == "cuda":
             torch.cuda.synchronize(images.device)
-        seconds = time.perf_counter() - began
+        seconds, held = time.perf_counter() - began, peak.bytes
     assert images.grad.abs().max() > 0
-    return seconds, peak.bytes
+    return seconds, held
 
 
 def arms(device: torch.device) -> Iterator[tuple[str, int, float, int]]:

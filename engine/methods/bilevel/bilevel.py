@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from engine.context import Context
 from engine.data.source import Splits
@@ -65,7 +64,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         for group in outer.param_groups:
             group["lr"] = group["first_lr"] * _decay(config, step)
         outer.zero_grad()
-        real = _real_batch(splits, config.real_batch, context.stream("real", step))
+        real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
         for number in range(config.num_inits):
             theta = starts.draw(step, number)
@@ -128,21 +127,8 @@ def _initial_set(splits: Splits, config: BilevelConfig, context: Context) -> Pix
         soft_labels=config.labels == "soft",
         learn_rates=config.learn_rates,
     )
-    generator = context.stream("images")
-    if config.images_from == "result":
-        synthetic.start_from_result(context.start, splits, config.student_lr)
-    elif config.images_from == "real":
-        synthetic.start_from_real(splits.train, config.student_lr, generator)
-    else:
-        synthetic.start_from_noise(config.student_lr, generator)
+    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
     return synthetic
-
-
-def _real_batch(splits: Splits, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`size` random training images, without repetition, augmented: (B, C, H, W) and (B,)."""
-    indices = torch.randperm(len(splits.train), generator=generator)[:size]
-    inputs, targets = splits.train.batch(indices)
-    return splits.augment(inputs, generator), targets
 
 
 def _batches(

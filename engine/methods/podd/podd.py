@@ -16,7 +16,6 @@ What differs from the paper is listed in README.md.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import torch
 
@@ -28,7 +27,7 @@ from engine.methods.podd.config import PoddConfig
 from engine.methods.podd.distances import given_distances
 from engine.methods.podd.order import placed
 from engine.methods.podd.presets import PRESETS
-from engine.methods.windowed import distill_windowed
+from engine.methods.windowed import distill_windowed, moved
 from engine.synthetic.poster import PosterSet
 
 
@@ -40,7 +39,7 @@ def distill(splits: Splits, config: PoddConfig, context: Context) -> Generator[E
     """
     order = yield from _class_order(splits, config, context)
     synthetic = _initial_set(splits, order, config, context).to(context.device)
-    groups = _groups(synthetic, config)
+    groups = moved(config, synthetic.poster, synthetic.label_map, synthetic.raw_rates, config.label_lr_divisor)
     kept = {"order": torch.tensor(order)}
     return (yield from distill_windowed(synthetic, groups, splits, config, context, synthetic.clip_labels, kept))
 
@@ -82,16 +81,6 @@ def _initial_set(splits: Splits, order: list[int], config: PoddConfig, context: 
     else:
         synthetic.start_from_noise(config.student_lr, generator)
     return synthetic
-
-
-def _groups(synthetic: PosterSet, config: PoddConfig) -> list[dict[str, Any]]:
-    """What the outer optimiser moves, and how fast."""
-    groups = [{"params": [synthetic.poster], "lr": config.outer_lr}]
-    if synthetic.label_map is not None:
-        groups.append({"params": [synthetic.label_map], "lr": config.outer_lr / config.label_lr_divisor})
-    if config.learn_rates:
-        groups.append({"params": [synthetic.raw_rates], "lr": config.rates_lr})
-    return groups
 
 
 METHOD = Method(

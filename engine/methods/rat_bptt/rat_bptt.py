@@ -11,7 +11,6 @@ What differs from the paper is listed in README.md.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 from engine.context import Context
 from engine.data.source import Splits
@@ -19,7 +18,7 @@ from engine.events import Event
 from engine.methods.method import Method, Paper
 from engine.methods.rat_bptt.config import RatBpttConfig
 from engine.methods.rat_bptt.presets import PRESETS
-from engine.methods.windowed import distill_windowed
+from engine.methods.windowed import distill_windowed, moved
 from engine.synthetic.pixels import PixelSet
 
 
@@ -34,7 +33,8 @@ def distill(splits: Splits, config: RatBpttConfig, context: Context) -> Generato
         if config.clamp and splits.display_range is not None:
             synthetic.clamp(*splits.display_range)
 
-    return (yield from distill_windowed(synthetic, _groups(synthetic, config), splits, config, context, project))
+    groups = moved(config, synthetic.images, synthetic.label_logits, synthetic.raw_rates, config.label_lr_divisor)
+    return (yield from distill_windowed(synthetic, groups, splits, config, context, project))
 
 
 def _initial_set(splits: Splits, config: RatBpttConfig, context: Context) -> PixelSet:
@@ -47,24 +47,8 @@ def _initial_set(splits: Splits, config: RatBpttConfig, context: Context) -> Pix
         soft_labels=config.labels == "soft",
         learn_rates=config.learn_rates,
     )
-    generator = context.stream("images")
-    if config.images_from == "result":
-        synthetic.start_from_result(context.start, splits, config.student_lr)
-    elif config.images_from == "real":
-        synthetic.start_from_real(splits.train, config.student_lr, generator)
-    else:
-        synthetic.start_from_noise(config.student_lr, generator)
+    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
     return synthetic
-
-
-def _groups(synthetic: PixelSet, config: RatBpttConfig) -> list[dict[str, Any]]:
-    """What the outer optimiser moves, and how fast."""
-    groups = [{"params": [synthetic.images], "lr": config.outer_lr}]
-    if synthetic.label_logits is not None:
-        groups.append({"params": [synthetic.label_logits], "lr": config.outer_lr / config.label_lr_divisor})
-    if config.learn_rates:
-        groups.append({"params": [synthetic.raw_rates], "lr": config.rates_lr})
-    return groups
 
 
 METHOD = Method(
