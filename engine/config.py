@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from engine.errors import ConfigError
 
@@ -44,6 +44,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
+DsaOperation = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
+DSA_OPERATIONS: tuple[DsaOperation, ...] = get_args(DsaOperation)
+
+
 class DataConfig(Config):
     """What is done to the images before anything is trained on them. All that is fitted is fitted on train alone."""
 
@@ -73,6 +77,13 @@ class DataConfig(Config):
     augmentation: Literal["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"] = option(
         "none", "Random changes to real training images; mirrored digits are other digits, so none for those"
     )
+    dsa_operations: tuple[DsaOperation, ...] = option(
+        DSA_OPERATIONS,
+        "What DSA draws from: one of these changes for each batch",
+        advanced=True,
+        label="DSA operations",
+        when=("augmentation", "dsa"),
+    )
     validation_fraction: float = option(
         0.1,
         "Share of the training set kept for choosing things; the test set chooses nothing",
@@ -89,13 +100,30 @@ class DataConfig(Config):
         unit="images",
     )
 
+    @field_validator("dsa_operations")
+    @classmethod
+    def _in_one_order(cls, chosen: tuple[DsaOperation, ...]) -> tuple[DsaOperation, ...]:
+        """Each once, in the order of the choices, so that the same choice is always the same value."""
+        if not chosen:
+            raise ValueError("choose at least one operation of DSA, or another augmentation")
+        return tuple(name for name in DSA_OPERATIONS if name in chosen)
+
 
 class StudentConfig(Config):
     """The network that is trained on the synthetic set."""
 
-    name: Literal["convnet", "lenet", "alexcifarnet", "mlp", "simpleconvnet", "convnetrgb"] = option(
-        "convnet", "Network trained on the synthetic set", label="Student"
-    )
+    name: Literal[
+        "convnet",
+        "lenet",
+        "alexcifarnet",
+        "mlp",
+        "simpleconvnet",
+        "convnetrgb",
+        "alexnet",
+        "vgg11",
+        "resnet18",
+        "resnet18_ap",
+    ] = option("convnet", "Network trained on the synthetic set", label="Student")
     depth: int = option(
         3,
         "Blocks of convolution, normalisation, activation and pooling",
@@ -108,7 +136,10 @@ class StudentConfig(Config):
         64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet")
     )
     norm: Literal["instance", "batch", "layer", "group", "none"] = option(
-        "instance", "Normalisation inside each block", advanced=True, when=("name", "convnet")
+        "instance",
+        "Normalisation inside each block",
+        advanced=True,
+        when=("name", ("convnet", "vgg11", "resnet18", "resnet18_ap")),
     )
     activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
         "relu", "Non-linearity", advanced=True, when=("name", ("convnet", "mlp"))
@@ -175,6 +206,30 @@ class EvaluationConfig(Config):
         True,
         "Train on the full data set too; cached, so that nobody waits for it twice",
         label="Compare with full data",
+    )
+    without_augmentation: bool = option(
+        False,
+        "Train as distilled without the augmentation too, where a set is made for augmented random batches; its augmentation-robust "
+        "score needs it",
+        advanced=True,
+        label="Without augmentation too",
+    )
+    other_images: int = option(
+        2000,
+        "Validation and test images that other architectures are measured on, each class in its share and always the same ones; "
+        "0 means all. Large networks take minutes for the rest",
+        low=0,
+        high=10_000_000,
+        advanced=True,
+        label="Images for other architectures",
+        unit="images",
+    )
+    other_full: bool = option(
+        False,
+        "Train other architectures on the full data set too, which takes large networks hours without a graphics card",
+        advanced=True,
+        label="Other architectures on full data",
+        when=("compare_full", True),
     )
 
 
@@ -267,10 +322,14 @@ def evenly_spread(step: int, total: int, times: int) -> bool:
     return step * times // total > (step - 1) * times // total
 
 
+Action = Literal["distill", "evaluate", "record"]
+
+
 class RunRequest(Config):
     """All that a person asks for, as plain JSON.
 
-    config: the method's own hyperparameters. action: distil, or compare an existing result with real data again.
+    config: the method's own hyperparameters. action: distil, compare an existing result with real data again,
+    or only record the experts that a method follows.
     start: the run whose result is evaluated, or begun from; its result is copied when the request is submitted.
     sweep: what the runs of one sweep have in common.
     """
@@ -285,7 +344,7 @@ class RunRequest(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    action: Literal["distill", "evaluate"] = "distill"
+    action: Action = "distill"
     start: str = Field("", max_length=20)
     sweep: str = Field("", max_length=40)
 

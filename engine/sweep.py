@@ -98,12 +98,14 @@ def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[
 
 def _read(text: str, kind: Any) -> Any:
     """A typed value. Raises ValidationError where the type cannot take it."""
-    typed: Any = tuple(part for part in text.split("+") if part) if kind == tuple[str, ...] else text
+    typed: Any = tuple(part for part in text.split("+") if part) if get_origin(kind) is tuple else text
     return TypeAdapter(kind).validate_python(typed)
 
 
 def _missed(kind: Any) -> str:
     """What a text that an option cannot take is, as what comes after "is"."""
+    if get_origin(kind) is tuple:
+        return _missed(get_args(kind)[0])
     if get_origin(kind) is Literal:
         *first, last = get_args(kind)
         return f"none of {', '.join(first)} and {last}"

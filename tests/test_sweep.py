@@ -48,6 +48,7 @@ def test_two_options_make_every_pair_and_the_second_varies_fastest():
         ("config.learn_rates", ["true", "no"], [True, False]),
         ("config.labels", ["soft", "hard"], ["soft", "hard"]),
         ("evaluation.students", ["convnet", "convnet+mlp"], [("convnet",), ("convnet", "mlp")]),
+        ("data.dsa_operations", ["flip", "flip+scale"], [("flip",), ("flip", "scale")]),
         ("seed", ["0", "2147483647"], [0, 2**31 - 1]),
     ],
 )
@@ -75,6 +76,7 @@ def test_a_sweep_over_seeds_keeps_the_preset():
     [
         ({"config.outer_lr": ["0.1", "fast"]}, "^'fast' is no number for Outer learning rate.$"),
         ({"config.ipc": ["1", "zwei"]}, "^'zwei' is no whole number for Images per class.$"),
+        ({"data.dsa_operations": ["flip+blur"]}, "^'flip\\+blur' is none of color, .* and rotate for DSA operations.$"),
         ({"data.zca": ["maybe"]}, "^'maybe' is neither on nor off for ZCA whitening.$"),
         ({"config.outer_lr": ["0.1", "5000"]}, "With Outer learning rate 5000: .* less than or equal to 10"),
         ({"config.images_from": ["dreams"]}, "^'dreams' is none of noise, real and result for Images start from.$"),

@@ -9,7 +9,8 @@ and every device sees the same numbers.
     changed = augment.apply(inputs, draw)
 
 Sources:
-    DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (strategy color_crop_cutout_flip_scale_rotate).
+    DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (strategy color_crop_cutout_flip_scale_rotate,
+    each operation of which can be left out).
     flip_rotate: PoDD, Shul et al. 2024, arXiv:2403.12040.
     flip, crop: as the field trains on CIFAR; 4 pixels of reflected border at 28 pixels and more.
 """
@@ -17,21 +18,21 @@ Sources:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.config import DSA_OPERATIONS
 from engine.errors import ConfigError
 
 MAX_DEGREES = 15.0
 MAX_SCALE = 1.2
 DSA_CROP_SHARE = 0.125
 CUTOUT_SHARE = 0.5
-DSA_STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
 class Step(NamedTuple):
@@ -68,6 +69,10 @@ class Augmentation:
         """Changed inputs (N, C, H, W), by numbers drawn from a CPU generator."""
         return self.apply(inputs, self.draw(inputs.shape, generator))
 
+    def alike(self) -> Augmentation:
+        """The same with one draw for all images of a call."""
+        return replace(self, same_for_batch=True)
+
     def draw(self, shape: torch.Size | tuple[int, ...], generator: torch.Generator) -> Draw:
         """The random numbers for inputs of a shape (N, C, H, W)."""
         names = self.operations
@@ -87,34 +92,31 @@ class Augmentation:
         return inputs
 
 
-def augmentation(name: str) -> Augmentation:
+def augmentation(name: str, dsa_operations: Sequence[str] = DSA_OPERATIONS) -> Augmentation:
     """The augmentation of a DataConfig; "none" changes nothing. Raises ConfigError for an unknown name."""
     if name == "dsa":
-        return dsa()
+        return dsa(dsa_operations)
     if name not in _NAMED:
         raise ConfigError(f"There is no augmentation '{name}'; choose one of {', '.join((*_NAMED, 'dsa'))}.")
     return _NAMED[name]
 
 
-def dsa(strategy: str = DSA_STRATEGY, *, same_for_batch: bool = False) -> Augmentation:
-    """Differentiable siamese augmentation: one operation a call.
+def dsa(operations: Sequence[str] = DSA_OPERATIONS, *, same_for_batch: bool = False) -> Augmentation:
+    """Differentiable siamese augmentation: one of the operations a call.
 
     Args:
-        strategy: any of color, crop, cutout, flip, scale, rotate, joined by underscores.
+        operations: some of DSA_OPERATIONS.
         same_for_batch: all images share their numbers, which matching methods want.
 
     Raises:
-        ConfigError: an operation that DSA does not have.
+        ConfigError: no operation, or one that DSA does not have.
     """
-    known = DSA_STRATEGY.split("_")
-    chosen = strategy.split("_")
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(
-                f"DSA has no operation '{name}'; a strategy joins some of {', '.join(known)} by underscores."
-            )
-    operations = tuple("crop_zeros" if name == "crop" else name for name in chosen)
-    return Augmentation(operations, one_at_a_time=True, same_for_batch=same_for_batch)
+    unknown = [name for name in operations if name not in DSA_OPERATIONS]
+    if unknown or not operations:
+        missed = f"DSA has no operation '{unknown[0]}'" if unknown else "DSA needs at least one operation"
+        raise ConfigError(f"{missed}; choose among {', '.join(DSA_OPERATIONS)}.")
+    own = tuple("crop_zeros" if name == "crop" else name for name in operations)
+    return Augmentation(own, one_at_a_time=True, same_for_batch=same_for_batch)
 
 
 def flip(inputs: Tensor, numbers: Tensor) -> Tensor:

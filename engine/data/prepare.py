@@ -26,6 +26,9 @@ from engine.events import Event, Progress
 SPLIT_SEED = 2018  # validation images and a limit's choice are the same in every run
 RECIPE = 1  # part of every fingerprint; raise it when this module changes what it makes of the same images
 
+LATER = ("zca_kind", "dsa_operations")
+"""Options that came after the first runs were made."""
+
 
 @dataclass(frozen=True)
 class RawImages:
@@ -83,10 +86,11 @@ def prepare_images(
         DataError: a class has too few images for the validation fraction or the limit.
     """
     yield Progress(f"prepare {title}", 0, 3)
-    augment = augmentation(config.augmentation)
+    augment = augmentation(config.augmentation, config.dsa_operations)
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
-    # the standard whitening goes unsaid, so that runs from before there was another can still be resumed
-    settings = config.model_dump(mode="json", exclude={"zca_kind"} if config.zca_kind == "standard" else None)
+    # what these options are by default goes unsaid, so that runs from before there were others can still be resumed
+    unsaid = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
+    settings = config.model_dump(mode="json", exclude=unsaid)
     fingerprint = hashlib.blake2b(
         json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest(), digest_size=16
     ).hexdigest()
@@ -116,8 +120,10 @@ def prepare_images(
         spec=spec,
         to_display=preparation.to_display,
         augment=augment,
+        augment_alike=augment.alike(),
         fingerprint=fingerprint,
         display_range=preparation.display_range(),
+        title=title,
         preparation=preparation,
     )
 

@@ -72,6 +72,8 @@ class Splits:
     fingerprint: a digest of the content and the preparation; equal only where results may be shared.
     display_range: per-channel (low, high) of prepared values that a real pixel can take, shape (C, 1, 1) each, or
         None where there is none (ZCA).
+    title: what people call the source.
+    augment_alike: `augment` with one draw for all images of a batch; None where `augment` draws nothing.
     """
 
     train: LabelledSet
@@ -82,6 +84,12 @@ class Splits:
     augment: Callable[[Tensor, torch.Generator], Tensor]
     fingerprint: str
     display_range: tuple[Tensor, Tensor] | None = None
+    title: str = ""
+    augment_alike: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    def siamese(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Inputs (N, C, H, W) augmented, all by the same draw from a CPU generator; differentiable."""
+        return (self.augment_alike or self.augment)(inputs, generator)
 
     def random_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`size` random training samples, without repetition, augmented: (B, *sample_shape) and (B,)."""

@@ -6,7 +6,7 @@ import torch
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
-from engine.nets import alexcifarnet, convnet, lenet, mlp, simple
+from engine.nets import alexcifarnet, alexnet, convnet, lenet, mlp, resnet, simple, vgg
 from engine.nets.student import Student, StudentCard
 
 STUDENTS: dict[str, StudentCard] = {
@@ -32,6 +32,15 @@ STUDENTS: dict[str, StudentCard] = {
             "ConvNetRGB",
             "Three wide convolutions, for colour images in class folders",
             simple.convnet_rgb,
+        ),
+        StudentCard("alexnet", "AlexNet", "Five convolutions without normalisation", alexnet.build),
+        StudentCard("vgg11", "VGG11", "Eight convolutions, large; slow on CPUs", vgg.build),
+        StudentCard("resnet18", "ResNet18", "Seventeen convolutions with shortcuts; slow on CPUs", resnet.strided),
+        StudentCard(
+            "resnet18_ap",
+            "ResNet18-AP",
+            "ResNet18 with average pooling in place of strides; the slowest",
+            resnet.average_pooled,
         ),
     )
 }

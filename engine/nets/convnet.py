@@ -27,9 +27,7 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
     layers: list[nn.Module] = []
     for block in range(config.depth):
         layers.append(Convolution(channels, config.width, bias=config.norm == "none", reads_samples=not block))
-        if config.norm != "none":
-            layers.append(_norm(config.norm, config.width))
-        layers.append(activation(config.activation))
+        layers += [*normalisation(config.norm, config.width), activation(config.activation)]
         if config.pooling != "none":
             layers.append(AveragePool() if config.pooling == "average" else nn.MaxPool2d(2))
         channels = config.width
@@ -59,10 +57,13 @@ def activation(name: str) -> nn.Module:
     ]()
 
 
-def _norm(name: str, width: int) -> nn.Module:
+def normalisation(name: str, width: int) -> list[nn.Module]:
+    """The layer of a config's `norm` for `width` channels; none for "none"."""
+    if name == "none":
+        return []
     if name == "batch":  # the batch's own statistics, in evaluation too: running ones would be hidden state
-        return nn.BatchNorm2d(width, track_running_stats=False)
+        return [nn.BatchNorm2d(width, track_running_stats=False)]
     if name == "instance":
-        return InstanceNorm(width)
+        return [InstanceNorm(width)]
     groups = {"layer": 1, "group": next(g for g in (4, 2, 1) if width % g == 0)}[name]
-    return nn.GroupNorm(groups, width)
+    return [nn.GroupNorm(groups, width)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 from torch import nn
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import make_student
 from engine.nets.layers import AveragePool, Convolution, InstanceNorm
+from engine.nets.residual import Residual
 
 # what a layer's repr says although it is the layer's default
 DEFAULTS = (
@@ -27,12 +30,18 @@ INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "ortho
 def network(config: StudentConfig, spec: TaskSpec) -> str:
     """The expression `nn.Sequential(...)` of a student, a layer a line, for `from torch import nn`.
 
-    Raises ConfigError where the samples do not fit the architecture, TypeError for a network that is no flat sequence.
+    Where it has shortcuts it names `Residual`, whose text `definitions` gives. Raises ConfigError where the samples do
+    not fit the architecture, TypeError for a network that is no sequence of plain layers and these.
     """
     module = make_student(config, spec, "cpu").module
     if not isinstance(module, nn.Sequential):
-        raise TypeError(f"{config.name} is a {type(module).__name__}; only a flat nn.Sequential can be written out")
-    return "nn.Sequential(\n" + "".join(f"    {_layer(layer)},\n" for layer in module) + ")"
+        raise TypeError(f"{config.name} is a {type(module).__name__}; only an nn.Sequential can be written out")
+    return _sequence(module, "")
+
+
+def definitions(network: str) -> str:
+    """The classes that the text of a network names besides those of PyTorch; empty where there are none."""
+    return f"\n\n{inspect.getsource(Residual)}\n\n" if "Residual(" in network else ""
 
 
 def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
@@ -40,17 +49,34 @@ def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
 
     Raises as `network` does.
     """
-    built, seeded = f"net = {network(config, spec)}\n", f"torch.manual_seed({seed})\n"
+    text = network(config, spec)
+    built, seeded = f"net = {text}\n", f"torch.manual_seed({seed})\n"
     if config.init not in INITIALISERS:  # PyTorch's own way: drawn as the layers are made
-        return seeded + built
+        return definitions(text) + seeded + built
     return (
-        f"{built}{seeded}"
-        "for layer in net:\n"
+        f"{definitions(text)}{built}{seeded}"
+        "for layer in net.modules():\n"
         "    if isinstance(layer, (nn.Conv2d, nn.Linear)):\n"
         f"        nn.init.{INITIALISERS[config.init]}(layer.weight)\n"
         "        if layer.bias is not None:\n"
         "            nn.init.zeros_(layer.bias)\n"
     )
+
+
+def _sequence(layers: nn.Sequential, indent: str) -> str:
+    """The layers in order, each on a line of its own."""
+    if not len(layers):
+        return "nn.Sequential()"
+    inner = f"{indent}    "
+    return "nn.Sequential(\n" + "".join(f"{inner}{_written(layer, inner)},\n" for layer in layers) + f"{indent})"
+
+
+def _written(layer: nn.Module, indent: str) -> str:
+    if not isinstance(layer, Residual):
+        return _layer(layer)
+    inner = f"{indent}    "
+    parts = (f"{inner}{_sequence(part, inner)},\n" for part in (layer.inside, layer.shortcut))
+    return f"Residual(\n{''.join(parts)}{indent})"
 
 
 def _layer(layer: nn.Module) -> str:

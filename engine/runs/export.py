@@ -140,9 +140,7 @@ def marked(png: bytes, row: RunRow, step: int) -> bytes:
 def _taken(store: Store, run_id: str) -> Result:
     row, path = store.run(run_id), store.result(run_id)
     if path is None:
-        raise RunError(
-            f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
-        )
+        raise store.no_result(row.id)
     content, synthetic = path.read_bytes(), load(path)
     while content != (now := path.read_bytes()):  # a live run has replaced its result meanwhile
         content, synthetic = now, load(path)
@@ -344,6 +342,7 @@ def _training(taken: Result) -> bytes:
         training,
         fit=options.fit if options is not None else "stretch",
         augmentation=row.request.data.augmentation,
+        dsa_operations=row.request.data.dsa_operations,
         recorded={key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()},
         is_poster=taken.poster is not None,
     ).encode()

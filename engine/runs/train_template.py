@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from string import Template
 
-from engine.config import EvaluationConfig, StudentConfig
+from engine.config import DSA_OPERATIONS, EvaluationConfig, StudentConfig
 from engine.data import zca
-from engine.data.augment import MAX_DEGREES
 from engine.data.preparation import Preparation
 from engine.data.source import TaskSpec
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS, source_code
+from engine.runs import augment_template
 from engine.synthetic.base import Training
 
 UNTRIED_LR = 3e-3
@@ -35,25 +35,6 @@ WHITENED_EACH = (
     'whitening = torch.from_numpy(data["zca_forward"])',
     f"(nn.functional.normalize(pixels.flatten() - pixels.mean(), dim=0, eps={zca.FAINTEST:g}) @ whitening).view_as(pixels)",
 )
-MIRRORED = "torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)"
-AUGMENTED = {
-    "flip": f"batch = {MIRRORED}  # mirrored or not",
-    "flip_crop": f"batch = {MIRRORED}  # mirrored or not",
-    "flip_rotate": "batch = changed(batch)",
-}
-"""The augmentations that are repeated, of the others nothing is."""
-CHANGED = f'''
-
-def changed(batch):
-    """All images mirrored or not, or all turned by up to {MAX_DEGREES:g} degrees."""
-    if torch.rand(()) < 0.5:
-        return {MIRRORED}
-    angles = math.radians({MAX_DEGREES:g}) * (2 * torch.rand(len(batch)) - 1)
-    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros(len(batch))
-    turns = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
-    grid = nn.functional.affine_grid(turns, list(batch.shape), align_corners=False)
-    return nn.functional.grid_sample(batch, grid, align_corners=False)
-'''
 DRAWN = Template('''
 
 def drawn():
@@ -162,6 +143,7 @@ def train_script(
     *,
     fit: str = "stretch",
     augmentation: str = "none",
+    dsa_operations: Sequence[str] = DSA_OPERATIONS,
     recorded: Mapping[str, str] | None = None,
     is_poster: bool = False,
 ) -> str:
@@ -176,7 +158,8 @@ def train_script(
         training: how the set was made to be trained on, with what distilled.npz says of it; with random batches,
             num_steps is how long it is trained here.
         fit: how a test image is brought to size, "crop", "pad" or "stretch", as the data set's own were.
-        augmentation: the data set's; mirroring and turning alone are repeated.
+        augmentation: the data set's; of crops only DSA's are repeated.
+        dsa_operations: what DSA draws from.
         recorded: what each protocol gave on the data set's own test images, for the first lines.
         is_poster: whether the images are patches of one.
 
@@ -186,7 +169,8 @@ def train_script(
     recorded = recorded or {}
     fitted, prepared = PREPARED[type(preparation.whitening)]
     is_random = bool(training.batch_size)
-    augmented = AUGMENTED.get(augmentation, "")
+    network = source_code.drawn_network(student, spec, training.start_seed or 0)
+    augmented = augment_template.LINES.get(augmentation, "")
     if augmented and not (is_random and training.is_augmented):
         augmented = f"if not is_stored:\n        {augmented}"
     values = asdict(recipe) | {
@@ -200,16 +184,16 @@ def train_script(
         "fit": Template(FITS[fit]).substitute(height=height, width=width),
         "fitted": fitted,
         "prepared": prepared,
-        "network": source_code.drawn_network(student, spec, training.start_seed or 0),
+        "network": network,
         "augmented": f"    {augmented}\n" if augmented else "",
-        "changed": CHANGED if augmentation == "flip_rotate" else "",
+        "changed": augment_template.definitions(augmentation, dsa_operations),
         "drawn": DRAWN.substitute(num_steps=training.num_steps, batch_size=training.batch_size) if is_random else "",
         "steps": "drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"])',
         "as_distilled_way": "random batches at the learned rate"
         if is_random
         else "the stored order with the learned rates",
         "rule": RULES[training.rule],
-        "mixed": MIXED if (student.name, student.norm) == ("convnet", "batch") else "",
+        "mixed": MIXED if "nn.BatchNorm2d(" in network else "",
     }
     values |= {
         f"{protocol}_score": f" (recorded: {recorded[protocol]})" if protocol in recorded else ""

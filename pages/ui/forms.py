@@ -33,6 +33,11 @@ OPTION_NAMES = {
     "alexcifarnet": "AlexCifarNet",
     "simpleconvnet": "SimpleConvNet",
     "convnetrgb": "ConvNetRGB",
+    "alexnet": "AlexNet",
+    "vgg11": "VGG11",
+    "resnet18": "ResNet18",
+    "resnet18_ap": "ResNet18-AP",
+    "color": "Colour",
     "flip_crop": "Flip and crop",
     "flip_rotate": "Flip or rotate",
     "podd": "PoDD",
@@ -193,12 +198,11 @@ def _widget(field: Entry, key: str, values: dict[tuple[str, ...], Any]) -> Any:
         return st.toggle(value=bool(field.initial), **shared)
     if kind in (int, float):
         return _number(field, kind, shared)
-    if kind == tuple[str, ...]:
-        chosen = [name for name in field.initial if name in engine.STUDENTS]
+    if get_origin(kind) is tuple:
+        choices = list(get_args(get_args(kind)[0]) or engine.STUDENTS)
+        chosen = [name for name in field.initial if name in choices]
         return tuple(
-            st.multiselect(
-                options=list(engine.STUDENTS), default=chosen, format_func=option_name, placeholder="None", **shared
-            )
+            st.multiselect(options=choices, default=chosen, format_func=option_name, placeholder="None", **shared)
         )
     return st.text_input(value=str(field.initial), **shared)
 

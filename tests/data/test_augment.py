@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.config import DSA_OPERATIONS
 from engine.data import augmentation, dsa
 from engine.data.augment import OPERATIONS, Step
 from engine.errors import ConfigError
@@ -58,7 +59,9 @@ def test_unknown_names_are_refused_with_the_choices():
     with pytest.raises(ConfigError, match="no augmentation 'mixup'; choose one of none, flip"):
         augmentation("mixup")
     with pytest.raises(ConfigError, match="no operation 'blur'"):
-        dsa("color_blur")
+        dsa(("color", "blur"))
+    with pytest.raises(ConfigError, match="at least one operation"):
+        dsa(())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,11 +165,66 @@ def test_one_operation_a_call_for_dsa_and_flip_rotate_and_each_in_turn():
     for augment, operations in (
         (dsa(), {"color", "crop_zeros", "cutout", "flip", "scale", "rotate"}),
         (augmentation("flip_rotate"), {"flip", "rotate"}),
-        (dsa("flip_scale"), {"flip", "scale"}),
+        (dsa(("flip", "scale")), {"flip", "scale"}),
     ):
         draws = [augment.draw(shape, generator) for _ in range(100)]
         assert all(len(draw) == 1 for draw in draws)
         assert {draw[0].operation for draw in draws} == operations
+
+
+@pytest.mark.parametrize("left_out", DSA_OPERATIONS)
+def test_an_operation_of_dsa_that_is_switched_off_is_never_drawn(left_out):
+    kept = tuple(name for name in DSA_OPERATIONS if name != left_out)
+    augment, generator = augmentation("dsa", kept), seeded()
+    drawn = {augment.draw((2, 3, 8, 8), generator)[0].operation for _ in range(200)}
+    assert drawn == {"crop_zeros" if name == "crop" else name for name in kept}
+
+
+def test_a_drawn_change_of_dsa_stays_within_the_published_bounds():
+    """What 300 draws do to pictures in which it can be read off: parameters of the published code."""
+    side, generator, augment = 32, seeded(1), dsa(same_for_batch=True)
+    ramp = torch.linspace(-1 + 1 / side, 1 - 1 / side, side, dtype=torch.float64)  # where each pixel lies
+    across, down = ramp.expand(side, side), ramp[:, None].expand(side, side)
+    inputs = torch.stack([across, down, torch.ones(side, side)])[None].expand(2, -1, -1, -1).double()
+    spread: dict[str, list[float]] = {name: [] for name in ("angle", "scale", "shift", "brightness", "cut")}
+    flips = []
+    for _ in range(300):
+        draw = augment.draw(inputs.shape, generator)
+        changed = augment.apply(inputs, draw)
+        assert torch.equal(changed[0], changed[1])
+        x, y, one = changed[0]
+        half = side // 2
+        of_x = (x[half, 19] - x[half, 12]) / (across[half, 19] - across[half, 12])
+        of_y = (y[19, half] - y[12, half]) / (down[19, half] - down[12, half])
+        match draw[0].operation:
+            case "flip":
+                flips.append(torch.equal(x, across.flip(1)))
+                assert flips[-1] or torch.equal(changed, inputs)
+            case "scale":
+                spread["scale"] += [of_x.item(), of_y.item()]
+            case "rotate":
+                turned = (x[19, half] - x[12, half]) / (down[19, half] - down[12, half])
+                spread["angle"].append(torch.atan2(turned, of_x).rad2deg().item())
+            case "crop_zeros":
+                spread["shift"] += [
+                    (shifted * side / 2).round().item()
+                    for shifted in ((x - across)[half, half], (y - down)[half, half])
+                ]
+            case "cutout":
+                assert set(one.flatten().tolist()) <= {0.0, 1.0}
+                spread["cut"].append((one == 0).sum().item())
+            case "color":
+                spread["brightness"].append((changed[0].mean() - inputs[0].mean()).item())
+    assert 0.25 < sum(flips) / len(flips) < 0.75
+    for name, low, high in (
+        ("scale", 1 / 1.2, 1.2),
+        ("angle", -15, 15),
+        ("shift", -4, 4),
+        ("brightness", -0.5, 0.5),
+        ("cut", 64, 256),
+    ):
+        room = 0.25 * (high - low)
+        assert low - 1e-6 <= min(spread[name]) < low + room and high - room < max(spread[name]) <= high + 1e-6, name
 
 
 def test_flip_rotate_is_the_published_one():
@@ -191,14 +249,14 @@ def test_flip_rotate_is_the_published_one():
 
 def test_a_shared_draw_changes_all_images_alike_and_own_draws_differently():
     inputs = images(1, 3, 16, 16).expand(8, -1, -1, -1)
-    shared = dsa("rotate", same_for_batch=True)(inputs, seeded())
-    own = dsa("rotate")(inputs, seeded())
+    shared = dsa(("rotate",), same_for_batch=True)(inputs, seeded())
+    own = dsa(("rotate",))(inputs, seeded())
     assert all(torch.equal(shared[0], other) for other in shared[1:])
     assert not torch.equal(own[0], own[1])
 
 
 def test_a_shared_draw_serves_batches_of_any_size():
-    augment = dsa("rotate", same_for_batch=True)
+    augment = dsa(("rotate",), same_for_batch=True)
     real, synthetic = images(7, 3, 16, 16), images(2, 3, 16, 16)
     draw = augment.draw(real.shape, seeded())
     torch.testing.assert_close(augment.apply(torch.cat([real, synthetic]), draw)[7:], augment.apply(synthetic, draw))

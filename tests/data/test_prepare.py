@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import prepared, raw_images
 
-from engine.config import DataConfig
+from engine.config import DataConfig, checked
 from engine.data import Preparation, RawImages, prepare
 from engine.data.prepare import channel_statistics, limited_counts, stratified
 from engine.data.source import TaskSpec
-from engine.errors import DataError
+from engine.errors import ConfigError, DataError
 
 PREPARATIONS = (
     DataConfig(),
@@ -264,6 +264,8 @@ def test_fingerprint_changes_with_anything_that_can_change_results():
                 DataConfig(zca=True, zca_eps=0.2),
                 PODD,
                 DataConfig(augmentation="flip"),
+                DataConfig(augmentation="dsa"),
+                DataConfig(augmentation="dsa", dsa_operations=("flip", "scale")),
                 DataConfig(validation_fraction=0.2),
                 DataConfig(train_limit=30),
             )
@@ -295,9 +297,42 @@ def test_augmentation_of_the_config_is_the_splits_one():
     assert torch.equal(prepared(DataConfig()).augment(inputs, torch.Generator()), inputs)
 
 
-def test_fingerprint_of_the_standard_whitening_is_that_of_runs_from_before_there_was_another():
+@pytest.mark.parametrize("name", ["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"])
+def test_siamese_augmentation_changes_all_images_of_a_batch_alike(name):
+    splits = prepared(DataConfig(augmentation=name))
+    image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for seed in range(12):
+        inputs = image.repeat(6, 1, 1, 1).requires_grad_()
+        changed = splits.siamese(inputs, torch.Generator().manual_seed(seed))
+        assert all(torch.equal(changed[0], other) for other in changed[1:])
+        changed.square().sum().backward()
+        assert inputs.grad.isfinite().all() and inputs.grad.abs().sum() > 0
+    own = [splits.augment(image.repeat(6, 1, 1, 1), torch.Generator().manual_seed(seed)) for seed in range(12)]
+    assert any(not torch.equal(changed[0], other) for changed in own for other in changed[1:]) == (name != "none")
+
+
+def test_operations_of_dsa_that_are_switched_off_are_never_drawn():
+    splits = prepared(DataConfig(augmentation="dsa", dsa_operations=("flip",)))
+    inputs = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for seed in range(20):
+        changed = splits.siamese(inputs, torch.Generator().manual_seed(seed))
+        assert torch.equal(changed, inputs) or torch.equal(changed, inputs.flip(3))
+
+
+def test_dsa_without_operations_is_refused_and_their_order_says_nothing():
+    with pytest.raises(
+        ConfigError, match="dsa_operations: choose at least one operation of DSA, or another augmentation"
+    ):
+        checked(DataConfig, {"augmentation": "dsa", "dsa_operations": []}, "data")
+    some = DataConfig(augmentation="dsa", dsa_operations=("scale", "flip", "scale"))
+    assert some == DataConfig(augmentation="dsa", dsa_operations=("flip", "scale"))
+
+
+@pytest.mark.parametrize("config", [DataConfig(), DataConfig(zca=True), DataConfig(augmentation="dsa")])
+def test_fingerprint_by_default_is_that_of_runs_from_before_there_was_a_choice(config):
     raw = raw_images()
-    before = {name: value for name, value in DataConfig().model_dump(mode="json").items() if name != "zca_kind"}
+    later = ("zca_kind", "dsa_operations")
+    before = {name: value for name, value in config.model_dump(mode="json").items() if name not in later}
     said = json.dumps([prepare.RECIPE, "made", before], sort_keys=True).encode()
     expected = hashlib.blake2b(said + raw.digest(), digest_size=16).hexdigest()
-    assert prepared(DataConfig(), raw, key="made").fingerprint == expected
+    assert prepared(config, raw, key="made").fingerprint == expected

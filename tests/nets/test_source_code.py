@@ -10,6 +10,8 @@ from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import STUDENTS, make_student, source_code
 
+DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
+SCHEMES = ("default", "xavier", "kaiming", "orthogonal")
 COLOUR32 = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
 GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
 ODD = TaskSpec("classification", (3, 37, 35), 5, tuple("abcde"))
@@ -17,7 +19,10 @@ ODD = TaskSpec("classification", (3, 37, 35), 5, tuple("abcde"))
 
 def assert_same_network(config: StudentConfig, spec: TaskSpec) -> None:
     student = make_student(config, spec)
-    net = eval(source_code.network(config, spec), {"nn": nn})
+    text = source_code.network(config, spec)
+    program = {"nn": nn}
+    exec(source_code.definitions(text), program)
+    net = eval(text, program)
     assert sum(weight.numel() for weight in net.parameters()) == student.num_params
     theta = student.init(torch.Generator().manual_seed(0))
     torch.nn.utils.vector_to_parameters(theta, net.parameters())
@@ -39,6 +44,18 @@ def test_every_convnet_variant_is_written_out(norm, pooling, activation):
     assert_same_network(StudentConfig(depth=2, width=4, norm=norm, pooling=pooling, activation=activation), ODD)
 
 
+@pytest.mark.parametrize(("name", "norm"), [("vgg11", "none"), ("resnet18", "batch"), ("resnet18_ap", "none")])
+def test_other_norms_are_written_out_within_blocks_too(name, norm):
+    assert_same_network(StudentConfig(name=name, norm=norm), COLOUR32)
+
+
+def test_shortcuts_are_written_as_a_class_and_only_where_there_are_any():
+    assert source_code.definitions(source_code.network(StudentConfig(name="vgg11"), COLOUR32)) == ""
+    text = source_code.network(StudentConfig(name="resnet18"), COLOUR32)
+    assert text.count("Residual(\n") == 8 and text.count("nn.Conv2d(") == 20
+    assert source_code.definitions(text).count("class Residual(nn.Module):") == 1
+
+
 def test_a_line_a_layer_without_the_defaults():
     text = source_code.network(StudentConfig(depth=1, width=8), GREY28)
     assert text == (
@@ -53,8 +70,10 @@ def test_a_line_a_layer_without_the_defaults():
     )
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-@pytest.mark.parametrize("init", ["default", "xavier", "kaiming", "orthogonal"])
+@pytest.mark.parametrize(
+    ("name", "init"),
+    [(name, init) for name in STUDENTS for init in SCHEMES if name not in DEEP or init in ("default", "xavier")],
+)
 def test_written_weights_are_those_the_student_starts_from(name, init):
     config = StudentConfig(name=name, width=8, init=init)
     program = {"nn": nn, "torch": torch}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.func import functional_call
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.errors import ConfigError
 from engine.nets import STUDENTS, make_student
 
+DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
+SCHEMES = ("default", "xavier", "kaiming", "orthogonal")
 GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
 COLOUR32 = TaskSpec("classification", (3, 32, 32), 10, tuple("0123456789"))
 FOLDERS = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
@@ -22,6 +26,16 @@ PUBLISHED = (
     ("mlp", {}, GREY28, 235_146),
     ("simpleconvnet", {}, GREY28, 421_642),
     ("convnetrgb", {}, FOLDERS, 2_474_636),
+    ("alexnet", {}, COLOUR32, 1_872_202),
+    ("vgg11", {}, COLOUR32, 9_231_114),
+    ("resnet18", {}, COLOUR32, 11_173_962),
+    ("resnet18_ap", {}, COLOUR32, 11_250_762),
+    # the grey images' first convolution has two channels less; their features are those of 32 pixels but for the last,
+    # which keeps 3 x 3 pixels in place of 4 x 4
+    ("alexnet", {}, GREY28, 1_872_202 - 2 * 25 * 128),
+    ("vgg11", {}, GREY28, 9_231_114 - 2 * 9 * 64),
+    ("resnet18", {}, GREY28, 11_173_962 - 2 * 9 * 64),
+    ("resnet18_ap", {}, GREY28, 11_250_762 - 2 * 9 * 64 - 7 * 512 * 10),
     # 320,010 as published; the 3 x 128 convolution biases before a normalisation are left out
     ("convnet", {"depth": 3, "width": 128}, COLOUR32, 320_010 - 3 * 128),
     ("convnet", {"depth": 3, "width": 128, "norm": "none"}, COLOUR32, 320_010 - 3 * 2 * 128),
@@ -47,8 +61,10 @@ def test_student_is_a_function_of_theta_alone(name):
     assert not torch.equal(student(other, inputs), first)
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-@pytest.mark.parametrize("init", ["default", "xavier", "kaiming", "orthogonal"])
+@pytest.mark.parametrize(
+    ("name", "init"),
+    [(name, init) for name in STUDENTS for init in SCHEMES if name not in DEEP or init == "xavier"],
+)
 def test_initialisation_repeats_with_its_seed_and_keeps_signals_finite(name, init):
     student = make_student(StudentConfig(name=name, width=8, init=init), COLOUR32)
     theta = student.init(torch.Generator().manual_seed(5))
@@ -89,7 +105,47 @@ def test_convnet_too_deep_for_the_image_is_refused_with_the_depth_that_fits():
         make_student(StudentConfig(depth=4), TINY8)
 
 
-@pytest.mark.parametrize("name", ["lenet", "alexcifarnet"])
+@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in DEEP), ("resnet18", {"norm": "batch"})])
+def test_deep_students_can_be_differentiated_twice_at_samples_and_weights(name, changes):
+    student = make_student(StudentConfig(name=name, **changes), COLOUR32)
+    theta = student.init(torch.Generator().manual_seed(0)).requires_grad_()
+    inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    (first,) = torch.autograd.grad(student(theta, inputs).square().sum(), theta, create_graph=True)
+    for second in torch.autograd.grad(first.square().sum(), [theta, inputs]):
+        assert torch.isfinite(second).all() and second.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 28, 40)])
+def test_deep_students_take_pictures_of_other_sizes(name, shape):
+    student = make_student(StudentConfig(name=name), TaskSpec("classification", shape, 3, ("a", "b", "c")))
+    logits = student(student.init(torch.Generator().manual_seed(0)), torch.randn(2, *shape))
+    assert logits.shape == (2, 3) and torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("block", "is_halved"), [(3, False), (5, True)])
+def test_a_residual_block_is_the_published_one(block, is_halved):
+    """Both branches from the formula, with averages in place of strides as in the published code: convolution, then pooling."""
+    student = make_student(StudentConfig(name="resnet18_ap"), COLOUR32)
+    views = student.unflatten(student.init(torch.Generator().manual_seed(0)))
+    own = {name.removeprefix(f"{block}."): view for name, view in views.items() if name.startswith(f"{block}.")}
+    x = torch.randn(2, 64, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def halved(x):
+        return F.avg_pool2d(x, 2) if is_halved else x
+
+    def normed(x):
+        return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+
+    second = 4 if is_halved else 3
+    inside = halved(normed(F.conv2d(x, own["inside.0.weight"], padding=1)).relu())
+    inside = normed(F.conv2d(inside, own[f"inside.{second}.weight"], padding=1))
+    across = normed(halved(F.conv2d(x, own["shortcut.1.weight"]))) if is_halved else x
+    expected = (inside + across).relu()
+    torch.testing.assert_close(functional_call(student.module[block], own, (x,)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lenet", "alexcifarnet", "vgg11", "resnet18", "resnet18_ap"])
 def test_students_for_larger_images_say_so(name):
     with pytest.raises(ConfigError, match="needs images of at least"):
         make_student(StudentConfig(name=name), TINY8)

@@ -79,6 +79,27 @@ def test_a_field_is_greyed_out_where_it_means_nothing():
     assert not app.number_input(key="data/zca_eps").disabled
 
 
+def test_several_of_a_literals_choices_are_chosen_from_those_alone():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        values = {}
+        forms.ask(forms.entries(engine.DataConfig, {"augmentation": "dsa"}), "data", values)
+        st.session_state["chosen"] = values["dsa_operations",]
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    widget = app.multiselect(key="data/dsa_operations")
+    assert widget.options == ["Colour", "Crop", "Cutout", "Flip", "Scale", "Rotate"] and not widget.disabled
+    assert app.session_state["chosen"] == engine.DataConfig().dsa_operations
+    widget.set_value(["flip", "color"]).run()
+    assert app.session_state["chosen"] == ("flip", "color")
+    app.selectbox(key="data/augmentation").set_value("flip").run()
+    assert app.multiselect(key="data/dsa_operations").disabled
+
+
 @pytest.mark.parametrize(("start", "step"), [(0.02, 0.001), (1.0, 1.0), (0.5, 0.01), (0.0, 0.1)])
 def test_steps_fit_the_size_of_the_value(start, step):
     assert forms._step(start, 10.0) == pytest.approx(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Literal, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,9 @@ def drawn(model):
             options[name] = st.integers(bounds.get("ge", 0), bounds.get("le", 100))
         elif kind is float:
             options[name] = st.floats(bounds.get("ge", 0), bounds.get("le", 1), allow_nan=False)
-        elif "Literal" in str(kind):
+        elif get_origin(kind) is tuple and get_args(choices := get_args(kind)[0]):
+            options[name] = st.lists(st.sampled_from(get_args(choices)), min_size=1).map(tuple)
+        elif get_origin(kind) is Literal:
             options[name] = st.sampled_from(kind.__args__)
     return st.fixed_dictionaries({}, optional=options)
 
@@ -85,7 +88,7 @@ def requests(draw) -> RunRequest:
         name=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=120)),
         seed=draw(st.integers(0, 2**31 - 1)),
         device=draw(st.sampled_from(["auto", "cpu"])),
-        action=draw(st.sampled_from(["distill", "evaluate"])),
+        action=draw(st.sampled_from(["distill", "evaluate", "record"])),
         start=draw(st.sampled_from(["", "0007"])),
         sweep=draw(st.sampled_from(["", "s1"])),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import runpy
 import subprocess
@@ -16,7 +17,8 @@ import torch
 from PIL import Image
 from small_runs import SMALL, distilled, write_test_images
 
-from engine.config import StudentConfig
+from engine.config import DSA_OPERATIONS, StudentConfig
+from engine.data.augment import OPERATIONS
 from engine.data.folders import ImportOptions
 from engine.data.folders.decode import decode
 from engine.data.folders.limits import limits
@@ -25,7 +27,7 @@ from engine.data.source import TaskSpec
 from engine.evaluation.scores import summarise
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS
-from engine.runs import export
+from engine.runs import augment_template, export
 from engine.runs.store import Store
 from engine.runs.train_template import FITS, RULES, train_script
 from engine.synthetic.base import Training
@@ -147,6 +149,36 @@ def test_script_of_every_student_trains_and_answers(name, tmp_path, capsys):
         Image.new("RGB", (40, 32), (number, 9, 9)).save(folder / f"{number}.png")
     run_here(tmp_path / "train.py", str(tmp_path / "test"))
     assert PRINTED.fullmatch(capsys.readouterr().out)[2] == "3"
+
+
+def dsa_script(operations: tuple[str, ...]) -> str:
+    return train_script(
+        StudentConfig(name="mlp"), COLOUR, 3, Recipe(2, 3, 0.1), PLAIN, Training("sgd", 3), augmentation="dsa", dsa_operations=operations
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DSA_OPERATIONS)
+@pytest.mark.parametrize("shape", [(5, 3, 32, 32), (4, 1, 9, 14)])
+def test_script_changes_images_as_each_operation_of_dsa_does(name, shape):
+    program: dict = {"torch": torch, "nn": torch.nn, "math": math}
+    exec(augment_template.definitions("dsa", (name,)), program)
+    generator = torch.Generator().manual_seed(0)
+    batch, numbers = torch.randn(shape, generator=generator), torch.rand(3, shape[0], generator=generator)
+    operation = OPERATIONS["crop_zeros" if name == "crop" else name]
+    expected = operation.apply(batch, numbers[: operation.num_numbers].T)
+    torch.testing.assert_close(program[name](batch, numbers[:, :, None, None, None]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_script_has_the_operations_of_dsa_that_were_chosen_and_trains_with_them(tmp_path, capsys):
+    script = dsa_script(("flip", "scale"))
+    assert "operations = [flip, scale]" in script and "def color" not in script and "def rotate" not in script
+    assert "if not is_stored:\n        batch = changed(batch)\n" in script
+    (tmp_path / "train.py").write_text(dsa_script(DSA_OPERATIONS))
+    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((3, 3, 32, 32), np.float32), targets=np.arange(3), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    (tmp_path / "test" / "b").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "test" / "b" / "a.png")
+    run_here(tmp_path / "train.py", str(tmp_path / "test"))
+    assert PRINTED.fullmatch(capsys.readouterr().out)[2] == "1"
 
 
 @pytest.mark.parametrize("of_folder", ["NFC", "NFD"])
