@@ -93,8 +93,9 @@ class Checkpoint:
 class Scored:
     """One trained student, measured.
 
-    arm: "distilled", "random_real", "kmeans_real" or "full". protocol: "as_distilled" (the training the set was made for) or "ordinary"
-    (shuffled minibatches from scratch). split: "validation" or "test". metric: "accuracy", which is compared, or the same of
+    arm: "distilled", a companion of it ("distilled_ema", "distilled_raw"), "distilled_hard" (its soft labels made hard), "random_real",
+    "kmeans_real" or "full". protocol: "as_distilled" (the training the set was made for), "unaugmented" (the same without its
+    augmentation) or "ordinary" (shuffled minibatches from scratch). split: "validation" or "test". metric: "accuracy", which is compared, or the same of
     a student on its way, "accuracy@300" after 300 inner steps. value: a fraction for accuracies.
     seconds: training time alone. recipe: how it was trained, in words; training: the same as numbers, {"num_steps",
     "batch_size", "lr"} wherever the batches are random. cached: taken from an earlier run with the same recipe.
@@ -114,6 +115,25 @@ class Scored:
     training: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
     kind: Literal["scored"] = "scored"
+
+
+@dataclass(frozen=True)
+class ExpertEpoch:
+    """One epoch of one expert, a network trained on the real data: recorded now, or earlier (`cached`).
+
+    expert: its number from 0, of num_experts. epoch: passes done, of num_epochs; 0 is before the first.
+    train_loss: mean over the pass, None at epoch 0. validation_accuracy: a fraction. seconds: of the pass, training alone.
+    """
+
+    expert: int
+    epoch: int
+    num_experts: int
+    num_epochs: int
+    train_loss: float | None
+    validation_accuracy: float
+    seconds: float
+    cached: bool = False
+    kind: Literal["expert_epoch"] = "expert_epoch"
 
 
 @dataclass(frozen=True)
@@ -151,11 +171,11 @@ class Stopped:
     kind: Literal["stopped"] = "stopped"
 
 
-Event = Started | Progress | Measured | Preview | Checkpoint | Scored | Warned | Finished | Failed | Stopped
+Event = Started | Progress | Measured | Preview | Checkpoint | Scored | ExpertEpoch | Warned | Finished | Failed | Stopped
 
 _BY_KIND = {
     cls.__dataclass_fields__["kind"].default: cls
-    for cls in (Started, Progress, Measured, Scored, Warned, Finished, Failed, Stopped)
+    for cls in (Started, Progress, Measured, Scored, ExpertEpoch, Warned, Finished, Failed, Stopped)
 }
 
 

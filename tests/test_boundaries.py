@@ -25,6 +25,7 @@ ALLOWED = {
     "meta": FOUNDATION | {"nets.student", "meta"},
     "synthetic": FOUNDATION | {"data.source", "data.preparation", "meta", "synthetic"},
     "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
+    "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
     "methods": FOUNDATION
     | {
         "data.folders",
@@ -34,6 +35,7 @@ ALLOWED = {
         "meta",
         "synthetic",
         "evaluation.train",
+        "experts",
         "methods",
     },
     "figures": {"events", "spacing", "data", "evaluation.scores", "figures"},

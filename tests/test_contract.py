@@ -11,7 +11,7 @@ from contract import CASES
 from draining import drained
 
 from engine import METHODS, SOURCES, Context, RunRequest, events
-from engine.config import DataConfig, checked
+from engine.config import Config, DataConfig, checked
 from engine.run import resolve
 from engine.synthetic import load
 
@@ -134,8 +134,13 @@ class TestContract:
             assert paper.arxiv in card
 
     def test_every_option_has_a_sentence_and_numbers_have_bounds(self, case):
-        for name, field in METHODS[case.method].config.model_fields.items():
-            if name == "student":
+        fields = METHODS[case.method].config.model_fields
+        nested = [
+            f.annotation for f in fields.values() if isinstance(f.annotation, type) and issubclass(f.annotation, Config)
+        ]
+        both = [*fields.items(), *(item for config in nested for item in config.model_fields.items())]
+        for name, field in both:
+            if field.annotation in nested:
                 continue
             assert field.description, name
             if field.annotation in (int, float):

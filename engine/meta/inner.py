@@ -65,13 +65,13 @@ def inner_loop(
     stored_bytes = 0
     for batch in batches:
         if detached:
-            theta, state = _advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
+            theta, state = advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
             theta, state = theta.detach(), tuple(part.detach() for part in state)
         else:
             if memory == "auto":
                 stored_bytes += _graph_bytes(student, rule, loss, theta, batch, state)
             if memory == "store" or (memory == "auto" and stored_bytes <= budget):
-                theta, state = _advance(student, rule, loss, theta, batch, state, create_graph=True)
+                theta, state = advance(student, rule, loss, theta, batch, state, create_graph=True)
             else:
                 theta, *state = _RecomputedStep.apply(student, rule, loss, theta, *batch, *state)
                 state = tuple(state)
@@ -88,12 +88,12 @@ def burn_in(
     """
     state = rule.init(theta)
     for batch in batches:
-        theta, state = _advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
+        theta, state = advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
         theta, state = theta.detach(), tuple(part.detach() for part in state)
         yield theta, state
 
 
-def _advance(
+def advance(
     student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State, *, create_graph: bool
 ) -> tuple[Tensor, State]:
     """One step of Phi. With create_graph the result is differentiable in theta, batch and state."""
@@ -118,7 +118,7 @@ class _RecomputedStep(torch.autograd.Function):
     def forward(ctx, student, rule, loss, theta, inputs, targets, lr, *state):
         ctx.step = (student, rule, loss)
         ctx.save_for_backward(theta, inputs, targets, lr, *state)
-        new_theta, new_state = _advance(
+        new_theta, new_state = advance(
             student, rule, loss, theta.detach(), Batch(inputs, targets, lr), state, create_graph=False
         )
         return (new_theta.detach(), *(part.detach() for part in new_state))
@@ -133,7 +133,7 @@ class _RecomputedStep(torch.autograd.Function):
         ]
         theta, inputs, targets, lr, *state = leaves
         with torch.enable_grad():
-            new_theta, new_state = _advance(
+            new_theta, new_state = advance(
                 student, rule, loss, theta, Batch(inputs, targets, lr), tuple(state), create_graph=True
             )
         outputs = [(out, g) for out, g in zip((new_theta, *new_state), gradients, strict=True) if out.requires_grad]
@@ -160,6 +160,6 @@ def _measure_graph(student, rule, loss, theta, batch, state) -> int:
 
     fresh = Batch(*(t.detach().requires_grad_(t.is_floating_point()) for t in batch))
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        held = _advance(student, rule, loss, theta.detach(), fresh, tuple(s.detach() for s in state), create_graph=True)
+        held = advance(student, rule, loss, theta.detach(), fresh, tuple(s.detach() for s in state), create_graph=True)
     del held
     return sum(kept.values())

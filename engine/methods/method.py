@@ -41,7 +41,9 @@ class Method:
     """A distillation method.
 
     distill(splits, config, context) is a generator: it yields events and returns a SyntheticSet.
-    tasks: the kinds of task it can do. presets: the first one of a source is its default.
+    record(splits, config, context), where a method follows experts, is one that only records those and returns a summary.
+    tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
+    its axis says.
     """
 
     key: str
@@ -52,6 +54,8 @@ class Method:
     config: type[MethodConfig]
     presets: tuple[Preset, ...]
     distill: Callable[..., Generator[Event, None, Any]]
+    record: Callable[..., Generator[Event, None, dict[str, Any]]] | None = None
+    outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:
         """Presets made for a source, by key, in order."""

@@ -1,9 +1,10 @@
 """Parameterisations of distilled data, by the name their files carry."""
 
 from engine.synthetic.base import SyntheticSet, Training, load
+from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.pixels import PixelSet
 from engine.synthetic.poster import PosterSet
 
-PARAMETERISATIONS: dict[str, type[SyntheticSet]] = {"PixelSet": PixelSet, "PosterSet": PosterSet}
+PARAMETERISATIONS: dict[str, type[SyntheticSet]] = {kind.__name__: kind for kind in (PixelSet, CanvasSet, PosterSet)}
 
-__all__ = ["PARAMETERISATIONS", "PixelSet", "PosterSet", "SyntheticSet", "Training", "load"]
+__all__ = ["PARAMETERISATIONS", "CanvasSet", "PixelSet", "PosterSet", "SyntheticSet", "Training", "load"]

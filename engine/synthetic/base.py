@@ -116,6 +116,10 @@ class SyntheticSet(nn.Module):
         self.preparation, self.request = preparation, request
         return self
 
+    def companions(self) -> dict[str, SyntheticSet]:
+        """Other versions of the same result, by the name of the arm that they are compared as."""
+        return {}
+
     def sample_names(self) -> tuple[str, ...]:
         """The class of each sample in stored order, the likeliest where labels are soft."""
         targets = self.materialise()[1]

@@ -3,6 +3,8 @@
 M = ipc * K images in S batches; batch s holds ipc / S images of each class, sorted by class. E passes over the batches
 make T = S * E inner steps; step t trains on batch t mod S with the rate softplus(r_t), or softplus(r_0) if shared.
 With random batches (`Training.batch_size`) S is 1 and the order plays no part.
+A second version of the images, their moving average or those it was made of, can be kept beside them; it is compared too
+and counts for no storage.
 Source: Wang et al. 2018, arXiv:1811.10959, section 3; soft labels: Sucholutsky & Schonlau 2019, arXiv:1910.02551.
 """
 
@@ -37,7 +39,9 @@ class PixelSet(SyntheticSet):
         num_rates: int,
         soft_labels: bool,
         learn_rates: bool = True,
+        companion: str = "",
     ) -> None:
+        """companion: the arm under which another version of the images is compared, "distilled_ema" or "distilled_raw"."""
         super().__init__()
         if ipc % num_batches:
             raise ConfigError(
@@ -49,6 +53,8 @@ class PixelSet(SyntheticSet):
         num_images = ipc * spec.num_outputs
         self.images = nn.Parameter(torch.zeros(num_images, *spec.sample_shape))
         self.raw_rates = nn.Parameter(torch.zeros(num_rates), requires_grad=learn_rates)
+        self.companion = companion
+        self.register_buffer("other_images", torch.zeros_like(self.images.data) if companion else None)
         classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
         self.register_buffer("classes", classes)
         self.label_logits = (
@@ -153,6 +159,23 @@ class PixelSet(SyntheticSet):
     def materialise(self) -> tuple[Tensor, Tensor]:
         return self.images.detach(), self.labels.detach()
 
+    def exchange(self, companion: str) -> None:
+        """Let the two versions of the images change places; `companion` is the arm of the one that was first."""
+        with torch.no_grad():
+            first = self.images.clone()
+            self.images.copy_(self.other_images)
+            self.other_images.copy_(first)
+        self.companion = companion
+
+    def companions(self) -> dict[str, SyntheticSet]:
+        if self.other_images is None:
+            return {}
+        other = type(self)(spec=self.spec, training=self.training, **(self.describe() | {"companion": ""}))
+        state = {name: value for name, value in self.state_dict().items() if name != "other_images"}
+        other.load_state_dict(state | {"images": self.other_images})
+        other.step, other.preparation, other.request = self.step, self.preparation, self.request
+        return {self.companion: other.to(self.images.device)}
+
     def num_stored_values(self) -> int:
         labels = len(self.classes) if self.label_logits is None else self.label_logits.numel()
         return self.images.numel() + labels + self.raw_rates.numel()
@@ -169,6 +192,7 @@ class PixelSet(SyntheticSet):
             "num_rates": self.raw_rates.numel(),
             "soft_labels": self.label_logits is not None,
             "learn_rates": self.learn_rates,
+            "companion": self.companion,
         }
 
 

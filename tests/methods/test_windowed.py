@@ -11,10 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from draining import drained
+from patterns import SPEC, toy_splits
 
 from engine import Context
 from engine.config import checked
-from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.source import LabelledSet
 from engine.errors import ConfigError, Diverged
 from engine.events import Checkpoint, Measured, Preview, Progress
 from engine.meta import update_rules
@@ -23,7 +24,6 @@ from engine.meta.windows import Window, WindowSchedule, window_at
 from engine.methods.rat_bptt.rat_bptt import RatBpttConfig, distill
 from engine.nets import make_student
 
-SPEC = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
 TOY = {
     "student": {"name": "convnet", "depth": 2, "width": 4, "activation": "softplus"},
     "unroll_length": 7,
@@ -36,21 +36,6 @@ TOY = {
     "num_validations": 0,
     "learn_rates": True,
 }
-
-
-def toy_splits(num_images: int = 60, scale: float = 1.0) -> Splits:
-    """Three classes, each a noisy pattern of its own."""
-    generator = torch.Generator().manual_seed(0)
-    patterns = torch.randn(3, *SPEC.sample_shape, generator=generator)
-    targets = torch.arange(num_images) % 3
-    noise = torch.randn(num_images, *SPEC.sample_shape, generator=generator)
-    inputs = patterns[targets] + noise
-    data = LabelledSet(inputs, targets, lambda x: scale * x.to(torch.get_default_dtype()))
-
-    def to_display(inputs):
-        return (inputs.permute(0, 2, 3, 1) * 50 + 128).clamp(0, 255).numpy().astype(np.uint8)
-
-    return Splits(data, data, data, SPEC, to_display, lambda x, generator: x, "toy")
 
 
 def config(**changes) -> RatBpttConfig:

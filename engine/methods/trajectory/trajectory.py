@@ -1,0 +1,268 @@
+"""Trajectory matching: training on the synthetic images should lead where training on real data led.
+
+An expert is a student trained on the real data; its weights after each epoch are its trajectory. A student starts from the
+expert's weights theta*_t at a random epoch, takes N plain steps on the synthetic images, and the images move so that it
+comes near theta*_{t+M}, M epochs ahead:
+
+    theta_0 = theta*_t,   theta_i = theta_{i-1} - eta grad L(theta_{i-1}; x_{B(i)}, y_{B(i)}),   i = 1..N
+    minimise over x, y, eta:   ||theta_{i*} - theta*_{t+M}||^2 / ||theta*_t - theta*_{t+M}||^2
+
+MTT compares the last step, i* = N; ATT the one nearest to the target; FTD is MTT with experts in flat places.
+
+Sources:
+    MTT: Cazenavette et al. 2022, arXiv:2203.11932, Algorithm 1.
+    FTD: Du et al. 2023, arXiv:2211.11004.
+    ATT: Liu et al. 2024, arXiv:2407.14245.
+What differs from the papers is listed in README.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.context import Context
+from engine.data.source import LabelledSet, Splits
+from engine.errors import ConfigError, Diverged
+from engine.evaluation.train import accuracy, at_random
+from engine.events import Checkpoint, Event, Measured
+from engine.experts import Buffer, load_or_record
+from engine.meta.clip import gradient_norm
+from engine.meta.inner import Batch
+from engine.meta.path import Path
+from engine.meta.windows import Window
+from engine.methods.diagnosis import diagnose
+from engine.methods.method import Method, Paper
+from engine.methods.state import Best, restore, snapshot
+from engine.methods.trajectory.config import TrajectoryConfig
+from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
+from engine.methods.trajectory.presets import PRESETS
+from engine.nets import make_student
+from engine.nets.student import Student
+from engine.synthetic.canvas import CanvasSet
+from engine.synthetic.pixels import PixelSet
+from engine.ticking import paced
+
+
+def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, PixelSet]:
+    """Learn `config.ipc` images per class on which students follow the experts.
+
+    Yields what `load_or_record` does, then Measured(outer_loss, gradient_norm, matched_step, start_epoch, expert, student_lr,
+    and validation_accuracy and ema_validation_accuracy now and then) each outer step, a Preview now and then, a Checkpoint
+    each step, and Progress within steps that take long.
+    Returns the images or their moving average, whatever does better on validation images, with the other as companion.
+    Raises ConfigError where experts do not fit, Diverged before anything is updated with a value that is not finite.
+    """
+    student = make_student(config.student, splits.spec, context.device)
+    experts = yield from load_or_record(student, splits, config.student, config.experts, context)
+    _check_length(experts, config)
+    synthetic = _initial_set(splits, config, context).to(context.device)
+    groups = _groups(synthetic, config)
+    learned = [parameter for group in groups for parameter in group["params"]]
+    outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
+    best = Best()
+    first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
+
+    if first_step == 0:
+        yield synthetic.preview(0, splits)
+    for step in range(first_step, config.outer_steps):
+        expert, epoch = _segment(experts, config, context, step)
+        start = experts.weights(expert, epoch, context.device)
+        target = experts.weights(expert, epoch + config.expert_epochs, context.device)
+        path = Path(student, start, _batches(synthetic, splits, context, step), config.student_steps, F.cross_entropy)
+        walked = matched(path.forward(), target, config.objective, config.nearest_by)
+        found: Matched = yield from paced("follow the student", walked, config.student_steps)
+        outer_loss, direction = normalised_distance(found.theta, start, target)
+        outer.zero_grad()
+        yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
+        norm = gradient_norm(learned)
+        if not torch.isfinite(norm) or not outer_loss < math.inf:
+            _check_moves(start, target, expert, epoch, config)
+            raise diagnose(
+                synthetic, [path.forward()], Window(0, config.student_steps), step, outer_loss, "fewer student steps"
+            )
+        _move(outer, synthetic, config, step)
+
+        done = synthetic.step = step + 1
+        values = {
+            "outer_loss": outer_loss,
+            "gradient_norm": norm.item(),
+            "matched_step": float(found.step),
+            "start_epoch": float(epoch),
+            "expert": float(expert),
+            "student_lr": synthetic.rates[0].item(),
+        }
+        if config.wants_validation(done):
+            tried = yield from _validate(student, synthetic, splits, config, context)
+            values |= tried
+            best.offer(max(tried.values()), done, synthetic)
+        yield Measured(done, values)
+        if config.wants_preview(done):
+            yield synthetic.preview(done, splits)
+        yield Checkpoint(done, lambda done=done: snapshot(done, synthetic, outer, best), synthetic)
+
+    if config.keep == "best" and best.state:
+        synthetic.load_state_dict(best.state)
+        synthetic.step = best.step
+    yield from _choose(student, synthetic, splits, config, context)
+    yield synthetic.preview(synthetic.step, splits)
+    return synthetic
+
+
+def record(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
+    """Record the experts that a run of this config would follow, and no more. Returns what they are, for people."""
+    student = make_student(config.student, splits.spec, context.device)
+    return (yield from load_or_record(student, splits, config.student, config.experts, context)).describe()
+
+
+def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:
+    """Raise ConfigError where the experts of a given folder are too short."""
+    try:
+        config.check_length(experts.num_epochs)
+    except ValueError as error:
+        sentence = str(error)
+        raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.") from None
+
+
+def _initial_set(splits: Splits, config: TrajectoryConfig, context: Context) -> PixelSet:
+    common = {
+        "spec": splits.spec,
+        "training": config.training(splits.spec),
+        "ipc": config.ipc,
+        "num_batches": 1,
+        "num_rates": 1,
+        "soft_labels": config.labels == "soft",
+        "learn_rates": config.learn_rates,
+        "companion": "distilled_ema" if config.ema_decay else "",
+    }
+    if config.canvas_size > 1:
+        synthetic = CanvasSet(canvas_size=config.canvas_size, canvas_samples=config.canvas_samples, **common)
+    else:
+        synthetic = PixelSet(**common)
+    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
+    if config.ema_decay:
+        synthetic.other_images.copy_(synthetic.images.detach())
+    return synthetic
+
+
+def _groups(synthetic: PixelSet, config: TrajectoryConfig) -> list[dict[str, Any]]:
+    """What the outer optimiser moves, and how fast; the rate's step size is set at each step (`_move`)."""
+    groups = [{"params": [synthetic.images], "lr": config.outer_lr}]
+    if synthetic.label_logits is not None:
+        groups.append({"params": [synthetic.label_logits], "lr": config.labels_lr})
+    if config.learn_rates:
+        groups.append({"params": [synthetic.raw_rates], "lr": config.rates_lr})
+    return groups
+
+
+def _move(outer: torch.optim.Optimizer, synthetic: PixelSet, config: TrajectoryConfig, step: int) -> None:
+    """One outer step, and one of the moving average, e <- decay e + (1 - decay) x.
+
+    The rate is kept positive as eta = softplus(r), and the step size on r is such that eta moves as far as the published
+    step on eta itself, to first order: d eta / d r = s = 1 - exp(-eta), so r moves by 1 / s^2 times the step size. No step
+    more than halves or doubles it.
+    """
+    slope = -torch.expm1(-synthetic.rates.detach()[0]).item()
+    if slope == 0:
+        raise Diverged(
+            f"The student learning rate fell to 0 at outer step {step}. Start again with a lower learning rate of the rate.",
+            quantity="student learning rate", step=step,
+        )  # fmt: skip
+    for group in outer.param_groups:
+        if group["params"][0] is synthetic.raw_rates:
+            group["lr"] = config.rates_lr / slope**2
+    before = synthetic.raw_rates.detach().clone()
+    outer.step()
+    with torch.no_grad():
+        synthetic.raw_rates.clamp_(before - math.log(2), before + math.log(2))
+        if config.ema_decay:
+            synthetic.other_images.lerp_(synthetic.images, 1 - config.ema_decay)
+
+
+def _segment(experts: Buffer, config: TrajectoryConfig, context: Context, step: int) -> tuple[int, int]:
+    """The expert of an outer step, each once in random order before any comes again, and the epoch to start from."""
+    count = len(experts.files)
+    order = torch.randperm(count, generator=context.stream("experts", step // count))
+    generator = context.stream("start epoch", step)
+    epoch = torch.randint(config.min_start_epoch, config.max_start_epoch, (), generator=generator)
+    return int(order[step % count]), int(epoch)
+
+
+def _batches(synthetic: PixelSet, splits: Splits, context: Context, step: int) -> Callable[[int], Batch]:
+    """What makes the batch of each inner step of an outer step, from the set's parameters as they are then."""
+
+    def batch_at(inner_step: int) -> Batch:
+        generator = context.stream("inner", step, inner_step)
+        batch = next(synthetic.drawn(generator))
+        if synthetic.training.is_augmented:
+            batch = batch._replace(inputs=splits.siamese(batch.inputs, generator))
+        return batch
+
+    return batch_at
+
+
+def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config: TrajectoryConfig) -> None:
+    """Raise ConfigError where there is no way to go."""
+    if torch.equal(start, target):
+        raise ConfigError(
+            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs, so there is nothing "
+            f"to follow. Raise the experts' learning rate."
+        )
+
+
+def _validate(
+    student: Student, synthetic: PixelSet, splits: Splits, config: TrajectoryConfig, context: Context
+) -> Generator[Event, None, dict[str, float]]:
+    """Mean validation accuracy of fresh students trained on the images, and of as many trained on their average."""
+    versions = {"validation_accuracy": synthetic}
+    for other in synthetic.companions().values():
+        versions["ema_validation_accuracy"] = other
+    found = {}
+    for name, version in versions.items():
+        data, rate = LabelledSet(*version.materialise(), lambda inputs: inputs), version.rates[0].item()
+        values = []
+        for number in range(config.validation_students):
+            theta = student.init(context.stream("validation start", number))
+            generator = context.stream("validation samples", number)
+            path = at_random(
+                student, theta, data, version.training, rate, config.validation_steps, generator, splits.augment
+            )
+            phase = f"validate with student {number + 1} of {config.validation_students}"
+            theta = yield from paced(phase, path, config.validation_steps)
+            values.append(accuracy(student, theta, splits.validation))
+        found[name] = sum(values) / len(values)
+    return found
+
+
+def _choose(
+    student: Student, synthetic: PixelSet, splits: Splits, config: TrajectoryConfig, context: Context
+) -> Generator[Event, None, None]:
+    """Put what does better on validation images first: the images, or their moving average."""
+    if synthetic.other_images is None:
+        return
+    tried = yield from _validate(student, synthetic, splits, config, context)
+    if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:
+        synthetic.exchange("distilled_raw")
+
+
+METHOD = Method(
+    key="trajectory",
+    title="Trajectory matching (MTT, FTD, ATT)",
+    summary="Learns images on which a student follows networks trained on the real data, whose paths are recorded beforehand.",
+    papers=(
+        Paper("2203.11932", "Cazenavette et al. 2022"),
+        Paper("2211.11004", "Du et al. 2023"),
+        Paper("2407.14245", "Liu et al. 2024"),
+    ),
+    tasks=frozenset({"classification"}),
+    config=TrajectoryConfig,
+    presets=PRESETS,
+    distill=distill,
+    record=record,
+    outer_loss="distance to the expert (1 at the start)",
+)
