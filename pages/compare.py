@@ -25,10 +25,12 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
     """The runs to compare: those picked, at first the ones in the address, the ticked ones, or the newest with scores."""
     by_id = {row.id: row for row in rows}
     # asked of the store, which says so if there is no such run
-    named = list(dict.fromkeys(services.store().run(run_id).id for run_id in st.query_params.get_all("run")))
-    for run_id in named:
+    asked = {row.id: row for row in map(services.store().run, st.query_params.get_all("run"))}
+    named = list(asked)
+    for run_id, row in asked.items():
         if run_id not in by_id:
-            st.info(f"Run {words.escaped(run_id)} has not begun yet.", icon=":material/schedule:")
+            why = "recorded experts, so it has no scores" if row.action == "record" else "has not begun yet"
+            st.info(f"Run {words.escaped(run_id)} {why}.", icon=":material/schedule:")
     wanted = [run_id for run_id in named if run_id in by_id]
     if not named:
         wanted = [row.id for row in cards.ticked(rows)]
@@ -66,11 +68,11 @@ def show_run(row: engine.RunRow) -> None:
             figures.scores(own),
             key=f"scores {row.id}",
             config=live.QUIET,
-            alt="Test accuracy of each arm under both protocols, with 95 % intervals",
+            alt="Test accuracy of each arm under each protocol, with 95 % intervals",
         )
         st.caption(
-            "Whiskers: 95 % interval of the mean. The sentence on top takes the protocol that did better on validation images. "
-            + " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
+            "Whiskers: 95 % interval of the mean. The sentence on top takes the protocol that did best on validation images. "
+            + figures.protocol_notes(own)
         )
     with images, st.container(border=True, height="stretch"):
         st.subheader("What it was trained on", anchor=False)
@@ -82,10 +84,8 @@ def show_run(row: engine.RunRow) -> None:
             )  # fmt: skip
     show_table(own)
     show_over_steps(row, everything)
-    others = [student for student in dict.fromkeys(score.student for score in found) if student != mine]
-    for student in others:
-        st.subheader(f"On another architecture: {words.escaped(engine.titles.architecture(student))}", anchor=False)
-        show_table([score for score in found if score.student == student])
+    show_architectures(row, scores, found)
+    show_numbers(row, scores)
     downloads.show(row)
     with st.expander("Recipes", icon=":material/receipt_long:"):
         for recipe, users in recipes(found).items():
@@ -153,8 +153,7 @@ def show_ratios(row: engine.RunRow) -> None:
 
 def show_table(scores: Sequence) -> None:
     """A line an arm and protocol: mean, deviation, interval, seconds, samples, bytes."""
-    order = list(figures.ARM_NAMES)
-    lines = sorted(scores, key=lambda score: (score.protocol, order.index(score.arm) if score.arm in order else 9))
+    lines = sorted(scores, key=figures.shown_order)
     st.table(
         {
             "Trained on": [figures.arm_name(score.arm) for score in lines],
@@ -185,9 +184,100 @@ def show_over_steps(row: engine.RunRow, found: Sequence[engine.Row]) -> None:
             figures.accuracy_over_steps(steps), key=f"over steps {row.id}", config=live.QUIET,
             alt="Test accuracy of each arm over the inner steps, with 95 % intervals",
         )  # fmt: skip
+        last = max(steps)
+        columns = {"Trained on": [figures.arm_name(arm) for arm in figures.ARM_NAMES if arm in steps[last]]}
+        for num_steps, at in steps.items():
+            title = f"{formats.count(num_steps)}{' (last)' if num_steps == last else ''}"
+            columns[title] = [accuracy(at.get(arm)) for arm in figures.ARM_NAMES if arm in steps[last]]
+        chosen = {score.arm: score for score in engine.headlines(found) if is_as_distilled(score, row)}
+        columns["Chosen"] = [
+            f"{accuracy(chosen[arm])} after {formats.count(chosen[arm].training['num_steps'])}"
+            if arm in chosen
+            else formats.NOTHING
+            for arm in figures.ARM_NAMES
+            if arm in steps[last]
+        ]
+        st.table(columns, border="horizontal", hide_index=True, alt="Accuracy of each arm after so many inner steps")
         st.caption(
             "As distilled, test images. How long to train was chosen on validation images; that length is the one above."
         )
+
+
+def is_as_distilled(score: engine.Row, row: engine.RunRow) -> bool:
+    """Whether a score is of the run's own student, trained as distilled for a number of steps that was chosen."""
+    return (score.protocol, score.student) == ("as_distilled", live.row_student(row)) and "num_steps" in score.training
+
+
+def accuracy(score: engine.Row | None) -> str:
+    """A mean with its deviation; a dash where there is none."""
+    return formats.NOTHING if score is None else formats.percent_spread(score.mean, score.std, score.n)
+
+
+def show_architectures(row: engine.RunRow, scores: Sequence[engine.Scored], found: Sequence[engine.Row]) -> None:
+    """Every arm with every architecture, where there is more than one: a map, a table, a file, and all scores of the others."""
+    cells = engine.across(scores)
+    if len(cells) < 2:
+        return
+    mine = live.row_student(row)
+    titles = [words.student_name(row) if name == mine else engine.titles.architecture(name) for name in cells]
+    arms = figures.matrix_arms(cells)
+    st.subheader("Across architectures", anchor=False)
+    with st.container(border=True):
+        st.plotly_chart(
+            figures.matrix(cells, titles), key=f"matrix {row.id}", config=live.QUIET,
+            alt="Test accuracy by architecture and arm: mean, standard deviation and number of students in each cell",
+        )  # fmt: skip
+        st.caption(
+            "Mean ± standard deviation over n students on test images, each cell under the protocol that did best on validation images."
+        )
+    columns = {"Architecture": [words.escaped(title) for title in titles]}
+    columns |= {figures.arm_name(arm): [in_cell(of.get(arm)) for of in cells.values()] for arm in arms}
+    st.table(columns, border="horizontal", hide_index=True, alt="Test accuracy by architecture and arm")
+    st.download_button(
+        "Download table (.csv)", figures.matrix_csv(cells), f"run-{row.id}-architectures.csv", "text/csv",
+        icon=":material/table:", on_click="ignore", key=f"matrix csv {row.id}",
+    )  # fmt: skip
+    for name, title in zip(cells, titles, strict=True):
+        if name != mine:
+            with st.expander(f"All scores of {words.escaped(title)}", icon=":material/table_rows:"):
+                show_table([score for score in found if score.student == name])
+
+
+def in_cell(score: engine.Row | None) -> str:
+    """A mean with its deviation and number of students, below it its protocol."""
+    if score is None:
+        return formats.NOTHING
+    number, students = (text.replace(" ", "\u00a0") for text in (accuracy(score), f"(n = {score.n})"))
+    return f"{number} {students}  \n:small[:gray[{figures.protocol_name(score.protocol)}]]"
+
+
+def show_numbers(row: engine.RunRow, scores: Sequence[engine.Scored]) -> None:
+    """What papers tell beside accuracy, each with a sentence; of a finished run."""
+    if row.status != "done":
+        return
+    labels = row.summary.get("labels", "")
+    st.subheader("Numbers of the field", anchor=False)
+    with st.grid(4, min_column_width=210):
+        for number in engine.ranking(scores, live.row_student(row), labels):
+            with st.container(border=True, height="stretch"):
+                st.metric(number.title, shown_number(number))
+                st.caption(f"{number.meaning} {words.escaped(number.lack)}".strip())
+    kind = f" This set has {labels} labels." if labels else ""
+    st.caption(
+        f"As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{kind}"
+        + (
+            " Random images keep hard labels, so its improvement includes what soft labels bring."
+            if labels == "soft"
+            else ""
+        )
+    )
+
+
+def shown_number(number: engine.FieldNumber) -> str:
+    """A score in per cent, a difference in points."""
+    if number.value is None:
+        return "not measured"
+    return formats.percent(number.value) if number.is_score else formats.points(number.value)
 
 
 def interval(score: object) -> str:
@@ -224,7 +314,11 @@ def show_scores(rows: Sequence[engine.RunRow]) -> str:
     """Every arm of each run under one protocol, in a chart and a table; the protocol."""
     with st.container(border=True):
         st.subheader("Test accuracy", anchor=False)
-        protocols = list(figures.PROTOCOL_NOTES)
+        protocols = [
+            key
+            for key in figures.PROTOCOL_NOTES
+            if key != "unaugmented" or any(by_arm(row, key).keys() - {"full"} for row in rows)
+        ]
         protocol = st.segmented_control(
             "Protocol of the synthetic and the small real sets",
             protocols,
@@ -381,7 +475,7 @@ def show_images(rows: Sequence[engine.RunRow]) -> None:
 
 with services.said_plainly():
     st.title("Compare", anchor=False)
-    begun = [row for row in services.store().runs() if row.status != "queued"]
+    begun = [row for row in services.store().runs() if row.status != "queued" and row.action != "record"]
     if sweep_id := st.query_params.get("sweep"):
         sweep.show(sweep_id)
     elif not begun:

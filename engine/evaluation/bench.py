@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -21,18 +21,24 @@ from engine.evaluation.scores import HEADLINE
 from engine.events import Scored
 from engine.nets import STUDENTS, make_student
 from engine.nets.student import Student
-from engine.synthetic.base import SyntheticSet
+from engine.synthetic.base import Training
 
 SPLITS = ("validation", "test")
 WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images"}
 """Small arms of real data, in messages."""
+VERSIONS = {
+    "distilled_ema": ", moving average",
+    "distilled_raw": ", not averaged",
+    "distilled_hard": ", labels made hard",
+}
+"""Arms of the distilled set besides itself, in messages."""
 
 
 @dataclass(frozen=True)
 class Bench:
     """What every arm shares: the data, one architecture, and how much to train.
 
-    is_own: whether it is the architecture the set was distilled for.
+    is_own: whether it is the architecture the set was distilled for. note: what every recipe ends with.
     """
 
     splits: Splits
@@ -41,6 +47,7 @@ class Bench:
     evaluation: EvaluationConfig
     context: Context
     is_own: bool = True
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -83,11 +90,41 @@ def make_bench(
     *,
     is_own: bool = True,
 ) -> Bench:
-    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads, set_precision)."""
+    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads, set_precision).
+
+    Other architectures than the set's own are measured on `evaluation.other_images` of the validation and the test images.
+    """
     machine.set_precision(student_config.precision)
     student = make_student(student_config, splits.spec, context.device)
     machine.set_threads(student.flops(splits.spec.sample_shape))
-    return Bench(splits, student, student_config, evaluation, context, is_own)
+    measured = splits if is_own else fewer(splits, evaluation.other_images)
+    is_part = len(measured.test) < len(splits.test)
+    note = f", measured on {len(measured.test):,} test images" if is_part else ""
+    return Bench(measured, student, student_config, evaluation, context, is_own, note)
+
+
+def fewer(splits: Splits, count: int) -> Splits:
+    """The same with at most `count` validation and as many test images, always the same ones; all of them for 0.
+
+    Each class keeps its share, so that accuracies go on meaning the same where classes are not equally large.
+    """
+    if not count or count >= max(len(splits.validation), len(splits.test)):
+        return splits
+    return replace(
+        splits,
+        validation=_part(splits.validation, count, "validation"),
+        test=_part(splits.test, count, "test"),
+        fingerprint=f"{splits.fingerprint}, {count} measured",
+    )
+
+
+def _part(data: LabelledSet, count: int, name: str) -> LabelledSet:
+    """`count` samples evenly spread over all of them, sorted by class and in random order within a class."""
+    if len(data) <= count:
+        return data
+    order = torch.randperm(len(data), generator=generator_of("measured", name, count))
+    by_class = order[data.targets.cpu()[order].argsort(stable=True)]
+    return data.subset(by_class[torch.arange(count) * len(data) // count])
 
 
 def size_of(bench: Bench, count: int) -> tuple[int, int]:
@@ -96,10 +133,10 @@ def size_of(bench: Bench, count: int) -> tuple[int, int]:
     return drawn, baselines.num_bytes(drawn, bench.splits.spec)
 
 
-def start_as_distilled(bench: Bench, synthetic: SyntheticSet, seed: int | str) -> Tensor:
+def start_as_distilled(bench: Bench, training: Training, seed: int | str) -> Tensor:
     """Weights that student number `seed` begins with: the set's own start where it has one for this architecture."""
-    if bench.is_own and synthetic.training.start_seed is not None:
-        return bench.student.init(torch.Generator().manual_seed(synthetic.training.start_seed))
+    if bench.is_own and training.start_seed is not None:
+        return bench.student.init(torch.Generator().manual_seed(training.start_seed))
     return bench.start(seed)
 
 
@@ -148,7 +185,7 @@ def scored(
     """What is told of one student."""
     return Scored(
         arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric=metric, value=value,
-        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe, training=arm.training, cached=cached,
+        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe + bench.note, training=arm.training, cached=cached,
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 A student trains on random minibatches of the set, at the set's rate with the set's rule, augmented where the set was made
 so, and is measured after 15, 30, 50 and 100 % of `inner_steps` (300, 600, 1000 and 2000, as published). How long to train
 is chosen on validation images, by the mean over the students; the other lengths are told too, as the metric "accuracy@300".
-Real images of equal storage train the same way, at the best of a few constant rates.
+Real images of equal storage train the same way, at the best of a few constant rates. "Unaugmented" is the same protocol
+without the augmentation.
 
 Source: Shul et al. 2024, arXiv:2403.12040, section 4, which chooses nothing on validation data: it reports the last length.
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import (
     SPLITS,
+    VERSIONS,
     WORDS,
     Arm,
     Bench,
@@ -35,7 +37,7 @@ from engine.evaluation.bench import (
     start_as_distilled,
     write_record,
 )
-from engine.evaluation.scores import after
+from engine.evaluation.scores import AS_DISTILLED, UNAUGMENTED, after
 from engine.evaluation.train import accuracy, at_random
 from engine.events import Event, Progress, Scored
 from engine.synthetic.base import SyntheticSet, Training
@@ -78,45 +80,58 @@ def own_rate(synthetic: SyntheticSet) -> float:
     return float(f"{synthetic.rates[0].item():.3g}")
 
 
-def distilled_at_random(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, None]:
-    """Scores of the synthetic set; of one made for one start, from that alone."""
-    data = LabelledSet(*synthetic.materialise(), lambda inputs: inputs)
-    arm = Arm("distilled", "as_distilled", len(data), synthetic.num_bytes(), "")
-    has_one_start = bench.is_own and synthetic.training.start_seed is not None
-    rate, doing, students = own_rate(synthetic), f"train {bench.title} as distilled", []
+def training_under(protocol: str, training: Training) -> Training:
+    """The training of a set under a protocol of random batches."""
+    return replace(training, is_augmented=False) if protocol == UNAUGMENTED else training
+
+
+def distilled_at_random(
+    bench: Bench, name: str, synthetic: SyntheticSet, data: LabelledSet, protocol: str = AS_DISTILLED
+) -> Generator[Event, None, None]:
+    """Scores of the samples of a synthetic set as the arm `name`; of one made for one start, from that alone."""
+    training = training_under(protocol, synthetic.training)
+    arm = Arm(name, protocol, len(data), synthetic.num_bytes(), "")
+    has_one_start = bench.is_own and training.start_seed is not None
+    rate, doing, students = (
+        own_rate(synthetic),
+        f"train {bench.title} as distilled{VERSIONS.get(name, '')}{_without(protocol)}",
+        [],
+    )
     for seed in range(1 if has_one_start else bench.evaluation.num_students):
-        students.append((yield from _measured(bench, synthetic, data, rate, seed, doing)))
-    yield from _scores(bench, arm, synthetic.training, rate, students, [False] * len(students))
+        students.append((yield from _measured(bench, training, data, rate, seed, doing)))
+    yield from _scores(bench, arm, training, rate, students, [False] * len(students))
 
 
-def real_at_random(bench: Bench, name: str, synthetic: SyntheticSet, count: int) -> Generator[Event, None, None]:
+def real_at_random(
+    bench: Bench, name: str, synthetic: SyntheticSet, count: int, protocol: str = AS_DISTILLED
+) -> Generator[Event, None, None]:
     """Scores of `count` real images in the place of the synthetic ones, from the cache if they were ever measured on this machine.
 
     The rate is chosen on validation images with a draw that is not scored.
     """
-    training, students, known = synthetic.training, [], []
+    training, students, known = training_under(protocol, synthetic.training), [], []
     start_seed = training.start_seed if bench.is_own else None
     alike = replace(training, num_steps=bench.evaluation.inner_steps, start_seed=start_seed)
     facts = {"arm": name, "n": count, "training": asdict(alike)}
-    rate = yield from _cached_rate(bench, name, synthetic, count, facts)
+    rates = rates_for_real(training, own_rate(synthetic))
+    rate = yield from _cached_rate(bench, name, training, rates, count, facts)
     for seed in range(bench.evaluation.num_students):
         path = cache_path(bench, facts | {"rate": rate, "seed": seed})
         record = read_record(path)
         known.append(record is not None)
         if record is None:
-            data, doing = bench.real(name, count, seed), f"train {bench.title} on {WORDS[name]}"
-            measured = yield from _measured(bench, synthetic, data, rate, seed, doing)
+            data, doing = bench.real(name, count, seed), f"train {bench.title} on {WORDS[name]}{_without(protocol)}"
+            measured = yield from _measured(bench, training, data, rate, seed, doing)
             record = {"lengths": [asdict(length) for length in measured]}
             write_record(path, record)
         students.append([Length(**length) for length in record["lengths"]])
-    yield from _scores(bench, Arm(name, "as_distilled", *size_of(bench, count), ""), training, rate, students, known)
+    yield from _scores(bench, Arm(name, protocol, *size_of(bench, count), ""), training, rate, students, known)
 
 
 def _cached_rate(
-    bench: Bench, name: str, synthetic: SyntheticSet, count: int, facts: dict
+    bench: Bench, name: str, training: Training, rates: list[float], count: int, facts: dict
 ) -> Generator[Event, None, float]:
     """The rate for real images that does best on validation data after a part of the training."""
-    rates = rates_for_real(synthetic.training, own_rate(synthetic))
     path = cache_path(bench, facts | {"choose": rates})
     known = read_record(path)
     if known is not None:
@@ -125,7 +140,7 @@ def _cached_rate(
     tried: dict[float, float] = {}
     for rate in rates:
         doing = f"try rate {rate:g} for {WORDS[name]}"
-        ((theta, _),) = yield from _trained(bench, synthetic, data, rate, "rates", [num_steps], doing)
+        ((theta, _),) = yield from _trained(bench, training, data, rate, "rates", [num_steps], doing)
         tried[rate] = accuracy(bench.student, theta, bench.splits.validation)
     best = max(tried, key=tried.__getitem__)
     write_record(path, {"rate": best})
@@ -133,11 +148,11 @@ def _cached_rate(
 
 
 def _measured(
-    bench: Bench, synthetic: SyntheticSet, data: LabelledSet, rate: float, seed: int, doing: str
+    bench: Bench, training: Training, data: LabelledSet, rate: float, seed: int, doing: str
 ) -> Generator[Event, None, list[Length]]:
     """A student after each of the lengths."""
     marks = lengths(bench.evaluation.inner_steps)
-    path = yield from _trained(bench, synthetic, data, rate, seed, marks, doing)
+    path = yield from _trained(bench, training, data, rate, seed, marks, doing)
     return [
         Length(
             mark,
@@ -151,7 +166,7 @@ def _measured(
 
 def _trained(
     bench: Bench,
-    synthetic: SyntheticSet,
+    training: Training,
     data: LabelledSet,
     rate: float,
     seed: int | str,
@@ -159,9 +174,9 @@ def _trained(
     doing: str,
 ) -> Generator[Event, None, list[tuple[Tensor, float]]]:
     """Weights (P,) of a student after each of `marks` inner steps, and its seconds so far. Yields Progress twice a second."""
-    theta = start_as_distilled(bench, synthetic, seed)
+    theta = start_as_distilled(bench, training, seed)
     generator, augment = generator_of("random batches", seed), bench.splits.augment
-    path = at_random(bench.student, theta, data, synthetic.training, rate, marks[-1], generator, augment)
+    path = at_random(bench.student, theta, data, training, rate, marks[-1], generator, augment)
     found: list[tuple[Tensor, float]] = []
     yield Progress(doing, 0, marks[-1])
     began = said = bench.now()
@@ -196,6 +211,11 @@ def _scores(
                     yield scored(bench, chosen, seed, value, seconds, split=split, cached=cached)
                 metric = after(num_steps)
                 yield scored(bench, on_the_way, seed, value, seconds, split=split, cached=cached, metric=metric)
+
+
+def _without(protocol: str) -> str:
+    """What a message of a protocol ends with."""
+    return ", without augmentation" if protocol == UNAUGMENTED else ""
 
 
 def _recipe(training: Training, rate: float, num_steps: int) -> str:

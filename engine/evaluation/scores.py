@@ -12,6 +12,8 @@ from engine.events import Scored
 
 HEADLINE = "accuracy"
 """The metric of every student that is compared; others tell more of the same students."""
+AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
+"""The protocols: the training a set was made for, the same without its augmentation, and that of any data set."""
 
 
 def after(num_steps: int | str) -> str:
@@ -91,6 +93,7 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     """{arm: its row of `split` under the protocol that did best on validation images} for one architecture.
 
     What a headline may show: no arm is shown weaker than it is by the protocol of another, and no test image chooses.
+    Training without augmentation is one of the protocols: all small arms of an architecture were tried so, or none.
     Where an arm was not tried on validation images, by an earlier version, test accuracy decides.
     """
     found, judges = (headlines(summarise(scores, each)) for each in (split, "validation"))
@@ -109,11 +112,16 @@ def headlines(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.metric == HEADLINE]
 
 
-def by_length(rows: Iterable[Row], student: str) -> dict[int, dict[str, Row]]:
+def across(scores: Sequence[Scored]) -> dict[str, dict[str, Row]]:
+    """{architecture: `best_by_arm` of it}, in order of first appearance: the matrix of architectures and arms."""
+    return {student: best_by_arm(scores, student) for student in dict.fromkeys(score.student for score in scores)}
+
+
+def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -> dict[int, dict[str, Row]]:
     """{inner steps: {arm: row}} of one architecture's students that were measured after several lengths, shortest first."""
     found: dict[int, dict[str, Row]] = {}
     for row in rows:
-        if row.student == student and row.metric.startswith(after("")):
+        if row.student == student and row.protocol == protocol and row.metric.startswith(after("")):
             found.setdefault(row.training["num_steps"], {})[row.arm] = row
     return dict(sorted(found.items()))
 
@@ -121,20 +129,20 @@ def by_length(rows: Iterable[Row], student: str) -> dict[int, dict[str, Row]]:
 def baseline(scores: Iterable[Scored]) -> Row | None:
     """Random real data of the same size on validation images, as ordinary data: what a live run is held against."""
     rows = headlines(summarise(scores, "validation"))
-    return next((row for row in rows if row.arm == "random_real" and row.protocol == "ordinary"), None)
+    return next((row for row in rows if row.arm == "random_real" and row.protocol == ORDINARY), None)
 
 
 def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
     """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
 
-    The full set is trained one way, as ordinary data; both protocols of the distilled set are held against it. Empty
-    without a full arm.
+    The full set is trained one way, as ordinary data; the distilled set as it was made for and as ordinary data are held
+    against it. Empty without a full arm.
     """
     mine = [row for row in headlines(rows) if row.student == student]
     full = next((row for row in mine if row.arm == "full"), None)
     result: dict[str, dict[str, float]] = {"retention": {}, "speed_up": {}}
     for row in mine:
-        if full is not None and row.arm == "distilled":
+        if full is not None and row.arm == "distilled" and row.protocol != UNAUGMENTED:
             result["retention"][row.protocol] = row.mean / full.mean
             result["speed_up"][row.protocol] = full.seconds / row.seconds
     return result

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from engine.figures.formats import percent_spread
-from engine.figures.palette import ARM_NAMES, PALETTES, Theme, arm_name, protocol_name
+from engine.figures.palette import ARM_NAMES, PALETTES, Theme, arm_name, protocol_name, shown_order
 
 MANY_CLASSES = 30
 """Beyond so many classes a chart does not name each of them."""
@@ -22,7 +23,8 @@ def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) 
     rows: of one student architecture, as `engine.summarise` gives them, accuracies as fractions.
     """
     colours = PALETTES[theme]
-    protocols = sorted({row.protocol for row in rows})
+    shown = sorted(rows, key=shown_order)
+    protocols = list(dict.fromkeys(row.protocol for row in shown))
     arms = sorted(
         {row.arm for row in rows}, key=lambda arm: (list(ARM_NAMES).index(arm) if arm in ARM_NAMES else 99, arm)
     )
@@ -32,7 +34,7 @@ def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) 
         mine = [(protocol, found[arm, protocol]) for protocol in protocols if (arm, protocol) in found]
         figure.add_bar(
             name=arm_name(arm),
-            x=[protocol_name(protocol) for protocol, _ in mine],
+            x=["<br>".join(textwrap.wrap(protocol_name(protocol), 18)) for protocol, _ in mine],
             y=[100 * row.mean for _, row in mine],
             error_y={
                 "type": "data",

@@ -37,6 +37,11 @@ def percent(fraction: float | None) -> str:
     return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
+def points(difference: float | None) -> str:
+    """A difference of two fractions in percentage points: 0.123 -> "12.3 points"."""
+    return NOTHING if difference is None else f"{100 * difference:.1f} points".replace("-", "−")
+
+
 def percent_spread(mean: float, std: float, n: int) -> str:
     """Mean ± standard deviation over n students, in per cent; a single student has no spread."""
     spread = "" if n < 2 or math.isnan(std) else f" ± {100 * std:.1f}"

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_ticks, smooth, thin
 from engine.figures.formats import percent, percent_spread
-from engine.figures.palette import PALETTES, Palette, Theme, arm_name
+from engine.figures.palette import PALETTES, SHADES, Palette, Theme, arm_name
 
 MAX_OVERLAY_POINTS = 2000
 """Points of all lines of one chart together."""
@@ -20,8 +20,6 @@ MAX_OVERLAY_POINTS = 2000
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PACE = "seconds_per_step"
 _SWEEP_ARMS = ("distilled", "kmeans_real", "random_real")
-_SHADES = ((0, "rgba(198,120,63,0.04)"), (1, "rgba(198,120,63,0.6)"))
-"""Of a map's cells: so thin that the page's own ink can be read on them, on a light ground and on a dark one."""
 
 
 def run_style(number: int, theme: Theme = "page") -> tuple[str, str]:
@@ -163,7 +161,7 @@ def sweep_map(
             texttemplate="%{text}",
             hovertemplate=f"{html.escape(options[0])} %{{y}}, {html.escape(options[1])} %{{x}}: %{{text}}<extra></extra>",
             textfont={"color": PALETTES[theme].ink},
-            colorscale=_SHADES,
+            colorscale=SHADES,
             xgap=3,
             ygap=3,
             showscale=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,9 @@ class Palette:
         """The colour of an arm; arms that are not known share the first free one."""
         known = {
             "distilled": self.distilled,
+            "distilled_ema": self.others[0],
+            "distilled_raw": self.others[0],
+            "distilled_hard": self.others[1],
             "full": self.full,
             "random_real": self.random_real,
             "kmeans_real": self.kmeans_real,
@@ -43,17 +47,29 @@ PALETTES: dict[Theme, Palette] = {
     "page": Palette("#000001", "#000002", "#000003", "#000004", ("#000005", "#000006"), "#000037"),
 }
 
+SHADES = ((0, "rgba(198,120,63,0.04)"), (1, "rgba(198,120,63,0.6)"))
+"""Of a map's cells: so thin that the page's own ink can be read on them, on a light ground and on a dark one."""
+
 ARM_NAMES = {
     "distilled": "Distilled",
+    "distilled_ema": "Distilled, moving average",
+    "distilled_raw": "Distilled, not averaged",
+    "distilled_hard": "Distilled, labels made hard",
     "random_real": "Random real, same size",
     "kmeans_real": "k-means real, same size",
     "full": "Full data",
 }
 """Arms in the order they are shown, and what people call them."""
 
-PROTOCOL_NAMES = {"as_distilled": "As distilled", "ordinary": "As ordinary data"}
+PROTOCOL_NAMES = {
+    "as_distilled": "As distilled",
+    "unaugmented": "As distilled, without augmentation",
+    "ordinary": "As ordinary data",
+}
+"""Protocols in the order they are shown, and what people call them."""
 PROTOCOL_NOTES = {
     "as_distilled": "the training the set was made for, at its own learning rates",
+    "unaugmented": "the same, each image as it is stored",
     "ordinary": "shuffled minibatches, from scratch",
 }
 
@@ -61,6 +77,21 @@ PROTOCOL_NOTES = {
 def arm_name(arm: str) -> str:
     """What people call an arm."""
     return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
+
+
+def shown_order(row: object) -> tuple[int, int]:
+    """Sorting rows of scores by protocol, then by arm, both in the order they are shown."""
+    protocols, arms = list(PROTOCOL_NAMES), list(ARM_NAMES)
+    return (
+        protocols.index(row.protocol) if row.protocol in protocols else len(protocols),
+        arms.index(row.arm) if row.arm in arms else len(arms),
+    )
+
+
+def protocol_notes(rows: Iterable[object]) -> str:
+    """What the protocols of these rows mean, a sentence each."""
+    used = {row.protocol for row in rows}
+    return " ".join(f"{protocol_name(key)}: {note}." for key, note in PROTOCOL_NOTES.items() if key in used)
 
 
 def protocol_name(protocol: str) -> str:

@@ -19,7 +19,8 @@ from plotly.offline import get_plotlyjs
 from engine import figures, titles
 from engine.config import StudentConfig, checked
 from engine.errors import ConfigError
-from engine.evaluation.scores import Row, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.ranking import FieldNumber, ranking
+from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Preview, Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
@@ -57,10 +58,12 @@ def student_config(row: RunRow) -> StudentConfig:
 def report_html(store: Store, run_id: str) -> str:
     """The report of a run in any state, with what there is of it; about 5 MB, most of it the code that draws charts.
 
-    The same text each time for the same run. Raises RunError if there is no such run, ConfigError where this version
+    The same text each time for the same run. Raises RunError if there is no such run or it recorded experts, ConfigError where this version
     cannot read its request.
     """
     row = store.run(run_id)
+    if row.action == "record":
+        raise store.no_result(row.id)
     student, scores = student_config(row), store.scores(row.id)
     every = summarise(scores)
     rows = headlines(every)
@@ -72,6 +75,8 @@ def report_html(store: Store, run_id: str) -> str:
         *(f'<p class="note">{escape(message)}</p>' for message in store.warnings(row.id)),
         *_scores(rows, student, charts),
         *_lengths(every, student),
+        *_architectures(scores, student, charts),
+        *_numbers(row, scores, student),
         *_images(store, row, final),
         *(f'<p class="faint">{escape(message)}</p>' for message in store.notes(row.id)),
         *_curves(store, row, charts),
@@ -157,9 +162,9 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> lis
             "</section>",
         ]
     if parts:
-        protocols = " ".join(f"{figures.protocol_name(key)}: {note}." for key, note in figures.PROTOCOL_NOTES.items())
+        protocols = figures.protocol_notes(rows)
         parts.append(
-            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the protocol that did better on validation images.</p>'
+            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the protocol that did best on validation images.</p>'
         )
     return parts
 
@@ -176,11 +181,12 @@ def _lengths(rows: Sequence[Row], student: StudentConfig) -> list[str]:
         lines = [
             (
                 figures.arm_name(arm),
-                *(formats.percent_spread(at[arm].mean, at[arm].std, at[arm].n) if arm in at else formats.NOTHING for at in found.values()),
+                *(_accuracy(at.get(arm)) for at in found.values()),
+                _chosen(rows, name, arm),
             )
             for arm in arms
         ]  # fmt: skip
-        head = ("Trained on", *(formats.counted(num_steps, "step") for num_steps in found))
+        head = ("Trained on", *(formats.counted(num_steps, "step") for num_steps in found), "Chosen")
         parts += [
             f"<section><h3>{escape(title)} as distilled, after so many steps</h3>",
             f'<div class="wide">{_table(lines, head, "scores")}</div>',
@@ -189,9 +195,75 @@ def _lengths(rows: Sequence[Row], student: StudentConfig) -> list[str]:
     return parts
 
 
+def _chosen(rows: Sequence[Row], student: str, arm: str) -> str:
+    """The length that was chosen for an arm as distilled, and the accuracy there."""
+    wanted = (arm, student, "as_distilled")
+    row = next((row for row in headlines(rows) if (row.arm, row.student, row.protocol) == wanted), None)
+    if row is None or "num_steps" not in row.training:
+        return formats.NOTHING
+    return f"{_accuracy(row)} after {formats.count(row.training['num_steps'])}"
+
+
+def _architectures(scores: Sequence[Scored], student: StudentConfig, charts: _Charts) -> list[str]:
+    """Every arm with every architecture as a map and a table; nothing for one architecture alone."""
+    cells = across(scores)
+    if len(cells) < 2:
+        return []
+    names = [titles.student(student) if name == student.name else titles.architecture(name) for name in cells]
+    arms = figures.matrix_arms(cells)
+    lines = [
+        (name, *(_cell(of.get(arm)) for arm in arms)) for name, of in zip(names, cells.values(), strict=True)
+    ]  # fmt: skip
+    chart = charts.add(
+        figures.matrix(cells, names), "Test accuracy by architecture and arm, mean, deviation and number of students"
+    )
+    return [
+        "<section><h2>Across architectures</h2>",
+        f'<div class="chart-alone">{chart}</div>',
+        f'<div class="wide">{_table(lines, ("Architecture", *map(figures.arm_name, arms)), "")}</div>',
+        '<p class="faint">Mean ± standard deviation over n networks on test images, each under the protocol that did best on validation images.</p></section>',
+    ]
+
+
+def _numbers(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> list[str]:
+    """What papers tell beside accuracy, each with a sentence; of a finished run that was scored."""
+    if row.status != "done" or not scores:
+        return []
+    labels = row.summary.get("labels", "")
+    numbers = ranking(scores, student.name, labels)
+    lines = [(number.title, _number(number), f"{number.meaning} {number.lack}".strip()) for number in numbers]
+    soft = (
+        " Random images keep hard labels, so its improvement includes what soft labels bring."
+        if labels == "soft"
+        else ""
+    )
+    kind = f" This set has {labels} labels.{soft}" if labels else ""
+    return [
+        "<section><h2>Numbers of the field</h2>",
+        _table(lines, (), "numbers"),
+        f'<p class="faint">As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{kind}</p></section>',
+    ]
+
+
+def _number(number: FieldNumber) -> str:
+    if number.value is None:
+        return "not measured"
+    return formats.percent(number.value) if number.is_score else formats.points(number.value)
+
+
+def _accuracy(row: Row | None) -> str:
+    return formats.NOTHING if row is None else formats.percent_spread(row.mean, row.std, row.n)
+
+
+def _cell(row: Row | None) -> str:
+    """A cell of the matrix: accuracy, students, protocol."""
+    if row is None:
+        return formats.NOTHING
+    return f"{_accuracy(row)} (n = {row.n}), {figures.protocol_name(row.protocol).lower()}"
+
+
 def _score_table(rows: Sequence[Row]) -> str:
-    order = list(figures.ARM_NAMES)
-    lines = sorted(rows, key=lambda row: (row.protocol, order.index(row.arm) if row.arm in order else len(order)))
+    lines = sorted(rows, key=figures.shown_order)
     head = ("Trained on", "Protocol", "Accuracy", "n", "95 % interval", "Training", "Samples", "Stored")
     cells = [
         (
@@ -280,7 +352,8 @@ def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:
         chart = figures.chart_of(name)
         reference = ("random real, same size", real.mean) if name == "validation_accuracy" and real is not None else None  # fmt: skip
         is_log = figures.spans_decades(series[name].values)
-        figure = figures.curve(name, series, span=SMOOTHED, log=is_log, height=260, reference=reference)
+        axis = METHODS[row.method].outer_loss if name == "outer_loss" else ""
+        figure = figures.curve(name, series, span=SMOOTHED, log=is_log, height=260, reference=reference, axis=axis)
         drawn = charts.add(figure, f"{chart.title} over the outer steps")
         parts.append(f"<div><h3>{escape(chart.title)}</h3>{drawn}</div>")
     return [*parts, "</div></section>"]

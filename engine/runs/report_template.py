@@ -34,6 +34,8 @@ table { border-collapse: collapse; width: 100%; font-size: 0.95rem; font-variant
 th { text-align: left; font-weight: 600; color: var(--faint); white-space: nowrap; }
 th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .scores td { white-space: nowrap; }
+.numbers td:nth-child(1) { font-weight: 600; }
+.numbers td:nth-child(2) { white-space: nowrap; font-weight: 600; }
 .facts td:first-child { color: var(--faint); width: 14rem; }
 .facts td { overflow-wrap: anywhere; }
 figure { margin: 0; }
@@ -46,7 +48,7 @@ img { display: block; max-width: 100%; height: auto; }
 .charts h3 { margin: 0 0 6px; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 16px; font-size: 0.88rem; line-height: 1.45; white-space: pre-wrap; overflow-wrap: anywhere; margin: 8px 0; }
 summary { cursor: pointer; color: var(--link); margin: 12px 0 4px; }
-@media (max-width: 640px) { main { padding: 20px 16px 48px; } h1 { font-size: 1.6rem; } .verdict { font-size: 1.05rem; } .facts td:first-child { width: 9rem; } th, td { padding-right: 10px; } .scores td:nth-child(-n+2), .scores th { white-space: normal; } .scores td:nth-child(1) { min-width: 8rem; } .scores td:nth-child(2) { min-width: 6rem; } }
+@media (max-width: 640px) { main { padding: 20px 16px 48px; } h1 { font-size: 1.6rem; } .verdict { font-size: 1.05rem; } .facts td:first-child { width: 9rem; } th, td { padding-right: 10px; } .scores td:nth-child(-n+2), .scores th { white-space: normal; } .scores td:nth-child(1) { min-width: 8rem; } .scores td:nth-child(2) { min-width: 6rem; } .numbers td:nth-child(2) { white-space: normal; } }
 @media print { body { background: #FFFFFF; } section { break-inside: avoid; } }
 </style>
 </head>

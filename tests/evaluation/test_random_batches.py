@@ -12,6 +12,7 @@ from draining import drained
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.data.source import LabelledSet
 from engine.evaluation import random_batches
+from engine.evaluation.baselines import DRAWS
 from engine.evaluation.compare import compare
 from engine.evaluation.random_batches import lengths, own_rate, rates_for_real
 from engine.evaluation.scores import after, against_full, baseline, best_by_arm, by_length, headlines, summarise
@@ -97,9 +98,9 @@ def test_length_is_the_best_on_validation_images_over_all_students(found):
 def test_lengths_do_not_mix_with_the_comparison(found):
     rows = summarise(found)
     assert {(row.arm, row.protocol) for row in rows if row.metric != "accuracy"} == {
-        (arm, "as_distilled") for arm in ("distilled", "random_real", "kmeans_real")
+        (arm, "as_distilled") for arm in ("distilled", "distilled_hard", "random_real", "kmeans_real")
     }
-    assert len(headlines(rows)) == 6 and {row.n for row in rows} == {2}
+    assert len(headlines(rows)) == 7 and {row.n for row in rows} == {2}
     assert {row.metric for row in best_by_arm(found, "mlp").values()} == {"accuracy"}
     assert baseline(found).metric == "accuracy"
     full = dataclasses.replace(headlines(rows)[0], arm="full", mean=0.5)
@@ -119,7 +120,7 @@ def test_real_arms_are_measured_once_for_sets_of_one_training(splits, tmp_path):
     first = scores(splits, Context(cache_root=tmp_path))
     second = scores(splits, Context(seed=2, cache_root=tmp_path))
     for before, again in zip(first, second, strict=True):
-        assert not before.cached and again.cached == (before.arm != "distilled")
+        assert not before.cached and again.cached == (before.arm in DRAWS)
         assert again.value == before.value and again.recipe == before.recipe
     other = scores(splits, Context(cache_root=tmp_path), pixel_set(splits, lr=0.01))
     real = [score for score in other if score.protocol == "as_distilled" and score.arm == "random_real"]

@@ -6,7 +6,19 @@ import json
 
 import numpy as np
 import pytest
-from canned_runs import KMEANS, MEANS, failed, finished, queued, request, running, scored, words
+from canned_runs import (
+    KMEANS,
+    MEANS,
+    across_architectures,
+    evaluated,
+    failed,
+    finished,
+    queued,
+    request,
+    running,
+    scored,
+    words,
+)
 
 import engine
 from engine.events import Finished, Preview, Started
@@ -153,6 +165,94 @@ def test_a_queued_run_is_not_compared_yet_and_said_so(visit, store, three):
 def test_the_verdict_names_k_means_where_it_was_measured(visit, three):
     assert "on as many chosen by k-means: **63.4 %**" in words(visit("compare", run=three[0]))
     assert "k-means" not in words(visit("compare", run=three[2]))
+
+
+# ---- one run across architectures, and the numbers of the field ----
+
+
+def table_of(app, column: str) -> dict:
+    """The table of a page that has a column, by column."""
+    (found,) = [part.value for part in app.table if column in part.value]
+    return {name: list(found[name]) for name in found}
+
+
+def test_architectures_are_compared_in_a_map_and_a_table(visit, store):
+    app = visit("compare", run=across_architectures(store))
+    (heat,) = [
+        trace
+        for number in range(len(app.get("plotly_chart")))
+        for trace in figure(app, number)["data"]
+        if trace["type"] == "heatmap"
+    ]
+    assert [name.replace("<br>", " ") for name in heat["y"]] == ["MLP 256-128", "ConvNet-D", "LeNet"]
+    assert [name.replace("<br>", " ") for name in heat["x"]] == [
+        "Distilled",
+        "Distilled, moving average",
+        "Random real, same size",
+        "k-means real, same size",
+        "Full data",
+    ]
+    assert heat["text"][1][1] == "<b>74.2</b><br>± 1.0<br>n = 3" and heat["text"][1][4] == ""
+    table = table_of(app, "Architecture")
+    assert (
+        table["Distilled, moving average"][1]
+        == "74.2\u00a0±\u00a01.0\u00a0% (n\u00a0=\u00a03)  \n:small[:gray[As distilled]]"
+    )
+    assert table["Full data"][1:] == ["–", "–"]
+    assert [entry.label for entry in app.expander if entry.label.startswith("All scores of")] == [
+        "All scores of ConvNet\\-D",
+        "All scores of LeNet",
+    ]
+
+
+def test_one_architecture_alone_has_no_map(visit, three):
+    app = visit("compare", run=three[0])
+    assert "Across architectures" not in words(app)
+    assert not [part for part in app.get("download_button") if part.proto.label == "Download table (.csv)"]
+
+
+def test_the_map_can_be_downloaded_as_a_table(visit, store):
+    app = visit("compare", run=across_architectures(store))
+    assert [part for part in app.get("download_button") if part.proto.label == "Download table (.csv)"]
+
+
+def test_numbers_of_the_field_are_shown_with_what_they_mean(visit, store):
+    app = visit("compare", run=across_architectures(store))
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Hard-label recovery"] == "11.9 points" and shown["Improvement over random"] == "32.8 points"
+    expected = engine.figures.formats.percent(engine.ranking(store.scores("0001"), "mlp", "hard")[2].value)
+    assert shown["Label-robust score"] == expected
+    assert shown["Augmentation-robust score"].endswith(" %")
+    assert "Lower is better." in words(app) and "This set has hard labels." in words(app)
+
+
+def test_numbers_that_lack_an_arm_say_what_to_switch_on(visit, three):
+    app = visit("compare", run=three[0])
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Hard-label recovery"] == shown["Augmentation-robust score"] == "not measured"
+    assert shown["Improvement over random"] == "32.8 points"
+    assert "with 'Without augmentation too'" in words(app)
+
+
+def test_numbers_come_when_a_run_is_done(visit, store):
+    unfinished = evaluated(store, finished(store), is_done=False)
+    assert "Numbers of the field" not in words(visit("compare", run=unfinished))
+
+
+def test_last_and_chosen_length_stand_side_by_side(visit, store):
+    table = table_of(visit("compare", run=across_architectures(store)), "2,000 (last)")
+    assert table["Trained on"][:2] == ["Distilled", "Distilled, moving average"]
+    assert table["Chosen"][0] == "85.1 ± 1.0 % after 600"
+    assert table["300"][0] == "79.1 ± 1.0 %" and table["2,000 (last)"][0] == "83.1 ± 1.0 %"
+
+
+def test_training_without_augmentation_is_a_protocol_where_it_was_measured(visit, store, three):
+    apart = visit("compare", run=[three[0], three[1]]).get("segmented_control")[0]
+    assert "without augmentation" not in str(apart.options)
+    app = visit("compare", run=[three[0], across_architectures(store, name="augmented")])
+    app.get("segmented_control")[0].set_value("unaugmented").run()
+    table = app.table[0].value
+    assert [cell[:4] for cell in table["Distilled"]] == ["–", "80.5"]
 
 
 # ---- sweeps ----

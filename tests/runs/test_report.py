@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from small_runs import failed, stopped
 
 import engine
-from engine.events import Warned
+from engine.events import Finished, Scored, Warned
 from engine.runs import command, report
 from engine.runs.store import Store
 
@@ -91,6 +91,46 @@ def test_every_curve_and_comparison_is_a_chart(finished, text):
     names = engine.figures.chart_names([name for name, line in store.series(run_id).items() if len(line.steps) > 1])
     assert text.count("data-chart=") == text.count('id="chart-') == 1 + len(names)
     assert all(f"<h3>{engine.figures.chart_of(name).title}</h3>" in text for name in names)
+
+
+MEANS = {
+    ("distilled", "as_distilled"): 0.6,
+    ("distilled", "ordinary"): 0.5,
+    ("distilled_ema", "as_distilled"): 0.62,
+    ("random_real", "as_distilled"): 0.3,
+    ("random_real", "ordinary"): 0.35,
+}
+
+
+def scored_run(store: Store, students: dict[str, float], **more: float) -> str:
+    """A finished run with two students an arm of each architecture, as much worse as said."""
+    run_id = store.submit(engine.request_from_preset("digits", "bilevel", "quick"), status="running")
+    means = MEANS | {(arm, "ordinary"): mean for arm, mean in more.items()}
+    for student, worse in students.items():
+        for (arm, protocol), mean in means.items():
+            found = [
+                Scored(arm, protocol, student, seed, "accuracy", mean - worse + shift, 1.0, split)
+                for seed, shift in enumerate((-0.01, 0.01))
+                for split in ("validation", "test")
+            ]
+            store.append(run_id, found)
+    store.append(run_id, [Finished({"labels": "hard"})])
+    return run_id
+
+
+def test_several_architectures_are_a_map_and_a_table(store):
+    text = text_of(store, scored_run(store, {"mlp": 0.0, "convnet": 0.1}))
+    assert text.count("data-chart=") == 3 and "<h2>Across architectures</h2>" in text
+    assert "<td>52.0 ± 1.4 % (n = 2), as distilled</td>" in text
+    assert "<th>Distilled, moving average</th>" in text
+    assert "Across architectures" not in text_of(store, scored_run(store, {"mlp": 0.0}))
+
+
+def test_numbers_of_the_field_are_told_or_what_they_lack(store):
+    text = text_of(store, scored_run(store, {"mlp": 0.0}, full=0.8))
+    assert re.search(r"<td>Hard-label recovery</td><td>20.0 points</td><td>How much accuracy is lost", text)
+    assert "<td>Improvement over random</td><td>30.0 points</td>" in text
+    assert "<td>Augmentation-robust score</td><td>not measured</td>" in text and "Without augmentation too" in text
 
 
 def test_report_is_the_same_each_time(finished, text):

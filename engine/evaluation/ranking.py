@@ -1,0 +1,131 @@
+"""The numbers of the field beside accuracy: how much of the real data labels and augmentation leave to the images.
+
+Accuracies are fractions, means over the students of the architecture that the set was distilled for. With
+    HLR = acc(full set, hard labels) - acc(distilled, hard labels)
+    IOR = acc(distilled) - acc(random real images of equal storage), both trained alike
+    LRS = s(w IOR - (1 - w) HLR)
+    ARS = s(g (acc(distilled, augmented) - acc(random, augmented)) + (1 - g) (acc(distilled) - acc(random)), both unaugmented)
+    s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2.
+
+Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep their hard
+labels against a set with soft ones too, while the published code lets a teacher label them; so the improvement of such a set
+includes what its labels bring. "Equal storage" counts labels and rates. Equal training means the protocol that does best with
+the distilled set on validation images; the learning rate is each set's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.evaluation.scores import AS_DISTILLED, UNAUGMENTED, Row, best_by_arm, headlines, summarise
+from engine.events import Scored
+
+WEIGHT = 0.5
+"""w and g of the scores: improvement and recovery, augmented and not, count alike."""
+
+
+@dataclass(frozen=True)
+class FieldNumber:
+    """One number: what it is called and means, its value as a fraction, or what to do to have it measured.
+
+    is_score: between 0 and 1, as the robust scores are; a difference of two accuracies otherwise.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    value: float | None
+    lack: str = ""
+    is_score: bool = False
+
+
+def mapped(x: float) -> float:
+    """The published map s of a difference in [-1, 1] to a score in [0, 1]."""
+    return (math.exp(x) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+NEUTRAL = mapped(0.0)
+"""The score of a set that is as good as random images and loses nothing against the full set."""
+
+
+def label_robust_score(improvement: float, recovery: float, weight: float = WEIGHT) -> float:
+    """LRS of an improvement over random and a hard-label recovery."""
+    return mapped(weight * improvement - (1 - weight) * recovery)
+
+
+def augmentation_robust_score(augmented: float, unaugmented: float, weight: float = WEIGHT) -> float:
+    """ARS of the improvements over random with and without augmentation."""
+    return mapped(weight * augmented + (1 - weight) * unaugmented)
+
+
+def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[FieldNumber]:
+    """The four numbers of a result with the architecture that it was distilled for, in the order they are shown.
+
+    labels: "hard" or "soft", of the distilled set; "" where that is not known.
+    """
+    best = best_by_arm(scores, student)
+    rows = {(row.arm, row.protocol): row for row in headlines(summarise(scores)) if row.student == student}
+    distilled = best.get("distilled")
+    protocol = distilled.protocol if distilled is not None else ""
+    recovery = _minus(best.get("full"), best.get("distilled_hard") if labels == "soft" else distilled)
+    improvement = _minus(distilled, rows.get(("random_real", protocol)))
+    augmented, unaugmented = (
+        _minus(rows.get(("distilled", way)), rows.get(("random_real", way))) for way in (AS_DISTILLED, UNAUGMENTED)
+    )
+    if not labels:
+        recovery = None
+    lack = _lack_of_recovery(best, labels) if recovery is None else ""
+    lack_of_random = "" if improvement is not None else "The distilled set and random real images were not both scored."
+    kind = "its soft labels made hard" if labels == "soft" else "its hard labels"
+    return [
+        FieldNumber(
+            "hard_label_recovery",
+            "Hard-label recovery",
+            f"How much accuracy is lost against the full data when the distilled set is used with {kind}. Lower is better.",
+            recovery,
+            lack,
+        ),
+        FieldNumber(
+            "improvement_over_random",
+            "Improvement over random",
+            "How much better it trains than random real images of the same size, both trained alike. Higher is better.",
+            improvement,
+            lack_of_random,
+        ),
+        FieldNumber(
+            "label_robust_score",
+            "Label-robust score",
+            f"The two before in one number from 0 to 100 %; {100 * NEUTRAL:.1f} % is no better than random with nothing lost.",
+            label_robust_score(improvement, recovery) if None not in (improvement, recovery) else None,
+            lack or lack_of_random,
+            is_score=True,
+        ),
+        FieldNumber(
+            "augmentation_robust_score",
+            "Augmentation-robust score",
+            "Whether it beats random images with and without augmentation, from 0 to 100 %; "
+            f"{100 * NEUTRAL:.1f} % is no better than random.",
+            augmentation_robust_score(augmented, unaugmented) if None not in (augmented, unaugmented) else None,
+            "" if None not in (augmented, unaugmented) else _LACKS_UNAUGMENTED,
+            is_score=True,
+        ),
+    ]
+
+
+_LACKS_UNAUGMENTED = "Evaluate the result again with 'Without augmentation too'; only sets made for augmented random batches have this score."
+
+
+def _lack_of_recovery(best: dict[str, Row], labels: str) -> str:
+    """What is missing for a hard-label recovery, and how to get it."""
+    if "full" not in best:
+        return "Evaluate the result again with 'Compare with full data'."
+    if not labels or (labels == "soft" and "distilled_hard" not in best):
+        return "Evaluate the result again: it was scored by a version that did not look at its labels."
+    return "The distilled set was not scored."
+
+
+def _minus(one: Row | None, other: Row | None) -> float | None:
+    """The difference of two means; None where one is lacking."""
+    return None if one is None or other is None else one.mean - other.mean

@@ -1,0 +1,93 @@
+"""Architectures and arms in one map: how well each network does on each set, and the same as a file for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from engine.evaluation.scores import Row
+from engine.figures.formats import percent_spread
+from engine.figures.palette import ARM_NAMES, PALETTES, SHADES, Theme, arm_name, protocol_name
+
+LEFT_OUT = ("distilled_hard",)
+"""Arms that are only tried with the architecture that a set was distilled for."""
+COLUMNS = ("architecture", "trained on", "protocol", "mean", "std", "n", "low", "high", "seconds")
+_LINE = 9
+"""Characters of a line of an arm's name, which stands over a narrow column."""
+
+
+def matrix_arms(cells: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    """The arms that any architecture was scored on, in the order they are shown."""
+    return [arm for arm in ARM_NAMES if arm not in LEFT_OUT and any(arm in arms for arms in cells.values())]
+
+
+def matrix(
+    cells: Mapping[str, Mapping[str, Row]], titles: Sequence[str], *, theme: Theme = "page", height: int = 0
+) -> go.Figure:
+    """Test accuracy by architecture, down, and arm, across: mean, standard deviation and n in each cell.
+
+    cells: {architecture: {arm: row}}; what was not measured stays empty. titles: of the architectures, in order.
+    """
+    arms = matrix_arms(cells)
+    found = [[row.get(arm) for arm in arms] for row in cells.values()]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[None if row is None else 100 * row.mean for row in line] for line in found],
+            text=[["" if row is None else _cell(row) for row in line] for line in found],
+            customdata=[["" if row is None else _told(row) for row in line] for line in found],
+            x=[_wrapped(arm_name(arm)) for arm in arms],
+            y=[_wrapped(title) for title in titles],
+            texttemplate="%{text}",
+            hovertemplate="%{y}<br>%{customdata}<extra></extra>",
+            hoverongaps=False,
+            textfont={"color": PALETTES[theme].ink, "size": 12},
+            colorscale=SHADES,
+            xgap=3,
+            ygap=3,
+            showscale=False,
+        )
+    )
+    figure.update_layout(
+        height=height or 130 + 64 * len(cells),
+        margin={"l": 4, "r": 4, "t": 8, "b": 4},
+        showlegend=False,
+        hovermode="closest",
+        dragmode=False,
+    )
+    figure.update_xaxes(type="category", side="top", autotickangles=[0, -90], showgrid=False, ticks="", automargin=True)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, ticks="", automargin=True)
+    return figure
+
+
+def matrix_csv(cells: Mapping[str, Mapping[str, Row]]) -> str:
+    """The cells as comma-separated values, a line each; fractions, and nothing where one student has no spread."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for arms in cells.values():
+        for arm in matrix_arms(cells):
+            if arm in arms:
+                row = arms[arm]
+                spread = ("", row.n, "", "") if row.n < 2 else (row.std, row.n, row.low, row.high)
+                table.writerow((row.student, row.arm, row.protocol, row.mean, *spread, row.seconds))
+    return text.getvalue()
+
+
+def _cell(row: Row) -> str:
+    """The three lines of a cell, each short enough for a phone."""
+    spread = "" if row.n < 2 else f"<br>± {100 * row.std:.1f}"
+    return f"<b>{100 * row.mean:.1f}</b>{spread}<br>n = {row.n}"
+
+
+def _told(row: Row) -> str:
+    return f"{arm_name(row.arm)}, {protocol_name(row.protocol).lower()}: {percent_spread(row.mean, row.std, row.n)}, n = {row.n}"
+
+
+def _wrapped(name: str) -> str:
+    """A name in short lines; Plotly's small HTML is plain text in it."""
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(name, _LINE, break_long_words=False))
