@@ -14,7 +14,7 @@ from collections.abc import Callable
 # this bound, which costs nothing on idle ones (0.27 s against 0.32 s).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from engine import advice, errors, events, figures, machine, sweep, titles
+from engine import advice, errors, events, experts, figures, machine, sweep, titles
 from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
 from engine.data import SOURCES, Source, folders
@@ -23,7 +23,8 @@ from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
-from engine.evaluation.scores import Row, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.ranking import FieldNumber, ranking
+from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
@@ -45,10 +46,10 @@ def sources() -> dict[str, Source]:
 
 def distill(
     request: RunRequest, context: Context | None = None, on_event: Callable[[Event], None] = lambda event: None
-) -> tuple[SyntheticSet, list[Row]]:
-    """Run a request to its end in this process; nothing is stored.
+) -> tuple[SyntheticSet | None, list[Row]]:
+    """Run a request to its end in this process; nothing is stored but experts, in the context's cache.
 
-    Returns the synthetic set and a row of scores per arm and protocol. `on_event` sees every event as it comes.
+    Returns the synthetic set, None where it only records experts, and a row of scores per arm and protocol. `on_event` sees every event as it comes.
     Raises UserError where the request cannot work.
     """
     return _drain(run(request, _context(request, context)), on_event)
@@ -81,8 +82,8 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 
 __all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "folders", "headlines", "load", "machine",
-    "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
+    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "load", "machine",
+    "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
 ]  # fmt: skip

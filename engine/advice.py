@@ -40,9 +40,11 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
         wait = " Or wait until the running run has ended." if estimate.beside else ""
         return f"{said} Start with {advice(request)}.{wait}"
     if estimate.disk_bytes > estimate.available_disk:
+        is_of_experts = estimate.expert_bytes > estimate.disk_bytes / 2
+        fewer = "experts of fewer epochs, or fewer of them" if is_of_experts else "fewer pictures kept along the way"
         return (
             f"This will keep about {formats.num_bytes(estimate.disk_bytes)} on a disk with {formats.num_bytes(estimate.available_disk)} free. "
-            f"Start with fewer pictures kept along the way, or delete old runs."
+            f"Start with {fewer}, or delete old runs{' and experts' if is_of_experts else ''}."
         )
     return None
 
@@ -79,11 +81,15 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
         size = request.evaluation.batch_size
         graphs = GRAPH_FACTOR * activations * size
         found.append((graphs / 2, f"a smaller batch in the evaluation (now {size:,})"))
+    elif request.action == "record":
+        size = config.experts.batch_size
+        graphs = GRAPH_FACTOR * activations * size
+        found.append((graphs / 2, f"a smaller batch of the experts (now {size:,})"))
     else:
         option: dict[str, Any] = dict(config)
         size = config.size(spec)
         batch = size.num_samples // option.get("num_batches", 1)
-        batch = min(batch, option.get("batch_size", batch))
+        batch = min(batch, option.get("batch_size") or batch)  # 0: all of them
         step = GRAPH_FACTOR * activations * batch
         judged = GRAPH_FACTOR * activations * option.get("real_batch", 0)
         length = option.get("window", option.get("num_batches", 1) * option.get("passes", 1))

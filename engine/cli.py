@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from engine import Context, evaluate, load, machine
-from engine.commands import estimates, exports, imports, results
+from engine.commands import estimates, experts, exports, imports, results
 from engine.commands.requests import request_options, requested
 from engine.config import Config, RunRequest, checked
 from engine.context import data_root, runs_root
 from engine.data import sources
 from engine.doctor import diagnose
 from engine.errors import ConfigError, UserError
+from engine.evaluation.ranking import ranking
 from engine.evaluation.scores import Row, headlines, summarise
-from engine.events import Event, Failed, Measured, Progress, Scored, Stopped, Warned
+from engine.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, Warned
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import resolve
+from engine.runs import report
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -75,8 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         machine_readable=True,
     )
 
-    distill = add("distill", _distill, "Start a run here and show its progress.")
-    request_options(distill)
+    request_options(add("distill", _start, "Start a run here and show its progress."))
+    text = "Record the experts of a request, for later runs to follow; or list, or delete, what is recorded."
+    recording = add("experts", _experts, text)
+    request_options(recording, method="trajectory", action="record")
+    experts.manage_options(recording)
 
     for name, command, text in (
         ("resume", _resume, "Go on with a run that was stopped, interrupted or failed."),
@@ -169,11 +174,15 @@ def _doctor(options) -> int:
 # ---------------------------------------------------------------------------------------------- runs
 
 
-def _distill(options) -> int:
+def _start(options) -> int:
     request = requested(options)
     resolve(request)
     store = _store(options)
     return _execute(store, store.submit(request, status="running"))
+
+
+def _experts(options) -> int:
+    return experts.manage(_store(options), options) if experts.is_managing(options) else _start(options)
 
 
 def _resume(options) -> int:
@@ -189,6 +198,7 @@ def _execute(store, run_id: str) -> int:
     printer.close()
     row = store.run(run_id)
     if row.status == "done":
+        experts.print_ends(store, run_id)
         _print_scores(store, run_id)
         return 0
     return 1
@@ -199,6 +209,7 @@ class _Printer:
 
     def __init__(self, request: RunRequest) -> None:
         self.total = resolve(request, begins=False)[1].outer_steps
+        self.makes_a_set = request.action != "record"
         self.live = sys.stderr.isatty()
         self.last_time = self.rate = None
         self.bar = ""  # of the outer step that was done last
@@ -214,7 +225,10 @@ class _Printer:
         elif isinstance(event, Failed):
             self._line(f"failed: {event.message}")
         elif isinstance(event, Stopped):
-            self._line(f"stopped after step {event.step}; `resume` goes on from there")
+            where = f"after step {event.step}" if self.makes_a_set else "while experts were recorded"
+            self._line(f"stopped {where}; `resume` goes on from there")
+        elif isinstance(event, ExpertEpoch):
+            self._epoch(event)
         elif isinstance(event, Scored) and not self.live:
             self._line(
                 f"{event.arm} {event.protocol} {event.student} seed {event.seed}: {event.metric} {event.value:.4f} ({event.split})"
@@ -234,6 +248,14 @@ class _Printer:
         name, value = next(iter(event.values.items()))
         text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, {name} {value:.4f}"
         self.bar = f"{text}; " if event.step < self.total else ""
+        self._rewrite(text) if self.live else self._line(text)
+
+    def _epoch(self, event: ExpertEpoch) -> None:
+        if event.epoch < event.num_epochs and not self.live:
+            return
+        text = f"expert {event.expert + 1} of {event.num_experts}, epoch {event.epoch} of {event.num_epochs}: {100 * event.validation_accuracy:.1f} % validation"
+        if event.cached:
+            text += " (recorded earlier)"
         self._rewrite(text) if self.live else self._line(text)
 
     def _phase(self, event: Progress) -> None:
@@ -291,7 +313,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), "experts": experts.ends(store, row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -300,6 +322,7 @@ def _show(options) -> int:
     for name, series in store.series(row.id).items():
         if len(series.steps):
             print(f"  {name:22} {series.values[-1]:.4g} at step {series.steps[-1]:,}")
+    experts.print_ends(store, row.id)
     _print_scores(store, row.id)
     return 0
 
@@ -309,9 +332,7 @@ def _evaluate(options) -> int:
     row = store.run(options.run)
     path = store.result(row.id)
     if path is None:
-        raise ConfigError(
-            f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
-        )
+        raise store.no_result(row.id)
     changes: dict[str, Any] = {}
     if options.students:
         changes["students"] = [name.strip() for name in options.students.split(",") if name.strip()]
@@ -344,6 +365,15 @@ def _score_rows(store, run_id: str) -> list[dict[str, Any]]:
     return [_clean(vars(row)) for row in summarise(store.scores(run_id))]
 
 
+def _ranking(store, row) -> dict[str, float | None]:
+    """The numbers of the field by name; none before there are scores, or where this version does not know the method."""
+    scores = store.scores(row.id)
+    if not scores or row.method not in METHODS:
+        return {}
+    student = report.student_config(row).name
+    return {number.key: number.value for number in ranking(scores, student, row.summary.get("labels", ""))}
+
+
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
     """NaN has no place in JSON: a spread that does not exist is null."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
@@ -358,7 +388,7 @@ def _print_rows(rows: list[Row]) -> None:
     for row in headlines(rows):
         spread = "" if math.isnan(row.std) else f" +- {100 * row.std:.1f}"
         print(
-            f"{row.arm:12} {row.protocol:13} {row.student:13} {100 * row.mean:.1f} %{spread} (n={row.n}), "
+            f"{row.arm:14} {row.protocol:13} {row.student:13} {100 * row.mean:.1f} %{spread} (n={row.n}), "
             f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
         )
 

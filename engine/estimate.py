@@ -1,8 +1,8 @@
 """What a request takes: time, memory and disk, measured on a moment of the real thing on this machine.
 
-The data are loaded as in the run, the method does a few outer steps with the request's own settings, and one student of
-each architecture is trained a little under each protocol. The rest is counting: outer steps, and the trainings of the
-comparison. Real arms that an earlier run has measured cost nothing; they are counted all the same.
+The data are loaded as in the run, an expert is trained for a few steps where a method follows some that are not recorded,
+the method does a few outer steps with the request's own settings, and one student of each architecture is trained a little
+under each protocol. The rest is counting: epochs of experts, outer steps, and the trainings of the comparison. Real arms that an earlier run has measured cost nothing; they are counted all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -28,10 +29,21 @@ from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError
 from engine.evaluation import baselines
 from engine.evaluation.bench import Bench, make_bench
-from engine.evaluation.compare import CONSTANT_RATES, SMALL_SET_LRS, architectures, full_passes
+from engine.evaluation.compare import (
+    CONSTANT_RATES,
+    SMALL_SET_LRS,
+    architectures,
+    full_passes,
+    has_full,
+    has_hard_arm,
+    rates_tried,
+    versions,
+    ways_of,
+)
 from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, rates_for_real
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
 from engine.events import Checkpoint, Event, Preview, Progress, to_json
+from engine.experts.cost import try_experts
 from engine.methods.method import Method
 from engine.run import load_splits, resolve
 from engine.synthetic.base import SyntheticSet
@@ -53,7 +65,8 @@ MOST_TIMED = 50
 class Estimate:
     """What a run will take. Memory is what it adds to its process, on the device that it computes on.
 
-    num_steps: outer steps planned; num_timed: those that were timed.
+    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts are in the cache;
+    expert_bytes: what the others take of `disk_bytes`.
     lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the memory
     that ended it: the run needs more than `memory_bytes`. beside: another run was working meanwhile.
     """
@@ -61,6 +74,7 @@ class Estimate:
     num_steps: int = 0
     num_timed: int = 0
     seconds_preparing: float = 0.0
+    seconds_recording: float = 0.0
     seconds_per_step: float = 0.0
     seconds_distilling: float = 0.0
     seconds_evaluating: float = 0.0
@@ -68,6 +82,9 @@ class Estimate:
     available_memory: int = 0
     disk_bytes: int = 0
     available_disk: int = 0
+    num_experts: int = 0
+    num_recorded: int = 0
+    expert_bytes: int = 0
     device: str = "cpu"
     lower_bound: bool = False
     is_out_of_memory: bool = False
@@ -76,7 +93,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """The whole run, from its start to its last score."""
-        return self.seconds_preparing + self.seconds_distilling + self.seconds_evaluating
+        return self.seconds_preparing + self.seconds_recording + self.seconds_distilling + self.seconds_evaluating
 
     def cut_short(self, phase: str, seconds: float) -> Estimate:
         """What is known once a trial is ended that was `seconds` into a phase."""
@@ -95,7 +112,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
     if (request.start or request.action == "evaluate") and context.start is None:
         raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
     found = Estimate(
-        num_steps=0 if request.action == "evaluate" else config.outer_steps,
+        num_steps=config.outer_steps if request.action == "distill" else 0,
         available_memory=machine.available_memory(context.device),
         available_disk=free_disk(context.cache_root),
         device=context.device.type,
@@ -115,7 +132,22 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
                 memory_bytes=memory.bytes,
                 disk_bytes=2 * _set_bytes(context.start),
             )
-        steps = yield from _try_steps(method, config.for_trial(), splits, context)
+        if method.record is not None:
+            experts = yield from try_experts(bench.student, splits, config.student, config.experts, context)
+            found = replace(
+                found,
+                seconds_recording=experts.seconds,
+                memory_bytes=memory.bytes,
+                disk_bytes=experts.missing_bytes,
+                num_experts=experts.num_experts,
+                num_recorded=experts.num_recorded,
+                expert_bytes=experts.missing_bytes,
+            )
+            yield found
+        if request.action == "record":
+            return found
+        with _cache_of_its_own(method, context) as apart:
+            steps = yield from _try_steps(method, config.for_trial(), splits, apart)
         found = replace(
             found,
             num_timed=steps.num_timed,
@@ -123,7 +155,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds_per_step=steps.seconds,
             seconds_distilling=steps.seconds * found.num_steps,
             memory_bytes=memory.bytes,
-            disk_bytes=steps.kept_bytes,
+            disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
         yield found
         costs = yield from _try_students(bench, steps.synthetic)
@@ -133,6 +165,16 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config),
             memory_bytes=memory.bytes,
         )
+
+
+@contextlib.contextmanager
+def _cache_of_its_own(method: Method, context: Context) -> Iterator[Context]:
+    """A context in which a method that follows experts keeps those of a trial apart, and no longer than it lasts."""
+    if method.record is None:
+        yield context
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield replace(context, cache_root=Path(folder))
 
 
 def free_disk(folder: Path) -> int:
@@ -243,7 +285,7 @@ def _tensor_bytes(state: dict[str, Any]) -> int:
 class Workload:
     """What `compare` does with one architecture.
 
-    inner_steps: of all trainings as distilled. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
+    inner_steps: of all trainings as distilled, or so without augmentation. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
     full_steps: minibatches of the full set, over all students. draws: of each small arm of real images. tests,
     validations: passes over those splits.
     """
@@ -262,9 +304,10 @@ def workload(evaluation: EvaluationConfig, num_train: int, synthetic: SyntheticS
     is_own: with the architecture that the set was made for; a set made for one start is tried as distilled once there.
     """
     training, students, arms = synthetic.training, evaluation.num_students, len(baselines.DRAWS)
-    own = 1 if is_own and training.start_seed is not None else students
-    full = students if evaluation.compare_full else 0
-    recipes = len(SMALL_SET_LRS)
+    sets, ways, recipes = len(versions(synthetic)), len(ways_of(training, evaluation, is_own)), len(rates_tried(is_own))
+    starts = 1 if is_own and training.start_seed is not None else students
+    own = starts * (sets * ways + has_hard_arm(synthetic, is_own))
+    full = students if has_full(evaluation, is_own) else 0
     if training.batch_size:
         num_steps, num_lengths = evaluation.inner_steps, len(lengths(evaluation.inner_steps))
         rates, choosing = len(rates_for_real(training, own_rate(synthetic))), choosing_steps(num_steps)
@@ -272,15 +315,14 @@ def workload(evaluation: EvaluationConfig, num_train: int, synthetic: SyntheticS
         num_steps, num_lengths = training.num_steps, 1
         rates, choosing = 1 + len(CONSTANT_RATES), num_steps
     return Workload(
-        inner_steps=own * num_steps + arms * (rates * choosing + students * num_steps),
-        ordinary=(1 + arms) * (recipes + students),
+        inner_steps=own * num_steps + arms * ways * (rates * choosing + students * num_steps),
+        ordinary=(sets + arms) * (recipes + students),
         full_steps=full * full_passes(evaluation, num_train) * max(1, num_train // evaluation.batch_size),
-        draws=2 * (1 + students),
-        tests=own * num_lengths + students + arms * (1 + num_lengths) * students + full,
+        draws=(1 + ways) * (1 + students),
+        tests=own * num_lengths + sets * students + arms * (1 + ways * num_lengths) * students + full,
         validations=own * num_lengths
-        + students
-        + recipes
-        + arms * (rates + recipes + (1 + num_lengths) * students)
+        + sets * (students + recipes)
+        + arms * (ways * rates + recipes + (1 + ways * num_lengths) * students)
         + full,
     )
 
@@ -309,12 +351,15 @@ def _try_students(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, Non
     """What each architecture of the comparison costs, that of the bench first."""
     configs = architectures(bench.student_config, bench.evaluation)
     count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), bench.splits.spec)
-    draw = sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS)
+    splits, draw = (
+        bench.splits,
+        sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS),
+    )
     costs = []
     for number, config in enumerate(configs):
         yield Progress("try students", number, len(configs))
         if number:
-            bench = make_bench(bench.splits, config, bench.evaluation, bench.context, is_own=False)
+            bench = make_bench(splits, config, bench.evaluation, bench.context, is_own=False)
         costs.append(_cost(bench, synthetic, draw))
     return costs
 
@@ -327,7 +372,7 @@ def _cost(bench: Bench, synthetic: SyntheticSet, draw: float) -> _Cost:
         bench=bench,
         inner_step=_inner_step_seconds(bench, synthetic, distilled),
         small_step=_ordinary_step_seconds(bench, distilled),
-        full_step=_ordinary_step_seconds(bench, splits.train) if bench.evaluation.compare_full else 0.0,
+        full_step=_ordinary_step_seconds(bench, splits.train) if has_full(bench.evaluation, bench.is_own) else 0.0,
         sample=_seconds(bench, lambda: accuracy(student, theta, few)) / len(few),
         draw=draw,
     )

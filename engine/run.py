@@ -17,7 +17,7 @@ from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
 from engine.errors import ConfigError
 from engine.evaluation import baselines
-from engine.evaluation.compare import architectures, compare, make_bench, real_ordinary
+from engine.evaluation.compare import architectures, compare, has_soft_labels, make_bench, real_ordinary
 from engine.evaluation.scores import against_full, summarise
 from engine.events import Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.methods import METHODS
@@ -50,11 +50,15 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     method = METHODS[request.method]
     config = checked(method.config, request.config, f"config of method '{request.method}'")
     spec = task_of(source)
-    _check_size(_drawn_per_class(config, spec), request, source)
-    _check_start(config, request)
-    if begins and request.action == "distill":
+    if request.action == "record":
+        _check_records(method, request)
+    else:
+        _check_size(_drawn_per_class(config, spec), request, source)
+        _check_start(config, request)
+    if begins and request.action != "evaluate":
         config.check(spec, root)
-    for architecture in architectures(config.student, request.evaluation):
+    trained = [config.student] if request.action == "record" else architectures(config.student, request.evaluation)
+    for architecture in trained:
         with torch.device("meta"):  # does it fit the samples? No weight is made
             make_student(architecture, spec, "meta")
     return method, config
@@ -81,8 +85,8 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
     return checked(RunRequest, values | changes, f"preset '{preset}'")
 
 
-def run(request: RunRequest, context: Context) -> Generator[Event, None, SyntheticSet]:
-    """Everything a request asks for. Yields events in order, returns the synthetic set.
+def run(request: RunRequest, context: Context) -> Generator[Event, None, SyntheticSet | None]:
+    """Everything a request asks for. Yields events in order, returns the synthetic set; None where only experts are recorded.
 
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
@@ -96,6 +100,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         raise ConfigError(
             f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
         )
+    if request.action == "record":
+        return (yield from _recorded(method, request, config, splits, context))
     _check_same_data(context.resume_from, splits)
     _check_enough(_drawn_per_class(config, splits.spec), splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
@@ -134,6 +140,29 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
     results = yield from _compared(synthetic, splits, config, request, context)
     yield Finished(results | {"machine": machine.describe()})
     return synthetic
+
+
+def _recorded(
+    method: Method, request: RunRequest, config: MethodConfig, splits: Splits, context: Context
+) -> Generator[Event, None, None]:
+    """A run that makes no set: the experts that the method follows are recorded, for later runs to find."""
+    bench = make_bench(splits, config.student, request.evaluation, context)
+    yield Started(0, _facts(splits, bench.student.num_params, context))
+    recorded = yield from method.record(splits, config, context)
+    yield Finished(recorded | {"machine": machine.describe()})
+
+
+def _check_records(method: Method, request: RunRequest) -> None:
+    """Refuse to record where nothing is followed, or to begin from a result where none is made."""
+    if method.record is None:
+        able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
+        raise ConfigError(
+            f"Method '{method.key}' follows no experts, so there are none to record. Methods that do: {able or 'none'}."
+        )
+    if request.start:
+        raise ConfigError(
+            f"Recording experts makes no images, but the request names run '{request.start}' to start from. Leave the start out."
+        )
 
 
 def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
@@ -304,12 +333,13 @@ def _compared(
 
 
 def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], student: str) -> dict:
-    """The figures of a result: the outer step it comes from, samples, bytes, compression against the training set as stored, retention, speed-up."""
+    """The figures of a result: the outer step it comes from, samples, bytes, kind of labels, compression against the training set as stored, retention, speed-up."""
     return {
         "step": synthetic.step,
         "num_samples": synthetic.num_samples,
         "num_bytes": synthetic.num_bytes(),
         "num_stored_values": synthetic.num_stored_values(),
+        "labels": "soft" if has_soft_labels(synthetic) else "hard",
         "full_samples": len(splits.train),
         "full_bytes": splits.train.raw_bytes,
         "compression": splits.train.raw_bytes / synthetic.num_bytes(),

@@ -21,6 +21,11 @@ def method(key: str) -> str:
     return found.title if found else key
 
 
+def action(key: str) -> str:
+    """What a run of this action does."""
+    return {"distill": "Distils", "evaluate": "Evaluates a result", "record": "Records experts"}[key]
+
+
 def preset(method_key: str, source_key: str, key: str) -> str:
     """A preset's title, or "own settings"."""
     found = METHODS[method_key].presets_for(source_key).get(key) if method_key in METHODS else None

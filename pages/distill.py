@@ -4,7 +4,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import forms, frame, plan, services, sweep, words
+from pages.ui import experts, forms, frame, plan, services, sweep, words
 
 frame.ensure()
 
@@ -183,7 +183,7 @@ with services.said_plainly():
                 st.session_state["form round"] = round_number + 1
                 st.session_state.get("preparation", {}).pop(source_key, None)
                 st.rerun()
-        ready, requests, answer = False, [], None
+        ready, request, requests, answer = False, None, [], None
         with services.said_plainly():
             values = {part: forms.nested(found) for part, found in answers.items()}
             config = engine.checked(method.config, values["config"], "Settings")
@@ -210,13 +210,25 @@ with services.said_plainly():
             if available.state == "present":
                 answer = plan.show(request)
                 ready = plan.refused(answer, request) is None
-            elif available.state == "downloadable":
+            if method.record is not None:
+                experts.need(config, engine.data.task_of(source), answer)
+            if available.state == "downloadable":
                 st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
             requests = sweep.ask(method, request, key, answer)
         start_now = st.button(
             f"Start {len(requests)} runs" if len(requests) > 1 else "Start",
             type="primary", icon=":material/play_arrow:", width="stretch", disabled=not (ready and requests), key="start",
         )  # fmt: skip
+        record_now = method.record is not None and st.button(
+            "Record experts only", icon=":material/network_node:", width="stretch", key="record experts",
+            disabled=not ready,
+            help="Trains the experts and keeps them for later runs; no images are made.",
+        )  # fmt: skip
+        if record_now:
+            with services.said_plainly():
+                recording = experts.record_request(request)
+                engine.resolve(recording)
+                st.switch_page("pages/runs.py", query_params={"run": services.submit(recording)})
         if start_now and (available.state != "present" or (plan.may_start(request) and sweep.may_start(requests))):
             with services.said_plainly():
                 started = services.submit_all(requests)

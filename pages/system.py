@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import cards, frame, services, words
+from pages.ui import cards, experts, frame, services, words
 
 frame.ensure()
 
@@ -92,6 +92,9 @@ with services.said_plainly():
         cards.live_list(choice=cards.Choice(states=("queued", "running")))
     else:
         st.caption("Nothing is running or waiting.")
+
+    st.header("Experts on disk", anchor=False)
+    experts.on_disk()
 
     left, right = st.columns(2, gap="large")
     with left:

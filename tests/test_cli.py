@@ -8,6 +8,7 @@ import pytest
 
 from engine import RunRequest, Store, request_from_preset
 from engine.cli import _Printer, main
+from engine.context import runs_root
 from engine.events import Finished, Measured, Progress, Scored, Warned
 
 QUICK = ("--source", "digits", "--set", "config.outer_steps=3", "--set", "config.passes=2", "--set", "evaluation.num_students=2", "--set", "evaluation.ordinary_steps=3", "--set", "evaluation.full_epochs=1")  # fmt: skip
@@ -35,6 +36,38 @@ def test_distill_list_show_evaluate_delete(capsys):
     assert status == 0 and {s["student"] for s in json.loads(printed.out)} == {"mlp", "convnet"}
     assert output(capsys, "delete", row["id"])[0] == 0
     assert json.loads(output(capsys, "list", "--json")[1].out) == []
+
+
+EXPERTS = ("--source", "digits", "--preset", "none", "--set", "config.student.name=mlp", "--set", "config.experts.num_experts=2", "--set", "config.experts.epochs=7", "--set", "config.experts.steps_per_epoch=2")  # fmt: skip
+
+
+def test_experts_are_recorded_shown_listed_and_deleted(capsys):
+    assert "no experts yet" in output(capsys, "experts", "--list")[1].out
+    status, printed = output(capsys, "experts", *EXPERTS)
+    assert status == 0 and printed.out.count("% validation") == 2
+    assert "expert 2 of 2, epoch 7 of 7" in printed.err and "random_real" not in printed.out
+    (row,) = json.loads(output(capsys, "list", "--json")[1].out)
+    shown = json.loads(output(capsys, "show", row["id"], "--json")[1].out)
+    assert (shown["request"]["action"], shown["request"]["method"]) == ("record", "trajectory")
+    assert [(end["expert"], end["epoch"], end["cached"]) for end in shown["experts"]] == [(0, 7, False), (1, 7, False)]
+    assert "expert 2 " in output(capsys, "show", row["id"])[1].out
+
+    _, printed = output(capsys, "experts", *EXPERTS)
+    assert printed.err.count("(recorded earlier)") == 2 and printed.out.count("recorded earlier") == 2
+    (info,) = json.loads(output(capsys, "experts", "--list", "--json")[1].out)
+    assert (info["num_experts"], info["num_epochs"]) == (2, 7)
+    assert info["digest"] in output(capsys, "experts", "--list")[1].out
+    assert output(capsys, "experts", "--delete", info["digest"])[0] == 0
+    status, printed = output(capsys, "experts", "--delete", info["digest"])
+    assert status == 2 and "There are no recorded experts" in printed.err
+
+
+def test_a_recording_has_no_result_to_evaluate(capsys):
+    store = Store(runs_root())
+    run_id = store.submit(RunRequest(action="record", method="trajectory"), status="running")
+    store.append(run_id, [Finished({"num_experts": 2})])
+    status, printed = output(capsys, "evaluate", run_id)
+    assert status == 2 and "recorded experts, so it has no result" in printed.err
 
 
 def test_request_file_of_a_run_repeats_it_to_the_bit(capsys, tmp_path):

@@ -174,7 +174,7 @@ def test_the_workload_is_what_a_comparison_does(monkeypatch, context, initialisa
     student = StudentConfig(name="mlp")
     fresh = replace(context, cache_root=context.cache_root / "fresh")
 
-    calls = counting(monkeypatch, compare, ["follow", "as_distilled", "ordinary", "accuracy"])
+    calls = counting(monkeypatch, compare, ["follow", "ordinary", "accuracy"])
     draws = counting(monkeypatch, compare.Bench, ["real"])
     drained(compare.compare(synthetic, splits, student, evaluation, fresh))
 
@@ -182,8 +182,7 @@ def test_the_workload_is_what_a_comparison_does(monkeypatch, context, initialisa
     trained = [arguments[2] for arguments in calls["ordinary"]]
     full = [arguments[3].num_steps for arguments in calls["ordinary"] if arguments[2] is splits.train]
     tested = [arguments[2] for arguments in calls["accuracy"]]
-    followed = len(calls["as_distilled"]) + len(calls["follow"])
-    assert load.inner_steps == followed * synthetic.training.num_steps
+    assert load.inner_steps == len(calls["follow"]) * synthetic.training.num_steps
     assert load.ordinary == len(trained) - len(full) and load.full_steps == sum(full)
     assert load.tests == sum(data is splits.test for data in tested)
     assert load.validations == sum(data is splits.validation for data in tested)

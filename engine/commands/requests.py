@@ -6,17 +6,21 @@ import argparse
 import json
 from pathlib import Path
 
-from engine.config import RunRequest, checked
+from engine.config import Action, RunRequest, checked
 from engine.errors import ConfigError
 from engine.run import request_from_preset
 from engine.runs.command import NO_PRESET
 
 
-def request_options(parser: argparse.ArgumentParser) -> None:
-    """The ways to give a request: a file, or source, method and preset; single values changed."""
+def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel", action: Action | None = None) -> None:
+    """The ways to give a request: a file, or source, method and preset; single values changed.
+
+    method: that of a request that names none. action: what every request of this command does; its own if None.
+    """
+    parser.set_defaults(default_method=method, action=action)
     parser.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
     parser.add_argument("--source", default=None, help="data set, if no file is given")
-    parser.add_argument("--method", default=None, help="method (default: bilevel)")
+    parser.add_argument("--method", default=None, help=f"method (default: {method})")
     parser.add_argument("--preset", default=None, help="preset of the method for the source, or none (default: quick)")
     parser.add_argument(
         "--set",
@@ -32,6 +36,7 @@ def request_options(parser: argparse.ArgumentParser) -> None:
 
 def requested(options) -> RunRequest:
     """The request that `request_options` were given. Raises ConfigError for one that cannot be."""
+    method = options.method or options.default_method
     if options.request:
         if options.source or options.method or options.preset:
             raise ConfigError(
@@ -47,17 +52,17 @@ def requested(options) -> RunRequest:
             raise ConfigError(f"{options.request} must hold a JSON object, as request.json of a run does.")
         values = checked(RunRequest, values, str(options.request)).model_dump(mode="json")
     elif options.preset == NO_PRESET:
-        values = RunRequest(source=options.source or "digits", method=options.method or "bilevel").model_dump(
-            mode="json"
-        )
+        values = RunRequest(source=options.source or "digits", method=method).model_dump(mode="json")
     else:
-        preset = request_from_preset(options.source or "digits", options.method or "bilevel", options.preset or "quick")
+        preset = request_from_preset(options.source or "digits", method, options.preset or "quick")
         values = preset.model_dump(mode="json")
     for change in options.changes:
         _set(values, change)
     for name in ("seed", "name"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
+    if options.action is not None:
+        values["action"] = options.action
     return checked(RunRequest, values, "request")
 
 

@@ -4,11 +4,22 @@ from engine.figures import formats
 from engine.figures.bars import class_counts, runs, scores
 from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_over_steps
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
+from engine.figures.experts import by_expert, expert_curves
 from engine.figures.grids import MAX_IMAGES, grid_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
+from engine.figures.matched import matched_steps
+from engine.figures.matrix import matrix, matrix_arms, matrix_csv
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
-from engine.figures.palette import ARM_NAMES, PALETTES, PROTOCOL_NOTES, arm_name, protocol_name
+from engine.figures.palette import (
+    ARM_NAMES,
+    PALETTES,
+    PROTOCOL_NOTES,
+    arm_name,
+    protocol_name,
+    protocol_notes,
+    shown_order,
+)
 from engine.figures.poster import (
     MAX_POINTED,
     likeliest,
@@ -35,6 +46,7 @@ __all__ = [
     "accuracy_against_bytes",
     "accuracy_over_steps",
     "arm_name",
+    "by_expert",
     "chart_names",
     "chart_of",
     "class_counts",
@@ -42,6 +54,7 @@ __all__ = [
     "class_samples",
     "class_weights",
     "curve",
+    "expert_curves",
     "formats",
     "grid_png",
     "hero_svg",
@@ -50,6 +63,10 @@ __all__ = [
     "learned_map",
     "likeliest",
     "log_ticks",
+    "matrix",
+    "matrix_arms",
+    "matrix_csv",
+    "matched_steps",
     "numbered_classes",
     "overlay",
     "patch_corners",
@@ -58,10 +75,12 @@ __all__ = [
     "poster_timelapse",
     "prepared_rows",
     "protocol_name",
+    "protocol_notes",
     "published",
     "run_style",
     "runs",
     "scores",
+    "shown_order",
     "smooth",
     "spans_decades",
     "sweep_line",

@@ -29,18 +29,31 @@ class Line(Protocol):
 
 @dataclass(frozen=True)
 class Chart:
-    """What is known of a measured quantity: title, and axis name with unit."""
+    """What is known of a measured quantity: title, and axis name with unit.
+
+    label: of its line where a second one is drawn beside it: `other`, and what that is called.
+    """
 
     title: str
     axis: str
+    label: str = ""
+    other: tuple[str, str] | None = None
 
+
+UNCHARTED = {"expert"}
+"""Measured names that are no quantities."""
 
 CHARTS = {
-    "outer_loss": Chart("Outer loss", "cross-entropy on real data"),
+    "outer_loss": Chart("Outer loss", "outer loss"),
     "gradient_norm": Chart("Gradient norm", "norm of the meta-gradient"),
     "seconds_per_step": Chart("Time a step", "seconds"),
     "student_lr": Chart("Student learning rate", "learning rate"),
-    "validation_accuracy": Chart("Accuracy, validation", "accuracy (%)"),
+    "validation_accuracy": Chart(
+        "Accuracy, validation", "accuracy (%)", "images as they are", ("ema_validation_accuracy", "moving average")
+    ),
+    "ema_validation_accuracy": Chart("Accuracy of the moving average, validation", "accuracy (%)"),
+    "matched_step": Chart("Step nearest to the expert", "inner step"),
+    "start_epoch": Chart("Start on the expert's path", "epoch of the expert"),
     "window_start": Chart("Start of the window", "inner step"),
     "window_length": Chart("Length of the window", "inner steps"),
 }
@@ -52,8 +65,12 @@ def chart_of(name: str) -> Chart:
 
 
 def chart_names(names: Sequence[str]) -> list[str]:
-    """The charts to draw for measured `names`, known ones first; the two bounds of a range belong to its mean's chart."""
-    shown = [name for name in names if not _is_bound(name, names)]
+    """The charts to draw for measured `names`, known ones first.
+
+    The two bounds of a range belong to its mean's chart, and what is drawn beside another to that one's.
+    """
+    beside = {chart.other[0] for name in names if (chart := chart_of(name)).other is not None}
+    shown = [name for name in names if not _is_bound(name, names) and name not in beside | UNCHARTED]
     known = list(CHARTS)
     return sorted(shown, key=lambda name: (known.index(name) if name in known else len(known), name))
 
@@ -122,6 +139,7 @@ def curve(
     theme: Theme = "page",
     height: int = 300,
     reference: tuple[str, float] | None = None,
+    axis: str = "",
 ) -> go.Figure:
     """The chart of one measured quantity: each step faint, smoothed in full colour; the bounds of a range beside its mean.
 
@@ -131,6 +149,7 @@ def curve(
         span: points the smoothing averages over; 1 for none.
         log: logarithmic value axis.
         reference: a name and a value for a horizontal line to compare with.
+        axis: what the value axis is called, where the name alone does not tell.
     """
     chart, line, colours = chart_of(name), series[name], PALETTES[theme]
     scale = 100.0 if chart.axis.endswith("(%)") else 1.0
@@ -151,13 +170,17 @@ def curve(
         _add_line(figure, f"each step{beyond}", line.steps, values, colours.distilled, width=1, opacity=0.3)
         _add_line(figure, "smoothed", line.steps, steady, colours.distilled)
     else:
-        label = "mean" if has_bounds else chart.title.lower()
+        other = series.get(chart.other[0]) if chart.other is not None else None
+        label = "mean" if has_bounds else chart.label if other is not None else chart.title.lower()
         _add_line(figure, label, line.steps, values, colours.distilled, has_markers=is_sparse)
+        if other is not None:
+            second = colours.arm("distilled_ema")
+            _add_line(figure, chart.other[1], other.steps, other.values * scale, second, has_markers=is_sparse)
     if reference is not None and len(line.steps):
         label, level = reference
         ends = np.array([line.steps[0], line.steps[-1]])
         _add_line(figure, label, ends, np.full(2, level * scale), colours.random_real, width=1.6, dash="dash")
-    _lay_out(figure, height, y_title=chart.axis, has_legend=len(figure.data) > 1)
+    _lay_out(figure, height, y_title=axis or chart.axis, has_legend=len(figure.data) > 1)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):

@@ -12,7 +12,7 @@ from engine.errors import ConfigError, UserError
 from engine.methods import METHODS
 from engine.run import request_from_preset
 
-PROGRAM = "python -m engine distill"
+PROGRAM = "python -m engine"
 NO_PRESET = "none"
 """What `--preset` is told for a request that is made of the defaults alone."""
 
@@ -31,11 +31,12 @@ def command_line(request: RunRequest) -> str:
     Repeated are the settings, the seed and the name; not that the run was one of a sweep. A request that this version
     cannot read in full is told by its file.
     """
+    program = f"{PROGRAM} {'experts' if request.action == 'record' else 'distill'}"
     try:
         line = _words(request)
     except UserError:
-        return f"{PROGRAM} request.json"
-    return " ".join([PROGRAM, *map(shlex.quote, line)])
+        return f"{program} request.json"
+    return " ".join([program, *map(shlex.quote, line)])
 
 
 def settings(request: RunRequest) -> list[Setting]:
@@ -59,7 +60,7 @@ def _words(request: RunRequest) -> list[str]:
     line += ["--preset", request.preset if has_preset else NO_PRESET]
     for setting in _differences(_full(base), _full(request)):
         line += ["--set", f"{setting.name}={_text(setting.value)}"]
-    for name in ("device", "action", "start"):
+    for name in ("device", "start") if request.action == "record" else ("device", "action", "start"):
         if getattr(request, name) != getattr(base, name):
             line += ["--set", f"{name}={_text(getattr(request, name))}"]
     line += ["--seed", str(request.seed)]

@@ -264,7 +264,7 @@ def _keep(db: sqlite3.Connection, number: int, state: RunState, record: Record) 
     if record["kind"] == "measured":
         values = (number, state.num_metrics, record["step"], record.get("seconds"), json.dumps(record["values"]))
         db.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", values)
-    elif record["kind"] in ("scored", "warned"):
+    elif record["kind"] in log.NOTES:
         db.execute(
             "INSERT INTO notes VALUES (?, ?, ?, ?)", (number, state.num_notes, record["kind"], json.dumps(record))
         )

@@ -27,11 +27,17 @@ from engine.checkpoint import write_atomically
 from engine.events import Event, to_json
 
 Record = dict[str, Any]
+NOTES = ("scored", "warned", "expert_epoch")
+"""Kinds of events that the store keeps one by one."""
 
 
 @dataclass
 class RunState:
-    """What the log says so far. `num_metrics` and `num_notes` count its measured, and its scored or warned, lines."""
+    """What the log says so far. `num_metrics` and `num_notes` count its measured lines, and those that stand alone (NOTES).
+
+    epochs_done of epochs_total epochs of experts have been told; they come at `seconds_per_epoch`, those from the cache
+    not counted: at `paced_since` there were `epochs_before` of them.
+    """
 
     status: str = "queued"
     created: float = 0.0
@@ -50,6 +56,11 @@ class RunState:
     phase_done: int = 0
     phase_total: int = 0
     seconds_per_step: float | None = None
+    epochs_done: int = 0
+    epochs_total: int = 0
+    seconds_per_epoch: float | None = None
+    paced_since: float | None = None
+    epochs_before: int = 0
     memory_bytes: int = 0
     error: str = ""
     error_step: int = 0
@@ -88,6 +99,9 @@ class RunState:
                 self.step = record["step"]
                 self.num_metrics += 1
                 self._clear_phase()
+            case "expert_epoch":
+                self.num_notes += 1
+                self._take_epoch(record)
             case "scored" | "warned":
                 self.num_notes += 1
             case "finished":
@@ -102,10 +116,19 @@ class RunState:
                 self._end("interrupted", self.heard)  # it ended when it was last heard, not when that was noticed
         self.heard = record["time"]
 
+    def _take_epoch(self, record: Record) -> None:
+        self.epochs_total = record["num_experts"] * record["num_epochs"]
+        self.epochs_done += record["epoch"] > 0
+        if record["cached"] or self.paced_since is None:
+            self.paced_since, self.epochs_before = record["time"], self.epochs_done
+        elif self.epochs_done > self.epochs_before:
+            self.seconds_per_epoch = (record["time"] - self.paced_since) / (self.epochs_done - self.epochs_before)
+
     def _go_on_from(self, record: Record) -> None:
         self.status, self.step, self.stop_requested = "running", record["step"], False
         self.owner, self.started, self.seconds = record["owner"], record["started"], record["seconds"]
         self.claims, self.rewinds, self.memory_bytes = record["claims"], record["rewinds"], record["memory_bytes"]
+        self.epochs_done, self.paced_since, self.seconds_per_epoch = 0, None, None  # they are told again
         self._clear_ending()
 
     def _end(self, status: str, when: float) -> None:

@@ -29,9 +29,9 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import checkpoint
-from engine.config import RunRequest
+from engine.config import Action, RunRequest
 from engine.errors import RunError
-from engine.events import Event, PosterView, Preview, Scored, from_json
+from engine.events import Event, ExpertEpoch, PosterView, Preview, Scored, from_json
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
@@ -51,8 +51,8 @@ class RunRow:
     """One run as it stands now. Times are unix seconds, durations seconds.
 
     seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: the stretch under
-    way besides distilling, "" if none. seconds_per_step: moving average. eta_seconds: until distilling ends, while it
-    runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
+    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts
+    are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
     checkpoint_step: where a resume would start; None means at the beginning. note and tags: what people say about it.
     action, start, sweep: as in the request.
     """
@@ -76,6 +76,8 @@ class RunRow:
     phase_done: int
     phase_total: int
     seconds_per_step: float | None
+    epochs_done: int
+    epochs_total: int
     eta_seconds: float | None
     memory_bytes: int
     error: str
@@ -87,7 +89,7 @@ class RunRow:
     checkpoint_step: int | None
     note: str
     tags: tuple[str, ...]
-    action: Literal["distill", "evaluate"]
+    action: Action
     start: str
     sweep: str
 
@@ -143,10 +145,19 @@ class Store:
     def _result_of(self, run_id: str) -> Path:
         path = self.result(run_id)
         if path is None:
-            raise RunError(
-                f"Run {name_of(number_of(run_id))} has no result to go on from yet. Let it run, or stop it: a stopped run keeps its set."
-            )
+            raise self.no_result(run_id)
         return path
+
+    def no_result(self, run_id: str) -> RunError:
+        """Why a run has no result, and what to do: the error of all that needs one."""
+        row = self.run(run_id)
+        if row.action == "record":
+            return RunError(
+                f"Run {row.id} recorded experts, so it has no result. Distil with the same settings to make one."
+            )
+        return RunError(
+            f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
+        )
 
     def request_stop(self, run_id: str) -> None:
         """Stop a queued run now, a running one within an outer step. Harmless for one that has ended."""
@@ -262,10 +273,14 @@ class Store:
 
     def scores(self, run_id: str) -> list[Scored]:
         """Every trained student measured so far, in order."""
-        return [
-            from_json({key: value for key, value in note.items() if key != "time"})
-            for note in self._notes(run_id, "scored")
-        ]
+        return self._events(run_id, "scored")
+
+    def expert_epochs(self, run_id: str) -> list[ExpertEpoch]:
+        """Every epoch of every expert that was recorded, or taken from the cache, as it was told first."""
+        found: dict[tuple[int, int], ExpertEpoch] = {}
+        for event in self._events(run_id, "expert_epoch"):
+            found.setdefault((event.expert, event.epoch), event)  # a run that goes on tells of them again
+        return list(found.values())
 
     def warnings(self, run_id: str) -> list[str]:
         """What the run warned of, in order."""
@@ -368,6 +383,10 @@ class Store:
         notes = self._notes(run_id, "warned")
         return [note["message"] for note in notes if note.get("level", "warning") == level]  # older ones have none
 
+    def _events(self, run_id: str, kind: str) -> list[Any]:
+        notes = self._notes(run_id, kind)
+        return [from_json({key: value for key, value in note.items() if key != "time"}) for note in notes]
+
     def _notes(self, run_id: str, kind: str) -> list[Record]:
         with self._index.reading() as db:
             number, _ = self._index.known(db, run_id)
@@ -384,8 +403,6 @@ class Store:
 
     def _row(self, number: int, state_text: str, request_text: str, about_text: str) -> RunRow:
         state, request, said = RunState(**json.loads(state_text)), _request(request_text), _about(about_text)
-        left = state.total_steps - state.step
-        is_paced = state.status == "running" and state.seconds_per_step is not None and left > 0
         return RunRow(
             id=name_of(number),
             name=request.name,
@@ -406,7 +423,9 @@ class Store:
             phase_done=state.phase_done,
             phase_total=state.phase_total,
             seconds_per_step=state.seconds_per_step,
-            eta_seconds=left * state.seconds_per_step if is_paced else None,
+            epochs_done=state.epochs_done,
+            epochs_total=state.epochs_total,
+            eta_seconds=_eta(state),
             memory_bytes=state.memory_bytes,
             error=state.error,
             error_step=state.error_step,
@@ -421,6 +440,14 @@ class Store:
             start=request.start,
             sweep=request.sweep,
         )
+
+
+def _eta(state: RunState) -> float | None:
+    """Seconds until what is under way ends: the outer steps once there are any, the experts before."""
+    left, pace = state.total_steps - state.step, state.seconds_per_step
+    if pace is None:
+        left, pace = state.epochs_total - state.epochs_done, state.seconds_per_epoch
+    return left * pace if state.status == "running" and pace is not None and left > 0 else None
 
 
 @lru_cache(maxsize=1024)

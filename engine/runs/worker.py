@@ -157,6 +157,7 @@ class _Execution:
         self._written_step: int | None = None
         self._total_steps = 0
         self._is_distilling = False
+        self._is_recording = request.action == "record"
         self._finished = Finished()
 
     def carry_out(self, runner: Runner) -> Event:
@@ -212,8 +213,10 @@ class _Execution:
             return False
         if event.kind == "started":
             self._total_steps = event.total_steps
+        elif event.kind == "expert_epoch":
+            self._is_recording = True
         elif event.kind == "measured":
-            self._is_distilling = True
+            self._is_distilling, self._is_recording = True, False
         self._recorder.add(event)
         # between two checkpoints a stop waits for the next one, at most one outer step away
         if not self._is_distilling:
@@ -264,7 +267,7 @@ class _Execution:
 
     def _failure(self, error: Exception) -> Failed:
         step = getattr(error, "step", self._recorder.step)
-        message = _sentence(error, self._store.root, step, self._request)
+        message = _sentence(error, self._store.root, step, self._request, is_recording=self._is_recording)
         # a UserError is raised before anything is updated, so the last state seen is still the good one
         if isinstance(error, UserError) and self._has_unwritten_state():
             try:
@@ -286,21 +289,25 @@ def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any
 
 
 def _keeping_result(events: Generator[Event, None, Any], keep: Callable[[Any], None]) -> Generator[Event, None, None]:
-    """The same events; what the generator returns at last is handed to `keep`."""
-    keep((yield from events))
+    """The same events; what the generator returns at last is handed to `keep`, if it is anything."""
+    result = yield from events
+    if result is not None:
+        keep(result)
 
 
-def _sentence(error: Exception, root: Path, step: int, request: RunRequest) -> str:
+def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, is_recording: bool = False) -> str:
     if isinstance(error, UserError):
         return str(error)
+    when = "while experts were recorded" if is_recording else f"after outer step {step}"
     if machine.is_out_of_memory(error):
         from engine.advice import advice  # late, as `_engine`: it tries the request
 
         cause = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
-        return f"Out of memory after outer step {step}{cause}. Start again with {advice(request)}."
+        return f"Out of memory {when}{cause}. Start again with {advice(request)}."
     if _is_disk_full(error):
-        return f"The disk that holds {root} is full after outer step {step}. Free some space and resume; the last checkpoint is kept."
-    return f"Something went wrong inside the program at step {step}: {type(error).__name__}: {error}. The details are kept with the run."
+        kept = "experts recorded so far stay usable" if is_recording else "last checkpoint is kept"
+        return f"The disk that holds {root} is full {when}. Free some space and resume; the {kept}."
+    return f"Something went wrong inside the program {when}: {type(error).__name__}: {error}. The details are kept with the run."
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -11,7 +11,9 @@ from engine.figures import formats
 from pages.ui import forms, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
+DISTIL = "Distil with these experts"
 ICONS = {
+    DISTIL: ":material/science:",
     EDIT: ":material/edit_note:",
     EVALUATE: ":material/rule:",
     BEGIN: ":material/resume:",
@@ -33,9 +35,13 @@ def show(row: engine.RunRow) -> None:
     if words.loaded_from(row):
         if st.button(EVALUATE, icon=ICONS[EVALUATE], type="primary", key="evaluate again"):
             evaluate_again(row)
+    elif row.action == "record":
+        if row.status == "done" and st.button(DISTIL, icon=ICONS[DISTIL], type="primary", key="distil with these"):
+            st.switch_page("pages/distill.py", query_params={"from": row.id})
     elif row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
         st.switch_page("pages/compare.py", query_params={"run": row.id})
-    if row.action == "distill" and st.button("Edit and start again", icon=":material/edit:", key="edit"):
+    is_edited = row.action == "distill" or (row.action == "record" and row.status != "done")
+    if is_edited and st.button("Edit and start again", icon=":material/edit:", key="edit"):
         st.switch_page("pages/distill.py", query_params={"from": row.id})
     if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
         st.switch_page("pages/gallery.py", query_params={"run": row.id})
@@ -54,7 +60,7 @@ def show(row: engine.RunRow) -> None:
 def _resume_label(row: engine.RunRow) -> str:
     if row.checkpoint_step:
         return f"Resume from step {row.checkpoint_step:,}"
-    return "Start again" if row.action == "evaluate" else "Start again from step 0"
+    return {"evaluate": "Start again", "record": "Resume"}.get(row.action, "Start again from step 0")
 
 
 def _choices(row: engine.RunRow) -> list[str]:

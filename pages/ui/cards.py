@@ -192,12 +192,20 @@ def _facts(row: engine.RunRow) -> str:
 
 def _score(row: engine.RunRow) -> str:
     """The test accuracy of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
+    if row.action == "record":
+        return _experts(row)
     best = _best(row)
     if "distilled" not in best:
         return ""
     distilled = best["distilled"]
     beside = "".join(f" · {name} {formats.percent(best[arm].mean)}" for arm, name in BESIDE.items() if arm in best)
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** distilled{beside}"
+
+
+def _experts(row: engine.RunRow) -> str:
+    """How many experts a finished recording holds."""
+    count = row.summary.get("num_experts")
+    return "" if row.status != "done" or count is None else f"**{formats.counted(count, 'expert')}**"
 
 
 def _accuracy(row: engine.RunRow) -> float:
@@ -208,7 +216,7 @@ def _accuracy(row: engine.RunRow) -> float:
 
 def _best(row: engine.RunRow) -> dict[str, engine.Row]:
     """The arms of a finished run, none before."""
-    if row.status != "done":
+    if row.status != "done" or row.action == "record":
         return {}
     return _best_of_done(str(services.store().root), row.id, row.finished, live.row_student(row))
 

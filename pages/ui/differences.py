@@ -57,7 +57,7 @@ def _asked(row: engine.RunRow) -> dict[str, tuple[str, Any]]:
         "preset": ("Preset", engine.titles.preset(request.method, request.source, request.preset)),
         "seed": ("Seed", request.seed),
         "device": ("Device", request.device),
-        "action": ("Work", "Evaluates a result" if request.action == "evaluate" else "Distils"),
+        "action": ("Work", engine.titles.action(request.action)),
         "start": ("Result of run", request.start or "none"),
     }
     parts = [

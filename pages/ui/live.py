@@ -10,11 +10,16 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import actions, downloads, pictures, poster, services, words
+from pages.ui import actions, downloads, experts, pictures, poster, services, words
 from pages.ui.pictures import QUIET
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
+_FAILED = {"evaluate": "The evaluation failed", "record": "The recording failed"}
+_STOPPED = {
+    "evaluate": "You stopped this evaluation. Start it again to measure all students.",
+    "record": "You stopped this recording. The epochs recorded so far are kept; resume to record the others.",
+}
 
 
 def show(run_id: str) -> None:
@@ -100,24 +105,27 @@ def _origin(row: engine.RunRow) -> None:
 def _state(row: engine.RunRow) -> None:
     """A sentence where the run did not simply go on."""
     if row.status == "failed":
-        where = "The evaluation failed" if row.action == "evaluate" else f"The run failed at step {row.error_step:,}"
+        where = _FAILED.get(row.action, f"The run failed at step {row.error_step:,}")
         st.error(words.escaped(row.error), title=where, icon=":material/error:")
         if row.details:
             with st.expander("Show details", icon=":material/code:"):
                 st.code(row.details, language=None, wrap_lines=True)
     elif row.status == "interrupted":
+        kept = (
+            "The experts recorded so far are safe"
+            if row.action == "record"
+            else "What its last checkpoint holds is safe"
+        )
         st.warning(
-            "The program ended while this run was working. What its last checkpoint holds is safe; resume to go on from there.",
+            f"The program ended while this run was working. {kept}; resume to go on from there.",
             title="Interrupted",
             icon=":material/power_off:",
         )
     elif row.status == "stopped":
-        st.info(
-            "You stopped this evaluation. Start it again to measure all students."
-            if row.action == "evaluate"
-            else f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume to go on to the same result.",
-            icon=":material/stop_circle:",
+        after = (
+            f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume to go on to the same result."
         )
+        st.info(_STOPPED.get(row.action, after), icon=":material/stop_circle:")
     elif row.status == "queued":
         ahead = sum(
             other.status == "running" or (other.status == "queued" and other.created < row.created)
@@ -144,15 +152,24 @@ def _moving(run_id: str, status_drawn: str) -> None:
         st.rerun()
     if row.status != "done":
         st.progress(words.progress_share(row), text=words.progress_text(row))
-    series, scores = store.series(run_id), store.scores(run_id)
+    series, scores, epochs = store.series(run_id), store.scores(run_id), store.expert_epochs(run_id)
     is_loaded = bool(words.loaded_from(row))
-    cards = _loaded_cards(row) if is_loaded else _cards(row, series, scores)
+    if row.action == "record":
+        cards = experts.cards(row, epochs)
+    else:
+        cards = _loaded_cards(row) if is_loaded else _cards(row, series, scores)
     with st.grid(3 if len(cards) == 6 else 5, min_column_width=165):  # six cards in rows of five would leave one alone
         for label, value, note in cards:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     steps = store.previews(run_id)
+    if row.action == "record":
+        experts.show(row, epochs)
+        return
     if row.action == "evaluate":
         _evaluation(row, scores, steps)
+        return
+    if "outer_loss" not in series and epochs:
+        experts.show(row, epochs)
         return
     if "outer_loss" not in series and not steps:
         if row.status in ("queued", "running"):
@@ -163,7 +180,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
     else:
         left, right = st.columns([3, 2], gap="medium")
         with left, st.container(border=True, height="stretch"):
-            _loss(run_id, series)
+            _loss(row, series)
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Poster" if pictures.is_poster(row) else "Synthetic images", anchor=False)
@@ -298,8 +315,9 @@ def _baseline_card(scores: Sequence) -> tuple[str, str, str]:
     return "Random real, same size", formats.percent(found.mean), f"validation, {formats.counted(found.n, 'student')}"
 
 
-def _loss(run_id: str, series: dict) -> None:
+def _loss(row: engine.RunRow, series: dict) -> None:
     """The loss curve with its two controls."""
+    run_id, method = row.id, engine.METHODS.get(row.method)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Outer loss", anchor=False)
         log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
@@ -317,20 +335,35 @@ def _loss(run_id: str, series: dict) -> None:
         help="The bold line averages over about this many outer steps; the faint one is each step.",
     )
     place.plotly_chart(
-        figures.curve("outer_loss", series, span=span, log=log, height=300), key=f"loss {run_id}", config=QUIET,
+        figures.curve("outer_loss", series, span=span, log=log, height=300, axis=method.outer_loss if method else ""),
+        key=f"loss {run_id}", config=QUIET,
         alt="Outer loss over the outer steps, each step faint, smoothed in full colour",
     )  # fmt: skip
 
 
 @services.said_plainly()
 def _further_charts(run_id: str) -> None:
-    """All other measured quantities, a small chart each."""
+    """All other measured quantities, a small chart each; beside them the experts where the run follows some."""
     store = services.store()
     series = {name: line for name, line in store.series(run_id).items() if len(line.steps) > 1}
-    names = [name for name in figures.chart_names(list(series)) if name != "outer_loss"]
+    names = [name for name in figures.chart_names(list(series)) if name not in ("outer_loss", experts.MATCHED)]
     if not names:
         return
-    real = engine.baseline(store.scores(run_id))
+    row, epochs = store.run(run_id), store.expert_epochs(run_id)
+    if not epochs:
+        _charts(run_id, names, series)
+        return
+    path, measured, recorded = st.tabs(["Student's path", "Measured", "Experts"], key=f"charts {run_id}")
+    with path:
+        experts.matched(row, series)
+    with measured:
+        _charts(run_id, names, series)
+    with recorded:
+        experts.show(row, epochs, "experts followed")
+
+
+def _charts(run_id: str, names: Sequence[str], series: dict) -> None:
+    real = engine.baseline(services.store().scores(run_id))
     with st.grid(2 if len(names) in (2, 4) else 3, min_column_width=300):
         for name in names:
             chart = figures.chart_of(name)

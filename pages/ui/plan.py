@@ -125,6 +125,8 @@ def _rows(rows: list[tuple[str, str, str]]) -> None:
 def _time_parts(found: engine.Estimate) -> str:
     """What the time is made of, without what takes none."""
     parts = []
+    if found.seconds_recording:
+        parts.append(f"{formats.duration(found.seconds_recording)} to record experts")
     if found.seconds_per_step:
         parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
     if found.seconds_preparing >= 1:

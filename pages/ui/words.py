@@ -35,21 +35,38 @@ def run_title(row: engine.RunRow) -> str:
     """What a run is called: the name it was given, or what it distils."""
     if row.name:
         return row.name
+    title = f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}"
+    if row.action == "record":
+        return f"{title} · experts only"
     source = engine.sources().get(row.source)
     planned = planned_size(row, source)
-    title = f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}"
     return title if planned is None else f"{title} · {_size(planned, engine.data.task_of(source))}"
 
 
 def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engine.Size | None:
     """How large a run's synthetic set is meant to be; None where its request, or its data set, cannot be read here."""
-    method = engine.METHODS.get(row.method)
-    if source is None or method is None:
+    config = method_config(row)
+    if source is None or config is None:
         return None
     try:
-        return engine.checked(method.config, row.request.config, "config").size(engine.data.task_of(source))
+        return config.size(engine.data.task_of(source))
     except engine.UserError:
         return None
+
+
+def method_config(row: engine.RunRow) -> engine.MethodConfig | None:
+    """A run's own hyperparameters with every default; None where its request cannot be read here."""
+    method = engine.METHODS.get(row.method)
+    try:
+        return None if method is None else engine.checked(method.config, row.request.config, "config")
+    except engine.UserError:
+        return None
+
+
+def planned_experts(row: engine.RunRow) -> int:
+    """How many experts a run is to follow, 0 where it follows none or its request cannot be read here."""
+    planned = getattr(method_config(row), "experts", None)
+    return planned.num_experts if planned is not None else 0
 
 
 def _size(size: engine.Size, spec: engine.data.TaskSpec) -> str:
@@ -108,6 +125,8 @@ def progress_text(row: engine.RunRow) -> str:
     """One line on how far a run is and how long it will take."""
     if row.status == "queued":
         return "Waits for its turn"
+    if row.action == "record" or is_recording(row):
+        return _recording_text(row)
     if row.status == "running" and row.phase and not _is_between_steps(row):
         return f"{row.phase[:1].upper()}{row.phase[1:]}{_phase_share(row)}"
     if row.status == "running" and not row.step:
@@ -125,6 +144,26 @@ def progress_text(row: engine.RunRow) -> str:
     return " · ".join(parts)
 
 
+def is_recording(row: engine.RunRow) -> bool:
+    """Whether a run has begun with its experts and has not come to the end of them."""
+    return row.status == "running" and not row.step and 0 < row.epochs_done < row.epochs_total
+
+
+def _recording_text(row: engine.RunRow) -> str:
+    if row.status == "running" and not row.epochs_total:
+        return f"{row.phase[:1].upper()}{row.phase[1:]}{_phase_share(row)}" if row.phase else "Getting ready"
+    done = f"{formats.count(row.epochs_done)} of {formats.counted(row.epochs_total, 'epoch')} of the experts"
+    parts = [done] if row.epochs_total else []
+    if row.status != "running":
+        parts.append(f"{formats.duration(row.seconds)} of work")
+        return " · ".join(parts)
+    if row.phase:
+        parts.append(f"{row.phase}{_phase_share(row)}")
+    if row.eta_seconds is not None:
+        parts.append(f"{formats.duration(row.eta_seconds)} left")
+    return " · ".join(parts)
+
+
 def _phase_share(row: engine.RunRow) -> str:
     return f" · {formats.count(row.phase_done)} of {formats.count(row.phase_total)}" if row.phase_total else ""
 
@@ -138,6 +177,8 @@ def progress_share(row: engine.RunRow) -> float:
     """How much of the present stretch is done, 0 to 1."""
     if row.status == "done":
         return 1.0
+    if row.epochs_total and (row.action == "record" or is_recording(row)):
+        return row.epochs_done / row.epochs_total
     if row.status == "running" and row.phase and row.phase_total and not _is_between_steps(row):
         return min(1.0, row.phase_done / row.phase_total)
     return min(1.0, row.step / row.total_steps) if row.total_steps else 0.0

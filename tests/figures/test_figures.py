@@ -74,7 +74,7 @@ def test_curve_sends_few_points_of_a_long_run(log):
     figure = figures.curve("outer_loss", series, span=25, log=log)
     assert all(len(trace.x) <= figures.MAX_POINTS for trace in figure.data)
     assert [trace.name for trace in figure.data] == ["each step", "smoothed"]
-    assert figure.layout.yaxis.title.text == "cross-entropy on real data"
+    assert figure.layout.yaxis.title.text == "outer loss"
     assert (figure.layout.yaxis.type == "log") is log
 
 

@@ -9,7 +9,7 @@ from posters import poster_preview, poster_view
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
+from engine.events import ExpertEpoch, Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
 
 TOTAL = 200
 
@@ -143,6 +143,36 @@ def finished(store: engine.Store, better: float = 0.0, has_kmeans: bool = False,
     return run_id
 
 
+ACROSS = {
+    ("distilled_ema", "as_distilled"): 0.862,
+    ("distilled_ema", "ordinary"): 0.811,
+    ("distilled", "unaugmented"): 0.805,
+    ("random_real", "unaugmented"): 0.49,
+    ("kmeans_real", "unaugmented"): 0.57,
+}
+
+
+def across_architectures(store: engine.Store, **changes: object) -> str:
+    """A finished run of images with a moving average, tried with two more architectures and without augmentation too."""
+    run_id = running(store, TOTAL, **changes)
+    own = MEANS | KMEANS | ACROSS
+    scored(store, run_id, own)
+    for steps, worse in ((300, 0.06), (600, 0.0), (2000, 0.02)):
+        for arm in ("distilled", "distilled_ema", "random_real", "kmeans_real"):
+            after = {"metric": f"accuracy@{steps}", "training": {"num_steps": steps}}
+            mean = own[arm, "as_distilled"] - worse
+            found = [score(arm, "as_distilled", mean + shift, seed) for seed, shift in enumerate((-0.01, 0.0, 0.01))]
+            store.append(run_id, [replace(one, **after) for one in found])
+            if not worse:  # the length that was chosen
+                store.append(run_id, [replace(one, training=after["training"]) for one in found])
+    for student, worse in (("convnet", 0.12), ("lenet", 0.31)):
+        others = {key: mean - worse for key, mean in own.items() if key[1] != "unaugmented" and key[0] != "full"}
+        scored(store, run_id, others, student=student)
+    summary = {"num_samples": 10, "num_bytes": 2610, "compression": 32.2, "labels": "hard", "step": TOTAL}
+    store.append(run_id, [Finished(summary)])
+    return run_id
+
+
 def poster_running(
     store: engine.Store, num_steps: int = 120, view: engine.events.PosterView | None = None, **changes: object
 ) -> str:
@@ -213,3 +243,69 @@ def evaluated(store: engine.Store, start: str, is_done: bool = True) -> str:
         scored(store, run_id, MEANS, better=-0.2, student="convnet")
         store.append(run_id, [Finished({"num_bytes": 2610, "compression": 32.2, "step": TOTAL})])
     return run_id
+
+
+TRAJECTORY = {
+    "method": "trajectory",
+    "preset": "",
+    "config": {"student": {"name": "mlp"}, "student_steps": 20, "outer_steps": TOTAL},
+}
+
+
+def expert_epoch(expert: int, epoch: int, num_experts: int = 4, num_epochs: int = 10, **changes: object) -> ExpertEpoch:
+    """What one epoch of an expert says."""
+    accuracy = 0.92 - 0.8 * float(np.exp(-epoch / 2)) - 0.01 * expert
+    loss = None if epoch == 0 else 2.3 * float(np.exp(-epoch / 3))
+    return ExpertEpoch(expert, epoch, num_experts, num_epochs, loss, accuracy, 0.4 if epoch else 0.0, **changes)
+
+
+def recording(store: engine.Store, num_complete: int = 2, num_experts: int = 4, **changes: object) -> str:
+    """A run that only records, in the middle of an expert."""
+    asked = TRAJECTORY | {"action": "record"} | changes
+    run_id = store.submit(request().model_copy(update=asked), status="running")
+    store.append(run_id, [Started(0, {"device": "cpu", "train": 1294})])
+    for expert in range(num_complete):
+        store.append(run_id, [expert_epoch(expert, epoch, num_experts, cached=expert == 0) for epoch in range(11)])
+    if num_complete < num_experts:
+        store.append(run_id, [expert_epoch(num_complete, epoch, num_experts) for epoch in range(5)])
+        store.append(run_id, [Progress(f"record expert {num_complete + 1} of {num_experts}, epoch 5 of 10", 3, 11)])
+    return run_id
+
+
+def recorded(store: engine.Store, **changes: object) -> str:
+    """A recording that is done, of an expert that did not learn too."""
+    run_id = recording(store, num_complete=4, **changes)
+    store.append(
+        run_id, [Warned("Expert 4 of 4 did not learn: 11.0% on validation images is no better than guessing.")]
+    )
+    summary = {"num_experts": 4, "num_epochs": 10, "num_params": 4810, "num_bytes": 846_560, "accuracy": 0.9}
+    store.append(run_id, [Finished(summary)])
+    return run_id
+
+
+def following(store: engine.Store, num_steps: int = 120, **changes: object) -> str:
+    """A run of trajectory matching in the middle of its outer steps."""
+    run_id = store.submit(request().model_copy(update=TRAJECTORY | changes), status="running")
+    rng = np.random.default_rng(0)
+    store.append(run_id, [Started(TOTAL, {"device": "cpu", "train": 1294})])
+    store.append(run_id, [expert_epoch(expert, epoch) for expert in range(4) for epoch in range(11)])
+    store.append(run_id, [followed(step, rng) for step in range(1, num_steps + 1)])
+    for step in (0, num_steps // 2, num_steps):
+        store.append(run_id, [Preview(step, rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8), tuple("0123456789"))])
+    return run_id
+
+
+def followed(step: int, rng: np.random.Generator) -> Measured:
+    """What one outer step of trajectory matching says."""
+    values = {
+        "outer_loss": 0.9 - 0.3 * step / TOTAL + 0.05 * rng.random(),
+        "gradient_norm": 0.1 + 0.02 * rng.random(),
+        "matched_step": float(min(20, rng.integers(6, 12) + 10 * step // TOTAL)),
+        "start_epoch": float(rng.integers(0, 5)),
+        "expert": float(step % 4),
+        "student_lr": 0.02,
+    }
+    if step % 10 == 0:
+        reached = 0.8 - 0.5 * float(np.exp(-step / 40))
+        values |= {"validation_accuracy": reached, "ema_validation_accuracy": reached + 0.04}
+    return Measured(step, values)
