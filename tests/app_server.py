@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,12 +38,11 @@ def served(runs: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     log = runs.parent / "server.log"
     with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"DISTILLERY_RUNS": str(runs)}, stdout=output, stderr=subprocess.STDOUT
-        )
+        environment = os.environ | {"DISTILLERY_RUNS": str(runs), "PYTHONFAULTHANDLER": "1"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while True:
                 try:
                     urllib.request.urlopen(url + "/_stcore/health", timeout=1)
@@ -53,5 +53,15 @@ def served(runs: Path) -> Iterator[Server]:
                     time.sleep(0.2)
             yield Server(url, process)
         finally:
-            process.terminate()
-            process.wait(30)
+            end(process, log)
+
+
+def end(process: subprocess.Popen, log: Path) -> None:
+    """Ask the app to end; where it does not, fail with what each of its threads is doing."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # the fault handler writes all stacks
+        process.wait(60)
+        raise AssertionError(f"the app did not end:\n{log.read_text()}") from None

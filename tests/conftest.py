@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+PATIENCE_MILLISECONDS = 120_000
+"""How long the browser waits for what it is told to expect: a busy machine draws slowly."""
+
 torch.set_num_threads(1)  # toy data: threads cost more than they bring
 
 
@@ -43,12 +46,13 @@ def real_data(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    """Debian's chromium, driven by Playwright; skips where it is not installed."""
+    """Debian's chromium, driven by Playwright, patient with a busy machine; skips where it is not installed."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("needs chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
         args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         chromium = playwright.chromium.launch(executable_path=path, args=args)
@@ -67,7 +71,7 @@ def page(browser, console_errors: list[str]) -> Iterator:
     """A desktop tab of its own."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(30_000)
+    tab.set_default_timeout(PATIENCE_MILLISECONDS)
 
     def note(said) -> None:
         # a picture that was replaced while the browser asked for it is no defect: the new one is on its way

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from browser_steps import start
 from playwright.sync_api import Page, expect
 
 NUM_CLASSES = 12
@@ -42,6 +43,7 @@ def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
     page.goto(url)
     page.get_by_role("link", name="Data").click()
     open_panel(page)
+    expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()  # before that it takes no folder
     page.locator('input[type="file"]').set_input_files(folders)
     num_files = sum(file.is_file() for file in folders.rglob("*"))
     expect(page.get_by_text(f"{num_files} files, ")).to_be_visible(timeout=120_000)
@@ -59,8 +61,7 @@ def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
 
 def start_and_compare(page: Page, timeout: float) -> None:
     """Press Start, wait `timeout` milliseconds at most for the run to end, and look at its comparison."""
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url(re.compile("run=0001"), timeout=120_000)
+    start(page)
     compare = page.get_by_role("button", name="Compare", exact=True)
     expect(compare).to_be_visible(timeout=timeout)
     compare.click()

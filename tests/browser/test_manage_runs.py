@@ -1,20 +1,21 @@
-"""Many runs in a real browser of a phone's width: tick some, tag them, see them side by side, delete one."""
+"""Runs that are there already, most of it at a phone's width: tick, tag and compare some, edit and delete one, look at posters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from app_server import served
+from browser_steps import wait_for_width
 from playwright.sync_api import Page, expect
+from posters import kept_poster
 
 from engine import Store, request_from_preset
 from engine.events import Finished, Measured, Preview, Scored, Started
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-expect.set_options(timeout=30_000)  # a busy machine draws slowly
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PHONE = {"width": 390, "height": 844}
 
@@ -38,70 +39,99 @@ def tick(page: Page, run_id: str) -> None:
     page.locator(f'label:has(input[aria-label="Tick run {run_id}"])').click()
 
 
-def overflow(page: Page) -> int:
-    """Pixels that the page could be scrolled sideways."""
-    return page.evaluate("""() => { const main = document.querySelector('[data-testid="stMain"]');
-                            return main.scrollWidth - main.clientWidth }""")
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """The folder of runs that all tests here share."""
+    return tmp_path_factory.mktemp("shared") / "runs"
 
 
-def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[str], tmp_path: Path):
-    store = Store(tmp_path / "runs")
+@pytest.fixture(scope="module")
+def store(runs: Path) -> Store:
+    return Store(runs)
+
+
+@pytest.fixture(scope="module")
+def url(runs: Path) -> Iterator[str]:
+    """One server for all tests here, for each takes seconds to start."""
+    with served(runs) as server:
+        yield server.url
+
+
+# the first one: nobody has been on the home page by then
+def test_wrong_addresses_give_a_sentence(page: Page, url: str):
+    for address in ("runs?run=9999", "runs?run=../../etc/passwd", "distill?from=0404", "compare?run=x"):
+        page.goto(f"{url}/{address}")
+        expect(page.get_by_role("alert").first).to_be_visible()
+        assert page.get_by_test_id("stException").count() == 0, address
+        assert "Traceback" not in page.content()
+
+
+def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[str], store: Store, url: str):
     first, second, third = (finished(store, name, accuracy) for name, accuracy in (("a", 0.7), ("b", 0.8), ("c", 0.9)))
-    with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
-        page.get_by_role("link", name="Runs", exact=True).click()
-        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
-        page.set_viewport_size(PHONE)
-        tick(page, first)
-        expect(page.get_by_text("1 ticked")).to_be_visible()
-        tick(page, third)
-        expect(page.get_by_text("2 ticked")).to_be_visible()
-        assert overflow(page) == 0
+    page.goto(url)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    page.set_viewport_size(PHONE)
+    tick(page, first)
+    expect(page.get_by_text("1 ticked")).to_be_visible()
+    tick(page, third)
+    expect(page.get_by_text("2 ticked")).to_be_visible()
+    wait_for_width(page)
 
-        page.get_by_role("button", name="Tag", exact=True).click()
-        dialog = page.get_by_role("dialog")
-        dialog.get_by_role("combobox").fill("worth a look")
-        page.keyboard.press("Enter")
-        expect(dialog.get_by_text("worth a look").first).to_be_visible()
-        page.keyboard.press("Tab")
-        dialog.get_by_role("button", name="Save").click()
-        expect(page.get_by_text("worth a look")).to_have_count(2)
-        assert store.run(first).tags == store.run(third).tags == ("worth a look",)
+    page.get_by_role("button", name="Tag", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").fill("worth a look")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_text("worth a look").first).to_be_visible()
+    page.keyboard.press("Tab")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("worth a look")).to_have_count(2)
+    assert store.run(first).tags == store.run(third).tags == ("worth a look",)
 
-        tick(page, second)
-        expect(page.get_by_text("3 ticked")).to_be_visible()
-        tick(page, third)
-        expect(page.get_by_text("2 ticked")).to_be_visible()
-        page.get_by_role("button", name="Compare", exact=True).click()
-        expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
-        expect(page.locator(".scatterlayer path.js-line")).to_have_count(2)
-        expect(page.get_by_text("asked for with the same settings")).to_be_visible()
-        expect(page.get_by_role("heading", name="Distilled images")).to_be_visible()
-        assert overflow(page) == 0
+    tick(page, second)
+    expect(page.get_by_text("3 ticked")).to_be_visible()
+    tick(page, third)
+    expect(page.get_by_text("2 ticked")).to_be_visible()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    expect(page.locator(".scatterlayer path.js-line")).to_have_count(2)
+    expect(page.get_by_text("asked for with the same settings")).to_be_visible()
+    expect(page.get_by_role("heading", name="Distilled images")).to_be_visible()
+    wait_for_width(page)
 
-        assert page.get_by_test_id("stException").count() == 0
-        assert console_errors == []
+    assert page.get_by_test_id("stException").count() == 0
+    assert console_errors == []
 
 
-def test_a_run_is_named_noted_and_deleted_from_its_menu(page: Page, tmp_path: Path):
-    store = Store(tmp_path / "runs")
+def test_a_run_is_named_noted_and_deleted_from_its_menu(page: Page, store: Store, url: str):
     run_id = finished(store, "before", 0.8)
-    with served(tmp_path / "runs") as (url, _):
-        page.set_viewport_size(PHONE)
-        page.goto(f"{url}/runs?run={run_id}")
-        page.get_by_role("button", name="More").click()
-        page.get_by_text("Name, note and tags").last.click()
-        dialog = page.get_by_role("dialog")
-        dialog.get_by_role("textbox", name="Name").fill("after")
-        dialog.get_by_role("textbox", name="Note").fill("what I found")
-        dialog.get_by_role("button", name="Save").click()
-        expect(page.get_by_role("heading", name="after")).to_be_visible()
-        expect(page.get_by_text("what I found")).to_be_visible()
-        assert overflow(page) == 0
-        assert (store.run(run_id).name, store.run(run_id).note) == ("after", "what I found")
+    page.set_viewport_size(PHONE)
+    page.goto(f"{url}/runs?run={run_id}")
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("Name, note and tags").last.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("after")
+    dialog.get_by_role("textbox", name="Note").fill("what I found")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="after")).to_be_visible()
+    expect(page.get_by_text("what I found")).to_be_visible()
+    wait_for_width(page)
+    assert (store.run(run_id).name, store.run(run_id).note) == ("after", "what I found")
 
-        page.get_by_role("button", name="More").click()
-        page.get_by_text("Delete", exact=True).last.click()
-        page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
-        expect(page.get_by_text("Runs appear here with their progress")).to_be_visible()
-        assert store.runs() == []
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("Delete", exact=True).last.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    assert run_id not in [row.id for row in store.runs()]
+
+
+def test_a_poster_fits_a_telephone(page: Page, runs: Path, url: str):
+    run_id = kept_poster(runs)
+    page.set_viewport_size(PHONE)
+    for address in (f"runs?run={run_id}", f"gallery?run={run_id}", f"compare?run={run_id}"):
+        page.goto(f"{url}/{address}")
+        page.wait_for_function(
+            """() => { const picture = document.querySelector('[data-testid="stImage"] img');
+                       return picture && picture.complete && picture.naturalWidth && picture.getBoundingClientRect().right <= innerWidth }"""
+        )
+        wait_for_width(page)

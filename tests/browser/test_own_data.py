@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_server import served
+from browser_steps import compare_one_student, set_number
 from own_images import NUM_CLASSES, accuracy_at_home, bring_in, start_and_compare, taken_home
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
-
-expect.set_options(timeout=30_000)  # a busy machine draws slowly
 
 OUTER_STEPS = 40
 LEAST_ACCURACY = 60.0  # per cent; chance gives 8
@@ -41,15 +40,9 @@ def test_own_images_from_upload_to_a_network_trained_at_home(page: Page, console
     with served(tmp_path / "runs") as (url, _):
         bring_in(page, url, folders, tmp_path / "bars.zip")
         page.get_by_role("button", name="Distil", exact=True).click()
-        steps = page.get_by_role("spinbutton", name="Outer steps")
-        steps.fill(str(OUTER_STEPS))
-        steps.press("Tab")
+        set_number(page, "Outer steps", OUTER_STEPS)
         expect(page.get_by_text(f"{OUTER_STEPS} outer steps")).to_be_visible()
-        page.get_by_role("tab", name="Evaluation").click()
-        students = page.get_by_role("spinbutton", name="Students per arm")
-        students.fill("1")
-        students.press("Tab")
-        expect(page.get_by_text("1 student an arm")).to_be_visible()
+        compare_one_student(page)
         start_and_compare(page, 300_000)
         program = taken_home(page, url, tmp_path / "home")
         assert page.get_by_test_id("stException").count() == 0

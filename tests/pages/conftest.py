@@ -79,12 +79,9 @@ def visit(store: engine.Store):
         app = AppTest.from_file(str(APP), default_timeout=60)
         for key, value in query.items():
             app.query_params[key] = value
-        app.run()
         if name != "home":
             app.switch_page(f"pages/{name}.py")
-            for key, value in query.items():
-                app.query_params[key] = value
-            app.run()
+        app.run()
         assert not app.exception, [entry.value for entry in app.exception]
         return app
 

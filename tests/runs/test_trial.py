@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import psutil
 import pytest
@@ -24,9 +25,10 @@ from engine.runs.trial import Pending, Refusal, Trials
 EVALUATION = {"num_students": 1, "ordinary_steps": 5, "full_epochs": 1}
 MLP = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 5, "real_batch": 32}
 SMALL = RunRequest(config=MLP, evaluation=EVALUATION)
+WIDE = 512
 # Graphs of 100 inner steps of a wide network: some gigabytes, and minutes.
 LARGE = RunRequest(
-    config={"student": {"width": 512}, "passes": 100, "ipc": 50, "memory": "store", "real_batch": 1024},
+    config={"student": {"width": WIDE}, "passes": 100, "ipc": 50, "memory": "store", "real_batch": 1024},
     evaluation=EVALUATION,
 )
 
@@ -44,6 +46,53 @@ def store(tmp_path_factory) -> Store:
 @pytest.fixture(scope="module")
 def trials(store) -> Iterator[Trials]:
     """One for all tests: its process takes seconds to start."""
+    made = Trials(store)
+    yield made
+    made.close()
+
+
+class ObedientProcess:
+    """A process that answers small requests at once and never gets through a large one, for what is not about processes."""
+
+    ended: list[str] = []
+    """What each process that was ended was trying, "large" or "small"."""
+
+    def __init__(self) -> None:
+        self._is_ended, self._messages, self._width = False, [], 0
+
+    def send(self, message: dict) -> None:
+        self._width = message["request"]["config"]["student"].get("width", 0)
+        answer = {"estimate": asdict(Estimate(num_steps=5))}
+        self._messages = [{"phase": "try outer steps"}] + ([] if self._width == WIDE else [answer])
+
+    def hear(self, timeout: float) -> dict | None:
+        if self._messages:
+            return self._messages.pop(0)
+        time.sleep(timeout)
+        return None
+
+    def is_alive(self) -> bool:
+        return not self._is_ended
+
+    def memory_taken(self) -> int:
+        return 0
+
+    def end(self) -> None:
+        self._is_ended = True
+        self.ended.append("large" if self._width == WIDE else "small")
+
+
+@pytest.fixture
+def ended(monkeypatch) -> list[str]:
+    """What processes were trying when they were ended, "large" or "small"."""
+    monkeypatch.setattr(ObedientProcess, "ended", [])
+    return ObedientProcess.ended
+
+
+@pytest.fixture
+def quick(store, ended, monkeypatch) -> Iterator[Trials]:
+    """Trials whose process is none."""
+    monkeypatch.setattr(trial, "_Process", ObedientProcess)
     made = Trials(store)
     yield made
     made.close()
@@ -77,19 +126,21 @@ def test_the_process_gives_way_to_everything_else(trials):
             assert file.read().strip() == "1000"
 
 
-def test_a_newer_ask_takes_the_place_of_the_older(trials):
-    trials.ask(LARGE)
-    wait_for(lambda: trials.ask(LARGE).phase == "try outer steps", seconds=60)
+def test_a_newer_ask_takes_the_place_of_the_older(quick, ended):
+    quick.ask(LARGE)
+    wait_for(lambda: quick.ask(LARGE).phase == "try outer steps", seconds=60)
     newer = differing(1)
-    assert isinstance(trials.wait(newer), Estimate)
-    assert trials.known(LARGE) is None and not trials._wanted
+    assert isinstance(quick.wait(newer), Estimate)
+    assert quick.known(LARGE) is None and not quick._wanted
+    assert ended == ["large"]
 
 
-def test_two_sessions_do_not_take_each_others_place(trials):
+def test_two_sessions_do_not_take_each_others_place(quick, ended):
     first, second = differing(2), differing(3)
-    while isinstance(trials.ask(first, "one"), Pending) or isinstance(trials.ask(second, "two"), Pending):
+    while isinstance(quick.ask(first, "one"), Pending) or isinstance(quick.ask(second, "two"), Pending):
         time.sleep(0.02)
-    assert isinstance(trials.known(first), Estimate) and isinstance(trials.known(second), Estimate)
+    assert isinstance(quick.known(first), Estimate) and isinstance(quick.known(second), Estimate)
+    assert not ended
 
 
 def test_what_the_run_would_refuse_is_refused_with_its_sentence(trials):
@@ -119,15 +170,16 @@ def test_what_does_not_fit_is_refused_and_the_parent_lives(trials):
     assert isinstance(trials.wait(differing(6)), Estimate)
 
 
-def test_a_trial_beside_a_running_run_says_so(trials, store):
+def test_a_trial_beside_a_running_run_says_so(quick, store):
+    assert not quick.wait(SMALL).beside
     run_id = store.submit(SMALL, status="running")
     try:
-        assert trials.wait(differing(7)).beside
+        assert quick.wait(differing(7)).beside
     finally:
         store.append(run_id, [Stopped(0)])
 
 
-def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works(trials, monkeypatch):
+def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works(quick, monkeypatch):
     asked = []
 
     def busy() -> bool:
@@ -137,10 +189,10 @@ def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works
         return False
 
     with monkeypatch.context() as patched:
-        patched.setattr(trials, "_is_beside", busy)
-        found = trials.wait(differing(21))
+        patched.setattr(quick, "_is_beside", busy)
+        found = quick.wait(differing(21))
     assert isinstance(found, Refusal) and "database is locked" in found.sentence
-    assert isinstance(trials.wait(differing(22)), Estimate)
+    assert isinstance(quick.wait(differing(22)), Estimate)
 
 
 def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
@@ -153,11 +205,11 @@ def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
     assert found.memory_bytes > 10_000_000, "what the step took until then"
 
 
-def test_who_has_gone_keeps_nobody_waiting(trials, monkeypatch):
+def test_who_has_gone_keeps_nobody_waiting(quick, ended, monkeypatch):
     monkeypatch.setattr(trial, "_GONE_SECONDS", 0.5)
-    trials.ask(LARGE, "a tab that is closed now")
-    assert isinstance(trials.wait(differing(10), "another"), Estimate)
-    assert trials.known(LARGE) is None
+    quick.ask(LARGE, "a tab that is closed now")
+    assert isinstance(quick.wait(differing(10), "another"), Estimate)
+    assert quick.known(LARGE) is None and ended == ["large"]
 
 
 def test_an_idle_process_is_ended(trials, monkeypatch):

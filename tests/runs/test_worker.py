@@ -20,7 +20,7 @@ from engine import checkpoint, machine
 from engine.config import RunRequest
 from engine.errors import Diverged, RunError
 from engine.events import Checkpoint, Finished, Measured, Started
-from engine.runs.recorder import Pace
+from engine.runs.recorder import Pace, Recorder
 from engine.runs.store import Store
 from engine.runs.worker import Worker, execute
 
@@ -41,21 +41,43 @@ def losses(store: Store, run_id: str) -> list[float]:
     return store.series(run_id)["loss"].values.tolist()
 
 
+RECORDERS: list[Recorder] = []
+"""Of the runs of a test, the newest last."""
+
+
+@pytest.fixture(autouse=True)
+def known_recorders(monkeypatch) -> None:
+    """Recorders that a test can ask what they have noticed."""
+
+    class Known(Recorder):
+        def __enter__(self) -> Recorder:
+            RECORDERS.append(self)
+            return super().__enter__()
+
+    RECORDERS.clear()
+    monkeypatch.setattr("engine.runs.worker.Recorder", Known)
+
+
+def ask_for_a_stop(store: Store) -> None:
+    """From within a run: ask for its stop and wait until that is noticed."""
+    store.request_stop(store.runs()[0].id)
+    wait_for(lambda: RECORDERS[-1].stop_wanted)
+
+
 def stop_at(store: Store, step: int):
-    """A `before` that asks for a stop ahead of outer step `step` and waits until the run must have noticed."""
+    """A `before` that asks for a stop ahead of outer step `step`."""
 
     def before(number: int) -> None:
         if number == step:
-            store.request_stop(store.runs()[0].id)
-            time.sleep(0.6)
+            ask_for_a_stop(store)
 
     return before
 
 
-@pytest.fixture
-def straight(tmp_path):
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
     """Losses, result and scores of the toy run that nothing happened to."""
-    store = Store(tmp_path / "straight")
+    store = Store(tmp_path_factory.mktemp("straight") / "runs")
     run_id = carry_out(store)
     return losses(store, run_id), result_values(store, run_id), store.scores(run_id), store.previews(run_id)
 
@@ -142,7 +164,7 @@ def test_a_result_that_cannot_be_written_is_a_failure_not_a_finished_run(store):
 def test_events_are_readable_while_a_slow_step_goes_on(store):
     run_id = store.submit(REQUEST)
     go_on = threading.Event()
-    worker = Worker(store, toy_runner(before=lambda step: step == 3 and go_on.wait(10)))
+    worker = Worker(store, toy_runner(before=lambda step: step == 3 and go_on.wait(60)))
     worker.start()
     try:
         wait_for(lambda: store.series(run_id).get("loss") is not None and len(losses(store, run_id)) == 3)
@@ -151,7 +173,7 @@ def test_events_are_readable_while_a_slow_step_goes_on(store):
     finally:
         go_on.set()
         wait_for(lambda: store.run(run_id).status == "done")
-        assert worker.close(5)
+        assert worker.close(60)
 
 
 # ---- stop and resume ----
@@ -165,13 +187,12 @@ def test_stopped_and_resumed_gives_the_same_bits_as_never_stopped(store, straigh
     assert store.result(run_id) is not None and losses(store, run_id) == straight[0][: step + 1]
     carry_out(store, run_id=run_id)
     assert_same_as(straight, store, run_id)
-    assert store.run(run_id).seconds > row.seconds >= 0.6
+    assert store.run(run_id).seconds > row.seconds > 0
 
 
 def test_a_stop_before_the_first_step_does_not_wait_for_it(store, straight):
     def slow_start(request, context):
-        store.request_stop(store.runs()[0].id)
-        time.sleep(0.6)
+        ask_for_a_stop(store)
         yield from toy_runner(before=lambda step: pytest.fail("no step was wanted"))(request, context)
 
     run_id = carry_out(store, slow_start)
@@ -183,15 +204,15 @@ def test_a_stop_before_the_first_step_does_not_wait_for_it(store, straight):
 
 def test_a_stop_while_students_are_trained_keeps_the_distilled_set(store, straight):
     def runner(request, context):
-        for event in toy_runner(num_students=100, student_pause=0.02)(request, context):
+        for event in toy_runner(num_students=100)(request, context):
             yield event
             if event.kind == "scored" and event.seed == 0:
-                store.request_stop(store.runs()[0].id)
+                ask_for_a_stop(store)
 
     run_id = carry_out(store, runner)
     row = store.run(run_id)
     assert (row.status, row.step, row.checkpoint_step) == ("stopped", 10, 10)
-    assert 0 < len(store.scores(run_id)) < 60
+    assert len(store.scores(run_id)) == 1
     assert torch.equal(result_values(store, run_id), straight[1])
     carry_out(store, toy_runner(before=lambda step: pytest.fail("distilling was over")), run_id)
     assert_same_as(straight, store, run_id)
@@ -211,16 +232,23 @@ def test_stopping_closes_the_generator_so_that_it_can_tidy_up(store):
 
 
 def test_checkpoints_are_written_now_and_then_and_always_at_the_end_of_distilling(store, monkeypatch):
-    written = []
+    written, times = [], []
     save = checkpoint.save
-    monkeypatch.setattr(
-        checkpoint, "save", lambda folder, step, state: written.append(step) or save(folder, step, state)
-    )
+
+    def noted(folder: Path, step: int, state: dict) -> None:
+        written.append(step)
+        times.append(time.monotonic())
+        save(folder, step, state)
+
+    monkeypatch.setattr(checkpoint, "save", noted)
     carry_out(store)
     assert written == [10]
     written.clear()
+    times.clear()
     carry_out(store, toy_runner(pause=0.05), checkpoint_seconds=0.15)
-    assert written[-1] == 10 and 2 <= len(written) <= 4
+    assert written[-1] == 10 and len(written) >= 2
+    now_and_then = times[:-1]
+    assert all(later - earlier >= 0.15 for earlier, later in zip(now_and_then, now_and_then[1:], strict=False))
 
 
 # ---- the signals of a terminal ----
@@ -291,7 +319,7 @@ def test_a_bug_is_a_sentence_with_its_traceback_kept(store):
     row = store.run(run_id)
     assert (
         row.error
-        == "Something went wrong inside the program at step 3: KeyError: 'weights'. The details are kept with the run."
+        == "Something went wrong inside the program after outer step 3: KeyError: 'weights'. The details are kept with the run."
     )
     assert "toy_runs.py" in row.details and row.error_step == 3 and losses(store, run_id)
 
@@ -347,7 +375,7 @@ for runner in (toy_runner(before=hoard, pause=0.3), toy_runner()):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
 def test_a_run_that_takes_all_memory_fails_alone_and_the_next_one_works(store, straight):
     first, second = store.submit(REQUEST), store.submit(REQUEST)
-    subprocess.run([sys.executable, "-c", SCARCE, str(store.root), *sys.path], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SCARCE, str(store.root), *sys.path], check=True, timeout=240)
     row = store.run(first)
     assert row.status == "failed" and row.error.startswith(f"Out of memory after outer step {row.step}")
     assert 3 <= row.step < 8 and 1 <= row.checkpoint_step <= row.step and row.resumable
@@ -362,7 +390,7 @@ def test_a_run_ends_at_a_checkpoint_when_the_machine_runs_short(store, straight,
     def fill(step: int) -> None:
         if step == 4:
             monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
-            time.sleep(0.6)
+            wait_for(lambda: RECORDERS[-1].memory_left is not None)
 
     run_id = carry_out(store, toy_runner(before=fill))
     row = store.run(run_id)
@@ -377,7 +405,7 @@ def test_a_machine_short_of_memory_ends_a_run_before_its_first_step(store, monke
     monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
 
     def slow_start(request, context):
-        time.sleep(0.6)
+        wait_for(lambda: RECORDERS[-1].memory_left is not None)
         yield from toy_runner(before=lambda step: pytest.fail("no step was wanted"))(request, context)
 
     assert store.run(carry_out(store, slow_start)).error.startswith("Out of memory after outer step 0")
@@ -467,7 +495,7 @@ from engine.config import RunRequest
 from engine.runs.store import Store
 from engine.runs.worker import execute
 store = Store(Path(sys.argv[1]))
-execute(store, store.claim(), runner=toy_runner(pause=0.1), checkpoint_seconds=0.2)
+execute(store, store.claim(), runner=toy_runner(pause=0.5), checkpoint_seconds=0.2)
 """
 
 
@@ -475,12 +503,12 @@ def test_a_killed_run_is_interrupted_and_resumes_from_its_checkpoint_to_the_same
     run_id = store.submit(REQUEST)
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(store.root), *sys.path])
     try:
-        wait_for(lambda: store.result(run_id) is not None, seconds=30)
+        wait_for(lambda: store.result(run_id) is not None, seconds=120)
         assert store.run(run_id).status == "running"
     finally:
         child.kill()
         child.wait()
-    wait_for(lambda: store.run(run_id).status == "interrupted", seconds=3)
+    wait_for(lambda: store.run(run_id).status == "interrupted")
     row = store.run(run_id)
     assert row.resumable and 1 <= row.checkpoint_step <= 10 and row.finished is not None
     assert store.result(run_id) is not None
@@ -496,7 +524,7 @@ def worker(store):
     made = Worker(store, toy_runner(pause=0.005))
     made.start()
     yield made
-    assert made.close(10)
+    assert made.close(60)
 
 
 def test_a_worker_takes_runs_one_after_the_other(store, worker):
@@ -506,12 +534,14 @@ def test_a_worker_takes_runs_one_after_the_other(store, worker):
     assert all(before.finished <= after.started for before, after in zip(rows, rows[1:], strict=False))
 
 
-def test_a_worker_wakes_at_once(store, worker):
-    time.sleep(0.3)
-    submitted = time.monotonic()
+def test_a_worker_wakes_without_waiting_to_look_again(store, monkeypatch):
+    monkeypatch.setattr("engine.runs.worker._POLL_SECONDS", 3600.0)
+    worker = Worker(store, toy_runner())
+    worker.start()
+    time.sleep(0.3)  # it has found nothing and sleeps
     run_id = worker.submit(REQUEST)
-    wait_for(lambda: store.run(run_id).status != "queued")
-    assert time.monotonic() - submitted < 0.3
+    wait_for(lambda: store.run(run_id).status == "done")
+    assert worker.close(60)
 
 
 def test_a_worker_goes_on_after_a_failure_and_takes_what_others_queue(store):
@@ -531,23 +561,23 @@ def test_a_worker_goes_on_after_a_failure_and_takes_what_others_queue(store):
     assert store.run(bad).status == "failed" and attempts == ["bad", "good"]
     store.resume(bad)
     wait_for(lambda: len(attempts) == 3)
-    assert worker.close(5)
+    assert worker.close(60)
 
 
 def test_stop_and_resume_through_the_worker(store, worker, straight):
-    slow = Worker(store, toy_runner(pause=0.2))
+    long = Worker(store, toy_runner(steps=10_000, pause=0.01))
     run_id = store.submit(REQUEST)
     wait_for(lambda: store.run(run_id).status == "done")
     assert_same_as(straight, store, run_id)
-    assert worker.close(5)
-    slow.start()
-    run_id = slow.submit(REQUEST)
+    assert worker.close(60)
+    long.start()
+    run_id = long.submit(REQUEST)
     wait_for(lambda: store.run(run_id).step >= 2)
+    asked_at = store.run(run_id).step
     store.request_stop(run_id)
-    asked = time.monotonic()
     wait_for(lambda: store.run(run_id).status == "stopped")
-    assert time.monotonic() - asked < 0.2 + 0.25 + 0.5  # one step, one look at the flag, and some air
-    assert slow.close(5)
+    assert store.run(run_id).step - asked_at < 500  # of 10 ms: a look at the flag, and what the store lags behind
+    assert long.close(60)
 
 
 def test_closing_a_worker_stops_its_run_at_a_checkpoint(store):
@@ -555,7 +585,7 @@ def test_closing_a_worker_stops_its_run_at_a_checkpoint(store):
     worker.start()
     first, second = worker.submit(REQUEST), worker.submit(REQUEST)
     wait_for(lambda: store.run(first).step > 3)
-    assert worker.close(5)
+    assert worker.close(60)
     assert [store.run(first).status, store.run(second).status] == ["stopped", "queued"]
     assert store.run(first).checkpoint_step == store.run(first).step
 
@@ -576,7 +606,7 @@ def test_a_run_whose_ending_cannot_be_written_does_not_stay_running(store, monke
     run_id = worker.submit(REQUEST)
     wait_for(lambda: store.run(run_id).status == "failed")
     assert "is full" in store.run(run_id).error
-    assert worker.close(5)
+    assert worker.close(60)
 
 
 def test_removing_the_folder_of_a_running_run_does_not_end_the_worker(store):
@@ -587,7 +617,7 @@ def test_removing_the_folder_of_a_running_run_does_not_end_the_worker(store):
     shutil.rmtree(store.folder(run_id))
     next_id = store.submit(REQUEST)
     wait_for(lambda: store.run(next_id).status == "running")
-    assert worker.close(5)
+    assert worker.close(60)
 
 
 # ---- seconds a step ----
@@ -659,7 +689,7 @@ def test_after_a_resume_the_old_pace_is_shown_until_there_is_a_new_one():
 
 
 def test_recording_costs_the_run_little(store):
-    """2,000 steps of 5 values each: what the run's own thread pays, per step."""
+    """2,000 steps of 5 values each: the time of a core that the run's own thread pays, per step."""
     values = {name: 0.5 for name in "abcde"}
 
     def runner(request, context):
@@ -671,7 +701,7 @@ def test_recording_costs_the_run_little(store):
         return synthetic
 
     run_id = store.submit(REQUEST, status="running")
-    begun = time.perf_counter()
+    begun = time.thread_time()
     execute(store, run_id, runner=runner)
-    assert (time.perf_counter() - begun) / 2_000 < 0.001
+    assert (time.thread_time() - begun) / 2_000 < 0.001
     assert len(store.series(run_id)["a"].steps) == 2_000

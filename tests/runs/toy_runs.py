@@ -69,7 +69,7 @@ def result_values(store, run_id: str) -> torch.Tensor:
     return load_file(store.result(run_id))["values"]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Poll until the condition holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

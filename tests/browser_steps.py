@@ -1,0 +1,58 @@
+"""What people do in the browser again and again, in steps that tests share. They wait as long as a busy machine may take."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+START_MILLISECONDS = 150_000
+"""Start waits for a trial: a process that has to begin, and a minute at most of its own."""
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    """Type a number into a field and leave it."""
+    field = page.get_by_role("spinbutton", name=label)
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def compare_one_student(page: Page) -> None:
+    """Ask for the shortest comparison there is: one student an arm."""
+    page.get_by_role("tab", name="Evaluation").click()
+    set_number(page, "Students per arm", 1)
+    expect(page.get_by_text("1 student an arm")).to_be_visible()
+
+
+def start(page: Page) -> None:
+    """Press Start and wait for the page of run 0001."""
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
+
+
+def point_at(page: Page, selector: str, x: int, y: int, text: str) -> None:
+    """Move the pointer to a place of an element until `text` is shown; the element may move while the page is laid out."""
+    element, shown = page.locator(selector), page.get_by_text(text)
+    deadline = time.monotonic() + 60
+    while not shown.is_visible():
+        assert time.monotonic() < deadline, f"{text} was not shown"
+        element.hover(position={"x": x, "y": y})
+        page.wait_for_timeout(100)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something outside the browser; fail with `what` after two minutes."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def wait_for_width(page: Page) -> None:
+    """Wait until nothing sticks out sideways: charts and the sidebar take a moment to find their width."""
+    page.wait_for_function(
+        """() => { const main = document.querySelector('[data-testid="stMain"]');
+                   return main.scrollWidth <= main.clientWidth && document.documentElement.scrollWidth <= innerWidth }"""
+    )
