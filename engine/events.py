@@ -171,7 +171,9 @@ class Stopped:
     kind: Literal["stopped"] = "stopped"
 
 
-Event = Started | Progress | Measured | Preview | Checkpoint | Scored | ExpertEpoch | Warned | Finished | Failed | Stopped
+Event = (
+    Started | Progress | Measured | Preview | Checkpoint | Scored | ExpertEpoch | Warned | Finished | Failed | Stopped
+)
 
 _BY_KIND = {
     cls.__dataclass_fields__["kind"].default: cls

@@ -69,7 +69,7 @@ def inner_loop(
             theta, state = theta.detach(), tuple(part.detach() for part in state)
         else:
             if memory == "auto":
-                stored_bytes += _graph_bytes(student, rule, loss, theta, batch, state)
+                stored_bytes += graph_bytes(student, rule, loss, theta, batch, state)
             if memory == "store" or (memory == "auto" and stored_bytes <= budget):
                 theta, state = advance(student, rule, loss, theta, batch, state, create_graph=True)
             else:
@@ -142,7 +142,7 @@ class _RecomputedStep(torch.autograd.Function):
         return (None, None, None, *(next(found) if needed else None for needed in wanted))
 
 
-def _graph_bytes(student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State) -> int:
+def graph_bytes(student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State) -> int:
     """Bytes that storing this step would keep, counted once a batch shape on a throw-away step."""
     key = (rule.name, batch.inputs.shape, batch.targets.shape)
     if key not in student.graph_bytes:

@@ -5,8 +5,9 @@ to be compared may lie anywhere on it. Then the gradient of a loss of theta_n go
 
     lambda_n = dL/dtheta_n,   and for i = n..1:   d<lambda_i, theta_i> = lambda_{i-1} d theta_{i-1} + (what x_i, y_i and eta get)
 
-Each step is made again when it is its turn, its batch too, so that memory is one step's graph and a bounded number of
-weights, whatever the length: of a long path every k-th weights are kept, and those between are made again from them.
+Memory is bounded whatever the length: the first steps keep their graphs while those fit into a fixed room, for they are always
+needed; each step after them is made again when it is its turn, its batch too. Of a long path every k-th weights are kept,
+and those between are made again from them.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ import torch
 from torch import Tensor
 
 from engine.meta import update_rules
-from engine.meta.inner import Batch, Loss, advance
+from engine.meta.inner import Batch, Loss, advance, graph_bytes
 from engine.nets.student import Student
 
-KEPT_BYTES = 2**26
+KEPT_BYTES = 2**27
 """Weights that a path keeps, together."""
+GRAPH_BYTES = 3 * 2**28
+"""Graphs of steps that a path keeps, together."""
 
 
 class Path:
     """`num_steps` steps of gradient descent from `start` (P,).
 
     batch_at: makes the batch of step i = 0..num_steps-1 out of the parameters that are to be learned, always the same for
-    the same i; differentiable in them. kept_bytes: how much of the path's weights stays in memory.
+    the same i; differentiable in them. kept_bytes, graph_room: bytes of the path's weights and of its first steps' graphs
+    that stay in memory.
     """
 
     def __init__(
@@ -39,17 +43,26 @@ class Path:
         num_steps: int,
         loss: Loss,
         kept_bytes: int = KEPT_BYTES,
+        graph_room: int = GRAPH_BYTES,
     ) -> None:
         self._student, self._batch_at, self._loss, self._num_steps = student, batch_at, loss, num_steps
         self._rule = update_rules.sgd()
         self._stride = max(1, -(-num_steps * start.numel() * start.element_size() // kept_bytes))
         self._kept = {0: start.detach()}
+        self._graph_room = graph_room
+        self._graphs: dict[
+            int, tuple[Tensor, Tensor]
+        ] = {}  # by step: the weights before it, a leaf, and those after it
 
     def forward(self) -> Iterator[Tensor]:
-        """Weights (P,) after each step, without a graph."""
-        theta = self._kept[0]
+        """Weights (P,) after each step, free of any graph."""
+        theta, num_graphs = self._kept[0], self._num_graphs()
         for step in range(self._num_steps):
-            theta = self._next(theta, step)
+            if step < num_graphs:
+                self._graphs[step] = self._with_graph(theta, step)
+                theta = self._graphs[step][1].detach()
+            else:
+                theta = self._next(theta, step)
             if (step + 1) % self._stride == 0:
                 self._kept[step + 1] = theta
             yield theta
@@ -57,17 +70,30 @@ class Path:
     def backward(self, num_steps: int, direction: Tensor, learned: Sequence[Tensor]) -> Iterator[int]:
         """Add to the `grad` of each of `learned` that of <direction, theta after `num_steps` steps>; yields each step done.
 
-        direction: (P,). After `forward` has come so far.
+        direction: (P,). Once after each `forward` that has come so far: it uses up the graphs that were kept.
         """
+        self._graphs = {step: graph for step, graph in self._graphs.items() if step < num_steps}
         while num_steps:
             first = (num_steps - 1) // self._stride * self._stride
             thetas = [self._kept[first]]
             for step in range(first, num_steps - 1):
-                thetas.append(self._next(thetas[-1], step))
+                known = self._graphs.get(step)
+                thetas.append(self._next(thetas[-1], step) if known is None else known[1].detach())
             for step in range(num_steps - 1, first - 1, -1):
-                direction = self._back(thetas.pop(), step, direction, learned)
+                theta = thetas.pop()
+                before, after = self._graphs.pop(step, None) or self._with_graph(theta, step)
+                direction, *found = torch.autograd.grad(after, [before, *learned], direction, allow_unused=True)
+                for parameter, gradient in zip(learned, found, strict=True):
+                    if gradient is not None:
+                        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
                 yield step
             num_steps = first
+
+    def _num_graphs(self) -> int:
+        """The first steps whose graphs fit into their room."""
+        with torch.no_grad():
+            batch = self._batch_at(0)
+        return self._graph_room // graph_bytes(self._student, self._rule, self._loss, self._kept[0], batch, ())
 
     @torch.no_grad()  # the batch's making included; `advance` turns gradients on for itself
     def _next(self, theta: Tensor, step: int) -> Tensor:
@@ -75,12 +101,9 @@ class Path:
         return advance(self._student, self._rule, self._loss, theta, batch, (), create_graph=False)[0].detach()
 
     @torch.enable_grad()
-    def _back(self, theta: Tensor, step: int, direction: Tensor, learned: Sequence[Tensor]) -> Tensor:
-        """The gradient at the weights before a step, from that at those after it."""
-        theta = theta.detach().requires_grad_()
-        after, _ = advance(self._student, self._rule, self._loss, theta, self._batch_at(step), (), create_graph=True)
-        before, *found = torch.autograd.grad(after, [theta, *learned], direction, allow_unused=True)
-        for parameter, gradient in zip(learned, found, strict=True):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return before
+    def _with_graph(self, theta: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The weights before a step, a leaf, and those after it, with the graph between."""
+        before = theta.detach().requires_grad_()
+        batch = self._batch_at(step)
+        after, _ = advance(self._student, self._rule, self._loss, before, batch, (), create_graph=True)
+        return before, after

@@ -24,7 +24,7 @@ from engine.config import StudentConfig
 from engine.data.augment import dsa
 from engine.data.source import TaskSpec
 from engine.meta.inner import Batch
-from engine.meta.path import Path
+from engine.meta.path import GRAPH_BYTES, KEPT_BYTES, Path
 from engine.methods.trajectory.objectives import matched, normalised_distance
 from engine.nets import make_student
 from engine.nets.student import Student
@@ -34,7 +34,7 @@ ROUNDS = 3
 NUM_IMAGES, WIDTH, LR = 10, 128, 0.02
 SPEC = TaskSpec("classification", (3, 32, 32), 10, tuple("0123456789"))
 MOST_TIME = {"early": 0.9, "last": 1.05}
-MEMORY_SLACK = 64 * 2**20  # of weights along the path (meta/path.py), and the sampling of a process's memory
+MOST_MEMORY = GRAPH_BYTES + KEPT_BYTES + 2**28  # what a path may keep, and one step
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
@@ -94,9 +94,10 @@ def test_memory_is_flat_in_the_steps_and_time_that_of_the_steps_that_count():
     labels = torch.arange(NUM_IMAGES, device=device)
 
     def target_of(network: Student, start: Tensor, steps: int) -> Tensor:
+        """Weights just beside those after so many steps."""
         path = Path(network, start, lambda step: Batch(augmented(images, step), labels, lr), steps, F.cross_entropy)
         *_, end = path.forward()
-        return end
+        return end + 1e-4 * torch.randn(end.shape, generator=torch.Generator().manual_seed(2)).to(device)
 
     seconds: dict[tuple[str, str, int], float] = {}
     peaks: dict[tuple[str, str, int], int] = {}
@@ -116,7 +117,7 @@ def test_memory_is_flat_in_the_steps_and_time_that_of_the_steps_that_count():
                     peaks[key] = max(held, peaks.get(key, 0))
     print(f"\n{machine.describe()['gpu'] or machine.describe()['processor']}, best of {ROUNDS}")
     print("| steps | compared | published | ours | ratio | published | ours |\n|---|---|---|---|---|---|---|")
-    for where, most in MOST_TIME.items():
+    for where in MOST_TIME:
         for num_steps in STEPS:
             times = [seconds[name, where, num_steps] for name in arms]
             held = [f"{peaks[name, where, num_steps] / 1e6:,.0f} MB" for name in arms]
@@ -125,6 +126,8 @@ def test_memory_is_flat_in_the_steps_and_time_that_of_the_steps_that_count():
             print(
                 f"| {num_steps} | {compared} | {times[0]:.2f} s | {times[1]:.2f} s | {ratio:.2f} x | {' | '.join(held)} |"
             )
+    for where, most in MOST_TIME.items():
+        for num_steps in STEPS:
+            ratio = seconds["ours", where, num_steps] / seconds["published", where, num_steps]
             assert ratio <= most, f"{where}, {num_steps} steps"
-    for where in MOST_TIME:
-        assert peaks["ours", where, 80] <= peaks["ours", where, 20] + MEMORY_SLACK
+    assert max(held for (name, _, _), held in peaks.items() if name == "ours") <= MOST_MEMORY

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from patterns import SPEC
 
 from engine.config import StudentConfig
-from engine.meta.inner import Batch
+from engine.meta import update_rules
+from engine.meta.inner import Batch, graph_bytes
 from engine.meta.path import Path
 from engine.nets import make_student
 
@@ -56,15 +57,23 @@ def walked_back(student, start, learned, num_steps, direction, **bounds):
     return thetas, steps, [parameter.grad for parameter in learned]
 
 
+def bytes_of_a_step(student, start, learned):
+    return graph_bytes(student, update_rules.sgd(), F.cross_entropy, start, batch_maker(learned)(0), ())
+
+
 @pytest.mark.parametrize("num_steps", [1, 4, STEPS])
 @pytest.mark.parametrize("kept", [1, 2, 4, 100])
-def test_gradient_equals_that_of_the_whole_graph_however_few_weights_are_kept(problem, num_steps, kept):
+@pytest.mark.parametrize("num_graphs", [0, 3, 100])
+def test_gradient_equals_that_of_the_whole_graph_however_little_is_kept(problem, num_steps, kept, num_graphs):
     student, start, learned = problem
     direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     expected_path = list(naive_path(student, start, batch_maker(learned), STEPS))
     expected = torch.autograd.grad(expected_path[num_steps - 1], learned, direction)
     row = start.numel() * start.element_size()
-    thetas, steps, found = walked_back(student, start, learned, num_steps, direction, kept_bytes=kept * row)
+    room = num_graphs * bytes_of_a_step(student, start, learned)
+    thetas, steps, found = walked_back(
+        student, start, learned, num_steps, direction, kept_bytes=kept * row, graph_room=room
+    )
     for ours, theirs in zip(thetas, expected_path, strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-12)
     for ours, theirs in zip(found, expected, strict=True):
@@ -106,11 +115,12 @@ def test_gradients_add_up_over_calls(problem):
         torch.testing.assert_close(parameter.grad, 2 * gradient)
 
 
-def test_a_long_path_keeps_no_more_weights_than_its_bound(problem):
+def test_a_long_path_keeps_no_more_than_its_bounds(problem):
     student, start, learned = problem
     row = start.numel() * start.element_size()
-    kept = {}
+    room = 3 * bytes_of_a_step(student, start, learned)
     for num_steps in (10, 40, 160):
-        path = Path(student, start, batch_maker(learned), num_steps, F.cross_entropy, kept_bytes=5 * row)
-        kept[num_steps] = max(len(path._kept) for _ in path.forward())
-    assert kept == {10: 6, 40: 6, 160: 6}, "the start and five more, whatever the length"
+        path = Path(student, start, batch_maker(learned), num_steps, F.cross_entropy, 5 * row, room)
+        kept = [(len(path._kept), len(path._graphs)) for _ in path.forward()]
+        assert max(weights for weights, _ in kept) == 6, "the start and five more, whatever the length"
+        assert max(graphs for _, graphs in kept) == 3

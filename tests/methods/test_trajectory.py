@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from engine.data.augment import augmentation
 from engine.errors import ConfigError, Diverged
 from engine.events import Checkpoint, Measured, Warned
 from engine.experts import Buffer, load_or_record
+from engine.meta.path import Path
+from engine.methods.trajectory import trajectory
 from engine.methods.trajectory.objectives import matched, normalised_distance
 from engine.methods.trajectory.trajectory import TrajectoryConfig, distill, record
 from engine.nets import make_student
@@ -237,9 +240,10 @@ def test_an_expert_that_does_not_move_is_named(tmp_path, monkeypatch):
         drained(run(tmp_path, config()))
 
 
-def test_a_batch_shares_one_draw_of_the_augmentation_and_each_step_has_its_own(tmp_path):
+def test_a_batch_shares_one_draw_of_the_augmentation_and_each_step_has_its_own(tmp_path, monkeypatch):
     splits, drawn = augmented_splits(), []
     alike = splits.augment_alike
+    monkeypatch.setattr(trajectory, "Path", partial(Path, graph_room=0))
 
     def watched(inputs, generator):
         draw = alike.draw(inputs.shape, generator)
@@ -248,6 +252,7 @@ def test_a_batch_shares_one_draw_of_the_augmentation_and_each_step_has_its_own(t
 
     object.__setattr__(splits, "augment_alike", watched)
     drained(run(tmp_path, config(objective="mtt", num_validations=0, ema_decay=0.0, outer_steps=1), splits))
+    drawn = drawn[1:]  # the first tells how much a step's graph takes
     assert len(drawn) == 10, "forward, and again backward"
     assert all(len(step.numbers) == 1 for draw in drawn for step in draw), "one draw for the whole batch"
     forward, backward = drawn[:5], drawn[:4:-1]
