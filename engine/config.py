@@ -48,6 +48,17 @@ DsaOperation = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
 DSA_OPERATIONS: tuple[DsaOperation, ...] = get_args(DsaOperation)
 
 
+def in_effect(config: Config) -> dict[str, Any]:
+    """The values of a flat config, as JSON, without those that mean nothing under the others."""
+    values = config.model_dump(mode="json")
+    kept = {}
+    for name, info in type(config).model_fields.items():
+        other, wanted = (info.json_schema_extra or {}).get("when") or (name, values[name])
+        if values[other] in (wanted if isinstance(wanted, tuple) else (wanted,)):
+            kept[name] = values[name]
+    return kept
+
+
 class DataConfig(Config):
     """What is done to the images before anything is trained on them. All that is fitted is fitted on train alone."""
 

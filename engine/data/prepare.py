@@ -90,6 +90,7 @@ def prepare_images(
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
     # what these options are by default goes unsaid, so that runs from before there were others can still be resumed
     unsaid = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
+    unsaid |= {"dsa_operations"} if config.augmentation != "dsa" else set()
     settings = config.model_dump(mode="json", exclude=unsaid)
     fingerprint = hashlib.blake2b(
         json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest(), digest_size=16

@@ -22,7 +22,7 @@ from engine.meta.inner import Batch, inner_loop
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 125
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,38 @@
     <cache>/experts/<digest>/manifest.json             what was recorded, and the curve and hash of each expert
     <cache>/experts/<digest>/expert-0000.safetensors   "trajectory" (E + 1, P): the weights before training and after each epoch
     <cache>/experts/<digest>/expert-0001.part          one that is being recorded, the same file with rows still missing
-    <cache>/experts/<digest>/expert-0001.state         where its training stands
+    <cache>/experts/<digest>/expert-0001.state/        where its training stands
+    <cache>/experts/<digest>/lock                      held by whoever records
 
 Files are memory-mapped: reading one row of a hundred experts of fifty epochs costs one row of memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import MinLen
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from engine.checkpoint import write_atomically
 from engine.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes that record the same experts at once are not kept apart there
+    fcntl = None
 
 FOLDER = "experts"
 MANIFEST = "manifest.json"
@@ -32,48 +43,76 @@ DTYPES = {"float32": (torch.float32, "F32"), "float16": (torch.float16, "F16")}
 _HASHED_AT_ONCE = 2**24
 
 
+class Point(TypedDict):
+    """An expert after an epoch, as in ExpertEpoch."""
+
+    epoch: int
+    train_loss: float | None
+    validation_accuracy: float
+    seconds: float
+
+
+class Expert(TypedDict):
+    """One expert that is complete: its file's name and hash, and its accuracy over the epochs."""
+
+    file: str
+    hash: str
+    curve: Annotated[list[Point], MinLen(1)]
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of experts holds.
-
-    key: everything that the recording depends on. experts: {number: {"file", "hash", "curve"}}, a curve being a list of
-    {"epoch", "train_loss", "validation_accuracy", "seconds"}.
-    """
+    """What a folder of experts holds. key: everything that the recording depends on. experts: by number, as text."""
 
     key: dict[str, Any]
     source: str
     student: str
     num_params: int
-    num_epochs: int
-    dtype: str
-    experts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    num_epochs: PositiveInt
+    dtype: Literal["float32", "float16"]
+    experts: dict[Annotated[str, Field(pattern=r"^\d+$")], Expert] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Keep it in its folder, all or nothing."""
         write_atomically(folder / MANIFEST, json.dumps(vars(self), indent=1).encode())
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder; None where there is none that can be read."""
     try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text()))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        manifest = _MANIFEST.validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
         return None
+    inside = all(Path(expert["file"]).name == expert["file"] for expert in manifest.experts.values())
+    return manifest if inside else None
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Recorded experts, by number from 0. accuracies: of each on validation images at its end, fractions."""
+    """Recorded experts. numbers: of each in its recording; accuracies: of each on validation images at its end, fractions."""
 
     files: tuple[Path, ...]
+    numbers: tuple[int, ...]
     accuracies: tuple[float, ...]
     num_epochs: int
     num_params: int
 
     def weights(self, expert: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
-        """Weights (P,) float32 of an expert after `epoch` epochs; nothing else of its file is read."""
-        with safe_open(self.files[expert], "pt") as file:
-            return file.get_slice(TENSOR)[epoch].to(device, torch.float32)
+        """Weights (P,) float32 of expert 0, 1, ... of these after `epoch` epochs; nothing else of its file is read.
+
+        Raises DataError where the file is no longer there.
+        """
+        try:
+            with safe_open(self.files[expert], "pt") as file:
+                return file.get_slice(TENSOR)[epoch].to(device, torch.float32)
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"{self.files[expert].name} of the experts was deleted or damaged while this run used it. Resume the run: it is "
+                f"recorded again."
+            ) from error
 
     def describe(self) -> dict[str, Any]:
         """What it is, for people: {"num_experts", "num_epochs", "num_params", "num_bytes", "accuracy"}."""
@@ -112,12 +151,21 @@ def list_buffers(cache_root: Path) -> list[BufferInfo]:
         manifest = read_manifest(folder)
         if manifest is not None:
             ends = [expert["curve"][-1]["validation_accuracy"] for expert in manifest.experts.values()]
-            size = sum(path.stat().st_size for path in folder.iterdir())
+            size = _bytes_under(folder)
             mean = sum(ends) / len(ends) if ends else 0.0
             found.append(
                 BufferInfo(folder.name, manifest.source, manifest.student, len(ends), manifest.num_epochs, size, mean)
             )
     return found
+
+
+def _bytes_under(folder: Path) -> int:
+    """Bytes of a folder's files, which may come and go meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def delete_buffer(cache_root: Path, digest: str) -> None:
@@ -152,6 +200,25 @@ class ExpertFile:
         with self._path.open("r+b") as file:
             file.seek(self._start + row * self._row_bytes)
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # before the state says that it is there
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Gives what tries to take the folder's lock, and says whether it has it. Let go at the end, or with the process."""
+    with (folder / "lock").open("w") as file:
+
+        def take() -> bool:
+            if fcntl is None:
+                return True
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        yield take
 
 
 def hash_of(path: Path) -> Iterator[str]:

@@ -39,7 +39,11 @@ class ExpertsConfig(Config):
     momentum: float = option(0.0, "Momentum of the experts", low=0.0, high=0.99, advanced=True, group=GROUP)
     weight_decay: float = option(0.0, "Weight decay of the experts", low=0.0, high=0.1, advanced=True, group=GROUP)
     lr_decay: bool = option(
-        False, "A tenth of the learning rate after half of the epochs", advanced=True, group=GROUP, label="Rate decay"
+        False,
+        "A tenth of the learning rate from the second epoch after half of them on, as published",
+        advanced=True,
+        group=GROUP,
+        label="Rate decay",
     )
     rho: float = option(
         0.01,

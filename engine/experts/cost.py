@@ -20,7 +20,7 @@ from engine.events import Event, Progress
 from engine.experts import train
 from engine.experts.buffer import read_manifest
 from engine.experts.config import ExpertsConfig
-from engine.experts.record import CURVE_IMAGES, disk_bytes, folder_of, key_of
+from engine.experts.record import CURVE_IMAGES, disk_bytes, folder_of, given_folder, key_of
 from engine.experts.train import Standing
 from engine.nets import make_student
 from engine.nets.student import Student
@@ -79,7 +79,7 @@ def try_experts(
 def _num_recorded(splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context) -> int:
     """How many of the wanted experts are there; whether their files are sound is seen when they are used."""
     if config.folder:
-        folder = Path(config.folder).expanduser()
+        folder = given_folder(config)
     else:
         folder = folder_of(key_of(splits, student_config, config), context.cache_root)
     manifest = read_manifest(folder)

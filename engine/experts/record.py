@@ -21,14 +21,27 @@ from typing import Any
 import torch
 
 from engine import checkpoint
-from engine.config import StudentConfig
+from engine.config import StudentConfig, in_effect
 from engine.context import Context
 from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError, DataError, Diverged
 from engine.evaluation.train import accuracy
-from engine.events import Event, ExpertEpoch, Warned
+from engine.events import Event, ExpertEpoch, Progress, Warned
 from engine.experts import train
-from engine.experts.buffer import DTYPES, Buffer, ExpertFile, Manifest, buffers_root, hash_of, read_manifest, shape_of
+from engine.experts.buffer import (
+    DTYPES,
+    MANIFEST,
+    Buffer,
+    Expert,
+    ExpertFile,
+    Manifest,
+    Point,
+    buffers_root,
+    hash_of,
+    locked,
+    read_manifest,
+    shape_of,
+)
 from engine.experts.config import ExpertsConfig
 from engine.experts.train import Standing
 from engine.nets.student import Student
@@ -41,7 +54,7 @@ CURVE_IMAGES = 2000
 GUESSING = 3.0
 """An expert that is not so many standard errors above guessing has not learned."""
 
-Curve = list[dict[str, Any]]
+WAITING_SECONDS = 0.5
 
 
 def disk_bytes(config: ExpertsConfig, num_params: int, num_experts: int | None = None) -> int:
@@ -55,8 +68,8 @@ def key_of(splits: Splits, student_config: StudentConfig, config: ExpertsConfig)
     return {
         "recipe": RECIPE,
         "data": splits.fingerprint,
-        "student": student_config.model_dump(mode="json"),
-        "experts": config.model_dump(mode="json", exclude={"num_experts", "folder"}),
+        "student": in_effect(student_config),
+        "experts": {name: value for name, value in in_effect(config).items() if name not in ("num_experts", "folder")},
     }
 
 
@@ -77,54 +90,99 @@ def load_or_record(
     """
     key = key_of(splits, student_config, config)
     if config.folder:
-        folder, manifest = Path(config.folder).expanduser(), _given(config, key, student)
+        folder, manifest = given_folder(config), _given(config, key, student)
+        numbers = sorted(int(number) for number in manifest.experts)[: config.num_experts]
+        config = config.model_copy(update={"num_experts": len(numbers)})
     else:
-        folder = folder_of(key, context.cache_root)
-        manifest = read_manifest(folder) or Manifest(
-            key, splits.title, student_config.name, student.num_params, config.epochs, config.dtype
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-    wanted = min(config.num_experts, len(manifest.experts)) if config.folder else config.num_experts
-    files, accuracies = [], []
-    for number in range(wanted):
-        known = yield from _known(folder, manifest, number, wanted, "left out" if config.folder else "recorded again")
+        folder, numbers = folder_of(key, context.cache_root), list(range(config.num_experts))
+        manifest = yield from _begun(folder, key, splits, student, student_config, config)
+    found: dict[int, Expert] = {}
+    for number in numbers:
+        known = yield from _known(folder, manifest, number, config)
+        if known is None and not config.folder:
+            known = yield from _record_alone(student, splits, config, folder, manifest, number)
         if known is None:
-            if config.folder:
-                continue
-            known = yield from _record(student, splits, config, folder, manifest, number)
-        files.append(folder / known["file"])
-        accuracies.append(known["curve"][-1]["validation_accuracy"])
-        if not _is_above_guessing(accuracies[-1], splits):
+            continue
+        found[number] = known
+        accuracy_at_end = known["curve"][-1]["validation_accuracy"]
+        if not _is_above_guessing(accuracy_at_end, splits):
             yield Warned(
-                f"Expert {number + 1} of {wanted} did not learn: {accuracies[-1]:.1%} on validation images is no better than guessing. "
+                f"Expert {number + 1} did not learn: {accuracy_at_end:.1%} on validation images is no better than guessing. "
                 f"Raise the experts' learning rate or epochs."
             )
-    if not files:
+    if not found:
         raise ConfigError(
             f"None of the experts in '{config.folder}' can be read. Leave the experts' folder empty to record new ones."
         )
-    return Buffer(tuple(files), tuple(accuracies), manifest.num_epochs, manifest.num_params)
+    files = tuple(folder / expert["file"] for expert in found.values())
+    ends = tuple(expert["curve"][-1]["validation_accuracy"] for expert in found.values())
+    return Buffer(files, tuple(found), ends, manifest.num_epochs, manifest.num_params)
+
+
+def given_folder(config: ExpertsConfig) -> Path:
+    """The folder that a config names. Raises ConfigError where it is no path."""
+    try:
+        return Path(config.folder).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"The experts' folder '{config.folder}' names a home that is not on this machine.") from None
+
+
+def _begun(
+    folder: Path,
+    key: dict[str, Any],
+    splits: Splits,
+    student: Student,
+    student_config: StudentConfig,
+    config: ExpertsConfig,
+) -> Generator[Event, None, Manifest]:
+    """The manifest of a recording in the cache: what is there, or a new one."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        if (folder / MANIFEST).exists():
+            yield Warned(f"{folder.name}/{MANIFEST} of the experts is damaged. They are recorded again.")
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(key, splits.title, student_config.name, student.num_params, config.epochs, config.dtype)
+        manifest.write(folder)
+    return manifest
 
 
 def _known(
-    folder: Path, manifest: Manifest, number: int, wanted: int, otherwise: str
-) -> Generator[Event, None, dict[str, Any] | None]:
+    folder: Path, manifest: Manifest, number: int, config: ExpertsConfig
+) -> Generator[Event, None, Expert | None]:
     """What the manifest says of an expert whose file is sound, its epochs told; None where there is none."""
     known = manifest.experts.get(str(number))
     if known is None:
         return None
     problem = yield from _problem(folder, manifest, known)
     if problem:
-        yield Warned(f"Expert {number + 1} of {wanted}, {folder.name}/{known['file']}, {problem}. It is {otherwise}.")
+        otherwise = "left out" if config.folder else "recorded again"
+        yield Warned(f"Expert {number + 1}, {folder.name}/{known['file']}, {problem}. It is {otherwise}.")
         return None
     for row in known["curve"]:
-        yield ExpertEpoch(number, num_experts=wanted, num_epochs=manifest.num_epochs, cached=True, **row)
+        yield _told(config, number, row, manifest.num_epochs, cached=True)
     return known
+
+
+def _record_alone(
+    student: Student, splits: Splits, config: ExpertsConfig, folder: Path, manifest: Manifest, number: int
+) -> Generator[Event, None, Expert]:
+    """Record one expert while no other process records in this folder; what another one has recorded meanwhile is taken."""
+    with locked(folder) as take:
+        while not take():
+            yield Progress("wait for experts that another run records", 0, 1)
+            time.sleep(WAITING_SECONDS)
+        before = manifest.experts.get(str(number))
+        manifest.experts.update((read_manifest(folder) or manifest).experts)
+        if manifest.experts.get(str(number)) != before:
+            known = yield from _known(folder, manifest, number, config)
+            if known is not None:
+                return known
+        return (yield from _record(student, splits, config, folder, manifest, number))
 
 
 def _given(config: ExpertsConfig, key: dict[str, Any], student: Student) -> Manifest:
     """The manifest of a folder that the user names. Raises ConfigError unless it holds experts of this student on these data."""
-    manifest = read_manifest(Path(config.folder).expanduser())
+    manifest = read_manifest(given_folder(config))
     if manifest is None:
         raise ConfigError(
             f"There are no experts in '{config.folder}': it has no manifest.json that can be read. Name a folder that a "
@@ -147,7 +205,7 @@ def _given(config: ExpertsConfig, key: dict[str, Any], student: Student) -> Mani
     return manifest
 
 
-def _problem(folder: Path, manifest: Manifest, known: dict[str, Any]) -> Generator[Event, None, str]:
+def _problem(folder: Path, manifest: Manifest, known: Expert) -> Generator[Event, None, str]:
     """What is wrong with an expert's file, as the end of a sentence; "" where it is sound."""
     path = folder / known["file"]
     if not path.exists():
@@ -166,10 +224,12 @@ def _problem(folder: Path, manifest: Manifest, known: dict[str, Any]) -> Generat
 
 def _record(
     student: Student, splits: Splits, config: ExpertsConfig, folder: Path, manifest: Manifest, number: int
-) -> Generator[Event, None, dict[str, Any]]:
+) -> Generator[Event, None, Expert]:
     """Train one expert, from where its training was left; keep its weights after each epoch. Returns its part of the manifest."""
     name = f"expert-{number:04d}"
-    partial, states = folder / f"{name}.part", folder / f"{name}.state"
+    partial, final, states = folder / f"{name}.part", folder / f"{name}.safetensors", folder / f"{name}.state"
+    if final.exists() and states.exists() and not partial.exists():
+        final.replace(partial)  # it was complete, but the manifest could not be written
     file = ExpertFile(partial, config.epochs + 1, student.num_params, config.dtype)
     stream = Context(seed=config.seed).stream
     judge = _judges(splits.validation)
@@ -179,12 +239,13 @@ def _record(
         standing, curve = Standing(theta, torch.zeros_like(theta)), []
         file.create()
         _keep(file, states, standing, curve, _row(student, standing, judge, 0, None, 0.0))
+        yield _told(config, number, curve[0], config.epochs)
     else:
         state = found[1]
         standing = Standing(state["theta"].to(student.device), state["velocity"].to(student.device))
         curve = json.loads(state["curve"])
-    for row in curve:
-        yield _told(config, number, row)
+        for row in curve:
+            yield _told(config, number, row, config.epochs, cached=True)
     for epoch in range(len(curve) - 1, config.epochs):
         began = time.perf_counter()
         steps = train.num_steps(config, len(splits.train))
@@ -199,20 +260,16 @@ def _record(
             )  # fmt: skip
         row = _row(student, standing, judge, epoch + 1, standing.loss / steps, seconds)
         _keep(file, states, standing, curve, row)
-        yield _told(config, number, row)
-    final = partial.with_name(f"{name}.safetensors")
+        yield _told(config, number, row, config.epochs)
     digest = yield from paced(f"check {name}", hash_of(partial), max(1, partial.stat().st_size))
     partial.replace(final)
-    # read anew: another process may have added an expert meanwhile
-    there = read_manifest(folder) or manifest
-    manifest.experts.update(there.experts)
     manifest.experts[str(number)] = {"file": final.name, "hash": digest, "curve": curve}
     manifest.write(folder)
     shutil.rmtree(states)
     return manifest.experts[str(number)]
 
 
-def _keep(file: ExpertFile, states: Path, standing: Standing, curve: Curve, row: dict[str, Any]) -> None:
+def _keep(file: ExpertFile, states: Path, standing: Standing, curve: list[Point], row: Point) -> None:
     """Put the weights after an epoch into the expert's file, and then where its training stands beside it."""
     file.write(row["epoch"], standing.theta)
     curve.append(row)
@@ -222,13 +279,13 @@ def _keep(file: ExpertFile, states: Path, standing: Standing, curve: Curve, row:
 
 def _row(
     student: Student, standing: Standing, judge: LabelledSet, epoch: int, train_loss: float | None, seconds: float
-) -> dict[str, Any]:
+) -> Point:
     found = accuracy(student, standing.theta, judge)
     return {"epoch": epoch, "train_loss": train_loss, "validation_accuracy": found, "seconds": seconds}
 
 
-def _told(config: ExpertsConfig, number: int, row: dict[str, Any]) -> ExpertEpoch:
-    return ExpertEpoch(number, num_experts=config.num_experts, num_epochs=config.epochs, **row)
+def _told(config: ExpertsConfig, number: int, row: Point, num_epochs: int, *, cached: bool = False) -> ExpertEpoch:
+    return ExpertEpoch(number, num_experts=config.num_experts, num_epochs=num_epochs, cached=cached, **row)
 
 
 def _judges(validation: LabelledSet) -> LabelledSet:
@@ -238,6 +295,7 @@ def _judges(validation: LabelledSet) -> LabelledSet:
 
 
 def _is_above_guessing(found: float, splits: Splits) -> bool:
-    """Whether an accuracy on an expert's validation images is more than chance."""
-    chance, judges = 1 / splits.spec.num_outputs, min(CURVE_IMAGES, len(splits.validation))
-    return found > chance + GUESSING * math.sqrt(chance * (1 - chance) / judges)
+    """Whether an accuracy on an expert's validation images is clearly more than the largest class alone gives."""
+    targets = _judges(splits.validation).targets
+    guessed = targets.bincount().max().item() / len(targets)
+    return found > guessed + GUESSING * math.sqrt(guessed * (1 - guessed) / len(targets))

@@ -221,6 +221,9 @@ def _check_tensors(synthetic: SyntheticSet) -> None:
         raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
     if targets.ndim == 2 and not bool((targets >= 0).all()):
         raise ValueError("soft labels that are negative or no numbers")
+    for other in synthetic.companions().values():
+        if other.materialise()[0].shape != inputs.shape or other.materialise()[0].dtype != torch.float32:
+            raise ValueError("a companion of other samples")
     if prepared is not None:
         if not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
             raise ValueError(f"a normalisation of {len(prepared.mean)} channels")

@@ -29,6 +29,8 @@ class CanvasSet(PixelSet):
             raise ConfigError(
                 "Textures are cut out at random, so their training takes random batches. Set a batch size."
             )
+        if not (1 <= canvas_size and 1 <= canvas_samples):
+            raise ValueError(f"canvases of {canvas_size} samples a side, {canvas_samples} cut out of each")
         self.canvas_size, self.canvas_samples = canvas_size, canvas_samples
         channels, height, width = self.spec.sample_shape
         size = (len(self.classes), channels, canvas_size * height, canvas_size * width)

@@ -25,6 +25,9 @@ from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 # A soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes.
 SOFT_LABEL_LOGIT = 5.0
 
+COMPANIONS = ("", "distilled_ema", "distilled_raw")
+"""Arms of another version of the images; none where there is no other."""
+
 
 class PixelSet(SyntheticSet):
     """Free pixels. `images` (M, C, H, W) normalised, `raw_rates` (T,) or (1,), `label_logits` (M, K) if labels are soft."""
@@ -43,6 +46,8 @@ class PixelSet(SyntheticSet):
     ) -> None:
         """companion: the arm under which another version of the images is compared, "distilled_ema" or "distilled_raw"."""
         super().__init__()
+        if companion not in COMPANIONS:
+            raise ValueError(f"there is no arm '{companion}' for a companion")
         if ipc % num_batches:
             raise ConfigError(
                 f"{ipc} images per class cannot be shared out evenly over {num_batches} batches. "

@@ -19,20 +19,20 @@ def block(norm: type, pool: type) -> list[nn.Module]:
 
 LAYERS = {
     "convolution": (
-        lambda: Convolution(3, 4, bias=False),
-        lambda: nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        lambda: Convolution(2, 3, bias=False),
+        lambda: nn.Conv2d(2, 3, 3, padding=1, bias=False),
     ),
     "convolution with bias": (
-        lambda: Convolution(3, 4, bias=True),
-        lambda: nn.Conv2d(3, 4, 3, padding=1),
+        lambda: Convolution(2, 3, bias=True),
+        lambda: nn.Conv2d(2, 3, 3, padding=1),
     ),
     "norm, ReLU and pooling": (
-        lambda: ConvNetLayers(InstanceNorm(3), nn.ReLU(), AveragePool()),
-        lambda: nn.Sequential(nn.GroupNorm(3, 3), nn.ReLU(), nn.AvgPool2d(2)),
+        lambda: ConvNetLayers(InstanceNorm(2), nn.ReLU(), AveragePool()),
+        lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.ReLU(), nn.AvgPool2d(2)),
     ),
     "norm and another activation": (
-        lambda: ConvNetLayers(InstanceNorm(3), nn.Softplus(), AveragePool()),
-        lambda: nn.Sequential(nn.GroupNorm(3, 3), nn.Softplus(), nn.AvgPool2d(2)),
+        lambda: ConvNetLayers(InstanceNorm(2), nn.Softplus(), AveragePool()),
+        lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.Softplus(), nn.AvgPool2d(2)),
     ),
 }
 
@@ -57,7 +57,7 @@ def pair(name: str):
 
 def samples(size: tuple[int, int]) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    return (torch.randn(3, 3, *size, generator=generator, dtype=torch.float64) * 2 + 0.5).requires_grad_()
+    return (torch.randn(2, 2, *size, generator=generator, dtype=torch.float64) * 2 + 0.5).requires_grad_()
 
 
 def function_of(module: nn.Module):

@@ -102,7 +102,7 @@ class TrajectoryConfig(MethodConfig, ImagesPerClass):
         0.99, "Share of the old in the moving average of the images, which is tried and kept beside them; 0 for none", low=0.0, high=0.999999, group=OUTER, label="Moving average",
     )  # fmt: skip
     num_validations: int = option(
-        10, "Times the images and their average are tried on validation images during the run; 0 for never", low=0, high=1000, advanced=True, group=OUTER, label="Validations",
+        10, "Times the images and their average are tried on validation images during the run; at its end the two are tried in any case", low=0, high=1000, advanced=True, group=OUTER, label="Validations",
     )  # fmt: skip
     validation_students: int = option(
         1, "Fresh networks trained each time, on each of the two", low=1, high=20, advanced=True, group=OUTER
@@ -119,10 +119,14 @@ class TrajectoryConfig(MethodConfig, ImagesPerClass):
     )
 
     @model_validator(mode="after")
-    def _experts_are_long_enough(self) -> Self:
+    def _fits(self) -> Self:
         if self.min_start_epoch >= self.max_start_epoch:
             raise ValueError(
                 f"no start lies from epoch {self.min_start_epoch} to before epoch {self.max_start_epoch}; lower the earliest start"
+            )
+        if self.canvas_size > 1 and self.images_from == "result":
+            raise ValueError(
+                "textures cannot start from a result, whose images are smaller; choose real images or noise"
             )
         if not self.experts.folder:
             self.check_length(self.experts.epochs)

@@ -31,12 +31,12 @@ def matched(
 ) -> Iterator[Matched]:
     """The step to compare as far as the path has been walked, after each of its steps; the last one counts.
 
-    A distance that is not finite is taken at once and never left again, so that it is seen.
+    A step that is no longer finite is farther than any other: where a student explodes, ATT compares a step before that.
     """
     best = None
     for step, theta in enumerate(path, 1):
         distance = torch.linalg.vector_norm(theta - target, NORMS[nearest_by]).item()
-        if best is None or objective == "mtt" or not distance > best.distance:
+        if best is None or objective == "mtt" or distance <= best.distance:
             best = Matched(step, theta, distance)
         yield best
 

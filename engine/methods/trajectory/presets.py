@@ -14,7 +14,7 @@ from engine.methods.method import Preset
 CONVNET = {"name": "convnet", "depth": 3, "width": 32}
 BRIEF_EXPERTS = {"lr": 0.02, "batch_size": 128, "steps_per_epoch": 40}
 GREY = {"experts": BRIEF_EXPERTS | {"num_experts": 20, "epochs": 3}, "student_lr": 0.05, "expert_epochs": 2, "outer_lr": 500.0, "rates_lr": 1e-4}  # fmt: skip
-COLOURED = {"experts": BRIEF_EXPERTS | {"num_experts": 16, "epochs": 5}, "student_lr": 0.02, "expert_epochs": 4, "outer_lr": 1000.0, "rates_lr": 1e-5}  # fmt: skip
+COLOURED = {"experts": BRIEF_EXPERTS | {"num_experts": 12, "epochs": 5}, "student_lr": 0.02, "expert_epochs": 4, "outer_lr": 1000.0, "rates_lr": 1e-5}  # fmt: skip
 SHORT = {
     "student": CONVNET,
     "ipc": 1,
@@ -23,7 +23,7 @@ SHORT = {
     "ema_decay": 0.95,
     "num_validations": 4,
 }
-BRIEF = {"num_students": 3, "inner_steps": 200, "ordinary_steps": 200, "full_epochs": 1, "other_images": 500}
+BRIEF = {"num_students": 3, "inner_steps": 150, "ordinary_steps": 150, "full_epochs": 1, "other_images": 500}
 COLOUR = {"zca": True, "augmentation": "dsa"}
 NO_MIRROR = {"augmentation": "dsa", "dsa_operations": ["color", "crop", "cutout", "scale", "rotate"]}
 
@@ -48,8 +48,8 @@ def _fifteen_minutes(source: str, config: dict[str, Any], data: dict[str, Any]) 
         yield Preset(
             f"fifteen_minutes_{objective}", f"Fifteen minutes: one image per class ({objective.upper()})", source,
             "under 15 minutes on two cores, experts included",
-            config=SHORT | {"objective": objective, "outer_steps": 200, "validation_students": 2} | config, data=data,
-            evaluation=BRIEF | {"without_augmentation": bool(data)},
+            config=SHORT | {"objective": objective, "outer_steps": 120, "validation_students": 2} | config, data=data,
+            evaluation=BRIEF,
         )  # fmt: skip
 
 
@@ -82,15 +82,15 @@ PRESETS = (
     *_fifteen_minutes("cifar10", COLOURED, COLOUR),
     _published("published_1", "Published: ATT, 1 image per class (48.3 %)", "cifar10", WEEKS.format("a day"), zca=True, ipc=1, student_steps=80, expert_epochs=4, max_start_epoch=2, outer_lr=1e2, rates_lr=1e-7, student_lr=0.01, ema_decay=0.9999, outer_steps=6_000),
     _published("published_10", "Published: ATT, 10 images per class (67.7 %)", "cifar10", WEEKS.format("a month"), zca=True, ipc=10, student_steps=30, expert_epochs=2, max_start_epoch=20, outer_lr=1e4, rates_lr=1e-4, student_lr=0.01, ema_decay=0.9999, outer_steps=60_000),
-    _published("published_50", "Published: ATT, 50 images per class (74.5 %)", "cifar10", WEEKS.format("years"), zca=False, steps=2000, ipc=50, student_steps=50, expert_epochs=2, max_start_epoch=40, outer_lr=1e2, rates_lr=1e-5, student_lr=0.001, ema_decay=0.999, outer_steps=1_000_000),
+    _published("published_50", "Published: ATT, 50 images per class (74.5 %)", "cifar10", WEEKS.format("years"), zca=False, ipc=50, student_steps=50, expert_epochs=2, max_start_epoch=40, outer_lr=1e2, rates_lr=1e-5, student_lr=0.001, ema_decay=0.999, outer_steps=1_000_000),
     _published("published_ftd_1", "Published: FTD, 1 image per class (46.8 %)", "cifar10", WEEKS.format("a day"), zca=True, objective="mtt", experts=FLAT, ipc=1, student_steps=50, expert_epochs=4, max_start_epoch=2, outer_lr=1e2, rates_lr=1e-7, student_lr=0.01, ema_decay=0.9999, outer_steps=6_000),
     _published("published_ftd_10", "Published: FTD, 10 images per class (66.6 %)", "cifar10", WEEKS.format("a month"), zca=True, objective="mtt", experts=FLAT, ipc=10, student_steps=30, expert_epochs=2, max_start_epoch=20, outer_lr=1e2, rates_lr=1e-4, student_lr=0.01, ema_decay=0.9995, outer_steps=60_000),
-    _published("published_ftd_50", "Published: FTD, 50 images per class (73.8 %)", "cifar10", WEEKS.format("years"), zca=False, steps=2000, objective="mtt", experts=FLAT, ipc=50, student_steps=30, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.001, ema_decay=0.999, outer_steps=1_000_000),
+    _published("published_ftd_50", "Published: FTD, 50 images per class (73.8 %)", "cifar10", WEEKS.format("years"), zca=False, objective="mtt", experts=FLAT, ipc=50, student_steps=30, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.001, ema_decay=0.999, outer_steps=1_000_000),
     _published("published_1", "Published: ATT, 1 image per class (26.1 %)", "cifar100", WEEKS.format("3 days"), zca=True, ipc=1, student_steps=50, expert_epochs=4, max_start_epoch=20, outer_lr=500.0, rates_lr=1e-5, student_lr=0.01, ema_decay=0.9995, outer_steps=3_000),
-    _published("published_10", "Published: ATT, 10 images per class (44.2 %)", "cifar100", WEEKS.format("years"), zca=False, steps=4000, ipc=10, student_steps=20, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.01, ema_decay=0.9995, outer_steps=200_000),
-    _published("published_50", "Published: ATT, 50 images per class (51.2 %)", "cifar100", WEEKS.format("years"), zca=True, steps=20_000, ipc=50, batch_size=1200, student_steps=80, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.01, ema_decay=0.999, outer_steps=100_000),
+    _published("published_10", "Published: ATT, 10 images per class (44.2 %)", "cifar100", WEEKS.format("years"), zca=False, ipc=10, student_steps=20, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.01, ema_decay=0.9995, outer_steps=200_000),
+    _published("published_50", "Published: ATT, 50 images per class (51.2 %)", "cifar100", WEEKS.format("years"), zca=True, steps=4167, ipc=50, batch_size=1200, student_steps=80, expert_epochs=2, max_start_epoch=40, outer_lr=1e3, rates_lr=1e-5, student_lr=0.01, ema_decay=0.999, outer_steps=100_000),
     _published("published_tiny_1", "Published: Tiny ImageNet at 64 pixels, ATT, 1 image per class (11.0 %)", "folder", "weeks on a GPU, years on two cores, judged by its pace; experts take 17 GB", depth=4, zca=False, ipc=1, student_steps=30, expert_epochs=2, max_start_epoch=10, outer_lr=1e4, rates_lr=1e-4, student_lr=0.01, ema_decay=0.999, outer_steps=10_000),
-    _published("published_tiny_10", "Published: Tiny ImageNet at 64 pixels, ATT, 10 images per class (25.8 %)", "folder", "weeks on a GPU, years on two cores, judged by its pace; experts take 17 GB", depth=4, zca=False, steps=8000, ipc=10, student_steps=20, expert_epochs=2, max_start_epoch=40, outer_lr=1e4, rates_lr=1e-6, student_lr=0.001, ema_decay=0.999, outer_steps=80_000),
+    _published("published_tiny_10", "Published: Tiny ImageNet at 64 pixels, ATT, 10 images per class (25.8 %)", "folder", "weeks on a GPU, years on two cores, judged by its pace; experts take 17 GB", depth=4, zca=False, ipc=10, student_steps=20, expert_epochs=2, max_start_epoch=40, outer_lr=1e4, rates_lr=1e-6, student_lr=0.001, ema_decay=0.999, outer_steps=80_000),
     _published("published_imagenet_1", "Published: an ImageNet subset of 10 classes at 128 pixels, ATT, 1 image per class (30.0 to 52.4 %)", "folder", "days on a GPU, half a year on two cores, judged by its pace; experts take 13 GB", depth=5, zca=False, ipc=1, student_steps=20, expert_epochs=2, max_start_epoch=10, outer_lr=1e4, rates_lr=5e-8, student_lr=0.01, ema_decay=0.9999, outer_steps=10_000),
     _published("published_imagenet_10", "Published: an ImageNet subset of 10 classes at 128 pixels, ATT, 10 images per class (40.0 to 69.3 %)", "folder", "weeks on a GPU, years on two cores, judged by its pace; experts take 13 GB", depth=5, zca=False, ipc=10, student_steps=20, expert_epochs=2, max_start_epoch=10, outer_lr=1e4, rates_lr=1e-4, student_lr=0.01, ema_decay=0.999, outer_steps=100_000),
 )  # fmt: skip

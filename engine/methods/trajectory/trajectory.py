@@ -59,9 +59,11 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
     Raises ConfigError where experts do not fit, Diverged before anything is updated with a value that is not finite.
     """
     student = make_student(config.student, splits.spec, context.device)
+    synthetic = _initial_set(splits, config, context).to(
+        context.device
+    )  # refuses what cannot be before anything is recorded
     experts = yield from load_or_record(student, splits, config.student, config.experts, context)
     _check_length(experts, config)
-    synthetic = _initial_set(splits, config, context).to(context.device)
     groups = _groups(synthetic, config)
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
@@ -82,7 +84,7 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
         yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
-            _check_moves(start, target, expert, epoch, config)
+            _check_moves(start, target, experts.numbers[expert], epoch, config)
             raise diagnose(
                 synthetic, [path.forward()], Window(0, config.student_steps), step, outer_loss, "fewer student steps"
             )
@@ -94,7 +96,7 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
             "gradient_norm": norm.item(),
             "matched_step": float(found.step),
             "start_epoch": float(epoch),
-            "expert": float(expert),
+            "expert": float(experts.numbers[expert]),
             "student_lr": synthetic.rates[0].item(),
         }
         if config.wants_validation(done):
