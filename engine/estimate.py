@@ -252,9 +252,12 @@ def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits
     students = 1 if training.start_seed is not None else getattr(config, "validation_students", VALIDATION_STUDENTS)
     num_steps = getattr(config, "validation_steps", training.num_steps)
     validation = students * (num_steps * cost.inner_step + cost.sample * len(splits.validation))
-    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation)
+    num_versions = 1 + len(steps.synthetic.companions())
+    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * num_versions * validation)
     num_validations = min(getattr(config, "num_validations", 0), config.outer_steps)
-    return plain * config.outer_steps + validation * num_validations
+    if num_versions > 1:
+        num_validations += 1  # to choose among them at the end
+    return plain * config.outer_steps + validation * num_versions * num_validations
 
 
 def _preview_bytes(event: Preview) -> int:
@@ -351,10 +354,8 @@ def _try_students(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, Non
     """What each architecture of the comparison costs, that of the bench first."""
     configs = architectures(bench.student_config, bench.evaluation)
     count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), bench.splits.spec)
-    splits, draw = (
-        bench.splits,
-        sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS),
-    )
+    splits = bench.splits
+    draw = sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS)
     costs = []
     for number, config in enumerate(configs):
         yield Progress("try students", number, len(configs))
@@ -441,6 +442,3 @@ def _seconds(bench: Bench, do: Callable[[], object]) -> float:
         do()
         count += 1
     return (bench.now() - began) / count
-
-
-# ---------------------------------------------------------------------------------------------- memory

@@ -92,11 +92,8 @@ def distilled_at_random(
     training = training_under(protocol, synthetic.training)
     arm = Arm(name, protocol, len(data), synthetic.num_bytes(), "")
     has_one_start = bench.is_own and training.start_seed is not None
-    rate, doing, students = (
-        own_rate(synthetic),
-        f"train {bench.title} as distilled{VERSIONS.get(name, '')}{_without(protocol)}",
-        [],
-    )
+    rate, students = own_rate(synthetic), []
+    doing = f"train {bench.title} as distilled{VERSIONS.get(name, '')}{_without(protocol)}"
     for seed in range(1 if has_one_start else bench.evaluation.num_students):
         students.append((yield from _measured(bench, training, data, rate, seed, doing)))
     yield from _scores(bench, arm, training, rate, students, [False] * len(students))

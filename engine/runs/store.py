@@ -276,10 +276,15 @@ class Store:
         return self._events(run_id, "scored")
 
     def expert_epochs(self, run_id: str) -> list[ExpertEpoch]:
-        """Every epoch of every expert that was recorded, or taken from the cache, as it was told first."""
+        """Every epoch of every expert that was recorded, or taken from the cache.
+
+        A run that goes on tells of them again, as cached; one that finds a file broken records them anew, and that counts.
+        """
         found: dict[tuple[int, int], ExpertEpoch] = {}
         for event in self._events(run_id, "expert_epoch"):
-            found.setdefault((event.expert, event.epoch), event)  # a run that goes on tells of them again
+            key = (event.expert, event.epoch)
+            if not event.cached or key not in found:
+                found[key] = event
         return list(found.values())
 
     def warnings(self, run_id: str) -> list[str]:

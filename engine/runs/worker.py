@@ -214,7 +214,8 @@ class _Execution:
         if event.kind == "started":
             self._total_steps = event.total_steps
         elif event.kind == "expert_epoch":
-            self._is_recording = True
+            is_last = (event.expert + 1, event.epoch) == (event.num_experts, event.num_epochs)
+            self._is_recording = self._request.action == "record" or not is_last
         elif event.kind == "measured":
             self._is_distilling, self._is_recording = True, False
         self._recorder.add(event)

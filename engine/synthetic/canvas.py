@@ -29,7 +29,7 @@ class CanvasSet(PixelSet):
             raise ConfigError(
                 "Textures are cut out at random, so their training takes random batches. Set a batch size."
             )
-        if not (1 <= canvas_size and 1 <= canvas_samples):
+        if not (canvas_size >= 1 and canvas_samples >= 1):
             raise ValueError(f"canvases of {canvas_size} samples a side, {canvas_samples} cut out of each")
         self.canvas_size, self.canvas_samples = canvas_size, canvas_samples
         channels, height, width = self.spec.sample_shape

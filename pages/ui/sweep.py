@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -41,16 +41,22 @@ def ask(
             return []
         product = " x ".join(str(len(set(values))) for values in typed.values())
         st.caption(
-            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other{_together(len(requests), answer)}. The estimate above is for one, without these values."
+            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other{_together(len(requests), typed, answer)}. The estimate above is for one, without these values."
         )
         return requests
 
 
-def _together(num_runs: int, answer: plan.Answer | None) -> str:
-    """How long so many runs take if each takes as long as the one that was estimated; "" where that is not known."""
+def _together(num_runs: int, varied: Iterable[str], answer: plan.Answer | None) -> str:
+    """How long so many runs take if each takes as long as the one that was estimated; "" where that is not known.
+
+    Experts are recorded once, unless what they depend on is varied.
+    """
     if not isinstance(answer, engine.Estimate) or answer.is_out_of_memory:
         return ""
-    return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(num_runs * answer.seconds)} together"
+    seconds = num_runs * answer.seconds
+    if not any(part in name for name in varied for part in ("experts", "student.", "data.")):
+        seconds -= (num_runs - 1) * answer.seconds_recording
+    return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(seconds)} together"
 
 
 def may_start(requests: Sequence[engine.RunRequest]) -> bool:

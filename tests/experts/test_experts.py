@@ -16,7 +16,7 @@ from safetensors import safe_open
 from engine import Context
 from engine.config import StudentConfig, checked
 from engine.errors import ConfigError, DataError, Diverged
-from engine.events import ExpertEpoch, Warned
+from engine.events import ExpertEpoch, Progress, Warned
 from engine.experts import ExpertsConfig, buffer, delete_buffer, disk_bytes, list_buffers, load_or_record, record, train
 from engine.nets import make_student
 
@@ -161,7 +161,8 @@ def test_a_recording_that_was_stopped_goes_on_to_the_same_bits(tmp_path, stop_af
     assert [path.read_bytes() for path in resumed.files] == [path.read_bytes() for path in whole.files]
     curves = [(e.expert, e.epoch, e.train_loss, e.validation_accuracy) for e in told(found)]
     assert len(curves) == len(set(curves)) == 8, "each epoch of each expert is told once"
-    assert {path.suffix for path in only_folder(tmp_path / "stopped").iterdir()} == {".json", ".safetensors"}
+    left = {path.name for path in only_folder(tmp_path / "stopped").iterdir()}
+    assert left == {"manifest.json", "expert-0000.safetensors", "expert-0001.safetensors", "lock"}
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
@@ -174,7 +175,7 @@ def test_a_broken_file_is_named_and_recorded_again(tmp_path, damage):
         path.write_bytes(content[:-9] if damage == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     found, after = drained(recording(tmp_path))
     (said,) = [event.message for event in found if isinstance(event, Warned)]
-    assert "Expert 2 of 2" in said and path.name in said and "recorded again" in said
+    assert "Expert 2," in said and path.name in said and "recorded again" in said
     assert after.files[1].read_bytes() == content
 
 
@@ -193,7 +194,53 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(tmp_path, mo
     monkeypatch.undo()
     assert [info.num_experts for info in list_buffers(tmp_path)] == [1]
     found, experts = drained(recording(tmp_path))
-    assert {e.expert for e in told(found, cached=True)} == {0} and len(experts.files) == 2
+    assert [(e.expert, e.epoch) for e in told(found, cached=False)] == [(1, 2), (1, 3)], "only what was not recorded"
+    assert len(experts.files) == 2
+
+
+def test_an_expert_that_was_complete_when_the_disk_was_full_is_not_trained_again(tmp_path, monkeypatch):
+    writes = iter(range(100))
+    write = buffer.Manifest.write
+
+    def until_full(self, folder):
+        if next(writes) == 1:  # the first begins the recording
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, folder)
+
+    monkeypatch.setattr(buffer.Manifest, "write", until_full)
+    with pytest.raises(OSError, match="No space left"):
+        drained(recording(tmp_path, config(num_experts=1)))
+    monkeypatch.undo()
+    found, experts = drained(recording(tmp_path, config(num_experts=1)))
+    assert not told(found, cached=False) and len(told(found, cached=True)) == 4
+    assert torch.equal(rows_of(experts), untroubled(tmp_path))
+
+
+def untroubled(tmp_path):
+    """The same expert, recorded without any trouble."""
+    return rows_of(drained(recording(tmp_path / "untroubled", config(num_experts=1)))[1])
+
+
+def test_two_recordings_of_the_same_experts_wait_for_each_other_and_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "WAITING_SECONDS", 0.001)
+    first, second = recording(tmp_path), recording(tmp_path)
+    seen, ends = ([], []), {}
+    for event in first:  # the first holds the lock from here on
+        seen[0].append(event)
+        if isinstance(event, ExpertEpoch):
+            break
+    waited = next(second)
+    assert isinstance(waited, Progress) and "another run" in waited.phase
+    while len(ends) < 2:
+        for number, generator in enumerate((first, second)):
+            if number not in ends:
+                try:
+                    seen[number].append(next(generator))
+                except StopIteration as end:
+                    ends[number] = end.value
+    assert ends[0].files == ends[1].files
+    trained = [(e.expert, e.epoch) for events in seen for e in told(events, cached=False)]
+    assert sorted(trained) == [(expert, epoch) for expert in range(2) for epoch in range(4)], "each trained once"
 
 
 def test_experts_that_do_not_learn_are_told(tmp_path):
@@ -254,6 +301,36 @@ def test_a_damaged_manifest_is_no_buffer(tmp_path):
     assert not list_buffers(tmp_path)
     found, _ = drained(recording(tmp_path))
     assert len(told(found, cached=False)) == 8
+    assert "manifest.json of the experts is damaged" in next(e.message for e in found if isinstance(e, Warned))
+
+
+@pytest.mark.parametrize(
+    "experts",
+    [
+        [],
+        {"0": {}},
+        {"0": {"file": "a", "hash": "b", "curve": []}},
+        {
+            "0": {
+                "file": "../a",
+                "hash": "b",
+                "curve": [{"epoch": 0, "train_loss": None, "validation_accuracy": 0.1, "seconds": 0.0}],
+            }
+        },
+    ],
+)
+def test_a_manifest_that_says_nonsense_is_no_buffer(tmp_path, experts):
+    drained(recording(tmp_path))
+    path = only_folder(tmp_path) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"experts": experts}))
+    assert not list_buffers(tmp_path)
+
+
+def test_a_file_that_is_deleted_while_it_is_used_is_named(tmp_path):
+    experts = drained(recording(tmp_path))[1]
+    experts.files[0].unlink()
+    with pytest.raises(DataError, match=r"expert-0000\.safetensors of the experts was deleted or damaged"):
+        experts.weights(0, 1)
 
 
 def test_the_curve_is_that_of_the_recorded_weights(tmp_path):
@@ -270,8 +347,12 @@ def test_the_curve_is_that_of_the_recorded_weights(tmp_path):
         assert event.train_loss is None or math.isfinite(event.train_loss)
 
 
-def test_every_setting_but_the_number_and_the_folder_is_part_of_the_key():
+def test_every_setting_that_means_something_but_the_number_and_the_folder_is_part_of_the_key():
     splits = toy_splits()
     base = record.key_of(splits, STUDENT, config())
     assert record.key_of(splits, STUDENT, config(num_experts=7, folder="x")) == base
-    assert set(base["experts"]) == set(ExpertsConfig.model_fields) - {"num_experts", "folder"}
+    assert set(base["experts"]) == set(ExpertsConfig.model_fields) - {"num_experts", "folder", "rho", "alpha"}
+    assert record.key_of(splits, STUDENT, config(rho=0.5)) == base, "rho means nothing to plain steps"
+    flat = record.key_of(splits, STUDENT, config(optimiser="gsam"))
+    assert record.key_of(splits, STUDENT, config(optimiser="gsam", rho=0.5)) != flat
+    assert record.key_of(splits, STUDENT.model_copy(update={"width": 128}), config()) == base, "an MLP has no width"

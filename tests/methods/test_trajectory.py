@@ -138,6 +138,16 @@ def test_the_nearest_step_is_the_argmin_with_ties_to_the_later():
     assert [*matched([even, spiky], target, "att", "l2")][-1].step == 1
 
 
+def test_att_compares_a_step_before_a_student_explodes():
+    path = [torch.full((2,), value) for value in (2.0, 1.0, math.inf, math.nan, 3.0)]
+    assert [found.step for found in matched(path, torch.zeros(2), "att", "l1")] == [1, 2, 2, 2, 2]
+
+
+def test_textures_that_start_from_a_result_are_refused():
+    with pytest.raises(ConfigError, match="textures cannot start from a result"):
+        config(canvas_size=2, images_from="result")
+
+
 def test_normalised_distance_and_its_gradient_are_those_of_autograd():
     generator = torch.Generator().manual_seed(0)
     theta, start, target = torch.randn(3, 7, generator=generator, dtype=torch.float64)
@@ -222,7 +232,7 @@ def test_recording_alone_is_what_a_later_run_reuses(tmp_path):
 
 def test_a_rate_that_blows_up_is_named_and_the_set_stays_as_it_was(tmp_path):
     slow = TOY["experts"] | {"lr": 1e-4}
-    settings = config(student={"name": "mlp"}, experts=slow, student_lr=10.0, student_steps=60)
+    settings = config(student={"name": "mlp"}, experts=slow, objective="mtt", student_lr=10.0, student_steps=60)
     generator, seen = run(tmp_path, settings, toy_splits(scale=30.0)), []
     with pytest.raises(
         Diverged,
