@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import torch
@@ -21,12 +22,21 @@ SHORT = {"num_students": 1, "ordinary_steps": 2, "full_epochs": 1}
 def test_distill_and_evaluate_from_python(tmp_path):
     request = RunRequest(source="digits", config=TINY, evaluation=SHORT)
     context = Context(seed=0, cache_root=tmp_path)
-    seen = []
-    synthetic, rows = distill(request, context, seen.append)
+    seen, moments, began = [], [], time.perf_counter()
+
+    def watch(event):
+        seen.append(event)
+        moments.append(time.perf_counter() - began)
+
+    synthetic, rows = distill(request, context, watch)
     assert {(row.arm, row.protocol) for row in rows} >= {("distilled", "as_distilled"), ("full", "ordinary")}
     assert [event.step for event in seen if isinstance(event, Measured)] == [1, 2]
     (finished,) = [event for event in seen if isinstance(event, Finished)]
     assert finished.summary["num_bytes"] == synthetic.num_bytes() and finished.summary["seconds_distilling"] > 0
+    compared = next(
+        moment for event, moment in zip(seen, moments, strict=True) if getattr(event, "arm", "") == "distilled"
+    )
+    assert finished.summary["seconds_distilling"] < compared, "without the comparison"
     json.dumps(finished.summary)
     others = request.model_copy(update={"evaluation": request.evaluation.model_copy(update={"students": ("convnet",)})})
     again = evaluate(others, synthetic, context)
