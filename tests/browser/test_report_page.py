@@ -53,7 +53,7 @@ def test_report_is_whole_without_a_network(browser, report, width, scheme):
     try:
         page.goto(path.as_uri())
         page.wait_for_function(f"document.querySelectorAll('[data-chart] .main-svg').length >= {num_charts}")
-        drawn = page.evaluate("[...document.querySelectorAll('[data-chart]')].map(place => place.querySelectorAll('.scatterlayer path, .barlayer path').length)")  # fmt: skip
+        drawn = page.evaluate("[...document.querySelectorAll('[data-chart]')].map(place => place.querySelectorAll('.scatterlayer path, .barlayer path, .heatmaplayer image').length)")  # fmt: skip
         assert num_charts >= 4 and len(drawn) == num_charts and all(drawn)
         pictures = page.evaluate("[...document.images].map(image => image.naturalWidth)")
         assert len(pictures) > 2 and all(pictures)
