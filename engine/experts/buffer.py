@@ -159,6 +159,15 @@ def list_buffers(cache_root: Path) -> list[BufferInfo]:
     return found
 
 
+def state_of_buffers(cache_root: Path) -> frozenset[tuple[str, int]]:
+    """What changes whenever an expert is added or a recording deleted; cheap to ask for."""
+    found = set()
+    for path in buffers_root(cache_root).glob(f"*/{MANIFEST}"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((path.parent.name, path.stat().st_mtime_ns))
+    return frozenset(found)
+
+
 def _bytes_under(folder: Path) -> int:
     """Bytes of a folder's files, which may come and go meanwhile."""
     total = 0

@@ -50,9 +50,8 @@ class Path:
         self._stride = max(1, -(-num_steps * start.numel() * start.element_size() // kept_bytes))
         self._kept = {0: start.detach()}
         self._graph_room = graph_room
-        self._graphs: dict[
-            int, tuple[Tensor, Tensor]
-        ] = {}  # by step: the weights before it, a leaf, and those after it
+        # by step: the weights before it, a leaf, and those after it
+        self._graphs: dict[int, tuple[Tensor, Tensor]] = {}
 
     def forward(self) -> Iterator[Tensor]:
         """Weights (P,) after each step, free of any graph."""

@@ -31,6 +31,7 @@ from engine.config import RunRequest
 from engine.context import Context, data_root
 from engine.errors import UserError
 from engine.estimate import Estimate, estimate
+from engine.experts.buffer import state_of_buffers
 from engine.runs.store import Store
 from engine.synthetic import load
 
@@ -80,6 +81,7 @@ class Trials:
         self._wanted: dict[str, RunRequest] = {}
         self._asked_at: dict[str, float] = {}
         self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
+        self._experts: dict[str, frozenset[tuple[str, int]]] = {}  # what was recorded when each was given
         self._current, self._phase = "", ""
         self._is_closing = False
         self._process: _Process | None = None
@@ -93,12 +95,14 @@ class Trials:
     def known(self, request: RunRequest) -> Estimate | Refusal | None:
         """The answer to a request if it is there; nothing is begun."""
         with self._changed:
+            self._drop_stale(self.key(request))
             return self._answers.get(self.key(request))
 
     def ask(self, request: RunRequest, asker: str = "") -> Answer:
         """What is known of a request now; its trial begins if it has not."""
         key = self.key(request)
         with self._changed:
+            self._drop_stale(key)
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
@@ -139,10 +143,11 @@ class Trials:
     def _work(self) -> None:
         try:
             while (request := self._next()) is not None:
+                experts = self._experts_now()  # as they were when the trial counted them
                 answer = self._answer(request)
                 with self._changed:
                     if answer is not None:
-                        self._keep(self.key(request), answer)
+                        self._keep(self.key(request), answer, experts)
                     self._current, self._phase = "", ""
                     self._changed.notify_all()
         finally:
@@ -160,11 +165,20 @@ class Trials:
             self._current = self.key(request)
             return request
 
-    def _keep(self, key: str, answer: Estimate | Refusal) -> None:
-        self._answers[key] = answer
+    def _drop_stale(self, key: str) -> None:
+        """Forget an answer that counted experts, once others are recorded or some deleted. Called with the lock held."""
+        answer = self._answers.get(key)
+        if isinstance(answer, Estimate) and answer.num_experts and self._experts.get(key) != self._experts_now():
+            del self._answers[key]
+
+    def _experts_now(self) -> frozenset[tuple[str, int]]:
+        return state_of_buffers(self._store.root / "cache")
+
+    def _keep(self, key: str, answer: Estimate | Refusal, experts: frozenset[tuple[str, int]]) -> None:
+        self._answers[key], self._experts[key] = answer, experts
         self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted) != key}
         while len(self._answers) > MOST_ANSWERS:
-            self._answers.popitem(last=False)
+            self._experts.pop(self._answers.popitem(last=False)[0], None)
 
     def _is_wanted(self, key: str) -> bool:
         with self._changed:
