@@ -23,7 +23,7 @@ from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
-from engine.evaluation.ranking import FieldNumber, ranking
+from engine.evaluation.ranking import FieldNumber, about_labels, ranking
 from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Event, Scored
 from engine.methods import METHODS
@@ -83,7 +83,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
+    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "load", "machine",
     "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
 ]  # fmt: skip

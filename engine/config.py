@@ -309,6 +309,13 @@ class MethodConfig(Config):
         """Whether a picture is kept after `step` outer steps: evenly spread, the start and the end always."""
         return step == 0 or evenly_spread(step, self.outer_steps, self.previews)
 
+    def wants_validation(self, step: int) -> bool:
+        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always.
+
+        Never by a method that has no option `num_validations`.
+        """
+        return evenly_spread(step, self.outer_steps, getattr(self, "num_validations", 0))
+
     def size(self, spec: Task) -> Size:
         """The size of the synthetic set for a task. Raises ConfigError where there can be none."""
         raise NotImplementedError(f"{type(self).__name__} does not say how large its synthetic set is")

@@ -232,13 +232,12 @@ def _try_steps(
         state_bytes = _checkpoint_bytes(checkpoint)
     (_, first), (_, last) = times[0], times[-1]
     timed = times[1:] or times
-    wants_validation = getattr(config, "wants_validation", lambda step: False)
     return _Steps(
         synthetic=checkpoint.synthetic,
         num_timed=len(timed),
         seconds_before=ready - began,
         seconds=(last - first if len(times) > 1 else first - ready) / len(timed),
-        validated=sum(wants_validation(step) for step, _ in timed) / len(timed),
+        validated=sum(config.wants_validation(step) for step, _ in timed) / len(timed),
         kept_bytes=(NUM_KEPT + 1) * state_bytes  # one more while it is written
         + preview_bytes * (config.previews + 2)
         + event_bytes * config.outer_steps

@@ -260,24 +260,12 @@ def show_numbers(row: engine.RunRow, scores: Sequence[engine.Scored]) -> None:
     with st.grid(4, min_column_width=210):
         for number in engine.ranking(scores, live.row_student(row), labels):
             with st.container(border=True, height="stretch"):
-                st.metric(number.title, shown_number(number))
+                st.metric(number.title, formats.field_number(number.value, number.is_score))
                 st.caption(f"{number.meaning} {words.escaped(number.lack)}".strip())
-    kind = f" This set has {labels} labels." if labels else ""
     st.caption(
-        f"As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{kind}"
-        + (
-            " Random images keep hard labels, so its improvement includes what soft labels bring."
-            if labels == "soft"
-            else ""
-        )
+        "As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike."
+        + engine.about_labels(labels)
     )
-
-
-def shown_number(number: engine.FieldNumber) -> str:
-    """A score in per cent, a difference in points."""
-    if number.value is None:
-        return "not measured"
-    return formats.percent(number.value) if number.is_score else formats.points(number.value)
 
 
 def interval(score: object) -> str:

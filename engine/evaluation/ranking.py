@@ -41,6 +41,12 @@ class FieldNumber:
     is_score: bool = False
 
 
+def about_labels(labels: str) -> str:
+    """What is said below the numbers of a set with "hard" or "soft" labels; "" where that is not known."""
+    soft = " Random images keep hard labels, so its improvement includes what soft labels bring."
+    return f" This set has {labels} labels.{soft if labels == 'soft' else ''}" if labels else ""
+
+
 def mapped(x: float) -> float:
     """The published map s of a difference in [-1, 1] to a score in [0, 1]."""
     return (math.exp(x) - math.exp(-1)) / (math.e - math.exp(-1))

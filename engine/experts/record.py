@@ -97,6 +97,7 @@ def load_or_record(
         folder, numbers = folder_of(key, context.cache_root), list(range(config.num_experts))
         manifest = yield from _begun(folder, key, splits, student, student_config, config)
     found: dict[int, Expert] = {}
+    guessing = _guessing(splits)
     for number in numbers:
         known = yield from _known(folder, manifest, number, config)
         if known is None and not config.folder:
@@ -105,7 +106,7 @@ def load_or_record(
             continue
         found[number] = known
         accuracy_at_end = known["curve"][-1]["validation_accuracy"]
-        if not _is_above_guessing(accuracy_at_end, splits):
+        if accuracy_at_end <= guessing:
             yield Warned(
                 f"Expert {number + 1} did not learn: {accuracy_at_end:.1%} on validation images is no better than guessing. "
                 f"Raise the experts' learning rate or epochs."
@@ -294,8 +295,8 @@ def _judges(validation: LabelledSet) -> LabelledSet:
     return validation.subset(order[:CURVE_IMAGES].sort()[0])
 
 
-def _is_above_guessing(found: float, splits: Splits) -> bool:
-    """Whether an accuracy on an expert's validation images is clearly more than the largest class alone gives."""
+def _guessing(splits: Splits) -> float:
+    """The accuracy on an expert's validation images that is not clearly more than the largest class alone gives."""
     targets = _judges(splits.validation).targets
-    guessed = targets.bincount().max().item() / len(targets)
-    return found > guessed + GUESSING * math.sqrt(guessed * (1 - guessed) / len(targets))
+    share = targets.bincount().max().item() / len(targets)
+    return share + GUESSING * math.sqrt(share * (1 - share) / len(targets))

@@ -37,6 +37,13 @@ def percent(fraction: float | None) -> str:
     return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
+def field_number(value: float | None, is_score: bool) -> str:
+    """One of the numbers of the field: a score in per cent, a difference of accuracies in points."""
+    if value is None:
+        return "not measured"
+    return percent(value) if is_score else points(value)
+
+
 def points(difference: float | None) -> str:
     """A difference of two fractions in percentage points: 0.123 -> "12.3 points"."""
     return NOTHING if difference is None else f"{100 * difference:.1f} points".replace("-", "−")

@@ -22,6 +22,13 @@ class Best:
             self.accuracy, self.step = found, step
             self.state = {name: value.detach().clone() for name, value in synthetic.state_dict().items()}
 
+    def put_back(self, synthetic: SyntheticSet) -> bool:
+        """Make a set what did best again; whether any was tried."""
+        if self.state:
+            synthetic.load_state_dict(self.state)
+            synthetic.step = self.step
+        return bool(self.state)
+
 
 def snapshot(step: int, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
     """Copies of everything that step `step` + 1 needs: {name: tensor or number}."""

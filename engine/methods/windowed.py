@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from engine.config import MethodConfig, evenly_spread, option
+from engine.config import MethodConfig, option
 from engine.context import Context
 from engine.data.source import Splits
 from engine.evaluation.train import accuracy
@@ -244,10 +244,6 @@ class WindowedConfig(MethodConfig):
             self.inner_optimiser, self.unroll_length, batch_size=self.batch_size, is_augmented=self.augment_synthetic
         )
 
-    def wants_validation(self, step: int) -> bool:
-        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""
-        return evenly_spread(step, self.outer_steps, self.num_validations)
-
 
 def moved(
     config: WindowedConfig, samples: Tensor, labels: Tensor | None, rates: Tensor, label_lr_divisor: float
@@ -336,9 +332,7 @@ def distill_windowed(
             done, lambda done=done, carried=carried: snapshot(done, synthetic, outer, best) | carried, synthetic
         )
 
-    if config.keep == "best" and best.state:
-        synthetic.load_state_dict(best.state)
-        synthetic.step = best.step
+    if config.keep == "best" and best.put_back(synthetic):
         yield synthetic.preview(best.step, splits)
     return synthetic
 

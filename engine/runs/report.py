@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from engine import figures, titles
 from engine.config import StudentConfig, checked
 from engine.errors import ConfigError
-from engine.evaluation.ranking import FieldNumber, ranking
+from engine.evaluation.ranking import about_labels, ranking
 from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Preview, Scored
 from engine.figures import formats
@@ -231,24 +231,15 @@ def _numbers(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> l
         return []
     labels = row.summary.get("labels", "")
     numbers = ranking(scores, student.name, labels)
-    lines = [(number.title, _number(number), f"{number.meaning} {number.lack}".strip()) for number in numbers]
-    soft = (
-        " Random images keep hard labels, so its improvement includes what soft labels bring."
-        if labels == "soft"
-        else ""
-    )
-    kind = f" This set has {labels} labels.{soft}" if labels else ""
+    lines = [
+        (number.title, formats.field_number(number.value, number.is_score), f"{number.meaning} {number.lack}".strip())
+        for number in numbers
+    ]
     return [
         "<section><h2>Numbers of the field</h2>",
         _table(lines, (), "numbers"),
-        f'<p class="faint">As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{kind}</p></section>',
+        f'<p class="faint">As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{about_labels(labels)}</p></section>',
     ]
-
-
-def _number(number: FieldNumber) -> str:
-    if number.value is None:
-        return "not measured"
-    return formats.percent(number.value) if number.is_score else formats.points(number.value)
 
 
 def _accuracy(row: Row | None) -> str:

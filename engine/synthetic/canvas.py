@@ -13,10 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.data.source import LabelledSet
 from engine.errors import ConfigError
 from engine.meta.inner import Batch
-from engine.synthetic.base import inverse_softplus
 from engine.synthetic.pixels import PixelSet
 
 
@@ -38,22 +36,15 @@ class CanvasSet(PixelSet):
         if self.other_images is not None:
             self.other_images = torch.zeros(size)
 
-    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
-        """Each tile of each canvas is another random real image of the right class; every rate `lr`."""
-        channels, height, width = self.spec.sample_shape
-        tiles = self.canvas_size**2
-        with torch.no_grad():
-            for label, name in enumerate(self.spec.class_names):
-                mine = (self.classes == label).nonzero().flatten()
-                theirs = (real.targets.cpu() == label).nonzero().flatten()
-                if len(theirs) < tiles * len(mine):
-                    raise ConfigError(
-                        f"Class '{name}' has {len(theirs)} training images, fewer than the {tiles * len(mine)} that fill its canvases. "
-                        f"Lower the images per class or the canvas, or start from noise."
-                    )
-                chosen = theirs[torch.randperm(len(theirs), generator=generator)[: tiles * len(mine)]]
-                self.images[mine] = _joined(real.batch(chosen)[0].to(self.images), self.canvas_size)
-            self.raw_rates.fill_(inverse_softplus(lr))
+    WANTED_FOR = "that fill its canvases. Lower the images per class or the canvas, or start from noise."
+
+    @property
+    def real_each(self) -> int:
+        return self.canvas_size**2
+
+    def made_of(self, real: Tensor) -> Tensor:
+        """Each tile of each canvas is another real image."""
+        return _joined(real, self.canvas_size)
 
     @property
     def num_samples(self) -> int:

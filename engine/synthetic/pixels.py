@@ -94,14 +94,25 @@ class PixelSet(SyntheticSet):
             for label, name in enumerate(self.spec.class_names):
                 mine = (self.classes == label).nonzero().flatten()
                 theirs = (real.targets.cpu() == label).nonzero().flatten()
-                if len(theirs) < len(mine):
+                wanted = self.real_each * len(mine)
+                if len(theirs) < wanted:
                     raise ConfigError(
-                        f"Class '{name}' has {len(theirs)} training images, fewer than the {len(mine)} wanted per class. "
-                        f"Lower the images per class, or start from noise."
+                        f"Class '{name}' has {len(theirs)} training images, fewer than the {wanted} {self.WANTED_FOR}"
                     )
-                chosen = theirs[torch.randperm(len(theirs), generator=generator)[: len(mine)]]
-                self.images[mine] = real.batch(chosen)[0].to(self.images)
+                chosen = theirs[torch.randperm(len(theirs), generator=generator)[:wanted]]
+                self.images[mine] = self.made_of(real.batch(chosen)[0].to(self.images))
             self.raw_rates.fill_(inverse_softplus(lr))
+
+    WANTED_FOR = "wanted per class. Lower the images per class, or start from noise."
+
+    @property
+    def real_each(self) -> int:
+        """Real images that one of `images` begins as."""
+        return 1
+
+    def made_of(self, real: Tensor) -> Tensor:
+        """Images as they begin, of n * real_each real ones (n * real_each, C, H, W)."""
+        return real
 
     def start_from_result(self, result: SyntheticSet | None, splits: Splits, lr: float) -> None:
         """Images of a finished set, of the same classes and as many of each; its rates where it has as many, else `lr`.

@@ -106,9 +106,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
             yield synthetic.preview(done, splits)
         yield Checkpoint(done, lambda done=done: snapshot(done, synthetic, outer, best), synthetic)
 
-    if config.keep == "best" and best.state:
-        synthetic.load_state_dict(best.state)
-        synthetic.step = best.step
+    if config.keep == "best" and best.put_back(synthetic):
         yield synthetic.preview(best.step, splits)
     return synthetic
 

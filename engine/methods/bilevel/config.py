@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from engine.config import ImagesPerClass, MethodConfig, Size, Task, evenly_spread, option
+from engine.config import ImagesPerClass, MethodConfig, Size, Task, option
 
 
 class BilevelConfig(MethodConfig, ImagesPerClass):
@@ -172,7 +172,3 @@ class BilevelConfig(MethodConfig, ImagesPerClass):
     def size(self, spec: Task) -> Size:
         """`ipc` images of each class."""
         return self.whole_images(spec, self.labels == "soft")
-
-    def wants_validation(self, step: int) -> bool:
-        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""
-        return evenly_spread(step, self.outer_steps, self.num_validations)

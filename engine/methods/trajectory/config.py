@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from engine.config import ImagesPerClass, MethodConfig, Size, Task, evenly_spread, option
+from engine.config import ImagesPerClass, MethodConfig, Size, Task, option
 from engine.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
@@ -164,10 +164,6 @@ class TrajectoryConfig(MethodConfig, ImagesPerClass):
             batch_size=self.batch_size or self.ipc * spec.num_outputs * self.canvas_samples,
             is_augmented=self.augment_synthetic,
         )
-
-    def wants_validation(self, step: int) -> bool:
-        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always."""
-        return evenly_spread(step, self.outer_steps, self.num_validations)
 
     def for_trial(self) -> Self:
         """One expert of two short epochs in the place of the real ones: an outer step costs the same."""

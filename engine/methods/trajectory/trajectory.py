@@ -108,9 +108,8 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
             yield synthetic.preview(done, splits)
         yield Checkpoint(done, lambda done=done: snapshot(done, synthetic, outer, best), synthetic)
 
-    if config.keep == "best" and best.state:
-        synthetic.load_state_dict(best.state)
-        synthetic.step = best.step
+    if config.keep == "best":
+        best.put_back(synthetic)
     yield from _choose(student, synthetic, splits, config, context)
     yield synthetic.preview(synthetic.step, splits)
     return synthetic
