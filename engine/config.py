@@ -146,6 +146,9 @@ class StudentConfig(Config):
     width: int = option(
         64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet")
     )
+    growth: int = option(
+        1, "Times that each block is as wide as the one before", low=1, high=4, advanced=True, when=("name", "convnet")
+    )
     norm: Literal["instance", "batch", "layer", "group", "none"] = option(
         "instance",
         "Normalisation inside each block",
@@ -296,10 +299,7 @@ class ImagesPerClass(Config):
 
 
 class MethodConfig(Config):
-    """What every method has: a student, a length, and a size that is made of its own fields.
-
-    Every method's config also has a field `ipc`, its images per class.
-    """
+    """What every method has: a student, a length, and a size that is made of its own fields."""
 
     student: StudentConfig = StudentConfig()
     outer_steps: int = option(500, "Updates of the synthetic set", low=1, high=10_000_000, unit="steps")
@@ -315,6 +315,11 @@ class MethodConfig(Config):
         Never by a method that has no option `num_validations`.
         """
         return evenly_spread(step, self.outer_steps, getattr(self, "num_validations", 0))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Keys of other sources that the comparison needs."""
+        return ()
 
     def size(self, spec: Task) -> Size:
         """The size of the synthetic set for a task. Raises ConfigError where there can be none."""

@@ -65,13 +65,15 @@ class PosterView:
 class Preview:
     """The synthetic data after `step` outer steps: (N, H, W, C) uint8 and a class name each.
 
-    poster: where the samples are patches of one, the whole of it.
+    poster: where the samples are patches of one, the whole of it. views: further pictures by name, (n, H, W, C) uint8 each:
+    "bases" that the samples are sums of, "real" images that they began as. labels are empty texts where there are none.
     """
 
     step: int
     images: np.ndarray
     labels: tuple[str, ...]
     poster: PosterView | None = None
+    views: dict[str, np.ndarray] = field(default_factory=dict)
     kind: Literal["preview"] = "preview"
 
 
@@ -94,9 +96,11 @@ class Scored:
     """One trained student, measured.
 
     arm: "distilled", a companion of it ("distilled_ema", "distilled_raw"), "distilled_hard" (its soft labels made hard), "random_real",
-    "kmeans_real" or "full". protocol: "as_distilled" (the training the set was made for), "unaugmented" (the same without its
-    augmentation) or "ordinary" (shuffled minibatches from scratch). split: "validation" or "test". metric: "accuracy", which is compared, or the same of
-    a student on its way, "accuracy@300" after 300 inner steps. value: a fraction for accuracies.
+    "kmeans_real", "full", or "untrained" or "teacher" of representations. protocol: "as_distilled" (the training the set was made for), "unaugmented" (the same without its
+    augmentation) or "ordinary" (shuffled minibatches from scratch); of representations "linear_probe", "knn" or "fine_tune",
+    and "short_probe" where a run is held against real data on its way. split: "validation" or "test". metric: "accuracy", which is compared, or the same of
+    a student on its way, "accuracy@300" after 300 inner steps, or on another source, "accuracy@mnist"; "cosine" and "cka" are
+    its likeness to the teacher. value: a fraction for accuracies.
     seconds: training time alone. recipe: how it was trained, in words; training: the same as numbers, {"num_steps",
     "batch_size", "lr"} wherever the batches are random. cached: taken from an earlier run with the same recipe.
     """
@@ -137,6 +141,38 @@ class ExpertEpoch:
 
 
 @dataclass(frozen=True)
+class TeacherEpoch:
+    """One epoch of a self-supervised teacher: trained now, or earlier (`cached`).
+
+    epoch: done, of num_epochs; 0 is before the first. train_loss: mean over the epoch, None at epoch 0. knn_accuracy: of
+    validation images by their nearest training images in the teacher's representation, a fraction. seconds: of training.
+    """
+
+    epoch: int
+    num_epochs: int
+    train_loss: float | None
+    knn_accuracy: float
+    seconds: float
+    cached: bool = False
+    kind: Literal["teacher_epoch"] = "teacher_epoch"
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """Something found out about the data or the set that is drawn as a chart; a later one of the same name replaces it.
+
+    name: "spectrum", {"images": variances explained by each base, fractions of all, "representations": the same,
+    "used": {"images": U, "representations": V}}; "approximation", {"augmentations": names, "with_networks": relative errors of
+    augmented representations, "without": the same of unshifted ones}; "map", {"real": [[x, y], ...], "classes": the class
+    of each, "distilled": [[x, y], ...], "way": "PCA" or "t-SNE"}.
+    """
+
+    name: str
+    values: dict[str, Any]
+    kind: Literal["analysed"] = "analysed"
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know that does not stop the run: a fact of it, or what may be wrong with it."""
 
@@ -172,12 +208,36 @@ class Stopped:
 
 
 Event = (
-    Started | Progress | Measured | Preview | Checkpoint | Scored | ExpertEpoch | Warned | Finished | Failed | Stopped
+    Started
+    | Progress
+    | Measured
+    | Preview
+    | Checkpoint
+    | Scored
+    | ExpertEpoch
+    | TeacherEpoch
+    | Analysed
+    | Warned
+    | Finished
+    | Failed
+    | Stopped
 )
 
 _BY_KIND = {
     cls.__dataclass_fields__["kind"].default: cls
-    for cls in (Started, Progress, Measured, Scored, ExpertEpoch, Warned, Finished, Failed, Stopped)
+    for cls in (
+        Started,
+        Progress,
+        Measured,
+        Scored,
+        ExpertEpoch,
+        TeacherEpoch,
+        Analysed,
+        Warned,
+        Finished,
+        Failed,
+        Stopped,
+    )
 }
 
 

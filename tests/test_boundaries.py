@@ -23,9 +23,11 @@ ALLOWED = {
     "data": FOUNDATION | {"data"},
     "nets": FOUNDATION | {"data.source", "nets"},
     "meta": FOUNDATION | {"nets.student", "meta"},
-    "synthetic": FOUNDATION | {"data.source", "data.preparation", "meta", "synthetic"},
-    "evaluation": FOUNDATION | {"data.source", "nets", "meta", "synthetic", "evaluation"},
+    "synthetic": FOUNDATION | {"data.pca", "data.predefined", "data.source", "data.preparation", "meta", "synthetic"},
+    "evaluation": FOUNDATION | {"data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
     "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
+    "teachers": FOUNDATION
+    | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.train", "experts.buffer", "teachers"},
     "methods": FOUNDATION
     | {
         "data.folders",
@@ -34,9 +36,13 @@ ALLOWED = {
         "nets",
         "meta",
         "synthetic",
+        "data.predefined",
+        "evaluation.probing",
+        "evaluation.scores",
         "evaluation.train",
         "experts",
         "methods",
+        "teachers",
     },
     "figures": {"events", "spacing", "data", "evaluation.scores", "figures"},
     "run": FOUNDATION | {"data", "nets", "synthetic", "methods", "evaluation"},

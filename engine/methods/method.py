@@ -37,11 +37,30 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class RecordingPlan:
+    """What a run needs of networks that are trained beforehand.
+
+    num_networks: that it follows; num_bytes: of all of them on disk. num_recorded: how many are there; missing_bytes and
+    seconds: what the others take.
+    """
+
+    num_networks: int
+    num_bytes: int
+    num_recorded: int = 0
+    missing_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Method:
     """A distillation method.
 
     distill(splits, config, context) is a generator: it yields events and returns a SyntheticSet.
-    record(splits, config, context), where a method follows experts, is one that only records those and returns a summary.
+    record(splits, config, context), where a method follows networks trained beforehand, is one that only trains and keeps
+    those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) tries that
+    for a moment and returns a RecordingPlan.
+    compare(synthetic, splits, config, evaluation, context, others), of sets that are no labelled samples, yields the scores of
+    their comparison with real data; others: the splits of other sources by key (`config.others`).
     tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
     its axis says.
     """
@@ -55,6 +74,9 @@ class Method:
     presets: tuple[Preset, ...]
     distill: Callable[..., Generator[Event, None, Any]]
     record: Callable[..., Generator[Event, None, dict[str, Any]]] | None = None
+    recorded: str = ""
+    try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
+    compare: Callable[..., Generator[Event, None, None]] | None = None
     outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:

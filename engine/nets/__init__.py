@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from engine.config import StudentConfig
@@ -49,3 +51,8 @@ STUDENTS: dict[str, StudentCard] = {
 def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | str = "cpu") -> Student:
     """The student of a config for one task. Raises ConfigError where the samples do not fit the architecture."""
     return Student(STUDENTS[config.name].build(config, spec), config.name, config.init, device)
+
+
+def make_encoder(config: StudentConfig, spec: TaskSpec, num_dims: int, device: torch.device | str = "cpu") -> Student:
+    """A student whose outputs are representations (N, num_dims). Raises ConfigError as `make_student`."""
+    return make_student(config, replace(spec, num_outputs=num_dims, class_names=()), device)

@@ -52,6 +52,11 @@ class Student:
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         return functional_call(self.module, self.unflatten(theta), (inputs,))
 
+    def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """What the last layer is given, (N, D), for theta (P,) and inputs (N, *sample_shape)."""
+        trunk, weights = self.module[:-1], self.unflatten(theta)
+        return functional_call(trunk, {name: weights[name] for name, _ in trunk.named_parameters()}, (inputs,))
+
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
         """Views of theta (P,) by parameter name."""
         parts = theta.split(self.sizes)

@@ -57,6 +57,7 @@ class SyntheticSet(nn.Module):
     step: int = 0  # outer steps that made it what it is
     preparation: Preparation | None = None  # how its samples were made from pixels, and are shown again
     request: dict[str, Any] | None = None  # what was asked for, as JSON
+    has_labels: bool = True  # targets are labels, hard or soft; else representations (N, d), of no class
 
     @property
     @abstractmethod
@@ -121,7 +122,9 @@ class SyntheticSet(nn.Module):
         return {}
 
     def sample_names(self) -> tuple[str, ...]:
-        """The class of each sample in stored order, the likeliest where labels are soft."""
+        """The class of each sample in stored order, the likeliest where labels are soft; empty texts where there are none."""
+        if not self.has_labels:
+            return ("",) * self.num_samples
         targets = self.materialise()[1]
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return tuple(self.spec.class_names[int(label)] for label in hard)
@@ -219,7 +222,9 @@ def _check_tensors(synthetic: SyntheticSet) -> None:
         targets.dtype == torch.int64 and bool(((targets >= 0) & (targets < spec.num_outputs)).all())
     ):
         raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
-    if targets.ndim == 2 and not bool((targets >= 0).all()):
+    if not synthetic.has_labels and (targets.ndim != 2 or not bool(torch.isfinite(targets).all())):
+        raise ValueError("representations that are no numbers")
+    if synthetic.has_labels and targets.ndim == 2 and not bool((targets >= 0).all()):
         raise ValueError("soft labels that are negative or no numbers")
     for other in synthetic.companions().values():
         if other.materialise()[0].shape != inputs.shape or other.materialise()[0].dtype != torch.float32:

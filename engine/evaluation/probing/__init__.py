@@ -1,0 +1,1 @@
+"""Probing: how good are the representations that a network learned?"""

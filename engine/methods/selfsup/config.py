@@ -1,0 +1,99 @@
+"""Hyperparameters of self-supervised distillation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from engine.config import MethodConfig, Size, Task, option
+from engine.data.predefined import NAMES, PredefinedName
+from engine.evaluation.probing.config import ProbingConfig
+from engine.synthetic.base import Training
+from engine.teachers.config import TeacherConfig
+
+SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
+
+
+class SelfsupConfig(MethodConfig):
+    """Hyperparameters, in the order the form shows them."""
+
+    num_images: int = option(100, "Images that are distilled, each with a representation; they have no class", low=1, high=100_000, label="Distilled images")  # fmt: skip
+    parameterisation: Literal["low_rank", "full"] = option(
+        "low_rank", "Images and representations as sums of few bases, or each stored whole (KRR-ST)", group=SYNTHETIC
+    )
+    image_bases: int = option(100, "Pictures that all images are sums of (U)", low=1, high=10_000, group=SYNTHETIC, label="Image bases", when=("parameterisation", "low_rank"))  # fmt: skip
+    representation_bases: int = option(50, "Vectors that all representations are sums of (V)", low=1, high=4096, group=SYNTHETIC, label="Representation bases", when=("parameterisation", "low_rank"))  # fmt: skip
+    basis_size: int = option(16, "Side of an image base; images are made of them and then enlarged", low=2, high=1024, unit="px", group=SYNTHETIC, label="Side of a base", when=("parameterisation", "low_rank"))  # fmt: skip
+    storage_budget: int = option(
+        0, "Refuse a set that takes more storage than so many images with their representations; 0 for no limit", low=0, high=1_000_000, unit="pairs", advanced=True, group=SYNTHETIC
+    )  # fmt: skip
+    teacher: TeacherConfig = TeacherConfig()
+    augmentations: tuple[PredefinedName, ...] = option(
+        ("rotate_90", "rotate_180", "rotate_270"), "Fixed changes of the distilled images, each with representations of its own", group=AUGMENTED, when=("parameterisation", "low_rank")
+    )  # fmt: skip
+    jitter: float = option(0.4, "Strength of the colour jitter", low=0.0, high=1.0, advanced=True, group=AUGMENTED, label="Colour jitter", when=("parameterisation", "low_rank"))  # fmt: skip
+    crop_scale: float = option(0.6, "Share of the image that the crop shows", low=0.05, high=1.0, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    blur_kernel: int = option(3, "Side of the blur's kernel, odd", low=3, high=31, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    blur_sigma: float = option(1.0, "Deviation of the blur's kernel", low=0.05, high=20.0, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    augmentation_seed: int = option(0, "Seed of what is drawn once: the crop's place, the jitter's numbers", low=0, high=2**31 - 1, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    refresh_every: int = option(
+        50, "Outer steps after which the teacher sees the augmented images anew", low=1, high=100_000, unit="steps", advanced=True, group=AUGMENTED, label="Renew targets every", when=("parameterisation", "low_rank")
+    )  # fmt: skip
+    hidden_dims: int = option(4, "Hidden units of the approximation network of an augmentation (4 as published, 16 for Stanford Dogs)", low=1, high=4096, group=AUGMENTED, label="Approximation's width", when=("parameterisation", "low_rank"))  # fmt: skip
+    approximation_steps: int = option(500, "Adam steps of each approximation network", low=1, high=100_000, unit="steps", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    approximation_lr: float = option(0.01, "Their learning rate", low=1e-6, high=1.0, advanced=True, group=AUGMENTED, label="Approximation's rate", when=("parameterisation", "low_rank"))  # fmt: skip
+    pool_size: int = option(10, "Inner networks that take turns (L)", low=1, high=100, group=POOL, label="Networks")
+    pool_steps: int = option(1000, "Steps after which an inner network begins anew (Z)", low=1, high=100_000, unit="steps", group=POOL, label="Steps of a life")  # fmt: skip
+    prewarm: bool = option(True, "Networks begin at different ages, so that they do not all begin anew together", advanced=True, group=POOL, label="Different ages")  # fmt: skip
+    inner_lr: float = option(0.1, "Learning rate of inner networks, SGD", low=1e-6, high=10.0, group=POOL)
+    inner_momentum: float = option(0.9, "Momentum of inner networks", low=0.0, high=0.999, advanced=True, group=POOL)
+    inner_weight_decay: float = option(1e-4, "Weight decay of inner networks", low=0.0, high=1.0, advanced=True, group=POOL)  # fmt: skip
+    inner_batch: int = option(0, "Distilled pairs of an inner step, augmented ones among them; 0 for all", low=0, high=100_000, advanced=True, group=POOL)  # fmt: skip
+    inner_clip: float = option(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=POOL)  # fmt: skip
+    ridge: float = option(1e-6, "Ridge of the regression, times the trace of the kernel", low=0.0, high=10.0, group=OUTER)  # fmt: skip
+    real_batch: int = option(512, "Real images that the regression is judged on", low=1, high=100_000, group=OUTER)
+    outer_lr: float = option(1e-3, "Learning rate of AdamW on the set, linear decay to 0", low=1e-8, high=10.0, group=OUTER)  # fmt: skip
+    outer_weight_decay: float = option(0.0, "Weight decay of AdamW on the set (0.01 in the low-rank system)", low=0.0, high=1.0, advanced=True, group=OUTER)  # fmt: skip
+    outer_clip: float = option(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=OUTER)  # fmt: skip
+    num_validations: int = option(5, "Times that a fresh network is pre-trained on the set and probed along the way", low=0, high=1000, group=OUTER, label="Probes along the way")  # fmt: skip
+    validation_steps: int = option(200, "Steps that it is pre-trained for", low=1, high=100_000, unit="steps", advanced=True, group=OUTER)  # fmt: skip
+    probing: ProbingConfig = ProbingConfig()
+
+    @field_validator("augmentations")
+    @classmethod
+    def _in_one_order(cls, chosen: tuple[PredefinedName, ...]) -> tuple[PredefinedName, ...]:
+        """Each once, in the order of the choices, so that the same choice is always the same value."""
+        return tuple(name for name in NAMES if name in chosen)
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> Self:
+        if self.blur_kernel % 2 == 0:
+            raise ValueError(f"the blur's kernel has a middle only if it is odd; choose {self.blur_kernel + 1} in place of {self.blur_kernel}")  # fmt: skip
+        return self
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        return self.probing.transfer
+
+    @property
+    def num_dims(self) -> int:
+        """Numbers of a representation."""
+        return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
+
+    def size(self, spec: Task) -> Size:
+        """Bases, coefficients, means and approximation networks, or whole images and representations."""
+        channels = spec.sample_shape[0]
+        if self.parameterisation == "full":
+            num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
+        else:
+            pixels, V = channels * self.basis_size**2, self.representation_bases
+            num_values = pixels * (self.image_bases + 1) + self.num_images * self.image_bases
+            num_targets = self.num_dims * (V + 1) + self.num_images * V
+            num_targets += len(self.augmentations) * (2 * V * self.hidden_dims + self.hidden_dims + V)
+        return Size(self.num_images, num_values, num_label_values=num_targets)
+
+    def training(self) -> Training:
+        """How a network is pre-trained on the set: random batches, momentum, one rate."""
+        return Training("momentum", self.probing.pretrain_steps, batch_size=self.probing.pretrain_batch)

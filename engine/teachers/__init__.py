@@ -1,0 +1,1 @@
+"""Teachers: networks trained on images alone, whose representations are distilled."""
