@@ -2,9 +2,23 @@
 
 from engine.synthetic.base import SyntheticSet, Training, load
 from engine.synthetic.canvas import CanvasSet
+from engine.synthetic.lowrank import LowRankSet
+from engine.synthetic.pairs import PairSet
 from engine.synthetic.pixels import PixelSet
 from engine.synthetic.poster import PosterSet
 
-PARAMETERISATIONS: dict[str, type[SyntheticSet]] = {kind.__name__: kind for kind in (PixelSet, CanvasSet, PosterSet)}
+PARAMETERISATIONS: dict[str, type[SyntheticSet]] = {
+    kind.__name__: kind for kind in (PixelSet, CanvasSet, PosterSet, LowRankSet, PairSet)
+}
 
-__all__ = ["PARAMETERISATIONS", "CanvasSet", "PixelSet", "PosterSet", "SyntheticSet", "Training", "load"]
+__all__ = [
+    "PARAMETERISATIONS",
+    "CanvasSet",
+    "LowRankSet",
+    "PairSet",
+    "PixelSet",
+    "PosterSet",
+    "SyntheticSet",
+    "Training",
+    "load",
+]

@@ -1,0 +1,142 @@
+"""What sets of images and representations have in common, however either is stored: they have no labels.
+
+A network is pre-trained on them: its output for an image is fitted to the image's representation.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.predefined import Predefined
+from engine.data.preparation import Preparation
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.errors import ConfigError
+from engine.events import Event, Preview
+from engine.meta.inner import Batch
+from engine.synthetic.base import SyntheticSet, Training
+
+MOST_VALUES = 10**9
+"""Pixels of all images together, 4 GB."""
+
+
+class RepresentationSet(SyntheticSet):
+    """m images, each with a representation of d numbers, and with one more under each of the set's augmentations.
+
+    augmentations: fixed changes of the images that have representations too.
+    real_images: (m, C, H, W) prepared, that the images began as; None after loading.
+    spectrum: explained shares of the variance by each component at the start, of "images" and of "representations", at most
+        MOST_SHOWN each; empty after loading and where nothing is decomposed.
+    """
+
+    has_labels = False
+    augmentations: tuple[Predefined, ...] = ()
+    real_images: Tensor | None = None
+
+    def __init__(self, spec: TaskSpec, training: Training, num_dims: int, num_images: int, rate: float) -> None:
+        """rate: of the training on the set, the same for all steps."""
+        super().__init__()
+        if len(spec.sample_shape) != 3:
+            raise ConfigError(f"Representations are of images, but these samples have shape {spec.sample_shape}.")
+        if not (math.isfinite(rate) and rate > 0):
+            raise ConfigError(f"A network cannot be trained at a rate of {rate}. Choose one above 0.")
+        if num_images * math.prod(spec.sample_shape) > MOST_VALUES:
+            raise ConfigError(
+                f"{num_images:,} images of {'x'.join(map(str, spec.sample_shape))} values take too much memory. "
+                f"Choose fewer images."
+            )
+        self.spec, self.training = spec, training
+        self.num_dims, self.num_images, self.rate = num_dims, num_images, rate
+        self.spectrum: dict[str, list[float]] = {}
+
+    @abstractmethod
+    def images(self) -> Tensor:
+        """(m, C, H, W) prepared; differentiable."""
+
+    @abstractmethod
+    def representations(self) -> Tensor:
+        """(m, d); differentiable."""
+
+    @abstractmethod
+    def augmented_representations(self, number: int) -> Tensor:
+        """(m, d) of the images under augmentation `number`; differentiable in the representations' own parameters."""
+
+    @abstractmethod
+    def start_from_real(
+        self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
+    ) -> Generator[Event, None, None]:
+        """Begin as random training images with their representations, as near as the set can hold them.
+
+        Args:
+            train: all training images.
+            representations: (N, d) of all of them, in their order.
+            generator: on the CPU, of which images are taken, without repetition.
+            phase: what the Progress is called.
+
+        Raises:
+            ConfigError: there are fewer training images than the set has.
+        """
+
+    @property
+    def num_samples(self) -> int:
+        return self.num_images
+
+    @property
+    def rates(self) -> Tensor:
+        """(1,), which no file needs: it stands in the header."""
+        return torch.tensor([self.rate], device=next(self.parameters()).device)
+
+    def stored_batches(self) -> Iterator[Batch]:
+        for _ in range(self.training.num_steps):
+            yield Batch(self.images(), self.representations(), self.rates[0])
+
+    def materialise(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return self.images(), self.representations()
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """What a network is pre-trained on, detached: inputs ((1 + A) m, C, H, W) and targets ((1 + A) m, d).
+
+        First all images as they are, then all under the first augmentation with its representations, and so on.
+        """
+        with torch.no_grad():
+            images = self.images()
+            inputs = [images, *(augmentation(images) for augmentation in self.augmentations)]
+            numbers = range(len(self.augmentations))
+            targets = [self.representations(), *(self.augmented_representations(number) for number in numbers)]
+            return torch.cat(inputs), torch.cat(targets)
+
+    def num_bytes(self) -> int:
+        return 4 * self.num_stored_values()
+
+    def preview(self, step: int, splits: Splits | Preparation) -> Preview:
+        """The images as pictures; at the start also the "real" ones that they began as."""
+        began = {"real": splits.to_display(self.real_images)} if step == 0 and self.real_images is not None else {}
+        return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names(), views=self.views() | began)
+
+    def views(self) -> dict[str, np.ndarray]:
+        """Further pictures of the set by name, (n, H, W, C) uint8 each."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        return {"num_dims": self.num_dims, "num_images": self.num_images, "rate": self.rate}
+
+    def chosen(self, train: LabelledSet, generator: torch.Generator) -> Tensor:
+        """Indices (m,) of random training images, without repetition; the images are kept as `real_images`.
+
+        Raises ConfigError where there are too few.
+        """
+        if len(train) < self.num_images:
+            raise ConfigError(
+                f"There are {len(train):,} training images, fewer than the {self.num_images:,} to be distilled. "
+                f"Choose {len(train):,} or fewer."
+            )
+        indices = torch.randperm(len(train), generator=generator)[: self.num_images]
+        self.real_images = train.batch(indices)[0]
+        return indices
