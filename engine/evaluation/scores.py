@@ -14,11 +14,21 @@ HEADLINE = "accuracy"
 """The metric of every student that is compared; others tell more of the same students."""
 AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
 """The protocols: the training a set was made for, the same without its augmentation, and that of any data set."""
+LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", "short_probe"
+"""Those of representations: a linear classifier of frozen features, their nearest neighbours, the whole network trained on
+with labels, and a linear classifier after a short pre-training."""
+COSINE, CKA = "cosine", "cka"
+"""Metrics of likeness to a teacher."""
 
 
 def after(num_steps: int | str) -> str:
     """The metric of a student after so many inner steps of several that were measured, "accuracy@300"."""
     return f"{HEADLINE}@{num_steps}"
+
+
+def on(source: str) -> str:
+    """The metric of frozen features on another source, "accuracy@mnist"."""
+    return f"{HEADLINE}@{source}"
 
 
 @dataclass(frozen=True)
@@ -94,10 +104,13 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
 
     What a headline may show: no arm is shown weaker than it is by the protocol of another, and no test image chooses.
     Training without augmentation is one of the protocols: all small arms of an architecture were tried so, or none.
+    Of representations only linear probes count, which every arm has.
     Where an arm was not tried on validation images, by an earlier version, test accuracy decides.
     """
     found, judges = (headlines(summarise(scores, each)) for each in (split, "validation"))
     rows = {(row.arm, row.protocol): row for row in found if row.student == student}
+    if any(protocol == LINEAR_PROBE for _, protocol in rows):
+        rows = {key: row for key, row in rows.items() if row.protocol == LINEAR_PROBE}
     tried = {(row.arm, row.protocol): row.mean for row in judges if row.student == student}
     best: dict[str, Row] = {}
     for arm in dict.fromkeys(arm for arm, _ in rows):
@@ -108,7 +121,7 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:
-    """The rows that are compared, without those of students on their way."""
+    """The rows that are compared, without those of students on their way, of other sources, and of likeness."""
     return [row for row in rows if row.metric == HEADLINE]
 
 
@@ -126,23 +139,45 @@ def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -
     return dict(sorted(found.items()))
 
 
+def transfers(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
+    """{other source: {arm: row}}: linear probes of frozen features on data that nothing was pre-trained on."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.protocol == LINEAR_PROBE and row.metric.startswith(on("")):
+            found.setdefault(row.metric.removeprefix(on("")), {})[row.arm] = row
+    return found
+
+
+def likeness(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
+    """{arm: {"cosine": row, "cka": row}}: how alike a network's representations and its teacher's are."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.metric in (COSINE, CKA):
+            found.setdefault(row.arm, {})[row.metric] = row
+    return found
+
+
 def baseline(scores: Iterable[Scored]) -> Row | None:
-    """Random real data of the same size on validation images, as ordinary data: what a live run is held against."""
+    """Random real data of the same size on validation images: what a live run is held against.
+
+    Trained as ordinary data; of representations, probed after a short pre-training.
+    """
     rows = headlines(summarise(scores, "validation"))
-    return next((row for row in rows if row.arm == "random_real" and row.protocol == ORDINARY), None)
+    return next((row for row in rows if row.arm == "random_real" and row.protocol in (ORDINARY, SHORT_PROBE)), None)
 
 
 def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
     """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
 
-    The full set is trained one way, as ordinary data; the distilled set as it was made for and as ordinary data are held
-    against it. Empty without a full arm.
+    The full set is held against the distilled one under the same protocol. As labelled data it is trained one way alone, as
+    ordinary data, and both ways of training the distilled set are held against that. Empty without a full arm.
     """
     mine = [row for row in headlines(rows) if row.student == student]
-    full = next((row for row in mine if row.arm == "full"), None)
+    full = {row.protocol: row for row in mine if row.arm == "full"}
     result: dict[str, dict[str, float]] = {"retention": {}, "speed_up": {}}
     for row in mine:
-        if full is not None and row.arm == "distilled" and row.protocol != UNAUGMENTED:
-            result["retention"][row.protocol] = row.mean / full.mean
-            result["speed_up"][row.protocol] = full.seconds / row.seconds
+        against = full.get(row.protocol, full.get(ORDINARY))
+        if against is not None and row.arm == "distilled" and row.protocol != UNAUGMENTED:
+            result["retention"][row.protocol] = row.mean / against.mean
+            result["speed_up"][row.protocol] = against.seconds / row.seconds
     return result

@@ -30,6 +30,8 @@ class Palette:
             "full": self.full,
             "random_real": self.random_real,
             "kmeans_real": self.kmeans_real,
+            "untrained": self.others[1],
+            "teacher": self.others[0],
         }
         return known.get(name, self.others[0])
 
@@ -57,7 +59,9 @@ ARM_NAMES = {
     "distilled_hard": "Distilled, labels made hard",
     "random_real": "Random real, same size",
     "kmeans_real": "k-means real, same size",
+    "untrained": "Random initialisation",
     "full": "Full data",
+    "teacher": "Teacher",
 }
 """Arms in the order they are shown, and what people call them."""
 
@@ -65,12 +69,18 @@ PROTOCOL_NAMES = {
     "as_distilled": "As distilled",
     "unaugmented": "As distilled, without augmentation",
     "ordinary": "As ordinary data",
+    "linear_probe": "Linear probe",
+    "knn": "Nearest neighbours",
+    "fine_tune": "Fine-tuned",
 }
 """Protocols in the order they are shown, and what people call them."""
 PROTOCOL_NOTES = {
     "as_distilled": "the training the set was made for, at its own learning rates",
     "unaugmented": "the same, each image as it is stored",
     "ordinary": "shuffled minibatches, from scratch",
+    "linear_probe": "a linear classifier of the frozen features, on labelled training images",
+    "knn": "the classes of the nearest labelled training images, by the frozen features",
+    "fine_tune": "the whole network trained on with labelled training images",
 }
 
 

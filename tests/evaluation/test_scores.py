@@ -7,17 +7,17 @@ import math
 import pytest
 from scipy import stats
 
-from engine.evaluation.scores import against_full, best_by_arm, summarise
+from engine.evaluation.scores import against_full, baseline, best_by_arm, headlines, likeness, summarise, transfers
 from engine.events import Scored
 
 
-def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test"):
+def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test", metric="accuracy"):
     return Scored(
         arm=arm,
         protocol=protocol,
         student="mlp",
         seed=seed,
-        metric="accuracy",
+        metric=metric,
         value=value,
         seconds=seconds,
         split=split,
@@ -92,3 +92,48 @@ def test_a_seed_that_was_scored_twice_counts_once():
 def test_an_interval_of_accuracies_stays_between_none_and_all():
     (row,) = summarise([scored("distilled", 0, 0.1), scored("distilled", 1, 0.9)])
     assert (row.low, row.high) == (0.0, 1.0)
+
+
+def of_representations(arm, value, protocol="linear_probe", **more):
+    return scored(arm, 0, value, protocol=protocol, **more)
+
+
+REPRESENTATIONS = [
+    of_representations("distilled", 0.6, seconds=2.0),
+    of_representations("distilled", 0.9, "fine_tune", seconds=2.0),
+    of_representations("distilled", 0.5, "linear_probe", metric="accuracy@mnist"),
+    of_representations("distilled", 0.7, "linear_probe", metric="cka"),
+    of_representations("full", 0.8, seconds=10.0),
+    of_representations("full", 0.95, "fine_tune", seconds=10.0),
+    of_representations("full", 0.7, "linear_probe", metric="accuracy@mnist"),
+    of_representations("full", 0.9, "linear_probe", metric="cosine"),
+]
+
+
+def test_headline_of_representations_is_their_linear_probe():
+    best = best_by_arm(REPRESENTATIONS, "mlp")
+    assert {arm: (row.protocol, row.mean) for arm, row in best.items()} == {
+        "distilled": ("linear_probe", 0.6),
+        "full": ("linear_probe", 0.8),
+    }
+
+
+def test_representations_are_held_against_full_under_the_same_protocol():
+    ratios = against_full(summarise(REPRESENTATIONS), "mlp")
+    assert ratios["retention"] == pytest.approx({"linear_probe": 0.6 / 0.8, "fine_tune": 0.9 / 0.95})
+    assert ratios["speed_up"] == pytest.approx({"linear_probe": 5.0, "fine_tune": 5.0})
+
+
+def test_other_sources_and_likeness_are_no_headlines_but_tables_of_their_own():
+    rows = summarise(REPRESENTATIONS)
+    assert {row.metric for row in headlines(rows)} == {"accuracy"}
+    assert {key: {arm: row.mean for arm, row in arms.items()} for key, arms in transfers(rows).items()} == {
+        "mnist": {"distilled": 0.5, "full": 0.7}
+    }
+    assert {arm: list(found) for arm, found in likeness(rows).items()} == {"distilled": ["cka"], "full": ["cosine"]}
+
+
+def test_a_live_run_is_held_against_a_short_probe_of_random_real_pairs():
+    probed = of_representations("random_real", 0.4, "short_probe", split="validation")
+    assert baseline([probed]).mean == 0.4
+    assert baseline([of_representations("random_real", 0.4, split="validation")]) is None

@@ -10,7 +10,7 @@ GROUP = "Probing"
 class ProbingConfig(Config):
     """Of every arm alike. Pre-training fits a teacher's representations; labels come in after that alone."""
 
-    pretrain_steps: int = option(500, "Steps that a fresh network is pre-trained on pairs of an image and its representation", low=1, high=1_000_000, unit="steps", group=GROUP)  # fmt: skip
+    pretrain_steps: int = option(500, "Steps that a fresh network is pre-trained on pairs of an image and its representation; of full data at least its passes", low=1, high=1_000_000, unit="steps", group=GROUP)  # fmt: skip
     pretrain_batch: int = option(256, "Pairs a step; of smaller sets all", low=1, high=8192, group=GROUP, advanced=True)
     pretrain_lr: float = option(0.1, "Learning rate of the pre-training, SGD with momentum 0.9 and cosine decay", low=1e-6, high=10.0, group=GROUP, advanced=True, label="Pre-training rate")  # fmt: skip
     pretrain_weight_decay: float = option(1e-4, "Weight decay of the pre-training", low=0.0, high=1.0, group=GROUP, advanced=True)  # fmt: skip

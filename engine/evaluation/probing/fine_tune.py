@@ -1,0 +1,60 @@
+"""Fine-tuning: a pre-trained network, with a linear layer on its representation, is trained on with labels as a whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.data.source import LabelledSet
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.pretrain import bounded_sgd
+from engine.meta.inner import Batch, inner_loop
+from engine.nets.student import Student
+
+WEIGHT_DECAY = 5e-4  # as KRR-ST fine-tunes: Lee et al. 2024, arXiv:2310.06511
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An encoder and a linear layer as a function of one vector, the encoder's weights (P,) followed by ((d+1) K,)."""
+
+    encoder: Student
+    num_classes: int
+
+    def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        weights, head = theta.split([self.encoder.num_params, len(theta) - self.encoder.num_params])
+        layer = head.view(-1, self.num_classes)  # (d + 1, K), the bias last
+        return self.encoder(weights, inputs) @ layer[:-1] + layer[-1]
+
+    def start(self, theta: Tensor, num_dims: int) -> Tensor:
+        """The encoder's weights (P,) with a linear layer of zeros for representations of `num_dims`."""
+        return torch.cat([theta, theta.new_zeros((num_dims + 1) * self.num_classes)])
+
+
+def fine_tune(
+    classifier: Classifier,
+    theta: Tensor,
+    data: LabelledSet,
+    config: ProbingConfig,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Train from `theta` on random labelled minibatches, augmented; yield the weights after each of `fine_tune_steps`.
+
+    SGD with momentum 0.9, cosine decay and weight decay 5e-4, gradients cut to length 1 as in pre-training.
+    """
+
+    def batches() -> Iterator[Batch]:
+        for step in range(config.fine_tune_steps):
+            indices = torch.randperm(len(data), generator=generator)[: config.pretrain_batch]
+            inputs, targets = data.batch(indices)
+            lr = config.fine_tune_lr * 0.5 * (1 + math.cos(math.pi * step / config.fine_tune_steps))
+            yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=theta.device))
+
+    return inner_loop(classifier, theta, batches(), bounded_sgd(WEIGHT_DECAY), F.cross_entropy, detached=True)

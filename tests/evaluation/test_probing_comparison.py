@@ -1,0 +1,338 @@
+"""Comparisons of representations are fair: equal storage, the same starts, labels only after pre-training, real arms measured once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from draining import drained
+
+from engine.config import EvaluationConfig, StudentConfig
+from engine.context import Context
+from engine.data.augment import Augmentation
+from engine.data.predefined import predefined
+from engine.data.preparation import Preparation
+from engine.data.prepare import ImageSplits
+from engine.data.source import LabelledSet, TaskSpec
+from engine.evaluation.probing import judge
+from engine.evaluation.probing.compare import (
+    compare_representations,
+    pairs_at_equal_storage,
+    random_pairs,
+    short_probe,
+    short_probe_of_real,
+)
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.scores import against_full, baseline, best_by_arm, likeness, summarise, transfers
+from engine.events import Progress, Scored
+from engine.nets import make_encoder
+from engine.synthetic.base import Training
+from engine.synthetic.lowrank import LowRankSet
+from engine.synthetic.pairs import PairSet
+
+SPEC = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
+NUM_DIMS = 6
+CONVNET = StudentConfig(name="convnet", depth=1, width=8)
+PROBING = ProbingConfig(
+    pretrain_steps=40, pretrain_batch=32, pretrain_lr=0.1, probe_epochs=10, neighbours=5, fine_tune_steps=10
+)
+EVALUATION = EvaluationConfig(num_students=2, full_epochs=10, other_images=40)
+BRIEF = PROBING.model_copy(update={"pretrain_steps": 5, "probe_epochs": 2, "fine_tune_steps": 2})
+ONCE = EVALUATION.model_copy(update={"num_students": 1, "full_epochs": 1})
+
+
+class Teacher:
+    """Tells the patterns of the classes apart, so that its representations are worth learning."""
+
+    title, num_dims = "stand-in teacher", NUM_DIMS
+
+    def __init__(self, patterns, *, is_blind=False):
+        directions = torch.randn(NUM_DIMS, 64, generator=torch.Generator().manual_seed(9))
+        directions[: len(patterns)] = patterns.flatten(1)
+        self.weight = torch.zeros_like(directions) if is_blind else directions / 8
+        self.seen = 0
+
+    def represent(self, inputs):
+        self.seen += len(inputs)
+        return inputs.flatten(1) @ self.weight.T
+
+
+def patterns_of(seed):
+    return torch.randn(3, *SPEC.sample_shape, generator=torch.Generator().manual_seed(seed))
+
+
+def noisy_splits(*, channels=1, side=8, title="toy"):
+    """Three patterns deep in noise; images as read."""
+    generator = torch.Generator().manual_seed(1)
+    patterns = patterns_of(0)
+    preparation = Preparation("standard", torch.full((channels,), 0.5), torch.full((channels,), 0.2))
+
+    def part(num_images):
+        targets = torch.arange(num_images) % 3
+        noise = 1.5 * torch.randn(num_images, *SPEC.sample_shape, generator=generator)
+        pixels = (0.5 + 0.1 * (patterns[targets] + noise)).repeat(1, channels, 1, 1)
+        pixels = torch.nn.functional.interpolate(pixels, (side, side))
+        return LabelledSet((255 * pixels).clamp(0, 255).to(torch.uint8), targets, preparation.forward)
+
+    return ImageSplits(
+        part(600), part(150), part(150), dataclasses.replace(SPEC, sample_shape=(channels, side, side)),
+        preparation.to_display, Augmentation(()), title, title=title, preparation=preparation,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return noisy_splits()
+
+
+@pytest.fixture
+def teacher():
+    return Teacher(patterns_of(0))
+
+
+def real_of(splits, teacher):
+    return teacher.represent(splits.train.batch(torch.arange(len(splits.train)))[0])
+
+
+def pair_set(splits, real, num_images=30, student=CONVNET):
+    training = Training("momentum", PROBING.pretrain_steps, batch_size=PROBING.pretrain_batch)
+    synthetic = PairSet(spec=splits.spec, training=training, num_dims=real.shape[1], num_images=num_images, rate=0.1)
+    drained(synthetic.start_from_real(splits.train, real, torch.Generator().manual_seed(0), "begin"))
+    return synthetic
+
+
+def scores(splits, teacher, cache, *, probing=BRIEF, evaluation=ONCE, others=None, seed=0, synthetic=None):
+    """Scores of a comparison too brief to teach anything."""
+    real = real_of(splits, teacher)
+    events = compare_representations(
+        synthetic or pair_set(splits, real), splits, CONVNET, probing, evaluation, teacher, real,
+        Context(seed=seed, cache_root=cache), others or {},
+    )  # fmt: skip
+    return [event for event in events if isinstance(event, Scored)]
+
+
+@pytest.fixture(scope="module")
+def learned(splits, tmp_path_factory):
+    """Scores of a comparison long enough to teach something, of three networks an arm."""
+    evaluation = EVALUATION.model_copy(update={"num_students": 3})
+    cache = tmp_path_factory.mktemp("cache")
+    return scores(splits, Teacher(patterns_of(0)), cache, probing=PROBING, evaluation=evaluation)
+
+
+def test_every_arm_under_every_protocol(learned):
+    found = learned
+    counts = {}
+    for score in found:
+        key = score.arm, score.protocol, score.metric
+        counts[key] = counts.get(key, 0) + (score.split == "test")
+        assert score.recipe and math.isfinite(score.value)
+    networks = ("distilled", "random_real", "untrained", "full")
+    ways = ("linear_probe", "knn", "fine_tune")
+    expected = {(arm, way, "accuracy"): 3 for arm in networks for way in ways}
+    expected |= {(arm, "linear_probe", metric): 3 for arm in networks for metric in ("cosine", "cka")}
+    assert counts == expected | {("teacher", way, "accuracy"): 1 for way in ways[:2]}
+    validated = {(s.arm, s.protocol, s.metric, s.seed) for s in found if s.split == "validation"}
+    assert validated == {(s.arm, s.protocol, s.metric, s.seed) for s in found if s.split == "test"}
+
+
+def test_a_network_pretrained_on_informative_pairs_beats_an_untrained_one(learned):
+    best = best_by_arm(learned, "convnet")
+    assert best["distilled"].low > best["untrained"].mean
+    assert best["full"].mean > best["distilled"].mean, "600 pairs teach more than 30"
+    alike = likeness(summarise(learned))
+    assert alike["full"]["cosine"].mean > alike["distilled"]["cosine"].mean > alike["untrained"]["cosine"].mean
+
+
+def test_a_teacher_that_sees_nothing_teaches_nothing(splits, tmp_path):
+    blind = Teacher(patterns_of(0), is_blind=True)
+    found = scores(splits, blind, tmp_path)
+    assert best_by_arm(found, "convnet")["teacher"].mean == pytest.approx(1 / 3, abs=0.01)
+    assert all(score.value == 0 for score in found if score.metric == "cka")
+
+
+def test_storage_is_equal_and_counted(splits, teacher, tmp_path):
+    real = real_of(splits, teacher)
+    synthetic = pair_set(splits, real)
+    assert pairs_at_equal_storage(synthetic, splits.train) == 30
+    arms = {score.arm: score for score in scores(splits, teacher, tmp_path, synthetic=synthetic)}
+    assert arms["random_real"].num_bytes == arms["distilled"].num_bytes == synthetic.num_bytes() == 4 * 30 * (64 + 6)
+    assert arms["full"].num_bytes == 600 * 64 + 4 * 600 * 6
+    assert arms["full"].num_samples == 600 and arms["untrained"].num_bytes == 0
+
+
+def low_rank_set(splits, real, num_images=40):
+    training = Training("momentum", PROBING.pretrain_steps, batch_size=PROBING.pretrain_batch)
+    augmentations = predefined(("rotate_90", "flip"), jitter=0.4, crop_scale=0.6, blur_kernel=3, blur_sigma=1.0, seed=0)
+    synthetic = LowRankSet(
+        spec=splits.spec, training=training, num_dims=NUM_DIMS, num_images=num_images, image_bases=8,
+        representation_bases=4, basis_size=4, augmentations=augmentations, hidden_dims=2, rate=0.1,
+    )  # fmt: skip
+    drained(synthetic.start_from_real(splits.train, real, torch.Generator().manual_seed(0), "begin"))
+    return synthetic
+
+
+def test_random_real_images_are_seen_by_the_teacher_under_the_sets_augmentations(splits, teacher):
+    real = real_of(splits, teacher)
+    synthetic = low_rank_set(splits, real)
+    count = pairs_at_equal_storage(synthetic, splits.train)
+    assert 1 <= count == synthetic.num_stored_values() // (64 + NUM_DIMS)
+    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, 0)
+    assert len(inputs) == len(targets) == 3 * count
+    assert torch.equal(inputs[count : 2 * count], inputs[:count].rot90(1, (2, 3)))
+    assert torch.allclose(targets, teacher.represent(inputs), atol=1e-5)
+    assert not torch.equal(inputs, random_pairs(synthetic, splits.train, teacher, real, 1)[0])
+
+
+def test_another_choice_of_augmentations_is_another_random_real_arm(splits, teacher, tmp_path):
+    real = real_of(splits, teacher)
+    scores(splits, teacher, tmp_path, synthetic=low_rank_set(splits, real))
+    found = scores(splits, teacher, tmp_path, synthetic=pair_set(splits, real, num_images=5))
+    assert not any(score.cached for score in found if score.arm == "random_real")
+    assert all(score.cached for score in found if score.arm == "full")
+
+
+def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, teacher, tmp_path):
+    first = scores(splits, teacher, tmp_path, seed=1)
+    second = scores(splits, teacher, tmp_path, seed=2)
+    assert not any(score.cached for score in first)
+    for before, after in zip(first, second, strict=True):
+        assert after.cached == (after.arm != "distilled")
+        assert (after.value, after.recipe) == (before.value, before.recipe)
+        assert after.seconds == before.seconds or after.arm == "distilled"
+
+
+@pytest.mark.parametrize("changed", [{"pretrain_steps": 4}, {"probe_epochs": 1}, {"neighbours": 3}])
+def test_another_recipe_is_another_cache_entry(splits, teacher, tmp_path, changed):
+    scores(splits, teacher, tmp_path)
+    found = scores(splits, teacher, tmp_path, probing=BRIEF.model_copy(update=changed))
+    assert not any(score.cached for score in found)
+
+
+def test_another_source_to_transfer_to_is_another_cache_entry(splits, teacher, tmp_path):
+    scores(splits, teacher, tmp_path)
+    found = scores(splits, teacher, tmp_path, others={"same": splits})
+    assert not any(score.cached for score in found)
+
+
+def test_another_teacher_is_another_cache_entry(splits, teacher, tmp_path):
+    scores(splits, teacher, tmp_path)
+    other = Teacher(patterns_of(3))
+    assert not any(score.cached for score in scores(splits, other, tmp_path))
+
+
+def test_test_labels_choose_nothing(splits, teacher, tmp_path):
+    """With every test label wrong, all validation scores and recipes stay the same and only the test scores change."""
+    wrong = LabelledSet(splits.test.inputs, (splits.test.targets + 1) % 3, splits.test.prepare)
+    honest = scores(splits, teacher, tmp_path / "a")
+    fooled = scores(dataclasses.replace(splits, test=wrong), teacher, tmp_path / "b")
+    assert [score.recipe for score in honest] == [score.recipe for score in fooled]
+    for before, after in zip(honest, fooled, strict=True):
+        if before.split == "validation" or before.metric in ("cosine", "cka"):
+            assert after.value == before.value
+    accuracies = [
+        [s.value for s in found if s.split == "test" and s.metric == "accuracy"] for found in (honest, fooled)
+    ]
+    assert accuracies[0] != accuracies[1]
+
+
+def test_no_label_is_seen_before_a_network_is_frozen(splits, teacher, tmp_path):
+    """Training labels move the probes alone: likeness to the teacher is the same with all of them wrong."""
+    wrong = LabelledSet(splits.train.inputs, (splits.train.targets * 7 + 1) % 3, splits.train.prepare)
+    honest = scores(splits, teacher, tmp_path / "a")
+    fooled = scores(dataclasses.replace(splits, train=wrong), teacher, tmp_path / "b")
+    alike = [[s.value for s in found if s.metric in ("cosine", "cka")] for found in (honest, fooled)]
+    assert alike[0] == alike[1]
+
+
+def test_each_image_is_looked_at_once_for_all_measures_of_a_network(splits, teacher, tmp_path, monkeypatch):
+    looked = []
+    features_of = judge.features_of
+
+    def counting(represent, data, phase):
+        looked.append((phase, len(data)))
+        return features_of(represent, data, phase)
+
+    monkeypatch.setattr(judge, "features_of", counting)
+    teacher.seen = 0
+    evaluation = ONCE.model_copy(update={"compare_full": False})
+    scores(splits, teacher, tmp_path, evaluation=evaluation)
+    networks = [("look at train images", 600), ("look at validation images", 150), ("look at test images", 150)]
+    assert looked[2:] == 3 * networks
+    assert looked[:2] == [("represent validation images", 150), ("represent test images", 150)]
+    assert teacher.seen == 600 + 150 + 150, "the training images were represented beforehand"
+
+
+def test_full_is_left_out_where_it_is_not_asked_for(splits, teacher, tmp_path):
+    evaluation = ONCE.model_copy(update={"compare_full": False})
+    found = scores(splits, teacher, tmp_path, evaluation=evaluation)
+    assert {score.arm for score in found} == {"distilled", "random_real", "untrained", "teacher"}
+    assert against_full(summarise(found), "convnet") == {"retention": {}, "speed_up": {}}
+
+
+def test_retention_and_speed_up_are_of_the_same_protocol(learned):
+    rows = {(row.arm, row.protocol, row.metric): row for row in summarise(learned)}
+    ratios = against_full(rows.values(), "convnet")
+    assert set(ratios["retention"]) == {"linear_probe", "knn", "fine_tune"}
+    for protocol, retention in ratios["retention"].items():
+        distilled, full = (rows[arm, protocol, "accuracy"] for arm in ("distilled", "full"))
+        assert retention == distilled.mean / full.mean
+    assert full.training["num_steps"] == 10 * math.ceil(600 / 32) > distilled.training["num_steps"] == 40
+    assert ratios["speed_up"]["linear_probe"] > 1
+
+
+def test_frozen_features_are_probed_on_another_source(splits, teacher, tmp_path):
+    others = {"coloured": noisy_splits(channels=3, side=12, title="Coloured")}
+    found = scores(splits, teacher, tmp_path, probing=PROBING, evaluation=EVALUATION, others=others)
+    table = transfers(summarise(found))
+    assert list(table) == ["coloured"]
+    assert set(table["coloured"]) == {"distilled", "random_real", "untrained", "full", "teacher"}
+    row = table["coloured"]["full"]
+    assert row.mean > 0.5, "the same patterns, larger and in colour"
+    assert "600 labelled images of Coloured, measured on 40 test images" in row.recipe
+    assert row.metric not in {one.metric for one in best_by_arm(found, "convnet").values()}
+
+
+def test_other_architectures_are_judged_by_linear_probes_alone(splits, teacher, tmp_path):
+    evaluation = ONCE.model_copy(update={"students": ("mlp",)})
+    found = [score for score in scores(splits, teacher, tmp_path, evaluation=evaluation) if score.student == "mlp"]
+    assert {(score.arm, score.protocol, score.metric) for score in found} == {
+        (arm, "linear_probe", "accuracy") for arm in ("distilled", "random_real", "untrained")
+    }
+    assert all("measured on 40 test images" in score.recipe for score in found)
+
+
+def test_probes_learn_from_as_many_labelled_images_as_asked_for(splits, teacher, tmp_path):
+    evaluation = ONCE.model_copy(update={"compare_full": False})
+    probing = BRIEF.model_copy(update={"probe_images": 30, "fine_tune_steps": 0, "neighbours": 0})
+    found = scores(splits, teacher, tmp_path, probing=probing, evaluation=evaluation)
+    assert {score.protocol for score in found} == {"linear_probe"}
+    assert all("30 labelled images" in score.recipe for score in found if score.metric == "accuracy")
+
+
+def test_arms_of_one_number_begin_with_the_same_weights(splits, teacher, tmp_path):
+    """Pre-training that moves nothing leaves every arm as the untrained one is."""
+    probing = PROBING.model_copy(
+        update={"pretrain_lr": 1e-6, "pretrain_weight_decay": 0.0, "pretrain_steps": 1, "fine_tune_steps": 0}
+    )
+    evaluation = EVALUATION.model_copy(update={"compare_full": False})
+    found = scores(splits, teacher, tmp_path, probing=probing, evaluation=evaluation)
+    alike = likeness(summarise(found))
+    assert alike["distilled"]["cka"].mean == pytest.approx(alike["untrained"]["cka"].mean, abs=1e-3)
+    assert alike["random_real"]["cka"].mean == pytest.approx(alike["untrained"]["cka"].mean, abs=1e-3)
+    by_seed = {s.value for s in found if s.arm == "untrained" and s.metric == "cka" and s.split == "test"}
+    assert len(by_seed) == 2, "another number has other weights"
+
+
+def test_a_short_probe_repeats_and_real_images_are_its_baseline(splits, teacher):
+    real = real_of(splits, teacher)
+    synthetic, context = pair_set(splits, real), Context(seed=4)
+    encoder = make_encoder(CONVNET, SPEC, NUM_DIMS)
+    found = [drained(short_probe(encoder, synthetic, splits, PROBING, 30, context))[1] for _ in range(2)]
+    assert found[0] == found[1] and 0.34 < found[0] < 1
+    events, _ = drained(short_probe_of_real(synthetic, splits, teacher, real, CONVNET, PROBING, 30, context))
+    (score,) = [event for event in events if not isinstance(event, Progress)]
+    row = baseline([score])
+    assert (score.arm, score.protocol, score.split) == ("random_real", "short_probe", "validation")
+    assert row.mean == score.value and row.num_samples == 30
