@@ -43,7 +43,6 @@ from engine.evaluation.compare import (
 from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, rates_for_real
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
 from engine.events import Checkpoint, Event, Preview, Progress, to_json
-from engine.experts.cost import try_experts
 from engine.methods.method import Method
 from engine.run import load_splits, resolve
 from engine.synthetic.base import SyntheticSet
@@ -65,7 +64,7 @@ MOST_TIMED = 50
 class Estimate:
     """What a run will take. Memory is what it adds to its process, on the device that it computes on.
 
-    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts are in the cache;
+    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or teachers) are in the cache;
     expert_bytes: what the others take of `disk_bytes`.
     lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the memory
     that ended it: the run needs more than `memory_bytes`. beside: another run was working meanwhile.
@@ -133,15 +132,15 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
                 disk_bytes=2 * _set_bytes(context.start),
             )
         if method.record is not None:
-            experts = yield from try_experts(bench.student, splits, config.student, config.experts, context)
+            planned = yield from method.try_record(splits, config, context)
             found = replace(
                 found,
-                seconds_recording=experts.seconds,
+                seconds_recording=planned.seconds,
                 memory_bytes=memory.bytes,
-                disk_bytes=experts.missing_bytes,
-                num_experts=experts.num_experts,
-                num_recorded=experts.num_recorded,
-                expert_bytes=experts.missing_bytes,
+                disk_bytes=planned.missing_bytes,
+                num_experts=planned.num_networks,
+                num_recorded=planned.num_recorded,
+                expert_bytes=planned.missing_bytes,
             )
             yield found
         if request.action == "record":

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from engine import machine
-from engine.config import MethodConfig, RunRequest, checked
+from engine.config import DataConfig, MethodConfig, RunRequest, checked
 from engine.context import Context, data_root
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
@@ -57,6 +57,8 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
         _check_start(config, request)
     if begins and request.action != "evaluate":
         config.check(spec, root)
+    if begins and request.action != "record":
+        _check_others(config, root)
     trained = [config.student] if request.action == "record" else architectures(config.student, request.evaluation)
     for architecture in trained:
         with torch.device("meta"):  # does it fit the samples? No weight is made
@@ -108,7 +110,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
-    if context.resume_from is None:
+    others = yield from _load_others(config, context)
+    if context.resume_from is None and method.compare is None:
         count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
         yield from real_ordinary(bench, "random_real", count, ("validation",))
 
@@ -116,7 +119,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     steps = _provided(method.distill(splits, config, context), splits, request)
     synthetic = yield from clock.timed(steps)
     seconds = clock.seconds  # before the comparison
-    results = yield from _compared(synthetic, splits, config, request, context)
+    results = yield from _compared(synthetic, splits, config, request, context, others)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
 
@@ -125,7 +128,8 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
-    return (yield from _compared(synthetic, splits, config, request, context))
+    others = yield from _load_others(config, context)
+    return (yield from _compared(synthetic, splits, config, request, context, others))
 
 
 def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> Generator[Event, None, SyntheticSet]:
@@ -138,7 +142,8 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
     yield synthetic.preview(synthetic.step, splits)
-    results = yield from _compared(synthetic, splits, config, request, context)
+    others = yield from _load_others(config, context)
+    results = yield from _compared(synthetic, splits, config, request, context, others)
     yield Finished(results | {"machine": machine.describe()})
     return synthetic
 
@@ -146,7 +151,7 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
 def _recorded(
     method: Method, request: RunRequest, config: MethodConfig, splits: Splits, context: Context
 ) -> Generator[Event, None, None]:
-    """A run that makes no set: the experts that the method follows are recorded, for later runs to find."""
+    """A run that makes no set: the experts or the teacher that the method follows are trained and kept, for later runs to find."""
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
     recorded = yield from method.record(splits, config, context)
@@ -158,11 +163,11 @@ def _check_records(method: Method, request: RunRequest) -> None:
     if method.record is None:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
         raise ConfigError(
-            f"Method '{method.key}' follows no experts, so there are none to record. Methods that do: {able or 'none'}."
+            f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record. Methods that do: {able or 'none'}."
         )
     if request.start:
         raise ConfigError(
-            f"Recording experts makes no images, but the request names run '{request.start}' to start from. Leave the start out."
+            f"Recording makes no images, but the request names run '{request.start}' to start from. Leave the start out."
         )
 
 
@@ -322,11 +327,21 @@ def load_splits(request: RunRequest, context: Context) -> Generator[Event, None,
 
 
 def _compared(
-    synthetic: SyntheticSet, splits: Splits, config: MethodConfig, request: RunRequest, context: Context
+    synthetic: SyntheticSet,
+    splits: Splits,
+    config: MethodConfig,
+    request: RunRequest,
+    context: Context,
+    others: dict[str, Splits],
 ) -> Generator[Event, None, dict]:
-    """The events of a comparison; returns its summary."""
+    """The events of a comparison, a method's own where it has one; returns its summary."""
     scores: list[Scored] = []
-    for event in compare(synthetic, splits, config.student, request.evaluation, context):
+    own = METHODS[request.method].compare
+    if own is not None:
+        steps = own(synthetic, splits, config, request.evaluation, context, others)
+    else:
+        steps = compare(synthetic, splits, config.student, request.evaluation, context)
+    for event in steps:
         if isinstance(event, Scored):
             scores.append(event)
         yield event
@@ -340,12 +355,38 @@ def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], stude
         "num_samples": synthetic.num_samples,
         "num_bytes": synthetic.num_bytes(),
         "num_stored_values": synthetic.num_stored_values(),
-        "labels": "soft" if has_soft_labels(synthetic) else "hard",
+        "labels": _labels(synthetic),
         "full_samples": len(splits.train),
         "full_bytes": splits.train.raw_bytes,
         "compression": splits.train.raw_bytes / synthetic.num_bytes(),
         **against_full(summarise(scores), student),
     }
+
+
+def _labels(synthetic: SyntheticSet) -> str:
+    if not synthetic.has_labels:
+        return "none"
+    return "soft" if has_soft_labels(synthetic) else "hard"
+
+
+def _load_others(config: MethodConfig, context: Context) -> Generator[Event, None, dict[str, Splits]]:
+    """The splits of the other sources that a comparison needs, by key; before a run begins, so that none ends for want of them."""
+    found = {}
+    for key in config.others:
+        source = sources(context.data_root)[key]
+        found[key] = yield from source.load(DataConfig(), context.data_root)
+    return found
+
+
+def _check_others(config: MethodConfig, root: Path) -> None:
+    """Refuse other sources that there are none of."""
+    known = sources(root)
+    for key in config.others:
+        if key not in known:
+            raise ConfigError(f"There is no source '{key}' to transfer to. Choose from: {', '.join(known)}.")
+        available = known[key].availability(root)
+        if available.state == "missing":
+            raise ConfigError(f"{known[key].title}, to transfer to, is not here: {available.message}")
 
 
 def _facts(splits: Splits, num_params: int, context: Context) -> dict:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Who may import whom inside the engine, by top-level part. Parts not listed as keys may import anything below.
-FOUNDATION = {"errors", "events", "config", "context", "machine", "spacing", "ticking"}
+FOUNDATION = {"errors", "events", "config", "context", "machine", "spacing", "recording", "ticking"}
 ALLOWED = {
     "errors": set(),
     "events": set(),
@@ -18,6 +18,7 @@ ALLOWED = {
     "context": set(),
     "machine": {"errors"},
     "spacing": set(),
+    "recording": set(),
     "ticking": {"events"},
     "checkpoint": FOUNDATION,
     "data": FOUNDATION | {"data"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "evaluation": FOUNDATION | {"data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
     "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
     "teachers": FOUNDATION
-    | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.train", "experts.buffer", "teachers"},
+    | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.scores", "experts.buffer", "teachers"},
     "methods": FOUNDATION
     | {
         "data.folders",

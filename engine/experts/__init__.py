@@ -2,13 +2,12 @@
 
 from engine.experts.buffer import Buffer, BufferInfo, delete_buffer, list_buffers
 from engine.experts.config import ExpertsConfig
-from engine.experts.cost import ExpertPlan, plan
+from engine.experts.cost import plan
 from engine.experts.record import disk_bytes, load_or_record
 
 __all__ = [
     "Buffer",
     "BufferInfo",
-    "ExpertPlan",
     "ExpertsConfig",
     "delete_buffer",
     "disk_bytes",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,28 +23,14 @@ from engine.experts.record import CURVE_IMAGES, disk_bytes, folder_of, given_fol
 from engine.experts.train import Standing
 from engine.nets import make_student
 from engine.nets.student import Student
+from engine.recording import RecordingPlan
 
 TIMED_SECONDS = 0.5
 MOST_TIMED = 50
 """Steps are timed until one of the two is reached."""
 
 
-@dataclass(frozen=True)
-class ExpertPlan:
-    """What a run needs of experts.
-
-    num_experts: that it follows; num_bytes: of all of them on disk. num_recorded: how many are there; missing_bytes and
-    seconds: what the others take.
-    """
-
-    num_experts: int
-    num_bytes: int
-    num_recorded: int = 0
-    missing_bytes: int = 0
-    seconds: float = 0.0
-
-
-def plan(config: MethodConfig, spec: TaskSpec) -> ExpertPlan | None:
+def plan(config: MethodConfig, spec: TaskSpec) -> RecordingPlan | None:
     """The need of a method's config, as if no expert were recorded: that is known once the data are read.
 
     None for a method that follows none, and for experts that lie in a folder of their own.
@@ -56,16 +41,16 @@ def plan(config: MethodConfig, spec: TaskSpec) -> ExpertPlan | None:
     with torch.device("meta"):
         num_params = make_student(config.student, spec, "meta").num_params
     num_bytes = disk_bytes(experts, num_params)
-    return ExpertPlan(experts.num_experts, num_bytes, missing_bytes=num_bytes)
+    return RecordingPlan(experts.num_experts, num_bytes, missing_bytes=num_bytes)
 
 
 def try_experts(
     student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
-) -> Generator[Event, None, ExpertPlan]:
+) -> Generator[Event, None, RecordingPlan]:
     """The same once the data are read: counts what is recorded and times a few steps of what is not. Nothing is kept."""
     num_recorded = _num_recorded(splits, student_config, config, context)
     if config.folder:
-        return ExpertPlan(num_recorded, 0, num_recorded)
+        return RecordingPlan(num_recorded, 0, num_recorded)
     num_missing = config.num_experts - num_recorded
     num_bytes = disk_bytes(config, student.num_params)
     seconds = 0.0
@@ -73,7 +58,7 @@ def try_experts(
         yield Progress("try expert steps", 0, 1)
         seconds = num_missing * _expert_seconds(student, splits, config, context)
     missing_bytes = disk_bytes(config, student.num_params, num_missing)
-    return ExpertPlan(config.num_experts, num_bytes, num_recorded, missing_bytes, seconds)
+    return RecordingPlan(config.num_experts, num_bytes, num_recorded, missing_bytes, seconds)
 
 
 def _num_recorded(splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.config import MethodConfig
 from engine.events import Event
+from engine.recording import RecordingPlan
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,6 @@ class Preset:
     config: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RecordingPlan:
-    """What a run needs of networks that are trained beforehand.
-
-    num_networks: that it follows; num_bytes: of all of them on disk. num_recorded: how many are there; missing_bytes and
-    seconds: what the others take.
-    """
-
-    num_networks: int
-    num_bytes: int
-    num_recorded: int = 0
-    missing_bytes: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

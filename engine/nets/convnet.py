@@ -26,12 +26,12 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
         )
     layers: list[nn.Module] = []
     for block in range(config.depth):
-        width = config.width * config.growth**block
-        layers.append(Convolution(channels, width, bias=config.norm == "none", reads_samples=not block))
-        layers += [*normalisation(config.norm, width), activation(config.activation)]
+        wide = config.width * config.growth**block
+        layers.append(Convolution(channels, wide, bias=config.norm == "none", reads_samples=not block))
+        layers += [*normalisation(config.norm, wide), activation(config.activation)]
         if config.pooling != "none":
             layers.append(AveragePool() if config.pooling == "average" else nn.MaxPool2d(2))
-        channels = width
+        channels = wide
     features = channels * (height >> halvings) * (width >> halvings)
     return ConvNetLayers(*layers, nn.Flatten(), nn.Linear(features, spec.num_outputs))
 

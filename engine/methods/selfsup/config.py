@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from engine.config import MethodConfig, Size, Task, option
 from engine.data.predefined import NAMES, PredefinedName
+from engine.errors import ConfigError
 from engine.evaluation.probing.config import ProbingConfig
 from engine.synthetic.base import Training
-from engine.teachers.config import TeacherConfig
+from engine.synthetic.lowrank import basis_shape
+from engine.teachers.config import TRAINED, TeacherConfig
 
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
 
@@ -84,15 +87,47 @@ class SelfsupConfig(MethodConfig):
 
     def size(self, spec: Task) -> Size:
         """Bases, coefficients, means and approximation networks, or whole images and representations."""
-        channels = spec.sample_shape[0]
         if self.parameterisation == "full":
             num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
         else:
-            pixels, V = channels * self.basis_size**2, self.representation_bases
+            pixels, V = math.prod(basis_shape(spec.sample_shape, self.basis_size)), self.representation_bases
             num_values = pixels * (self.image_bases + 1) + self.num_images * self.image_bases
             num_targets = self.num_dims * (V + 1) + self.num_images * V
             num_targets += len(self.augmentations) * (2 * V * self.hidden_dims + self.hidden_dims + V)
         return Size(self.num_images, num_values, num_label_values=num_targets)
+
+    def describe_size(self, spec: Task) -> str:
+        """Images and representations; no class is part of the set."""
+        images = "1 synthetic image" if self.num_images == 1 else f"{self.num_images:,} synthetic images"
+        return f"{images} with representations of {self.num_dims:,} numbers"
+
+    def check(self, spec: Task, data_root: Path) -> None:
+        """Raises ConfigError for more bases than there can be, and for a set larger than its budget."""
+        size = self.size(spec)
+        if self.parameterisation == "low_rank":
+            pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
+            for count, most, what in (
+                (self.image_bases, pixels, f"image bases of {self.basis_size} pixels a side"),
+                (self.representation_bases, self.num_dims, f"bases of representations of {self.num_dims} numbers"),
+            ):
+                if count > most:
+                    raise ConfigError(
+                        f"There can be at most {most:,} {what}, but {count:,} are wanted. Lower their number."
+                    )
+        pair = math.prod(spec.sample_shape) + self.num_dims
+        stored = size.num_values + size.num_label_values
+        if self.storage_budget and stored > self.storage_budget * pair:
+            raise ConfigError(
+                f"This set takes the storage of {math.ceil(stored / pair):,} images with their representations, more than the budget of "
+                f"{self.storage_budget:,}. Lower the numbers of images or bases, or raise the storage budget."
+            )
+
+    def for_trial(self) -> Self:
+        """A teacher of two steps in the place of the real one, and networks of age 0: an outer step costs the same."""
+        teacher = self.teacher
+        if teacher.kind in TRAINED:
+            teacher = teacher.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
+        return self.model_copy(update={"teacher": teacher, "prewarm": False})
 
     def training(self) -> Training:
         """How a network is pre-trained on the set: random batches, momentum, one rate."""

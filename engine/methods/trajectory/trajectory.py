@@ -32,6 +32,7 @@ from engine.errors import ConfigError, Diverged
 from engine.evaluation.train import accuracy, at_random
 from engine.events import Checkpoint, Event, Measured
 from engine.experts import Buffer, load_or_record
+from engine.experts.cost import try_experts
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
 from engine.meta.path import Path
@@ -44,6 +45,7 @@ from engine.methods.trajectory.objectives import Matched, matched, normalised_di
 from engine.methods.trajectory.presets import PRESETS
 from engine.nets import make_student
 from engine.nets.student import Student
+from engine.recording import RecordingPlan
 from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.pixels import PixelSet
 from engine.ticking import paced
@@ -119,6 +121,12 @@ def record(splits: Splits, config: TrajectoryConfig, context: Context) -> Genera
     """Record the experts that a run of this config would follow, and no more. Returns what they are, for people."""
     student = make_student(config.student, splits.spec, context.device)
     return (yield from load_or_record(student, splits, config.student, config.experts, context)).describe()
+
+
+def try_record(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
+    """What the experts of a config take, by a few steps of one."""
+    student = make_student(config.student, splits.spec, context.device)
+    return (yield from try_experts(student, splits, config.student, config.experts, context))
 
 
 def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:
@@ -265,5 +273,7 @@ METHOD = Method(
     presets=PRESETS,
     distill=distill,
     record=record,
+    recorded="experts",
+    try_record=try_record,
     outer_loss="distance to the expert (1 at the start)",
 )

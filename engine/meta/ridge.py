@@ -1,0 +1,45 @@
+"""Ridge regression in closed form, differentiable in everything: what a linear layer on top of features would predict.
+
+Notation: phi = [f, 1] features of n distilled samples with a constant one as bias, Y (n, d) their targets, psi the same of q
+others. With K = phi phi^T and lambda = ridge * trace(K):
+
+    prediction = psi phi^T (K + lambda I)^{-1} Y
+
+Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, equation 5; lambda scaled by the trace as in its published code.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.errors import Diverged
+
+MOST_RAISED = 8
+"""Times that a ridge is made ten times as large where the kernel cannot be inverted with it."""
+
+
+def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
+    """Predicted targets (q, d) for queries (q, D), from features (n, D) and targets (n, d).
+
+    The kernel is inverted in float64 by Cholesky, with a larger ridge where rounding left it indefinite.
+    Raises Diverged where nothing helps, as with features that are not finite.
+    """
+    phi, psi = _with_bias(features), _with_bias(queries)
+    kernel = (phi @ phi.T).double()
+    scale = kernel.diagonal().sum()
+    identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    for power in range(MOST_RAISED):
+        factor, failed = torch.linalg.cholesky_ex(kernel + ridge * 10**power * scale * identity)
+        if not failed and torch.isfinite(factor).all():
+            weights = torch.cholesky_solve(targets.double(), factor)
+            return (psi @ phi.T) @ weights.to(features.dtype)
+    raise Diverged(
+        "The kernel of the distilled images cannot be inverted: features of an inner network are not finite, or all alike. Lower the inner "
+        "learning rate, or raise the ridge.",
+        quantity="kernel", step=0,
+    )  # fmt: skip
+
+
+def _with_bias(features: Tensor) -> Tensor:
+    return torch.cat([features, torch.ones_like(features[:, :1])], 1)

@@ -1,0 +1,113 @@
+"""The pool of inner networks: trained on the distilled pairs as they change, each begun anew at the end of its life.
+
+A set that were judged by one network alone would fit that one. The pool holds L networks of different ages; each outer step
+takes one of them at random, and trains it a step further afterwards.
+
+Source: Zhou et al. 2022 (FRePo, arXiv:2206.00719), as used by KRR-ST, Lee et al. 2024, arXiv:2310.06511, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.context import Context
+from engine.errors import Diverged
+from engine.methods.selfsup.config import SelfsupConfig
+from engine.nets.student import Student
+
+
+@dataclass
+class Member:
+    """One inner network: weights and velocity (P,), the steps it has been trained for, and how often it began anew."""
+
+    theta: Tensor
+    velocity: Tensor
+    age: int = 0
+    life: int = 0
+
+
+class Pool:
+    """`config.pool_size` networks; everything drawn for them depends on the run's seed and their own counts alone."""
+
+    def __init__(self, encoder: Student, config: SelfsupConfig, context: Context) -> None:
+        self._encoder, self._config, self._context = encoder, config, context
+        self.members = [self._fresh(number, 0) for number in range(config.pool_size)]
+
+    def warm_up(self, inputs: Tensor, targets: Tensor) -> Iterator[int]:
+        """Train each network to an age of its own on pairs (n, C, H, W), (n, d); yield the steps done so far."""
+        done = 0
+        for number, age in enumerate(self.ages()):
+            for _ in range(age):
+                self.train(number, inputs, targets)
+                done += 1
+                yield done
+
+    def ages(self) -> list[int]:
+        """The ages that the networks begin with: all 0, or evenly over a life in random order."""
+        size, life = self._config.pool_size, self._config.pool_steps
+        if not self._config.prewarm:
+            return [0] * size
+        order = torch.randperm(size, generator=self._context.stream("ages"))
+        return [int(place) * life // size for place in order]
+
+    def pick(self, step: int) -> int:
+        """The network of an outer step."""
+        return int(torch.randint(len(self.members), (), generator=self._context.stream("pool", step)))
+
+    def features(self, number: int, inputs: Tensor) -> Tensor:
+        """Features (n, D) of images (n, C, H, W) by one network; differentiable in the images."""
+        return self._encoder.features(self.members[number].theta, inputs)
+
+    def train(self, number: int, inputs: Tensor, targets: Tensor) -> float:
+        """One step of SGD of one network on pairs (n, C, H, W), (n, d), or its rebirth at the end of its life; the loss.
+
+        MSE(f(x), y), clipped, with weight decay and momentum as torch.optim.SGD has them. Raises Diverged.
+        """
+        config, member = self._config, self.members[number]
+        if member.age >= config.pool_steps:
+            member = self.members[number] = self._fresh(number, member.life + 1)
+        if config.inner_batch and config.inner_batch < len(inputs):
+            generator = self._context.stream("inner", number, member.life, member.age)
+            chosen = torch.randperm(len(inputs), generator=generator)[: config.inner_batch].to(inputs.device)
+            inputs, targets = inputs[chosen], targets[chosen]
+        theta = member.theta.requires_grad_()
+        loss = F.mse_loss(self._encoder(theta, inputs), targets)
+        (gradient,) = torch.autograd.grad(loss, theta)
+        with torch.no_grad():
+            norm = gradient.norm()
+            if not torch.isfinite(norm):
+                raise Diverged(
+                    f"The gradient of inner network {number + 1} became infinite or NaN after {member.age} steps. Lower the inner learning rate.",
+                    quantity="inner gradient", step=0,
+                )  # fmt: skip
+            if config.inner_clip and norm > config.inner_clip:
+                gradient = gradient * (config.inner_clip / norm)
+            gradient = gradient + config.inner_weight_decay * theta
+            member.velocity = config.inner_momentum * member.velocity + gradient
+            member.theta = (theta - config.inner_lr * member.velocity).detach()
+        member.age += 1
+        return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        """Copies of everything, {name: tensor}; `load_state` puts it back."""
+        return {
+            "pool.thetas": torch.stack([member.theta.detach() for member in self.members]),
+            "pool.velocities": torch.stack([member.velocity for member in self.members]),
+            "pool.counts": torch.tensor([[member.age, member.life] for member in self.members]),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The networks as they were when `state` was called."""
+        thetas, velocities = (state[f"pool.{name}"].to(self._encoder.device) for name in ("thetas", "velocities"))
+        counts = state["pool.counts"].tolist()
+        self.members = [Member(*parts, *count) for *parts, count in zip(thetas, velocities, counts, strict=True)]
+
+    def _fresh(self, number: int, life: int) -> Member:
+        theta = self._encoder.init(self._context.stream("inner start", number, life))
+        return Member(theta, torch.zeros_like(theta), life=life)

@@ -1,0 +1,154 @@
+"""Self-supervised distillation: the outer loss, the pool, targets that follow the set, and no label anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from draining import drained
+from patterns import SPEC, toy_splits
+
+from engine import Context, events
+from engine.config import checked
+from engine.data.source import TaskSpec
+from engine.errors import ConfigError
+from engine.methods.selfsup import selfsup
+from engine.methods.selfsup.config import SelfsupConfig
+from engine.methods.selfsup.pool import Pool
+from engine.nets import make_encoder
+
+TINY = {
+    "student": {"name": "convnet", "depth": 2, "width": 4, "norm": "batch"},
+    "num_images": 8,
+    "image_bases": 5,
+    "representation_bases": 4,
+    "basis_size": 4,
+    "teacher": {"width": 4, "depth": 2, "num_dims": 6, "epochs": 1, "steps_per_epoch": 2, "batch_size": 16, "projector_width": 8},
+    "augmentations": ["flip", "rotate_90"],
+    "approximation_steps": 5,
+    "pool_size": 3,
+    "pool_steps": 4,
+    "outer_steps": 6,
+    "real_batch": 20,
+    "num_validations": 0,
+    "refresh_every": 2,
+    "probing": {"pretrain_steps": 4, "pretrain_batch": 16},
+}  # fmt: skip
+
+
+def config_of(**changes) -> SelfsupConfig:
+    return checked(SelfsupConfig, TINY | changes, "test")
+
+
+@pytest.fixture
+def context(tmp_path) -> Context:
+    return Context(seed=3, cache_root=tmp_path)
+
+
+def test_labels_of_the_training_images_change_nothing(context):
+    splits = toy_splits()
+    turned = replace(splits, train=replace(splits.train, targets=splits.train.targets.roll(7)))
+    first, second = (drained(selfsup.distill(each, config_of(), context))[1].state_dict() for each in (splits, turned))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_outer_loss_falls(context):
+    steps = config_of(outer_steps=60, num_images=12, outer_lr=0.02, augmentations=[])
+    found, _ = drained(selfsup.distill(toy_splits(), steps, context))
+    losses = [event.values["outer_loss"] for event in found if isinstance(event, events.Measured)]
+    assert sum(losses[-15:]) < 0.9 * sum(losses[:15])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_inner_steps_are_those_of_torch_sgd(context, momentum):
+    config = config_of(inner_momentum=momentum, inner_weight_decay=0.01, inner_clip=0.0, pool_steps=100)
+    encoder = make_encoder(config.student, SPEC, 6)
+    pool = Pool(encoder, config, context)
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(10, *SPEC.sample_shape, generator=generator), torch.randn(10, 6, generator=generator)
+    weights = pool.members[1].theta.clone().requires_grad_()
+    optimiser = torch.optim.SGD([weights], lr=config.inner_lr, momentum=momentum, weight_decay=0.01)
+    for _ in range(3):
+        pool.train(1, inputs, targets)
+        optimiser.zero_grad()
+        torch.nn.functional.mse_loss(encoder(weights, inputs), targets).backward()
+        optimiser.step()
+    assert torch.allclose(pool.members[1].theta, weights, atol=1e-6)
+
+
+def test_a_long_gradient_is_cut(context):
+    config = config_of(inner_momentum=0.0, inner_weight_decay=0.0, inner_clip=0.5, inner_lr=1.0)
+    pool = Pool(make_encoder(config.student, SPEC, 6), config, context)
+    before = pool.members[0].theta.clone()
+    pool.train(0, torch.randn(10, *SPEC.sample_shape), 100 * torch.randn(10, 6))
+    assert (pool.members[0].theta - before).norm().item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_networks_begin_at_different_ages_and_anew_at_the_end_of_a_life(context):
+    config = config_of(pool_size=4, pool_steps=8)
+    pool = Pool(make_encoder(config.student, SPEC, 6), config, context)
+    assert sorted(pool.ages()) == [0, 2, 4, 6]
+    pairs = torch.randn(5, *SPEC.sample_shape), torch.randn(5, 6)
+    assert list(pool.warm_up(*pairs)) == list(range(1, 13))
+    assert [member.age for member in pool.members] == pool.ages()
+    oldest = pool.ages().index(6)
+    for _ in range(2):
+        pool.train(oldest, *pairs)
+    assert (pool.members[oldest].age, pool.members[oldest].life) == (8, 0)
+    pool.train(oldest, *pairs)
+    assert (pool.members[oldest].age, pool.members[oldest].life) == (1, 1)
+    assert Pool(make_encoder(config.student, SPEC, 6), config_of(prewarm=False), context).ages() == [0, 0, 0]
+
+
+def test_a_pool_goes_on_from_its_state(context):
+    config = config_of(inner_batch=3)
+    encoder = make_encoder(config.student, SPEC, 6)
+    pairs = torch.randn(5, *SPEC.sample_shape), torch.randn(5, 6)
+    pool, other = (Pool(encoder, config, context) for _ in range(2))
+    pool.train(0, *pairs)
+    other.load_state(pool.state())
+    for number in (0, 2, 0, 0, 0):
+        assert pool.train(number, *pairs) == other.train(number, *pairs)
+    assert torch.equal(pool.members[0].theta, other.members[0].theta)
+
+
+def test_targets_of_augmented_images_follow_the_images(context):
+    """The teacher's shift of the images as they are now, in the bases as they are now: not those of the start."""
+    splits, config = toy_splits(), config_of()
+    teacher = drained(selfsup.load_or_train(splits, config.teacher, context))[1]
+    real = drained(selfsup.of_set(teacher, splits.train, "see"))[1]
+    synthetic = drained(selfsup._initial_set(splits, real, config, context))[1]
+    _, first = drained(selfsup._renew(synthetic, teacher, config, context, 0))
+    with torch.no_grad():
+        synthetic.image_coefficients.add_(3.0)
+        synthetic.representation_bases.mul_(2.0)
+    _, then = drained(selfsup._renew(synthetic, teacher, config, context, 2))
+    images = synthetic.images().detach()
+    plain = teacher.represent(images)
+    for number, change in enumerate(synthetic.augmentations):
+        shift = teacher.represent(change(images)) - plain
+        wanted = torch.linalg.lstsq(synthetic.representation_bases.detach().T, shift.T).solution.T
+        assert torch.allclose(then[number], wanted, atol=1e-4)
+    assert not torch.allclose(first, then, atol=1e-2)
+
+
+def test_more_bases_than_there_can_be_are_refused_before_anything_is_trained(tmp_path):
+    spec = TaskSpec("classification", (3, 32, 32), 10, tuple("abcdefghij"))
+    for changes, sentence in (
+        ({"image_bases": 49, "basis_size": 4}, "48"),
+        ({"representation_bases": 7}, "6"),
+        ({"basis_size": 33}, "larger than the images"),
+        ({"storage_budget": 1, "num_images": 500}, "storage"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            config_of(**changes).check(spec, tmp_path)
+    config_of(storage_budget=100).check(spec, tmp_path)
+
+
+@pytest.mark.parametrize(("parameterisation", "side"), [("low_rank", 8), ("full", 8)])
+def test_planned_storage_is_that_of_the_set(context, parameterisation, side):
+    config = config_of(parameterisation=parameterisation)
+    _, synthetic = drained(selfsup.distill(toy_splits(), config, context))
+    size = config.size(SPEC)
+    assert size.num_bytes == synthetic.num_bytes() and size.num_samples == synthetic.num_samples
