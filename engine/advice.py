@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from engine import machine
-from engine.config import RunRequest
+from engine import machine, titles
+from engine.config import Action, RunRequest
 from engine.context import data_root
 from engine.data import sources
 from engine.data.source import TaskSpec, task_of
@@ -16,8 +16,10 @@ from engine.errors import UserError
 from engine.estimate import Estimate
 from engine.figures import formats
 from engine.meta.inner import STORED_SHARE
+from engine.methods import METHODS
 from engine.nets import make_student
 from engine.run import resolve
+from engine.teachers.config import TRAINED
 
 NAMED = 3
 """Settings that are named at most, the one that saves most memory first."""
@@ -25,6 +27,12 @@ WORTH_NAMING = 0.02
 """Of what the first one saves."""
 GRAPH_FACTOR = 3
 """Bytes that one differentiable step keeps, in units of its activations: forward, gradient, and the gradient's own graph."""
+
+SMALLER = {
+    "experts": ("experts of fewer epochs, or fewer of them", "runs and experts"),
+    "teacher": ("a narrower teacher", "runs and teachers"),
+}
+"""What takes less of the disk where most of it is for networks that are trained beforehand, and what else could go."""
 
 
 def verdict(estimate: Estimate, request: RunRequest) -> str | None:
@@ -40,11 +48,12 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
         wait = " Or wait until the running run has ended." if estimate.beside else ""
         return f"{said} Start with {advice(request)}.{wait}"
     if estimate.disk_bytes > estimate.available_disk:
-        is_of_experts = estimate.expert_bytes > estimate.disk_bytes / 2
-        fewer = "experts of fewer epochs, or fewer of them" if is_of_experts else "fewer pictures kept along the way"
+        fewer, old = "fewer pictures kept along the way", "runs"
+        if estimate.expert_bytes > estimate.disk_bytes / 2:
+            fewer, old = SMALLER[titles.recorded(request.method)]
         return (
             f"This will keep about {formats.num_bytes(estimate.disk_bytes)} on a disk with {formats.num_bytes(estimate.available_disk)} free. "
-            f"Start with {fewer}, or delete old runs{' and experts' if is_of_experts else ''}."
+            f"Start with {fewer}, or delete old {old}."
         )
     return None
 
@@ -77,7 +86,10 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     num_train = request.data.train_limit or source.num_train
     train = num_train * num_values * (4 if request.data.zca else 1)
     found = [(train / 2, f"a limit on the training images (now {num_train:,})")]
-    if request.action == "evaluate":
+    if METHODS[request.method].compare is not None:
+        graphs, of_batches = _of_representations(config, request.action, activations, spec)
+        found += of_batches
+    elif request.action == "evaluate":
         size = request.evaluation.batch_size
         graphs = GRAPH_FACTOR * activations * size
         found.append((graphs / 2, f"a smaller batch in the evaluation (now {size:,})"))
@@ -112,6 +124,30 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
         # last of what is alike: a narrower student is another student
         found.append((graphs / 8, f"a narrower student (now {config.student.width:,} channels)"))
     return [(saved, text) for saved, text in found if saved > 0]
+
+
+def _of_representations(
+    config: Any, action: Action, activations: int, spec: TaskSpec
+) -> tuple[float, list[tuple[float, str]]]:
+    """Bytes of the student's graphs in a run without labels, and what smaller batches of it and of its teacher save."""
+    teacher, probing = config.teacher, config.probing
+    pairs = config.num_images * (1 + len(config.augmentations))
+    inner = min(config.inner_batch or pairs, pairs)
+    sizes = {
+        "evaluate": {f"a smaller batch of the pre-training (now {probing.pretrain_batch:,})": probing.pretrain_batch},
+        "record": {},
+        "distill": {
+            f"fewer distilled images (now {config.num_images:,})": config.num_images,
+            f"a smaller inner batch (now {inner:,})": inner,
+            f"a smaller batch of the pre-training (now {probing.pretrain_batch:,})": probing.pretrain_batch,
+        },
+    }[action]
+    graphs = GRAPH_FACTOR * activations * max(sizes.values(), default=0)
+    found = [(GRAPH_FACTOR * activations * size / 2, text) for text, size in sizes.items()]
+    if teacher.kind in TRAINED:
+        views = 2 * teacher.batch_size
+        found.append((GRAPH_FACTOR * _activation_bytes(teacher.student(), spec) * views / 2, f"a smaller batch of the teacher (now {teacher.batch_size:,})"))  # fmt: skip
+    return graphs, found
 
 
 def _activation_bytes(student: Any, spec: TaskSpec) -> int:

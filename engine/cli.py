@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import Context, evaluate, load, machine
-from engine.commands import estimates, experts, exports, imports, results
+from engine import Context, evaluate, load, machine, titles
+from engine.commands import estimates, experts, exports, imports, representations, results, teachers
 from engine.commands.requests import request_options, requested
 from engine.config import Config, RunRequest, checked
 from engine.context import data_root, runs_root
@@ -24,7 +24,7 @@ from engine.doctor import diagnose
 from engine.errors import ConfigError, UserError
 from engine.evaluation.ranking import ranking
 from engine.evaluation.scores import Row, headlines, summarise
-from engine.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, Warned
+from engine.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import resolve
@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     recording = add("experts", _experts, text)
     request_options(recording, method="trajectory", action="record")
     experts.manage_options(recording)
+    text = "Train the teacher of a request, for later runs to learn from; or list, or delete, what is trained."
+    training = add("teachers", _teachers, text)
+    request_options(training, method="selfsup", action="record")
+    experts.manage_options(training)
 
     for name, command, text in (
         ("resume", _resume, "Go on with a run that was stopped, interrupted or failed."),
@@ -185,6 +189,10 @@ def _experts(options) -> int:
     return experts.manage(_store(options), options) if experts.is_managing(options) else _start(options)
 
 
+def _teachers(options) -> int:
+    return teachers.manage(_store(options), options) if experts.is_managing(options) else _start(options)
+
+
 def _resume(options) -> int:
     store = _store(options)
     store.resume(options.run, status="running")
@@ -198,8 +206,7 @@ def _execute(store, run_id: str) -> int:
     printer.close()
     row = store.run(run_id)
     if row.status == "done":
-        experts.print_ends(store, run_id)
-        _print_scores(store, run_id)
+        _print_results(store, row)
         return 0
     return 1
 
@@ -210,6 +217,7 @@ class _Printer:
     def __init__(self, request: RunRequest) -> None:
         self.total = resolve(request, begins=False)[1].outer_steps
         self.makes_a_set = request.action != "record"
+        self.recorded = titles.recorded(request.method)
         self.live = sys.stderr.isatty()
         self.last_time = self.rate = None
         self.bar = ""  # of the outer step that was done last
@@ -225,10 +233,13 @@ class _Printer:
         elif isinstance(event, Failed):
             self._line(f"failed: {event.message}")
         elif isinstance(event, Stopped):
-            where = f"after step {event.step}" if self.makes_a_set else "while experts were recorded"
+            making = "the teacher was trained" if self.recorded == "teacher" else "experts were recorded"
+            where = f"after step {event.step}" if self.makes_a_set else f"while {making}"
             self._line(f"stopped {where}; `resume` goes on from there")
         elif isinstance(event, ExpertEpoch):
             self._epoch(event)
+        elif isinstance(event, TeacherEpoch):
+            self._epoch_of_teacher(event)
         elif isinstance(event, Scored) and not self.live:
             self._line(
                 f"{event.arm} {event.protocol} {event.student} seed {event.seed}: {event.metric} {event.value:.4f} ({event.split})"
@@ -256,6 +267,14 @@ class _Printer:
         text = f"expert {event.expert + 1} of {event.num_experts}, epoch {event.epoch} of {event.num_epochs}: {100 * event.validation_accuracy:.1f} % validation"
         if event.cached:
             text += " (recorded earlier)"
+        self._rewrite(text) if self.live else self._line(text)
+
+    def _epoch_of_teacher(self, event: TeacherEpoch) -> None:
+        if event.epoch < event.num_epochs and not self.live:
+            return
+        text = f"teacher, epoch {event.epoch} of {event.num_epochs}: {formats.percent(event.knn_accuracy)} nearest neighbours, validation"
+        if event.cached:
+            text += " (trained earlier)"
         self._rewrite(text) if self.live else self._line(text)
 
     def _phase(self, event: Progress) -> None:
@@ -313,7 +332,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), "experts": experts.ends(store, row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": experts.ends(store, row.id), "teacher": teachers.end(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -322,8 +341,7 @@ def _show(options) -> int:
     for name, series in store.series(row.id).items():
         if len(series.steps):
             print(f"  {name:22} {series.values[-1]:.4g} at step {series.steps[-1]:,}")
-    experts.print_ends(store, row.id)
-    _print_scores(store, row.id)
+    _print_results(store, row)
     return 0
 
 
@@ -368,10 +386,22 @@ def _score_rows(store, run_id: str) -> list[dict[str, Any]]:
 def _ranking(store, row) -> dict[str, float | None]:
     """The numbers of the field by name; none before there are scores, or where this version does not know the method."""
     scores = store.scores(row.id)
-    if not scores or row.method not in METHODS:
+    if not scores or not _has_labels(row):
         return {}
     student = report.student_config(row).name
     return {number.key: number.value for number in ranking(scores, student, row.summary.get("labels", ""))}
+
+
+def _has_labels(row) -> bool:
+    """Whether a run's set is one of labelled images; False where this version does not know the method."""
+    return row.method in METHODS and METHODS[row.method].compare is None
+
+
+def _told(store, row) -> dict[str, Any]:
+    """What there is to tell of a run without labels besides accuracies, by name."""
+    if row.method not in METHODS or _has_labels(row):
+        return {}
+    return representations.told(summarise(store.scores(row.id)), report.student_config(row).name)
 
 
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
@@ -379,8 +409,15 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
-def _print_scores(store, run_id: str) -> None:
-    _print_rows(summarise(store.scores(run_id)))
+def _print_results(store, row) -> None:
+    """What a run found, as far as it is."""
+    rows = summarise(store.scores(row.id))
+    experts.print_ends(store, row.id)
+    teachers.print_end(store, row.id)
+    _print_rows(rows)
+    if row.method in METHODS and not _has_labels(row):
+        representations.print_told(rows, report.student_config(row).name)
+        representations.print_errors(store, row.id)
 
 
 def _print_rows(rows: list[Row]) -> None:

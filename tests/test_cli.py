@@ -140,7 +140,7 @@ def test_sources_methods_and_their_json(capsys):
 def test_doctor_finds_nothing_wrong(capsys):
     status, printed = output(capsys, "doctor")
     assert status == 0 and "FAILED" not in printed.out
-    for line in ("double backward: equals finite differences", "method bilevel: one step", "runs folder"):
+    for line in ("double backward: equals finite differences", "ridge regression: equals a dense solve", "method bilevel: one step", "method selfsup: one step", "runs folder"):  # fmt: skip
         assert line in printed.out
 
 

@@ -55,4 +55,5 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 def _events(synthetic: SyntheticSet, file_name: str) -> Generator[Event, None, None]:
     yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
     yield synthetic.preview(synthetic.step, synthetic.preparation)
-    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()})  # fmt: skip
+    without = {} if synthetic.has_labels else {"labels": "none"}
+    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()} | without)  # fmt: skip

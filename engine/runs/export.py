@@ -29,15 +29,18 @@ from engine.context import data_root
 from engine.data import sources
 from engine.data.preparation import Preparation
 from engine.errors import RunError, UserError
-from engine.evaluation.scores import headlines, summarise
+from engine.evaluation.scores import LINEAR_PROBE, headlines, summarise
 from engine.events import PosterView, Scored
 from engine.figures import formats
 from engine.figures.grids import grid_image
 from engine.runs import report
+from engine.runs.pretrain_template import pretrain_script
 from engine.runs.store import RunRow, Store
 from engine.runs.train_template import ordinary_recipe, train_script
 from engine.synthetic.base import SyntheticSet, load
+from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.poster import PosterSet
+from engine.synthetic.representations import RepresentationSet
 
 METADATA = "distillery"
 """The key of the text in each PNG that says where it comes from, as JSON."""
@@ -49,8 +52,8 @@ COLUMNS = ("arm", "protocol", "student", "seed", "metric", "value", "seconds", "
 class Result:
     """What is read of a run, once, for most files: its row and scores, the set and the bytes it is kept in.
 
-    images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft).
-    poster: as it is shown, where the images are patches of one.
+    images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft), empty
+    where they have none. poster: as it is shown, where the images are patches of one. views: further pictures by name.
     """
 
     store: Store
@@ -62,6 +65,7 @@ class Result:
     images: np.ndarray
     labels: tuple[str, ...]
     poster: PosterView | None
+    views: dict[str, np.ndarray]
 
 
 def export(store: Store, run_id: str, to: Path) -> list[Path]:
@@ -114,7 +118,10 @@ def bundle(store: Store, run_id: str) -> bytes:
 
 
 def one(store: Store, run_id: str, name: str) -> bytes:
-    """One of FILES, or of POSTER_FILES where the result is a poster. Raises RunError where there is no result."""
+    """One of FILES, or of POSTER_FILES where the result is a poster, of BASES_FILES where it has bases.
+
+    Raises RunError where there is no result.
+    """
     taken = _taken(store, run_id)
     return _made(taken)[name](taken)
 
@@ -160,6 +167,7 @@ def _taken(store: Store, run_id: str) -> Result:
         images=shown.images,
         labels=shown.labels,
         poster=shown.poster,
+        views=shown.views,
     )
 
 
@@ -169,13 +177,16 @@ def _contents(taken: Result) -> Iterator[tuple[str, bytes]]:
         yield name, make(taken)
     digits = max(3, len(str(len(taken.images) - 1)))
     for number, (image, label) in enumerate(zip(taken.images, taken.labels, strict=True)):
-        name = f"{number:0{digits}}-{slug(label)}.png"
-        yield f"images/{name}", _png(_picture(image), _facts(taken.row, taken.synthetic.step) | {"label": label})
+        name, said = f"{number:0{digits}}", {}
+        if taken.synthetic.has_labels:
+            name, said = f"{name}-{slug(label)}", {"label": label}
+        yield f"images/{name}.png", _png(_picture(image), _facts(taken.row, taken.synthetic.step) | said)
 
 
 def _made(taken: Result) -> dict[str, Callable[[Result], bytes]]:
     """The files of a result, besides its single images."""
-    return FILES if taken.poster is None else FILES | POSTER_FILES
+    further = POSTER_FILES if taken.poster is not None else {}
+    return FILES | further | (BASES_FILES if "bases" in taken.views else {})
 
 
 def slug(name: str) -> str:
@@ -209,6 +220,10 @@ def _grid(taken: Result) -> bytes:
     return _png(grid_image(taken.images, taken.labels, theme="page"), _facts(taken.row, taken.synthetic.step))
 
 
+def _bases(taken: Result) -> bytes:
+    return _png(grid_image(taken.views["bases"], theme="page"), _facts(taken.row, taken.synthetic.step))
+
+
 def _png(picture: Image.Image, facts: dict[str, Any]) -> bytes:
     said = PngInfo()
     said.add_text(METADATA, json.dumps(facts))
@@ -222,14 +237,41 @@ def _arrays(taken: Result) -> bytes:
     arrays: dict[str, np.ndarray] = {
         "images": taken.images,
         "inputs": inputs.float().numpy(),
-        "targets": targets.numpy() if targets.ndim == 1 else targets.float().numpy(),
         "class_names": np.array(taken.synthetic.spec.class_names, dtype=np.str_),
         "step": np.array(taken.synthetic.step),
     }
-    arrays |= _schedule(taken.synthetic, inputs, targets) | _normalisation(taken.preparation) | _poster_arrays(taken)
+    if taken.synthetic.has_labels:
+        arrays["targets"] = targets.numpy() if targets.ndim == 1 else targets.float().numpy()
+        arrays |= _schedule(taken.synthetic, inputs, targets) | _poster_arrays(taken)
+    else:
+        arrays |= _representation_arrays(taken.synthetic, targets)
+    arrays |= _normalisation(taken.preparation)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _representation_arrays(synthetic: RepresentationSet, representations: Tensor) -> dict[str, np.ndarray]:
+    """Representations (N, d), the training they are for, and what images, augmented ones too, are made of where they share bases.
+
+    augmentations: names. augmentation_numbers: of each of them, as a JSON list.
+    """
+    training = synthetic.training
+    found = {
+        "representations": representations.float().numpy(),
+        "rule": np.array(training.rule),
+        "rate": synthetic.rates[0].numpy(),
+        "num_steps": np.array(training.num_steps),
+        "batch_size": np.array(training.batch_size),
+    }
+    if not isinstance(synthetic, LowRankSet):
+        return found
+    return found | {
+        **{name: value.detach().float().numpy() for name, value in synthetic.state_dict().items()},
+        "basis_shape": np.array(synthetic.basis_shape),
+        "augmentations": np.array([each.name for each in synthetic.augmentations], dtype=np.str_),
+        "augmentation_numbers": np.array([json.dumps(each.numbers) for each in synthetic.augmentations], dtype=np.str_),
+    }
 
 
 def _poster_arrays(taken: Result) -> dict[str, np.ndarray]:
@@ -320,19 +362,26 @@ def _cell(value: Any) -> Any:
 
 def _training(taken: Result) -> bytes:
     row = taken.row
-    student = report.student_config(row)
+    config = report.method_config(row)
+    student = config.student
     mine = {
         score.protocol: score
         for score in headlines(summarise(taken.scores))
         if (score.arm, score.student) == ("distilled", student.name)
     }
+    recorded = {key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()}
+    options = getattr(sources(data_root()).get(row.source), "options", None)
+    fit = options.fit if options is not None else "stretch"
+    if not taken.synthetic.has_labels:
+        probe = recorded.get(LINEAR_PROBE, "")
+        return pretrain_script(
+            student, taken.synthetic, config.probing, taken.preparation, fit=fit, recorded=probe
+        ).encode()
     recipe = mine["ordinary"].training if "ordinary" in mine else {}
     training = taken.synthetic.training
     if training.batch_size:
         chosen = mine["as_distilled"].training if "as_distilled" in mine else {}
         training = replace(training, num_steps=chosen.get("num_steps", row.request.evaluation.inner_steps))
-    source = sources(data_root()).get(row.source)
-    options = getattr(source, "options", None)
     return train_script(
         student,
         taken.synthetic.spec,
@@ -340,15 +389,17 @@ def _training(taken: Result) -> bytes:
         ordinary_recipe(recipe, row.request.evaluation),
         taken.preparation,
         training,
-        fit=options.fit if options is not None else "stretch",
+        fit=fit,
         augmentation=row.request.data.augmentation,
         dsa_operations=row.request.data.dsa_operations,
-        recorded={key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()},
+        recorded=recorded,
         is_poster=taken.poster is not None,
     ).encode()
 
 
 def _readme(taken: Result) -> bytes:
+    if not taken.synthetic.has_labels:
+        return _readme_of_representations(taken)
     row, is_poster = taken.row, taken.poster is not None
     one, many = ("patch", "patches") if is_poster else ("distilled image", "images")
     what = f"{'a poster of ' if is_poster else ''}{formats.counted(len(taken.images), one if is_poster else 'image', many)}"
@@ -369,6 +420,28 @@ request.json        what was asked for: python -m engine distill request.json re
 """.encode()
 
 
+def _readme_of_representations(taken: Result) -> bytes:
+    row, has_bases = taken.row, "bases" in taken.views
+    images = formats.counted(len(taken.images), "image")
+    shown = "" if len(taken.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
+    return f"""\
+Run {row.id} of Dataset Distillery {report.version()}: {images} with representations, distilled from '{row.source}' without labels, {row.status}, outer step {taken.synthetic.step:,}.
+
+train.py            pre-trains a network on the pairs with torch alone, and probes it: python train.py LABELLED_FOLDER TEST_FOLDER
+distilled.npz       arrays for numpy: images, inputs (as a network sees them), representations, class_names of the data set, rate, normalisation
+result.safetensors  the same set as this program keeps it; it can be loaded back in and evaluated again
+{README_BASES if has_bases else ""}images/             every distilled image at its own size
+grid.png            the images{shown} in one picture; each PNG carries the request in its text '{METADATA}'
+scores.csv          every network that was pre-trained and probed, a line each; empty but for its first line if there were none
+report.html         curves, images, comparison, recipe and versions in one page that needs no network
+request.json        what was asked for: python -m engine distill request.json repeats the run
+""".encode()
+
+
+README_BASES = """\
+bases.png           the pictures that all images are sums of, each around mid grey; distilled.npz holds what the set is made of: image_bases,
+                    image_coefficients, image_mean, the same of representations, augmentations, and the weights of their small networks
+"""
 README_POSTER = """\
 poster.png          the poster at its own size; distilled.npz holds what it is made of: poster, as a network sees it, grid, its sizes,
                     order, the class of each class cell, row by row, and label_map, where its labels are learned
@@ -388,3 +461,5 @@ POSTER_FILES: dict[str, Callable[[Result], bytes]] = {
     "poster.png": lambda taken: _png(_picture(taken.poster.pixels), _facts(taken.row, taken.synthetic.step)),
 }
 """The same of posters alone."""
+BASES_FILES: dict[str, Callable[[Result], bytes]] = {"bases.png": _bases}
+"""The same of sets that are sums of bases."""

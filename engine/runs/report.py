@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import tomllib
 from collections.abc import Sequence
@@ -13,19 +12,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from engine import figures, titles
-from engine.config import StudentConfig, checked
+from engine.config import MethodConfig, StudentConfig, checked
 from engine.errors import ConfigError
 from engine.evaluation.ranking import about_labels, ranking
-from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.scores import LINEAR_PROBE, Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.events import Preview, Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
 from engine.runs import command
+from engine.runs import report_representations as representations
+from engine.runs.report_pieces import Charts, accuracy, data_url, in_script, table
 from engine.runs.report_template import PAGE
 from engine.runs.store import RunRow, Store
 
@@ -48,11 +48,16 @@ def version() -> str:
     return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 
-def student_config(row: RunRow) -> StudentConfig:
-    """The network a run distils for. Raises ConfigError where this version does not know the run's method or options."""
+def method_config(row: RunRow) -> MethodConfig:
+    """The config of a run's method. Raises ConfigError where this version does not know the method or its options."""
     if row.method not in METHODS:
         raise ConfigError(f"There is no method '{row.method}' in this version. It has: {', '.join(METHODS)}.")
-    return checked(METHODS[row.method].config, row.request.config, f"run {row.id}").student
+    return checked(METHODS[row.method].config, row.request.config, f"run {row.id}")
+
+
+def student_config(row: RunRow) -> StudentConfig:
+    """The network a run distils for. Raises as `method_config` does."""
+    return method_config(row).student
 
 
 def report_html(store: Store, run_id: str) -> str:
@@ -67,18 +72,28 @@ def report_html(store: Store, run_id: str) -> str:
     student, scores = student_config(row), store.scores(row.id)
     every = summarise(scores)
     rows = headlines(every)
-    charts = _Charts()
+    charts = Charts()
     final = _final(store, row)
+    is_labelled = METHODS[row.method].compare is None
+    if is_labelled:
+        outcome = _outcome(scores, student, is_poster=final is not None and final.poster is not None)
+        measures = _numbers(row, scores, student)
+        analyses = []
+    else:
+        outcome = representations.verdict(best_by_arm(scores, student.name))
+        measures = representations.measures(row, every, student.name)
+        analyses = representations.analyses(store, row, charts)
     body = [
         _header(row, student),
-        _verdict(row, scores, student, is_poster=final is not None and final.poster is not None),
+        _verdict(row, outcome),
         *(f'<p class="note">{escape(message)}</p>' for message in store.warnings(row.id)),
         *_scores(rows, student, charts),
         *_lengths(every, student),
         *_architectures(scores, student, charts),
-        *_numbers(row, scores, student),
+        *measures,
         *_images(store, row, final),
         *(f'<p class="faint">{escape(message)}</p>' for message in store.notes(row.id)),
+        *analyses,
         *_curves(store, row, charts),
         *_recipe(row, rows),
         *_repeat(row),
@@ -93,20 +108,6 @@ def report_html(store: Store, run_id: str) -> str:
     )
 
 
-class _Charts:
-    """Figures of one page: each leaves a place in the text, and its data for the script at the end."""
-
-    def __init__(self) -> None:
-        self.scripts: list[str] = []
-
-    def add(self, figure: go.Figure, meaning: str) -> str:
-        figure.layout.template = None  # the page's script has one for light and one for dark
-        name = f"chart-{len(self.scripts)}"
-        self.scripts.append(f'<script type="application/json" id="{name}">{_in_script(figure.to_json())}</script>')
-        height = figure.layout.height
-        return f'<div data-chart="{name}" role="img" aria-label="{escape(meaning)}" style="height: {height}px"></div>'
-
-
 # ---- the sections ----
 
 
@@ -117,22 +118,29 @@ def _header(row: RunRow, student: StudentConfig) -> str:
     return f'<h1>{escape(_title(row))}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'
 
 
-def _verdict(row: RunRow, scores: Sequence[Scored], student: StudentConfig, is_poster: bool) -> str:
-    """The outcome in one sentence, each arm under its better protocol; or why there is none."""
-    best = best_by_arm(scores, student.name)
-    parts = [
-        (_amount(arm, best[arm].num_samples, is_poster), formats.percent(best[arm].mean)) for arm in ARMS if arm in best
-    ]
-    if parts:
-        (images, share), *others = parts
-        sentence = f"A network trained on {images} gets <strong>{share}</strong> of the test images right"
-        sentence += "".join(f"; on {images} <strong>{share}</strong>" for images, share in others) + "."
+def _verdict(row: RunRow, outcome: str) -> str:
+    """The outcome; or why there is none."""
+    if outcome:
+        sentence = outcome
     elif row.status == "failed":
         where = "" if row.action == "evaluate" else f" at outer step {row.error_step:,}"
         sentence = f"The run failed{where}. {escape(row.error)}"
     else:
         sentence = f"This run is {row.status}; no score has been measured yet."
     return f'<p class="verdict">{sentence}</p>'
+
+
+def _outcome(scores: Sequence[Scored], student: StudentConfig, is_poster: bool) -> str:
+    """One sentence, each arm under its better protocol; empty without scores."""
+    best = best_by_arm(scores, student.name)
+    parts = [
+        (_amount(arm, best[arm].num_samples, is_poster), formats.percent(best[arm].mean)) for arm in ARMS if arm in best
+    ]
+    if not parts:
+        return ""
+    (images, share), *others = parts
+    sentence = f"A network trained on {images} gets <strong>{share}</strong> of the test images right"
+    return sentence + "".join(f"; on {images} <strong>{share}</strong>" for images, share in others) + "."
 
 
 def _amount(arm: str, count: int, is_poster: bool) -> str:
@@ -145,7 +153,7 @@ def _amount(arm: str, count: int, is_poster: bool) -> str:
     return formats.counted(count, one, one.replace("image", "images", 1))
 
 
-def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> list[str]:
+def _scores(rows: Sequence[Row], student: StudentConfig, charts: Charts) -> list[str]:
     """A chart and a table for each architecture, the one that was distilled for first."""
     architectures = dict.fromkeys([student.name, *(row.student for row in rows)])
     parts = []
@@ -164,7 +172,7 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: _Charts) -> lis
     if parts:
         protocols = figures.protocol_notes(rows)
         parts.append(
-            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes the protocol that did best on validation images.</p>'
+            f'<p class="faint">Mean ± standard deviation over n networks, each with a seed of its own; whiskers and intervals: 95 % of the mean. {escape(protocols)} The verdict takes {_counted(rows)}.</p>'
         )
     return parts
 
@@ -181,7 +189,7 @@ def _lengths(rows: Sequence[Row], student: StudentConfig) -> list[str]:
         lines = [
             (
                 figures.arm_name(arm),
-                *(_accuracy(at.get(arm)) for at in found.values()),
+                *(accuracy(at.get(arm)) for at in found.values()),
                 _chosen(rows, name, arm),
             )
             for arm in arms
@@ -189,7 +197,7 @@ def _lengths(rows: Sequence[Row], student: StudentConfig) -> list[str]:
         head = ("Trained on", *(formats.counted(num_steps, "step") for num_steps in found), "Chosen")
         parts += [
             f"<section><h3>{escape(title)} as distilled, after so many steps</h3>",
-            f'<div class="wide">{_table(lines, head, "scores")}</div>',
+            f'<div class="wide">{table(lines, head, "scores")}</div>',
             '<p class="faint">Test images. The length that counts above was chosen on validation images.</p></section>',
         ]
     return parts
@@ -201,10 +209,10 @@ def _chosen(rows: Sequence[Row], student: str, arm: str) -> str:
     row = next((row for row in headlines(rows) if (row.arm, row.student, row.protocol) == wanted), None)
     if row is None or "num_steps" not in row.training:
         return formats.NOTHING
-    return f"{_accuracy(row)} after {formats.count(row.training['num_steps'])}"
+    return f"{accuracy(row)} after {formats.count(row.training['num_steps'])}"
 
 
-def _architectures(scores: Sequence[Scored], student: StudentConfig, charts: _Charts) -> list[str]:
+def _architectures(scores: Sequence[Scored], student: StudentConfig, charts: Charts) -> list[str]:
     """Every arm with every architecture as a map and a table; nothing for one architecture alone."""
     cells = across(scores)
     if len(cells) < 2:
@@ -220,9 +228,15 @@ def _architectures(scores: Sequence[Scored], student: StudentConfig, charts: _Ch
     return [
         "<section><h2>Across architectures</h2>",
         f'<div class="chart-alone">{chart}</div>',
-        f'<div class="wide">{_table(lines, ("Architecture", *map(figures.arm_name, arms)), "")}</div>',
-        '<p class="faint">Mean ± standard deviation over n networks on test images, each under the protocol that did best on validation images.</p></section>',
+        f'<div class="wide">{table(lines, ("Architecture", *map(figures.arm_name, arms)), "")}</div>',
+        f'<p class="faint">Mean ± standard deviation over n networks on test images, each under {_counted(summarise(scores))}.</p></section>',
     ]
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """The protocol that an arm is known by."""
+    is_probed = any(row.protocol == LINEAR_PROBE for row in rows)
+    return "the linear probe" if is_probed else "the protocol that did best on validation images"
 
 
 def _numbers(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> list[str]:
@@ -237,20 +251,16 @@ def _numbers(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> l
     ]
     return [
         "<section><h2>Numbers of the field</h2>",
-        _table(lines, (), "numbers"),
+        table(lines, (), "numbers"),
         f'<p class="faint">As DD-Ranking defines them (Li et al. 2025), from the accuracies above, improvement and recovery weighed alike.{about_labels(labels)}</p></section>',
     ]
-
-
-def _accuracy(row: Row | None) -> str:
-    return formats.NOTHING if row is None else formats.percent_spread(row.mean, row.std, row.n)
 
 
 def _cell(row: Row | None) -> str:
     """A cell of the matrix: accuracy, students, protocol."""
     if row is None:
         return formats.NOTHING
-    return f"{_accuracy(row)} (n = {row.n}), {figures.protocol_name(row.protocol).lower()}"
+    return f"{accuracy(row)} (n = {row.n}), {figures.protocol_name(row.protocol).lower()}"
 
 
 def _score_table(rows: Sequence[Row]) -> str:
@@ -269,7 +279,7 @@ def _score_table(rows: Sequence[Row]) -> str:
         )
         for row in lines
     ]
-    return f'<div class="wide">{_table(cells, head, "scores")}</div>'
+    return f'<div class="wide">{table(cells, head, "scores")}</div>'
 
 
 def _final(store: Store, row: RunRow) -> Preview | None:
@@ -288,6 +298,7 @@ def _images(store: Store, row: RunRow, final: Preview | None) -> list[str]:
     steps, result = store.previews(row.id), final.step
     one, many = ("patch", "patches") if final.poster else ("image", "images")
     png = figures.grid_png(final.images, final.labels, theme="page")
+    named = ", class names beside them" if any(final.labels) else ""
     made = f"{formats.counted(len(final.images), one, many)} after outer step {result:,}"
     if result == row.summary.get("step") and result != row.total_steps:
         made += ", the best on validation data"
@@ -296,17 +307,17 @@ def _images(store: Store, row: RunRow, final: Preview | None) -> list[str]:
     parts = [
         *_poster(final),
         f"<section><h2>The {'patches as a network sees them' if final.poster else 'distilled images'}</h2>",
-        f'<figure class="grid"><img src="{_data_url(png)}" alt="Grid of the distilled images, class names beside them"><figcaption>{made}</figcaption></figure></section>',
+        f'<figure class="grid"><img src="{data_url(png)}" alt="Grid of the distilled images{named}"><figcaption>{made}</figcaption></figure></section>',
     ]
     if len(steps) > 1:
         parts += ["<section><h3>Along the run</h3>", '<div class="strip">']
         for step in _spread(steps, STRIP):
-            picture = _data_url(_small(store.preview(row.id, step)))
+            picture = data_url(_small(store.preview(row.id, step)))
             parts.append(
                 f'<figure><img src="{picture}" alt="The images after outer step {step}"><figcaption>outer step {step:,}</figcaption></figure>'
             )
         parts.append("</div></section>")
-    return parts
+    return parts + representations.pictures(store.preview(row.id, steps[0]), final)
 
 
 def _poster(preview: Preview) -> list[str]:
@@ -320,7 +331,7 @@ def _poster(preview: Preview) -> list[str]:
         (figures.poster_png(view, overlay=True), "The same with the area of each class"),
     ]
     parts = [
-        f'<figure class="grid"><img src="{_data_url(png)}" alt="{said}"><figcaption>{said}</figcaption></figure>'
+        f'<figure class="grid"><img src="{data_url(png)}" alt="{said}"><figcaption>{said}</figcaption></figure>'
         for png, said in pictures
     ]
     return ["<section><h2>The distilled poster</h2>", *parts, "</section>"]
@@ -333,7 +344,7 @@ def _small(preview: Preview) -> bytes:
     return figures.grid_png(preview.images, width=400)
 
 
-def _curves(store: Store, row: RunRow, charts: _Charts) -> list[str]:
+def _curves(store: Store, row: RunRow, charts: Charts) -> list[str]:
     series = {name: line for name, line in store.series(row.id).items() if len(line.steps) > 1}
     if not series:
         return []
@@ -366,18 +377,18 @@ def _recipe(row: RunRow, rows: Sequence[Row]) -> list[str]:
     chosen = [
         (setting.name, _value(setting.value), _value(setting.default)) for setting in command.settings(row.request)
     ]
-    parts = ["<section><h2>Recipe</h2>", _table(facts, (), "facts")]
+    parts = ["<section><h2>Recipe</h2>", table(facts, (), "facts")]
     if chosen:
         parts += [
             "<h3>Settings that differ from the defaults</h3>",
-            f'<div class="wide">{_table(chosen, ("Setting", "Here", "Default"), "")}</div>',
+            f'<div class="wide">{table(chosen, ("Setting", "Here", "Default"), "")}</div>',
         ]
     recipes = dict.fromkeys(
         (f"{figures.arm_name(score.arm)}, {figures.protocol_name(score.protocol).lower()}, {titles.architecture(score.student)}", score.recipe)
         for score in rows if score.recipe
     )  # fmt: skip
     if recipes:
-        parts += ["<h3>How each network was trained</h3>", _table(list(recipes), (), "facts")]
+        parts += ["<h3>How each network was trained</h3>", table(list(recipes), (), "facts")]
     return [*parts, "</section>"]
 
 
@@ -410,7 +421,7 @@ def _machine(row: RunRow) -> str:
     if row.summary.get("compression"):
         stored = formats.num_bytes(row.summary.get("num_bytes"))
         facts.append(("Stored", f"{stored}, {formats.ratio(row.summary['compression'])} of the full set"))
-    return f"<section><h2>Versions and machine</h2>{_table(facts, (), 'facts')}</section>"
+    return f"<section><h2>Versions and machine</h2>{table(facts, (), 'facts')}</section>"
 
 
 # ---- words and pieces ----
@@ -432,16 +443,6 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _table(lines: Sequence[Sequence[str]], head: Sequence[str], kind: str) -> str:
-    """Rows of plain text; escaped here."""
-
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
-
-    top = f"<thead>{cells('th', head)}</thead>" if head else ""
-    return f'<table class="{kind}">{top}<tbody>{"".join(cells("td", line) for line in lines)}</tbody></table>'
-
-
 def _spread(steps: Sequence[int], number: int) -> list[int]:
     """`number` of the steps, evenly spread, the first and the last among them."""
     places = {round(place * (len(steps) - 1) / (number - 1)) for place in range(number)}
@@ -457,14 +458,5 @@ def _colours(theme: str) -> dict[str, str]:
     return dict(zip(listed(figures.PALETTES["page"]), listed(figures.PALETTES[theme]), strict=True))
 
 
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
 def _json(value: Any) -> str:
-    return _in_script(json.dumps(value))
-
-
-def _in_script(text: str) -> str:
-    """JSON inside an HTML script, which must not see a tag."""
-    return text.replace("<", "\\u003c")
+    return in_script(json.dumps(value))

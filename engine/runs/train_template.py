@@ -7,34 +7,17 @@ from dataclasses import asdict
 from string import Template
 
 from engine.config import DSA_OPERATIONS, EvaluationConfig, StudentConfig
-from engine.data import zca
 from engine.data.preparation import Preparation
 from engine.data.source import TaskSpec
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS, source_code
 from engine.runs import augment_template
+from engine.runs.reading_template import OPENING, reading
 from engine.synthetic.base import Training
 
 UNTRIED_LR = 3e-3
 """The middle of the rates that an evaluation tries, for a set that was never evaluated."""
 
-FITS = {
-    "crop": "ImageOps.fit(image, ($width, $height), Image.Resampling.BILINEAR)  # its middle is cut out",
-    "pad": "ImageOps.pad(image, ($width, $height), Image.Resampling.BILINEAR)  # between black bars",
-    "stretch": "image.resize(($width, $height), Image.Resampling.BILINEAR)",
-}
-SHIFTED = (
-    'mean, std = (torch.from_numpy(data[name])[:, None, None] for name in ("mean", "std"))',
-    "(pixels - mean) / std",
-)
-WHITENED = (
-    'mean, whitening = (torch.from_numpy(data[name]) for name in ("zca_mean", "zca_forward"))',
-    "((pixels.flatten() - mean) @ whitening).view_as(pixels)",
-)
-WHITENED_EACH = (
-    'whitening = torch.from_numpy(data["zca_forward"])',
-    f"(nn.functional.normalize(pixels.flatten() - pixels.mean(), dim=0, eps={zca.FAINTEST:g}) @ whitening).view_as(pixels)",
-)
 DRAWN = Template('''
 
 def drawn():
@@ -42,7 +25,6 @@ def drawn():
     for _ in range($num_steps):
         yield torch.randperm(len(inputs))[:$batch_size], data["learned_rates"][0]
 ''')
-PREPARED = {type(None): SHIFTED, zca.Zca: WHITENED, zca.PerImageZca: WHITENED_EACH}
 MIXED = (
     "tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: each batch a mixture of classes\n"
 )
@@ -61,35 +43,10 @@ SCRIPT = Template('''\
 TEST_FOLDER holds one sub-folder of images for each class. Needs torch, numpy and pillow.
 """
 
-import math
-import sys
-import unicodedata
-from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image, ImageOps
-from torch import nn
-
-data = dict(np.load(Path(__file__).with_name("distilled.npz")))
+$opening
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
-KINDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 names = [unicodedata.normalize("NFC", str(name)).replace("/", "-") for name in data["class_names"]]
-$fitted
-
-
-def read(path):
-    """One image as the network sees it."""
-    try:
-        image = ImageOps.exif_transpose(Image.open(path))
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-            image = Image.fromarray((np.array(image) / 257).round().astype("uint8"))
-    except (OSError, ValueError):
-        sys.exit(f"{path} cannot be read as an image. Take it out of the folder, or save it again.")
-    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("$mode")
-    image = $fit
-    pixels = torch.from_numpy(np.array(image)).view($height, $width, $channels).permute(2, 0, 1) / 255
-    return $prepared
+$reading
 
 
 def shuffled():
@@ -165,9 +122,7 @@ def train_script(
 
     Raises ConfigError where the samples do not fit the network.
     """
-    channels, height, width = spec.sample_shape
     recorded = recorded or {}
-    fitted, prepared = PREPARED[type(preparation.whitening)]
     is_random = bool(training.batch_size)
     network = source_code.drawn_network(student, spec, training.start_seed or 0)
     augmented = augment_template.LINES.get(augmentation, "")
@@ -177,13 +132,8 @@ def train_script(
         "batch_size": min(recipe.batch_size, count),
         "title": STUDENTS[student.name].title,
         "samples": f"{count:,} {'patches of the distilled poster' if is_poster else 'distilled images'}",
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "mode": "L" if channels == 1 else "RGB",
-        "fit": Template(FITS[fit]).substitute(height=height, width=width),
-        "fitted": fitted,
-        "prepared": prepared,
+        "opening": OPENING,
+        "reading": reading(spec, preparation, fit),
         "network": network,
         "augmented": f"    {augmented}\n" if augmented else "",
         "changed": augment_template.definitions(augmentation, dsa_operations),

@@ -28,8 +28,9 @@ from engine.evaluation.scores import summarise
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS
 from engine.runs import augment_template, export
+from engine.runs.reading_template import FITS
 from engine.runs.store import Store
-from engine.runs.train_template import FITS, RULES, train_script
+from engine.runs.train_template import RULES, train_script
 from engine.synthetic.base import Training
 
 PRINTED = re.compile(r"accuracy (\d+\.\d) % on (\d+) images\n")
