@@ -44,7 +44,7 @@ from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, 
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
 from engine.events import Checkpoint, Event, Preview, Progress, to_json
 from engine.methods.method import Method
-from engine.run import load_splits, resolve
+from engine.run import load_others, load_splits, resolve
 from engine.synthetic.base import SyntheticSet
 
 STEP_SECONDS = 3.0
@@ -124,10 +124,10 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
         yield found
         if request.action == "evaluate":
-            costs = yield from _try_students(bench, context.start)
+            seconds = yield from _comparing(method, config, bench, context.start)
             return replace(
                 found,
-                seconds_evaluating=_comparison(costs, context.start),
+                seconds_evaluating=seconds,
                 memory_bytes=memory.bytes,
                 disk_bytes=2 * _set_bytes(context.start),
             )
@@ -157,6 +157,9 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
         yield found
+        if method.try_compare is not None:
+            seconds = yield from _comparing(method, config, bench, steps.synthetic)
+            return replace(found, seconds_evaluating=seconds, memory_bytes=memory.bytes)
         costs = yield from _try_students(bench, steps.synthetic)
         return replace(
             found,
@@ -259,9 +262,10 @@ def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits
 
 
 def _preview_bytes(event: Preview) -> int:
-    """Bytes of a picture of the set as it is kept: its samples and, where it has one, its poster."""
+    """Bytes of a picture of the set as it is kept: its samples, further views and, where it has one, its poster."""
     poster = vars(event.poster).values() if event.poster is not None else ()
-    return event.images.nbytes + sum(value.nbytes for value in poster if isinstance(value, np.ndarray))
+    further = [*event.views.values(), *(value for value in poster if isinstance(value, np.ndarray))]
+    return event.images.nbytes + sum(value.nbytes for value in further)
 
 
 def _checkpoint_bytes(event: Checkpoint) -> int:
@@ -280,6 +284,19 @@ def _tensor_bytes(state: dict[str, Any]) -> int:
 
 
 # ---------------------------------------------------------------------------------------------- students
+
+
+def _comparing(
+    method: Method, config: MethodConfig, bench: Bench, synthetic: SyntheticSet
+) -> Generator[Event, None, float]:
+    """Seconds of the comparison of a set, a method's own where it has one."""
+    if method.try_compare is None:
+        costs = yield from _try_students(bench, synthetic)
+        return _comparison(costs, synthetic)
+    others = yield from load_others(config, bench.context)
+    return (
+        yield from method.try_compare(synthetic, bench.splits, config, bench.evaluation, bench.context, others)
+    )
 
 
 @dataclass(frozen=True)

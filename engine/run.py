@@ -110,7 +110,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
-    others = yield from _load_others(config, context)
+    others = yield from load_others(config, context)
     if context.resume_from is None and method.compare is None:
         count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
         yield from real_ordinary(bench, "random_real", count, ("validation",))
@@ -128,7 +128,7 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
-    others = yield from _load_others(config, context)
+    others = yield from load_others(config, context)
     return (yield from _compared(synthetic, splits, config, request, context, others))
 
 
@@ -142,7 +142,7 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
     yield synthetic.preview(synthetic.step, splits)
-    others = yield from _load_others(config, context)
+    others = yield from load_others(config, context)
     results = yield from _compared(synthetic, splits, config, request, context, others)
     yield Finished(results | {"machine": machine.describe()})
     return synthetic
@@ -369,7 +369,7 @@ def _labels(synthetic: SyntheticSet) -> str:
     return "soft" if has_soft_labels(synthetic) else "hard"
 
 
-def _load_others(config: MethodConfig, context: Context) -> Generator[Event, None, dict[str, Splits]]:
+def load_others(config: MethodConfig, context: Context) -> Generator[Event, None, dict[str, Splits]]:
     """The splits of the other sources that a comparison needs, by key; before a run begins, so that none ends for want of them."""
     found = {}
     for key in config.others:

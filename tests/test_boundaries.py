@@ -38,6 +38,7 @@ ALLOWED = {
         "meta",
         "synthetic",
         "data.predefined",
+        "evaluation.bench",
         "evaluation.probing",
         "evaluation.scores",
         "evaluation.train",

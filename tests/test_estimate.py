@@ -66,6 +66,36 @@ def test_a_short_run_takes_what_was_estimated_within_a_factor_of_two(context):
     assert before.num_steps == 120 and before.num_timed >= 2 and not before.lower_bound
 
 
+SELFSUP = engine.request_from_preset(
+    "digits",
+    "selfsup",
+    "quick",
+    config={
+        "student": {"name": "convnet", "depth": 2, "width": 8, "norm": "batch"}, "num_images": 30, "image_bases": 8,
+        "representation_bases": 8, "basis_size": 6, "augmentations": ["blur"], "pool_size": 2, "pool_steps": 40, "outer_steps": 60,
+        "real_batch": 64, "num_validations": 1, "validation_steps": 40, "approximation_steps": 20,
+        "teacher": {"width": 8, "depth": 2, "num_dims": 16, "epochs": 4, "batch_size": 64, "projector_width": 32, "mirror": False},
+        "probing": {"pretrain_steps": 60, "pretrain_batch": 64, "probe_images": 300, "probe_epochs": 5},
+    },
+    evaluation={"num_students": 2, "full_epochs": 1},
+)  # fmt: skip
+
+
+def test_a_self_supervised_run_is_estimated_with_its_teacher(context):
+    ratios = []
+    while len(ratios) < 4 and not any(0.4 < ratio < 2.5 for ratio in ratios):  # another program may have had the cores
+        fresh = replace(context, cache_root=context.cache_root / str(len(ratios)))
+        before = found(SELFSUP, fresh)
+        assert (before.num_experts, before.num_recorded) == (1, 0) and before.seconds_recording > 0
+        began = time.perf_counter()
+        engine.distill(SELFSUP, fresh)
+        ratios.append((time.perf_counter() - began) / before.seconds)
+    assert 0.4 < ratios[-1] < 2.5, ratios
+    after = found(SELFSUP, fresh)
+    assert after.num_recorded == 1 and after.seconds_recording == 0
+    assert after.disk_bytes < before.disk_bytes
+
+
 def test_parts_are_told_as_soon_as_they_are_known(hasty, context):
     events, last = drained(estimate(SHORT, context))
     parts = [event for event in events if isinstance(event, Estimate)]

@@ -46,7 +46,8 @@ class Method:
     those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) tries that
     for a moment and returns a RecordingPlan.
     compare(synthetic, splits, config, evaluation, context, others), of sets that are no labelled samples, yields the scores of
-    their comparison with real data; others: the splits of other sources by key (`config.others`).
+    their comparison with real data; others: the splits of other sources by key (`config.others`). try_compare, with the same
+    arguments, tries it for a moment and returns the seconds of all of it.
     tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
     its axis says.
     """
@@ -63,6 +64,7 @@ class Method:
     recorded: str = ""
     try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
     compare: Callable[..., Generator[Event, None, None]] | None = None
+    try_compare: Callable[..., Generator[Event, None, float]] | None = None
     outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:

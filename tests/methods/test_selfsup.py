@@ -15,7 +15,7 @@ from engine.data.source import TaskSpec
 from engine.errors import ConfigError
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
-from engine.methods.selfsup.pool import Pool
+from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.nets import make_encoder
 
 TINY = {
@@ -88,17 +88,17 @@ def test_a_long_gradient_is_cut(context):
 def test_networks_begin_at_different_ages_and_anew_at_the_end_of_a_life(context):
     config = config_of(pool_size=4, pool_steps=8)
     pool = Pool(make_encoder(config.student, SPEC, 6), config, context)
-    assert sorted(pool.ages()) == [0, 2, 4, 6]
+    assert sorted(warm_up_ages(config, context)) == [0, 2, 4, 6]
     pairs = torch.randn(5, *SPEC.sample_shape), torch.randn(5, 6)
     assert list(pool.warm_up(*pairs)) == list(range(1, 13))
-    assert [member.age for member in pool.members] == pool.ages()
-    oldest = pool.ages().index(6)
+    assert [member.age for member in pool.members] == warm_up_ages(config, context)
+    oldest = warm_up_ages(config, context).index(6)
     for _ in range(2):
         pool.train(oldest, *pairs)
     assert (pool.members[oldest].age, pool.members[oldest].life) == (8, 0)
     pool.train(oldest, *pairs)
     assert (pool.members[oldest].age, pool.members[oldest].life) == (1, 1)
-    assert Pool(make_encoder(config.student, SPEC, 6), config_of(prewarm=False), context).ages() == [0, 0, 0]
+    assert warm_up_ages(config_of(prewarm=False), context) == [0, 0, 0]
 
 
 def test_a_pool_goes_on_from_its_state(context):
@@ -117,7 +117,7 @@ def test_targets_of_augmented_images_follow_the_images(context):
     """The teacher's shift of the images as they are now, in the bases as they are now: not those of the start."""
     splits, config = toy_splits(), config_of()
     teacher = drained(selfsup.load_or_train(splits, config.teacher, context))[1]
-    real = drained(selfsup.of_set(teacher, splits.train, "see"))[1]
+    real = drained(selfsup.of_training(teacher, splits, context))[1]
     synthetic = drained(selfsup._initial_set(splits, real, config, context))[1]
     _, first = drained(selfsup._renew(synthetic, teacher, config, context, 0))
     with torch.no_grad():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from engine.config import EvaluationConfig, StudentConfig
 from engine.context import Context
 from engine.data.source import Splits
-from engine.evaluation.bench import make_bench
+from engine.evaluation.bench import Bench, make_bench
 from engine.evaluation.compare import architectures, has_full
-from engine.evaluation.probing.compare import full_steps
+from engine.evaluation.probing.compare import SHORT_IMAGES, full_steps
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.judge import ELSEWHERE
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
@@ -24,8 +26,26 @@ from engine.synthetic.representations import RepresentationSet
 
 TIMED_SECONDS = 0.3
 MOST_TIMED = 30
-"""Each part is tried until one of the two is reached."""
+"""Steps are tried until one of the two is reached."""
 TIMED_IMAGES = 125
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds with one architecture: of a pre-training step, of an image's features, and of probes of a feature set.
+
+    a_pass: of a linear probe over one labelled image. asked: of one image's neighbours among one labelled image.
+    """
+
+    step: float
+    image: float
+    a_pass: float
+    asked: float
+
+    def judging(self, num_labelled: int, num_others: int, probing: ProbingConfig) -> float:
+        """Of one network: the features of all images, a linear probe, and the neighbours of those without a known label."""
+        seconds = (num_labelled + num_others) * self.image + probing.probe_epochs * num_labelled * self.a_pass
+        return seconds + (self.asked * num_labelled * num_others if probing.neighbours else 0.0)
 
 
 def try_comparison(
@@ -37,63 +57,62 @@ def try_comparison(
     context: Context,
     others: Mapping[str, Splits],
 ) -> Generator[Event, None, float]:
-    """Seconds of `compare_representations` if nothing of it is cached, judged from a few steps of each of its parts."""
+    """Seconds of `compare_representations` where nothing of it is cached, judged from a few steps of each of its parts."""
     total = 0.0
     configs = architectures(student_config, evaluation)
     for number, config in enumerate(configs):
         yield Progress("try networks", number, len(configs))
-        is_own = number == 0
-        bench = make_bench(splits, config, evaluation, context, is_own=is_own)
-        splits_measured = bench.splits
-        encoder = make_encoder(config, splits.spec, synthetic.num_dims, context.device)
-        theta = encoder.init(context.stream("trial network"))
-        inputs, targets = synthetic.pairs()
-        draw = of_pairs(inputs, targets, probing.pretrain_batch, torch.Generator())
-        step = _a_step(pretrain(encoder, theta, draw, probing, num_steps=MOST_TIMED + 1))
-        few = splits.test.batch(torch.arange(min(len(splits.test), TIMED_IMAGES)))[0]
-        with torch.no_grad():
-            image = _seconds(lambda encoder=encoder, theta=theta, few=few: encoder(theta, few)) / len(few)
-        most = probing.probe_images or (len(splits.train) if is_own else ELSEWHERE)
-        num_labelled = min(len(splits.train), most)
-        looked_at = num_labelled + len(splits_measured.validation) + len(splits_measured.test)
-        if is_own:
-            looked_at += sum(
-                min(len(other.train), most) + len(other.validation) + len(other.test) for other in others.values()
-            )
-        judged = looked_at * image + _labels(num_labelled, looked_at, synthetic.num_dims, splits, probing) * (
-            1 + len(others) * is_own
-        )
-        students = evaluation.num_students
-        total += 3 * students * judged + 2 * students * probing.pretrain_steps * step
-        if is_own and probing.fine_tune_steps:
-            total += 3 * students * probing.fine_tune_steps * step
-        if has_full(evaluation, is_own):
-            total += students * (judged + full_steps(probing, evaluation, len(splits.train)) * step)
-        if is_own:
-            total += judged  # the teacher's, where it is as large as a student
+        bench = make_bench(splits, config, evaluation, context, is_own=number == 0)
+        cost = cost_of(bench, synthetic, probing)
+        total += _seconds_of(bench, cost, probing, others if bench.is_own else {})
     return total
 
 
-def _labels(num_labelled: int, looked_at: int, num_dims: int, splits: Splits, probing: ProbingConfig) -> float:
-    """Seconds of a linear probe and of nearest neighbours on features of so many images."""
-    some = torch.randn(min(num_labelled, 10 * PROBE_BATCH), num_dims, generator=torch.Generator().manual_seed(0))
-    labels, num_classes = torch.zeros(len(some), dtype=torch.int64), splits.spec.num_outputs
-    brief = replace_epochs(probing, 1)
-    a_pass = _seconds(lambda: linear_probe(some, labels, num_classes, brief, torch.Generator()))
-    seconds = a_pass * probing.probe_epochs * num_labelled / len(some)
-    if probing.neighbours:
-        queries = some[:QUERIES_AT_ONCE]
-        asked = _seconds(lambda: knn(some, labels, queries, probing.neighbours, num_classes))
-        seconds += asked * num_labelled / len(some) * math.ceil((looked_at - num_labelled) / len(queries))
+def short_seconds(cost: Cost, splits: Splits, probing: ProbingConfig, num_steps: int) -> float:
+    """Seconds of a short probe along the way."""
+    labelled = min(SHORT_IMAGES, len(splits.train))
+    brief = probing.model_copy(update={"neighbours": 0})
+    return num_steps * cost.step + cost.judging(labelled, len(splits.validation), brief)
+
+
+def cost_of(bench: Bench, synthetic: RepresentationSet, probing: ProbingConfig) -> Cost:
+    """What an architecture costs on this machine, on random features where features are asked for."""
+    spec, num_classes = bench.splits.spec, bench.splits.spec.num_outputs
+    encoder = make_encoder(bench.student_config, spec, synthetic.num_dims, bench.context.device)
+    theta = encoder.init(bench.context.stream("trial network"))
+    draw = of_pairs(*synthetic.pairs(), probing.pretrain_batch, torch.Generator().manual_seed(0))
+    few = bench.splits.test.batch(torch.arange(min(len(bench.splits.test), TIMED_IMAGES)))[0]
+    known = torch.randn(10 * PROBE_BATCH, synthetic.num_dims, generator=torch.Generator().manual_seed(0))
+    labels, queries = torch.zeros(len(known), dtype=torch.int64), known[:QUERIES_AT_ONCE]
+    one = probing.model_copy(update={"probe_epochs": 1})
+    with torch.no_grad():
+        image = _seconds(lambda: encoder(theta, few)) / len(few)
+    a_pass = _seconds(lambda: linear_probe(known, labels, num_classes, one, torch.Generator())) / len(known)
+    asked = _seconds(lambda: knn(known, labels, queries, max(1, probing.neighbours), num_classes))
+    step = _a_step(pretrain(encoder, theta, draw, probing, num_steps=MOST_TIMED + 1))
+    return Cost(step, image, a_pass, asked / len(queries) / len(known))
+
+
+def _seconds_of(bench: Bench, cost: Cost, probing: ProbingConfig, others: Mapping[str, Splits]) -> float:
+    """Seconds of all arms of one architecture."""
+    splits, students, is_own = bench.splits, bench.evaluation.num_students, bench.is_own
+    most = probing.probe_images or (len(splits.train) if is_own else ELSEWHERE)
+    judging = cost.judging(min(len(splits.train), most), len(splits.validation) + len(splits.test), probing)
+    for other in others.values():
+        elsewhere = bench.evaluation.other_images or math.inf
+        looked_at = sum(min(len(part), elsewhere) for part in (other.validation, other.test))
+        judging += cost.judging(min(len(other.train), ELSEWHERE), looked_at, probing)
+    networks = 3 + has_full(bench.evaluation, is_own)  # distilled, random real, untrained, full
+    seconds = students * (networks * judging + 2 * probing.pretrain_steps * cost.step)
+    if has_full(bench.evaluation, is_own):
+        seconds += students * full_steps(probing, bench.evaluation, len(splits.train)) * cost.step
+    if is_own:
+        seconds += networks * students * probing.fine_tune_steps * cost.step
+        seconds += judging  # the teacher's, were it as large as a student
     return seconds
 
 
-def replace_epochs(probing: ProbingConfig, epochs: int) -> ProbingConfig:
-    """The same with another number of passes."""
-    return probing.model_copy(update={"probe_epochs": epochs})
-
-
-def _a_step(path) -> float:
+def _a_step(path: Iterator[Tensor]) -> float:
     """Seconds of a step of a training, which is followed for a moment."""
     next(path)  # the first one also warms up
     began, count = time.perf_counter(), 0

@@ -57,7 +57,10 @@ class SelfsupConfig(MethodConfig):
     inner_clip: float = option(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=POOL)  # fmt: skip
     ridge: float = option(1e-6, "Ridge of the regression, times the trace of the kernel", low=0.0, high=10.0, group=OUTER)  # fmt: skip
     real_batch: int = option(512, "Real images that the regression is judged on", low=1, high=100_000, group=OUTER)
-    outer_lr: float = option(1e-3, "Learning rate of AdamW on the set, linear decay to 0", low=1e-8, high=10.0, group=OUTER)  # fmt: skip
+    outer_lr: float = option(1e-2, "Learning rate of AdamW on the set, linear decay to 0", low=1e-8, high=10.0, group=OUTER)  # fmt: skip
+    relative_steps: bool = option(
+        True, "Each part of the set moves in proportion to its own size at the start; else all by the same amount, as published", advanced=True, group=OUTER
+    )  # fmt: skip
     outer_weight_decay: float = option(0.0, "Weight decay of AdamW on the set (0.01 in the low-rank system)", low=0.0, high=1.0, advanced=True, group=OUTER)  # fmt: skip
     outer_clip: float = option(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=OUTER)  # fmt: skip
     num_validations: int = option(5, "Times that a fresh network is pre-trained on the set and probed along the way", low=0, high=1000, group=OUTER, label="Probes along the way")  # fmt: skip

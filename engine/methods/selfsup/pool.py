@@ -42,19 +42,11 @@ class Pool:
     def warm_up(self, inputs: Tensor, targets: Tensor) -> Iterator[int]:
         """Train each network to an age of its own on pairs (n, C, H, W), (n, d); yield the steps done so far."""
         done = 0
-        for number, age in enumerate(self.ages()):
+        for number, age in enumerate(warm_up_ages(self._config, self._context)):
             for _ in range(age):
                 self.train(number, inputs, targets)
                 done += 1
                 yield done
-
-    def ages(self) -> list[int]:
-        """The ages that the networks begin with: all 0, or evenly over a life in random order."""
-        size, life = self._config.pool_size, self._config.pool_steps
-        if not self._config.prewarm:
-            return [0] * size
-        order = torch.randperm(size, generator=self._context.stream("ages"))
-        return [int(place) * life // size for place in order]
 
     def pick(self, step: int) -> int:
         """The network of an outer step."""
@@ -111,3 +103,11 @@ class Pool:
     def _fresh(self, number: int, life: int) -> Member:
         theta = self._encoder.init(self._context.stream("inner start", number, life))
         return Member(theta, torch.zeros_like(theta), life=life)
+
+
+def warm_up_ages(config: SelfsupConfig, context: Context) -> list[int]:
+    """The ages that the networks of a pool begin with: all 0, or evenly over a life in random order."""
+    if not config.prewarm:
+        return [0] * config.pool_size
+    order = torch.randperm(config.pool_size, generator=context.stream("ages"))
+    return [int(place) * config.pool_steps // config.pool_size for place in order]

@@ -11,23 +11,23 @@ from typing import Any
 from engine.methods.method import Preset
 
 SMALL = {"name": "convnet", "depth": 3, "width": 32, "norm": "batch", "init": "default"}
-TEACHER = {"network": "convnet", "depth": 3, "width": 32, "norm": "batch", "batch_size": 128}
+TEACHER = {"network": "convnet", "depth": 3, "width": 32, "norm": "batch", "num_dims": 64, "batch_size": 128}
 SHORT = {
     "student": SMALL,
     "num_images": 200,
     "image_bases": 64,
-    "representation_bases": 48,
+    "representation_bases": 32,
     "basis_size": 16,
     "augmentations": ["flip"],
     "pool_size": 4,
-    "pool_steps": 100,
+    "pool_steps": 200,
     "inner_batch": 128,
     "real_batch": 256,
-    "outer_lr": 3e-3,
     "refresh_every": 100,
     "num_validations": 4,
+    "probing": {"pretrain_steps": 300, "pretrain_batch": 128, "probe_images": 10_000},
 }
-PROBING = {"pretrain_steps": 300, "pretrain_batch": 128, "probe_images": 10_000}
+GREY = {"image_bases": 48, "representation_bases": 24, "basis_size": 14}
 BRIEF = {"num_students": 3, "full_epochs": 1}
 
 INNER = {"name": "convnet", "depth": 3, "width": 128, "growth": 2, "norm": "batch", "init": "default"}
@@ -39,6 +39,8 @@ LOW_RANK = {
     "basis_size": 16,
     "augmentations": ["rotate_90", "rotate_180", "rotate_270"],
     "teacher": RESNET,
+    "outer_lr": 1e-3,
+    "relative_steps": False,
     "outer_weight_decay": 0.01,
     "outer_steps": 30_000,
     "storage_budget": 100,
@@ -51,6 +53,7 @@ KRR_ST = {
     "num_images": 1000,
     "teacher": RESNET,
     "outer_lr": 1e-4,
+    "relative_steps": False,
     "outer_steps": 160_000,
     "real_batch": 1024,
     "inner_weight_decay": 1e-3,
@@ -71,9 +74,17 @@ def _fifteen_minutes(source: str, config: dict[str, Any]) -> Preset:
     )  # fmt: skip
 
 
-MIRRORED = {"teacher": TEACHER | {"epochs": 4, "steps_per_epoch": 100}}
+MIRRORED = {"teacher": TEACHER | {"epochs": 4, "steps_per_epoch": 200}}
+CLOTHES = GREY | {"teacher": MIRRORED["teacher"] | {"num_dims": 32}}
 UPRIGHT = {"teacher": MIRRORED["teacher"] | {"mirror": False}, "augmentations": ["blur"]}
-LONG = {"epochs": 8, "steps_per_epoch": 200}
+FIGURES = GREY | UPRIGHT | {"teacher": UPRIGHT["teacher"] | {"num_dims": 32}}
+
+
+def _longer(config: dict[str, Any]) -> dict[str, Any]:
+    """The same with a teacher of so many more steps as a quarter of an hour allows."""
+    return config | {"teacher": config["teacher"] | {"epochs": 8, "steps_per_epoch": 250}, "outer_steps": 800}
+
+
 DIGITS = {
     "student": SMALL | {"depth": 2, "width": 16},
     "num_images": 60,
@@ -88,14 +99,14 @@ JUDGED = "about five minutes on two cores, teacher included; judged, not timed"
 
 PRESETS: tuple[Preset, ...] = (
     _quick("digits", "about a minute on two cores, teacher included", DIGITS),
-    _quick("mnist", JUDGED, UPRIGHT | {"outer_steps": 300}),
-    _quick("fashion_mnist", JUDGED, MIRRORED | {"outer_steps": 300}),
+    _quick("mnist", JUDGED, FIGURES | {"outer_steps": 300}),
+    _quick("fashion_mnist", JUDGED, CLOTHES | {"outer_steps": 300}),
     _quick("cifar10", JUDGED, MIRRORED | {"outer_steps": 300}),
     _quick("cifar100", JUDGED, MIRRORED | {"outer_steps": 300}),
     _quick("svhn", JUDGED, UPRIGHT | {"outer_steps": 300}),
     _quick("folder", JUDGED, MIRRORED | {"outer_steps": 300}),
-    _fifteen_minutes("fashion_mnist", {"teacher": MIRRORED["teacher"] | LONG, "outer_steps": 800}),
-    _fifteen_minutes("cifar10", {"teacher": MIRRORED["teacher"] | LONG, "outer_steps": 800}),
+    _fifteen_minutes("fashion_mnist", _longer(CLOTHES)),
+    _fifteen_minutes("cifar10", _longer(MIRRORED)),
     *(
         Preset(
             "low_rank_100", "Published: low-rank bases, storage of 100 images", source, "hours on a GPU, as published; days on a CPU",

@@ -31,20 +31,22 @@ from engine.context import Context
 from engine.data.predefined import predefined
 from engine.data.source import Splits
 from engine.errors import Diverged
+from engine.evaluation.bench import make_bench
 from engine.evaluation.probing.compare import compare_representations, short_probe, short_probe_of_real
+from engine.evaluation.probing.cost import cost_of, short_seconds, try_comparison
 from engine.events import Analysed, Checkpoint, Event, Measured
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.methods.method import Method, Paper, RecordingPlan
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.map import representation_map
-from engine.methods.selfsup.pool import Pool
+from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.selfsup.presets import PRESETS
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet
-from engine.teachers import Teacher, load_or_train, of_set, try_teacher
+from engine.teachers import Teacher, load_or_train, of_training, try_teacher
 from engine.ticking import paced
 
 
@@ -56,11 +58,14 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     Raises ConfigError where more bases are wanted than there can be, Diverged where a value is not finite.
     """
     teacher = yield from load_or_train(splits, config.teacher, context)
-    real = yield from of_set(teacher, splits.train, "represent the training images")
+    real = yield from of_training(teacher, splits, context)
     encoder = make_encoder(config.student, splits.spec, teacher.num_dims, context.device)
     synthetic = yield from _initial_set(splits, real, config, context)
     learned = [parameter for parameter in synthetic.parameters() if parameter.requires_grad]
-    outer = torch.optim.AdamW(learned, lr=config.outer_lr, weight_decay=config.outer_weight_decay)
+    sizes = [_size(parameter) if config.relative_steps else 1.0 for parameter in learned]
+    outer = torch.optim.AdamW(
+        [{"params": [parameter]} for parameter in learned], weight_decay=config.outer_weight_decay
+    )
     pool, unused = Pool(encoder, config, context), Best()  # labels choose nothing: the last set is the result
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, unused)
 
@@ -68,8 +73,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         yield from _begin(synthetic, splits, teacher, real, config, context)
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
         yield synthetic.preview(0, splits)
-        warmed = pool.warm_up(*_pairs(synthetic, shifts))
-        yield from paced("warm up inner networks", warmed, max(1, sum(pool.ages())))
+        if num_steps := sum(warm_up_ages(config, context)):
+            yield from paced("warm up inner networks", pool.warm_up(*_pairs(synthetic, shifts)), num_steps)
     else:
         pool.load_state(context.resume_from)
         shifts = context.resume_from["shifts"].to(context.device)
@@ -86,8 +91,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
             raise _diverged(outer_loss.item(), step)
         if config.outer_clip:
             clip_gradient(learned, norm, config.outer_clip)
-        for group in outer.param_groups:
-            group["lr"] = config.outer_lr * (1 - step / config.outer_steps)
+        for group, size in zip(outer.param_groups, sizes, strict=True):
+            group["lr"] = config.outer_lr * size * (1 - step / config.outer_steps)
         outer.step()
         inner_loss = pool.train(number, *_pairs(synthetic, shifts))
 
@@ -137,10 +142,29 @@ def compare(
 ) -> Generator[Event, None, None]:
     """Networks pre-trained on the set, frozen and probed with labels, against the same on real images."""
     teacher = yield from load_or_train(splits, config.teacher, context)
-    real = yield from of_set(teacher, splits.train, "represent the training images")
+    real = yield from of_training(teacher, splits, context)
     yield from compare_representations(
         synthetic, splits, config.student, config.probing, evaluation, teacher, real, context, others
     )
+
+
+def try_compare(
+    synthetic: LowRankSet | PairSet,
+    splits: Splits,
+    config: SelfsupConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    others: dict[str, Splits],
+) -> Generator[Event, None, float]:
+    """Seconds of `compare`, of the probes along the way, and of warming up the pool."""
+    probing, bench = config.probing, make_bench(splits, config.student, evaluation, context)
+    cost = cost_of(bench, synthetic, probing)
+    seconds = sum(warm_up_ages(config, context)) * cost.step
+    if config.num_validations:
+        times = 1 + min(config.num_validations, config.outer_steps)  # once of random real images
+        seconds += times * short_seconds(cost, splits, probing, config.validation_steps)
+    compared = try_comparison(synthetic, splits, config.student, probing, evaluation, context, others)
+    return seconds + (yield from compared)
 
 
 def _initial_set(
@@ -174,6 +198,11 @@ def _initial_set(
         )
     yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
     return synthetic.to(context.device)
+
+
+def _size(parameter: Tensor) -> float:
+    """Root mean square of a part of the set; 1 for one that is all 0."""
+    return parameter.detach().square().mean().sqrt().item() or 1.0
 
 
 def _begin(
@@ -272,5 +301,6 @@ METHOD = Method(
     recorded="teacher",
     try_record=try_record,
     compare=compare,
+    try_compare=try_compare,
     outer_loss="error on real data",
 )
