@@ -13,8 +13,11 @@ from collections.abc import Callable
 # serves a page they burn the core the other one needs: a LeNet inner loop on two busy cores took 3.1 s, and 0.9 s with
 # this bound, which costs nothing on idle ones (0.27 s against 0.32 s).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# Before PyTorch makes its first tensor. Large ones then lie in pages of 2 MiB, where Linux has them: a training step of a
+# ConvNet on 512 images took 1.1 s of a core, a good part of it spent on being given memory, and 0.7 to 0.9 s so.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from engine import advice, errors, events, experts, figures, machine, sweep, titles
+from engine import advice, errors, events, experts, figures, machine, sweep, teachers, titles
 from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
 from engine.data import SOURCES, Source, folders
@@ -24,7 +27,17 @@ from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
 from engine.evaluation.ranking import FieldNumber, about_labels, ranking
-from engine.evaluation.scores import Row, across, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.scores import (
+    Row,
+    across,
+    baseline,
+    best_by_arm,
+    by_length,
+    headlines,
+    likeness,
+    summarise,
+    transfers,
+)
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
@@ -84,6 +97,6 @@ def _drain(generator, on_event: Callable[[Event], None]):
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "load", "machine",
-    "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine",
+    "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

@@ -9,14 +9,15 @@ import torch
 from draining import drained
 from patterns import SPEC, toy_splits
 
-from engine import Context, events
+from engine import SOURCES, Context, RunRequest, events
 from engine.config import checked
-from engine.data.source import TaskSpec
+from engine.data.source import Availability, TaskSpec
 from engine.errors import ConfigError
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.nets import make_encoder
+from engine.run import resolve, run
 
 TINY = {
     "student": {"name": "convnet", "depth": 2, "width": 4, "norm": "batch"},
@@ -152,3 +153,34 @@ def test_planned_storage_is_that_of_the_set(context, parameterisation, side):
     _, synthetic = drained(selfsup.distill(toy_splits(), config, context))
     size = config.size(SPEC)
     assert size.num_bytes == synthetic.num_bytes() and size.num_samples == synthetic.num_samples
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"), [("nowhere", "no source 'nowhere' to transfer to"), ("cifar10", "to transfer to, is not here")]
+)
+def test_transfer_to_a_source_that_is_not_here_is_refused_before_the_start(tmp_path, monkeypatch, key, sentence):
+    missing = Availability("missing", "Put its files there.")
+    monkeypatch.setattr(type(SOURCES["cifar10"]), "availability", lambda self, root: missing)
+    request = RunRequest(source="digits", method="selfsup", config=TINY | {"probing": {"transfer": [key]}})
+    with pytest.raises(ConfigError, match=sentence):
+        resolve(request, tmp_path)
+
+
+def test_a_whole_run_compares_and_transfers_without_a_label_arm(context):
+    request = RunRequest(
+        source="digits", method="selfsup", evaluation={"num_students": 1, "full_epochs": 1},
+        config=TINY | {"probing": {"pretrain_steps": 3, "probe_images": 100, "probe_epochs": 2, "fine_tune_steps": 2, "transfer": ["digits"]}},
+    )  # fmt: skip
+    found, synthetic = drained(run(request, context))
+    scores = [event for event in found if isinstance(event, events.Scored) and event.split == "test"]
+    assert {"distilled", "random_real", "untrained", "full", "teacher"} == {score.arm for score in scores}
+    measured = {(score.protocol, score.metric) for score in scores if score.arm == "distilled"}
+    assert measured == {
+        ("linear_probe", "accuracy"), ("knn", "accuracy"), ("fine_tune", "accuracy"),
+        ("linear_probe", "accuracy@digits"), ("linear_probe", "cosine"), ("linear_probe", "cka"),
+    }  # fmt: skip
+    summary = found[-1].summary
+    assert summary["labels"] == "none" and summary["num_bytes"] == synthetic.num_bytes()
+    assert set(summary["retention"]) == {"linear_probe", "knn", "fine_tune"}
+    analysed = {event.name for event in found if isinstance(event, events.Analysed)}
+    assert analysed == {"spectrum", "approximation", "map", "map_tsne"}
