@@ -21,9 +21,16 @@ def method(key: str) -> str:
     return found.title if found else key
 
 
-def action(key: str) -> str:
-    """What a run of this action does."""
-    return {"distill": "Distils", "evaluate": "Evaluates a result", "record": "Records experts"}[key]
+def recorded(method_key: str) -> str:
+    """What a method follows that is trained beforehand: "experts" or "teacher"."""
+    found = METHODS.get(method_key)
+    return (found.recorded if found else "") or "experts"
+
+
+def action(key: str, method_key: str) -> str:
+    """What a run of this action and method does."""
+    records = "Trains a teacher" if recorded(method_key) == "teacher" else "Records experts"
+    return {"distill": "Distils", "evaluate": "Evaluates a result", "record": records}[key]
 
 
 def preset(method_key: str, source_key: str, key: str) -> str:

@@ -10,13 +10,18 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, downloads, frame, live, pictures, services, sweep, words
+from pages.ui import cards, differences, downloads, frame, live, pictures, representations, services, sweep, words
 
 frame.ensure()
 
 COUNTED = "Synthetic and random real samples are counted alike, 4 bytes a value; the full set at the 1 byte a value of its files."
 
 
+RECORDED = {
+    "experts": "recorded experts, so it has no scores",
+    "teacher": "trained a teacher, so it has no scores",
+}
+"""Why a recording is not compared."""
 MAX_OVERLAID = 12
 """Runs whose curves and images are shown together; more could not be told apart."""
 
@@ -29,7 +34,7 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
     named = list(asked)
     for run_id, row in asked.items():
         if run_id not in by_id:
-            why = "recorded experts, so it has no scores" if row.action == "record" else "has not begun yet"
+            why = RECORDED[engine.titles.recorded(row.method)] if row.action == "record" else "has not begun yet"
             st.info(f"Run {words.escaped(run_id)} {why}.", icon=":material/schedule:")
     wanted = [run_id for run_id in named if run_id in by_id]
     if not named:
@@ -59,7 +64,8 @@ def show_run(row: engine.RunRow) -> None:
             f"Run {row.id} has no scores yet. They are measured after its last outer step.", icon=":material/schedule:"
         )
         return
-    st.markdown(verdict(row, scores))
+    has_labels = words.has_labels(row)
+    st.markdown(verdict(row, scores) if has_labels else representations.verdict(scores, mine))
     show_ratios(row)
     chart, images = st.columns([3, 2], gap="medium")
     with chart, st.container(border=True, height="stretch"):
@@ -70,9 +76,9 @@ def show_run(row: engine.RunRow) -> None:
             config=live.QUIET,
             alt="Test accuracy of each arm under each protocol, with 95 % intervals",
         )
+        chosen = "the protocol that did best on validation images" if has_labels else "linear probes"
         st.caption(
-            "Whiskers: 95 % interval of the mean. The sentence on top takes the protocol that did best on validation images. "
-            + figures.protocol_notes(own)
+            f"Whiskers: 95 % interval of the mean. The sentence on top takes {chosen}. {figures.protocol_notes(own)}"
         )
     with images, st.container(border=True, height="stretch"):
         st.subheader("What it was trained on", anchor=False)
@@ -83,9 +89,18 @@ def show_run(row: engine.RunRow) -> None:
                 caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
             )  # fmt: skip
     show_table(own)
-    show_over_steps(row, everything)
+    if has_labels:
+        show_over_steps(row, everything)
+    else:
+        whole = [score for score in everything if score.student == mine]
+        representations.show_transfer(row, whole)
+        representations.show_likeness(whole)
     show_architectures(row, scores, found)
-    show_numbers(row, scores)
+    if has_labels:
+        show_numbers(row, scores)
+    elif services.store().analyses(row.id):
+        st.subheader("Bases and representations", anchor=False)
+        representations.show_analyses(row, "compared ")
     downloads.show(row)
     with st.expander("Recipes", icon=":material/receipt_long:"):
         for recipe, users in recipes(found).items():
@@ -116,7 +131,7 @@ def verdict(row: engine.RunRow, scores: Sequence) -> str:
 
 
 def show_ratios(row: engine.RunRow) -> None:
-    """Retention and speed-up under each protocol, and compression."""
+    """Retention and speed-up under each protocol, and compression. Without labels all protocols share one pre-training."""
     figures_shown = [
         ("Retention", formats.percent(value), protocol, "Accuracy of the distilled set over that of the full set.")
         for protocol, value in row.summary.get("retention", {}).items()
@@ -124,6 +139,7 @@ def show_ratios(row: engine.RunRow) -> None:
     figures_shown += [
         ("Speed-up", formats.times(value), protocol, "Training time on the full set over that on the distilled set.")
         for protocol, value in row.summary.get("speed_up", {}).items()
+        if words.has_labels(row) or protocol == "linear_probe"
     ]
     with st.grid(5, min_column_width=165):
         for label, value, protocol, meaning in figures_shown:
@@ -215,7 +231,7 @@ def accuracy(score: engine.Row | None) -> str:
 
 def show_architectures(row: engine.RunRow, scores: Sequence[engine.Scored], found: Sequence[engine.Row]) -> None:
     """Every arm with every architecture, where there is more than one: a map, a table, a file, and all scores of the others."""
-    cells = engine.across(scores)
+    cells = {student: arms for student, arms in engine.across(scores).items() if "distilled" in arms}
     if len(cells) < 2:
         return
     mine = live.row_student(row)
@@ -298,6 +314,10 @@ def show_together(rows: Sequence[engine.RunRow]) -> None:
     show_images(shown)
 
 
+ALWAYS = ("as_distilled", "ordinary")
+"""Protocols of labelled sets that are offered before they were measured."""
+
+
 def show_scores(rows: Sequence[engine.RunRow]) -> str:
     """Every arm of each run under one protocol, in a chart and a table; the protocol."""
     with st.container(border=True):
@@ -305,8 +325,10 @@ def show_scores(rows: Sequence[engine.RunRow]) -> str:
         protocols = [
             key
             for key in figures.PROTOCOL_NOTES
-            if key != "unaugmented" or any(by_arm(row, key).keys() - {"full"} for row in rows)
+            if key in ALWAYS or any(by_arm(row, key).keys() - {"full"} for row in rows)
         ]
+        if not all(map(words.has_labels, rows)):
+            protocols = [key for key in protocols if any(by_arm(row, key) for row in rows)] or protocols
         protocol = st.segmented_control(
             "Protocol of the synthetic and the small real sets",
             protocols,
@@ -393,12 +415,13 @@ def show_many_over_steps(rows: Sequence[engine.RunRow]) -> None:
 
 
 def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
-    """A run's scores of its own student by arm under one protocol; the full set is only trained as ordinary data."""
+    """A run's scores of its own student by arm under one protocol; the full set of labelled data is only trained as ordinary data."""
     found = engine.headlines(engine.summarise(services.store().scores(row.id)))
     return {
         score.arm: score
         for score in found
-        if score.student == live.row_student(row) and (score.protocol == protocol or score.arm == "full")
+        if score.student == live.row_student(row)
+        and (score.protocol == protocol or (score.arm, score.protocol) == ("full", "ordinary"))
     }
 
 

@@ -4,10 +4,15 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import experts, forms, frame, plan, services, sweep, words
+from pages.ui import experts, forms, frame, plan, services, sweep, teacher, words
 
 frame.ensure()
 
+RECORD = {
+    "experts": ("Record experts only", "Trains the experts and keeps them for later runs; no images are made."),
+    "teacher": ("Train teacher only", "Trains the teacher and keeps it for later runs; no images are made."),
+}
+"""The button of what is made beforehand, and what it does."""
 OWN = "own"  # start from an old run or from bare defaults, not from a preset
 
 
@@ -105,17 +110,30 @@ def ask_run(start: dict, key: str) -> dict:
     return {"name": name.strip(), "seed": seed, "device": device}
 
 
-def show_plan(source: engine.data.Source, request: engine.RunRequest, config: engine.MethodConfig) -> None:
+def show_plan(
+    source: engine.data.Source,
+    method: engine.methods.method.Method,
+    request: engine.RunRequest,
+    config: engine.MethodConfig,
+) -> None:
     """What will happen, in numbers that are known before anything runs."""
     spec = engine.data.task_of(source)
     full = words.planned_train(source, request.data)
     synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full)
     st.markdown(
         f"**{words.escaped(config.describe_size(spec))}**, "
-        f"{formats.num_bytes(synthetic_bytes)} of pixels and labels, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
+        f"{formats.num_bytes(synthetic_bytes)} of {'pixels and labels' if method.compare is None else 'images and representations'}, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
         f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
         help="Learned values at 4 bytes each, hard labels at 1, against the full set at the 1 byte a value of its files.",
     )
+    if method.compare is not None:
+        full = ", on the full data set" if request.evaluation.compare_full else ""
+        st.markdown(
+            f"{formats.counted(config.outer_steps, 'outer step')} for {engine.titles.student(config.student)}, without labels. Then "
+            f"{formats.counted(request.evaluation.num_students, 'student')} an arm are pre-trained, frozen and probed with labels: on the set, on random real images "
+            f"with the teacher's representations at equal storage{full}, and on nothing."
+        )
+        return
     arms = "random and k-means real images of the same size" + (
         " and the full data set" if request.evaluation.compare_full else ""
     )
@@ -205,12 +223,14 @@ with services.said_plainly():
             if request.start:
                 origin.caption(f"{filled_in} Its images begin from the result of run {words.escaped(request.start)}.")
             engine.resolve(request)
-            show_plan(source, request, config)
+            show_plan(source, method, request, config)
             ready = available.state != "missing"
             if available.state == "present":
                 answer = plan.show(request)
                 ready = plan.refused(answer, request) is None
-            if method.record is not None:
+            if engine.titles.recorded(method.key) == "teacher":
+                teacher.need(answer)
+            elif method.record is not None:
                 experts.need(config, engine.data.task_of(source), answer)
             if available.state == "downloadable":
                 st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
@@ -219,10 +239,11 @@ with services.said_plainly():
             f"Start {len(requests)} runs" if len(requests) > 1 else "Start",
             type="primary", icon=":material/play_arrow:", width="stretch", disabled=not (ready and requests), key="start",
         )  # fmt: skip
+        label, meaning = RECORD[engine.titles.recorded(method.key)]
         record_now = method.record is not None and st.button(
-            "Record experts only", icon=":material/network_node:", width="stretch", key="record experts",
+            label, icon=":material/network_node:", width="stretch", key="record experts",
             disabled=not ready,
-            help="Trains the experts and keeps them for later runs; no images are made.",
+            help=meaning,
         )  # fmt: skip
         if record_now:
             with services.said_plainly():

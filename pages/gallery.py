@@ -6,7 +6,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import downloads, frame, live, pictures, poster, services, words
+from pages.ui import downloads, frame, live, pictures, poster, representations, services, words
 
 frame.ensure()
 
@@ -35,15 +35,18 @@ def show(row: engine.RunRow) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         live.badge(row.status, row.stop_requested)
         st.page_link("pages/runs.py", label="Open the run", icon=":material/monitoring:", query_params={"run": row.id})
-    ways = ["Poster", "Patches", "Labels"] if pictures.is_poster(row) else ["One step"]
+    if pictures.is_poster(row):
+        ways = ["Poster", "Patches", "Labels"]
+    else:
+        ways = ["One step"] if words.has_labels(row) else representations.ways(row, steps)
     way = st.segmented_control(
-        "Show", [*ways, "Time-lapse"], default=ways[0], required=True, key=f"gallery mode {ways[0]}"
+        "Show", [*ways, "Time-lapse"], default=ways[0], required=True, key=f"gallery mode {ways[0]} {len(ways)}"
     )
     with st.container(width=900):
         if way == "Time-lapse":
             show_over_time(row, steps)
         else:
-            show_step(row, pictures.shown_step(row, steps), way)
+            show_step(row, steps, pictures.shown_step(row, steps), way)
     st.subheader("Take it home", anchor=False)
     downloads.show(row)
 
@@ -68,7 +71,7 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
         download("Download WebP", webp, f"run-{row.id}-timelapse.webp", "image/webp")
 
 
-def show_step(row: engine.RunRow, step: int, way: str) -> None:
+def show_step(row: engine.RunRow, steps: list[int], step: int, way: str) -> None:
     """The set at one step, and its picture to download."""
     name = f"run-{row.id}-step-{step}.png"
     if way == "Labels":
@@ -78,6 +81,9 @@ def show_step(row: engine.RunRow, step: int, way: str) -> None:
         picture = poster.show_large(row, step)
     elif way == "Patches":
         picture, name = poster.show_patches(row, step), f"run-{row.id}-patches-step-{step}.png"
+    elif not words.has_labels(row):
+        picture = representations.show_picture(row, steps, step, way, 1000)
+        name = name if way == representations.IMAGES else f"run-{row.id}-{way.lower()}-step-{step}.png"
     else:
         picture = pictures.preview_png(row.id, row.created, step, services.theme())
         st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))

@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import cards, experts, frame, services, words
+from pages.ui import cards, experts, frame, services, teacher, words
 
 frame.ensure()
 
@@ -61,7 +61,7 @@ def memory() -> None:
 def health_check() -> None:
     """Double backward, folders, sources and a one-step run of every method, each with what to do where it fails."""
     if not st.button("Check this installation", icon=":material/health_and_safety:", key="check"):
-        st.caption("Tries the gradients, the folders and one step of every method; takes a few seconds.")
+        st.caption("Tries the gradients, the folders and one step of every method; takes up to a minute.")
         return
     with st.spinner("Checking …"):
         checks = list(engine.diagnose())
@@ -95,6 +95,9 @@ with services.said_plainly():
 
     st.header("Experts on disk", anchor=False)
     experts.on_disk()
+
+    st.header("Teachers on disk", anchor=False)
+    teacher.on_disk()
 
     left, right = st.columns(2, gap="large")
     with left:

@@ -5,7 +5,7 @@ from engine.figures.bars import class_counts, runs, scores
 from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_over_steps
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
 from engine.figures.experts import by_expert, expert_curves
-from engine.figures.grids import MAX_IMAGES, grid_png, timelapse
+from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
 from engine.figures.matched import matched_steps
@@ -30,8 +30,10 @@ from engine.figures.poster import (
     poster_timelapse,
 )
 from engine.figures.published import Published, published
+from engine.figures.representations import approximation_errors, representation_map, spectrum
 from engine.figures.samples import class_samples, prepared_rows
 from engine.figures.sizes import image_sizes
+from engine.figures.teacher import teacher_accuracy, teacher_loss
 
 __all__ = [
     "ARM_NAMES",
@@ -45,6 +47,7 @@ __all__ = [
     "Published",
     "accuracy_against_bytes",
     "accuracy_over_steps",
+    "approximation_errors",
     "arm_name",
     "by_expert",
     "chart_names",
@@ -77,14 +80,19 @@ __all__ = [
     "protocol_name",
     "protocol_notes",
     "published",
+    "representation_map",
+    "rows_png",
     "run_style",
     "runs",
     "scores",
     "shown_order",
     "smooth",
     "spans_decades",
+    "spectrum",
     "sweep_line",
     "sweep_map",
+    "teacher_accuracy",
+    "teacher_loss",
     "thin",
     "timelapse",
 ]

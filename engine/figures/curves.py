@@ -40,8 +40,8 @@ class Chart:
     other: tuple[str, str] | None = None
 
 
-UNCHARTED = {"expert"}
-"""Measured names that are no quantities."""
+UNCHARTED = {"expert", "age"}
+"""Measured names that tell which network was used, and no quantities."""
 
 CHARTS = {
     "outer_loss": Chart("Outer loss", "outer loss"),
@@ -52,6 +52,7 @@ CHARTS = {
         "Accuracy, validation", "accuracy (%)", "images as they are", ("ema_validation_accuracy", "moving average")
     ),
     "ema_validation_accuracy": Chart("Accuracy of the moving average, validation", "accuracy (%)"),
+    "inner_loss": Chart("Loss of the inner networks", "mean squared error"),
     "matched_step": Chart("Step nearest to the expert", "inner step"),
     "start_epoch": Chart("Start on the expert's path", "epoch of the expert"),
     "window_start": Chart("Start of the window", "inner step"),
@@ -184,7 +185,8 @@ def curve(
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):
-        figure.update_yaxes(range=[0.0, 2 * values[0]])  # left to itself, the axis of a constant is a unit wide
+        highest = 2 * values[0] if scale == 1 else min(100.0, 2 * values[0])
+        figure.update_yaxes(range=[0.0, highest])  # left to itself, the axis of a constant is a unit wide
     if log and len(ticks := log_ticks(line.values * scale)):
         figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
     return figure

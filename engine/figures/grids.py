@@ -27,7 +27,7 @@ def grid_png(
 
     Args:
         images: (N, H, W, C) uint8 with 1 or 3 channels; the first MAX_IMAGES are shown.
-        labels: a class name an image, or none. Where each class has several images, each class gets a column.
+        labels: a class name an image, or none; empty texts are none. Where each class has several images, each class gets a column.
         columns: images a row; chosen from the number of images and classes if 0.
         width: about how wide the picture becomes, pixels.
     """
@@ -39,7 +39,7 @@ def grid_image(
     images: np.ndarray, labels: Sequence[str] = (), *, columns: int = 0, theme: Theme = "light", width: int = 1000
 ) -> Image.Image:
     """The same as an RGBA picture."""
-    images, labels = images[:MAX_IMAGES], list(labels[:MAX_IMAGES])
+    images, labels = images[:MAX_IMAGES], list(labels[:MAX_IMAGES]) if any(labels) else []
     order, columns, is_by_class = _layout(len(images), labels, columns)
     num, height_in, width_in, _ = images.shape
     gap = max(4, width // 160)
@@ -62,6 +62,26 @@ def grid_image(
             baseline = 0 if is_by_class else upper + tile_h + 2
             _write(draw, labels[index], left + tile_w / 2, baseline, tile_w + gap - 2, text_size, _TEXT[theme])
     return canvas
+
+
+def rows_png(rows: Sequence[tuple[str, np.ndarray]], *, theme: Theme = "light", width: int = 1000) -> bytes:
+    """A PNG of several rows of images, one below the other, so that what belongs together stands in one column.
+
+    rows: a name, written above its row, and (N, H, W, C) uint8 images, of the same N, H and W in each.
+    """
+    num, height_in, width_in, _ = rows[0][1].shape
+    gap = max(4, width // 160)
+    factor = max(1, (width - gap * (num - 1)) // num // width_in)
+    tile_w, tile_h, text_size = width_in * factor, height_in * factor, max(12, width // 40)
+    row_height = text_size + 6 + tile_h + 2 * gap
+    canvas = Image.new("RGBA", (num * (tile_w + gap) - gap, len(rows) * row_height - 2 * gap), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for row, (name, images) in enumerate(rows):
+        draw.text((0, row * row_height), name, font=text_font(text_size), fill=(*_TEXT[theme], 255))
+        for column, image in enumerate(images):
+            place = (column * (tile_w + gap), row * row_height + text_size + 6)
+            canvas.paste(enlarged(image, factor), place)
+    return encoded(canvas)
 
 
 def timelapse(
@@ -118,7 +138,13 @@ def _layout(num: int, labels: Sequence[str], columns: int) -> tuple[list[int], i
             return [places[name][i] for i in range(int(per_class)) for name in classes], len(classes), True
     if columns:
         return list(range(num)), columns, False
-    return list(range(num)), num if num <= 5 else 5 if num <= 10 else min(20, math.ceil(math.sqrt(num * 1.2))), False
+    return list(range(num)), num if num <= 5 else 5 if num <= 10 else min(20, _across(num)), False
+
+
+def _across(num: int) -> int:
+    """Images a row of a grid that is a little wider than high; one that fills every row if there is one near."""
+    wanted = math.ceil(math.sqrt(num * 1.2))
+    return next((count for count in (wanted, wanted - 1, wanted + 1) if num % count == 0), wanted)
 
 
 def _write(

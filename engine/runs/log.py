@@ -27,7 +27,7 @@ from engine.checkpoint import write_atomically
 from engine.events import Event, to_json
 
 Record = dict[str, Any]
-NOTES = ("scored", "warned", "expert_epoch")
+NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
 """Kinds of events that the store keeps one by one."""
 
 
@@ -35,7 +35,7 @@ NOTES = ("scored", "warned", "expert_epoch")
 class RunState:
     """What the log says so far. `num_metrics` and `num_notes` count its measured lines, and those that stand alone (NOTES).
 
-    epochs_done of epochs_total epochs of experts have been told; they come at `seconds_per_epoch`, those from the cache
+    epochs_done of epochs_total epochs of experts, or of a teacher, have been told; they come at `seconds_per_epoch`, those from the cache
     not counted: at `paced_since` there were `epochs_before` of them.
     """
 
@@ -99,10 +99,10 @@ class RunState:
                 self.step = record["step"]
                 self.num_metrics += 1
                 self._clear_phase()
-            case "expert_epoch":
+            case "expert_epoch" | "teacher_epoch":
                 self.num_notes += 1
                 self._take_epoch(record)
-            case "scored" | "warned":
+            case "scored" | "warned" | "analysed":
                 self.num_notes += 1
             case "finished":
                 self.summary = record["summary"]
@@ -117,8 +117,11 @@ class RunState:
         self.heard = record["time"]
 
     def _take_epoch(self, record: Record) -> None:
-        self.epochs_total = record["num_experts"] * record["num_epochs"]
-        self.epochs_done += record["epoch"] > 0
+        if record["kind"] == "teacher_epoch":  # of one network, told of again where a run compares
+            self.epochs_total, self.epochs_done = record["num_epochs"], record["epoch"]
+        else:
+            self.epochs_total = record["num_experts"] * record["num_epochs"]
+            self.epochs_done += record["epoch"] > 0
         if record["cached"] or self.paced_since is None:
             self.paced_since, self.epochs_before = record["time"], self.epochs_done
         elif self.epochs_done > self.epochs_before:

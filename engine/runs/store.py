@@ -31,7 +31,7 @@ import numpy as np
 from engine import checkpoint
 from engine.config import Action, RunRequest
 from engine.errors import RunError
-from engine.events import Event, ExpertEpoch, PosterView, Preview, Scored, from_json
+from engine.events import Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
@@ -42,6 +42,8 @@ Status = Literal["queued", "running", "stopped", "interrupted", "failed", "done"
 
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it begins from or evaluates."""
+_VIEW = "view_"
+"""What the names of a preview's further pictures begin with in its file."""
 _LIVENESS_SECONDS = 1.0
 _MAX_NAME = 120
 
@@ -51,8 +53,8 @@ class RunRow:
     """One run as it stands now. Times are unix seconds, durations seconds.
 
     seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: the stretch under
-    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts
-    are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
+    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts,
+    or of a teacher, are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
     checkpoint_step: where a resume would start; None means at the beginning. note and tags: what people say about it.
     action, start, sweep: as in the request.
     """
@@ -153,11 +155,14 @@ class Store:
         row = self.run(run_id)
         if row.action == "record":
             return RunError(
-                f"Run {row.id} recorded experts, so it has no result. Distil with the same settings to make one."
+                f"Run {row.id} {self._recorded(run_id)}, so it has no result. Distil with the same settings to make one."
             )
         return RunError(
             f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
         )
+
+    def _recorded(self, run_id: str) -> str:
+        return "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
 
     def request_stop(self, run_id: str) -> None:
         """Stop a queued run now, a running one within an outer step. Harmless for one that has ended."""
@@ -269,7 +274,8 @@ class Store:
                 f"Run {name_of(number_of(run_id))} keeps no picture of step {step}. Choose one of the steps listed."
             )
         with np.load(path, allow_pickle=False) as file:
-            return Preview(step, file["images"], tuple(str(label) for label in file["labels"]), _read_poster(file))
+            labels = tuple(str(label) for label in file["labels"])
+            return Preview(step, file["images"], labels, _read_poster(file), _read_views(file))
 
     def scores(self, run_id: str) -> list[Scored]:
         """Every trained student measured so far, in order."""
@@ -286,6 +292,18 @@ class Store:
             if not event.cached or key not in found:
                 found[key] = event
         return list(found.values())
+
+    def teacher_epochs(self, run_id: str) -> list[TeacherEpoch]:
+        """Every epoch of the teacher that was trained, or taken from the cache, each once, in order."""
+        found: dict[int, TeacherEpoch] = {}
+        for event in self._events(run_id, "teacher_epoch"):
+            if not event.cached or event.epoch not in found:  # as of experts
+                found[event.epoch] = event
+        return [found[epoch] for epoch in sorted(found)]
+
+    def analyses(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """{name: what was found out, as it was last told}: "spectrum", "approximation", "map" (see `engine.events.Analysed`)."""
+        return {event.name: event.values for event in self._events(run_id, "analysed")}
 
     def warnings(self, run_id: str) -> list[str]:
         """What the run warned of, in order."""
@@ -491,9 +509,14 @@ def _save_preview(folder: Path, preview: Preview) -> None:
         }
         if preview.poster.label_map is not None:
             arrays["poster_label_map"] = preview.poster.label_map.astype(np.float16, copy=False)
+    arrays |= {_VIEW + name: view.astype(np.uint8, copy=False) for name, view in preview.views.items()}
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
     temporary.replace(path)
+
+
+def _read_views(file: np.lib.npyio.NpzFile) -> dict[str, np.ndarray]:
+    return {name.removeprefix(_VIEW): file[name] for name in file.files if name.startswith(_VIEW)}
 
 
 def _read_poster(file: np.lib.npyio.NpzFile) -> PosterView | None:

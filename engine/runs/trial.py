@@ -34,6 +34,7 @@ from engine.estimate import Estimate, estimate
 from engine.experts.buffer import state_of_buffers
 from engine.runs.store import Store
 from engine.synthetic import load
+from engine.teachers import state_of_teachers
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS = 60.0
@@ -81,7 +82,9 @@ class Trials:
         self._wanted: dict[str, RunRequest] = {}
         self._asked_at: dict[str, float] = {}
         self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
-        self._experts: dict[str, frozenset[tuple[str, int]]] = {}  # what was recorded when each was given
+        self._recorded: dict[
+            str, frozenset[tuple[str, int]]
+        ] = {}  # experts and teachers there were when each was given
         self._current, self._phase = "", ""
         self._is_closing = False
         self._process: _Process | None = None
@@ -143,11 +146,11 @@ class Trials:
     def _work(self) -> None:
         try:
             while (request := self._next()) is not None:
-                experts = self._experts_now()  # as they were when the trial counted them
+                recorded = self._recorded_now()  # as they were when the trial counted them
                 answer = self._answer(request)
                 with self._changed:
                     if answer is not None:
-                        self._keep(self.key(request), answer, experts)
+                        self._keep(self.key(request), answer, recorded)
                     self._current, self._phase = "", ""
                     self._changed.notify_all()
         finally:
@@ -166,19 +169,20 @@ class Trials:
             return request
 
     def _drop_stale(self, key: str) -> None:
-        """Forget an answer that counted experts, once others are recorded or some deleted. Called with the lock held."""
+        """Forget an answer that counted experts or a teacher, once others are recorded or some deleted. Called with the lock held."""
         answer = self._answers.get(key)
-        if isinstance(answer, Estimate) and answer.num_experts and self._experts.get(key) != self._experts_now():
+        if isinstance(answer, Estimate) and answer.num_experts and self._recorded.get(key) != self._recorded_now():
             del self._answers[key]
 
-    def _experts_now(self) -> frozenset[tuple[str, int]]:
-        return state_of_buffers(self._store.root / "cache")
+    def _recorded_now(self) -> frozenset[tuple[str, int]]:
+        cache_root = self._store.root / "cache"
+        return state_of_buffers(cache_root) | state_of_teachers(cache_root)
 
-    def _keep(self, key: str, answer: Estimate | Refusal, experts: frozenset[tuple[str, int]]) -> None:
-        self._answers[key], self._experts[key] = answer, experts
+    def _keep(self, key: str, answer: Estimate | Refusal, recorded: frozenset[tuple[str, int]]) -> None:
+        self._answers[key], self._recorded[key] = answer, recorded
         self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted) != key}
         while len(self._answers) > MOST_ANSWERS:
-            self._experts.pop(self._answers.popitem(last=False)[0], None)
+            self._recorded.pop(self._answers.popitem(last=False)[0], None)
 
     def _is_wanted(self, key: str) -> bool:
         with self._changed:

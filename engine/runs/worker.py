@@ -158,6 +158,7 @@ class _Execution:
         self._total_steps = 0
         self._is_distilling = False
         self._is_recording = request.action == "record"
+        self._recorded = "experts"
         self._finished = Finished()
 
     def carry_out(self, runner: Runner) -> Event:
@@ -216,6 +217,9 @@ class _Execution:
         elif event.kind == "expert_epoch":
             is_last = (event.expert + 1, event.epoch) == (event.num_experts, event.num_epochs)
             self._is_recording = self._request.action == "record" or not is_last
+        elif event.kind == "teacher_epoch":
+            self._recorded = "teacher"
+            self._is_recording = self._request.action == "record" or event.epoch < event.num_epochs
         elif event.kind == "measured":
             self._is_distilling, self._is_recording = True, False
         self._recorder.add(event)
@@ -268,7 +272,8 @@ class _Execution:
 
     def _failure(self, error: Exception) -> Failed:
         step = getattr(error, "step", self._recorder.step)
-        message = _sentence(error, self._store.root, step, self._request, is_recording=self._is_recording)
+        recorded = self._recorded if self._is_recording else ""
+        message = _sentence(error, self._store.root, step, self._request, recorded=recorded)
         # a UserError is raised before anything is updated, so the last state seen is still the good one
         if isinstance(error, UserError) and self._has_unwritten_state():
             try:
@@ -296,17 +301,24 @@ def _keeping_result(events: Generator[Event, None, Any], keep: Callable[[Any], N
         keep(result)
 
 
-def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, is_recording: bool = False) -> str:
+_RECORDING = {
+    "experts": ("while experts were recorded", "experts recorded so far stay usable"),
+    "teacher": ("while the teacher was trained", "teacher's epochs so far are kept"),
+}
+"""Of what is recorded: when something happened, and what a full disk leaves."""
+
+
+def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, recorded: str = "") -> str:
+    """What went wrong, for the page. recorded: "experts" or "teacher" while those are made."""
     if isinstance(error, UserError):
         return str(error)
-    when = "while experts were recorded" if is_recording else f"after outer step {step}"
+    when, kept = _RECORDING.get(recorded, (f"after outer step {step}", "last checkpoint is kept"))
     if machine.is_out_of_memory(error):
         from engine.advice import advice  # late, as `_engine`: it tries the request
 
         cause = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
         return f"Out of memory {when}{cause}. Start again with {advice(request)}."
     if _is_disk_full(error):
-        kept = "experts recorded so far stay usable" if is_recording else "last checkpoint is kept"
         return f"The disk that holds {root} is full {when}. Free some space and resume; the {kept}."
     return f"Something went wrong inside the program {when}: {type(error).__name__}: {error}. The details are kept with the run."
 

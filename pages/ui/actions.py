@@ -11,9 +11,9 @@ from engine.figures import formats
 from pages.ui import forms, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
-DISTIL = "Distil with these experts"
+DISTIL = {"experts": "Distil with these experts", "teacher": "Distil with this teacher"}
+"""The next step after a recording, by what was recorded."""
 ICONS = {
-    DISTIL: ":material/science:",
     EDIT: ":material/edit_note:",
     EVALUATE: ":material/rule:",
     BEGIN: ":material/resume:",
@@ -36,7 +36,10 @@ def show(row: engine.RunRow) -> None:
         if st.button(EVALUATE, icon=ICONS[EVALUATE], type="primary", key="evaluate again"):
             evaluate_again(row)
     elif row.action == "record":
-        if row.status == "done" and st.button(DISTIL, icon=ICONS[DISTIL], type="primary", key="distil with these"):
+        label = DISTIL[engine.titles.recorded(row.method)]
+        if row.status == "done" and st.button(
+            label, icon=":material/science:", type="primary", key="distil with these"
+        ):
             st.switch_page("pages/distill.py", query_params={"from": row.id})
     elif row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
         st.switch_page("pages/compare.py", query_params={"run": row.id})

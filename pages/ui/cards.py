@@ -193,7 +193,7 @@ def _facts(row: engine.RunRow) -> str:
 def _score(row: engine.RunRow) -> str:
     """The test accuracy of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
     if row.action == "record":
-        return _experts(row)
+        return _recorded(row)
     best = _best(row)
     if "distilled" not in best:
         return ""
@@ -202,8 +202,10 @@ def _score(row: engine.RunRow) -> str:
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** distilled{beside}"
 
 
-def _experts(row: engine.RunRow) -> str:
-    """How many experts a finished recording holds."""
+def _recorded(row: engine.RunRow) -> str:
+    """How many experts a finished recording holds, or that it holds a teacher."""
+    if engine.titles.recorded(row.method) == "teacher":
+        return "**1 teacher**" if row.status == "done" else ""
     count = row.summary.get("num_experts")
     return "" if row.status != "done" or count is None else f"**{formats.counted(count, 'expert')}**"
 

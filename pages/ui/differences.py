@@ -57,7 +57,7 @@ def _asked(row: engine.RunRow) -> dict[str, tuple[str, Any]]:
         "preset": ("Preset", engine.titles.preset(request.method, request.source, request.preset)),
         "seed": ("Seed", request.seed),
         "device": ("Device", request.device),
-        "action": ("Work", engine.titles.action(request.action)),
+        "action": ("Work", engine.titles.action(request.action, request.method)),
         "start": ("Result of run", request.start or "none"),
     }
     parts = [

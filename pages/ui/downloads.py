@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 import engine
-from pages.ui import services, words
+from pages.ui import pictures, services, words
 
 FILES = (
     ("grid.png", "Picture of all images (.png)", "image/png", ":material/image:"),
@@ -19,6 +19,8 @@ FILES = (
     ("request.json", "Request (.json)", "application/json", ":material/list_alt:"),
 )
 """Of each single file: its name, what it is called, its type and icon."""
+BASES = ("bases.png", "Picture of the bases (.png)", "image/png", ":material/apps:")
+"""The same of the bases of a set that has some."""
 TOGETHER = ("train.py", "distilled.npz")
 """Names that are kept: the one reads the other."""
 
@@ -34,7 +36,7 @@ def show(row: engine.RunRow) -> None:
                 st.popover("Single files", icon=":material/download:", key=f"single files {row.id}"),
                 st.container(gap=None),
             ):
-                for name, label, mime, icon in FILES:
+                for name, label, mime, icon in (*FILES, *([BASES] if pictures.has_bases(row) else [])):
                     _file(row, name, label, mime, icon)
         else:
             _report(row)

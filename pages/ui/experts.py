@@ -112,7 +112,7 @@ def need(config: engine.MethodConfig, spec: object, answer: object) -> None:
     if isinstance(answer, engine.Estimate) and answer.num_experts:
         text = _need_known(answer)
     else:
-        total = formats.counted(planned.num_experts, "expert")
+        total = formats.counted(planned.num_networks, "expert")
         text = f"**{total}** to follow, {formats.num_bytes(planned.num_bytes)} on disk; those that are recorded already are used again."
     st.markdown(text, help="Networks trained on the real data, whose weights are kept after every epoch. Runs with the same data, student and expert settings share them.")  # fmt: skip
 

@@ -7,7 +7,7 @@ under which it means anything. The widgets only gather values; `engine.checked` 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -47,6 +47,14 @@ OPTION_NAMES = {
     "names": "Letters of the names",
     "given": "Distances from a file",
     "share": "Share of the area",
+    "barlow_twins": "Barlow Twins",
+    "simclr": "SimCLR",
+    "imagenet": "ResNet18 of ImageNet",
+    "file": "From a file",
+    "low_rank": "Low-rank bases",
+    "rotate_90": "Rotated by 90°",
+    "rotate_180": "Rotated by 180°",
+    "rotate_270": "Rotated by 270°",
     "running": "Running average",
     "fixed_late": "Fixed, late",
 }
@@ -199,12 +207,18 @@ def _widget(field: Entry, key: str, values: dict[tuple[str, ...], Any]) -> Any:
     if kind in (int, float):
         return _number(field, kind, shared)
     if get_origin(kind) is tuple:
-        choices = list(get_args(get_args(kind)[0]) or engine.STUDENTS)
+        choices, named = _choices(field)
         chosen = [name for name in field.initial if name in choices]
-        return tuple(
-            st.multiselect(options=choices, default=chosen, format_func=option_name, placeholder="None", **shared)
-        )
+        return tuple(st.multiselect(options=choices, default=chosen, format_func=named, placeholder="None", **shared))
     return st.text_input(value=str(field.initial), **shared)
+
+
+def _choices(field: Entry) -> tuple[list[str], Callable[[str], str]]:
+    """What a field of several choices offers, and how each is called: its own names, data sets to transfer to, or students."""
+    own = get_args(get_args(field.info.annotation)[0])
+    if not own and field.name == "transfer":
+        return list(engine.sources()), engine.titles.source
+    return list(own or engine.STUDENTS), option_name
 
 
 def _number(field: Entry, kind: type, shared: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import streamlit as st
@@ -10,12 +11,14 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import actions, downloads, experts, pictures, poster, services, words
+from pages.ui import actions, downloads, experts, pictures, poster, representations, services, teacher, words
 from pages.ui.pictures import QUIET
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
 _FAILED = {"evaluate": "The evaluation failed", "record": "The recording failed"}
+_KEPT = {"experts": "The experts recorded so far are safe", "teacher": "The teacher's epochs so far are safe"}
+"""What an interrupted recording keeps, by what was recorded."""
 _STOPPED = {
     "evaluate": "You stopped this evaluation. Start it again to measure all students.",
     "record": "You stopped this recording. The epochs recorded so far are kept; resume to record the others.",
@@ -112,7 +115,7 @@ def _state(row: engine.RunRow) -> None:
                 st.code(row.details, language=None, wrap_lines=True)
     elif row.status == "interrupted":
         kept = (
-            "The experts recorded so far are safe"
+            _KEPT[engine.titles.recorded(row.method)]
             if row.action == "record"
             else "What its last checkpoint holds is safe"
         )
@@ -152,10 +155,11 @@ def _moving(run_id: str, status_drawn: str) -> None:
         st.rerun()
     if row.status != "done":
         st.progress(words.progress_share(row), text=words.progress_text(row))
-    series, scores, epochs = store.series(run_id), store.scores(run_id), store.expert_epochs(run_id)
+    series, scores = store.series(run_id), store.scores(run_id)
+    followed, epochs = _followed(row)
     is_loaded = bool(words.loaded_from(row))
     if row.action == "record":
-        cards = experts.cards(row, epochs)
+        cards = followed.cards(row, epochs)
     else:
         cards = _loaded_cards(row) if is_loaded else _cards(row, series, scores)
     with st.grid(3 if len(cards) == 6 else 5, min_column_width=165):  # six cards in rows of five would leave one alone
@@ -163,13 +167,13 @@ def _moving(run_id: str, status_drawn: str) -> None:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     steps = store.previews(run_id)
     if row.action == "record":
-        experts.show(row, epochs)
+        followed.show(row, epochs)
         return
     if row.action == "evaluate":
         _evaluation(row, scores, steps)
         return
     if "outer_loss" not in series and epochs:
-        experts.show(row, epochs)
+        followed.show(row, epochs)
         return
     if "outer_loss" not in series and not steps:
         if row.status in ("queued", "running"):
@@ -184,10 +188,20 @@ def _moving(run_id: str, status_drawn: str) -> None:
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Poster" if pictures.is_poster(row) else "Synthetic images", anchor=False)
-        if steps:
+        if steps and not words.has_labels(row):
+            way = representations.ask_way(row, steps)
+            representations.show_picture(row, steps, pictures.shown_step(row, steps), way)
+        elif steps:
             _picture(row, pictures.shown_step(row, steps))
         for message in store.notes(run_id):
             st.caption(f":material/info: {words.escaped(message)}")
+
+
+def _followed(row: engine.RunRow) -> tuple[ModuleType, Sequence]:
+    """What shows the networks that a run follows, experts or a teacher, and their epochs."""
+    if engine.titles.recorded(row.method) == "teacher":
+        return teacher, services.store().teacher_epochs(row.id)
+    return experts, services.store().expert_epochs(row.id)
 
 
 def _picture(row: engine.RunRow, step: int) -> None:
@@ -217,7 +231,7 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
                     continue
                 st.plotly_chart(
                     figures.scores(mine, height=260), key=f"evaluated {row.id} {student}", config=QUIET,
-                    alt=f"Test accuracy of {name} on each arm under both protocols, with 95 % intervals",
+                    alt=f"Test accuracy of {name} on each arm under each protocol, with 95 % intervals",
                 )  # fmt: skip
     with right, st.container(border=True):
         st.subheader("What is evaluated", anchor=False)
@@ -231,16 +245,19 @@ def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str
     """Label, value and note of the figures of a run; the note is never empty, so that the cards are equally high."""
     best = engine.best_by_arm(scores, row_student(row))
     if row.status == "done" or row.action == "evaluate":
+        has_labels = words.has_labels(row)
         first = [
-            _score_card("Distilled, test", best.get("distilled")),
+            _score_card("Distilled, test" if has_labels else "Distilled, linear probe", best.get("distilled")),
             _score_card("Random real, same size", best.get("random_real")),
+            *([] if has_labels else [_score_card("Random initialisation", best.get("untrained"))]),
             *([_score_card("k-means real, same size", best["kmeans_real"])] if "kmeans_real" in best else []),
             _score_card("Full data", best.get("full")),
         ]
         work = "of evaluation" if row.action == "evaluate" else formats.counted(row.step, "outer step")
         last = ("Time", formats.duration(row.seconds), work)
     else:
-        first = [_loss_card(series), _validation_card(series, scores), _baseline_card(scores)]
+        judged = "Accuracy, validation" if words.has_labels(row) else "Linear probe, validation"
+        first = [_loss_card(series), _validation_card(judged, series, scores), _baseline_card(scores)]
         last = (
             "Memory",
             formats.num_bytes(row.memory_bytes) if row.memory_bytes else formats.NOTHING,
@@ -297,15 +314,15 @@ def _loss_card(series: dict) -> tuple[str, str, str]:
     return "Outer loss", formats.number(now), f"from {formats.number(start)} at the start"
 
 
-def _validation_card(series: dict, scores: Sequence) -> tuple[str, str, str]:
+def _validation_card(label: str, series: dict, scores: Sequence) -> tuple[str, str, str]:
     found, real = series.get("validation_accuracy"), engine.baseline(scores)
     if found is None or not len(found.values):
-        return "Accuracy, validation", formats.NOTHING, "not measured yet"
+        return label, formats.NOTHING, "not measured yet"
     now = float(found.values[-1])
     note = f"at step {int(found.steps[-1]):,}"
     if real is not None:
         note = f"{abs(100 * (now - real.mean)):.1f} points {'better' if now >= real.mean else 'worse'}"
-    return "Accuracy, validation", formats.percent(now), note
+    return label, formats.percent(now), note
 
 
 def _baseline_card(scores: Sequence) -> tuple[str, str, str]:
@@ -349,7 +366,11 @@ def _further_charts(run_id: str) -> None:
     names = [name for name in figures.chart_names(list(series)) if name not in ("outer_loss", experts.MATCHED)]
     if not names:
         return
-    row, epochs = store.run(run_id), store.expert_epochs(run_id)
+    row = store.run(run_id)
+    followed, epochs = _followed(row)
+    if not words.has_labels(row):
+        _further_of_representations(row, names, series, epochs)
+        return
     if not epochs:
         _charts(run_id, names, series)
         return
@@ -359,7 +380,20 @@ def _further_charts(run_id: str) -> None:
     with measured:
         _charts(run_id, names, series)
     with recorded:
-        experts.show(row, epochs, "experts followed")
+        followed.show(row, epochs, "experts followed")
+
+
+def _further_of_representations(row: engine.RunRow, names: Sequence[str], series: dict, epochs: Sequence) -> None:
+    """The same of a set without labels: what is measured, what is known of its representations, and its teacher."""
+    titles = ["Measured", "Representations", *(["Teacher"] if epochs else [])]
+    measured, known, *rest = st.tabs(titles, key=f"charts {row.id}")
+    with measured:
+        _charts(row.id, sorted(names, key=lambda name: name != "validation_accuracy"), series)
+    with known:
+        representations.show_analyses(row)
+    for tab in rest:
+        with tab:
+            teacher.show(row, epochs, "teacher followed")
 
 
 def _charts(run_id: str, names: Sequence[str], series: dict) -> None:

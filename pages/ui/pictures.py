@@ -8,7 +8,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import services
+from pages.ui import services, words
 
 QUIET = {"displayModeBar": False, "scrollZoom": False}
 """How charts behave: nothing to press, and the page scrolls over them."""
@@ -39,6 +39,41 @@ def preview_png(
         order = sorted(range(len(labels)), key=lambda index: place.get(labels[index], len(place)))
         images, labels = images[order], tuple(labels[index] for index in order)
     return figures.grid_png(images, labels, theme=theme, width=width)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def view_names(run_id: str, created: float, step: int) -> dict[str, int]:
+    """How many further pictures of each name a kept preview has."""
+    return {name: len(view) for name, view in services.store().preview(run_id, step).views.items()}
+
+
+def has_bases(row: engine.RunRow) -> bool:
+    """Whether a run's images are sums of bases, as far as its pictures tell."""
+    steps = services.store().previews(row.id)
+    return bool(steps) and "bases" in view_names(row.id, row.created, steps[-1])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def bases_png(run_id: str, created: float, step: int, theme: str, width: int = 1000) -> bytes:
+    """The pictures that all images of a kept preview are sums of."""
+    return figures.grid_png(services.store().preview(run_id, step).views["bases"], theme=theme, width=width)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def reconstruction_png(run_id: str, created: float, first: int, step: int, theme: str, width: int = 1000) -> bytes:
+    """Real images, those that stood for them at the `first` step, and what these are at another."""
+    start, now = (services.store().preview(run_id, each) for each in (first, step))
+    rows = [("Real", start.views["real"])]
+    if "bases" in start.views:
+        rows.append(("From the bases, before the first step", start.images))
+    if step != first:
+        rows.append((f"After step {step:,}", now.images))
+    count = min(RECONSTRUCTED, *(len(images) for _, images in rows))
+    return figures.rows_png([(name, images[:count]) for name, images in rows], theme=theme, width=width)
+
+
+RECONSTRUCTED = 8
+"""Images of a row that shows what became of real ones."""
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -102,7 +137,8 @@ def alt(row: engine.RunRow, step: int) -> str:
     """What a picture of a preview is, for those who cannot see it."""
     if poster(row.id, row.created, step) is not None:
         return f"The poster of run {row.id} at step {step}"
-    return f"Grid of the synthetic images of run {row.id} at step {step}, class names beside them"
+    beside = ", class names beside them" if words.has_labels(row) else ""
+    return f"Grid of the synthetic images of run {row.id} at step {step}{beside}"
 
 
 def shown_step(row: engine.RunRow, steps: list[int]) -> int:

@@ -84,7 +84,7 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
     if isinstance(answer, engine.Pending):
         _pending(answer)
     elif isinstance(answer, engine.Estimate):
-        _figures(answer)
+        _figures(answer, request)
         if sentence := refused(answer, request):
             st.error(words.escaped(sentence), title="This cannot fit here", icon=":material/block:")
     elif answer.is_final:
@@ -99,7 +99,7 @@ def _pending(answer: engine.Pending) -> None:
     st.caption(f":material/hourglass_top: {words.escaped(doing)}")
 
 
-def _figures(found: engine.Estimate) -> None:
+def _figures(found: engine.Estimate, request: engine.RunRequest) -> None:
     bound = "At least" if found.lower_bound else "About"
     more = "More than" if found.is_out_of_memory else bound
     place = "GPU memory" if found.device == "cuda" else "memory"
@@ -111,7 +111,7 @@ def _figures(found: engine.Estimate) -> None:
     if found.disk_bytes:
         rows.append(("hard_drive", f"About {formats.num_bytes(found.disk_bytes)}", f"disk, {formats.num_bytes(found.available_disk)} free"))  # fmt: skip
     _rows(rows)
-    parts = "" if found.is_out_of_memory else _time_parts(found)
+    parts = "" if found.is_out_of_memory else _time_parts(found, engine.titles.recorded(request.method))
     st.caption(words.escaped(f"{parts}. {_origin(found)}" if parts else _origin(found)))
 
 
@@ -122,11 +122,12 @@ def _rows(rows: list[tuple[str, str, str]]) -> None:
     )
 
 
-def _time_parts(found: engine.Estimate) -> str:
-    """What the time is made of, without what takes none."""
+def _time_parts(found: engine.Estimate, recorded: str) -> str:
+    """What the time is made of, without what takes none. recorded: what is made beforehand, "experts" or "teacher"."""
     parts = []
     if found.seconds_recording:
-        parts.append(f"{formats.duration(found.seconds_recording)} to record experts")
+        making = "to train the teacher" if recorded == "teacher" else "to record experts"
+        parts.append(f"{formats.duration(found.seconds_recording)} {making}")
     if found.seconds_per_step:
         parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
     if found.seconds_preparing >= 1:

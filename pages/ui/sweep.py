@@ -49,12 +49,12 @@ def ask(
 def _together(num_runs: int, varied: Iterable[str], answer: plan.Answer | None) -> str:
     """How long so many runs take if each takes as long as the one that was estimated; "" where that is not known.
 
-    Experts are recorded once, unless what they depend on is varied.
+    Experts, or a teacher, are recorded once, unless what they depend on is varied.
     """
     if not isinstance(answer, engine.Estimate) or answer.is_out_of_memory:
         return ""
     seconds = num_runs * answer.seconds
-    if not any(part in name for name in varied for part in ("experts", "student.", "data.")):
+    if not any(part in name for name in varied for part in ("experts", "teacher", "student.", "data.")):
         seconds -= (num_runs - 1) * answer.seconds_recording
     return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(seconds)} together"
 

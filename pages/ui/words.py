@@ -37,10 +37,20 @@ def run_title(row: engine.RunRow) -> str:
         return row.name
     title = f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}"
     if row.action == "record":
-        return f"{title} · experts only"
+        return f"{title} · {engine.titles.recorded(row.method)} only"
     source = engine.sources().get(row.source)
     planned = planned_size(row, source)
-    return title if planned is None else f"{title} · {_size(planned, engine.data.task_of(source))}"
+    if planned is None:
+        return title
+    if not has_labels(row):
+        return f"{title} · {formats.counted(planned.num_samples, 'image')}"
+    return f"{title} · {_size(planned, engine.data.task_of(source))}"
+
+
+def has_labels(row: engine.RunRow) -> bool:
+    """Whether a run's images have classes; without, they come with representations and are compared by what a network learns."""
+    method = engine.METHODS.get(row.method)
+    return row.summary.get("labels") != "none" and (method is None or method.compare is None)
 
 
 def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engine.Size | None:
@@ -145,14 +155,14 @@ def progress_text(row: engine.RunRow) -> str:
 
 
 def is_recording(row: engine.RunRow) -> bool:
-    """Whether a run has begun with its experts and has not come to the end of them."""
+    """Whether a run has begun with its experts, or its teacher, and has not come to the end of them."""
     return row.status == "running" and not row.step and 0 < row.epochs_done < row.epochs_total
 
 
 def _recording_text(row: engine.RunRow) -> str:
     if row.status == "running" and not row.epochs_total:
         return f"{row.phase[:1].upper()}{row.phase[1:]}{_phase_share(row)}" if row.phase else "Getting ready"
-    done = f"{formats.count(row.epochs_done)} of {formats.counted(row.epochs_total, 'epoch')} of the experts"
+    done = f"{formats.count(row.epochs_done)} of {formats.counted(row.epochs_total, 'epoch')} of the {engine.titles.recorded(row.method)}"
     parts = [done] if row.epochs_total else []
     if row.status != "running":
         parts.append(f"{formats.duration(row.seconds)} of work")

@@ -238,13 +238,14 @@ def test_the_trial_command_is_for_the_program_alone(capsys):
     assert "estimate" in listed and "trial" not in listed.split("positional arguments:")[1]
 
 
-def test_an_answer_that_counted_experts_is_forgotten_once_others_are_recorded(tmp_path):
+@pytest.mark.parametrize("kept", ["experts", "teachers"])
+def test_an_answer_that_counted_networks_is_forgotten_once_others_are_recorded(tmp_path, kept):
     trials = Trials(Store(tmp_path / "runs"))
     other = SMALL.model_copy(update={"config": MLP | {"outer_steps": 6}})
-    trials._keep(trials.key(SMALL), Estimate(num_experts=5), trials._experts_now())
-    trials._keep(trials.key(other), Estimate(), trials._experts_now())
+    trials._keep(trials.key(SMALL), Estimate(num_experts=5), trials._recorded_now())
+    trials._keep(trials.key(other), Estimate(), trials._recorded_now())
     assert trials.known(SMALL) is not None
-    folder = tmp_path / "runs" / "cache" / "experts" / "0123"
+    folder = tmp_path / "runs" / "cache" / kept / "0123"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     assert trials.known(SMALL) is None and trials.known(other) is not None

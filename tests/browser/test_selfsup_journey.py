@@ -1,0 +1,103 @@
+"""Self-supervised distillation by clicking: a teacher, images without labels, what is known of them, a transfer table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_server import served
+from browser_steps import START_MILLISECONDS, compare_one_student, set_number, wait_for_width
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+import engine
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
+
+DONE_MILLISECONDS = 300_000
+OUTER_STEPS = 20
+
+
+def other_source(data_root: Path, folder: Path) -> None:
+    """Pictures of two kinds, imported as "bars": what the networks have never seen."""
+    rng = np.random.default_rng(0)
+    for kind, name in enumerate(("lying", "standing")):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 90, (12, 12), dtype=np.uint8)
+            place = int(rng.integers(1, 9))
+            (pixels if kind == 0 else pixels.T)[place : place + 2] += 150
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    options = engine.folders.ImportOptions(name="bars", image_size=12)
+    for _ in engine.folders.import_path(folder, options, data_root):
+        pass
+
+
+def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console_errors, tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
+    other_source(tmp_path / "data", tmp_path / "bars")
+    with served(tmp_path / "runs") as (url, _):
+        page.goto(url)
+        page.get_by_role("link", name="Distil").click()
+        page.get_by_role("combobox", name="Method").click()
+        page.get_by_role("option", name=re.compile("Self-supervised")).click()
+        expect(page.get_by_text(re.compile("comes first")).first).to_be_visible()
+        page.get_by_role("button", name="Train teacher only").click()
+
+        page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
+        expect(page.get_by_role("heading", name="Teacher", exact=True)).to_be_visible()
+        distil = page.get_by_role("button", name="Distil with this teacher")
+        expect(distil).to_be_visible(timeout=DONE_MILLISECONDS)
+        expect(page.locator(".js-plotly-plot")).to_have_count(2)
+        expect(page.get_by_text("of a linear classifier")).to_be_visible()
+        distil.click()
+
+        expect(page.get_by_text("Filled in from run 0001.")).to_be_visible()
+        expect(page.get_by_text(re.compile("is there already"))).to_be_visible(timeout=START_MILLISECONDS)
+        set_number(page, "Outer steps", OUTER_STEPS)
+        expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
+        page.get_by_role("tab", name="Probing").click()
+        set_number(page, "Pretrain steps", 40)
+        page.get_by_role("combobox", name="Transfer to").click()
+        page.get_by_role("option", name=re.compile("^bars")).click()
+        page.keyboard.press("Escape")
+        compare_one_student(page)
+        page.get_by_role("button", name="Start", exact=True).click()
+
+        page.wait_for_url(re.compile("run=0002"), timeout=START_MILLISECONDS)
+        bases = page.get_by_role("radio", name="Bases")
+        expect(bases).to_be_visible(timeout=DONE_MILLISECONDS)
+        compare = page.get_by_role("button", name="Compare", exact=True)
+        expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
+        bases.click()
+        expect(page.get_by_text("All distilled images are sums of these pictures")).to_be_visible()
+        page.get_by_role("radio", name="Reconstruction").click()
+        expect(page.get_by_text("Real images that the distilled ones began as")).to_be_visible()
+        page.get_by_role("tab", name="Representations").click()
+        for title in (
+            "Map of the representations",
+            "Spectrum of the principal components",
+            "Representations of augmented images",
+        ):
+            expect(page.get_by_text(title)).to_be_visible()
+        page.get_by_role("radio", name="t-SNE").click()
+        compare.click()
+
+        expect(page.get_by_text(re.compile("A network pre-trained on"))).to_be_visible()
+        expect(page.get_by_role("heading", name="Transfer")).to_be_visible()
+        expect(page.get_by_role("columnheader", name="bars")).to_be_visible()
+        expect(page.get_by_role("heading", name="Likeness to the teacher")).to_be_visible()
+        assert page.get_by_text("Numbers of the field").count() == 0
+
+        page.get_by_role("link", name="System").click()
+        expect(page.get_by_text(re.compile("linear probe, validation"))).to_be_visible()
+        # a picture that was replaced is no defect
+        assert [line for line in console_errors if "/media/" not in line] == []
+        page.set_viewport_size({"width": 390, "height": 844})
+        for address in ("runs?run=0001", "runs?run=0002", "compare?run=0002", "gallery?run=0002"):
+            page.goto(f"{url}/{address}")
+            expect(page.get_by_role("heading").first).to_be_visible()
+            wait_for_width(page)
+            assert page.get_by_test_id("stException").count() == 0
