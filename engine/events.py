@@ -164,7 +164,7 @@ class Analysed:
     name: "spectrum", {"images": variances explained by each base, fractions of all, "representations": the same,
     "used": {"images": U, "representations": V}}; "approximation", {"augmentations": names, "with_networks": relative errors of
     augmented representations, "without": the same of unshifted ones}; "map", {"real": [[x, y], ...], "classes": the class
-    of each, "distilled": [[x, y], ...], "way": "PCA" or "t-SNE"}.
+    of each, "distilled": [[x, y], ...], "way": "PCA"}, and "map_tsne", the same by t-SNE.
     """
 
     name: str

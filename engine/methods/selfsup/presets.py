@@ -24,8 +24,8 @@ SHORT = {
     "inner_batch": 128,
     "real_batch": 256,
     "refresh_every": 100,
-    "num_validations": 4,
-    "probing": {"pretrain_steps": 300, "pretrain_batch": 128, "probe_images": 10_000},
+    "num_validations": 3,
+    "probing": {"pretrain_steps": 300, "pretrain_batch": 128, "probe_images": 5000},
 }
 GREY = {"image_bases": 48, "representation_bases": 24, "basis_size": 14}
 BRIEF = {"num_students": 3, "full_epochs": 1}
@@ -75,14 +75,18 @@ def _fifteen_minutes(source: str, config: dict[str, Any]) -> Preset:
 
 
 MIRRORED = {"teacher": TEACHER | {"epochs": 4, "steps_per_epoch": 200}}
-CLOTHES = GREY | {"teacher": MIRRORED["teacher"] | {"num_dims": 32}}
+CLOTHES = GREY | {"teacher": MIRRORED["teacher"] | {"num_dims": 32}, "outer_lr": 3e-3}
 UPRIGHT = {"teacher": MIRRORED["teacher"] | {"mirror": False}, "augmentations": ["blur"]}
 FIGURES = GREY | UPRIGHT | {"teacher": UPRIGHT["teacher"] | {"num_dims": 32}}
 
 
 def _longer(config: dict[str, Any]) -> dict[str, Any]:
     """The same with a teacher of so many more steps as a quarter of an hour allows."""
-    return config | {"teacher": config["teacher"] | {"epochs": 8, "steps_per_epoch": 250}, "outer_steps": 800}
+    return config | {
+        "teacher": config["teacher"] | {"epochs": 8, "steps_per_epoch": 200},
+        "outer_steps": 600,
+        "probing": SHORT["probing"] | {"pretrain_steps": 600},
+    }
 
 
 DIGITS = {
