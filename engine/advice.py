@@ -131,7 +131,7 @@ def _of_representations(
 ) -> tuple[float, list[tuple[float, str]]]:
     """Bytes of the student's graphs in a run without labels, and what smaller batches of it and of its teacher save."""
     teacher, probing = config.teacher, config.probing
-    pairs = config.num_images * (1 + len(config.augmentations))
+    pairs = config.num_images * (1 + config.num_augmentations)
     inner = min(config.inner_batch or pairs, pairs)
     sizes = {
         "evaluate": {f"a smaller batch of the pre-training (now {probing.pretrain_batch:,})": probing.pretrain_batch},

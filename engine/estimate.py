@@ -55,6 +55,8 @@ TIMED_STEPS = 2
 TRYING_STEPS = "try outer steps"
 VALIDATION_STUDENTS = 3
 """Students that try the set each time that a method's config asks for a validation."""
+LOOKED_AT = 5000
+"""Training images of a trial whose method looks at all of them first."""
 SAMPLE_SECONDS = 0.2
 MOST_TIMED = 50
 """Students are tried until one of the two is reached."""
@@ -146,7 +148,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         if request.action == "record":
             return found
         with _cache_of_its_own(method, context) as apart:
-            steps = yield from _try_steps(method, config.for_trial(), splits, apart)
+            steps = yield from _try_steps(method, config.for_trial(), _enough_to_try(method, splits), apart)
         found = replace(
             found,
             num_timed=steps.num_timed,
@@ -167,6 +169,23 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config),
             memory_bytes=memory.bytes,
         )
+
+
+def _enough_to_try(method: Method, splits: Splits) -> Splits:
+    """The data of a trial: a part of them for a method that looks at all of them before its first step, which it counts itself."""
+    if method.try_compare is None:
+        return splits
+
+    def part(data: LabelledSet, count: int) -> LabelledSet:
+        return data.subset(torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:count])
+
+    few = LOOKED_AT // 10
+    return replace(
+        splits,
+        train=part(splits.train, LOOKED_AT),
+        validation=part(splits.validation, few),
+        test=part(splits.test, few),
+    )
 
 
 @contextlib.contextmanager
@@ -294,9 +313,7 @@ def _comparing(
         costs = yield from _try_students(bench, synthetic)
         return _comparison(costs, synthetic)
     others = yield from load_others(config, bench.context)
-    return (
-        yield from method.try_compare(synthetic, bench.splits, config, bench.evaluation, bench.context, others)
-    )
+    return (yield from method.try_compare(synthetic, bench.splits, config, bench.evaluation, bench.context, others))
 
 
 @dataclass(frozen=True)

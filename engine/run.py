@@ -55,7 +55,7 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     else:
         _check_size(_drawn_per_class(config, spec), request, source)
         _check_start(config, request)
-    if begins and request.action != "evaluate":
+    if begins and request.action == "distill":
         config.check(spec, root)
     if begins and request.action != "record":
         _check_others(config, root)

@@ -23,6 +23,7 @@ SMALL = {
     [
         ("distill", {"num_images": 900, "inner_batch": 30}, "fewer distilled images (now 900)"),
         ("distill", {"num_images": 500, "augmentations": ["flip", "blur"]}, "a smaller inner batch (now 1,500)"),
+        ("distill", {"num_images": 500, "augmentations": ["flip"], "num_optimal": 2}, "a smaller inner batch (now 2,000)"),
         ("distill", {"num_images": 20, "teacher": {"depth": 1, "width": 64, "batch_size": 512}}, "a smaller batch of the teacher (now 512)"),
         ("record", {"teacher": {"depth": 1, "width": 64, "batch_size": 512}}, "a smaller batch of the teacher (now 512)"),
         ("evaluate", {"probing": {"pretrain_batch": 2048}}, "a smaller batch of the pre-training (now 2,048)"),
@@ -34,7 +35,7 @@ def test_the_setting_that_saves_most_comes_first(action, config, first):
 
 
 def test_no_image_of_a_class_is_named_where_there_are_no_classes():
-    named = advice.advice(RunRequest(method="selfsup", config={"num_images": 300, "basis_size": 4}))
+    named = advice.advice(RunRequest(method="selfsup", config={"num_images": 300, "basis_size": 4, "image_bases": 10}))
     assert "per class" not in named and "distilled images" in named
 
 

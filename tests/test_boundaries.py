@@ -25,7 +25,8 @@ ALLOWED = {
     "nets": FOUNDATION | {"data.source", "nets"},
     "meta": FOUNDATION | {"nets.student", "meta"},
     "synthetic": FOUNDATION | {"data.pca", "data.predefined", "data.source", "data.preparation", "meta", "synthetic"},
-    "evaluation": FOUNDATION | {"data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
+    "evaluation": FOUNDATION
+    | {"data.predefined", "data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
     "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
     "teachers": FOUNDATION
     | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.scores", "experts.buffer", "teachers"},

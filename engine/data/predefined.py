@@ -1,6 +1,7 @@
 """Predefined augmentations: fixed changes of images, drawn once, so that a changed image has a representation of its own.
 
-The same change is made to every image, by numbers that a result's file keeps; differentiable in the image.
+The same change is made to every image, by numbers that a result's file keeps; differentiable in the image. Optimal ones
+are another matter: they come of all images and their representations, and are detached.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data.augment import color
+from engine.data.optimal import Kernel, optimal
 from engine.errors import ConfigError
 
 PredefinedName = Literal["rotate_90", "rotate_180", "rotate_270", "flip", "jitter", "crop", "blur"]
 NAMES: tuple[PredefinedName, ...] = get_args(PredefinedName)
+OptimalName = Literal["optimal_1", "optimal_2", "optimal_3"]
+OPTIMAL: tuple[OptimalName, ...] = get_args(OptimalName)
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 QUARTERS = {"rotate_90": 1, "rotate_180": 2, "rotate_270": 3}
 """Quarter turns, against the clock."""
 
-NUM_NUMBERS = {"jitter": 3, "crop": 3, "blur": 2}
+NUM_NUMBERS = {"jitter": 3, "crop": 3, "blur": 2} | dict.fromkeys(OPTIMAL, 5)
 """Numbers of the augmentations that have any."""
 
 
@@ -33,18 +38,22 @@ class Predefined:
 
     numbers: of "jitter" brightness, saturation and contrast in 0..1, one half for no change, as in DSA's `color`; of
     "crop" the share of the area that is shown and its place by rows and columns, 0..1 of what room there is; of "blur"
-    the kernel's side and deviation in pixels; none of the others.
+    the kernel's side and deviation in pixels; of the optimal ones the place of the kernel in KERNELS, its gamma, lambda,
+    mu (as `optimal` has them), and the share of the way from an image to what `optimal` makes of it; none of the others.
+
+    An optimal one is a function of a whole set of images and representations, not of one image: always the same for the
+    same set, another for some images of it. Its images are detached; those of the others are differentiable.
 
     Raises ConfigError where the numbers are none of the change's.
     """
 
-    name: PredefinedName
+    name: PredefinedName | OptimalName
     numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         values, wanted = self.numbers, NUM_NUMBERS.get(self.name, 0)
-        if self.name not in NAMES:
-            raise ConfigError(f"There is no augmentation '{self.name}'; choose among {', '.join(NAMES)}.")
+        if self.name not in NAMES + OPTIMAL:
+            raise ConfigError(f"There is no augmentation '{self.name}'; choose among {', '.join(NAMES + OPTIMAL)}.")
         if len(values) != wanted or not all(math.isfinite(value) for value in values):
             raise ConfigError(f"The augmentation '{self.name}' has {wanted} numbers, not {list(values)}.")
         if self.name in ("jitter", "crop") and not all(0 <= value <= 1 for value in values):
@@ -55,10 +64,19 @@ class Predefined:
             raise ConfigError(
                 f"A blur has a kernel of an odd number of pixels and a deviation above 0, not {list(values)}. Choose others."
             )
+        if self.name in OPTIMAL:
+            self._check_optimal()
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Inputs (N, C, H, W), prepared, all changed alike; the same shape. Raises ConfigError as `check` does."""
+    def __call__(self, inputs: Tensor, representations: Tensor | None = None) -> Tensor:
+        """Inputs (N, C, H, W), prepared, all changed alike; the same shape.
+
+        representations: (N, d), theirs, which the optimal ones need and the others ignore.
+
+        Raises ConfigError as `check` does, and for an optimal one without representations.
+        """
         self.check(tuple(inputs.shape[1:]))
+        if self.name in OPTIMAL:
+            return augmented((self,), inputs, representations)[0]
         if self.name in QUARTERS:
             return inputs.rot90(QUARTERS[self.name], (2, 3))
         if self.name == "flip":
@@ -80,6 +98,32 @@ class Predefined:
                 f"A blur by a kernel of {self.numbers[0]:.0f} pixels needs larger images than {height} x {width}. "
                 f"Choose a kernel of {2 * min(height, width) - 1} pixels or less."
             )
+
+    def _check_optimal(self) -> None:
+        """Raise ConfigError for numbers that no optimal augmentation has."""
+        kernel, gamma, ridge, preimage_ridge, share = self.numbers
+        if kernel not in range(len(KERNELS)) or gamma <= 0 or min(ridge, preimage_ridge) < 0 or not 0 < share <= 1:
+            raise ConfigError(
+                f"An optimal augmentation has a kernel of 0 or 1, a gamma above 0, ridges of 0 or more and a share above 0 and up to 1, "
+                f"not {list(self.numbers)}. Choose others."
+            )
+
+
+def augmented(
+    augmentations: Sequence[Predefined], inputs: Tensor, representations: Tensor | None = None
+) -> list[Tensor]:
+    """Inputs (N, C, H, W) under each augmentation, as its call gives them; what optimal ones share is made once."""
+    goals: dict[tuple[float, ...], Tensor] = {}
+    found = []
+    for each in augmentations:
+        if each.name in OPTIMAL:
+            *way, share = each.numbers
+            if tuple(way) not in goals:
+                goals[tuple(way)] = _goal(inputs, representations, *way)
+            found.append(inputs.detach().lerp(goals[tuple(way)], share))
+        else:
+            found.append(each(inputs))
+    return found
 
 
 def predefined(
@@ -104,6 +148,33 @@ def predefined(
         "blur": (float(blur_kernel), float(blur_sigma)),
     }
     return tuple(Predefined(name, numbers.get(name, ())) for name in names)
+
+
+def optimal_ones(
+    number: int, *, kernel: Kernel, gamma: float, ridge: float, preimage_ridge: float
+) -> tuple[Predefined, ...]:
+    """So many optimal augmentations (0 to 3) with the arguments of `optimal`; each goes as far again as the first one.
+
+    Number a of A goes the share a / A of the way from an image to what `optimal` makes of it.
+    """
+    way = (float(KERNELS.index(kernel)), float(gamma), float(ridge), float(preimage_ridge))
+    return tuple(Predefined(name, (*way, (place + 1) / number)) for place, name in enumerate(OPTIMAL[:number]))
+
+
+def _goal(
+    inputs: Tensor, representations: Tensor | None, kernel: float, gamma: float, ridge: float, preimage_ridge: float
+) -> Tensor:
+    """What `optimal` makes of images (N, C, H, W), by the numbers of a Predefined."""
+    if representations is None:
+        raise ConfigError("An optimal augmentation is made of images and their representations. Give it these too.")
+    return optimal(
+        inputs,
+        representations,
+        kernel=KERNELS[int(kernel)],
+        gamma=gamma,
+        ridge=ridge,
+        preimage_ridge=preimage_ridge,
+    )
 
 
 def _crop(inputs: Tensor, share: float, down: float, right: float) -> Tensor:

@@ -127,7 +127,8 @@ def headlines(rows: Iterable[Row]) -> list[Row]:
 
 def across(scores: Sequence[Scored]) -> dict[str, dict[str, Row]]:
     """{architecture: `best_by_arm` of it}, in order of first appearance: the matrix of architectures and arms."""
-    return {student: best_by_arm(scores, student) for student in dict.fromkeys(score.student for score in scores)}
+    students = dict.fromkeys(score.student for score in scores if score.arm != "teacher")  # a teacher is no student
+    return {student: best_by_arm(scores, student) for student in students}
 
 
 def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -> dict[int, dict[str, Row]]:

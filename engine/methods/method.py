@@ -47,7 +47,7 @@ class Method:
     for a moment and returns a RecordingPlan.
     compare(synthetic, splits, config, evaluation, context, others), of sets that are no labelled samples, yields the scores of
     their comparison with real data; others: the splits of other sources by key (`config.others`). try_compare, with the same
-    arguments, tries it for a moment and returns the seconds of all of it.
+    arguments, tries it for a moment and returns the seconds of all of it and of what a trial of the steps leaves out.
     tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
     its axis says.
     """

@@ -8,7 +8,8 @@ from dataclasses import replace
 from string import Template
 
 from engine.config import StudentConfig
-from engine.data.predefined import QUARTERS, Predefined
+from engine.data.optimal import LEAST_EIGENVALUE, LEAST_VARIANCE, MOST_AT_ONCE
+from engine.data.predefined import KERNELS, OPTIMAL, QUARTERS, Predefined
 from engine.data.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
@@ -30,7 +31,37 @@ def blurred(batch, kernel, sigma):
     rows = nn.functional.conv2d(wide, weights, groups=channels)
     return nn.functional.conv2d(rows, weights.transpose(2, 3), groups=channels)
 '''
-FUNCTIONS = {"jitter": DSA["color"], "blur": BLUR}
+OPTIMAL_CODE = f'''
+
+def optimal(images, representations, kernel, gamma, ridge, ridge_back, share):
+    """Images a share of the way towards what one optimal augmentation of them all makes of them (arXiv:2411.01767)."""
+    parts = zip(images.split({MOST_AT_ONCE}), representations.split({MOST_AT_ONCE}), strict=True)
+    return images.lerp(torch.cat([goal(*part, kernel, gamma, ridge, ridge_back) for part in parts]), share)
+
+
+def goal(images, representations, kernel, gamma, ridge, ridge_back):
+    """What it makes of images that are compared with one another, in float64."""
+    rows, wanted = images.flatten(1).double(), representations.double()
+    mean = rows.mean(0)
+    rows, wanted = rows - mean, wanted - wanted.mean(0)
+    matrix = rows @ rows.T
+    if kernel == "rbf":
+        squares = matrix.diagonal()
+        matrix = (-gamma * (squares[:, None] + squares - 2 * matrix).clamp_min(0)).exp()
+    values, vectors = torch.linalg.eigh(matrix)
+    kept = values > {LEAST_EIGENVALUE} * values.max()
+    values, vectors = values[kept], vectors[:, kept]
+    wanted, sizes, _ = torch.linalg.svd(wanted, full_matrices=False)
+    wanted = math.sqrt(len(rows)) * wanted[:, sizes**2 > {LEAST_VARIANCE} * sizes.max() ** 2]
+    inverse = torch.linalg.pinv(wanted.T @ vectors * (values.sqrt() / (values + ridge)))
+    turn = 2 * len(rows) * (inverse @ inverse.T) / (values[:, None] + values)
+    turned = (vectors * values.sqrt()) @ turn
+    found = (turned * (values.sqrt() / (values + ridge_back))) @ vectors.T @ rows
+    size = found.norm()
+    scale = rows.norm() / torch.where(size > 0, size, 1.0)
+    return (mean + scale * found).to(images.dtype).view_as(images)
+'''
+FUNCTIONS = {"jitter": DSA["color"], "blur": BLUR} | dict.fromkeys(OPTIMAL, OPTIMAL_CODE)
 """The functions that the expression of an augmentation calls."""
 AUGMENTED = Template('''\
 coefficients, bases, mean_representation = (
@@ -46,10 +77,10 @@ def moved(number):
     return (coefficients + shifts) @ bases + mean_representation
 
 
-targets = torch.cat([targets, *(moved(number) for number in range($count))])
 inputs = torch.cat([
     inputs,
 $changed])
+targets = torch.cat([targets, *(moved(number) for number in range($count))])
 ''')
 SCRIPT = Template('''\
 """Pre-train $title on the $samples in distilled.npz, and probe it with images of your own:
@@ -184,13 +215,16 @@ def _augmented(augmentations: Sequence[Predefined], sample_shape: tuple[int, ...
     """The lines that add the augmented images and their representations to the others; empty where there are none."""
     if not augmentations:
         return ""
-    functions = "".join(FUNCTIONS.get(each.name, "") for each in augmentations)
+    functions = "".join(dict.fromkeys(FUNCTIONS.get(each.name, "") for each in augmentations))
     changed = "".join(f"    {expression(each, sample_shape)},\n" for each in augmentations)
     return AUGMENTED.substitute(functions=functions, count=len(augmentations), changed=changed)
 
 
 def expression(augmentation: Predefined, sample_shape: tuple[int, ...]) -> str:
-    """The images `inputs` under an augmentation, as code that FUNCTIONS goes with. sample_shape: (C, H, W)."""
+    """The images `inputs`, of representations `targets`, under an augmentation, as code that FUNCTIONS goes with.
+
+    sample_shape: (C, H, W).
+    """
     name, numbers = augmentation.name, augmentation.numbers
     if name in QUARTERS:
         return f"inputs.rot90({QUARTERS[name]}, (2, 3))"
@@ -200,6 +234,8 @@ def expression(augmentation: Predefined, sample_shape: tuple[int, ...]) -> str:
         return f"color(inputs, {numbers})"
     if name == "blur":
         return f"blurred(inputs, {numbers[0]:.0f}, {numbers[1]})"
+    if name in OPTIMAL:
+        return f'optimal(inputs, targets, "{KERNELS[int(numbers[0])]}", {", ".join(map(str, numbers[1:]))})'
     return _cropped(*numbers, *sample_shape[1:])
 
 

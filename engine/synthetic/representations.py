@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.predefined import Predefined
+from engine.data.predefined import Predefined, augmented
 from engine.data.preparation import Preparation
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.errors import ConfigError
@@ -106,10 +106,10 @@ class RepresentationSet(SyntheticSet):
         First all images as they are, then all under the first augmentation with its representations, and so on.
         """
         with torch.no_grad():
-            images = self.images()
-            inputs = [images, *(augmentation(images) for augmentation in self.augmentations)]
+            images, representations = self.images(), self.representations()
+            inputs = [images, *augmented(self.augmentations, images, representations)]
             numbers = range(len(self.augmentations))
-            targets = [self.representations(), *(self.augmented_representations(number) for number in numbers)]
+            targets = [representations, *(self.augmented_representations(number) for number in numbers)]
             return torch.cat(inputs), torch.cat(targets)
 
     def num_bytes(self) -> int:

@@ -55,6 +55,7 @@ OPTION_NAMES = {
     "rotate_90": "Rotated by 90°",
     "rotate_180": "Rotated by 180°",
     "rotate_270": "Rotated by 270°",
+    "rbf": "RBF",
     "running": "Running average",
     "fixed_late": "Fixed, late",
 }

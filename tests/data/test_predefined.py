@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from engine.data import predefined as made
 from engine.data.augment import color
-from engine.data.predefined import NAMES, Predefined, predefined
+from engine.data.optimal import optimal
+from engine.data.predefined import NAMES, OPTIMAL, Predefined, augmented, optimal_ones, predefined
 from engine.errors import ConfigError
 
 OPTIONS = {"jitter": 0.4, "crop_scale": 0.5, "blur_kernel": 3, "blur_sigma": 1.0, "seed": 0}
+WAY = {"kernel": "linear", "gamma": 0.1, "ridge": 0.5, "preimage_ridge": 2.0}
 
 
 def one(name: str, **changes) -> Predefined:
@@ -101,10 +104,37 @@ def test_an_augmentation_is_the_same_whatever_others_are_chosen():
     assert [each.name for each in predefined(("blur", "flip"), **OPTIONS)] == ["blur", "flip"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_survives_json(name):
-    change = one(name)
+@pytest.mark.parametrize("change", [*(one(name) for name in NAMES), *optimal_ones(3, **WAY)])
+def test_it_survives_json(change):
     assert TypeAdapter(Predefined).validate_python(json.loads(json.dumps(asdict(change)))) == change
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_optimal_ones_go_equal_parts_of_the_way_to_the_optimal_images(kernel):
+    inputs, representations = images(9, 1, 4, 4), images(9, 3, seed=1)
+    goal = optimal(inputs, representations, **WAY | {"kernel": kernel})
+    changes = optimal_ones(3, **WAY | {"kernel": kernel})
+    assert [change.name for change in changes] == list(OPTIMAL)
+    for share, change in zip((1 / 3, 2 / 3, 1), changes, strict=True):
+        torch.testing.assert_close(change(inputs, representations), inputs + share * (goal - inputs))
+    assert optimal_ones(0, **WAY) == ()
+
+
+def test_what_optimal_ones_share_is_made_once_and_others_ignore_representations(monkeypatch):
+    calls = []
+    monkeypatch.setattr(made, "optimal", lambda *given, **options: calls.append(options) or optimal(*given, **options))
+    inputs, representations = images(9, 1, 4, 4), images(9, 3, seed=1)
+    changes = (one("flip"), *optimal_ones(3, **WAY), one("blur"), *optimal_ones(1, **WAY | {"gamma": 0.2}))
+    found = augmented(changes, inputs, representations)
+    assert calls == [WAY, WAY | {"gamma": 0.2}]
+    for change, each in zip(changes, found, strict=True):
+        assert torch.equal(change(inputs, representations), each)
+    assert torch.equal(one("flip")(inputs, representations), inputs.flip(3))
+
+
+def test_an_optimal_one_without_representations_is_refused():
+    with pytest.raises(ConfigError, match="made of images and their representations"):
+        optimal_ones(1, **WAY)[0](images(9, 1, 4, 4))
 
 
 @pytest.mark.parametrize("name", ["rotate_90", "rotate_270"])
@@ -131,6 +161,15 @@ def test_a_blur_wider_than_the_image_is_refused_with_the_widest_that_fits():
         ("crop", (0.5, float("nan"), 0.5)),
         ("blur", (4.0, 1.0)),
         ("blur", (3.0, 0.0)),
+        ("optimal_1", ()),
+        ("optimal_4", (0.0, 0.1, 1.0, 1.0, 1.0)),
+        ("optimal_1", (2.0, 0.1, 1.0, 1.0, 1.0)),
+        ("optimal_1", (0.5, 0.1, 1.0, 1.0, 1.0)),
+        ("optimal_1", (0.0, 0.0, 1.0, 1.0, 1.0)),
+        ("optimal_1", (0.0, 0.1, -1.0, 1.0, 1.0)),
+        ("optimal_1", (0.0, 0.1, 1.0, -1.0, 1.0)),
+        ("optimal_1", (0.0, 0.1, 1.0, 1.0, 0.0)),
+        ("optimal_1", (0.0, 0.1, 1.0, 1.0, 1.5)),
     ],
 )
 def test_numbers_that_no_augmentation_has_are_refused(name, numbers):

@@ -11,6 +11,7 @@ from patterns import SPEC, toy_splits
 from sklearn.linear_model import LogisticRegression
 
 from engine.config import StudentConfig
+from engine.data.predefined import Predefined
 from engine.data.preparation import Preparation
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
@@ -236,9 +237,7 @@ def test_real_pairs_hold_what_the_teacher_says_of_changed_images():
     def represent(inputs):
         return inputs.flatten(1)[:, :3]
 
-    def rotate(inputs):
-        return inputs.rot90(1, (2, 3))
-
+    rotate = Predefined("rotate_90")
     inputs, targets = real_pairs(data, known, (rotate,), represent)
     assert inputs.shape == (12, 1, 8, 8)
     assert torch.equal(targets[:6], known), "plain images are not represented again"

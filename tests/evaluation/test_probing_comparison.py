@@ -12,7 +12,7 @@ from draining import drained
 from engine.config import EvaluationConfig, StudentConfig
 from engine.context import Context
 from engine.data.augment import Augmentation
-from engine.data.predefined import predefined
+from engine.data.predefined import optimal_ones, predefined
 from engine.data.preparation import Preparation
 from engine.data.prepare import ImageSplits
 from engine.data.source import LabelledSet, TaskSpec
@@ -162,12 +162,12 @@ def test_storage_is_equal_and_counted(splits, teacher, tmp_path):
     assert arms["full"].num_samples == 600 and arms["untrained"].num_bytes == 0
 
 
-def low_rank_set(splits, real, num_images=40):
+def low_rank_set(splits, real, num_images=40, optimal=()):
     training = Training("momentum", PROBING.pretrain_steps, batch_size=PROBING.pretrain_batch)
     augmentations = predefined(("rotate_90", "flip"), jitter=0.4, crop_scale=0.6, blur_kernel=3, blur_sigma=1.0, seed=0)
     synthetic = LowRankSet(
         spec=splits.spec, training=training, num_dims=NUM_DIMS, num_images=num_images, image_bases=8,
-        representation_bases=4, basis_size=4, augmentations=augmentations, hidden_dims=2, rate=0.1,
+        representation_bases=4, basis_size=4, augmentations=augmentations + optimal, hidden_dims=2, rate=0.1,
     )  # fmt: skip
     drained(synthetic.start_from_real(splits.train, real, torch.Generator().manual_seed(0), "begin"))
     return synthetic
@@ -183,6 +183,16 @@ def test_random_real_images_are_seen_by_the_teacher_under_the_sets_augmentations
     assert torch.equal(inputs[count : 2 * count], inputs[:count].rot90(1, (2, 3)))
     assert torch.allclose(targets, teacher.represent(inputs), atol=1e-5)
     assert not torch.equal(inputs, random_pairs(synthetic, splits.train, teacher, real, 1)[0])
+
+
+def test_random_real_pairs_have_optimal_images_of_their_own(splits, teacher):
+    real, optimal = real_of(splits, teacher), optimal_ones(1, kernel="rbf", gamma=0.01, ridge=1.0, preimage_ridge=1.0)
+    synthetic = low_rank_set(splits, real, optimal=optimal)
+    count = pairs_at_equal_storage(synthetic, splits.train)
+    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, 0)
+    assert len(inputs) == 4 * count
+    assert torch.equal(inputs[3 * count :], optimal[0](inputs[:count], targets[:count]))
+    assert torch.allclose(targets, teacher.represent(inputs), atol=1e-5)
 
 
 def test_another_choice_of_augmentations_is_another_random_real_arm(splits, teacher, tmp_path):

@@ -147,3 +147,8 @@ def test_each_cell_of_the_matrix_is_the_protocol_that_did_best_on_validation_wit
     assert list(cells) == ["mlp", "convnet"]
     assert cells["mlp"]["distilled"].protocol == "as_distilled"
     assert cells["convnet"]["distilled"].protocol == "ordinary" and cells["convnet"]["distilled"].n == 2
+
+
+def test_a_teacher_of_another_architecture_is_no_row_of_the_matrix():
+    teacher = Scored("teacher", "linear_probe", "resnet18", 0, "accuracy", 0.9, 1.0)
+    assert list(across([teacher, *scored(TEST)])) == ["mlp"]

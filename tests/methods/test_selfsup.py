@@ -11,11 +11,13 @@ from patterns import SPEC, toy_splits
 
 from engine import SOURCES, Context, RunRequest, events
 from engine.config import checked
+from engine.data.optimal import optimal
 from engine.data.source import Availability, TaskSpec
 from engine.errors import ConfigError
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.pool import Pool, warm_up_ages
+from engine.methods.selfsup.presets import PRESETS
 from engine.nets import make_encoder
 from engine.run import resolve, run
 
@@ -132,6 +134,48 @@ def test_targets_of_augmented_images_follow_the_images(context):
         wanted = torch.linalg.lstsq(synthetic.representation_bases.detach().T, shift.T).solution.T
         assert torch.allclose(then[number], wanted, atol=1e-4)
     assert not torch.allclose(first, then, atol=1e-2)
+
+
+def test_optimal_augmentations_follow_the_set_and_have_targets_of_the_teacher(context):
+    """They come last; the teacher sees what the images and representations of the moment make of the images."""
+    splits, config = toy_splits(), config_of(num_optimal=2, kernel_gamma=0.01)
+    teacher = drained(selfsup.load_or_train(splits, config.teacher, context))[1]
+    real = drained(selfsup.of_training(teacher, splits, context))[1]
+    synthetic = drained(selfsup._initial_set(splits, real, config, context))[1]
+    assert [each.name for each in synthetic.augmentations] == ["rotate_90", "flip", "optimal_1", "optimal_2"]
+    _, shifts = drained(selfsup._renew(synthetic, teacher, config, context, 0))
+    images, own = synthetic.materialise()
+    goal = optimal(images, own, kernel="rbf", gamma=0.01, ridge=1.0, preimage_ridge=1.0)
+    shift = teacher.represent(goal) - teacher.represent(images)
+    assert torch.allclose(shifts[3], synthetic.coefficients_of(shift + synthetic.representation_mean), atol=1e-4)
+    inputs, targets = selfsup._pairs(synthetic, shifts)
+    assert len(inputs) == len(targets) == 5 * 8
+    assert torch.equal(inputs[-8:], goal) and torch.equal(inputs, synthetic.pairs()[0])
+
+
+def test_optimal_augmentations_are_an_option_of_their_own_and_published_for_cifar100_alone():
+    with pytest.raises(ConfigError, match="num_optimal"):
+        config_of(num_optimal=4)
+    with pytest.raises(ConfigError, match="augmentations"):
+        config_of(augmentations=["optimal_1"])
+    config = config_of(num_optimal=3, kernel_type="linear", mu_p=0.0)
+    assert SelfsupConfig.model_validate_json(config.model_dump_json()) == config
+    published = {each.source: each.config.get("num_optimal", 0) for each in PRESETS if each.key == "low_rank_100"}
+    assert published == {"cifar10": 0, "cifar100": 3}
+
+
+def test_a_run_with_optimal_augmentations_goes_on_from_a_checkpoint_to_the_same_bits(context):
+    config = config_of(num_optimal=2, kernel_type="linear")
+    found, whole = drained(selfsup.distill(toy_splits(), config, context))
+    stopped = selfsup.distill(toy_splits(), config, context)
+    third = next(event for event in stopped if isinstance(event, events.Checkpoint) and event.step == 3)
+    saved = third.snapshot()
+    stopped.close()
+    again = drained(selfsup.distill(toy_splits(), config, replace(context, resume_from=saved)))[1]
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
+    analysed = [event.values for event in found if isinstance(event, events.Analysed) and event.name == "approximation"]
+    assert analysed[-1]["augmentations"] == ["rotate_90", "flip", "optimal_1", "optimal_2"]
+    assert config.size(SPEC).num_bytes == whole.num_bytes()
 
 
 def test_more_bases_than_there_can_be_are_refused_before_anything_is_trained(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.config import DataConfig, RunRequest
 from engine.context import Context
 from engine.data import SOURCES
-from engine.data.predefined import NAMES, predefined
+from engine.data.predefined import NAMES, augmented, optimal_ones, predefined
 from engine.data.source import Splits
 from engine.events import Analysed, Finished, Measured, Scored, Started, TeacherEpoch, Warned
 from engine.methods.selfsup.config import SelfsupConfig
@@ -25,7 +25,7 @@ from engine.synthetic.representations import RepresentationSet
 NUM_DIMS = 24
 CONFIG = {
     "student": {"name": "mlp"}, "num_images": 60, "image_bases": 20, "representation_bases": 12, "basis_size": 6,
-    "augmentations": list(NAMES), "hidden_dims": 3, "outer_steps": 40, "teacher": {"num_dims": NUM_DIMS},
+    "augmentations": list(NAMES), "num_optimal": 2, "hidden_dims": 3, "outer_steps": 40, "teacher": {"num_dims": NUM_DIMS},
     "probing": {"pretrain_steps": 150, "pretrain_batch": 64, "probe_epochs": 10, "probe_lr": 0.1},
 }  # fmt: skip
 MEANS = {"distilled": 0.8, "random_real": 0.7, "untrained": 0.5, "full": 0.9, "teacher": 0.95}
@@ -56,15 +56,16 @@ def made(asked: RunRequest, splits: Splits) -> RepresentationSet:
         synthetic: RepresentationSet = PairSet(**common)
     else:
         augmentations = predefined(config.augmentations, jitter=0.4, crop_scale=0.6, blur_kernel=3, blur_sigma=1.0, seed=0)  # fmt: skip
+        optimal = optimal_ones(config.num_optimal, kernel="rbf", gamma=1e-5, ridge=1.0, preimage_ridge=1.0)
         synthetic = LowRankSet(
             **common, image_bases=config.image_bases, representation_bases=config.representation_bases, basis_size=config.basis_size,
-            augmentations=augmentations, hidden_dims=config.hidden_dims,
+            augmentations=augmentations + optimal, hidden_dims=config.hidden_dims,
         )  # fmt: skip
     inputs = splits.train.batch(torch.arange(len(splits.train)))[0]
     drained(synthetic.start_from_real(splits.train, represent(inputs), Context().stream("images"), "begin"))
     if isinstance(synthetic, LowRankSet):
-        images = synthetic.images().detach()
-        shifts = torch.stack([synthetic.coefficients_of(represent(change(images))) for change in synthetic.augmentations])  # fmt: skip
+        changed = augmented(synthetic.augmentations, *synthetic.materialise())
+        shifts = torch.stack([synthetic.coefficients_of(represent(each)) for each in changed])
         synthetic.fit_approximations(shifts - synthetic.representation_coefficients.detach(), 100, 0.01, Context().stream("fit"))  # fmt: skip
     return synthetic
 

@@ -21,7 +21,7 @@ from representation_runs import CONFIG, MEANS, digits, finished, write_images
 
 from engine.config import StudentConfig
 from engine.context import Context
-from engine.data.predefined import NAMES, Predefined, predefined
+from engine.data.predefined import NAMES, OPTIMAL, Predefined, optimal_ones, predefined
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import features_of, linear_probe, share_right
@@ -100,7 +100,7 @@ def test_arrays_hold_the_pairs_and_what_they_are_made_of(exported):
     assert np.array_equal(arrays["representations"], representations.numpy()) and "targets" not in arrays
     for name, value in synthetic.state_dict().items():
         assert np.array_equal(arrays[name], value.numpy()), name
-    assert arrays["augmentations"].tolist() == list(NAMES)
+    assert arrays["augmentations"].tolist() == [*NAMES, *OPTIMAL[:2]]
     rebuilt = [Predefined(name, tuple(json.loads(numbers))) for name, numbers in zip(arrays["augmentations"], arrays["augmentation_numbers"], strict=True)]  # fmt: skip
     assert tuple(rebuilt) == synthetic.augmentations
     assert (arrays["rate"], arrays["num_steps"], arrays["batch_size"]) == (np.float32(0.1), 150, 64)
@@ -154,6 +154,19 @@ def test_script_augments_images_as_the_set_does(name, shape):
     exec(FUNCTIONS.get(name, ""), program)
     found = eval(expression(change, shape), program)
     torch.testing.assert_close(found, change(inputs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_script_makes_the_optimal_images_that_the_set_does(kernel):
+    way = {"kernel": kernel, "gamma": 1e-3, "ridge": 0.7, "preimage_ridge": 0.2}
+    inputs, targets = (
+        torch.randn(20, *shape, generator=torch.Generator().manual_seed(0)) for shape in ((3, 9, 9), (6,))
+    )
+    program: dict = {"torch": torch, "nn": torch.nn, "math": math, "inputs": inputs, "targets": targets}
+    for change in optimal_ones(3, **way):
+        exec(FUNCTIONS[change.name], program)
+        found = eval(expression(change, (3, 9, 9)), program)
+        torch.testing.assert_close(found, change(inputs, targets), rtol=1e-5, atol=1e-5)
 
 
 def test_script_trains_on_the_pairs_of_the_set(exported):

@@ -16,7 +16,8 @@ from patterns import toy_splits
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.data.predefined import NAMES, predefined
+from engine.data.optimal import optimal
+from engine.data.predefined import NAMES, optimal_ones, predefined
 from engine.data.source import LabelledSet, TaskSpec
 from engine.errors import ConfigError, DataError
 from engine.events import Progress
@@ -287,6 +288,21 @@ def test_a_set_survives_its_file_to_the_bit(tmp_path):
     assert again.real_images is None and again.spectrum == {}
     again.save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "set.safetensors").read_bytes()
+
+
+def test_optimal_augmentations_are_made_of_the_set_itself_and_add_nothing_but_networks(tmp_path):
+    way = {"kernel": "rbf", "gamma": 0.01, "ridge": 1.0, "preimage_ridge": 1.0}
+    synthetic = with_shifts(augmentations=(*predefined(("flip",), **OPTIONS), *optimal_ones(2, **way)))
+    inputs, targets = synthetic.pairs()
+    assert inputs.shape == (40, 1, 8, 8) and targets.shape == (40, 6)
+    torch.testing.assert_close(inputs[30:], optimal(inputs[:10], targets[:10], **way))
+    torch.testing.assert_close(inputs[20:30], (inputs[:10] + inputs[30:]) / 2)
+    assert torch.equal(targets[30:], synthetic.augmented_representations(2).detach())
+    synthetic.save(tmp_path / "set.safetensors")
+    again = load(tmp_path / "set.safetensors")
+    assert again.augmentations == synthetic.augmentations
+    assert all(torch.equal(a, b) for a, b in zip(synthetic.pairs(), again.pairs(), strict=True))
+    assert synthetic.num_bytes() == with_shifts(augmentations=ROTATIONS).num_bytes()
 
 
 @pytest.mark.parametrize(

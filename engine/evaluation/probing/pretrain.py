@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.data.predefined import Predefined, augmented
 from engine.data.source import LabelledSet
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import Represent
@@ -81,7 +82,7 @@ def of_images(data: LabelledSet, representations: Tensor, batch_size: int, gener
 def real_pairs(
     data: LabelledSet,
     representations: Tensor,
-    augmentations: Sequence[Callable[[Tensor], Tensor]],
+    augmentations: Sequence[Predefined],
     represent: Represent,
 ) -> tuple[Tensor, Tensor]:
     """What a teacher says of real images, as a distilled set's `pairs` are: inputs ((1+A)n, C, H, W), targets ((1+A)n, d).
@@ -90,6 +91,7 @@ def real_pairs(
     augmentations, which a distilled set has to store something for.
     """
     inputs, _ = data.batch(torch.arange(len(data)))
-    changed = [augment(inputs) for augment in augmentations]
-    targets = [representations.to(inputs.device), *(represent(each) for each in changed)]
+    known = representations.to(inputs.device)
+    changed = augmented(augmentations, inputs, known)
+    targets = [known, *(represent(each) for each in changed)]
     return torch.cat([inputs, *changed]), torch.cat(targets)

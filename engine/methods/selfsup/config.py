@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from engine.config import MethodConfig, Size, Task, option
-from engine.data.predefined import NAMES, PredefinedName
+from engine.data.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.errors import ConfigError
 from engine.evaluation.probing.config import ProbingConfig
 from engine.synthetic.base import Training
@@ -41,6 +41,13 @@ class SelfsupConfig(MethodConfig):
     blur_kernel: int = option(3, "Side of the blur's kernel, odd", low=3, high=31, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
     blur_sigma: float = option(1.0, "Deviation of the blur's kernel", low=0.05, high=20.0, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
     augmentation_seed: int = option(0, "Seed of what is drawn once: the crop's place, the jitter's numbers", low=0, high=2**31 - 1, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
+    num_optimal: int = option(
+        0, "Changes that are made of the images and representations themselves, under which Barlow Twins would learn these; 0 = none, published 3", low=0, high=len(OPTIMAL), advanced=True, group=AUGMENTED, label="Optimal augmentations", when=("parameterisation", "low_rank")
+    )  # fmt: skip
+    kernel_type: Kernel = option("rbf", "Kernel that optimal augmentations compare images by", advanced=True, group=AUGMENTED, label="Kernel of optimal ones", when=("parameterisation", "low_rank"))  # fmt: skip
+    kernel_gamma: float = option(1e-5, "Gamma of the rbf kernel exp(-gamma |x - y|²)", low=1e-12, high=1e3, advanced=True, group=AUGMENTED, label="Gamma of the kernel", when=("parameterisation", "low_rank"))  # fmt: skip
+    lambda_ridge: float = option(1.0, "Ridge of their regression from images to representations (lambda)", low=0.0, high=1e6, advanced=True, group=AUGMENTED, label="Ridge of optimal ones", when=("parameterisation", "low_rank"))  # fmt: skip
+    mu_p: float = option(1.0, "Ridge of the way back from the kernel to images (mu)", low=0.0, high=1e6, advanced=True, group=AUGMENTED, label="Ridge of pre-images", when=("parameterisation", "low_rank"))  # fmt: skip
     refresh_every: int = option(
         50, "Outer steps after which the teacher sees the augmented images anew", low=1, high=100_000, unit="steps", advanced=True, group=AUGMENTED, label="Renew targets every", when=("parameterisation", "low_rank")
     )  # fmt: skip
@@ -84,6 +91,11 @@ class SelfsupConfig(MethodConfig):
         return self.probing.transfer
 
     @property
+    def num_augmentations(self) -> int:
+        """Changes of each image of a low-rank set, the optimal ones among them."""
+        return len(self.augmentations) + self.num_optimal
+
+    @property
     def num_dims(self) -> int:
         """Numbers of a representation."""
         return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
@@ -96,7 +108,7 @@ class SelfsupConfig(MethodConfig):
             pixels, V = math.prod(basis_shape(spec.sample_shape, self.basis_size)), self.representation_bases
             num_values = pixels * (self.image_bases + 1) + self.num_images * self.image_bases
             num_targets = self.num_dims * (V + 1) + self.num_images * V
-            num_targets += len(self.augmentations) * (2 * V * self.hidden_dims + self.hidden_dims + V)
+            num_targets += self.num_augmentations * (2 * V * self.hidden_dims + self.hidden_dims + V)
         return Size(self.num_images, num_values, num_label_values=num_targets)
 
     def describe_size(self, spec: Task) -> str:

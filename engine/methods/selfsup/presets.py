@@ -114,9 +114,9 @@ PRESETS: tuple[Preset, ...] = (
     *(
         Preset(
             "low_rank_100", "Published: low-rank bases, storage of 100 images", source, "hours on a GPU, as published; days on a CPU",
-            config=LOW_RANK, evaluation=PUBLISHED,
+            config=LOW_RANK | more, evaluation=PUBLISHED,
         )
-        for source in ("cifar10", "cifar100")
+        for source, more in (("cifar10", {}), ("cifar100", {"num_optimal": 3}))
     ),
     Preset(
         "krr_st_1000", "Published: KRR-ST, 1,000 images", "cifar100", "a day on a GPU, as published", config=KRR_ST,

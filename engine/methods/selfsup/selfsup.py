@@ -14,6 +14,7 @@ Sources:
     KRR-ST: Lee et al. 2024, arXiv:2310.06511, Algorithm 1.
     Bases, augmentations, approximation networks: Yu et al. 2025, arXiv:2507.21455.
     Barlow Twins, the teacher: Zbontar et al. 2021, arXiv:2103.03230.
+    Optimal augmentations: Feigin et al. 2024, arXiv:2411.01767.
 What differs from the papers is listed in README.md.
 """
 
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from engine.config import EvaluationConfig
 from engine.context import Context
-from engine.data.predefined import predefined
+from engine.data.predefined import augmented, optimal_ones, predefined
 from engine.data.source import Splits
 from engine.errors import Diverged
 from engine.evaluation.bench import make_bench
@@ -156,10 +157,10 @@ def try_compare(
     context: Context,
     others: dict[str, Splits],
 ) -> Generator[Event, None, float]:
-    """Seconds of `compare`, of the probes along the way, and of warming up the pool."""
+    """Seconds of `compare`, and of what a trial leaves out: representing all images, warming up the pool, probes along the way."""
     probing, bench = config.probing, make_bench(splits, config.student, evaluation, context)
     cost = cost_of(bench, synthetic, probing)
-    seconds = sum(warm_up_ages(config, context)) * cost.step
+    seconds = len(splits.train) * cost.image + sum(warm_up_ages(config, context)) * cost.step
     if config.num_validations:
         times = 1 + min(config.num_validations, config.outer_steps)  # once of random real images
         seconds += times * short_seconds(cost, splits, probing, config.validation_steps)
@@ -188,11 +189,18 @@ def _initial_set(
             blur_sigma=config.blur_sigma,
             seed=config.augmentation_seed,
         )
+        optimal = optimal_ones(
+            config.num_optimal,
+            kernel=config.kernel_type,
+            gamma=config.kernel_gamma,
+            ridge=config.lambda_ridge,
+            preimage_ridge=config.mu_p,
+        )
         synthetic = LowRankSet(
             image_bases=config.image_bases,
             representation_bases=config.representation_bases,
             basis_size=config.basis_size,
-            augmentations=augmentations,
+            augmentations=augmentations + optimal,
             hidden_dims=config.hidden_dims,
             **common,
         )
@@ -233,14 +241,14 @@ def _renew(
     if not synthetic.augmentations:
         return torch.zeros(0, synthetic.num_samples, 1, device=context.device)
     with torch.no_grad():
-        images = synthetic.images()
-        plain = teacher.represent(images)
-        moved = torch.stack([teacher.represent(change(images)) - plain for change in synthetic.augmentations])
+        images, own = synthetic.materialise()
+        plain, changed = teacher.represent(images), augmented(synthetic.augmentations, images, own)
+        moved = torch.stack([teacher.represent(each) - plain for each in changed])
         shifts = synthetic.coefficients_of(moved + synthetic.representation_mean)
     synthetic.fit_approximations(
         shifts, config.approximation_steps, config.approximation_lr, context.stream("approximation", step)
     )
-    yield Analysed("approximation", synthetic.approximation_errors(synthetic.representations().detach() + moved))
+    yield Analysed("approximation", synthetic.approximation_errors(own + moved))
     return shifts
 
 
@@ -248,11 +256,8 @@ def _renew(
 def _pairs(synthetic: LowRankSet | PairSet, shifts: Tensor) -> tuple[Tensor, Tensor]:
     """All images as they are and augmented, ((1 + A) m, C, H, W), with their representations as the teacher last saw them."""
     images, targets = synthetic.materialise()
-    inputs, wanted = [images], [targets]
-    for change, shift in zip(synthetic.augmentations, shifts, strict=True):
-        inputs.append(change(images))
-        wanted.append(targets + shift @ synthetic.representation_bases)
-    return torch.cat(inputs), torch.cat(wanted)
+    wanted = [targets, *(targets + shift @ synthetic.representation_bases for shift in shifts)]
+    return torch.cat([images, *augmented(synthetic.augmentations, images, targets)]), torch.cat(wanted)
 
 
 def _real_batch(
@@ -292,6 +297,7 @@ METHOD = Method(
         Paper("2310.06511", "Lee et al. 2024"),
         Paper("2507.21455", "Yu et al. 2025"),
         Paper("2103.03230", "Zbontar et al. 2021"),
+        Paper("2411.01767", "Feigin et al. 2024"),
     ),
     tasks=frozenset({"classification"}),
     config=SelfsupConfig,
