@@ -30,7 +30,7 @@ from engine.figures.poster import (
     poster_timelapse,
 )
 from engine.figures.published import Published, published
-from engine.figures.representations import approximation_errors, representation_map, spectrum
+from engine.figures.representations import MAPS, approximation_errors, outcomes, representation_map, spectrum
 from engine.figures.samples import class_samples, prepared_rows
 from engine.figures.sizes import image_sizes
 from engine.figures.teacher import teacher_accuracy, teacher_loss
@@ -41,6 +41,7 @@ __all__ = [
     "FEW_CLASSES",
     "MAX_IMAGES",
     "MAX_POINTED",
+    "MAPS",
     "MAX_POINTS",
     "PALETTES",
     "PROTOCOL_NOTES",
@@ -71,6 +72,7 @@ __all__ = [
     "matrix_csv",
     "matched_steps",
     "numbered_classes",
+    "outcomes",
     "overlay",
     "patch_corners",
     "poster_html",

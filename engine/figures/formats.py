@@ -44,6 +44,11 @@ def field_number(value: float | None, is_score: bool) -> str:
     return percent(value) if is_score else points(value)
 
 
+def likeness(mean: float, std: float, n: int) -> str:
+    """A cosine or the like, with its deviation where there are several: "0.873 ± 0.012"."""
+    return f"{mean:.3f}".replace("-", "−") + (f" ± {std:.3f}" if n > 1 else "")
+
+
 def points(difference: float | None) -> str:
     """A difference of two fractions in percentage points: 0.123 -> "12.3 points"."""
     return NOTHING if difference is None else f"{100 * difference:.1f} points".replace("-", "−")

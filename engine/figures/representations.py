@@ -10,9 +10,21 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from engine.evaluation.scores import Row
+from engine.figures import formats
 from engine.figures.formats import words
 from engine.figures.palette import PALETTES, Palette, Theme
 
+MAPS = {"map": "PCA", "map_tsne": "t-SNE"}
+"""Analyses that are maps, and how each was laid out."""
+OUTCOMES = {
+    "distilled": "a network pre-trained on {images} gets by a linear probe",
+    "random_real": "on {images} with the teacher's representations",
+    "untrained": "not pre-trained",
+    "full": "on all {images}",
+    "teacher": "the teacher itself",
+}
+"""What a verdict says of each arm, before its share of test images."""
 MAX_BASES = 300
 """Points of each line of a spectrum."""
 MAX_MARKERS = 800
@@ -24,6 +36,22 @@ CLASS_COLOURS = (
     "#3FA0C9", "#A3A3A3",
 )  # fmt: skip
 """Of real samples by class, in turn; between light and dark, so that they stand on either ground."""
+
+
+def outcomes(best: Mapping[str, Row]) -> list[tuple[str, str]]:
+    """(what a network was pre-trained on, its share of test images right) of each arm that was measured, for a sentence.
+
+    best: one row an arm.
+    """
+    names = {"distilled": "distilled image", "random_real": "random real image"}
+    return [
+        (
+            said.format(images=formats.counted(best[arm].num_samples, names.get(arm, "real image"))),
+            formats.percent(best[arm].mean),
+        )
+        for arm, said in OUTCOMES.items()
+        if arm in best
+    ]
 
 
 def spectrum(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 320) -> go.Figure:

@@ -14,29 +14,13 @@ from engine.runs.store import RunRow, Store
 
 SHOWN = 10
 """Images of each row of a reconstruction."""
-MAPS = {"map": "PCA", "map_tsne": "t-SNE"}
-"""Analyses that are maps, and how each was laid out."""
 
 
 def verdict(best: Mapping[str, Row]) -> str:
     """The outcome in one sentence, of one row an arm; empty where nothing was measured."""
-    said = {
-        "distilled": "A network pre-trained on {images} gets {share} of the test images right by a linear probe",
-        "random_real": "on {images} with the teacher's representations {share}",
-        "untrained": "not pre-trained {share}",
-        "full": "on all {images} {share}",
-        "teacher": "the teacher itself {share}",
-    }
-    names = {"distilled": "distilled image", "random_real": "random real image"}
-    parts = [
-        text.format(
-            images=formats.counted(best[arm].num_samples, names.get(arm, "real image")),
-            share=f"<strong>{formats.percent(best[arm].mean)}</strong>",
-        )
-        for arm, text in said.items()
-        if arm in best
-    ]
-    return f"{'; '.join(parts)}." if parts else ""
+    parts = [f"{said} <strong>{share}</strong>" for said, share in figures.outcomes(best)]
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]} of the test images right." if parts else ""
 
 
 def measures(row: RunRow, rows: Sequence[Row], student: str) -> list[str]:
@@ -83,7 +67,7 @@ def _likeness(rows: Sequence[Row]) -> list[str]:
     """Cosine and CKA of each arm."""
     found = likeness(rows)
     lines = [
-        (figures.arm_name(arm), *(_share(found[arm].get(metric)) for metric in (COSINE, CKA)))
+        (figures.arm_name(arm), *(_likeness_of(found[arm].get(metric)) for metric in (COSINE, CKA)))
         for arm in figures.ARM_NAMES
         if arm in found
     ]
@@ -96,10 +80,8 @@ def _likeness(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _share(row: Row | None) -> str:
-    if row is None:
-        return formats.NOTHING
-    return f"{row.mean:.3f}" + (f" ± {row.std:.3f}" if row.n > 1 else "")
+def _likeness_of(row: Row | None) -> str:
+    return formats.NOTHING if row is None else formats.likeness(row.mean, row.std, row.n)
 
 
 def pictures(first: Preview, final: Preview) -> list[str]:
@@ -130,7 +112,7 @@ def analyses(store: Store, row: RunRow, charts: Charts) -> list[str]:
     """Maps, spectrum and approximation errors as far as they are known, and how the teacher learned."""
     found, epochs = store.analyses(row.id), store.teacher_epochs(row.id)
     drawn = []
-    for name, way in MAPS.items():
+    for name, way in figures.MAPS.items():
         if name in found:
             meaning = "Representations in two dimensions: real validation images by class, and the distilled ones"
             drawn.append((f"Map of the representations, by {way}", figures.representation_map(found[name]), meaning))

@@ -20,8 +20,6 @@ NOTES = {
 """What a way to look at the set shows, in a sentence."""
 WHOLE_NOTE = "Real images that the distilled ones began as, and what they have become."
 """The same of images that are stored whole."""
-MAPS = {"map": "PCA", "map_tsne": "t-SNE"}
-"""Analyses that are maps, and how each was laid out."""
 
 
 def ways(row: engine.RunRow, steps: Sequence[int]) -> list[str]:
@@ -68,7 +66,7 @@ def show_picture(row: engine.RunRow, steps: Sequence[int], step: int, way: str, 
 def show_analyses(row: engine.RunRow, key: str = "") -> None:
     """Map, spectrum and errors of the approximation networks, as far as they are known. key: one a place of the page."""
     found = services.store().analyses(row.id)
-    maps = [name for name in MAPS if name in found]
+    maps = [name for name in figures.MAPS if name in found]
     if not found:
         st.caption("A map of the representations and the spectrum of the bases appear here.")
         return
@@ -91,7 +89,12 @@ def _map(row: engine.RunRow, found: dict, maps: Sequence[str], key: str) -> None
     name = maps[0]
     if len(maps) > 1:
         name = st.segmented_control(
-            "Laid out by", maps, default=maps[0], required=True, format_func=MAPS.get, key=f"{key}map way {row.id}"
+            "Laid out by",
+            maps,
+            default=maps[0],
+            required=True,
+            format_func=figures.MAPS.get,
+            key=f"{key}map way {row.id}",
         )
     st.plotly_chart(
         figures.representation_map(found[name]), key=f"{key}{name} {row.id}", config=QUIET,
@@ -138,21 +141,9 @@ OTHERS = {"spectrum": _spectrum, "approximation": _approximation}
 
 def verdict(scores: Sequence[engine.Scored], student: str) -> str:
     """The outcome in one sentence: a network pre-trained on the set against others, each frozen and probed linearly."""
-    best = engine.best_by_arm(scores, student)
-    parts = []
-    if "distilled" in best:
-        images = formats.counted(best["distilled"].num_samples, "distilled image")
-        parts.append(f"A network pre-trained on {images}: linear probe **{formats.percent(best['distilled'].mean)}**")
-    if "random_real" in best:
-        images = formats.counted(best["random_real"].num_samples, "random real image")
-        parts.append(f"on {images} with the teacher's representations: **{formats.percent(best['random_real'].mean)}**")
-    if "untrained" in best:
-        parts.append(f"not pre-trained: **{formats.percent(best['untrained'].mean)}**")
-    if "full" in best:
-        parts.append(f"on all {formats.count(best['full'].num_samples)}: **{formats.percent(best['full'].mean)}**")
-    if "teacher" in best:
-        parts.append(f"the teacher itself: **{formats.percent(best['teacher'].mean)}**")
-    return "; ".join(parts) + " of test images right." if parts else "No score has been measured yet."
+    parts = [f"{said} **{share}**" for said, share in figures.outcomes(engine.best_by_arm(scores, student))]
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]} of test images right." if parts else "No score has been measured yet."
 
 
 def show_transfer(row: engine.RunRow, rows: Sequence[engine.Row]) -> None:
@@ -188,7 +179,7 @@ def show_likeness(rows: Sequence[engine.Row]) -> None:
     st.subheader("Likeness to the teacher", anchor=False)
     columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
     for metric, title in (("cosine", "Mean cosine"), ("cka", "Linear CKA")):
-        columns[title] = [_share(found[arm].get(metric)) for arm in arms]
+        columns[title] = [_likeness(found[arm].get(metric)) for arm in arms]
     st.table(
         columns, border="horizontal", hide_index=True, alt="Likeness of each arm's representations to the teacher's"
     )
@@ -202,7 +193,5 @@ def _accuracy(score: engine.Row | None) -> str:
     return formats.NOTHING if score is None else formats.percent_spread(score.mean, score.std, score.n)
 
 
-def _share(score: engine.Row | None) -> str:
-    if score is None:
-        return formats.NOTHING
-    return f"{score.mean:.3f}".replace("-", "−") + (f" ± {score.std:.3f}" if score.n > 1 else "")
+def _likeness(score: engine.Row | None) -> str:
+    return formats.NOTHING if score is None else formats.likeness(score.mean, score.std, score.n)

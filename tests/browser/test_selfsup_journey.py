@@ -43,6 +43,8 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         page.get_by_role("link", name="Distil").click()
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=re.compile("Self-supervised")).click()
+        page.get_by_role("combobox", name="Start from").click()
+        page.get_by_role("option", name=re.compile("twelve bases")).click()
         expect(page.get_by_text(re.compile("comes first")).first).to_be_visible()
         page.get_by_role("button", name="Train teacher only").click()
 
@@ -71,6 +73,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         expect(bases).to_be_visible(timeout=DONE_MILLISECONDS)
         compare = page.get_by_role("button", name="Compare", exact=True)
         expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
+        expect(bases).to_have_count(1, timeout=START_MILLISECONDS)  # for a moment the old page stands beside the new one
         bases.click()
         expect(page.get_by_text("All distilled images are sums of these pictures")).to_be_visible()
         page.get_by_role("radio", name="Reconstruction").click()

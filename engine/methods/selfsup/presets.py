@@ -91,24 +91,48 @@ def _longer(config: dict[str, Any], outer_steps: int, pretrain_steps: int) -> di
 
 DIGITS = {
     "student": SMALL | {"depth": 2, "width": 16},
+    "parameterisation": "full",
+    "num_images": 10,
+    "teacher": {
+        "network": "convnet",
+        "depth": 2,
+        "width": 16,
+        "norm": "batch",
+        "num_dims": 16,
+        "projector_width": 128,
+        "epochs": 20,
+        "batch_size": 128,
+        "mirror": False,
+    },
+    "pool_steps": 600,
+    "outer_steps": 600,
+    "probing": SHORT["probing"] | {"pretrain_steps": 1000},
+}
+DIGIT_BASES = DIGITS | {
+    "parameterisation": "low_rank",
     "num_images": 60,
-    "image_bases": 16,
-    "representation_bases": 16,
-    "basis_size": 6,
-    "teacher": {"network": "convnet", "depth": 2, "width": 16, "norm": "batch", "num_dims": 32, "projector_width": 128, "epochs": 20, "batch_size": 128, "mirror": False},
+    "image_bases": 12,
+    "representation_bases": 10,
+    "basis_size": 8,
     "augmentations": ["blur"],
-    "outer_steps": 200,
 }  # fmt: skip
 JUDGED = "about five minutes on two cores, teacher included; judged, not timed"
 
 PRESETS: tuple[Preset, ...] = (
-    _quick("digits", "about a minute on two cores, teacher included", DIGITS),
+    Preset(
+        "quick", "Quick: ten images (KRR-ST)", "digits", "about a minute on two cores, teacher included",
+        config=SHORT | DIGITS, evaluation=BRIEF,
+    ),
+    Preset(
+        "low_rank", "Sixty images of twelve bases", "digits", "about a minute on two cores, teacher included",
+        config=SHORT | DIGIT_BASES, evaluation=BRIEF,
+    ),
     _quick("mnist", JUDGED, FIGURES | {"outer_steps": 300}),
     _quick("fashion_mnist", JUDGED, CLOTHES | {"outer_steps": 300}),
     _quick("cifar10", JUDGED, MIRRORED | {"outer_steps": 300}),
     _quick("cifar100", JUDGED, MIRRORED | {"outer_steps": 300}),
     _quick("svhn", JUDGED, UPRIGHT | {"outer_steps": 300}),
-    _quick("folder", JUDGED, MIRRORED | {"outer_steps": 300}),
+    _quick("folder", JUDGED, MIRRORED | {"outer_steps": 300, "num_images": 100}),
     _fifteen_minutes("fashion_mnist", _longer(CLOTHES, 900, 1000) | {"pool_steps": 600}),
     _fifteen_minutes("cifar10", _longer(MIRRORED, 600, 600)),
     *(
