@@ -80,12 +80,12 @@ UPRIGHT = {"teacher": MIRRORED["teacher"] | {"mirror": False}, "augmentations": 
 FIGURES = GREY | UPRIGHT | {"teacher": UPRIGHT["teacher"] | {"num_dims": 32}}
 
 
-def _longer(config: dict[str, Any], outer_steps: int, pretrain_steps: int) -> dict[str, Any]:
+def _longer(config: dict[str, Any]) -> dict[str, Any]:
     """The same with a teacher of so many more steps as a quarter of an hour allows, and longer trainings."""
     return config | {
         "teacher": config["teacher"] | {"epochs": 8, "steps_per_epoch": 200},
-        "outer_steps": outer_steps,
-        "probing": SHORT["probing"] | {"pretrain_steps": pretrain_steps},
+        "outer_steps": 600,
+        "probing": SHORT["probing"] | {"pretrain_steps": 600},
     }
 
 
@@ -133,8 +133,8 @@ PRESETS: tuple[Preset, ...] = (
     _quick("cifar100", JUDGED, MIRRORED | {"outer_steps": 300}),
     _quick("svhn", JUDGED, UPRIGHT | {"outer_steps": 300}),
     _quick("folder", JUDGED, MIRRORED | {"outer_steps": 300, "num_images": 100}),
-    _fifteen_minutes("fashion_mnist", _longer(CLOTHES, 900, 1000) | {"pool_steps": 600}),
-    _fifteen_minutes("cifar10", _longer(MIRRORED, 600, 600)),
+    _fifteen_minutes("fashion_mnist", _longer(CLOTHES)),
+    _fifteen_minutes("cifar10", _longer(MIRRORED)),
     *(
         Preset(
             "low_rank_100", "Published: low-rank bases, storage of 100 images", source, "hours on a GPU, as published; days on a CPU",
