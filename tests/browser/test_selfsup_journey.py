@@ -73,7 +73,9 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         expect(bases).to_be_visible(timeout=DONE_MILLISECONDS)
         compare = page.get_by_role("button", name="Compare", exact=True)
         expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
-        expect(bases).to_have_count(1, timeout=START_MILLISECONDS)  # for a moment the old page stands beside the new one
+        expect(bases).to_have_count(
+            1, timeout=START_MILLISECONDS
+        )  # for a moment the old page stands beside the new one
         bases.click()
         expect(page.get_by_text("All distilled images are sums of these pictures")).to_be_visible()
         page.get_by_role("radio", name="Reconstruction").click()
