@@ -8,13 +8,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5
 
-.PHONY: app test bench lint
+.PHONY: app test test-browser test-others bench lint
 
 app: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
 
 test: $(VENV)/.tools
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs 2 test-browser test-others
+
+# the browser's tests mostly wait, so the others run beside them
+test-browser: $(VENV)/.tools
+	$(BIN)/python -m pytest tests/browser
+
+test-others: $(VENV)/.tools
+	$(BIN)/python -m pytest --ignore tests/browser
 
 bench: $(VENV)/.tools
 	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s

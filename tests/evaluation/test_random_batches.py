@@ -103,7 +103,7 @@ def test_lengths_do_not_mix_with_the_comparison(found):
     assert len(headlines(rows)) == 7 and {row.n for row in rows} == {2}
     assert {row.metric for row in best_by_arm(found, "mlp").values()} == {"accuracy"}
     assert baseline(found).metric == "accuracy"
-    full = dataclasses.replace(headlines(rows)[0], arm="full", mean=0.5)
+    full = dataclasses.replace(headlines(rows)[0], arm="full", protocol="ordinary", mean=0.5)
     retention = against_full([full, *rows], "mlp")["retention"]
     assert retention == {row.protocol: row.mean / 0.5 for row in headlines(rows) if row.arm == "distilled"}
 
