@@ -18,7 +18,7 @@ ALLOWED = {
     "context": set(),
     "machine": {"errors"},
     "spacing": set(),
-    "recording": set(),
+    "recording": {"events"},
     "ticking": {"events"},
     "checkpoint": FOUNDATION,
     "data": FOUNDATION | {"data"},
@@ -28,8 +28,7 @@ ALLOWED = {
     "evaluation": FOUNDATION
     | {"data.predefined", "data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
     "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
-    "teachers": FOUNDATION
-    | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.scores", "experts.buffer", "teachers"},
+    "teachers": FOUNDATION | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.scores", "teachers"},
     "methods": FOUNDATION
     | {
         "data.folders",

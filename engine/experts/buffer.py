@@ -11,12 +11,9 @@ Files are memory-mapped: reading one row of a hundred experts of fifty epochs co
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,17 +27,11 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from engine.checkpoint import write_atomically
 from engine.errors import DataError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that record the same experts at once are not kept apart there
-    fcntl = None
+from engine.recording import MANIFEST, bytes_under, state_under
 
 FOLDER = "experts"
-MANIFEST = "manifest.json"
 TENSOR = "trajectory"
 DTYPES = {"float32": (torch.float32, "F32"), "float16": (torch.float16, "F16")}
-_HASHED_AT_ONCE = 2**24
 
 
 class Point(TypedDict):
@@ -151,7 +142,7 @@ def list_buffers(cache_root: Path) -> list[BufferInfo]:
         manifest = read_manifest(folder)
         if manifest is not None:
             ends = [expert["curve"][-1]["validation_accuracy"] for expert in manifest.experts.values()]
-            size = _bytes_under(folder)
+            size = bytes_under(folder)
             mean = sum(ends) / len(ends) if ends else 0.0
             found.append(
                 BufferInfo(folder.name, manifest.source, manifest.student, len(ends), manifest.num_epochs, size, mean)
@@ -161,20 +152,7 @@ def list_buffers(cache_root: Path) -> list[BufferInfo]:
 
 def state_of_buffers(cache_root: Path) -> frozenset[tuple[str, int]]:
     """What changes whenever an expert is added or a recording deleted; cheap to ask for."""
-    found = set()
-    for path in buffers_root(cache_root).glob(f"*/{MANIFEST}"):
-        with contextlib.suppress(FileNotFoundError):
-            found.add((path.parent.name, path.stat().st_mtime_ns))
-    return frozenset(found)
-
-
-def _bytes_under(folder: Path) -> int:
-    """Bytes of a folder's files, which may come and go meanwhile."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
+    return state_under(buffers_root(cache_root))
 
 
 def delete_buffer(cache_root: Path, digest: str) -> None:
@@ -211,33 +189,6 @@ class ExpertFile:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # before the state says that it is there
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Gives what tries to take the folder's lock, and says whether it has it. Let go at the end, or with the process."""
-    with (folder / "lock").open("w") as file:
-
-        def take() -> bool:
-            if fcntl is None:
-                return True
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        yield take
-
-
-def hash_of(path: Path) -> Iterator[str]:
-    """The digest of a file as its last item; "" while it is still being read, so that a caller can show progress."""
-    content = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_HASHED_AT_ONCE):
-            content.update(chunk)
-            yield ""
-    yield content.hexdigest()
 
 
 def shape_of(path: Path) -> tuple[int, int]:

@@ -9,7 +9,6 @@ Source: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 experts of 5
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -26,25 +25,23 @@ from engine.context import Context
 from engine.data.source import LabelledSet, Splits
 from engine.errors import ConfigError, DataError, Diverged
 from engine.evaluation.train import accuracy
-from engine.events import Event, ExpertEpoch, Progress, Warned
+from engine.events import Event, ExpertEpoch, Warned
 from engine.experts import train
 from engine.experts.buffer import (
     DTYPES,
-    MANIFEST,
     Buffer,
     Expert,
     ExpertFile,
     Manifest,
     Point,
     buffers_root,
-    hash_of,
-    locked,
     read_manifest,
     shape_of,
 )
 from engine.experts.config import ExpertsConfig
 from engine.experts.train import Standing
 from engine.nets.student import Student
+from engine.recording import MANIFEST, folder_in, hash_of, locked, taken
 from engine.ticking import paced
 
 RECIPE = 1
@@ -53,8 +50,6 @@ CURVE_IMAGES = 2000
 """Validation images that an expert is tried on after every epoch, always the same."""
 GUESSING = 3.0
 """An expert that is not so many standard errors above guessing has not learned."""
-
-WAITING_SECONDS = 0.5
 
 
 def disk_bytes(config: ExpertsConfig, num_params: int, num_experts: int | None = None) -> int:
@@ -75,8 +70,7 @@ def key_of(splits: Splits, student_config: StudentConfig, config: ExpertsConfig)
 
 def folder_of(key: dict[str, Any], cache_root: Path) -> Path:
     """Where a recording lies in the cache."""
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    return buffers_root(cache_root) / digest
+    return folder_in(buffers_root(cache_root), key)
 
 
 def load_or_record(
@@ -169,9 +163,7 @@ def _record_alone(
 ) -> Generator[Event, None, Expert]:
     """Record one expert while no other process records in this folder; what another one has recorded meanwhile is taken."""
     with locked(folder) as take:
-        while not take():
-            yield Progress("wait for experts that another run records", 0, 1)
-            time.sleep(WAITING_SECONDS)
+        yield from taken(take, "wait for experts that another run records")
         before = manifest.experts.get(str(number))
         manifest.experts.update((read_manifest(folder) or manifest).experts)
         if manifest.experts.get(str(number)) != before:

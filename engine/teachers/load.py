@@ -30,10 +30,10 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
 from engine.events import Event, Progress, Scored, TeacherEpoch, Warned
-from engine.experts.buffer import hash_of, locked
+from engine.recording import MANIFEST, hash_of, locked, taken
 from engine.teachers import networks, train
 from engine.teachers.config import TRAINED, TeacherConfig
-from engine.teachers.store import MANIFEST, STATE, WEIGHTS, Manifest, Point, Probed, folder_of, read_manifest
+from engine.teachers.store import STATE, WEIGHTS, Manifest, Point, Probed, folder_of, read_manifest
 from engine.teachers.teacher import Teacher
 from engine.teachers.train import Networks, Standing
 from engine.ticking import paced, ticking
@@ -45,7 +45,6 @@ KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000
 """Training and validation images, always the same, for the nearest neighbours after every epoch."""
 PROBED_IMAGES = 10_000
 """Training images, always the same, that the scale and the linear probe at the end are fitted on."""
-WAITING_SECONDS = 0.5
 _NAMES = {"barlow_twins": "Barlow Twins", "simclr": "SimCLR"}
 
 
@@ -132,11 +131,7 @@ def _made_alone(
     """Make a teacher while no other process makes it; one that was made meanwhile is taken."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as take:
-        has_waited = False
-        while not take():
-            has_waited = True
-            yield Progress("wait for the teacher that another run trains", 0, 1)
-            time.sleep(WAITING_SECONDS)
+        has_waited = yield from taken(take, "wait for the teacher that another run trains")
         known = (yield from _known(folder, splits, config)) if has_waited else None
         return known or (yield from _made(network, splits, config, context, folder))
 

@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass, field, replace
@@ -22,8 +20,9 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from engine.checkpoint import latest_step, write_atomically
 from engine.errors import DataError
+from engine.recording import MANIFEST, bytes_under, folder_in, state_under
 
-FOLDER, MANIFEST, WEIGHTS, STATE = "teachers", "manifest.json", "teacher.safetensors", "state"
+FOLDER, WEIGHTS, STATE = "teachers", "teacher.safetensors", "state"
 
 
 class Point(TypedDict):
@@ -112,8 +111,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def folder_of(key: dict[str, Any], cache_root: Path) -> Path:
     """Where a teacher lies in the cache; the folder's name is its digest."""
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    return cache_root / FOLDER / digest
+    return folder_in(cache_root / FOLDER, key)
 
 
 def list_teachers(cache_root: Path) -> list[TeacherInfo]:
@@ -134,7 +132,7 @@ def list_teachers(cache_root: Path) -> list[TeacherInfo]:
                 num_epochs=manifest.num_epochs,
                 epochs_done=done,
                 is_complete=is_complete,
-                num_bytes=_bytes_under(folder),
+                num_bytes=bytes_under(folder),
                 seconds=manifest.seconds,
                 knn_accuracy=manifest.curve[-1]["knn_accuracy"] if manifest.curve else None,
                 probe_accuracy=manifest.accuracy("validation"),
@@ -145,11 +143,7 @@ def list_teachers(cache_root: Path) -> list[TeacherInfo]:
 
 def state_of_teachers(cache_root: Path) -> frozenset[tuple[str, int]]:
     """What changes whenever a teacher is begun, complete or deleted; cheap to ask for."""
-    found = set()
-    for path in (cache_root / FOLDER).glob(f"*/{MANIFEST}"):
-        with contextlib.suppress(FileNotFoundError):
-            found.add((path.parent.name, path.stat().st_mtime_ns))
-    return frozenset(found)
+    return state_under(cache_root / FOLDER)
 
 
 def delete_teacher(cache_root: Path, digest: str) -> None:
@@ -157,12 +151,3 @@ def delete_teacher(cache_root: Path, digest: str) -> None:
     if digest not in {info.digest for info in list_teachers(cache_root)}:
         raise DataError(f"There is no teacher '{digest}'. It may have been deleted already.")
     shutil.rmtree(cache_root / FOLDER / digest)
-
-
-def _bytes_under(folder: Path) -> int:
-    """Bytes of a folder's files, which may come and go meanwhile."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total

@@ -12,7 +12,7 @@ import engine
 from engine import figures
 from engine.events import ExpertEpoch
 from engine.figures import formats
-from pages.ui import services, words
+from pages.ui import kept, services, words
 from pages.ui.pictures import QUIET
 
 MATCHED = "matched_step"
@@ -175,25 +175,9 @@ def _described(info: object) -> str:
 @st.dialog("Delete experts?", icon=":material/delete:")
 def delete(info: object) -> None:
     """Ask once, then remove a recording."""
-    st.write(
+    kept.confirm(
+        "experts", "experts", "them",
         f"{formats.counted(info.num_experts, 'expert')} for {words.escaped(engine.titles.source(info.source))}, "
-        f"{formats.num_bytes(info.num_bytes)}. Results that followed them stay as they are; a new run records experts anew."
-    )
-    active = [row for row in services.store().runs() if row.status in ("queued", "running") and _follows(row)]
-    if active:
-        named = ", ".join(row.id for row in active)
-        st.info(
-            f"Runs that may use them are waiting or working: {named}. Stop them first.", icon=":material/play_circle:"
-        )
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="confirm delete experts", disabled=bool(active)):
-            with services.said_plainly():
-                engine.experts.delete_buffer(services.store().root / "cache", info.digest)
-                st.rerun()
-        if st.button("Keep", key="keep experts"):
-            st.rerun()
-
-
-def _follows(row: engine.RunRow) -> bool:
-    method = engine.METHODS.get(row.method)
-    return method is not None and method.record is not None
+        f"{formats.num_bytes(info.num_bytes)}. Results that followed them stay as they are; a new run records experts anew.",
+        lambda: engine.experts.delete_buffer(services.store().root / "cache", info.digest),
+    )  # fmt: skip

@@ -11,7 +11,7 @@ import engine
 from engine import figures
 from engine.events import TeacherEpoch
 from engine.figures import formats
-from pages.ui import services, words
+from pages.ui import kept, services, words
 from pages.ui.pictures import QUIET
 
 
@@ -127,24 +127,9 @@ def _described(info: object) -> str:
 @st.dialog("Delete teacher?", icon=":material/delete:")
 def delete(info: object) -> None:
     """Ask once, then remove a teacher."""
-    st.write(
+    kept.confirm(
+        "teacher", "teacher", "it",
         f"The teacher of {words.escaped(engine.titles.source(info.source))}, {formats.num_bytes(info.num_bytes)}. "
-        "Results made with it stay as they are; a new run, or another evaluation, trains a teacher anew."
-    )
-    active = [row for row in services.store().runs() if row.status in ("queued", "running") and _needs(row)]
-    if active:
-        named = ", ".join(row.id for row in active)
-        st.info(
-            f"Runs that may use it are waiting or working: {named}. Stop them first.", icon=":material/play_circle:"
-        )
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="confirm delete teacher", disabled=bool(active)):
-            with services.said_plainly():
-                engine.teachers.delete_teacher(services.store().root / "cache", info.digest)
-                st.rerun()
-        if st.button("Keep", key="keep teacher"):
-            st.rerun()
-
-
-def _needs(row: engine.RunRow) -> bool:
-    return engine.titles.recorded(row.method) == "teacher"
+        "Results made with it stay as they are; a new run, or another evaluation, trains a teacher anew.",
+        lambda: engine.teachers.delete_teacher(services.store().root / "cache", info.digest),
+    )  # fmt: skip

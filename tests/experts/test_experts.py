@@ -222,7 +222,7 @@ def untroubled(tmp_path):
 
 
 def test_two_recordings_of_the_same_experts_wait_for_each_other_and_share(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "WAITING_SECONDS", 0.001)
+    monkeypatch.setattr("engine.recording.WAITING_SECONDS", 0.001)
     first, second = recording(tmp_path), recording(tmp_path)
     seen, ends = ([], []), {}
     for event in first:  # the first holds the lock from here on

@@ -188,3 +188,9 @@ def test_recordings_that_a_waiting_run_may_use_are_not_deleted(store, visit):
     app = visit("system")
     app.button(key=f"delete experts {digest}").click().run()
     assert app.button(key="confirm delete experts").disabled and "0001" in canned.words(app)
+
+
+def test_experts_can_go_while_a_run_waits_that_follows_a_teacher(store):
+    keep_recording(store)
+    store.submit(engine.RunRequest(source="digits", method="selfsup"))
+    assert not asking(store).button(key="confirm delete experts").disabled

@@ -22,7 +22,6 @@ from engine.nets import make_encoder
 from engine.teachers import (
     delete_teacher,
     list_teachers,
-    load,
     networks,
     num_dims,
     of_set,
@@ -193,7 +192,7 @@ def test_a_damaged_state_is_told_and_training_begins_anew(tmp_path):
 
 
 def test_two_runs_of_the_same_teacher_wait_for_each_other_and_share(tmp_path, monkeypatch):
-    monkeypatch.setattr(load, "WAITING_SECONDS", 0.001)
+    monkeypatch.setattr("engine.recording.WAITING_SECONDS", 0.001)
     first, second = teaching(tmp_path), teaching(tmp_path)
     seen, ends = ([], []), {}
     for event in first:  # the first holds the lock from here on
