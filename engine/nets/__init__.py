@@ -8,7 +8,7 @@ import torch
 
 from engine.config import StudentConfig
 from engine.data.source import TaskSpec
-from engine.nets import alexcifarnet, alexnet, convnet, lenet, mlp, resnet, simple, vgg
+from engine.nets import alexcifarnet, alexnet, convnet, lenet, mlp, resnet, sequence, simple, vgg
 from engine.nets.student import Student, StudentCard
 
 STUDENTS: dict[str, StudentCard] = {
@@ -44,6 +44,17 @@ STUDENTS: dict[str, StudentCard] = {
             "ResNet18 with average pooling in place of strides; the slowest",
             resnet.average_pooled,
         ),
+        StudentCard(
+            "lstm",
+            "LSTM",
+            "Recurrent, with a memory that gates open and close; for windows of price bars",
+            sequence.lstm,
+        ),
+        StudentCard("gru", "GRU", "Recurrent, with fewer gates than an LSTM; for windows of price bars", sequence.gru),
+        StudentCard(
+            "transformer", "Transformer", "Attention between all bars of a window of prices", sequence.transformer
+        ),
+        StudentCard("linear", "Linear", "One linear layer; the simplest that forecasts from a window", sequence.linear),
     )
 }
 

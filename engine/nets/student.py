@@ -76,10 +76,13 @@ class Student:
             if isinstance(module, NORMS):
                 drawn += [torch.full(p.shape, 1.0 if name == "weight" else 0.0) for name, p in own.items()]
             elif own:
-                weight = _draw(torch.empty(own["weight"].shape), self.init_scheme, generator)
-                drawn.append(weight)
+                gates = own["weight"].shape[0] // getattr(module, "num_gates", 1)  # each a layer of its own
+                parts = torch.empty(own["weight"].shape).split(gates)
+                weight = torch.cat([_draw(part, self.init_scheme, generator) for part in parts])
+                gain = getattr(module, "gain", 1.0)
+                drawn.append(gain * weight)
                 if "bias" in own:
-                    drawn.append(_draw_bias(torch.empty(own["bias"].shape), weight, self.init_scheme, generator))
+                    drawn.append(gain * _draw_bias(torch.empty(own["bias"].shape), weight, self.init_scheme, generator))
         return torch.cat([part.flatten() for part in drawn]).to(self.device)
 
 

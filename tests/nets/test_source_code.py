@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -10,17 +12,20 @@ from engine.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import STUDENTS, make_student, source_code
 
+OF_WINDOWS = ("lstm", "gru", "transformer", "linear")
+OF_IMAGES = [name for name in STUDENTS if name not in OF_WINDOWS]
 DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
 SCHEMES = ("default", "xavier", "kaiming", "orthogonal")
 COLOUR32 = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
 GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
+WINDOWS = TaskSpec("both", (9, 7), 3, ("BTC", "ETH"))
 ODD = TaskSpec("classification", (3, 37, 35), 5, tuple("abcde"))
 
 
 def assert_same_network(config: StudentConfig, spec: TaskSpec) -> None:
     student = make_student(config, spec)
     text = source_code.network(config, spec)
-    program = {"nn": nn}
+    program = {"nn": nn, "torch": torch}
     exec(source_code.definitions(text), program)
     net = eval(text, program)
     assert sum(weight.numel() for weight in net.parameters()) == student.num_params
@@ -31,10 +36,25 @@ def assert_same_network(config: StudentConfig, spec: TaskSpec) -> None:
     assert torch.allclose(net(inputs), student(theta, inputs), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("name", OF_IMAGES)
 @pytest.mark.parametrize("spec", [COLOUR32, GREY28, ODD], ids=["colour", "grey", "odd sides"])
 def test_written_network_gives_the_same_logits_with_the_same_weights(name, spec):
     assert_same_network(StudentConfig(name=name, width=8), spec)
+
+
+@pytest.mark.parametrize("name", [*OF_WINDOWS, "mlp"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_written_network_gives_the_same_forecasts_with_the_same_weights(name, depth):
+    assert_same_network(StudentConfig(name=name, width=8, depth=depth, heads=2), WINDOWS)
+
+
+def test_a_network_of_windows_brings_the_classes_it_names_and_no_others():
+    text = source_code.network(StudentConfig(name="lstm", width=8, depth=2), WINDOWS)
+    assert text == ("nn.Sequential(\n    LSTM(7, 8),\n    LSTM(8, 8),\n    LastBar(),\n    Head(8, 3),\n)")
+    classes = re.findall(r"^class (\w+)", source_code.definitions(text), re.MULTILINE)
+    assert classes == ["Gates", "LSTM", "Head", "LastBar"]
+    text = source_code.definitions(source_code.network(StudentConfig(name="linear"), WINDOWS))
+    assert re.findall(r"^class (\w+)", text, re.MULTILINE) == ["Head"]
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch", "layer", "group", "none"])
@@ -75,8 +95,8 @@ def test_a_line_a_layer_without_the_defaults():
     [(name, init) for name in STUDENTS for init in SCHEMES if name not in DEEP or init in ("default", "xavier")],
 )
 def test_written_weights_are_those_the_student_starts_from(name, init):
-    config = StudentConfig(name=name, width=8, init=init)
+    config, spec = StudentConfig(name=name, width=8, init=init), WINDOWS if name in OF_WINDOWS else COLOUR32
     program = {"nn": nn, "torch": torch}
-    exec(source_code.drawn_network(config, COLOUR32, seed=7), program)
-    theta = make_student(config, COLOUR32).init(torch.Generator().manual_seed(7))
+    exec(source_code.drawn_network(config, spec, seed=7), program)
+    theta = make_student(config, spec).init(torch.Generator().manual_seed(7))
     assert torch.equal(torch.nn.utils.parameters_to_vector(program["net"].parameters()), theta)

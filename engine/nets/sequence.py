@@ -1,0 +1,99 @@
+"""Students of windows (N, T, F): LSTM, GRU, Transformer, and a linear model as the simplest thing that forecasts.
+
+Published: hidden 64, two layers, T = 30, F = 5, one output; the LSTM has 51,521 weights, the Transformer 562,753. Here they
+have 51,009, as one bias a layer does what PyTorch's two do, and 100,545: feed-forward layers are 4 times the width, not
+PyTorch's 2,048. Neither has dropout, which would make the inner loop random; the Transformer normalises before each part,
+not after it, and trains without a warm-up.
+
+The recurrence is our own (`recurrence`), twice differentiable on every device: cuDNN's has no second derivative.
+Attention is written out for the same reason.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from engine.config import StudentConfig
+from engine.data.source import TaskSpec
+from engine.errors import ConfigError
+from engine.nets import recurrence
+from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions
+
+
+def lstm(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+    """`depth` layers of `width` hidden units; the last bar's go into the last layer."""
+    return _recurrent(QuickLSTM, config, spec)
+
+
+def gru(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+    """The same of GRU layers."""
+    return _recurrent(QuickGRU, config, spec)
+
+
+def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+    """Bars as `width` values with sinusoidal positions, `depth` encoder layers, the last bar's into the last layer.
+
+    Source: Vaswani et al. 2017 (arXiv:1706.03762). Raises ConfigError where the heads cannot share the width.
+    """
+    num_bars, num_features = window_shape(spec, "transformer")
+    if config.width % config.heads:
+        raise ConfigError(
+            f"The transformer's {config.heads} heads cannot share {config.width} hidden units equally. "
+            f"Choose a width that is a multiple of {config.heads}, or other heads."
+        )
+    layers = [EncoderLayer(config.width, config.heads, layer + 1 == config.depth) for layer in range(config.depth)]
+    return nn.Sequential(
+        nn.Linear(num_features, config.width),
+        Positions(num_bars, config.width),
+        *layers,
+        LastBar(),
+        nn.LayerNorm(config.width),
+        Head(config.width, spec.num_outputs),
+    )
+
+
+def linear(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+    """All values of a window into one linear layer."""
+    return nn.Sequential(nn.Flatten(), Head(math.prod(window_shape(spec, "linear")), spec.num_outputs))
+
+
+def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
+    """(T, F) of the samples. Raises ConfigError if they are no windows of bars."""
+    if len(spec.sample_shape) != 2:
+        raise ConfigError(
+            f"Student '{name}' takes windows of price bars, but these samples have shape {spec.sample_shape}. "
+            f"Choose another student."
+        )
+    num_bars, num_features = spec.sample_shape
+    return num_bars, num_features
+
+
+def _recurrent(layer: type[LSTM | GRU], config: StudentConfig, spec: TaskSpec) -> nn.Module:
+    _, num_inputs = window_shape(spec, config.name)
+    sizes = [num_inputs, *[config.width] * config.depth]
+    layers = [layer(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+    return nn.Sequential(*layers, LastBar(), Head(config.width, spec.num_outputs))
+
+
+class QuickLSTM(LSTM):
+    """The same with the recurrence as one function."""
+
+    def __init__(self, num_inputs: int, width: int) -> None:
+        super().__init__(num_inputs, width)
+        remembering = torch.tensor([0.0, 0.0, 1.0, 0.0]).repeat_interleave(width)
+        self.register_buffer("remembering", remembering, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.read.bias + self.remembering
+        gates = nn.functional.linear(x.transpose(0, 1), self.read.weight, bias)  # (T, N, 4 width)
+        return recurrence.lstm(gates, self.recall.weight).transpose(0, 1)
+
+
+class QuickGRU(GRU):
+    """The same with the recurrence as one function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return recurrence.gru(self.read(x.transpose(0, 1)), self.recall.weight).transpose(0, 1)
