@@ -59,8 +59,51 @@ def in_effect(config: Config) -> dict[str, Any]:
     return kept
 
 
+class WindowConfig(Config):
+    """How price histories become windows and targets. All that is fitted is fitted on train alone."""
+
+    target: Literal["close", "direction", "both", "volatility"] = option(
+        "close",
+        "What is forecast: the next close, whether it is higher, both, or how far it moves (the absolute return)",
+    )
+    window_length: int = option(30, "Bars that a student sees", low=4, high=512, unit="bars", label="Window")
+    horizon: int = option(1, "Bars ahead that are forecast", low=1, high=64, unit="bars")
+    stride: int = option(1, "Bars between the starts of two windows", low=1, high=512, unit="bars")
+    threshold: float = option(
+        0.0,
+        "The direction counts as up where the close rises by more than this share",
+        low=-0.5,
+        high=0.5,
+        advanced=True,
+        when=("target", ("direction", "both")),
+    )
+    features: Literal["returns", "prices"] = option(
+        "returns",
+        "Bars as log returns with body and wicks, or as prices scaled to 0..1 by the lowest and highest of training",
+    )
+    token_identity: bool = option(
+        False, "Tell the student which token a window is of", advanced=True, label="Token identity"
+    )
+    validation_fraction: float = option(
+        0.15,
+        "Share of the time before the test that is kept for choosing things",
+        low=0.02,
+        high=0.5,
+        advanced=True,
+    )
+    test_fraction: float = option(0.2, "Share of the time, the latest, that is tested on", low=0.02, high=0.5)
+
+    @property
+    def embargo(self) -> int:
+        """Bars left out at each border, so that no window reaches over it and its target is not the next one's past."""
+        return self.window_length + self.horizon
+
+
 class DataConfig(Config):
-    """What is done to the images before anything is trained on them. All that is fitted is fitted on train alone."""
+    """What is done to the data before anything is trained on them. All that is fitted is fitted on train alone.
+
+    windows: of price histories; everything else is of images.
+    """
 
     normalisation: Literal["standard", "unit"] = option(
         "standard", "Subtract each channel's training mean and divide by its deviation, or only scale pixels to 0..1"
@@ -110,6 +153,7 @@ class DataConfig(Config):
         advanced=True,
         unit="images",
     )
+    windows: WindowConfig = WindowConfig()
 
     @field_validator("dsa_operations")
     @classmethod
@@ -118,6 +162,10 @@ class DataConfig(Config):
         if not chosen:
             raise ValueError("choose at least one operation of DSA, or another augmentation")
         return tuple(name for name in DSA_OPERATIONS if name in chosen)
+
+
+SEQUENCE_STUDENTS = ("lstm", "gru", "transformer")
+"""Students of windows that have hidden units and layers."""
 
 
 class StudentConfig(Config):
@@ -134,17 +182,30 @@ class StudentConfig(Config):
         "vgg11",
         "resnet18",
         "resnet18_ap",
+        "lstm",
+        "gru",
+        "transformer",
+        "linear",
     ] = option("convnet", "Network trained on the synthetic set", label="Student")
     depth: int = option(
         3,
-        "Blocks of convolution, normalisation, activation and pooling",
+        "Blocks of convolution, normalisation, activation and pooling, or layers of a sequence network",
         low=1,
         high=8,
         advanced=True,
-        when=("name", "convnet"),
+        when=("name", ("convnet", *SEQUENCE_STUDENTS)),
     )
     width: int = option(
-        64, "Channels of each block", low=4, high=1024, advanced=True, unit="channels", when=("name", "convnet")
+        64,
+        "Channels of each block, or hidden units of a sequence network",
+        low=4,
+        high=1024,
+        advanced=True,
+        unit="channels",
+        when=("name", ("convnet", *SEQUENCE_STUDENTS)),
+    )
+    heads: int = option(
+        4, "Attention heads; they share the hidden units", low=1, high=16, advanced=True, when=("name", "transformer")
     )
     growth: int = option(
         1, "Times that each block is as wide as the one before", low=1, high=4, advanced=True, when=("name", "convnet")

@@ -62,11 +62,27 @@ class PosterView:
 
 
 @dataclass(frozen=True)
+class CandleView:
+    """Distilled sequences of price bars, in stored order.
+
+    bars: (M, T, 5) float32: open, high, low, close, volume of each bar; the bar before the first closes at 100.
+    tokens: of each sequence. targets: (M, D) float32, what a student is told of each: the forecast close or volatility in
+    standard deviations of the token's, directions as probabilities. outputs: names of the D columns.
+    """
+
+    bars: np.ndarray
+    tokens: tuple[str, ...]
+    targets: np.ndarray
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Preview:
     """The synthetic data after `step` outer steps: (N, H, W, C) uint8 and a class name each.
 
     poster: where the samples are patches of one, the whole of it. views: further pictures by name, (n, H, W, C) uint8 each:
     "bases" that the samples are sums of, "real" images that they began as. labels are empty texts where there are none.
+    candles: where the samples are sequences of price bars, these; `images` are then small pictures of them.
     """
 
     step: int
@@ -74,6 +90,7 @@ class Preview:
     labels: tuple[str, ...]
     poster: PosterView | None = None
     views: dict[str, np.ndarray] = field(default_factory=dict)
+    candles: CandleView | None = None
     kind: Literal["preview"] = "preview"
 
 

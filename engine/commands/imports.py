@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from engine.config import checked
 from engine.context import data_root
-from engine.data import check_title, folders
+from engine.data import check_title, folders, prices
 from engine.events import Event, Progress
 from engine.figures import formats
 
@@ -39,7 +39,7 @@ def _import(options) -> int:
     values["name"] = values["name"] or (path.name if path.is_dir() else path.stem)
     wanted = checked(folders.ImportOptions, values, "import")
     check_title(wanted.name)
-    source = _shown(folders.import_path(options.path, wanted, data_root()))
+    source = shown(folders.import_path(options.path, wanted, data_root()))
     print(f"{source.key}: {source.title}, {source.report.layout}")
     print(source.summary)
     for split, counts in source.report.counts.items():
@@ -58,7 +58,7 @@ def _import(options) -> int:
     return 0
 
 
-def _shown(events: Generator[Event, None, folders.FolderSource]) -> folders.FolderSource:
+def shown(events: Generator[Event, None, Any]) -> Any:
     """Run an import; its progress on standard error, one line rewritten on a terminal, one line a phase elsewhere."""
     live, phase = sys.stderr.isatty(), ""
     while True:
@@ -78,6 +78,6 @@ def _shown(events: Generator[Event, None, folders.FolderSource]) -> folders.Fold
 
 
 def _forget(options) -> int:
-    folders.delete(options.key, data_root())
+    (prices if options.key in prices.saved(data_root()) else folders).delete(options.key, data_root())
     print(f"{options.key} deleted")
     return 0

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.data import folders
+from engine.data import folders, prices
 from engine.data.augment import Augmentation, augmentation, dsa
 from engine.data.digits import DigitsSource
 from engine.data.preparation import Preparation
 from engine.data.prepare import ImageSplits, RawImages, num_held_out, prepare_images
+from engine.data.prices.source import SimulatedPrices
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec, task_of
 from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
 from engine.errors import DataError
 
 SOURCES: dict[str, Source] = {
-    source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN)
+    source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, SimulatedPrices())
 }
 
 
 def sources(data_root: Path) -> dict[str, Source]:
     """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
-    return SOURCES | folders.saved(data_root)
+    return SOURCES | folders.saved(data_root) | prices.saved(data_root)
 
 
 def check_title(title: str) -> None:

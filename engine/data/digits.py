@@ -24,6 +24,7 @@ SPLIT_SEED = 1797
 class DigitsSource:
     """scikit-learn's digits; a fifth of each class, by a fixed seed, is the test set."""
 
+    kind = "images"
     key = "digits"
     title = "Digits"
     summary = "Handwritten digits of 8 x 8 pixels, embedded in the program: good for a first try."

@@ -89,7 +89,7 @@ def prepare_images(
     augment = augmentation(config.augmentation, config.dsa_operations)
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
     # what these options are by default goes unsaid, so that runs from before there were others can still be resumed
-    unsaid = {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
+    unsaid = {"windows"} | {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
     unsaid |= {"dsa_operations"} if config.augmentation != "dsa" else set()
     settings = config.model_dump(mode="json", exclude=unsaid)
     fingerprint = hashlib.blake2b(

@@ -17,15 +17,30 @@ from torch import Tensor
 from engine.config import DataConfig
 from engine.events import Event
 
+TaskName = Literal["classification", "close", "direction", "both", "volatility"]
+NUM_OUTPUTS = {"close": 1, "direction": 2, "both": 3, "volatility": 1}
+"""Columns of the targets of windows, by what is forecast."""
+NUM_FEATURES = 5
+"""Values of a bar as a student sees it."""
+
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a student must fit: sample_shape is (C, H, W) for images, (T, F) for windows."""
+    """What a student must fit: sample_shape is (C, H, W) for images, (T, F) for windows of price bars.
 
-    task: Literal["classification", "regression"]
+    task: of windows what is forecast. num_outputs: columns of a student's outputs, classes for classification.
+    class_names: of the classes; of windows the tokens, which are no outputs.
+    """
+
+    task: TaskName
     sample_shape: tuple[int, ...]
     num_outputs: int
     class_names: tuple[str, ...]
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether samples are windows of price bars with targets (N, num_outputs) float32."""
+        return self.task != "classification"
 
 
 @dataclass(frozen=True)
@@ -116,9 +131,11 @@ class Source(Protocol):
     """A data set that can be chosen. The sizes are known before anything is loaded.
 
     key: unique; what follows a colon names one of several data sets of a kind ("folder:plants"), whose presets are shared.
+    kind: what its samples are made of. Of prices, class_names are the tokens, and the numbers count windows.
     fewest_per_class: training images of the smallest class, validation included.
     """
 
+    kind: Literal["images", "prices"]
     key: str
     title: str
     summary: str
@@ -136,6 +153,11 @@ class Source(Protocol):
         ...
 
 
-def task_of(source: Source) -> TaskSpec:
-    """What a student of a source must fit, known before anything is loaded."""
+def task_of(source: Source, config: DataConfig | None = None) -> TaskSpec:
+    """What a student of a source must fit, known before anything is loaded; config: what is made of prices, the defaults if None."""
+    if source.kind == "prices":
+        windows = (config or DataConfig()).windows
+        num_features = NUM_FEATURES + (len(source.class_names) if windows.token_identity else 0)
+        shape = (windows.window_length, num_features)
+        return TaskSpec(windows.target, shape, NUM_OUTPUTS[windows.target], source.class_names)
     return TaskSpec("classification", source.sample_shape, len(source.class_names), source.class_names)

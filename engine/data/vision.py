@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ class VisionSource:
     decode: (source, content of each part by name) -> images.
     """
 
+    kind: ClassVar[Literal["images"]] = "images"
     key: str
     title: str
     summary: str

@@ -261,7 +261,7 @@ def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
 
 
 def test_an_imported_data_set_that_is_gone_is_told_by_name():
-    with pytest.raises(UserError, match="'folder:plants' is not on this machine.*Import its folder again"):
+    with pytest.raises(UserError, match="'folder:plants' is not on this machine.*Import it again"):
         resolve(request(source="folder:plants"))
 
 

@@ -38,17 +38,8 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None,
 
     Raises DataError: it is no zip file or cut off, or what it unpacks to is more than allowed.
     """
-    file.seek(0)  # an import that was refused has read it before
-    try:
-        _check_list(file, caps)
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(
-            f"This is no zip file, or only a part of one ({str(error).rstrip('.').lower()}); zip the folder again and send that."
-        ) from None
-    with archive:
+    with opened(file, caps) as archive:
         members = archive.infolist()
-        _check(members, file, caps)
         found, reported = Found(), 0.0
         for number, member in enumerate(members):
             if time.monotonic() - reported >= PROGRESS_SECONDS:
@@ -57,6 +48,23 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Generator[Event, None,
             _unpack(archive, member, into / f"{number:06d}", found, caps)
         yield Progress("unpack files", len(members), len(members))
     return found
+
+
+def opened(file: BinaryIO, caps: Limits) -> zipfile.ZipFile:
+    """A zip file, of which nothing is unpacked yet.
+
+    Raises DataError: it is no zip file or cut off, or what it says that it unpacks to is more than allowed.
+    """
+    file.seek(0)  # an import that was refused has read it before
+    try:
+        _check_list(file, caps)
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(
+            f"This is no zip file, or only a part of one ({str(error).rstrip('.').lower()}); zip the folder again and send that."
+        ) from None
+    _check(archive.infolist(), file, caps)
+    return archive
 
 
 def _check_list(file: BinaryIO, caps: Limits) -> None:
@@ -116,7 +124,7 @@ def _check(members: list[zipfile.ZipInfo], file: BinaryIO, caps: Limits) -> None
     if total > RATIO_FROM_BYTES and total > caps.max_ratio * packed:
         raise DataError(
             f"This zip file unpacks to {total // max(packed, 1):,} times its size and {caps.max_ratio:,} times is allowed; "
-            f"bring the images in a folder, or set {variable('max_ratio')}."
+            f"bring the files in a folder, or set {variable('max_ratio')}."
         )
 
 
@@ -145,13 +153,18 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, fou
         found.skip("/".join(parts), "is damaged inside the zip file")
 
 
-def _refuse(member: zipfile.ZipInfo, caps: Limits) -> None:
-    """Raise Skipped for a member that is not opened at all."""
+def check_member(member: zipfile.ZipInfo) -> None:
+    """Raise Skipped for a member that is encrypted, or no ordinary file."""
     if member.flag_bits & 0x1:
         raise Skipped("is encrypted; make the zip file without a password")
     mode = member.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise Skipped("is a link or no ordinary file")
+
+
+def _refuse(member: zipfile.ZipInfo, caps: Limits) -> None:
+    """Raise Skipped for a member that is not opened at all."""
+    check_member(member)
     if member.file_size > caps.max_file_bytes:
         raise Skipped(too_large(caps))
 

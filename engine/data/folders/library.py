@@ -18,6 +18,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,8 +93,7 @@ def rename(key: str, title: str, data_root: Path) -> None:
     source = find(key, data_root)
     options = checked(ImportOptions, source.options.model_dump() | {"name": title}, "name")
     check_title(options.name, data_root, key)
-    values = {name: getattr(source, name) for name in source.__dataclass_fields__}
-    renamed = FolderSource(**values | {"title": options.name, "options": options})
+    renamed = replace(source, title=options.name, options=options)
     path = folder_of(key, data_root) / RECORD
     temporary = path.with_name(f".{RECORD}-{secrets.token_hex(6)}")
     temporary.write_text(renamed.to_json(), encoding="utf-8")

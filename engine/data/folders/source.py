@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from engine.config import DataConfig
 from engine.data.folders import decoded
@@ -27,6 +27,7 @@ class FolderSource:
     images. path: the folder or zip file of this machine it was read from, "" for an upload.
     """
 
+    kind: ClassVar[Literal["images"]] = "images"
     key: str
     title: str
     origin: str

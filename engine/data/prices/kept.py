@@ -1,0 +1,60 @@
+"""The bars of an imported data set in one file, and the digest that names them.
+
+bars.npz: times_0 (n,) int64, table_0 (n, 5) float64, of each token in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.data.prices.bars import COLUMNS, Bars
+from engine.errors import DataError
+
+FILE = "bars.npz"
+DIGEST_BYTES = 16
+
+
+def digest_of(bars: Sequence[Bars]) -> str:
+    """Equal for equal tokens and bars, wherever they were read from."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for each in bars:
+        digest.update(f"{each.token}\0{len(each)}\0".encode())
+        digest.update(np.ascontiguousarray(each.times, "<i8").data)
+        digest.update(np.ascontiguousarray(each.table, "<f8").data)
+    return digest.hexdigest()
+
+
+def write(bars: Sequence[Bars], folder: Path) -> None:
+    """Write the bars into a folder, down to the disk."""
+    arrays = {}
+    for number, each in enumerate(bars):
+        arrays |= {f"times_{number}": each.times, f"table_{number}": each.table}
+    with (folder / FILE).open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path, tokens: Sequence[str], digest: str) -> tuple[Bars, ...]:
+    """The bars that were written. Raises DataError where the file is gone, damaged, or not the one of this digest."""
+    found = []
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for number, token in enumerate(tokens):
+                times, table = arrays[f"times_{number}"], arrays[f"table_{number}"]
+                if times.dtype != np.int64 or table.dtype != np.float64 or table.shape != (len(times), len(COLUMNS)):
+                    raise ValueError("other arrays than were written")
+                found.append(Bars(token, times, np.ascontiguousarray(table[:, :4]), np.ascontiguousarray(table[:, 4])))
+        if digest_of(found) != digest:
+            raise ValueError("other bars than were written")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"The prices {path.absolute()} are gone or damaged ({error}); delete the data set and import it again."
+        ) from None
+    return tuple(found)

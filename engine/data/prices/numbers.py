@@ -1,0 +1,79 @@
+"""Numbers as files write them: decimal points or commas, thousands separated or not, currency signs, "1.5M", "null"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+Decimal = Literal[".", ","]
+NOTHING = frozenset({"", "null", "nan", "none", "na", "n/a", "#n/a", "nil", "\\n", "-", "--", "–", "—", "?"})
+TIMES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+_DECORATION = re.compile(r"[\s'’\u00a0\u202f\u2009$€£¥₿]+")
+_NUMBER = {
+    ".": re.compile(r"([-+]?(?:\d{1,3}(?:,\d{2,3})+|\d*)(?:\.\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
+    ",": re.compile(r"([-+]?(?:\d{1,3}(?:\.\d{2,3})+|\d*)(?:,\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
+}
+_EXACTLY_THREE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
+
+
+def is_nothing(cell: str) -> bool:
+    """Whether a cell says that there is no value."""
+    return cell.strip().casefold() in NOTHING
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number in either way of writing."""
+    text = _plain(cell)
+    return any(character.isdecimal() for character in text) and any(
+        pattern.fullmatch(text) for pattern in _NUMBER.values()
+    )
+
+
+def decimal_of(cells: Iterable[str]) -> Decimal:
+    """Whether cells have decimal points or commas; a comma before exactly three digits is taken for thousands."""
+    for text in map(_plain, cells):
+        point, comma = text.rfind("."), text.rfind(",")
+        if comma < 0 or not is_number(text):
+            continue
+        if point >= 0:
+            return "." if point > comma else ","
+        if text.count(",") == 1 and not _EXACTLY_THREE.fullmatch(text):
+            return ","
+    return "."
+
+
+def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,) float64, NaN where there is none, and (n,) bool: cells that are no number at all."""
+    if decimal == ".":
+        try:
+            return np.array([float(cell) for cell in cells]), np.zeros(len(cells), bool)
+        except ValueError:
+            pass  # one of them is written in another way: each on its own
+    values, is_unreadable = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+    for number, cell in enumerate(cells):
+        if is_nothing(cell):
+            continue
+        try:
+            values[number] = _value(cell, decimal)
+        except ValueError:
+            is_unreadable[number] = True
+    return values, is_unreadable
+
+
+def _value(cell: str, decimal: Decimal) -> float:
+    text = _plain(cell)
+    if text.lstrip("+-") in ("inf", "infinity"):
+        return float(text)
+    found = _NUMBER[decimal].fullmatch(text)
+    if found is None:
+        raise ValueError(cell)
+    digits = found[1].replace("," if decimal == "." else ".", "").replace(",", ".")
+    return float(digits) * TIMES[found[2]]
+
+
+def _plain(cell: str) -> str:
+    return _DECORATION.sub("", cell).casefold()

@@ -1,0 +1,143 @@
+"""How bars become what a student sees, and back; fitted for each token on its training bars alone.
+
+Returns. With o, h, l, c, v of a bar and p the close before it, a student sees five values, each divided by its deviation in
+training; the volume's mean is taken off before:
+
+    log(o / p),  log(c / o),  log(h / max(o, c)) >= 0,  log(min(o, c) / l) >= 0,  log(1 + v)
+
+Prices. The five values of the bar itself, prices scaled so that the lowest low of training is 0 and the highest high 1, the
+volume so that its largest value is 1. All four prices share one scale: a scale for each would not keep low <= open, close <= high.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.prices.picture import candle_pictures
+from engine.data.source import NUM_FEATURES
+from engine.errors import DataError
+
+FIRST_CLOSE = 100.0
+"""The close before the first bar of a window that is drawn from returns: the true one is not kept."""
+NAME = "windows"
+"""What the tensors of a scaling are named after in a file."""
+LEAST_DEVIATION = 1e-12
+FIELDS = ("feature_shift", "feature_scale", "target_shift", "target_scale")
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScaling:
+    """Shifts and scales of K tokens, float64.
+
+    feature_shift, feature_scale: (K, 5): a student sees (value - shift) / scale.
+    target_shift, target_scale: (K,) of the forecast log return, or of its absolute value; 0 and 1 for directions.
+    """
+
+    kind: str
+    feature_shift: Tensor
+    feature_scale: Tensor
+    target_shift: Tensor
+    target_scale: Tensor
+
+    def features(self, table: np.ndarray, token: int) -> np.ndarray:
+        """(n, 5) float64: what a student sees of the bars `table` (n, 5) of a token; the first row of returns has no close before it and holds NaN."""
+        raw = raw_features(table, self.kind)
+        return (raw - self.feature_shift[token].numpy()) / self.feature_scale[token].numpy()
+
+    def bars(self, inputs: Tensor, tokens: Tensor) -> np.ndarray:
+        """Windows (N, T, F) of tokens (N,) as bars (N, T, 5) float64: open, high, low, close, volume."""
+        seen, tokens = inputs.detach().double().cpu()[..., :NUM_FEATURES], tokens.cpu()
+        raw = (seen * self.feature_scale[tokens][:, None] + self.feature_shift[tokens][:, None]).numpy()
+        if self.kind == "prices":
+            return raw
+        gap, body, upper, lower, volume = np.moveaxis(raw, -1, 0)
+        close = np.log(FIRST_CLOSE) + np.cumsum(gap + body, axis=1)
+        open_, close = np.exp(close - body), np.exp(close)
+        # factors of 1 or more, so that rounding cannot bring a high below its body
+        high, low = np.maximum(open_, close) * np.exp(upper), np.minimum(open_, close) * np.exp(-lower)
+        # a volume of 0 comes back from float32 as a little less
+        return np.stack([open_, high, low, close, np.maximum(np.expm1(volume), 0.0)], axis=-1)
+
+    def to_display(self, inputs: Tensor) -> np.ndarray:
+        """Windows (N, T, F) as small pictures (N, H, W, 3) uint8; of those that do not say their token, as of the first one."""
+        said = inputs[:, 0, NUM_FEATURES:].cpu()
+        tokens = said.argmax(1) if said.shape[1] else torch.zeros(len(inputs), dtype=torch.int64)
+        return candle_pictures(self.bars(inputs, tokens))
+
+    def values(self, targets: Tensor, tokens: Tensor) -> np.ndarray:
+        """Log returns, or their absolute values, (N,) float64, of scaled targets (N,) of tokens (N,)."""
+        tokens = tokens.cpu()
+        return (targets.detach().double().cpu() * self.target_scale[tokens] + self.target_shift[tokens]).numpy()
+
+    def is_like(self, other: object) -> bool:
+        """Whether both scale alike, up to rounding."""
+        return (
+            isinstance(other, WindowScaling)
+            and self.kind == other.kind
+            and all(
+                getattr(self, name).shape == getattr(other, name).shape
+                and torch.allclose(getattr(self, name), getattr(other, name), rtol=1e-6, atol=1e-9)
+                for name in FIELDS
+            )
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything as named tensors, for a file; `from_state` reads it back."""
+        return {f"{NAME}.{self.kind}.{name}": getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> WindowScaling:
+        """The scaling that `state` described. Raises DataError for anything else."""
+        for kind in ("returns", "prices"):
+            names = [f"{NAME}.{kind}.{name}" for name in FIELDS]
+            if set(names) == set(tensors):
+                found = [tensors[name] for name in names]
+                count = len(found[2])
+                if [tuple(each.shape) for each in found] == [(count, NUM_FEATURES)] * 2 + [(count,)] * 2 and all(
+                    each.dtype == torch.float64 and bool(torch.isfinite(each).all()) for each in found
+                ):
+                    return cls(kind, *found)
+        raise DataError("This result does not say how its price bars were scaled; it was written by another program.")
+
+
+def raw_features(table: np.ndarray, kind: str) -> np.ndarray:
+    """(n, 5) float64: the values that are scaled, of bars (n, 5). Returns of the first bar are NaN."""
+    if kind == "prices":
+        return table.copy()
+    open_, high, low, close = np.log(table[:, :4].T)
+    before = np.concatenate([[np.nan], close[:-1]])
+    upper, lower = high - np.maximum(open_, close), np.minimum(open_, close) - low
+    # a close of rounded decimals may be above the rounded high by the last digit of a double
+    return np.stack(
+        [open_ - before, close - open_, np.maximum(upper, 0.0), np.maximum(lower, 0.0), np.log1p(table[:, 4])], axis=1
+    )
+
+
+def fitted(tables: list[np.ndarray], values: list[np.ndarray], kind: str, is_direction: bool) -> WindowScaling:
+    """The scaling of training bars (n_k, 5) and of the training windows' targets (m_k,) of each token k."""
+    shifts, scales = zip(*(_of_features(raw_features(table, kind), kind) for table in tables), strict=True)
+    if is_direction:
+        targets = [(0.0, 1.0)] * len(values)
+    else:
+        targets = [(float(each.mean()), max(float(each.std()), LEAST_DEVIATION)) for each in values]
+    return WindowScaling(
+        kind,
+        torch.from_numpy(np.stack(shifts)),
+        torch.from_numpy(np.stack(scales)),
+        *torch.tensor(targets, dtype=torch.float64).T.contiguous(),
+    )
+
+
+def _of_features(raw: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale (5,) of a token's training features."""
+    if kind == "prices":
+        low, high = raw[:, 2].min(), raw[:, 1].max()
+        return np.array([low] * 4 + [0.0]), np.array([high - low] * 4 + [max(raw[:, 4].max(), LEAST_DEVIATION)])
+    raw = raw[1:]
+    shift = np.array([0.0] * 4 + [raw[:, 4].mean()])
+    scale = np.sqrt(np.append((raw[:, :4] ** 2).mean(0), raw[:, 4].var()))
+    return shift, np.where(scale > LEAST_DEVIATION, scale, 1.0)
