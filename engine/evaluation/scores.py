@@ -12,6 +12,8 @@ from engine.events import Scored
 
 HEADLINE = "accuracy"
 """The metric of every student that is compared; others tell more of the same students."""
+SKILL = "skill"
+"""The same of forecasts: the share of a naive forecast's error that is taken off; 0 is no better, below 0 worse."""
 AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
 """The protocols: the training a set was made for, the same without its augmentation, and that of any data set."""
 LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", "short_probe"
@@ -19,6 +21,8 @@ LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", 
 with labels, and a linear classifier after a short pre-training."""
 COSINE, CKA = "cosine", "cka"
 """Metrics of likeness to a teacher."""
+NAIVE = "naive"
+"""What stands for a protocol with forecasts that need no network."""
 
 
 def after(num_steps: int | str) -> str:
@@ -121,8 +125,8 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:
-    """The rows that are compared, without those of students on their way, of other sources, and of likeness."""
-    return [row for row in rows if row.metric == HEADLINE]
+    """The rows that are compared, without those of students on their way, of other sources, of likeness, and other measures of forecasts."""
+    return [row for row in rows if row.metric in (HEADLINE, SKILL)]
 
 
 def across(scores: Sequence[Scored]) -> dict[str, dict[str, Row]]:
@@ -172,6 +176,8 @@ def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float
 
     The full set is held against the distilled one under the same protocol. As labelled data it is trained one way alone, as
     ordinary data, and both ways of training the distilled set are held against that. Empty without a full arm.
+    Of forecasts, whose skill may be 0 or less, the retention is empty and "error_ratio" tells the mean squared error, or log loss of
+    directions, as a multiple of that of the full set.
     """
     mine = [row for row in headlines(rows) if row.student == student]
     full = {row.protocol: row for row in mine if row.arm == "full"}
@@ -179,6 +185,9 @@ def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float
     for row in mine:
         against = full.get(row.protocol, full.get(ORDINARY))
         if against is not None and row.arm == "distilled" and row.protocol != UNAUGMENTED:
-            result["retention"][row.protocol] = row.mean / against.mean
+            if row.metric == SKILL:  # both skills are measured against the same forecast's error
+                result.setdefault("error_ratio", {})[row.protocol] = (1 - row.mean) / (1 - against.mean)
+            else:
+                result["retention"][row.protocol] = row.mean / against.mean
             result["speed_up"][row.protocol] = against.seconds / row.seconds
     return result

@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data.source import LabelledSet
+from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.meta import update_rules
-from engine.meta.inner import Batch, inner_loop
+from engine.meta.inner import Batch, Loss, inner_loop
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
 
 EVALUATION_BATCH = 125
+FORECASTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def at_random(
     num_steps: int,
     generator: torch.Generator,
     augment: Callable[[Tensor, torch.Generator], Tensor],
+    loss: Loss = F.cross_entropy,
 ) -> Iterator[Tensor]:
     """Train on random minibatches with the rule of `training` at a constant rate; yield the weights (P,) after each step.
 
@@ -76,7 +78,7 @@ def at_random(
             inputs, targets = data.batch(torch.randperm(len(data), generator=generator)[: training.batch_size])
             yield Batch(augment(inputs, generator) if training.is_augmented else inputs, targets, lr)
 
-    return inner_loop(student, theta, batches(), update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True)
+    return inner_loop(student, theta, batches(), update_rules.BY_NAME[training.rule](), loss, detached=True)
 
 
 def ordinary(
@@ -86,6 +88,7 @@ def ordinary(
     recipe: Recipe,
     generator: torch.Generator,
     augment: Callable[[Tensor, torch.Generator], Tensor],
+    loss: Loss = F.cross_entropy,
 ) -> Iterator[Tensor]:
     """Train on shuffled minibatches; yield the weights (P,) after each step, so that a caller can show progress."""
     size = min(recipe.batch_size, len(data))
@@ -101,7 +104,36 @@ def ordinary(
             lr = recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.num_steps))
             yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=inputs.device))
 
-    return inner_loop(student, theta, batches(), update_rules.adam(eps_root=0.0), F.cross_entropy, detached=True)
+    return inner_loop(student, theta, batches(), update_rules.adam(eps_root=0.0), loss, detached=True)
+
+
+def loss_of(spec: TaskSpec) -> Loss:
+    """What a student of a task minimises, (outputs (n, D), targets) -> scalar.
+
+    Cross-entropy of classes and of directions, mean squared error of a scaled close or volatility, the sum of the two of both.
+    """
+    if spec.task in ("close", "volatility"):
+        return F.mse_loss
+    return _both if spec.task == "both" else F.cross_entropy
+
+
+def _both(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(outputs[:, 0], targets[:, 0]) + F.cross_entropy(outputs[:, 1:], targets[:, 1:])
+
+
+def training_mean(splits: Splits) -> Tensor:
+    """Outputs (D,) of a student that always forecasts the mean of the training targets: of directions the log of their frequencies."""
+    mean = splits.train.targets.mean(0)
+    if splits.spec.task in ("direction", "both"):
+        mean = torch.cat([mean[:-2], mean[-2:].clamp(min=1e-6).log()])
+    return mean
+
+
+@torch.no_grad()
+def outputs(student: Student, theta: Tensor, data: LabelledSet) -> Tensor:
+    """Outputs (N, D) for all of `data` in order, in batches."""
+    pieces = torch.arange(len(data)).split(FORECASTS_AT_ONCE)
+    return torch.cat([student(theta, data.batch(indices)[0]) for indices in pieces])
 
 
 @torch.no_grad()

@@ -1,0 +1,103 @@
+"""Stylised facts of returns: fat tails, no autocorrelation of returns, clusters of volatility. Distilled windows against real ones.
+
+With z the log returns from close to close within windows, less their token's mean and divided by its deviation:
+
+    kurtosis      mean(z^4) - 3, 0 for a normal distribution
+    acf_returns   mean over windows and times of z_t z_(t+k), lags k = 1..10
+    acf_squared   the same of z^2 less its mean, divided by its variance
+
+A few windows tell them badly, so the same is told of random real windows of equal number: 95 % of their draws lie between `low` and
+`high`.
+
+Source: Cont 2001, "Empirical properties of asset returns: stylized facts and statistical issues".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.data.prices.windows import WindowSplits
+from engine.evaluation.bench import generator_of
+from engine.evaluation.forecasting.bootstrap import interval
+from engine.evaluation.forecasting.draws import random_windows
+from engine.synthetic.base import SyntheticSet
+
+NUM_LAGS = 10
+MOST_RETURNS = 400
+"""Quantiles of the returns that are kept."""
+NUM_DRAWS = 100
+CLOSE = 3
+FIGURES = ("kurtosis", "acf_returns", "acf_squared")
+
+
+def facts(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
+    """{"distilled": facts, "real": facts of the training windows, "chance": {"low": facts, "high": facts} of real draws of equal number}.
+
+    "returns" of the first two: quantiles, in deviations of the token's training windows.
+    """
+    inputs, _ = synthetic.materialise()
+    tokens, num_tokens = synthetic.tokens.cpu().numpy(), len(splits.spec.class_names)
+    train_tokens = splits.train.tokens.cpu().numpy()
+    real = returns_of(splits.scaling.bars(splits.train.inputs, splits.train.tokens))
+    distilled = returns_of(splits.scaling.bars(inputs, synthetic.tokens))
+    deviations = np.array([real[train_tokens == token].std() for token in range(num_tokens)])
+    found = {
+        "distilled": facts_of(distilled, tokens) | {"returns": _quantiles(distilled / deviations[tokens, None])},
+        "real": facts_of(real, train_tokens) | {"returns": _quantiles(real / deviations[train_tokens, None])},
+    }
+    draws = []
+    counts = np.bincount(tokens, minlength=num_tokens).tolist()
+    for number in range(NUM_DRAWS):
+        drawn = random_windows(splits.train, counts, generator_of("facts", *counts, number))
+        draws.append(facts_of(returns_of(splits.scaling.bars(drawn.inputs, drawn.tokens)), drawn.tokens.cpu().numpy()))
+    found["chance"] = _range_of(draws)
+    return found
+
+
+def returns_of(bars: np.ndarray) -> np.ndarray:
+    """(N, T - 1): log returns from close to close of bars (N, T, 5)."""
+    return np.diff(np.log(np.maximum(bars[..., CLOSE], np.finfo(float).tiny)), axis=1)
+
+
+def facts_of(returns: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:
+    """The figures of log returns (N, n) of windows of tokens (N,); lags that no window is long enough for are left out."""
+    z = np.concatenate([_standardised(returns[tokens == token]) for token in np.unique(tokens)])
+    squared = z**2
+    return {
+        "kurtosis": float((z**4).mean() - 3),
+        "acf_returns": autocorrelation(z),
+        "acf_squared": autocorrelation(squared - squared.mean()),
+    }
+
+
+def autocorrelation(values: np.ndarray) -> list[float]:
+    """Of rows (N, n) with mean 0, over all of them, at lags 1..10."""
+    variance = max((values**2).mean(), np.finfo(float).tiny)
+    lags = range(1, min(NUM_LAGS, values.shape[1] - 1) + 1)
+    return [float((values[:, lag:] * values[:, :-lag]).mean() / variance) for lag in lags]
+
+
+def _standardised(returns: np.ndarray) -> np.ndarray:
+    return (returns - returns.mean()) / max(returns.std(), np.finfo(float).tiny)
+
+
+def _quantiles(returns: np.ndarray) -> list[float]:
+    """The returns in order, or as many quantiles of more."""
+    if returns.size <= MOST_RETURNS:
+        return np.sort(returns.ravel()).round(6).tolist()
+    return np.quantile(returns, np.linspace(0, 1, MOST_RETURNS)).round(6).tolist()
+
+
+def _range_of(draws: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Between which bounds each figure of most draws lies."""
+    found: dict[str, Any] = {"low": {}, "high": {}}
+    for name in FIGURES:
+        values = np.array([each[name] for each in draws])
+        bounds = [interval(column) for column in values.reshape(len(draws), -1).T]
+        for side, place in (("low", 0), ("high", 1)):
+            numbers = [bound[place] for bound in bounds]
+            found[side][name] = numbers[0] if values.ndim == 1 else numbers
+    return found

@@ -1,0 +1,32 @@
+"""Forecasts without a network, as arms of a comparison."""
+
+from __future__ import annotations
+
+from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN
+
+RECIPES = {
+    LAST_VALUE: {
+        "close": "No network: the close stays as it is",
+        "volatility": "No network: the next move is as large as the last one",
+        "direction": "No network: the direction stays as it was",
+        "both": "No network: the close stays as it is, the direction as it was",
+    },
+    TRAIN_MEAN: {
+        "close": "No network: the mean log return of the token's training windows",
+        "volatility": "No network: the mean absolute log return of the token's training windows",
+        "direction": "No network: the share of rises among the token's training windows",
+        "both": "No network: the mean log return and the share of rises of the token's training windows",
+    },
+}
+"""What each says, by what is forecast."""
+IN_WORDS = {
+    LAST_VALUE: {
+        "close": "the last close",
+        "both": "the last close",
+        "volatility": "the last move",
+        "direction": "the last direction",
+    },
+    TRAIN_MEAN: dict.fromkeys(("close", "both", "volatility"), "the training mean")
+    | {"direction": "the training frequencies"},
+}
+"""The same within a sentence."""

@@ -1,0 +1,167 @@
+"""Do distilled windows give training windows away? Measured, where others claim.
+
+Nearest real window. The distance of two windows is the root of the mean squared difference of their values as a student sees them,
+so 1 is about a deviation a value. A distilled window that is a copy has distance 0 to a training window of its token; how near is
+near is told by the distances between real training windows of a token that share no bar.
+
+Membership inference. An attacker is given the distilled set and a real window, and guesses from the distance to the nearest distilled
+window, relative to the window's own size, whether it was trained on. The area under the ROC curve is 0.5 where that tells
+nothing. Held-out windows come from another time, which may by itself lie further from or nearer to everything, so the same
+attack is made with the bars of each distilled window shuffled in time, which remembers no window: `chance`.
+
+Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance to synthetic data, Chen et al. 2020, arXiv:1909.03935.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.prices.windows import WindowSet, WindowSplits
+from engine.data.source import NUM_FEATURES
+from engine.evaluation.bench import generator_of
+from engine.evaluation.forecasting.bootstrap import NUM_RESAMPLES, SEED, interval
+from engine.synthetic.base import SyntheticSet
+
+MOST_REAL = 400
+"""Training windows whose nearest neighbours are looked for, as many of each token, evenly spread in time."""
+NUM_SHUFFLES = 5
+DATES_A_BLOCK = 50
+"""Windows of so many neighbouring dates are resampled together."""
+COPY = 0.5
+"""A distilled window this much nearer to a real one than real windows usually are to each other counts as close to a copy."""
+
+
+def privacy(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
+    """{"nearest": {"distilled", "real": distances}, "ratio": of their medians, "membership": {"auc", "low", "high", "chance"}, "sentence"}."""
+    inputs, tokens = synthetic.materialise()[0].cpu(), synthetic.tokens.cpu()
+    distilled = nearest(inputs, tokens, splits.train)
+    real = between_real(splits)
+    ratio = float(np.median(distilled) / max(np.median(real), np.finfo(float).tiny))
+    membership = infer_membership(inputs, tokens, splits)
+    return {
+        "nearest": {"distilled": distilled.round(6).tolist(), "real": real.round(6).tolist()},
+        "ratio": ratio,
+        "membership": membership,
+        "sentence": f"{_about_distances(distilled, real, ratio)} {_about_membership(membership)}",
+    }
+
+
+def nearest(inputs: Tensor, tokens: Tensor, train: WindowSet) -> np.ndarray:
+    """(M,) the distance of each window (M, T, F) to the nearest training window of its token."""
+    found = torch.full((len(inputs),), torch.inf, dtype=torch.float64)
+    for token in tokens.unique():
+        mine = tokens == token
+        found[mine] = _distances(inputs[mine], train.inputs[train.tokens == token]).min(1).values
+    return found.numpy()
+
+
+def between_real(splits: WindowSplits) -> np.ndarray:
+    """The distances of training windows to the nearest one of their token that shares no bar with them."""
+    found, train, length = [], splits.train, splits.spec.sample_shape[0]
+    for token, bars in enumerate(splits.bars):
+        members = (train.tokens == token).nonzero().flatten()
+        places = np.searchsorted(bars.times, train.ends[members].cpu().numpy())
+        some = np.unique(
+            np.linspace(0, len(members) - 1, min(-(-MOST_REAL // len(splits.bars)), len(members))).round().astype(int)
+        )
+        distances = _distances(train.inputs[members[some]], train.inputs[members]).numpy()
+        distances[np.abs(places[some][:, None] - places[None]) < length] = np.inf
+        least = distances.min(1)
+        found.append(least[np.isfinite(least)])
+    return np.concatenate(found)
+
+
+def infer_membership(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> dict[str, float]:
+    """How well distances to the windows (M, T, F) of tokens (M,) tell training windows from validation and test windows.
+
+    {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC of sets with bars shuffled in time}.
+    """
+    parts = [_suspicion(inputs, tokens, windows) for windows in (splits.train, splits.validation, splits.test)]
+    members, others = parts[0], tuple(np.concatenate(each) for each in zip(*parts[1:], strict=True))
+    wins, sizes, other_sizes = _wins(members, others)
+    random = np.random.default_rng(SEED)
+    draws = []
+    for _ in range(NUM_RESAMPLES):
+        left, right = (np.bincount(random.integers(size, size=size), minlength=size) for size in wins.shape)
+        draws.append((left @ wins @ right) / ((left @ sizes) * (right @ other_sizes)))
+    low, high = interval(np.array(draws))
+    chances = [_auc_of_shuffled(inputs, tokens, splits, number) for number in range(NUM_SHUFFLES)]
+    overall = float(wins.sum() / (sizes.sum() * other_sizes.sum()))
+    return {"auc": overall, "low": low, "high": high, "chance": float(np.mean(chances))}
+
+
+def _auc_of_shuffled(inputs: Tensor, tokens: Tensor, splits: WindowSplits, number: int) -> float:
+    """The AUC of the same attack with the bars of each window in another order."""
+    generator = generator_of("shuffled bars", number)
+    shuffled = torch.stack([window[torch.randperm(len(window), generator=generator)] for window in inputs])
+    parts = [_suspicion(shuffled, tokens, windows)[0] for windows in (splits.train, splits.validation, splits.test)]
+    return auc(parts[0], np.concatenate(parts[1:]))
+
+
+def auc(members: np.ndarray, others: np.ndarray) -> float:
+    """The share of pairs of a member's score and another's in which the member's is higher; ties count half."""
+    order = np.sort(others)
+    below = np.searchsorted(order, members, "left") + np.searchsorted(order, members, "right")
+    return float(below.mean() / 2 / len(others))
+
+
+def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> tuple[np.ndarray, np.ndarray]:
+    """Of real windows of tokens that the set has: the attacker's score, higher for a member, and when they end."""
+    scores, ends = [], []
+    for token in tokens.unique():
+        mine = windows.tokens == token
+        real = windows.inputs[mine]
+        distances = _distances(real, inputs[tokens == token]).min(1).values
+        size = _distances(real, torch.zeros_like(real[:1])).squeeze(1)
+        scores.append((-distances / size.clamp(min=1e-12)).numpy())
+        ends.append(windows.ends[mine].cpu().numpy())
+    return np.concatenate(scores), np.concatenate(ends)
+
+
+def _wins(
+    members: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(A, B): pairs in which a member of block a scores higher than another window of block b, and the windows of each block.
+
+    members, others: scores and ends, (n,) each.
+    """
+    (mine, ends), (theirs, other_ends) = members, others
+    left, right = _blocks(ends), _blocks(other_ends)
+    wins = [[auc(mine[rows], theirs[columns]) * len(rows) * len(columns) for columns in right] for rows in left]
+    return np.array(wins), np.array([len(each) for each in left]), np.array([len(each) for each in right])
+
+
+def _blocks(ends: np.ndarray) -> list[np.ndarray]:
+    """Indices of the windows of each block of dates."""
+    dates, place = np.unique(ends, return_inverse=True)
+    number = place // DATES_A_BLOCK
+    return [np.flatnonzero(number == block) for block in range(number.max() + 1)]
+
+
+def _distances(left: Tensor, right: Tensor) -> Tensor:
+    """(n, m) float64: root mean squared differences of windows (n, T, F) and (m, T, F), without the token's columns."""
+    flat = [each[..., :NUM_FEATURES].flatten(1).double().cpu() for each in (left, right)]
+    return torch.cdist(*flat, compute_mode="donot_use_mm_for_euclid_dist") / flat[0].shape[1] ** 0.5
+
+
+def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> str:
+    close = int((distilled < COPY * np.median(real)).sum())
+    told = (
+        f"Distilled windows lie {ratio:.2f} times as far from the nearest training window as training windows that share no bar "
+        "lie from each other"
+    )
+    if close:
+        return f"{told}; {close} of {len(distilled)} {'is' if close == 1 else 'are'} close to a copy of a real one."
+    return f"{told}; none is close to a copy of a real one."
+
+
+def _about_membership(found: dict[str, float]) -> str:
+    """What the attack found, as a sentence."""
+    told = f"Distance to the distilled set tells training windows from later ones with AUC {found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    if found["low"] > max(0.5, found["chance"]):
+        return f"{told}: it gives away what it was made from (0.5 gives away nothing, {found['chance']:.2f} is due to the times alone)."
+    return f"{told}: no more than chance (0.5) or the difference of the times alone ({found['chance']:.2f})."

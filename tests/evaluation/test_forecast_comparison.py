@@ -1,0 +1,300 @@
+"""Forecasters trained on distilled windows, on real ones, and no forecaster at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from draining import drained
+from price_windows import MLP, TOKENS, candle_set, window_splits
+
+from engine import Context, EvaluationConfig
+from engine.evaluation.forecasting.arms import lengths_of
+from engine.evaluation.forecasting.compare import (
+    AGAINST_RANDOM,
+    compare_forecasts,
+    random_on_validation,
+    verdict,
+    windows_per_token,
+)
+from engine.evaluation.forecasting.cost import try_comparison
+from engine.evaluation.forecasting.draws import DRAWS, kmeans_windows, num_bytes
+from engine.evaluation.scores import SKILL, against_full, baseline, best_by_arm, headlines, summarise
+from engine.events import Analysed, Progress, Scored, Warned
+
+QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
+TRAINED = ("distilled", "random_real", "kmeans_real", "full")
+MOVES = {SKILL, "skill_last_value", "mae", "rmse", "r2"}
+DIRECTIONS = {"hit_rate", "balanced_accuracy", "mcc"}
+METRICS = {
+    "close": MOVES | {"hit_rate"},
+    "volatility": MOVES,
+    "direction": {SKILL} | DIRECTIONS,
+    "both": MOVES | DIRECTIONS,
+}
+
+
+def events(splits, context, synthetic=None, evaluation=QUICK, others=None):
+    return list(compare_forecasts(synthetic or candle_set(splits), splits, MLP, evaluation, context, others or {}))
+
+
+def scores_of(found):
+    return [event for event in found if isinstance(event, Scored)]
+
+
+def analyses_of(found):
+    return {event.name: event.values for event in found if isinstance(event, Analysed)}
+
+
+@pytest.fixture(scope="module", params=METRICS)
+def splits(request):
+    return window_splits(request.param)
+
+
+@pytest.fixture(scope="module")
+def found(splits, tmp_path_factory):
+    """All events of a comparison."""
+    return events(splits, Context(cache_root=tmp_path_factory.mktemp("cache")))
+
+
+def test_every_arm_has_every_measure_of_its_task(splits, found):
+    target = splits.spec.task
+    by_arm = {}
+    for score in scores_of(found):
+        assert math.isfinite(score.value)
+        by_arm.setdefault((score.arm, score.protocol, score.split), set()).add(score.metric)
+    protocols = {(arm, protocol) for arm in TRAINED[:3] for protocol in ("as_distilled", "ordinary")} | {
+        ("full", "ordinary"),
+        ("last_value", "naive"),
+        ("train_mean", "naive"),
+    }
+    assert {(arm, protocol) for arm, protocol, _ in by_arm} == protocols
+    for (arm, _, split), metrics in by_arm.items():
+        expected = METRICS[target] - ({SKILL} if (arm, target) == ("last_value", "direction") else set())
+        if split == "test":
+            expected = expected | {f"{metric}@{token}" for metric in expected for token in TOKENS}
+        assert metrics == expected, (arm, split)
+
+
+def test_every_student_is_scored_once_on_each_part(found):
+    counted = Counter((score.arm, score.protocol, score.split, score.metric, score.seed) for score in scores_of(found))
+    assert set(counted.values()) == {1}
+    rows = {(row.arm, row.protocol): row.n for row in headlines(summarise(scores_of(found)))}
+    assert {n for (_, protocol), n in rows.items() if protocol == "naive"} == {1}
+    assert {n for (_, protocol), n in rows.items() if protocol != "naive"} == {2}
+
+
+def test_small_arms_are_as_many_windows_of_each_token_and_their_bytes_are_told(splits, found):
+    sizes = {score.arm: (score.num_samples, score.num_bytes) for score in scores_of(found)}
+    total = 2 * len(TOKENS)
+    assert sizes["random_real"] == sizes["kmeans_real"] == (total, num_bytes(total, splits.spec))
+    assert sizes["distilled"] == (total, candle_set(splits).num_bytes())
+    assert sizes["full"] == (len(splits.train), num_bytes(len(splits.train), splits.spec))
+    assert sizes["distilled"][1] - sizes["random_real"][1] < 4 * (1 + total)  # a rate, and logits for directions
+
+
+def test_recipes_say_rate_and_length_and_what_they_were_chosen_from(found):
+    for score in scores_of(found):
+        if score.arm in TRAINED:
+            assert set(score.training) == {"num_steps", "batch_size", "lr"}
+            assert f"{score.training['num_steps']:,}" in score.recipe and "by validation data" in score.recipe
+            assert score.seconds > 0
+        else:
+            assert score.recipe.startswith("No network")
+
+
+def test_analyses_are_complete(splits, found):
+    values = analyses_of(found)
+    assert {"intervals", "forecasts", "verdict", "privacy", "facts"} == set(values)
+    intervals = values["intervals"]["mlp"]
+    assert set(intervals) == {*TRAINED, "train_mean"} | ({"last_value"} if splits.spec.task != "direction" else set())
+    assert all(low <= high for arm in intervals.values() for low, high in arm.values())
+    low, high = intervals["distilled"][AGAINST_RANDOM]
+    assert low < high
+    shown = values["forecasts"]
+    assert shown["target"] == splits.spec.task and [each["token"] for each in shown["tokens"]] == list(TOKENS)
+    for number, each in enumerate(shown["tokens"]):
+        size = int((splits.test.tokens == number).sum())
+        lists = [each["times"], each["truth"], each["closes"], *each["arms"].values()]
+        assert {len(one) for one in lists} == {size} and each["times"] == sorted(each["times"])
+        assert {"distilled", "random_real", "full", "last_value"} <= set(each["arms"])
+
+
+def test_interval_of_an_arm_is_around_its_skill(splits, found):
+    intervals = analyses_of(found)["intervals"]["mlp"]
+    for arm, row in best_by_arm(scores_of(found), "mlp").items():
+        low, high = intervals[arm][SKILL]
+        assert low <= row.mean <= high
+
+
+def test_shown_forecast_is_the_mean_of_what_students_say(splits, found):
+    """So its error is at most the mean of theirs."""
+    shown = analyses_of(found)["forecasts"]["tokens"][0]
+    if splits.spec.task == "direction":
+        assert set(shown["truth"]) == {0.0, 1.0} and all(0 < value < 1 for value in shown["arms"]["distilled"])
+        return
+    error = np.sqrt(np.mean((np.array(shown["truth"]) - np.array(shown["arms"]["distilled"])) ** 2))
+    best = best_by_arm(scores_of(found), "mlp")["distilled"]
+    rows = {(row.arm, row.protocol, row.metric): row for row in summarise(scores_of(found))}
+    assert error <= rows["distilled", best.protocol, f"rmse@{TOKENS[0]}"].mean + 1e-6
+
+
+def test_headline_against_full_is_a_ratio_of_errors(found):
+    rows = summarise(scores_of(found))
+    figures = against_full(rows, "mlp")
+    skills = {(row.arm, row.protocol): row.mean for row in headlines(rows)}
+    assert figures["retention"] == {} and set(figures["error_ratio"]) == {"as_distilled", "ordinary"}
+    expected = (1 - skills["distilled", "ordinary"]) / (1 - skills["full", "ordinary"])
+    assert figures["error_ratio"]["ordinary"] == pytest.approx(expected)
+
+
+def test_test_bars_choose_nothing(splits, found, tmp_path):
+    test = splits.test
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))
+    other = dataclasses.replace(
+        test, targets=test.targets[order], inputs=test.inputs.flip(0), last_value=test.last_value[order]
+    )
+    fooled = scores_of(events(dataclasses.replace(splits, test=other), Context(cache_root=tmp_path)))
+    before = scores_of(found)
+    assert [score.recipe for score in before] == [score.recipe for score in fooled]
+    for split, is_same in (("validation", True), ("test", False)):
+        first, second = ([score.value for score in each if score.split == split] for each in (before, fooled))
+        assert (first == second) == is_same
+
+
+# ------------------------------------------------------------------------------------------- one task is enough
+
+
+@pytest.fixture(scope="module")
+def volatility():
+    return window_splits("volatility")
+
+
+def test_real_arms_are_measured_once(volatility, tmp_path):
+    first = scores_of(events(volatility, Context(cache_root=tmp_path)))
+    second = scores_of(events(volatility, Context(seed=3, cache_root=tmp_path)))
+    for before, again in zip(first, second, strict=True):
+        assert not before.cached and again.cached == (before.arm in ("random_real", "kmeans_real", "full"))
+        assert (again.value, again.recipe) == (before.value, before.recipe)
+
+
+def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatility, tmp_path):
+    context = Context(cache_root=tmp_path)
+    found = scores_of(random_on_validation(candle_set(volatility), volatility, MLP, context, QUICK))
+    assert {(score.arm, score.split, score.protocol) for score in found} == {("random_real", "validation", "ordinary")}
+    assert baseline(found).metric == SKILL
+    again = [score for score in scores_of(events(volatility, context)) if score.cached]
+    assert {(score.arm, score.protocol) for score in again} == {("random_real", "ordinary")}
+
+
+def test_other_architectures_are_compared_on_all_windows_too(volatility, tmp_path):
+    evaluation = QUICK.model_copy(update={"students": ("linear",), "num_students": 1})
+    found = events(volatility, Context(cache_root=tmp_path), evaluation=evaluation)
+    for student in ("mlp", "linear"):
+        assert set(best_by_arm(scores_of(found), student)) == {*TRAINED, "last_value", "train_mean"}
+    assert set(analyses_of(found)["intervals"]) == {"mlp", "linear"}
+    recipes = {
+        score.student: score.recipe
+        for score in scores_of(found)
+        if (score.arm, score.protocol) == ("distilled", "as_distilled")
+    }
+    assert " and rate of 0.003, 0.0003, 0.001 by" in recipes["linear"] and " and rate of " not in recipes["mlp"]
+
+
+def test_without_full_data_nothing_is_trained_on_them(volatility, tmp_path):
+    evaluation = QUICK.model_copy(update={"compare_full": False})
+    found = events(volatility, Context(cache_root=tmp_path), evaluation=evaluation)
+    assert "full" not in {score.arm for score in scores_of(found)}
+    assert "full" not in analyses_of(found)["forecasts"]["tokens"][0]["arms"]
+
+
+def test_set_of_one_start_is_scored_once_as_distilled(volatility, tmp_path):
+    synthetic = candle_set(volatility, start_seed=7)
+    rows = headlines(summarise(scores_of(events(volatility, Context(cache_root=tmp_path), synthetic))))
+    assert {row.protocol: row.n for row in rows if row.arm == "distilled"} == {"as_distilled": 1, "ordinary": 2}
+
+
+def test_long_stretches_tell_progress(found):
+    phases = [event.phase for event in found if isinstance(event, Progress)]
+    assert any("the distilled set" in phase for phase in phases) and any("try rate" in phase for phase in phases)
+
+
+def test_lengths_are_halves_down_to_a_few_steps_and_the_set_s_own():
+    assert lengths_of(300) == [5, 10, 19, 38, 75, 150, 300]
+    assert lengths_of(40, own=25) == [5, 10, 20, 25, 40]
+    assert lengths_of(1) == [1]
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_are_real_windows_of_each_token_and_seeded(volatility, name):
+    train, counts = volatility.train, [3, 1]
+    first, second = (DRAWS[name](train, counts, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert first.tokens.tolist() == [0, 0, 0, 1] and torch.equal(first.inputs, second.inputs)
+    assert torch.equal(first.ends, second.ends) and len(first.inputs.unique(dim=0)) == 4
+    for inputs, token, end in zip(first.inputs, first.tokens, first.ends, strict=True):
+        (place,) = ((train.tokens == token) & (train.ends == end)).nonzero().flatten()
+        assert torch.equal(inputs, train.inputs[place])
+
+
+def test_one_window_by_kmeans_is_the_one_nearest_to_the_mean(volatility):
+    train = volatility.train
+    (chosen,) = kmeans_windows(train, [0, 1], torch.Generator().manual_seed(0)).inputs
+    mine = train.inputs[train.tokens == 1]
+    distances = (mine - mine.mean(0)).flatten(1).norm(dim=1)
+    assert torch.allclose((chosen - mine.mean(0)).norm(), distances.min(), atol=1e-4)
+
+
+def test_windows_per_token_are_the_set_s(volatility):
+    assert windows_per_token(candle_set(volatility, sequences_per_token=3)) == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("lows", "beats", "said"),
+    [
+        ({"distilled": 0.02, "full": 0.1}, True, "forecast better than the training mean"),
+        ({"distilled": -0.02, "full": 0.1}, True, "do not forecast better than the training mean"),
+        ({"distilled": -0.02, "full": 0.0}, False, "Nothing here beats the naive forecast"),
+    ],
+)
+def test_verdict_says_plainly_whether_anything_beats_the_naive_forecast(lows, beats, said):
+    intervals = {arm: {SKILL: [low, low + 0.1]} for arm, low in lows.items()}
+    intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
+    found = verdict(intervals, {arm: low + 0.05 for arm, low in lows.items()}, "volatility")
+    assert found["beats_naive"] is beats and said in found["sentence"]
+    assert "cannot be told from random real windows" in found["sentence"]
+
+
+# ------------------------------------------------------------------------------------------- adaptation and cost
+
+
+def test_adaptation_begins_with_the_students_and_measures_both_starts_alike(volatility, tmp_path):
+    other = window_splits("volatility", tokens=("SIM-X",), seed=4)
+    found = events(volatility, Context(cache_root=tmp_path), others={"simulated": other})
+    values = analyses_of(found)["adaptation"]
+    assert values["token"] == "SIM-X" and values["metric"] == "rmse" and values["naive"] > 0
+    assert set(values["arms"]) == {"distilled", "scratch"} and values["steps"][0] == 0
+    for arm in values["arms"].values():
+        assert len(arm["mean"]) == len(arm["std"]) == len(values["steps"]) and min(arm["mean"]) > 0
+        assert arm["mean"][-1] != arm["mean"][0]
+
+
+def test_source_of_other_windows_is_passed_over_with_a_word(volatility, tmp_path):
+    other = window_splits("volatility", tokens=("SIM-X",), seed=4, window_length=12)
+    found = events(volatility, Context(cache_root=tmp_path), others={"simulated": other})
+    assert "adaptation" not in analyses_of(found)
+    (said,) = [event.message for event in found if isinstance(event, Warned)]
+    assert "windows are made otherwise" in said
+
+
+def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):
+    def seconds(**changes):
+        evaluation = QUICK.model_copy(update=changes)
+        context = Context(cache_root=tmp_path)
+        return drained(try_comparison(candle_set(volatility), volatility, MLP, evaluation, context, {}))[1]
+
+    assert 0 < seconds() < seconds(num_students=200, inner_steps=20_000)
+    assert not list(tmp_path.iterdir())
