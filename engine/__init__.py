@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 # Before anything imports torch. Its threads wait for each other by spinning, for so long that on a machine that also
 # serves a page they burn the core the other one needs: a LeNet inner loop on two busy cores took 3.1 s, and 0.9 s with
@@ -20,7 +21,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from engine import advice, errors, events, experts, figures, machine, sweep, teachers, titles
 from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig, checked
 from engine.context import Context, data_root, runs_root
-from engine.data import SOURCES, Source, folders
+from engine.data import SOURCES, Source, folders, prices
 from engine.data import describe as describe
 from engine.data import sources as sources_under
 from engine.doctor import diagnose
@@ -41,6 +42,7 @@ from engine.evaluation.scores import (
 from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
+from engine.price_request import price_request
 from engine.run import evaluate as evaluate_events
 from engine.run import request_from_preset, resolve, run
 from engine.runs import export, report
@@ -58,13 +60,20 @@ def sources() -> dict[str, Source]:
 
 
 def distill(
-    request: RunRequest, context: Context | None = None, on_event: Callable[[Event], None] = lambda event: None
+    request: RunRequest | None = None,
+    context: Context | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    **prices_asked: Any,
 ) -> tuple[SyntheticSet | None, list[Row]]:
     """Run a request to its end in this process; nothing is stored but experts, in the context's cache.
 
+    Instead of a request, the arguments of `price_request` (data_paths, sequence_length, ...) ask for sequences of price files.
     Returns the synthetic set, None where it only records experts, and a row of scores per arm and protocol. `on_event` sees every event as it comes.
     Raises UserError where the request cannot work.
     """
+    if (request is None) == (not prices_asked):
+        raise errors.ConfigError("Give engine.distill either a request, or the files of prices as data_paths.")
+    request = request or price_request(**prices_asked)
     return _drain(run(request, _context(request, context)), on_event)
 
 
@@ -97,6 +106,6 @@ def _drain(generator, on_event: Callable[[Event], None]):
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine", "price_request", "prices",
     "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

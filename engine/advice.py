@@ -80,13 +80,15 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     _, config = resolve(request)
     source = sources(data_root())[request.source]
     num_values = math.prod(source.sample_shape)
-    spec = task_of(source)
+    spec = task_of(source, request.data)
     activations = _activation_bytes(config.student, spec)
 
     num_train = request.data.train_limit or source.num_train
-    train = num_train * num_values * (4 if request.data.zca else 1)
-    found = [(train / 2, f"a limit on the training images (now {num_train:,})")]
-    if METHODS[request.method].compare is not None:
+    found = []
+    if not spec.is_forecast:
+        train = num_train * num_values * (4 if request.data.zca else 1)
+        found.append((train / 2, f"a limit on the training images (now {num_train:,})"))
+    if METHODS[request.method].result == "representations":
         graphs, of_batches = _of_representations(config, request.action, activations, spec)
         found += of_batches
     elif request.action == "evaluate":
@@ -120,6 +122,8 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     if request.data.zca:
         whitened = 3 * num_train * num_values + 4 * 8 * num_values**2  # floats for bytes, and matrices in float64
         found.append((whitened, f"ZCA whitening off (its matrix is {num_values:,} x {num_values:,})"))
+    if spec.is_forecast:
+        found.append((graphs / 2, f"a shorter window (now {request.data.windows.window_length:,} bars)"))
     if config.student.name == "convnet" and config.student.width > 4:
         # last of what is alike: a narrower student is another student
         found.append((graphs / 8, f"a narrower student (now {config.student.width:,} channels)"))

@@ -18,7 +18,7 @@ from torch import Tensor
 from engine import machine
 from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context, data_root, runs_root
-from engine.data import sources
+from engine.data import SOURCES, sources
 from engine.data.source import TaskSpec
 from engine.errors import UserError
 from engine.figures import formats
@@ -172,15 +172,17 @@ def _space(folder: Path) -> str:
 
 def _one_step(method: str, device: torch.device) -> str:
     """A whole run of one outer step, its comparison included, with networks of a trial in the place of recorded ones."""
-    preset = request_from_preset("digits", method, "quick")
+    # those that come with the program
+    source = "simulated_prices" if METHODS[method].result == "forecasts" else "digits"
+    preset = request_from_preset(source, method, "quick")
     _, config = resolve(preset)
     options = _shortened(config.for_trial().model_dump(mode="json"))
-    request = RunRequest(source="digits", method=method, config=options, data=preset.data, evaluation=BRIEF)
+    request = RunRequest(source=source, method=method, config=options, data=preset.data, evaluation=BRIEF)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:  # of its own: what earlier runs left there would hide what is wrong
         for _ in run(request, Context(device=device, cache_root=Path(folder))):
             pass
-    return f"one step on the digits in {time.perf_counter() - began:.1f} s"
+    return f"one step on the {SOURCES[source].title.lower()} in {time.perf_counter() - began:.1f} s"
 
 
 def _shortened(options: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
         yield found
         if request.action == "evaluate":
-            seconds = yield from _comparing(method, config, bench, context.start)
+            seconds = yield from _comparing(method, config, request, bench, context.start)
             return replace(
                 found,
                 seconds_evaluating=seconds,
@@ -160,7 +160,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         )
         yield found
         if method.try_compare is not None:
-            seconds = yield from _comparing(method, config, bench, steps.synthetic)
+            seconds = yield from _comparing(method, config, request, bench, steps.synthetic)
             return replace(found, seconds_evaluating=seconds, memory_bytes=memory.bytes)
         costs = yield from _try_students(bench, steps.synthetic)
         return replace(
@@ -306,13 +306,13 @@ def _tensor_bytes(state: dict[str, Any]) -> int:
 
 
 def _comparing(
-    method: Method, config: MethodConfig, bench: Bench, synthetic: SyntheticSet
+    method: Method, config: MethodConfig, request: RunRequest, bench: Bench, synthetic: SyntheticSet
 ) -> Generator[Event, None, float]:
     """Seconds of the comparison of a set, a method's own where it has one."""
     if method.try_compare is None:
         costs = yield from _try_students(bench, synthetic)
         return _comparison(costs, synthetic)
-    others = yield from load_others(config, bench.context)
+    others = yield from load_others(config, request.data.windows, bench.context)
     return (yield from method.try_compare(synthetic, bench.splits, config, bench.evaluation, bench.context, others))
 
 

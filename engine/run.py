@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from engine import machine
-from engine.config import DataConfig, MethodConfig, RunRequest, checked
+from engine.config import DataConfig, MethodConfig, RunRequest, WindowConfig, checked
 from engine.context import Context, data_root
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
@@ -49,11 +49,13 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     machine.pick_device(request.device)
     method = METHODS[request.method]
     config = checked(method.config, request.config, f"config of method '{request.method}'")
-    spec = task_of(source)
+    spec = task_of(source, request.data)
+    _check_task(method, source, spec)
     if request.action == "record":
         _check_records(method, request)
     else:
-        _check_size(_drawn_per_class(config, spec), request, source)
+        if not spec.is_forecast:
+            _check_size(_drawn_per_class(config, spec), request, source)
         _check_start(config, request)
     if begins and request.action == "distill":
         config.check(spec, root)
@@ -98,19 +100,16 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     if request.action == "evaluate":
         return (yield from _evaluated(request, config, context))
     splits = yield from load_splits(request, context)
-    if splits.spec.task not in method.tasks:
-        raise ConfigError(
-            f"Method '{method.key}' does {', '.join(sorted(method.tasks))}, but source '{request.source}' is a {splits.spec.task} task."
-        )
     if request.action == "record":
         return (yield from _recorded(method, request, config, splits, context))
     _check_same_data(context.resume_from, splits)
-    _check_enough(_drawn_per_class(config, splits.spec), splits)
+    if not splits.spec.is_forecast:
+        _check_enough(_drawn_per_class(config, splits.spec), splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
-    others = yield from load_others(config, context)
+    others = yield from load_others(config, request.data.windows, context)
     if context.resume_from is None and method.compare is None:
         count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
         yield from real_ordinary(bench, "random_real", count, ("validation",))
@@ -128,7 +127,7 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
-    others = yield from load_others(config, context)
+    others = yield from load_others(config, request.data.windows, context)
     return (yield from _compared(synthetic, splits, config, request, context, others))
 
 
@@ -142,7 +141,7 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
     yield synthetic.preview(synthetic.step, splits)
-    others = yield from load_others(config, context)
+    others = yield from load_others(config, request.data.windows, context)
     results = yield from _compared(synthetic, splits, config, request, context, others)
     yield Finished(results | {"machine": machine.describe()})
     return synthetic
@@ -174,6 +173,11 @@ def _check_records(method: Method, request: RunRequest) -> None:
 def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     """Raise ConfigError unless a result was made for samples and classes like these, prepared alike."""
     theirs, spec = synthetic.spec, splits.spec
+    if theirs.task != spec.task or (spec.is_forecast and theirs != spec):
+        raise ConfigError(
+            f"This result was made for {_task(theirs)}, the data set and its settings are {_task(spec)}. Evaluate it with those of the "
+            "run that made it."
+        )
     if theirs.sample_shape != spec.sample_shape or theirs.num_outputs != spec.num_outputs:
         raise ConfigError(
             f"This result holds {theirs.num_outputs} classes of shape {'x'.join(map(str, theirs.sample_shape))}, the data set has "
@@ -188,9 +192,16 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     ours, its = getattr(splits, "preparation", None), synthetic.preparation
     if ours is not None and its is not None and not ours.is_like(its):
         raise ConfigError(
-            "This result was made from images prepared otherwise (normalisation, whitening, or the images they were fitted on). "
+            "This result was made from data prepared otherwise (normalisation, whitening, scaling, or the data they were fitted on). "
             "Evaluate it with the data preparation of the run that made it."
         )
+
+
+def _task(spec: TaskSpec) -> str:
+    """What a task is, in words."""
+    if not spec.is_forecast:
+        return f"{spec.num_outputs} classes of shape {'x'.join(map(str, spec.sample_shape))}"
+    return f"windows of {spec.sample_shape[0]} bars of {', '.join(spec.class_names)}, target '{spec.task}'"
 
 
 def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
@@ -249,12 +260,21 @@ def _source(request: RunRequest, root: Path) -> Source:
     known = sources(root)
     if request.source in known:
         return known[request.source]
-    if request.source.startswith("folder:"):
+    if ":" in request.source:
         raise ConfigError(
-            f"The imported data set '{request.source}' is not on this machine, or was deleted. Import its folder again "
+            f"The imported data set '{request.source}' is not on this machine, or was deleted. Import it again "
             f"under the name '{request.source.partition(':')[2]}', or choose another data set."
         )
     raise ConfigError(f"There is no source '{request.source}'. Choose one of: {', '.join(known)}.")
+
+
+def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
+    """Refuse a method of images for prices, and the other way round."""
+    if spec.task not in method.tasks:
+        able = ", ".join(f"'{other.key}'" for other in METHODS.values() if spec.task in other.tasks)
+        raise ConfigError(
+            f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}. Methods for those: {able}."
+        )
 
 
 def _drawn_per_class(config: MethodConfig, spec: TaskSpec) -> int:
@@ -364,17 +384,24 @@ def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], stude
 
 
 def _labels(synthetic: SyntheticSet) -> str:
+    if synthetic.spec.is_forecast:
+        return "targets"
     if not synthetic.has_labels:
         return "none"
     return "soft" if has_soft_labels(synthetic) else "hard"
 
 
-def load_others(config: MethodConfig, context: Context) -> Generator[Event, None, dict[str, Splits]]:
-    """The splits of the other sources that a comparison needs, by key; before a run begins, so that none ends for want of them."""
+def load_others(
+    config: MethodConfig, windows: WindowConfig, context: Context
+) -> Generator[Event, None, dict[str, Splits]]:
+    """The splits of the other sources that a comparison needs, by key; before a run begins, so that none ends for want of them.
+
+    windows: how price histories are cut, as those of the run; images are prepared by the defaults.
+    """
     found = {}
     for key in config.others:
         source = sources(context.data_root)[key]
-        found[key] = yield from source.load(DataConfig(), context.data_root)
+        found[key] = yield from source.load(DataConfig(windows=windows), context.data_root)
     return found
 
 

@@ -24,14 +24,16 @@ ALLOWED = {
     "data": FOUNDATION | {"data"},
     "nets": FOUNDATION | {"data.source", "nets"},
     "meta": FOUNDATION | {"nets.student", "meta"},
-    "synthetic": FOUNDATION | {"data.pca", "data.predefined", "data.source", "data.preparation", "meta", "synthetic"},
+    "synthetic": FOUNDATION
+    | {"data.pca", "data.predefined", "data.prices", "data.source", "data.preparation", "meta", "synthetic"},
     "evaluation": FOUNDATION
-    | {"data.predefined", "data.preparation", "data.source", "nets", "meta", "synthetic", "evaluation"},
+    | {"data.predefined", "data.preparation", "data.prices", "data.source", "nets", "meta", "synthetic", "evaluation"},
     "experts": FOUNDATION | {"checkpoint", "data.source", "nets", "evaluation.train", "experts"},
     "teachers": FOUNDATION | {"checkpoint", "data", "nets", "evaluation.probing", "evaluation.scores", "teachers"},
     "methods": FOUNDATION
     | {
         "data.folders",
+        "data.prices",
         "data.source",
         "data.torchvision_compat",
         "nets",
@@ -39,6 +41,7 @@ ALLOWED = {
         "synthetic",
         "data.predefined",
         "evaluation.bench",
+        "evaluation.forecasting",
         "evaluation.probing",
         "evaluation.scores",
         "evaluation.train",

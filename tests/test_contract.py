@@ -12,6 +12,7 @@ from draining import drained
 
 from engine import METHODS, SOURCES, Context, RunRequest, events
 from engine.config import Config, DataConfig, checked
+from engine.data import task_of
 from engine.run import resolve
 from engine.synthetic import load
 
@@ -117,13 +118,15 @@ class TestContract:
 
     def test_presets_are_valid_and_every_source_of_the_task_has_a_quick_one(self, case):
         method = METHODS[case.method]
+        fitting = {key for key, source in SOURCES.items() if task_of(source).task in method.tasks}
+        fitting.add("prices" if SOURCES[case.source].kind == "prices" else "folder")
         for preset in method.presets:
-            assert preset.source in {*SOURCES, "folder"} and preset.title and preset.cost
+            assert preset.source in fitting and preset.title and preset.cost
             checked(
                 RunRequest, {"config": preset.config, "data": preset.data, "evaluation": preset.evaluation}, preset.key
             )
             checked(method.config, preset.config, preset.key)
-        assert {preset.source for preset in method.presets if preset.key == "quick"} == {*SOURCES, "folder"}
+        assert {preset.source for preset in method.presets if preset.key == "quick"} == fitting
 
     def test_card_is_complete(self, case):
         card = (Path(__file__).parents[1] / "engine" / "methods" / case.method / "README.md").read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from engine.config import MethodConfig
 from engine.events import Event
@@ -48,6 +48,7 @@ class Method:
     compare(synthetic, splits, config, evaluation, context, others), of sets that are no labelled samples, yields the scores of
     their comparison with real data; others: the splits of other sources by key (`config.others`). try_compare, with the same
     arguments, tries it for a moment and returns the seconds of all of it and of what a trial of the steps leaves out.
+    result: what its set is: labelled samples, samples with representations, or windows with targets to forecast.
     tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
     its axis says.
     """
@@ -65,6 +66,7 @@ class Method:
     try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
     compare: Callable[..., Generator[Event, None, None]] | None = None
     try_compare: Callable[..., Generator[Event, None, float]] | None = None
+    result: Literal["labelled", "representations", "forecasts"] = "labelled"
     outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:

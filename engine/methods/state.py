@@ -12,14 +12,14 @@ from engine.synthetic.base import SyntheticSet
 
 
 class Best:
-    """The set that did best on validation images so far."""
+    """The set that did best on validation data so far."""
 
     def __init__(self) -> None:
-        self.accuracy, self.step, self.state = -1.0, 0, {}
+        self.merit, self.step, self.state = -1.0, 0, {}
 
     def offer(self, found: float, step: int, synthetic: SyntheticSet) -> None:
-        if found >= self.accuracy:  # ties go to the later set
-            self.accuracy, self.step = found, step
+        if found >= self.merit or not self.state:  # ties go to the later set
+            self.merit, self.step = found, step
             self.state = {name: value.detach().clone() for name, value in synthetic.state_dict().items()}
 
     def put_back(self, synthetic: SyntheticSet) -> bool:
@@ -32,7 +32,7 @@ class Best:
 
 def snapshot(step: int, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
     """Copies of everything that step `step` + 1 needs: {name: tensor or number}."""
-    state: dict[str, Any] = {"step": step, "best.accuracy": best.accuracy, "best.step": best.step}
+    state: dict[str, Any] = {"step": step, "best.accuracy": best.merit, "best.step": best.step}
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
     state |= {f"outer.{name}": value for name, value in optimiser_state.export_state(outer).items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
@@ -49,5 +49,5 @@ def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.
 
     synthetic.load_state_dict(part("synthetic."))
     optimiser_state.import_state(outer, part("outer."))
-    best.accuracy, best.step, best.state = state["best.accuracy"], state["best.step"], part("best.state.")
+    best.merit, best.step, best.state = state["best.accuracy"], state["best.step"], part("best.state.")
     return state["step"]

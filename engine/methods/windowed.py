@@ -22,18 +22,18 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
 from engine.config import MethodConfig, option
 from engine.context import Context
 from engine.data.source import Splits
-from engine.evaluation.train import accuracy
+from engine.evaluation.forecasting.measures import forecast, judge_of, skill
+from engine.evaluation.train import accuracy, loss_of
 from engine.events import Checkpoint, Event, Measured, Progress
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
-from engine.meta.inner import Batch, burn_in, inner_loop
+from engine.meta.inner import Batch, Loss, burn_in, inner_loop
 from engine.meta.update_rules import UpdateRule
 from engine.meta.windows import Growth, Unroll, Window, WindowSchedule, window_at
 from engine.methods.diagnosis import diagnose
@@ -106,6 +106,15 @@ class WindowedConfig(MethodConfig):
         advanced=True,
         group="Inner loop",
         when=("window_schedule", "growing"),
+    )
+    num_inits: int = option(
+        1,
+        "Start weights per outer step; their gradients are averaged, one in memory at a time",
+        low=1,
+        high=1024,
+        advanced=True,
+        group="Inner loop",
+        label="Starts per step",
     )
     batch_size: int = option(
         50,
@@ -265,19 +274,22 @@ def distill_windowed(
     context: Context,
     project: Callable[[], None] = lambda: None,
     kept: Mapping[str, Tensor] = MappingProxyType({}),
+    penalty: Callable[[], Tensor] | None = None,
 ) -> Generator[Event, None, Set]:
     """Move a synthetic set until students trained on it for long do well on real data.
 
     synthetic: at its start, on the context's device. groups: what the outer Adam moves (`moved`).
-    project: called after each outer step, to bring parameters back to where they must be. kept: what every snapshot is to
-    hold besides.
+    project: called after each outer step, to bring parameters back to where they must be. penalty: a scalar of the set's
+    parameters that is made small beside the outer loss. kept: what every snapshot is to hold besides.
 
-    Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, and validation_accuracy now and
-    then) each outer step, a Preview now and then, a Checkpoint each step, and Progress within steps that take long.
+    Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, penalty if there is one, and
+    validation_accuracy, or validation_skill of forecasts, now and then) each outer step, a Preview now and then, a Checkpoint
+    each step, and Progress within steps that take long.
     Raises Diverged before anything is updated with a value that is not finite, and ConfigError if images and student do
     not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
+    loss, judged = loss_of(splits.spec), "validation_skill" if splits.spec.is_forecast else "validation_accuracy"
     rule = update_rules.BY_NAME[config.inner_optimiser]()
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
@@ -293,19 +305,32 @@ def distill_windowed(
         outer.zero_grad()
         began = time.monotonic()
         window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
-        path = _path(student, synthetic, splits, rule, config, context, step, window)
-        theta = yield from paced("train the student", path, sum(window))
-        inputs, targets = splits.random_batch(config.real_batch, context.stream("real", step))
-        outer_loss, direction = _judged(student, theta, inputs, targets)
-        if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
-            yield Progress("differentiate inner steps", 0, window.length)
-        theta.backward(direction)  # through the window's steps
+        real = splits.random_batch(config.real_batch, context.stream("real", step))
+        outer_loss = 0.0
+        for number in range(config.num_inits):
+            path = _path(student, synthetic, splits, rule, loss, config, context, step, number, window)
+            theta = yield from paced("train the student", path, sum(window))
+            found, direction = _judged(student, theta, *real, loss)
+            if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
+                yield Progress("differentiate inner steps", 0, window.length)
+            theta.backward(direction / config.num_inits)  # through the window's steps; one start's graph at a time
+            outer_loss += found / config.num_inits
+        further = {}
+        if penalty is not None:
+            extra = penalty()
+            extra.backward()
+            further["penalty"] = extra.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
-            start = student.init(context.stream("start", step))
-            batches = _samples(synthetic, splits, context.stream("inner", step), sum(window))
-            path = inner_loop(student, start, batches, rule, F.cross_entropy, detached=True)
-            raise diagnose(synthetic, [path], window, step, outer_loss, "a shorter window or training")
+            paths = (
+                inner_loop(student, start, batches, rule, loss, detached=True)
+                for number in range(config.num_inits)
+                for start in [_start(student, synthetic, context, "start", *_numbered(step, number))]
+                for batches in [
+                    _samples(synthetic, splits, context.stream("inner", *_numbered(step, number)), sum(window))
+                ]
+            )
+            raise diagnose(synthetic, paths, window, step, outer_loss, "a shorter window or training")
         usual_norm = running_norm(usual_norm, norm.item())
         if config.clip != "none":
             clip_gradient(learned, norm, 2 * usual_norm if config.clip == "running" else config.clip_length)
@@ -320,10 +345,10 @@ def distill_windowed(
             "window_start": float(window.burn_in),
             "window_length": float(window.length),
             "student_lr": synthetic.rates[0].item(),
-        }
+        } | further
         if config.wants_validation(done):
-            values["validation_accuracy"] = yield from _validate(student, synthetic, splits, rule, config, context)
-            best.offer(values["validation_accuracy"], done, synthetic)
+            values[judged] = yield from _validate(student, synthetic, splits, rule, loss, config, context)
+            best.offer(values[judged], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
@@ -342,21 +367,34 @@ def _path(
     synthetic: SyntheticSet,
     splits: Splits,
     rule: UpdateRule,
+    loss: Loss,
     config: WindowedConfig,
     context: Context,
     step: int,
+    number: int,
     window: Window,
 ) -> Iterator[Tensor]:
-    """Weights (P,) of a fresh student after each step of burn-in and window, differentiable through the window alone."""
-    generator = context.stream("inner", step)
-    start = theta = student.init(context.stream("start", step))
+    """Weights (P,) of student `number` of an outer step after each step of burn-in and window, differentiable through the window alone."""
+    generator = context.stream("inner", *_numbered(step, number))
+    start = theta = _start(student, synthetic, context, "start", *_numbered(step, number))
     state = None
     batches = _samples(synthetic, splits, generator, window.burn_in)
-    for reached in burn_in(student, start, batches, rule, F.cross_entropy):
+    for reached in burn_in(student, start, batches, rule, loss):
         theta, state = reached
         yield theta
     batches = _samples(synthetic, splits, generator, window.length)
-    yield from inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory, state=state)
+    yield from inner_loop(student, theta, batches, rule, loss, memory=config.memory, state=state)
+
+
+def _start(student: Student, synthetic: SyntheticSet, context: Context, *names: str | int) -> Tensor:
+    """Weights (P,) that a student begins with: fresh ones, or those of the one start that the set is made for."""
+    seed = synthetic.training.start_seed
+    return student.init(context.stream(*names) if seed is None else torch.Generator().manual_seed(seed))
+
+
+def _numbered(step: int, number: int) -> tuple[int, ...]:
+    """What a stream of student `number` of an outer step is named: the first one's as if there were no others."""
+    return (step, number) if number else (step,)
 
 
 def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator, count: int) -> Iterator[Batch]:
@@ -367,14 +405,14 @@ def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator
         yield batch
 
 
-def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-    """Cross-entropy on real images and its gradient in theta (P,), in equal pieces so that memory is that of one piece."""
+def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor, loss: Loss) -> tuple[float, Tensor]:
+    """The mean loss on real samples and its gradient in theta (P,), in pieces so that memory is that of one piece."""
     leaf = theta.detach().requires_grad_()
     total, pieces = 0.0, -(-len(targets) // REAL_AT_ONCE)
     for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
-        loss = F.cross_entropy(student(leaf, some), wanted, reduction="sum") / len(targets)
-        loss.backward()
-        total += loss.item()
+        part = loss(student(leaf, some), wanted) * (len(wanted) / len(targets))
+        part.backward()
+        total += part.item()
     return total, leaf.grad
 
 
@@ -383,19 +421,28 @@ def _validate(
     synthetic: SyntheticSet,
     splits: Splits,
     rule: UpdateRule,
+    loss: Loss,
     config: WindowedConfig,
     context: Context,
 ) -> Generator[Event, None, float]:
-    """Mean validation accuracy of students trained on the set, from starts the outer loop has not seen."""
-    found = []
-    for number in range(config.validation_students):
-        theta = student.init(context.stream("validation start", number))
+    """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen; from its one start where it has one."""
+    found, merit = [], _merit(splits)
+    for number in range(1 if synthetic.training.start_seed is not None else config.validation_students):
+        theta = _start(student, synthetic, context, "validation start", number)
         batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
-        path = burn_in(student, theta, batches, rule, F.cross_entropy)
+        path = burn_in(student, theta, batches, rule, loss)
         phase = f"validate with student {number + 1} of {config.validation_students}"
         theta, _ = yield from paced(phase, path, config.validation_steps)
-        found.append(accuracy(student, theta, splits.validation))
+        found.append(merit(student, theta))
     return sum(found) / len(found)
+
+
+def _merit(splits: Splits) -> Callable[[Student, Tensor], float]:
+    """How good a student with weights (P,) is on validation data: its accuracy, or the skill of its forecasts."""
+    if not splits.spec.is_forecast:
+        return lambda student, theta: accuracy(student, theta, splits.validation)
+    judge = judge_of(splits, splits.validation)
+    return lambda student, theta: skill(judge, forecast(student, theta, splits.validation, splits))
 
 
 def _carry(growth: Growth, usual_norm: float) -> dict[str, float]:

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.data.preparation import Preparation
-from engine.data.source import Splits, TaskSpec
+from engine.data.prices.scaling import WindowScaling
+from engine.data.source import NUM_OUTPUTS, Splits, TaskSpec
 from engine.errors import ConfigError, DataError
 from engine.events import Preview
 from engine.meta import update_rules
@@ -55,7 +56,9 @@ class SyntheticSet(nn.Module):
     spec: TaskSpec
     training: Training
     step: int = 0  # outer steps that made it what it is
-    preparation: Preparation | None = None  # how its samples were made from pixels, and are shown again
+    preparation: Preparation | WindowScaling | None = (
+        None  # how its samples were made of real data, and are shown again
+    )
     request: dict[str, Any] | None = None  # what was asked for, as JSON
     has_labels: bool = True  # targets are labels, hard or soft; else representations (N, d), of no class
 
@@ -112,7 +115,7 @@ class SyntheticSet(nn.Module):
     def describe(self) -> dict[str, Any]:
         """JSON-able constructor arguments besides `spec` and `training`, for `load`."""
 
-    def provided(self, preparation: Preparation | None, request: dict[str, Any]) -> SyntheticSet:
+    def provided(self, preparation: Preparation | WindowScaling | None, request: dict[str, Any]) -> SyntheticSet:
         """The same set, knowing how its samples were prepared and what was asked for: its file then stands alone."""
         self.preparation, self.request = preparation, request
         return self
@@ -129,7 +132,7 @@ class SyntheticSet(nn.Module):
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return tuple(self.spec.class_names[int(label)] for label in hard)
 
-    def preview(self, step: int, splits: Splits | Preparation) -> Preview:
+    def preview(self, step: int, splits: Splits | Preparation | WindowScaling) -> Preview:
         """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
         return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names())
 
@@ -207,7 +210,8 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
         value.requires_grad_(wants_gradient[name])
     synthetic.step = step
     synthetic.request = header.get("request")
-    synthetic.preparation = Preparation.from_state(prepared) if prepared else None
+    kind = WindowScaling if spec.is_forecast else Preparation
+    synthetic.preparation = kind.from_state(prepared) if prepared else None
     _check_tensors(synthetic)
     return synthetic
 
@@ -224,6 +228,9 @@ def _check_tensors(synthetic: SyntheticSet) -> None:
         raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
     if not synthetic.has_labels and (targets.ndim != 2 or not bool(torch.isfinite(targets).all())):
         raise ValueError("representations that are no numbers")
+    if spec.is_forecast:
+        _check_windows(synthetic, targets)
+        return
     if synthetic.has_labels and targets.ndim == 2 and not bool((targets >= 0).all()):
         raise ValueError("soft labels that are negative or no numbers")
     for other in synthetic.companions().values():
@@ -235,6 +242,15 @@ def _check_tensors(synthetic: SyntheticSet) -> None:
         prepared.of_pixels(prepared.inverse(inputs[:1]))  # a RuntimeError of torch where a whitening does not fit
 
 
+def _check_windows(synthetic: SyntheticSet, targets: Tensor) -> None:
+    """Raise ValueError for targets or a scaling that do not fit the tokens and the task of sequences."""
+    spec, scaling = synthetic.spec, synthetic.preparation
+    if targets.shape[1:] != (spec.num_outputs,) or not bool(torch.isfinite(targets).all()):
+        raise ValueError(f"targets of shape {tuple(targets.shape)} for {spec.num_outputs} outputs, or no numbers")
+    if scaling is not None and len(scaling.target_scale) != len(spec.class_names):
+        raise ValueError(f"a scaling of {len(scaling.target_scale)} tokens, not of {len(spec.class_names)}")
+
+
 def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
     """What a header says of the set: it may come from anywhere, and is shown, counted with and written into programs.
 
@@ -243,8 +259,8 @@ def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
     spec = TypeAdapter(TaskSpec).validate_python(header["spec"])
     training = TypeAdapter(Training).validate_python(header["training"])
     step = TypeAdapter(int).validate_python(header["step"])
-    if len(spec.class_names) != spec.num_outputs:
-        raise ValueError(f"{spec.num_outputs} classes with {len(spec.class_names)} names")
+    if spec.num_outputs != (NUM_OUTPUTS[spec.task] if spec.is_forecast else len(spec.class_names)):
+        raise ValueError(f"{spec.num_outputs} outputs with {len(spec.class_names)} names for '{spec.task}'")
     if training.rule not in update_rules.BY_NAME:
         raise ValueError(f"there is no rule '{training.rule}'")
     if not (0 <= step <= MOST_STEPS and 1 <= training.num_steps <= MOST_STEPS):

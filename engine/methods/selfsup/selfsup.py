@@ -308,5 +308,6 @@ METHOD = Method(
     try_record=try_record,
     compare=compare,
     try_compare=try_compare,
+    result="representations",
     outer_loss="error on real data",
 )

@@ -1,0 +1,157 @@
+"""OHLC sequences: a few windows of price bars, with learned targets, on which a few steps train a forecaster.
+
+The loop is that of methods/windowed.py: a fresh student takes T steps on the distilled sequences, all of them or a random
+batch, at one learned rate; real training windows judge it, and the exact gradient through the window of those steps moves bars,
+targets and rate. Every value of the parameters is a valid candle (synthetic/candles.py). Two penalties may be added:
+
+    smoothness       mean of (x_t - x_{t-1})^2 over the bars of the sequences
+    autocorrelation  mean over lags of (rho_synthetic - rho_real)^2, of returns and of their absolute values
+
+Sources:
+    Wang et al. 2018, arXiv:1811.10959, whose method it is; windows of truncation: Feng et al. 2024, arXiv:2311.07025.
+What differs from the published system for price bars is listed in README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from engine.config import EvaluationConfig
+from engine.context import Context
+from engine.data.prices.windows import WindowSplits
+from engine.data.source import NUM_FEATURES
+from engine.evaluation.forecasting.compare import compare_forecasts, random_on_validation
+from engine.evaluation.forecasting.cost import try_comparison
+from engine.events import Event
+from engine.methods.method import Method, Paper
+from engine.methods.ohlc.config import OhlcConfig
+from engine.methods.ohlc.presets import PRESETS
+from engine.methods.windowed import distill_windowed, moved
+from engine.synthetic.candles import CandleSet
+
+REAL_WINDOWS = 1000
+"""Training windows whose autocorrelation stands for that of all."""
+
+
+def distill(splits: WindowSplits, config: OhlcConfig, context: Context) -> Generator[Event, None, CandleSet]:
+    """Learn `config.sequences_per_token` sequences of each token that train a forecaster.
+
+    Yields and raises what `distill_windowed` does, and first the scores of random real windows on validation data, which the
+    run is held against on its way.
+    """
+    synthetic = _initial_set(splits, config, context).to(context.device)
+    if context.resume_from is None and config.num_validations:
+        yield from random_on_validation(synthetic, splits, config.student, context)
+    groups = _moved(synthetic, config)
+    penalty = _penalty(synthetic, splits, config, context)
+    return (yield from distill_windowed(synthetic, groups, splits, config, context, penalty=penalty))
+
+
+def _initial_set(splits: WindowSplits, config: OhlcConfig, context: Context) -> CandleSet:
+    training = config.training
+    if config.initialisation == "fixed":
+        training = replace(training, start_seed=context.stream("fixed start").initial_seed())
+    synthetic = CandleSet(
+        spec=splits.spec,
+        training=training,
+        sequences_per_token=config.sequences_per_token,
+        features=splits.config.features,
+        learn_targets=config.learn_targets,
+        learn_rates=config.learn_rates,
+    )
+    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
+    return synthetic
+
+
+def _moved(synthetic: CandleSet, config: OhlcConfig) -> list[dict]:
+    """What the outer optimiser moves: bars, the rate, and targets of either kind."""
+    groups = moved(config, synthetic.raw_bars, None, synthetic.raw_rates, config.target_lr_divisor)
+    targets = [part for part in (synthetic.values, synthetic.direction_logits) if part is not None]
+    if config.learn_targets:
+        groups.insert(1, {"params": targets, "lr": config.outer_lr / config.target_lr_divisor})
+    return groups
+
+
+def _penalty(
+    synthetic: CandleSet, splits: WindowSplits, config: OhlcConfig, context: Context
+) -> Callable[[], Tensor] | None:
+    """The weighted penalties that a config asks for, as one scalar; None for none."""
+    if not config.smoothness and not config.autocorrelation:
+        return None
+    real = None
+    if config.autocorrelation:
+        inputs, _ = splits.random_batch(REAL_WINDOWS, context.stream("autocorrelation"))
+        real = correlations(_returns(inputs, splits), config.lags)
+
+    def penalty() -> Tensor:
+        inputs = synthetic.inputs()
+        found = config.smoothness * inputs[..., :NUM_FEATURES].diff(dim=1).square().mean()
+        if real is not None:
+            own = correlations(_returns(inputs, splits), config.lags)
+            found = found + config.autocorrelation * (own - real).square().mean()
+        return found
+
+    return penalty
+
+
+def _returns(inputs: Tensor, splits: WindowSplits) -> Tensor:
+    """How the close moves from bar to bar, (N, T) or one fewer, up to a factor."""
+    if splits.config.features == "prices":
+        return inputs[..., 3].diff(dim=1)
+    scale = splits.scaling.feature_scale.mean(0).to(inputs)  # gap and body have scales of their own
+    return inputs[..., 0] * scale[0] + inputs[..., 1] * scale[1]
+
+
+def correlations(returns: Tensor, num_lags: int) -> Tensor:
+    """(2, L) autocorrelations at lags 1..L, of returns (N, T) and of their absolute values, each about the mean of all."""
+    found = []
+    for series in (returns, returns.abs()):
+        series = series - series.mean()
+        variance = series.square().mean().clamp(min=1e-12)
+        lags = range(1, min(num_lags, series.shape[1] - 1) + 1)
+        found.append(torch.stack([(series[:, lag:] * series[:, :-lag]).mean() / variance for lag in lags]))
+    return torch.stack(found)
+
+
+def compare(
+    synthetic: CandleSet,
+    splits: WindowSplits,
+    config: OhlcConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    others: dict[str, WindowSplits],
+) -> Generator[Event, None, None]:
+    """Forecasters trained on the set against the same on real windows, and against naive forecasts."""
+    yield from compare_forecasts(synthetic, splits, config.student, evaluation, context, others)
+
+
+def try_compare(
+    synthetic: CandleSet,
+    splits: WindowSplits,
+    config: OhlcConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    others: dict[str, WindowSplits],
+) -> Generator[Event, None, float]:
+    """Seconds of `compare`."""
+    return (yield from try_comparison(synthetic, splits, config.student, evaluation, context, others))
+
+
+METHOD = Method(
+    key="ohlc",
+    title="OHLC sequences (bilevel)",
+    summary="Learns a few sequences of price bars, with targets and a rate, on which a few gradient steps train a forecaster.",
+    papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("2311.07025", "Feng et al. 2024")),
+    tasks=frozenset({"close", "direction", "both", "volatility"}),
+    config=OhlcConfig,
+    presets=PRESETS,
+    distill=distill,
+    compare=compare,
+    try_compare=try_compare,
+    result="forecasts",
+    outer_loss="loss on real windows",
+)

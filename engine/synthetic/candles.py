@@ -1,0 +1,243 @@
+"""Sequences of price bars with learnable targets; every value of the parameters gives valid candles.
+
+M = sequences a token * K tokens, sorted by token. A bar is made of five free numbers r, first brought within (-B, B),
+r <- B tanh(r / B); with softplus s(.) and the sigmoid q(.), what a student sees of it is
+
+    returns   r0, r1, s(r2), s(r3), v + s(r4 - v)                         gap, body, wicks of 0 or more, volume
+    prices    b + d q(r0), b + d, b, b + d q(r3), s(r4)                   open, high, low, close, volume
+              with the low b = p + s(r2 - p) and the span d = s(r1)
+
+v and p are what no volume and no price are scaled to, so that a volume is never below 0 and a price always above it. In both,
+low <= open, close <= high. Nothing is clamped: gradients reach every number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.data.prices.scaling import WindowScaling
+from engine.data.prices.windows import WindowSet, WindowSplits
+from engine.data.source import NUM_FEATURES, TaskSpec
+from engine.errors import ConfigError
+from engine.events import CandleView, Preview
+from engine.meta.inner import Batch
+from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
+
+BOUND = 25.0
+"""B, in standard deviations: wider than any bar of a market, narrow enough that no price overflows."""
+ABOVE_ZERO = 0.999
+"""Of the way from a token's lowest price, or usual volume, down to 0: so far, rounding included, a sequence can fall."""
+LEAST = 1e-3
+"""A wick, span or volume of 0 has no inverse: real ones begin as this at least."""
+DIRECTION_LOGIT = 2.0
+"""A direction starts with this logit on its side, 0 on the other: 0.88 of the mass."""
+OUTPUTS = {
+    "close": ("close",),
+    "direction": ("down", "up"),
+    "both": ("close", "down", "up"),
+    "volatility": ("volatility",),
+}
+
+
+class CandleSet(SyntheticSet):
+    """`raw_bars` (M, T, 5), `values` (M, 1) or None, `direction_logits` (M, 2) or None, `raw_rates` (1,)."""
+
+    def __init__(
+        self,
+        *,
+        spec: TaskSpec,
+        training: Training,
+        sequences_per_token: int,
+        features: Literal["returns", "prices"],
+        learn_targets: bool = True,
+        learn_rates: bool = True,
+    ) -> None:
+        super().__init__()
+        if features not in ("returns", "prices"):
+            raise ValueError(f"there are no features '{features}'")
+        self.spec, self.training, self.features = spec, training, features
+        self.sequences_per_token, self.learn_targets, self.learn_rates = sequences_per_token, learn_targets, learn_rates
+        num_tokens = len(spec.class_names)
+        num_sequences = sequences_per_token * num_tokens
+        num_bars, num_features = spec.sample_shape
+        if num_features not in (NUM_FEATURES, NUM_FEATURES + num_tokens):
+            raise ValueError(f"{num_features} features for {num_tokens} tokens")
+        self.says_token = num_features > NUM_FEATURES
+        self.raw_bars = nn.Parameter(torch.zeros(num_sequences, num_bars, NUM_FEATURES))
+        self.values = self.direction_logits = None
+        if spec.task != "direction":
+            self.values = nn.Parameter(torch.zeros(num_sequences, 1), requires_grad=learn_targets)
+        if spec.task in ("direction", "both"):
+            self.direction_logits = nn.Parameter(torch.zeros(num_sequences, 2), requires_grad=learn_targets)
+        self.raw_rates = nn.Parameter(torch.zeros(1), requires_grad=learn_rates)
+        self.register_buffer("price_floor", torch.zeros(num_sequences, 1))
+        self.register_buffer("volume_floor", torch.zeros(num_sequences, 1))
+
+    def start_from(
+        self,
+        images_from: Literal["noise", "real", "result"],
+        splits: WindowSplits,
+        result: SyntheticSet | None,
+        lr: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Begin as a config's `images_from` says; raises ConfigError where that cannot be."""
+        scaling = splits.scaling
+        zero = (-scaling.feature_shift / scaling.feature_scale).float()[self.tokens]
+        with torch.no_grad():
+            self.price_floor.copy_(ABOVE_ZERO * zero[:, 2:3])
+            self.volume_floor.copy_(ABOVE_ZERO * zero[:, 4:5])
+            self.raw_rates.fill_(inverse_softplus(lr))
+        if images_from == "result":
+            self._start_from_result(result, splits)
+            return
+        windows = self._drawn(splits.train.to(torch.device("cpu")), generator)
+        with torch.no_grad():
+            if images_from == "real":
+                self.raw_bars.copy_(self._raw_of(windows.inputs[..., :NUM_FEATURES]))
+            else:
+                self.raw_bars.copy_(torch.randn(self.raw_bars.shape, generator=generator))
+            if self.values is not None:
+                self.values.copy_(windows.targets[:, :1])
+            if self.direction_logits is not None:
+                self.direction_logits.copy_(DIRECTION_LOGIT * windows.targets[:, -2:])
+
+    def _drawn(self, train: WindowSet, generator: torch.Generator) -> WindowSet:
+        """As many random training windows of each token as there are sequences."""
+        chosen = []
+        for token, name in enumerate(self.spec.class_names):
+            mine = (train.tokens == token).nonzero().flatten()
+            if len(mine) < self.sequences_per_token:
+                raise ConfigError(
+                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences wanted of a token. "
+                    "Lower the sequences per token, or the stride."
+                )
+            chosen.append(mine[torch.randperm(len(mine), generator=generator)[: self.sequences_per_token]])
+        return train.subset(torch.cat(chosen))
+
+    def _start_from_result(self, result: SyntheticSet | None, splits: WindowSplits) -> None:
+        """Sequences and targets of a finished set of the same shape and scaling, with its rate."""
+        if result is None:
+            raise ConfigError(
+                "There is no result to start from. Name a run with one in 'start', or start from real windows."
+            )
+        if (
+            not isinstance(result, CandleSet)
+            or result.raw_bars.shape != self.raw_bars.shape
+            or result.spec != self.spec
+        ):
+            raise ConfigError(
+                "The result to start from holds other sequences (tokens, windows, targets or sequences per token). Choose the same "
+                "data set and settings, or start from real windows."
+            )
+        if result.preparation is not None and not splits.scaling.is_like(result.preparation):
+            raise ConfigError(
+                "The result to start from was made of bars that were scaled otherwise. Choose the data preparation of the run that made "
+                "it, or start from real windows."
+            )
+        with torch.no_grad():
+            for name in ("raw_bars", "values", "direction_logits", "raw_rates"):
+                mine, theirs = getattr(self, name), getattr(result, name)
+                if mine is not None:
+                    mine.copy_(theirs.to(mine))
+
+    @property
+    def tokens(self) -> Tensor:
+        """(M,) int64: the token of each sequence."""
+        count = torch.arange(len(self.spec.class_names), device=self.raw_bars.device)
+        return count.repeat_interleave(self.sequences_per_token)
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.raw_bars)
+
+    @property
+    def rates(self) -> Tensor:
+        return F.softplus(self.raw_rates)
+
+    def inputs(self) -> Tensor:
+        """(M, T, F) as a student sees them; differentiable."""
+        bars = self._bars()
+        if not self.says_token:
+            return bars
+        columns = F.one_hot(self.tokens, len(self.spec.class_names)).to(bars)[:, None].expand(-1, bars.shape[1], -1)
+        return torch.cat([bars, columns], 2)
+
+    def targets(self) -> Tensor:
+        """(M, D): the value in standard deviations, then the probabilities of down and up; differentiable."""
+        parts = [] if self.values is None else [self.values]
+        if self.direction_logits is not None:
+            parts.append(self.direction_logits.softmax(1))
+        return torch.cat(parts, 1)
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inputs()[indices], self.targets()[indices]
+
+    def stored_batches(self) -> Iterator[Batch]:
+        raise NotImplementedError("sequences are always trained on in random batches")
+
+    def materialise(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return self.inputs(), self.targets()
+
+    def bars(self) -> np.ndarray:
+        """(M, T, 5) float64: open, high, low, close, volume; needs the scaling (`preparation`)."""
+        return self.preparation.bars(self.inputs(), self.tokens)
+
+    def num_stored_values(self) -> int:
+        return sum(
+            p.numel() for p in (self.raw_bars, self.values, self.direction_logits, self.raw_rates) if p is not None
+        )
+
+    def num_bytes(self) -> int:
+        return 4 * self.num_stored_values()
+
+    def describe(self) -> dict[str, Any]:
+        names = ("sequences_per_token", "features", "learn_targets", "learn_rates")
+        return {name: getattr(self, name) for name in names}
+
+    def sample_names(self) -> tuple[str, ...]:
+        return tuple(self.spec.class_names[token] for token in self.tokens.tolist())
+
+    def preview(self, step: int, splits: WindowSplits | WindowScaling) -> Preview:
+        """The sequences as small pictures, and as the bars they are."""
+        scaling = splits if isinstance(splits, WindowScaling) else splits.scaling
+        inputs, targets = self.materialise()
+        bars = scaling.bars(inputs, self.tokens).astype(np.float32)
+        names = self.sample_names()
+        view = CandleView(bars, names, targets.float().cpu().numpy(), OUTPUTS[self.spec.task])
+        return Preview(step, scaling.to_display(inputs), names, candles=view)
+
+    def _bars(self) -> Tensor:
+        """(M, T, 5): see the head of this file."""
+        r0, r1, r2, r3, r4 = (BOUND * (self.raw_bars / BOUND).tanh()).unbind(2)
+        volume = self.volume_floor + F.softplus(r4 - self.volume_floor)
+        if self.features == "returns":
+            return torch.stack([r0, r1, F.softplus(r2), F.softplus(r3), volume], 2)
+        low, span = self.price_floor + F.softplus(r2 - self.price_floor), F.softplus(r1)
+        return torch.stack([low + span * r0.sigmoid(), low + span, low, low + span * r3.sigmoid(), volume], 2)
+
+    def _raw_of(self, bars: Tensor) -> Tensor:
+        """The free numbers (M, T, 5) that give bars (M, T, 5), those that are next to the edge of what is allowed moved inside."""
+        x0, x1, x2, x3, x4 = bars.unbind(2)
+        volume = self.volume_floor + _inverse(x4 - self.volume_floor)
+        if self.features == "returns":
+            free = torch.stack([x0, x1, _inverse(x2), _inverse(x3), volume], 2)
+        else:
+            span = (x1 - x2).clamp(min=LEAST)
+            low = self.price_floor + _inverse(x2 - self.price_floor)
+            inside = [((x - x2) / span).clamp(LEAST, 1 - LEAST).logit() for x in (x0, x3)]
+            free = torch.stack([inside[0], _inverse(span), low, inside[1], volume], 2)
+        return BOUND * (free / BOUND).clamp(-0.999, 0.999).atanh()
+
+
+def _inverse(values: Tensor) -> Tensor:
+    """The r with softplus(r) = values, those below `LEAST` raised to it."""
+    values = values.clamp(min=LEAST)
+    return values + (-(-values).expm1()).log()
