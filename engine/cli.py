@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import Context, evaluate, load, machine, titles
-from engine.commands import estimates, experts, exports, imports, representations, results, teachers
+from engine.commands import estimates, experts, exports, forecasts, imports, prices, representations, results, teachers
 from engine.commands.requests import request_options, requested
 from engine.config import Config, RunRequest, checked
 from engine.context import data_root, runs_root
@@ -23,7 +23,7 @@ from engine.data import sources
 from engine.doctor import diagnose
 from engine.errors import ConfigError, UserError
 from engine.evaluation.ranking import ranking
-from engine.evaluation.scores import Row, headlines, summarise
+from engine.evaluation.scores import SKILL, Row, headlines, summarise
 from engine.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
 from engine.figures import formats
 from engine.methods import METHODS
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
-    for part in (imports, estimates, exports, results):
+    for part in (imports, prices, estimates, exports, results):
         part.register(add)
     return parser
 
@@ -361,12 +361,20 @@ def _evaluate(options) -> int:
     request = checked(RunRequest, values, "evaluate")
     device = machine.pick_device(request.device)
     context = Context(seed=request.seed, device=device, cache_root=store.root / "cache")
-    printer = _Printer(request)
-    rows = evaluate(request, load(path, device), context, printer)
+    printer, scores = _Printer(request), []
+
+    def note(event: Event) -> None:
+        printer(event)
+        if isinstance(event, Scored):
+            scores.append(event)
+
+    rows = evaluate(request, load(path, device), context, note)
     printer.close()
     if options.json:
-        return _print_json([_clean(vars(found)) for found in rows])
+        return _print_json([_clean(vars(found)) for found in (summarise(scores) if _forecasts(row) else rows)])
     _print_rows(rows)
+    if _forecasts(row):
+        forecasts.print_told(scores, report.student_config(row).name)
     return 0
 
 
@@ -394,13 +402,20 @@ def _ranking(store, row) -> dict[str, float | None]:
 
 def _has_labels(row) -> bool:
     """Whether a run's set is one of labelled images; False where this version does not know the method."""
-    return row.method in METHODS and METHODS[row.method].compare is None
+    return row.method in METHODS and METHODS[row.method].result == "labelled"
+
+
+def _forecasts(row) -> bool:
+    """Whether a run's set is one of windows with targets to forecast; False where this version does not know the method."""
+    return row.method in METHODS and METHODS[row.method].result == "forecasts"
 
 
 def _told(store, row) -> dict[str, Any]:
-    """What there is to tell of a run without labels besides accuracies, by name."""
+    """What there is to tell of a run without labels besides accuracies or skills, by name."""
     if row.method not in METHODS or _has_labels(row):
         return {}
+    if _forecasts(row):
+        return forecasts.told(store.scores(row.id), report.student_config(row).name)
     return representations.told(summarise(store.scores(row.id)), report.student_config(row).name)
 
 
@@ -415,7 +430,10 @@ def _print_results(store, row) -> None:
     experts.print_ends(store, row.id)
     teachers.print_end(store, row.id)
     _print_rows(rows)
-    if row.method in METHODS and not _has_labels(row):
+    if _forecasts(row):
+        forecasts.print_told(store.scores(row.id), report.student_config(row).name)
+        forecasts.print_verdict(store, row.id)
+    elif row.method in METHODS and not _has_labels(row):
         representations.print_told(rows, report.student_config(row).name)
         representations.print_errors(store, row.id)
 
@@ -424,8 +442,9 @@ def _print_rows(rows: list[Row]) -> None:
     """What is compared, a line each."""
     for row in headlines(rows):
         spread = "" if math.isnan(row.std) else f" +- {100 * row.std:.1f}"
+        measured = "skill " if row.metric == SKILL else ""
         print(
-            f"{row.arm:14} {row.protocol:13} {row.student:13} {100 * row.mean:.1f} %{spread} (n={row.n}), "
+            f"{row.arm:14} {row.protocol:13} {row.student:13} {measured}{100 * row.mean:.1f} %{spread} (n={row.n}), "
             f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
         )
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -28,16 +27,18 @@ from engine import figures
 from engine.context import data_root
 from engine.data import sources
 from engine.data.preparation import Preparation
+from engine.data.prices.scaling import WindowScaling
 from engine.errors import RunError, UserError
-from engine.evaluation.scores import LINEAR_PROBE, headlines, summarise
+from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
 from engine.events import PosterView, Scored
 from engine.figures import formats
 from engine.figures.grids import grid_image
-from engine.runs import report
+from engine.runs import export_forecasts, report, tables
 from engine.runs.pretrain_template import pretrain_script
 from engine.runs.store import RunRow, Store
 from engine.runs.train_template import ordinary_recipe, train_script
 from engine.synthetic.base import SyntheticSet, load
+from engine.synthetic.candles import CandleSet
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
@@ -52,15 +53,15 @@ COLUMNS = ("arm", "protocol", "student", "seed", "metric", "value", "seconds", "
 class Result:
     """What is read of a run, once, for most files: its row and scores, the set and the bytes it is kept in.
 
-    images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft), empty
-    where they have none. poster: as it is shown, where the images are patches of one. views: further pictures by name.
+    images: (N, H, W, C) uint8, in stored order, with the class name of each (the likeliest where labels are soft; of sequences
+    the token), empty where they have none. poster: as it is shown, where the images are patches of one. views: further pictures by name.
     """
 
     store: Store
     row: RunRow
     scores: list[Scored]
     synthetic: SyntheticSet
-    preparation: Preparation
+    preparation: Preparation | WindowScaling
     content: bytes
     images: np.ndarray
     labels: tuple[str, ...]
@@ -118,7 +119,7 @@ def bundle(store: Store, run_id: str) -> bytes:
 
 
 def one(store: Store, run_id: str, name: str) -> bytes:
-    """One of FILES, or of POSTER_FILES where the result is a poster, of BASES_FILES where it has bases.
+    """One of FILES, or of POSTER_FILES where the result is a poster, of BASES_FILES where it has bases, of FORECAST_FILES of sequences.
 
     Raises RunError where there is no result.
     """
@@ -153,7 +154,7 @@ def _taken(store: Store, run_id: str) -> Result:
         content, synthetic = now, load(path)
     if synthetic.preparation is None:
         raise RunError(
-            f"The result of run {row.id} does not say how its images were normalised: it was made by an earlier version. "
+            f"The result of run {row.id} does not say how its {'bars were scaled' if synthetic.spec.is_forecast else 'images were normalised'}: it was made by an earlier version. "
             f"Start the run again with the same settings."
         )
     shown = synthetic.preview(synthetic.step, synthetic.preparation)
@@ -181,11 +182,15 @@ def _contents(taken: Result) -> Iterator[tuple[str, bytes]]:
         if taken.synthetic.has_labels:
             name, said = f"{name}-{slug(label)}", {"label": label}
         yield f"images/{name}.png", _png(_picture(image), _facts(taken.row, taken.synthetic.step) | said)
+    if isinstance(taken.synthetic, CandleSet):
+        yield from export_forecasts.sequence_files(taken.synthetic)
 
 
 def _made(taken: Result) -> dict[str, Callable[[Result], bytes]]:
-    """The files of a result, besides its single images."""
+    """The files of a result, besides its single images and sequences."""
     further = POSTER_FILES if taken.poster is not None else {}
+    if isinstance(taken.synthetic, CandleSet):
+        further = FORECAST_FILES
     return FILES | further | (BASES_FILES if "bases" in taken.views else {})
 
 
@@ -233,6 +238,9 @@ def _png(picture: Image.Image, facts: dict[str, Any]) -> bytes:
 
 
 def _arrays(taken: Result) -> bytes:
+    if isinstance(taken.synthetic, CandleSet):
+        arrays = {"images": taken.images, "step": np.array(taken.synthetic.step)}
+        return _packed(arrays | export_forecasts.arrays(taken.synthetic))
     inputs, targets = taken.synthetic.materialise()
     arrays: dict[str, np.ndarray] = {
         "images": taken.images,
@@ -245,7 +253,10 @@ def _arrays(taken: Result) -> bytes:
         arrays |= _schedule(taken.synthetic, inputs, targets) | _poster_arrays(taken)
     else:
         arrays |= _representation_arrays(taken.synthetic, targets)
-    arrays |= _normalisation(taken.preparation)
+    return _packed(arrays | _normalisation(taken.preparation))
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -347,17 +358,7 @@ def _normalisation(preparation: Preparation) -> dict[str, np.ndarray]:
 
 
 def _scores(taken: Result) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(COLUMNS)
-    for score in taken.scores:
-        table.writerow([_cell(getattr(score, column)) for column in COLUMNS])
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return tables.to_csv(COLUMNS, ([getattr(score, column) for column in COLUMNS] for score in taken.scores))
 
 
 def _training(taken: Result) -> bytes:
@@ -369,6 +370,8 @@ def _training(taken: Result) -> bytes:
         for score in headlines(summarise(taken.scores))
         if (score.arm, score.student) == ("distilled", student.name)
     }
+    if isinstance(taken.synthetic, CandleSet):
+        return _forecast_training(taken, mine.get("as_distilled"))
     recorded = {key: formats.percent_spread(score.mean, score.std, score.n) for key, score in mine.items()}
     options = getattr(sources(data_root()).get(row.source), "options", None)
     fit = options.fit if options is not None else "stretch"
@@ -397,7 +400,21 @@ def _training(taken: Result) -> bytes:
     ).encode()
 
 
+def _forecast_training(taken: Result, score: Row | None) -> bytes:
+    """score: of networks that were trained so, if there are any."""
+    student, windows = report.student_config(taken.row), taken.row.request.data.windows
+    num_steps = None if score is None else score.training.get("num_steps")
+    recorded = "" if score is None else formats.percent_spread(score.mean, score.std, score.n)
+    return export_forecasts.program(taken.synthetic, student, windows, num_steps, recorded)
+
+
 def _readme(taken: Result) -> bytes:
+    if isinstance(taken.synthetic, CandleSet):
+        what = formats.counted(len(taken.images), "sequence of price bars", "sequences of price bars")
+        title = f"Run {taken.row.id} of Dataset Distillery {report.version()}: {what} distilled from '{taken.row.source}', {taken.row.status}, outer step {taken.synthetic.step:,}."
+        return export_forecasts.readme(
+            taken.synthetic, title, f"; each PNG carries the request in its text '{METADATA}'"
+        )
     if not taken.synthetic.has_labels:
         return _readme_of_representations(taken)
     row, is_poster = taken.row, taken.poster is not None
@@ -461,5 +478,10 @@ POSTER_FILES: dict[str, Callable[[Result], bytes]] = {
     "poster.png": lambda taken: _png(_picture(taken.poster.pixels), _facts(taken.row, taken.synthetic.step)),
 }
 """The same of posters alone."""
+FORECAST_FILES: dict[str, Callable[[Result], bytes]] = {
+    "candles.csv": lambda taken: export_forecasts.candles(taken.synthetic),
+    "targets.csv": lambda taken: export_forecasts.targets(taken.synthetic),
+}
+"""The same of sequences of price bars."""
 BASES_FILES: dict[str, Callable[[Result], bytes]] = {"bases.png": _bases}
 """The same of sets that are sums of bases."""

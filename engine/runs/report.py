@@ -24,6 +24,7 @@ from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
 from engine.runs import command
+from engine.runs import report_forecasts as forecasts
 from engine.runs import report_representations as representations
 from engine.runs.report_pieces import Charts, accuracy, data_url, in_script, table
 from engine.runs.report_template import PAGE
@@ -74,11 +75,15 @@ def report_html(store: Store, run_id: str) -> str:
     rows = headlines(every)
     charts = Charts()
     final = _final(store, row)
-    is_labelled = METHODS[row.method].compare is None
-    if is_labelled:
+    result = METHODS[row.method].result
+    if result == "labelled":
         outcome = _outcome(scores, student, is_poster=final is not None and final.poster is not None)
         measures = _numbers(row, scores, student)
         analyses = []
+    elif result == "forecasts":
+        outcome = forecasts.verdict(store, row, best_by_arm(scores, student.name))
+        measures = forecasts.measures(store, row, scores, student.name)
+        analyses = forecasts.analyses(store, row, charts)
     else:
         outcome = representations.verdict(best_by_arm(scores, student.name))
         measures = representations.measures(row, every, student.name)
@@ -91,7 +96,7 @@ def report_html(store: Store, run_id: str) -> str:
         *_lengths(every, student),
         *_architectures(scores, student, charts),
         *measures,
-        *_images(store, row, final),
+        *_images(store, row, final, charts),
         *(f'<p class="faint">{escape(message)}</p>' for message in store.notes(row.id)),
         *analyses,
         *_curves(store, row, charts),
@@ -162,9 +167,10 @@ def _scores(rows: Sequence[Row], student: StudentConfig, charts: Charts) -> list
         if not mine:
             continue
         title = titles.student(student) if name == student.name else titles.architecture(name)
-        chart = charts.add(figures.scores(mine), f"Test accuracy of {title} on each arm, with 95 % intervals")
+        measure = figures.measure(mine)
+        chart = charts.add(figures.scores(mine), f"Test {measure} of {title} on each arm, with 95 % intervals")
         parts += [
-            f"<section><h2>Test accuracy of {escape(title)}</h2>",
+            f"<section><h2>Test {measure} of {escape(title)}</h2>",
             f'<div class="chart-alone">{chart}</div>',
             _score_table(mine),
             "</section>",
@@ -218,25 +224,27 @@ def _architectures(scores: Sequence[Scored], student: StudentConfig, charts: Cha
     if len(cells) < 2:
         return []
     names = [titles.student(student) if name == student.name else titles.architecture(name) for name in cells]
-    arms = figures.matrix_arms(cells)
+    arms, every = figures.matrix_arms(cells), headlines(summarise(scores))
     lines = [
         (name, *(_cell(of.get(arm)) for arm in arms)) for name, of in zip(names, cells.values(), strict=True)
     ]  # fmt: skip
     chart = charts.add(
-        figures.matrix(cells, names), "Test accuracy by architecture and arm, mean, deviation and number of students"
+        figures.matrix(cells, names),
+        f"Test {figures.measure(every)} by architecture and arm, mean, deviation and number of students",
     )
     return [
         "<section><h2>Across architectures</h2>",
         f'<div class="chart-alone">{chart}</div>',
         f'<div class="wide">{table(lines, ("Architecture", *map(figures.arm_name, arms)), "")}</div>',
-        f'<p class="faint">Mean ± standard deviation over n networks on test images, each under {_counted(summarise(scores))}.</p></section>',
+        f'<p class="faint">Mean ± standard deviation over n networks on test {"windows" if figures.measure(every) == "skill" else "images"}, each under {_counted(every)}.</p></section>',
     ]
 
 
 def _counted(rows: Sequence[Row]) -> str:
     """The protocol that an arm is known by."""
     is_probed = any(row.protocol == LINEAR_PROBE for row in rows)
-    return "the linear probe" if is_probed else "the protocol that did best on validation images"
+    judges = "windows" if figures.measure(rows) == "skill" else "images"
+    return "the linear probe" if is_probed else f"the protocol that did best on validation {judges}"
 
 
 def _numbers(row: RunRow, scores: Sequence[Scored], student: StudentConfig) -> list[str]:
@@ -265,14 +273,25 @@ def _cell(row: Row | None) -> str:
 
 def _score_table(rows: Sequence[Row]) -> str:
     lines = sorted(rows, key=figures.shown_order)
-    head = ("Trained on", "Protocol", "Accuracy", "n", "95 % interval", "Training", "Samples", "Stored")
+    head = (
+        "Trained on",
+        "Protocol",
+        figures.measure(rows).capitalize(),
+        "n",
+        "95 % interval",
+        "Training",
+        "Samples",
+        "Stored",
+    )
     cells = [
         (
             figures.arm_name(row.arm),
             figures.protocol_name(row.protocol),
             formats.percent_spread(row.mean, row.std, row.n),
             str(row.n),
-            formats.NOTHING if row.n < 2 else f"{100 * row.low:.1f} to {100 * row.high:.1f} %",
+            formats.NOTHING
+            if row.n < 2
+            else f"{formats.percent(row.low).removesuffix(' %')} to {formats.percent(row.high)}",
             formats.duration(row.seconds),
             formats.count(row.num_samples),
             formats.num_bytes(row.num_bytes),
@@ -291,33 +310,43 @@ def _final(store: Store, row: RunRow) -> Preview | None:
     return store.preview(row.id, chosen if chosen in steps else steps[-1])
 
 
-def _images(store: Store, row: RunRow, final: Preview | None) -> list[str]:
+def _images(store: Store, row: RunRow, final: Preview | None, charts: Charts) -> list[str]:
     """The result in large, and the set as it was along the run."""
     if final is None:
         return []
     steps, result = store.previews(row.id), final.step
-    one, many = ("patch", "patches") if final.poster else ("image", "images")
-    png = figures.grid_png(final.images, final.labels, theme="page")
-    named = ", class names beside them" if any(final.labels) else ""
+    one, many = (
+        ("patch", "patches") if final.poster else ("sequence", "sequences") if final.candles else ("image", "images")
+    )
     made = f"{formats.counted(len(final.images), one, many)} after outer step {result:,}"
     if result == row.summary.get("step") and result != row.total_steps:
         made += ", the best on validation data"
-    if len(final.images) > figures.MAX_IMAGES:
-        made += f", the first {figures.MAX_IMAGES} of them"
-    parts = [
-        *_poster(final),
-        f"<section><h2>The {'patches as a network sees them' if final.poster else 'distilled images'}</h2>",
-        f'<figure class="grid"><img src="{data_url(png)}" alt="Grid of the distilled images{named}"><figcaption>{made}</figcaption></figure></section>',
-    ]
+    parts = _poster(final)
+    if final.candles is not None:
+        parts += forecasts.sequences(store, row, final.candles, charts, made)
+    else:
+        parts += _grid(final, made)
     if len(steps) > 1:
         parts += ["<section><h3>Along the run</h3>", '<div class="strip">']
         for step in _spread(steps, STRIP):
             picture = data_url(_small(store.preview(row.id, step)))
             parts.append(
-                f'<figure><img src="{picture}" alt="The images after outer step {step}"><figcaption>outer step {step:,}</figcaption></figure>'
+                f'<figure><img src="{picture}" alt="The {many} after outer step {step}"><figcaption>outer step {step:,}</figcaption></figure>'
             )
         parts.append("</div></section>")
     return parts + representations.pictures(store.preview(row.id, steps[0]), final)
+
+
+def _grid(final: Preview, made: str) -> list[str]:
+    """The images beside each other. made: what they are."""
+    png = figures.grid_png(final.images, final.labels, theme="page")
+    named = ", class names beside them" if any(final.labels) else ""
+    if len(final.images) > figures.MAX_IMAGES:
+        made += f", the first {figures.MAX_IMAGES} of them"
+    return [
+        f"<section><h2>The {'patches as a network sees them' if final.poster else 'distilled images'}</h2>",
+        f'<figure class="grid"><img src="{data_url(png)}" alt="Grid of the distilled images{named}"><figcaption>{made}</figcaption></figure></section>',
+    ]
 
 
 def _poster(preview: Preview) -> list[str]:
@@ -352,7 +381,8 @@ def _curves(store: Store, row: RunRow, charts: Charts) -> list[str]:
     parts = ["<section><h2>Curves</h2>", '<div class="charts">']
     for name in figures.chart_names(list(series)):
         chart = figures.chart_of(name)
-        reference = ("random real, same size", real.mean) if name == "validation_accuracy" and real is not None else None  # fmt: skip
+        is_judged = name in ("validation_accuracy", "validation_skill") and real is not None
+        reference = ("random real, same size", real.mean) if is_judged else None
         is_log = figures.spans_decades(series[name].values)
         axis = METHODS[row.method].outer_loss if name == "outer_loss" else ""
         figure = figures.curve(name, series, span=SMOOTHED, log=is_log, height=260, reference=reference, axis=axis)
@@ -415,7 +445,8 @@ def _machine(row: RunRow) -> str:
         facts.append(("Device", str(row.facts["device"])))
     if row.memory_bytes:
         facts.append(("Memory of the run, at most", formats.num_bytes(row.memory_bytes)))
-    for name, title in (("train", "Training images"), ("validation", "Validation images"), ("test", "Test images"), ("student_params", "Weights of the student")):  # fmt: skip
+    samples = "windows" if METHODS[row.method].result == "forecasts" else "images"
+    for name, title in (("train", f"Training {samples}"), ("validation", f"Validation {samples}"), ("test", f"Test {samples}"), ("student_params", "Weights of the student")):  # fmt: skip
         if isinstance(row.facts.get(name), int):
             facts.append((title, formats.count(row.facts[name])))
     if row.summary.get("compression"):

@@ -31,7 +31,7 @@ import numpy as np
 from engine import checkpoint
 from engine.config import Action, RunRequest
 from engine.errors import RunError
-from engine.events import Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
+from engine.events import CandleView, Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
@@ -275,7 +275,7 @@ class Store:
             )
         with np.load(path, allow_pickle=False) as file:
             labels = tuple(str(label) for label in file["labels"])
-            return Preview(step, file["images"], labels, _read_poster(file), _read_views(file))
+            return Preview(step, file["images"], labels, _read_poster(file), _read_views(file), _read_candles(file))
 
     def scores(self, run_id: str) -> list[Scored]:
         """Every trained student measured so far, in order."""
@@ -509,6 +509,13 @@ def _save_preview(folder: Path, preview: Preview) -> None:
         }
         if preview.poster.label_map is not None:
             arrays["poster_label_map"] = preview.poster.label_map.astype(np.float16, copy=False)
+    if preview.candles is not None:
+        arrays |= {
+            "candle_bars": preview.candles.bars.astype(np.float32, copy=False),
+            "candle_tokens": np.array(preview.candles.tokens, dtype=np.str_),
+            "candle_targets": preview.candles.targets.astype(np.float32, copy=False),
+            "candle_outputs": np.array(preview.candles.outputs, dtype=np.str_),
+        }
     arrays |= {_VIEW + name: view.astype(np.uint8, copy=False) for name, view in preview.views.items()}
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -517,6 +524,17 @@ def _save_preview(folder: Path, preview: Preview) -> None:
 
 def _read_views(file: np.lib.npyio.NpzFile) -> dict[str, np.ndarray]:
     return {name.removeprefix(_VIEW): file[name] for name in file.files if name.startswith(_VIEW)}
+
+
+def _read_candles(file: np.lib.npyio.NpzFile) -> CandleView | None:
+    if "candle_bars" not in file:
+        return None
+    return CandleView(
+        bars=file["candle_bars"],
+        tokens=tuple(str(token) for token in file["candle_tokens"]),
+        targets=file["candle_targets"],
+        outputs=tuple(str(name) for name in file["candle_outputs"]),
+    )
 
 
 def _read_poster(file: np.lib.npyio.NpzFile) -> PosterView | None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from engine.config import RunRequest
 from engine.errors import RunError
-from engine.events import Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
+from engine.events import CandleView, Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
 from engine.runs import log, owners
 from engine.runs.store import RunRow, Store
 
@@ -76,6 +76,18 @@ def test_a_new_run_is_queued_with_everything_that_was_asked_for(store):
         and store.previews(row.id) == []
         and store.result(row.id) is None
     )
+
+
+def test_sequences_of_a_preview_are_read_back_as_they_were_and_pictures_without_them_too(tmp_path):
+    store = Store(tmp_path)
+    run_id = store.submit(REQUEST)
+    bars = np.arange(2 * 3 * 5, dtype=np.float32).reshape(2, 3, 5)
+    kept = CandleView(bars, ("BTC", "É=cmd"), np.array([[0.2, 0.8], [1, 0]], np.float32), ("down", "up"))
+    store.append(run_id, [preview(0), Preview(4, np.zeros((2, 3, 3, 3), np.uint8), kept.tokens, candles=kept)])
+    assert store.preview(run_id, 0).candles is None
+    found = Store(tmp_path).preview(run_id, 4).candles
+    assert (found.tokens, found.outputs) == (kept.tokens, kept.outputs)
+    assert np.array_equal(found.bars, bars) and np.array_equal(found.targets, kept.targets)
 
 
 def test_events_are_read_back_as_they_were(store):

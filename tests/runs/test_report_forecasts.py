@@ -1,0 +1,133 @@
+"""The report of a run on prices, and what the command line tells of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from forecast_runs import CONFIG, NAIVE, SKILLS, finished, request
+from plotly.offline import get_plotlyjs
+
+from engine import cli
+from engine.events import Failed, Started
+from engine.runs import report
+from engine.runs.store import Store
+
+
+def text_of(store: Store, run_id: str) -> str:
+    """A report without the code that draws charts."""
+    return report.report_html(store, run_id).replace(get_plotlyjs(), "")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Store, str]:
+    store = Store(tmp_path_factory.mktemp("reported") / "runs")
+    return store, finished(store)
+
+
+@pytest.fixture(scope="module")
+def text(made) -> str:
+    return text_of(*made)
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f">{title}</h")[2].partition("</section>")[0]
+
+
+def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is_beaten(text):
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
+    assert verdict.startswith(
+        "Skill of networks against the training mean: trained <strong>12.5 %</strong> on 6 distilled sequences; "
+    )
+    assert "<strong>−29.5 %</strong> on 6 random real windows" in verdict and "on all 5,000 real windows" in verdict
+    assert verdict.endswith("Students trained on the distilled set forecast better than the training mean.")
+
+
+def test_table_has_every_measure_with_the_naive_forecasts_and_the_interval_over_time(text):
+    told = section(text, "Forecasts")
+    head = re.findall(r"<th>(.*?)</th>", told)
+    assert head[:4] == ["Trained on", "Skill", "95 % over time", "MAE"]
+    assert head[4:] == ["RMSE", "R²", "Skill against last value", "n"]
+    lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", told)]
+    assert len(lines) == len(SKILLS) + len(NAIVE)
+    assert lines[0][:4] == ["Distilled", "12.50 ± 0.71 %", "7.0 to 17.0 %", "2.130 ± 0.000 %"]
+    assert lines[0][4:] == ["3.120 ± 0.000 %", "−0.010 ± 0.000", "40.00 ± 0.00 %", "2"]
+    assert lines[-2][:2] == ["Last value, naive forecast", "−80.00 %"] and lines[-1][0].startswith("Training mean")
+
+
+def test_tokens_and_ratios_are_told(text):
+    assert "<td>4.120 ± 0.000 %</td>" in section(text, "RMSE, token by token")
+    ratios = section(text, "Against the full data")
+    assert "<td>110.0 %</td>" in ratios and "1 : 500" in ratios
+
+
+def test_sequences_are_candles_that_are_said_to_be_learned(text):
+    told = section(text, "The distilled sequences")
+    assert "data-chart" in told and "no history of a market" in told
+    assert "Grid of the distilled images" not in text and "outer step 0" in section(text, "Along the run")
+    charts = [json.loads(chart) for chart in re.findall(r'<script type="application/json" id="chart-\d+">(.*?)</script>', text)]  # fmt: skip
+    candles = [chart for chart in charts if any(trace["type"] == "candlestick" for trace in chart["data"])]
+    titles = [note["text"] for note in candles[0]["layout"]["annotations"]]
+    assert all(re.fullmatch(r"SIM-[ABC]: volatility \d+\.\d %", title) for title in titles), titles
+    assert [len([trace for trace in chart["data"] if trace["type"] == "candlestick"]) for chart in candles] == [6]
+    # scores, candles, three tokens, distances, three facts, adaptation, two curves
+    assert len(charts) == text.count("data-chart=") == 12
+
+
+def test_privacy_facts_and_adaptation_are_told_and_names_are_escaped(text):
+    assert "None is close to a copy of a real one." in section(text, "Does it reveal real prices?")
+    assert "0.47 to 0.58" in text and "Tails of returns" in text
+    assert "SIM-D &lt;new&gt;" in section(text, "A head start on a new token?") and "SIM-D <new>" not in text
+
+
+def test_nothing_speaks_of_images_accuracies_or_labels(text):
+    said = re.sub(r"<pre>.*?</pre>|<script.*?</script>|<style>.*?</style>", "", text, flags=re.DOTALL)
+    said = re.sub(r'src="[^"]*"', "", said)
+    for word in ("accuracy", "image", "class name", "DD-Ranking", "Numbers of the field", "nan"):
+        assert word not in re.sub(r"<[^>]*>", "", said).lower().replace("<", ""), word
+    assert "Training windows" in said and "Test skill of GRU" in said
+
+
+def test_skill_is_told_against_the_reference_of_each_target(store):
+    for target, reference in (("close", "the last close"), ("direction", "the training frequencies")):
+        told = text_of(store, finished(store, request(target)))
+        assert f"Skill of networks against {reference}:" in told
+        assert ("log loss" in section(told, "Forecasts")) == (target == "direction")
+
+
+def test_a_run_that_failed_early_is_reported_with_what_it_has(store):
+    run_id = store.submit(request(), status="running")
+    store.append(run_id, [Started(40, {}), Failed("It diverged.", step=3)])
+    told = text_of(store, run_id)
+    assert "It diverged." in told and "Forecast and truth" not in told and "The distilled sequences" not in told
+
+
+def test_command_line_shows_measures_verdict_and_privacy(made, capsys):
+    store, run_id = made
+    assert cli.main(["show", run_id, "--runs", str(store.root)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"distilled +ordinary +gru +skill 12\.5 % \+- 0\.7 \(n=2\)", said)
+    assert "RMSE 3.120 ± 0.000 %" in said and "SIM-A: RMSE 4.120 ± 0.000 %" in said
+    assert "forecast better than the training mean." in said and "close to a copy" in said
+
+
+def test_command_line_gives_the_same_as_json(made, capsys):
+    store, run_id = made
+    assert cli.main(["show", run_id, "--json", "--runs", str(store.root)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["forecasts"]["distilled"]["rmse@SIM-A"] == {"mean": 0.0412, "std": 0.0, "n": 2}
+    assert told["forecasts"]["last_value"]["skill"] == {"mean": -0.8, "std": None, "n": 1}
+    assert told["ranking"] == {} and "transfers" not in told and told["analyses"]["verdict"]["beats_naive"]
+
+
+def test_command_line_evaluates_again_and_gives_every_measure(store, capsys):
+    brief = {"num_students": 2, "inner_steps": 4, "ordinary_steps": 4, "full_epochs": 1}
+    asked = request("both", config=CONFIG | {"student": {"name": "linear"}}, evaluation=brief)
+    run_id = finished(store, asked)
+    assert cli.main(["evaluate", run_id, "--runs", str(store.root)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"distilled +as_distilled +linear +skill -?\d", said) and "MCC" in said and "SIM-C: Skill" in said
+    assert cli.main(["evaluate", run_id, "--runs", str(store.root), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"skill", "rmse", "mcc@SIM-B"} <= {row["metric"] for row in rows}
