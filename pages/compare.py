@@ -10,11 +10,27 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, downloads, frame, live, pictures, representations, services, sweep, words
+from pages.ui import (
+    candles,
+    cards,
+    differences,
+    downloads,
+    forecasts,
+    frame,
+    live,
+    pictures,
+    representations,
+    services,
+    sweep,
+    words,
+)
 
 frame.ensure()
 
 COUNTED = "Synthetic and random real samples are counted alike, 4 bytes a value; the full set at the 1 byte a value of its files."
+COUNTED_WINDOWS = (
+    "Every arm is counted alike, 4 bytes a value; of the full set each bar counts as often as it is in a window."
+)
 
 
 RECORDED = {
@@ -64,6 +80,9 @@ def show_run(row: engine.RunRow) -> None:
             f"Run {row.id} has no scores yet. They are measured after its last outer step.", icon=":material/schedule:"
         )
         return
+    if words.is_forecast(row):
+        show_forecasts(row, scores, found, own)
+        return
     has_labels = words.has_labels(row)
     st.markdown(verdict(row, scores) if has_labels else representations.verdict(scores, mine))
     show_ratios(row)
@@ -88,7 +107,7 @@ def show_run(row: engine.RunRow) -> None:
                 pictures.preview_png(row.id, row.created, step, services.theme(), 640, overlay=True),
                 caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
             )  # fmt: skip
-    show_table(own)
+    show_table(own, "Accuracy")
     if has_labels:
         show_over_steps(row, everything)
     else:
@@ -102,6 +121,45 @@ def show_run(row: engine.RunRow) -> None:
         st.subheader("Bases and representations", anchor=False)
         representations.show_analyses(row, "compared ")
     downloads.show(row)
+    show_recipes(found)
+
+
+def show_forecasts(
+    row: engine.RunRow, scores: Sequence[engine.Scored], found: Sequence[engine.Row], own: Sequence[engine.Row]
+) -> None:
+    """The same of a run that forecasts prices: whether anything beats a naive forecast, errors, forecasts by date, privacy."""
+    forecasts.show_verdict(row)
+    st.markdown(forecasts.outcome(row, scores))
+    show_ratios(row)
+    with st.container(border=True):
+        st.subheader(f"Test skill of {words.escaped(words.student_name(row))}", anchor=False)
+        st.plotly_chart(
+            figures.scores(own), key=f"scores {row.id}", config=live.QUIET,
+            alt="Test skill of each arm under each protocol, with 95 % intervals over students",
+        )  # fmt: skip
+        st.caption(
+            f"Whiskers: 95 % interval of the mean over students. The sentence on top takes the protocol that did best on validation windows. "
+            f"{figures.protocol_notes(own)}"
+        )
+    if steps := services.store().previews(row.id):
+        with st.container(border=True):
+            st.subheader("What it was trained on", anchor=False)
+            candles.show_few(row, pictures.result_step(row, steps))
+    st.subheader("Errors", anchor=False)
+    forecasts.show_metrics(row, scores, live.row_student(row))
+    forecasts.show_tokens(row, scores, live.row_student(row))
+    with st.expander("Every protocol", icon=":material/table_rows:"):
+        show_table(own, "Skill")
+    forecasts.show_forecasts(row, "compared ")
+    show_architectures(row, scores, found)
+    st.header("Privacy and fidelity", anchor=False)
+    forecasts.show_findings(row, "compared ")
+    downloads.show(row)
+    show_recipes(found)
+
+
+def show_recipes(found: Sequence[engine.Row]) -> None:
+    """How each arm was trained, in words."""
     with st.expander("Recipes", icon=":material/receipt_long:"):
         for recipe, users in recipes(found).items():
             st.markdown(f"**{words.escaped(', '.join(users))}**: {words.escaped(recipe)}")
@@ -131,15 +189,27 @@ def verdict(row: engine.RunRow, scores: Sequence) -> str:
 
 
 def show_ratios(row: engine.RunRow) -> None:
-    """Retention and speed-up under each protocol, and compression. Without labels all protocols share one pre-training."""
+    """Retention, of forecasts the error, and speed-up under each protocol, and compression.
+
+    Without labels all protocols share one pre-training.
+    """
     figures_shown = [
         ("Retention", formats.percent(value), protocol, "Accuracy of the distilled set over that of the full set.")
         for protocol, value in row.summary.get("retention", {}).items()
     ]
     figures_shown += [
+        (
+            "Error, of full",
+            formats.percent(value),
+            protocol,
+            "Error of the distilled set over that of the full set; 100 % is as good.",
+        )
+        for protocol, value in row.summary.get("error_ratio", {}).items()
+    ]
+    figures_shown += [
         ("Speed-up", formats.times(value), protocol, "Training time on the full set over that on the distilled set.")
         for protocol, value in row.summary.get("speed_up", {}).items()
-        if words.has_labels(row) or protocol == "linear_probe"
+        if words.has_labels(row) or words.is_forecast(row) or protocol == "linear_probe"
     ]
     with st.grid(5, min_column_width=165):
         for label, value, protocol, meaning in figures_shown:
@@ -163,18 +233,18 @@ def show_ratios(row: engine.RunRow) -> None:
                 delta_arrow="off",
                 border=True,
                 height="stretch",
-                help=COUNTED,
+                help=COUNTED_WINDOWS if words.is_forecast(row) else COUNTED,
             )
 
 
-def show_table(scores: Sequence) -> None:
-    """A line an arm and protocol: mean, deviation, interval, seconds, samples, bytes."""
+def show_table(scores: Sequence, judged: str) -> None:
+    """A line an arm and protocol: mean, deviation, interval, seconds, samples, bytes. judged: "Accuracy" or "Skill"."""
     lines = sorted(scores, key=figures.shown_order)
     st.table(
         {
             "Trained on": [figures.arm_name(score.arm) for score in lines],
             "Protocol": [figures.protocol_name(score.protocol) for score in lines],
-            "Accuracy": [formats.percent_spread(score.mean, score.std, score.n) for score in lines],
+            judged: [formats.percent_spread(score.mean, score.std, score.n) for score in lines],
             "n": [str(score.n) for score in lines],
             "95 % interval": [interval(score) for score in lines],
             "Training": [formats.duration(score.seconds) + (" (cached)" if score.cached else "") for score in lines],
@@ -186,7 +256,8 @@ def show_table(scores: Sequence) -> None:
     cached = (
         " Cached scores come from an earlier run with the same recipe." if any(score.cached for score in scores) else ""
     )
-    st.caption(f"Mean ± standard deviation over n students, each with a seed of its own. {COUNTED}{cached}")
+    counted = COUNTED_WINDOWS if judged == "Skill" else COUNTED
+    st.caption(f"Mean ± standard deviation over n students, each with a seed of its own. {counted}{cached}")
 
 
 def show_over_steps(row: engine.RunRow, found: Sequence[engine.Row]) -> None:
@@ -234,21 +305,23 @@ def show_architectures(row: engine.RunRow, scores: Sequence[engine.Scored], foun
     cells = {student: arms for student, arms in engine.across(scores).items() if "distilled" in arms}
     if len(cells) < 2:
         return
-    mine = live.row_student(row)
+    mine, judged = live.row_student(row), words.judged_by(row)
     titles = [words.student_name(row) if name == mine else engine.titles.architecture(name) for name in cells]
     arms = figures.matrix_arms(cells)
     st.subheader("Across architectures", anchor=False)
     with st.container(border=True):
         st.plotly_chart(
             figures.matrix(cells, titles), key=f"matrix {row.id}", config=live.QUIET,
-            alt="Test accuracy by architecture and arm: mean, standard deviation and number of students in each cell",
+            alt=f"Test {judged} by architecture and arm: mean, standard deviation and number of students in each cell",
         )  # fmt: skip
+        what = "windows" if words.is_forecast(row) else "images"
         st.caption(
-            "Mean ± standard deviation over n students on test images, each cell under the protocol that did best on validation images."
+            f"Mean ± standard deviation over n students on test {what}, each cell under the protocol that did best on validation {what}."
+            + (" Skill, in %." if words.is_forecast(row) else "")
         )
     columns = {"Architecture": [words.escaped(title) for title in titles]}
     columns |= {figures.arm_name(arm): [in_cell(of.get(arm)) for of in cells.values()] for arm in arms}
-    st.table(columns, border="horizontal", hide_index=True, alt="Test accuracy by architecture and arm")
+    st.table(columns, border="horizontal", hide_index=True, alt=f"Test {judged} by architecture and arm")
     st.download_button(
         "Download table (.csv)", figures.matrix_csv(cells), f"run-{row.id}-architectures.csv", "text/csv",
         icon=":material/table:", on_click="ignore", key=f"matrix csv {row.id}",
@@ -256,7 +329,7 @@ def show_architectures(row: engine.RunRow, scores: Sequence[engine.Scored], foun
     for name, title in zip(cells, titles, strict=True):
         if name != mine:
             with st.expander(f"All scores of {words.escaped(title)}", icon=":material/table_rows:"):
-                show_table([score for score in found if score.student == name])
+                show_table([score for score in found if score.student == name], judged.capitalize())
 
 
 def in_cell(score: engine.Row | None) -> str:
@@ -286,7 +359,7 @@ def show_numbers(row: engine.RunRow, scores: Sequence[engine.Scored]) -> None:
 
 def interval(score: object) -> str:
     """The 95 % interval of a mean; none for a single student."""
-    return formats.NOTHING if score.n < 2 else f"{100 * score.low:.1f} to {100 * score.high:.1f} %"
+    return formats.NOTHING if score.n < 2 else f"{100 * score.low:.1f} to {100 * score.high:.1f} %".replace("-", "−")
 
 
 def recipes(scores: Sequence) -> dict[str, list[str]]:
@@ -300,10 +373,17 @@ def recipes(scores: Sequence) -> dict[str, list[str]]:
 
 
 def show_together(rows: Sequence[engine.RunRow]) -> None:
-    """Several runs side by side: scores, what they cost in bytes, curves, settings, images."""
-    protocol = show_scores(rows)
-    for source in dict.fromkeys(row.source for row in rows):
-        show_budgets(source, [row for row in rows if row.source == source], protocol)
+    """Several runs side by side: scores, what they cost in bytes, curves, settings, images.
+
+    Runs of images and of forecasts have scores that cannot be held against each other, and each a part of their own.
+    """
+    for judged in dict.fromkeys(map(words.judged_by, rows)):
+        alike = [row for row in rows if words.judged_by(row) == judged]
+        protocol = show_scores(alike, judged)
+        if judged == "skill":
+            show_skill_matrix(alike, protocol)
+        for source, target in dict.fromkeys(map(task, alike)):
+            show_budgets(source, [row for row in alike if task(row) == (source, target)], protocol, target)
     show_many_over_steps(rows)
     if len(rows) > MAX_OVERLAID:
         st.caption(f"Curves and images of the first {MAX_OVERLAID} of these {len(rows)} runs.")
@@ -318,16 +398,22 @@ ALWAYS = ("as_distilled", "ordinary")
 """Protocols of labelled sets that are offered before they were measured."""
 
 
-def show_scores(rows: Sequence[engine.RunRow]) -> str:
-    """Every arm of each run under one protocol, in a chart and a table; the protocol."""
+def task(row: engine.RunRow) -> tuple[str, str]:
+    """What runs must share for their scores to stand on one axis: the data set, and what is forecast, "" where nothing is."""
+    return row.source, words.TARGETS[forecasts.target(row)] if words.is_forecast(row) else ""
+
+
+def show_scores(rows: Sequence[engine.RunRow], judged: str) -> str:
+    """Every arm of each run under one protocol, in a chart and a table; the protocol. judged: "accuracy" or "skill"."""
+    is_forecast = judged == "skill"
     with st.container(border=True):
-        st.subheader("Test accuracy", anchor=False)
+        st.subheader(f"Test {judged}", anchor=False)
         protocols = [
             key
             for key in figures.PROTOCOL_NOTES
-            if key in ALWAYS or any(by_arm(row, key).keys() - {"full"} for row in rows)
+            if key in ALWAYS or any(by_arm(row, key).keys() - {"full", *figures.NAIVE_ARMS} for row in rows)
         ]
-        if not all(map(words.has_labels, rows)):
+        if not is_forecast and not all(map(words.has_labels, rows)):
             protocols = [key for key in protocols if any(by_arm(row, key) for row in rows)] or protocols
         protocol = st.segmented_control(
             "Protocol of the synthetic and the small real sets",
@@ -335,7 +421,7 @@ def show_scores(rows: Sequence[engine.RunRow]) -> str:
             default=protocols[0],
             required=True,
             format_func=figures.protocol_name,
-            key="compared protocol",
+            key="compared protocol of forecasts" if is_forecast else "compared protocol",
         )
         scored = [(row, by_arm(row, protocol)) for row in rows]
         named = [(short_name(row), arm) for row, arms in scored for arm in arms.values()]
@@ -343,13 +429,15 @@ def show_scores(rows: Sequence[engine.RunRow]) -> str:
             st.caption("None of these runs has scores yet. They are measured after the last outer step.")
             return protocol
         st.plotly_chart(
-            figures.runs(named), key=f"runs together {protocol}", config=live.QUIET,
-            alt="Test accuracy of the compared runs on each arm, with 95 % intervals",
+            figures.runs(named), key=f"runs together {judged} {protocol}", config=live.QUIET,
+            alt=f"Test {judged} of the compared runs on each arm, with 95 % intervals",
         )  # fmt: skip
     columns: dict[str, list[str]] = {
         "Run": [f"{row.id} · {words.escaped(words.run_title(row))}" for row in rows],
         "Student": [words.escaped(words.student_name(row)) for row in rows],
     }
+    if is_forecast:
+        columns["Forecasts"] = [words.TARGETS[forecasts.target(row)] for row in rows]
     for arm in figures.ARM_NAMES:
         if any(arm in arms for _, arms in scored):
             columns[figures.arm_name(arm)] = [sweep.accuracy(arms.get(arm)) for _, arms in scored]
@@ -360,25 +448,51 @@ def show_scores(rows: Sequence[engine.RunRow]) -> str:
     st.table(
         columns, border="horizontal", hide_index=True, alt="Scores of the compared runs, below each its 95 % interval"
     )
-    st.caption(f"Mean over n students, below it the 95 % interval. {COUNTED}")
+    note = (
+        f"Skill counts from another forecast for each target, so only runs of one target can be held against each other. {COUNTED_WINDOWS}"
+        if is_forecast
+        else COUNTED
+    )
+    st.caption(f"Mean over n students, below it the 95 % interval. {note}")
     return protocol
 
 
-def show_budgets(source: str, rows: Sequence[engine.RunRow], protocol: str) -> None:
-    """Accuracy against stored bytes of runs on one data set, where their sizes differ; published results beside."""
+def show_skill_matrix(rows: Sequence[engine.RunRow], protocol: str) -> None:
+    """Runs and arms in one map."""
+    cells = {row.id: by_arm(row, protocol) for row in rows}
+    scored = [row for row in rows if "distilled" in cells[row.id]]
+    if len(scored) < 2:
+        return
+    with st.container(border=True):
+        st.subheader("Runs and arms", anchor=False)
+        titles = [f"{row.id} {words.TARGETS[forecasts.target(row)]}" for row in scored]
+        st.plotly_chart(
+            figures.matrix({row.id: cells[row.id] for row in scored}, titles), key=f"skill matrix {protocol}", config=live.QUIET,
+            alt="Test skill by run and arm: mean, standard deviation and number of students in each cell",
+        )  # fmt: skip
+        st.caption("Test skill in %, a line a run.")
+
+
+def show_budgets(source: str, rows: Sequence[engine.RunRow], protocol: str, target: str) -> None:
+    """Accuracy, or skill, against stored bytes of runs on one data set, where their sizes differ; published results beside.
+
+    target: what is forecast, "" where nothing is.
+    """
+    judged = words.judged_by(rows[0])
     scored = [(row, by_arm(row, protocol)) for row in rows]
     scored = [(row, arms) for row, arms in scored if "distilled" in arms]
     if len({arms["distilled"].num_bytes for _, arms in scored}) < 2:
         return
+    where = f"{engine.titles.source(source)}, {target}" if target else engine.titles.source(source)
     with st.container(border=True):
-        st.subheader(f"Accuracy against bytes: {words.escaped(engine.titles.source(source))}", anchor=False)
+        st.subheader(f"{judged.capitalize()} against bytes: {words.escaped(where)}", anchor=False)
         published = figures.published(source)
         if published and not st.toggle("Published results at full cost", value=True, key=f"published {source}"):
             published = []
         budgeted = [figures.Budgeted(row.id, short_name(row), pictures.is_poster(row), arms) for row, arms in scored]
         st.plotly_chart(
-            figures.accuracy_against_bytes(budgeted, published), key=f"bytes {source} {protocol}", config=live.QUIET,
-            alt="Test accuracy of the compared runs against the bytes they store, with 95 % intervals",
+            figures.accuracy_against_bytes(budgeted, published), key=f"bytes {source} {target} {protocol}", config=live.QUIET,
+            alt=f"Test {judged} of the compared runs against the bytes they store, with 95 % intervals",
         )  # fmt: skip
         st.caption(
             "Numbers are those of the runs. Whiskers: 95 % interval of the mean. Each run is measured with its own student."
@@ -415,13 +529,16 @@ def show_many_over_steps(rows: Sequence[engine.RunRow]) -> None:
 
 
 def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
-    """A run's scores of its own student by arm under one protocol; the full set of labelled data is only trained as ordinary data."""
+    """A run's scores of its own student by arm under one protocol.
+
+    The full set of labelled data is only trained as ordinary data, and forecasts of no network are trained in no way.
+    """
     found = engine.headlines(engine.summarise(services.store().scores(row.id)))
     return {
         score.arm: score
         for score in found
         if score.student == live.row_student(row)
-        and (score.protocol == protocol or (score.arm, score.protocol) == ("full", "ordinary"))
+        and (score.protocol in (protocol, "naive") or (score.arm, score.protocol) == ("full", "ordinary"))
     }
 
 
@@ -467,7 +584,8 @@ def show_images(rows: Sequence[engine.RunRow]) -> None:
     kept = [(row, steps) for row, steps in kept if steps]
     if not kept:
         return
-    st.subheader("Distilled images", anchor=False)
+    is_forecast = all(words.is_forecast(row) for row, _ in kept)
+    st.subheader("Distilled sequences" if is_forecast else "Distilled images", anchor=False)
     classes = tuple(dict.fromkeys(services.store().preview(kept[0][0].id, kept[0][1][-1]).labels))
     with st.grid(min(3, len(kept)), min_column_width=250):
         for row, steps in kept:

@@ -7,13 +7,15 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, frame, imported, intake, live, services, words
+from pages.ui import forms, frame, imported, intake, live, price_intake, prices, services, words
 
 frame.ensure()
 
 
 MANY = 8
 """Data sets from which on they are chosen from a list."""
+KINDS = {"images": ("Images", ":material/image:"), "prices": ("Prices", ":material/candlestick_chart:")}
+"""What somebody can bring, what that is called, and its icon."""
 
 
 def choose() -> engine.data.Source:
@@ -153,7 +155,7 @@ def show_preparation(source: engine.data.Source) -> None:
         "What is done to the images before anything is trained on them. All that is fitted is fitted on the training part alone."
     )
     answers: dict = {}
-    fields = forms.entries(engine.DataConfig, {})
+    fields = forms.data_entries(source, {})
     forms.ask(fields, f"preparation/{source.key}", answers)
     config = engine.checked(engine.DataConfig, forms.nested(answers), "Preparation")
     wanted = config.model_dump_json()
@@ -183,6 +185,9 @@ def show_preparation(source: engine.data.Source) -> None:
 
 def look(source: engine.data.Source) -> None:
     """A source as it is: sizes, contents, preparation, and what an imported one came from."""
+    if source.kind == "prices":
+        prices.look(source)
+        return
     is_imported = isinstance(source, engine.folders.FolderSource)
     st.markdown(f"{words.escaped(source.summary)} Source: {words.escaped(source.origin)}.")
     if is_imported:
@@ -215,7 +220,11 @@ def panel(title: str, source: str = "") -> None:
 def add() -> None:
     """The panel that takes new data."""
     panel("Add your own data")
-    arrived = intake.panel()
+    kind = st.segmented_control(
+        "What it is", list(KINDS), default="images", required=True, key="import kind",
+        format_func=lambda kind: f"{KINDS[kind][1]} {KINDS[kind][0]}",
+    )  # fmt: skip
+    arrived = price_intake.panel() if kind == "prices" else intake.panel()
     if arrived:
         st.session_state["arrived"] = arrived
         close_panel(arrived)
@@ -234,6 +243,9 @@ def make_again(source: engine.data.Source) -> None:
 def greet(source: engine.data.Source) -> None:
     """What just came in, said once."""
     if st.session_state.pop("arrived", "") != source.key:
+        return
+    if source.kind == "prices":
+        prices.greet(source)
         return
     skipped = len(source.report.skipped)
     left_out = f" {formats.counted(skipped, 'file was', 'files were')} skipped; see below." if skipped else ""

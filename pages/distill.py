@@ -13,6 +13,17 @@ RECORD = {
     "teacher": ("Train teacher only", "Trains the teacher and keeps it for later runs; no images are made."),
 }
 """The button of what is made beforehand, and what it does."""
+CONTENTS = {
+    "labelled": "pixels and labels",
+    "representations": "images and representations",
+    "forecasts": "bars and targets",
+}
+"""What is stored of a method's result."""
+STORED = {
+    "images": "Learned values at 4 bytes each, hard labels at 1, against the full set at the 1 byte a value of its files.",
+    "prices": "4 bytes a value, against all training windows at the same; neighbouring windows share most of their bars.",
+}
+"""How sizes are compared, by the kind of data set."""
 OWN = "own"  # start from an old run or from bare defaults, not from a preset
 
 
@@ -26,16 +37,17 @@ def chosen_source(old: engine.RunRequest | None) -> str:
     )  # fmt: skip
 
 
-def chosen_method(old: engine.RunRequest | None) -> engine.methods.method.Method:
-    """The method, one of those this version has."""
-    keys = list(engine.METHODS)
+def chosen_method(old: engine.RunRequest | None, source: str) -> engine.methods.method.Method:
+    """The method, one of those that can do what a student of the source must."""
+    task = engine.data.task_of(services.sources()[source]).task
+    keys = [key for key, method in engine.METHODS.items() if task in method.tasks]
     wanted = old.method if old else keys[0]
     key = st.selectbox(
         "Method",
         keys,
         index=keys.index(wanted) if wanted in keys else 0,
         format_func=engine.titles.method,
-        key=f"distil method {st.query_params.get('from', '')}",
+        key=f"distil method {st.query_params.get('from', '')}{' prices' if task != 'classification' else ''}",
         persist_state="session",
     )
     return engine.METHODS[key]
@@ -117,16 +129,24 @@ def show_plan(
     config: engine.MethodConfig,
 ) -> None:
     """What will happen, in numbers that are known before anything runs."""
-    spec = engine.data.task_of(source)
+    spec = engine.data.task_of(source, request.data)
     full = words.planned_train(source, request.data)
     synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full)
     st.markdown(
         f"**{words.escaped(config.describe_size(spec))}**, "
-        f"{formats.num_bytes(synthetic_bytes)} of {'pixels and labels' if method.compare is None else 'images and representations'}, instead of some {formats.count(full)} training images, {formats.num_bytes(full_bytes)}: "
+        f"{formats.num_bytes(synthetic_bytes)} of {CONTENTS[method.result]}, instead of some {formats.count(full)} training {'windows' if source.kind == 'prices' else 'images'}, {formats.num_bytes(full_bytes)}: "
         f"a compression of **{formats.ratio(full_bytes / synthetic_bytes)}**.",
-        help="Learned values at 4 bytes each, hard labels at 1, against the full set at the 1 byte a value of its files.",
+        help=STORED[source.kind],
     )
-    if method.compare is not None:
+    if method.result == "forecasts":
+        full = ", with full training" if request.evaluation.compare_full else ""
+        st.markdown(
+            f"{formats.counted(config.outer_steps, 'outer step')} for {engine.titles.student(config.student)}. Then "
+            f"{formats.counted(request.evaluation.num_students, 'student')} an arm compare it with random and k-means real windows of the same number{full}, "
+            "and with forecasts that need no network: the last value and the training mean."
+        )
+        return
+    if method.result == "representations":
         full = ", on the full data set" if request.evaluation.compare_full else ""
         st.markdown(
             f"{formats.counted(config.outer_steps, 'outer step')} for {engine.titles.student(config.student)}, without labels. Then "
@@ -153,7 +173,7 @@ with services.said_plainly():
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
             source_key = chosen_source(old)
-            method = chosen_method(old)
+            method = chosen_method(old, source_key)
             preset, start = chosen_start(method, source_key, old)
         chosen_preset = method.presets_for(source_key).get(preset)
         cost = f" This preset takes {chosen_preset.cost}." if chosen_preset and chosen_preset.cost else ""
@@ -169,9 +189,9 @@ with services.said_plainly():
     preparation = st.session_state.get("preparation", {}).get(source_key, {})
     key = f"form/{source_key}/{method.key}/{preset}/{st.query_params.get('from', '')}/{began_from}/{round_number}{preparation or ''}"
     parts = {
-        "config": forms.entries(method.config, start["config"]),
-        "data": forms.entries(engine.DataConfig, start["data"], preparation),
-        "evaluation": forms.entries(engine.EvaluationConfig, start["evaluation"]),
+        "config": forms.fitting(forms.entries(method.config, start["config"]), source),
+        "data": forms.data_entries(source, start["data"], preparation),
+        "evaluation": forms.fitting(forms.entries(engine.EvaluationConfig, start["evaluation"]), source),
     }
     answers = {part: {} for part in parts}
 
@@ -231,7 +251,7 @@ with services.said_plainly():
             if engine.titles.recorded(method.key) == "teacher":
                 teacher.need(answer)
             elif method.record is not None:
-                experts.need(config, engine.data.task_of(source), answer)
+                experts.need(config, engine.data.task_of(source, request.data), answer)
             if available.state == "downloadable":
                 st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
             requests = sweep.ask(method, request, key, answer)

@@ -34,7 +34,8 @@ def picture(theme: str) -> str:
 with services.said_plainly():
     st.title("Dataset Distillery", anchor=False)
     st.markdown(
-        "Dataset distillation compresses a data set into a few synthetic images that still train a network well. "
+        "Dataset distillation compresses a data set into a few synthetic images, or histories of prices into a few sequences, "
+        "that still train a network well. "
         "Choose a data set and a method, start a run, and watch the images form. "
         "Then see how a network trained on them alone compares with one trained on all the data, and with one trained on random real images of the same size."
     )

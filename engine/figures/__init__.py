@@ -5,6 +5,15 @@ from engine.figures.bars import class_counts, runs, scores
 from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_over_steps
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
 from engine.figures.experts import by_expert, expert_curves
+from engine.figures.forecasts import (
+    adaptation,
+    autocorrelation,
+    forecast,
+    nearest_distances,
+    tails,
+    target_values,
+    target_words,
+)
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
@@ -13,9 +22,11 @@ from engine.figures.matrix import matrix, matrix_arms, matrix_csv
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import (
     ARM_NAMES,
+    NAIVE_ARMS,
     PALETTES,
     PROTOCOL_NOTES,
     arm_name,
+    measure,
     protocol_name,
     protocol_notes,
     shown_order,
@@ -29,6 +40,16 @@ from engine.figures.poster import (
     poster_png,
     poster_timelapse,
 )
+from engine.figures.prices import (
+    HistoryPart,
+    candle_grid,
+    candlesticks,
+    history,
+    history_parts,
+    return_histogram,
+    return_statistics,
+    window_samples,
+)
 from engine.figures.published import Published, published
 from engine.figures.representations import MAPS, approximation_errors, outcomes, representation_map, spectrum
 from engine.figures.samples import class_samples, prepared_rows
@@ -39,18 +60,24 @@ __all__ = [
     "ARM_NAMES",
     "Budgeted",
     "FEW_CLASSES",
+    "HistoryPart",
+    "MAPS",
     "MAX_IMAGES",
     "MAX_POINTED",
-    "MAPS",
     "MAX_POINTS",
+    "NAIVE_ARMS",
     "PALETTES",
     "PROTOCOL_NOTES",
     "Published",
     "accuracy_against_bytes",
     "accuracy_over_steps",
+    "adaptation",
     "approximation_errors",
     "arm_name",
+    "autocorrelation",
     "by_expert",
+    "candle_grid",
+    "candlesticks",
     "chart_names",
     "chart_of",
     "class_counts",
@@ -59,18 +86,23 @@ __all__ = [
     "class_weights",
     "curve",
     "expert_curves",
+    "forecast",
     "formats",
     "grid_png",
     "hero_svg",
+    "history",
+    "history_parts",
     "image_sizes",
     "label_heatmap",
     "learned_map",
     "likeliest",
     "log_ticks",
+    "matched_steps",
     "matrix",
     "matrix_arms",
     "matrix_csv",
-    "matched_steps",
+    "measure",
+    "nearest_distances",
     "numbered_classes",
     "outcomes",
     "overlay",
@@ -83,6 +115,8 @@ __all__ = [
     "protocol_notes",
     "published",
     "representation_map",
+    "return_histogram",
+    "return_statistics",
     "rows_png",
     "run_style",
     "runs",
@@ -93,8 +127,12 @@ __all__ = [
     "spectrum",
     "sweep_line",
     "sweep_map",
+    "tails",
+    "target_values",
+    "target_words",
     "teacher_accuracy",
     "teacher_loss",
     "thin",
     "timelapse",
+    "window_samples",
 ]

@@ -9,20 +9,24 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from engine.figures.formats import percent_spread
-from engine.figures.palette import ARM_NAMES, PALETTES, Theme, arm_name, protocol_name, shown_order
+from engine.figures.formats import percent, percent_spread
+from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PALETTES, Theme, arm_name, measure, protocol_name, shown_order
 
 MANY_CLASSES = 30
 """Beyond so many classes a chart does not name each of them."""
 SHORT_NAME = 6
+LEAST_SKILL = -1.0
+"""Skills below are cut off in a chart, where they would leave no room for the others; their number is written still."""
 
 
 def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) -> go.Figure:
-    """Mean accuracy of each arm under each protocol, with its 95 % interval where there is more than one student.
+    """Mean accuracy, or skill, of each arm under each protocol, with its 95 % interval where there is more than one student.
 
-    rows: of one student architecture, as `engine.summarise` gives them, accuracies as fractions.
+    rows: of one student architecture and one metric, as `engine.summarise` gives them, as fractions. Forecasts of no network
+    have no bar: skill counts from one.
     """
     colours = PALETTES[theme]
+    rows = [row for row in rows if row.arm not in NAIVE_ARMS]
     shown = sorted(rows, key=shown_order)
     protocols = list(dict.fromkeys(row.protocol for row in shown))
     arms = sorted(
@@ -45,7 +49,7 @@ def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) 
                 "width": 5,
             },
             marker={"color": colours.arm(arm), "line": {"width": 0}},
-            text=[f"{100 * row.mean:.1f}" for _, row in mine],
+            text=[percent(row.mean).removesuffix(" %") for _, row in mine],
             textposition="inside",
             insidetextanchor="start",
             customdata=[(percent_spread(row.mean, row.std, row.n), row.n) for _, row in mine],
@@ -58,15 +62,43 @@ def scores(rows: Sequence[object], *, theme: Theme = "page", height: int = 320) 
         bargroupgap=0.08,
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        yaxis={"title": {"text": "test accuracy (%)"}, "range": [0, 100], "nticks": 6, "automargin": True},
+        yaxis=_score_axis(rows) | {"nticks": 6},
         xaxis={"automargin": True},
         dragmode=False,
     )
+    if measure(rows) == "skill":
+        figure.update_layout(
+            uniformtext={"minsize": 9, "mode": "hide"}
+        )  # many skills are bars too low to be written in
     return figure
 
 
+def _score_axis(rows: Sequence[object]) -> dict[str, object]:
+    """The axis of test scores: accuracies from 0 to 100 %, skills as far as they go, with a line where there is none.
+
+    Intervals of few students may reach far beyond all means; they are cut off where they would leave these no room.
+    """
+    axis: dict[str, object] = {"title": {"text": f"test {measure(rows)} (%)"}, "automargin": True}
+    if measure(rows) == "accuracy":
+        return axis | {"range": [0, 100]}
+    axis |= {"zeroline": True, "zerolinewidth": 2}
+    if not rows:
+        return axis
+    means = [0.0, *(max(row.mean, LEAST_SKILL) for row in rows)]
+    room = max(max(means) - min(means), 0.01)
+    low = max(min(means) - room, min(_end(row.low, row.mean) for row in rows), LEAST_SKILL)
+    high = min(max(means) + room, max(_end(row.high, row.mean) for row in rows))
+    edge = 0.05 * room
+    return axis | {"range": [100 * (min(low, 0.0) - edge), 100 * (max(high, 0.0) + edge)]}
+
+
+def _end(end: float, mean: float) -> float:
+    """An end of an interval; the mean where one student gives none."""
+    return mean if math.isnan(end) else end
+
+
 def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: int = 320) -> go.Figure:
-    """All arms of several runs side by side, with 95 % intervals.
+    """All arms of several runs side by side, with 95 % intervals; forecasts of no network have no bar.
 
     rows: (name of the run, row of `engine.summarise`), one an arm and run.
     """
@@ -76,7 +108,7 @@ def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: i
     figure = go.Figure()
     for arm in ARM_NAMES:
         found = {name: row for name, row in rows if row.arm == arm}
-        if not found:
+        if not found or arm in NAIVE_ARMS:
             continue
         shown = [name for name in names if name in found]
         figure.add_bar(
@@ -100,7 +132,7 @@ def runs(rows: Sequence[tuple[str, object]], *, theme: Theme = "page", height: i
         barmode="group",
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"title": {"text": "test accuracy (%)"}, "range": [0, 100], "automargin": True},
+        xaxis=_score_axis([row for _, row in rows if row.arm not in NAIVE_ARMS]),
         yaxis={"autorange": "reversed", "automargin": True},
         dragmode=False,
     )

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from engine.evaluation.scores import Row
 from engine.figures.curves import log_ticks
 from engine.figures.formats import counted, num_bytes, percent, percent_spread
-from engine.figures.palette import ARM_NAMES, PALETTES, Palette, Theme, arm_name
+from engine.figures.palette import ARM_NAMES, PALETTES, Palette, Theme, arm_name, measure
 from engine.figures.published import Published
 
 _MOST_TICKS = 5
@@ -37,12 +37,13 @@ class Budgeted:
 def accuracy_against_bytes(
     runs: Sequence[Budgeted], published: Sequence[Published] = (), *, theme: Theme = "page", height: int = 380
 ) -> go.Figure:
-    """Test accuracy of each run's distilled set against the bytes it is stored in, with 95 % intervals: posters as squares,
-    whole images as circles, real data of the same sizes as small marks, published results hollow.
+    """Test accuracy, or skill, of each run's distilled set against the bytes it is stored in, with 95 % intervals: posters as
+    squares, whole images and sequences as circles, real data of the same sizes as small marks, published results hollow.
     """
-    colours = PALETTES[theme]
+    colours, judged_by = PALETTES[theme], measure(row for run in runs for row in run.arms.values())
+    whole = "Distilled sequences" if judged_by == "skill" else "Distilled images"
     figure = go.Figure()
-    for title, symbol, is_poster in (("Distilled poster", "square", True), ("Distilled images", "circle", False)):
+    for title, symbol, is_poster in (("Distilled poster", "square", True), (whole, "circle", False)):
         found = [(run, run.arms["distilled"]) for run in runs if run.is_poster is is_poster and "distilled" in run.arms]
         if found:
             names = [run.name for run, _ in found]
@@ -59,7 +60,7 @@ def accuracy_against_bytes(
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
         xaxis=_log_axis("bytes stored", sizes),
-        yaxis={"title": {"text": "test accuracy (%)"}, "nticks": 6, "automargin": True},
+        yaxis={"title": {"text": f"test {judged_by} (%)"}, "nticks": 6, "automargin": True},
         hovermode="closest",
         dragmode=False,
     )

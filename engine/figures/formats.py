@@ -34,7 +34,7 @@ def counted(value: int, one: str, many: str = "") -> str:
 
 def percent(fraction: float | None) -> str:
     """A fraction as a percentage with one decimal: 0.851 -> "85.1 %"."""
-    return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f} %"
+    return NOTHING if fraction is None or math.isnan(fraction) else f"{_tenths(fraction)} %"
 
 
 def field_number(value: float | None, is_score: bool) -> str:
@@ -57,7 +57,12 @@ def points(difference: float | None) -> str:
 def percent_spread(mean: float, std: float, n: int) -> str:
     """Mean ± standard deviation over n students, in per cent; a single student has no spread."""
     spread = "" if n < 2 or math.isnan(std) else f" ± {100 * std:.1f}"
-    return f"{100 * mean:.1f}{spread} %"
+    return f"{_tenths(mean)}{spread} %"
+
+
+def _tenths(fraction: float) -> str:
+    """A fraction in per cent, one decimal; what rounds to nothing has no sign."""
+    return f"{round(100 * fraction, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def num_bytes(value: float | None) -> str:

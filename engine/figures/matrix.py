@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
-from engine.figures.formats import percent_spread
-from engine.figures.palette import ARM_NAMES, PALETTES, SHADES, Theme, arm_name, protocol_name
+from engine.figures.formats import percent, percent_spread
+from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PALETTES, SHADES, Theme, arm_name, protocol_name
 
-LEFT_OUT = ("distilled_hard",)
-"""Arms that are only tried with the architecture that a set was distilled for."""
+LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)
+"""Arms that are only tried with the architecture that a set was distilled for, and forecasts of no network."""
 COLUMNS = ("architecture", "trained on", "protocol", "mean", "std", "n", "low", "high", "seconds")
 _LINE = 9
 """Characters of a line of an arm's name, which stands over a narrow column."""
@@ -29,9 +29,10 @@ def matrix_arms(cells: Mapping[str, Mapping[str, Row]]) -> list[str]:
 def matrix(
     cells: Mapping[str, Mapping[str, Row]], titles: Sequence[str], *, theme: Theme = "page", height: int = 0
 ) -> go.Figure:
-    """Test accuracy by architecture, down, and arm, across: mean, standard deviation and n in each cell.
+    """Test accuracy, or skill, by architecture, down, and arm, across: mean, standard deviation and n in each cell.
 
-    cells: {architecture: {arm: row}}; what was not measured stays empty. titles: of the architectures, in order.
+    cells: {architecture: {arm: row}}; what was not measured stays empty. titles: of the architectures, in order. Of several
+    runs, their rows in place of architectures.
     """
     arms = matrix_arms(cells)
     found = [[row.get(arm) for arm in arms] for row in cells.values()]
@@ -81,7 +82,7 @@ def matrix_csv(cells: Mapping[str, Mapping[str, Row]]) -> str:
 def _cell(row: Row) -> str:
     """The three lines of a cell, each short enough for a phone."""
     spread = "" if row.n < 2 else f"<br>± {100 * row.std:.1f}"
-    return f"<b>{100 * row.mean:.1f}</b>{spread}<br>n = {row.n}"
+    return f"<b>{percent(row.mean).removesuffix(' %')}</b>{spread}<br>n = {row.n}"
 
 
 def _told(row: Row) -> str:

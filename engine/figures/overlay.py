@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_ticks, smooth, thin
 from engine.figures.formats import percent, percent_spread
-from engine.figures.palette import PALETTES, SHADES, Palette, Theme, arm_name
+from engine.figures.palette import PALETTES, SHADES, Palette, Theme, arm_name, measure
 
 MAX_OVERLAY_POINTS = 2000
 """Points of all lines of one chart together."""
@@ -92,7 +92,7 @@ def _places(line: Line, series: Mapping[str, Line], against: str) -> np.ndarray 
 def sweep_line(
     points: Sequence[tuple[object, Mapping[str, object]]], option: str, *, theme: Theme = "page", height: int = 320
 ) -> go.Figure:
-    """Validation accuracy over the values of one option: a line an arm, with 95 % intervals.
+    """Validation accuracy, or skill, over the values of one option: a line an arm, with 95 % intervals.
 
     Args:
         points: (value of the option, {arm: row of `engine.summarise`}). The full set does not vary and is left out.
@@ -109,7 +109,8 @@ def sweep_line(
         found = [(value, rows[arm]) for value, rows in points if arm in rows]
         if found:
             _add_arm(figure, arm, found, is_numeric, colours)
-    _lay_out(figure, height, option, "validation accuracy (%)")
+    what = measure(row for _, rows in points for row in rows.values())
+    _lay_out(figure, height, option, f"validation {what} (%)")
     places = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
     figure.update_xaxes(
         type="linear" if is_numeric else "category", tickvals=places, ticktext=[_shown(place) for place in places]
@@ -145,7 +146,7 @@ def _add_arm(
 def sweep_map(
     cells: Mapping[tuple[object, object], float], options: tuple[str, str], *, theme: Theme = "page", height: int = 0
 ) -> go.Figure:
-    """Validation accuracy over the values of two options: the first down, the second across, a number in each cell.
+    """Validation accuracy, or skill, over the values of two options: the first down, the second across, a number in each cell.
 
     cells: (value of the first, value of the second) -> fraction. Cells that are missing stay empty.
     """

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.evaluation.scores import SKILL
+
 Theme = Literal["light", "dark", "page"]
 
 
@@ -32,6 +34,8 @@ class Palette:
             "kmeans_real": self.kmeans_real,
             "untrained": self.others[1],
             "teacher": self.others[0],
+            "last_value": self.others[0],
+            "train_mean": self.others[1],
         }
         return known.get(name, self.others[0])
 
@@ -62,8 +66,13 @@ ARM_NAMES = {
     "untrained": "Random initialisation",
     "full": "Full data",
     "teacher": "Teacher",
+    "last_value": "Last value",
+    "train_mean": "Training mean",
 }
 """Arms in the order they are shown, and what people call them."""
+
+NAIVE_ARMS = ("last_value", "train_mean")
+"""Arms that are forecasts of no network."""
 
 PROTOCOL_NAMES = {
     "as_distilled": "As distilled",
@@ -72,6 +81,7 @@ PROTOCOL_NAMES = {
     "linear_probe": "Linear probe",
     "knn": "Nearest neighbours",
     "fine_tune": "Fine-tuned",
+    "naive": "No network",
 }
 """Protocols in the order they are shown, and what people call them."""
 PROTOCOL_NOTES = {
@@ -87,6 +97,11 @@ PROTOCOL_NOTES = {
 def arm_name(arm: str) -> str:
     """What people call an arm."""
     return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
+
+
+def measure(rows: Iterable[object]) -> str:
+    """What rows of scores tell, as an axis says it: "skill" of forecasts, "accuracy" otherwise."""
+    return "skill" if any(row.metric == SKILL for row in rows) else "accuracy"
 
 
 def shown_order(row: object) -> tuple[int, int]:

@@ -165,10 +165,11 @@ def evaluate_again(row: engine.RunRow) -> None:
     """Ask for other architectures or more students, and queue a run that compares this result with real data again."""
     st.write("Trains new students on this result and on real data. The result itself stays as it is.")
     own, evaluation = words.student_config(row).name, row.request.evaluation
+    students = [name for name in engine.STUDENTS if name != own and _fits(name, row)]
     others = st.multiselect(
         "Other architectures",
-        [name for name in engine.STUDENTS if name != own],
-        default=[name for name in evaluation.students if name in engine.STUDENTS and name != own],
+        students,
+        default=[name for name in evaluation.students if name in students],
         format_func=forms.option_name,
         placeholder="None",
         key="evaluate students",
@@ -181,6 +182,11 @@ def evaluate_again(row: engine.RunRow) -> None:
             request = evaluation_request(row, others, int(count))
             engine.resolve(request)
             st.switch_page("pages/runs.py", query_params={"run": services.submit(request)})
+
+
+def _fits(student: str, row: engine.RunRow) -> bool:
+    """Whether an architecture takes what a run distils: windows of prices or images; an MLP takes both."""
+    return student == "mlp" or (student in forms.WINDOW_STUDENTS) == words.is_forecast(row)
 
 
 def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +16,9 @@ from pages.ui import live, services, words
 REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
 
-ORDERS = ("Newest", "Oldest", "Name", "Accuracy", "Time taken")
+ORDERS = ("Newest", "Oldest", "Name", "Score", "Time taken")
 BESIDE = {"random_real": "random real", "kmeans_real": "k-means real"}
-"""What a run's accuracy is shown beside."""
+"""What a run's score is shown beside."""
 TICKED = "ticked runs"
 ASKED = "asked of ticked runs"
 _NOTE_SHOWN = 90
@@ -68,8 +69,8 @@ def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRo
         return found[::-1]
     if choice.order == "Name":
         return sorted(found, key=lambda row: titles[row.id].casefold())
-    if choice.order == "Accuracy":
-        return sorted(found, key=_accuracy, reverse=True)
+    if choice.order == "Score":
+        return sorted(found, key=_mean, reverse=True)
     if choice.order == "Time taken":
         return sorted(found, key=lambda row: row.seconds, reverse=True)
     return found
@@ -191,7 +192,7 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test accuracy of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
+    """The test accuracy, or skill, of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
     if row.action == "record":
         return _recorded(row)
     best = _best(row)
@@ -199,7 +200,8 @@ def _score(row: engine.RunRow) -> str:
         return ""
     distilled = best["distilled"]
     beside = "".join(f" · {name} {formats.percent(best[arm].mean)}" for arm, name in BESIDE.items() if arm in best)
-    return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** distilled{beside}"
+    what = "skill, distilled" if words.is_forecast(row) else "distilled"
+    return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** {what}{beside}"
 
 
 def _recorded(row: engine.RunRow) -> str:
@@ -210,10 +212,10 @@ def _recorded(row: engine.RunRow) -> str:
     return "" if row.status != "done" or count is None else f"**{formats.counted(count, 'expert')}**"
 
 
-def _accuracy(row: engine.RunRow) -> float:
-    """What finished runs are sorted by; all others come after them."""
+def _mean(row: engine.RunRow) -> float:
+    """What finished runs are sorted by; all others come after them, whatever their skill."""
     best = _best(row)
-    return best["distilled"].mean if "distilled" in best else -1.0
+    return best["distilled"].mean if "distilled" in best else -math.inf
 
 
 def _best(row: engine.RunRow) -> dict[str, engine.Row]:

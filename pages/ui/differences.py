@@ -61,16 +61,22 @@ def _asked(row: engine.RunRow) -> dict[str, tuple[str, Any]]:
         "start": ("Result of run", request.start or "none"),
     }
     parts = [
-        ("data", engine.DataConfig, request.data.model_dump()),
-        ("evaluation", engine.EvaluationConfig, request.evaluation.model_dump()),
+        ("data", data_fields(engine.sources().get(request.source), request.data)),
+        ("evaluation", forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())),
     ]
     if request.method in engine.METHODS:
-        parts.insert(0, ("config", engine.METHODS[request.method].config, request.config))
-    for part, model, values in parts:
-        for field in forms.entries(model, values):
+        parts.insert(0, ("config", forms.entries(engine.METHODS[request.method].config, request.config)))
+    for part, fields in parts:
+        for field in fields:
             value = tuple(field.start) if isinstance(field.start, list) else field.start
             found[".".join((part, *field.path))] = (field.label_with_unit, value)
     return found
+
+
+def data_fields(source: engine.data.Source | None, data: engine.DataConfig) -> list[forms.Entry]:
+    """The options of preparation that mean anything for a source; all of them where it is no longer here."""
+    values = data.model_dump()
+    return forms.entries(engine.DataConfig, values) if source is None else forms.data_entries(source, values)
 
 
 def shown(value: Any) -> str:

@@ -21,6 +21,11 @@ FILES = (
 """Of each single file: its name, what it is called, its type and icon."""
 BASES = ("bases.png", "Picture of the bases (.png)", "image/png", ":material/apps:")
 """The same of the bases of a set that has some."""
+SEQUENCES = (
+    ("candles.csv", "Bars of all sequences (.csv)", "text/csv", ":material/candlestick_chart:"),
+    ("targets.csv", "What each sequence is told of (.csv)", "text/csv", ":material/table:"),
+)
+"""The same of sequences of price bars."""
 TOGETHER = ("train.py", "distilled.npz")
 """Names that are kept: the one reads the other."""
 
@@ -36,7 +41,7 @@ def show(row: engine.RunRow) -> None:
                 st.popover("Single files", icon=":material/download:", key=f"single files {row.id}"),
                 st.container(gap=None),
             ):
-                for name, label, mime, icon in (*FILES, *([BASES] if pictures.has_bases(row) else [])):
+                for name, label, mime, icon in _files(row):
                     _file(row, name, label, mime, icon)
         else:
             _report(row)
@@ -45,6 +50,13 @@ def show(row: engine.RunRow) -> None:
             st.code(engine.command_line(row.request), language="bash", wrap_lines=True)
     if refused:
         st.caption(words.escaped(refused))
+
+
+def _files(row: engine.RunRow) -> tuple[tuple[str, str, str, str], ...]:
+    """The single files there are of a result."""
+    if words.is_forecast(row):
+        return *FILES, *SEQUENCES
+    return *FILES, *([BASES] if pictures.has_bases(row) else [])
 
 
 def _everything(row: engine.RunRow) -> None:

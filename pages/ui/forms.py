@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
@@ -37,6 +37,12 @@ OPTION_NAMES = {
     "vgg11": "VGG11",
     "resnet18": "ResNet18",
     "resnet18_ap": "ResNet18-AP",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "close": "Next close",
+    "both": "Close and direction",
+    "returns": "Log returns",
+    "prices": "Scaled prices",
     "color": "Colour",
     "flip_crop": "Flip and crop",
     "flip_rotate": "Flip or rotate",
@@ -59,6 +65,10 @@ OPTION_NAMES = {
     "running": "Running average",
     "fixed_late": "Fixed, late",
 }
+WINDOW_STUDENTS = ("lstm", "gru", "transformer", "linear")
+"""Students of windows of price bars; others take images, and an MLP takes both."""
+DATA_SETS = {"transfer": "images", "adapt_to": "prices"}
+"""Fields that name other data sets, and of which kind those are."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,15 @@ class Entry:
     """One field of a config as the form sees it.
 
     path: ("student", "depth") for a nested field. start: what the preset says. initial: what the widget begins with,
-    the same unless the user has chosen something on another page already.
+    the same unless the user has chosen something on another page already. offered: what there is to choose from where not
+    every choice of the field fits.
     """
 
     path: tuple[str, ...]
     info: FieldInfo
     start: Any
     initial: Any
+    offered: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -118,6 +130,29 @@ def entries(
             begin = start.get(name, info.default)
             found.append(Entry((*path, name), info, begin, chosen.get(name, begin)))
     return found
+
+
+def data_entries(
+    source: engine.data.Source, start: dict[str, Any], chosen: dict[str, Any] | None = None
+) -> list[Entry]:
+    """The fields of DataConfig that mean anything for a source: of price histories those of windows, of images all others."""
+    is_of_prices = source.kind == "prices"
+    found = entries(engine.DataConfig, start, chosen)
+    return [entry for entry in found if (entry.path[0] == "windows") == is_of_prices]
+
+
+def fitting(fields: Iterable[Entry], source: engine.data.Source) -> list[Entry]:
+    """The same fields, those that name students offering only students that take what a source is made of."""
+    is_of_prices = source.kind == "prices"
+    offered = tuple(key for key in engine.STUDENTS if key == "mlp" or (key in WINDOW_STUDENTS) == is_of_prices)
+    return [replace(field, offered=offered) if _names_students(field) else field for field in fields]
+
+
+def _names_students(field: Entry) -> bool:
+    kind = field.info.annotation
+    if get_origin(kind) is Literal:
+        return set(WINDOW_STUDENTS) <= set(get_args(kind))
+    return kind == tuple[str, ...] and field.name not in DATA_SETS
 
 
 def groups(fields: Iterable[Entry]) -> list[str]:
@@ -196,7 +231,7 @@ def _widget(field: Entry, key: str, values: dict[tuple[str, ...], Any]) -> Any:
     }
     kind = field.info.annotation
     if get_origin(kind) is Literal:
-        choices = list(get_args(kind))
+        choices = list(field.offered or get_args(kind))
         return st.selectbox(
             options=choices,
             index=choices.index(field.initial) if field.initial in choices else 0,
@@ -216,10 +251,11 @@ def _widget(field: Entry, key: str, values: dict[tuple[str, ...], Any]) -> Any:
 
 def _choices(field: Entry) -> tuple[list[str], Callable[[str], str]]:
     """What a field of several choices offers, and how each is called: its own names, data sets to transfer to, or students."""
+    if field.name in DATA_SETS:
+        kind = DATA_SETS[field.name]
+        return [key for key, source in engine.sources().items() if source.kind == kind], engine.titles.source
     own = get_args(get_args(field.info.annotation)[0])
-    if not own and field.name == "transfer":
-        return list(engine.sources()), engine.titles.source
-    return list(own or engine.STUDENTS), option_name
+    return list(own or field.offered or engine.STUDENTS), option_name
 
 
 def _number(field: Entry, kind: type, shared: dict[str, Any]) -> Any:

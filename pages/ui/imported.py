@@ -11,19 +11,24 @@ from engine import figures
 from engine.figures import formats
 from pages.ui import forms, live, services, words
 
+KEPT = {"images": "its copied files and decoded images", "prices": "its bars"}
+"""What is deleted with a data set, by its kind."""
+
 
 def show_actions(source: Any) -> None:
     """Distil it, make it again with other options, rename it, delete it."""
     with st.container(horizontal=True, gap="small"):
         if st.button("Distil", icon=":material/science:", type="primary", key="distil imported"):
             st.switch_page("pages/distill.py", query_params={"source": source.key})
-        if st.button("Use at another size", icon=":material/aspect_ratio:", key="import again"):
+        if source.kind == "images" and st.button(
+            "Use at another size", icon=":material/aspect_ratio:", key="import again"
+        ):
             st.query_params.from_dict({"source": source.key, "again": "1"})
             st.rerun()
         if st.button("Rename", icon=":material/label:", key="rename data"):
-            _rename(source.key, source.title)
+            _rename(source)
         if st.button("Delete", icon=":material/delete:", key="delete data"):
-            _confirm_delete(source.key, source.title)
+            _confirm_delete(source)
 
 
 def show_warnings(source: Any) -> None:
@@ -59,7 +64,7 @@ def show_files(source: Any) -> None:
         with right, st.container(border=True, height="stretch"):
             _show_origin(source)
     _show_classes(source)
-    _show_skipped(source.report.skipped)
+    show_skipped(source.report.skipped)
 
 
 def _show_sizes(source: Any) -> None:
@@ -119,7 +124,7 @@ def _show_classes(source: Any) -> None:
         )
 
 
-def _show_skipped(skipped: Any) -> None:
+def show_skipped(skipped: Any) -> None:
     """Every file that is not in the data set, with the reason."""
     if not skipped:
         st.caption("No file was skipped.")
@@ -134,19 +139,25 @@ def _show_skipped(skipped: Any) -> None:
         )
 
 
+def _library(source: Any) -> Any:
+    """Where data sets of its kind are renamed and deleted."""
+    return engine.prices if source.kind == "prices" else engine.folders
+
+
 @st.dialog("Rename this data set", icon=":material/label:")
-def _rename(key: str, title: str) -> None:
-    new = st.text_input("Name", value=title, max_chars=80)
+def _rename(source: Any) -> None:
+    new = st.text_input("Name", value=source.title, max_chars=80)
     if st.button("Save", type="primary", key="save name"):
         with services.said_plainly():
             engine.data.check_title(new)
-            engine.folders.rename(key, new, engine.data_root())
-            st.query_params.from_dict({"source": key})
+            _library(source).rename(source.key, new, engine.data_root())
+            st.query_params.from_dict({"source": source.key})
             st.rerun()
 
 
 @st.dialog("Delete this data set?", icon=":material/delete:")
-def _confirm_delete(key: str, title: str) -> None:
+def _confirm_delete(source: Any) -> None:
+    key, title = source.key, source.title
     mine = [row for row in services.store().runs() if row.source == key]
     busy = [row for row in mine if row.status in ("queued", "running")]
     if busy:
@@ -158,8 +169,8 @@ def _confirm_delete(key: str, title: str) -> None:
         )
         return
     st.markdown(
-        f"{words.escaped(title)} goes with its copied files and decoded images. This cannot be undone. "
-        "Folders on the server that it was read from stay as they are."
+        f"{words.escaped(title)} goes with {KEPT[source.kind]}. This cannot be undone. "
+        "What it was read from on the server stays as it is."
     )
     if mine:
         st.markdown(
@@ -168,7 +179,7 @@ def _confirm_delete(key: str, title: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete it", type="primary", key="confirm delete data"):
             with services.said_plainly():
-                engine.folders.delete(key, engine.data_root())
+                _library(source).delete(key, engine.data_root())
                 services.splits.clear()
                 st.rerun()
         if st.button("Keep it", key="keep data"):

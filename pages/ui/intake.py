@@ -49,7 +49,7 @@ class Asked:
 
 def panel() -> str:
     """Everything it takes to add a data set. The new data set's key in the draw in which it arrived, "" otherwise."""
-    _say_what_was_broken_off()
+    say_what_was_broken_off()
     left, right = st.columns([3, 2], gap="large")
     with right:
         _explain()
@@ -65,7 +65,7 @@ def panel() -> str:
             st.caption("Its name, the size of the images and other options follow once it is chosen.")
         else:
             values = _ask_options(f"import/{way}/{round_number}", {"name": asked.name})
-            key = _import_button("Import", asked.begin, values)
+            key = import_button("Import", asked.begin, values)
     show_limits()
     if key:
         st.session_state["import round"] = round_number + 1  # the next uploader is a new, empty one
@@ -75,7 +75,7 @@ def panel() -> str:
 
 def again(source: Any) -> str:
     """The same files with other options, as another data set. Its key in the draw in which it arrived, "" otherwise."""
-    _say_what_was_broken_off()
+    say_what_was_broken_off()
     key = f"import again/{source.key}"
     root = engine.data_root()
     larger = min(MAX_SIZE, 2 * source.options.image_size)
@@ -87,7 +87,7 @@ def again(source: Any) -> str:
             return engine.folders.import_path(engine.folders.checked_path(source.path, root), options, root)
         return engine.folders.import_again(source.key, options, root)
 
-    return _import_button("Make the data set", begin, values)
+    return import_button("Make the data set", begin, values)
 
 
 def show_limits() -> None:
@@ -196,16 +196,22 @@ def _ask_options(key: str, start: dict[str, Any]) -> dict[str, Any]:
     return forms.nested(answers)
 
 
-def _import_button(label: str, begin: Callable[[Any], Events], values: dict[str, Any]) -> str:
-    """Run the import when the button is pressed. The new data set's key, "" where there is none."""
+def import_button(
+    label: str,
+    begin: Callable[[Any], Events],
+    values: dict[str, Any],
+    model: type[engine.Config] = engine.folders.ImportOptions,
+    icon: str = ":material/add_photo_alternate:",
+) -> str:
+    """Run the import when the button is pressed, with `values` as options. The new data set's key, "" where there is none."""
     with st.container(horizontal=True):
-        pressed = st.button(label, type="primary", icon=":material/add_photo_alternate:", key="import")
+        pressed = st.button(label, type="primary", icon=icon, key="import")
         cancel = st.empty()
     progress = st.empty()
     if not pressed:
         return ""
     with services.said_plainly():
-        options = engine.checked(engine.folders.ImportOptions, values, "Options")
+        options = engine.checked(model, values, "Options")
         engine.data.check_title(options.name)
         cancel.button("Cancel", icon=":material/close:", key="cancel import")  # any click breaks the import off
         st.session_state["importing"] = options.name
@@ -242,7 +248,8 @@ def _shown(events: Events, place: Any) -> Any:
                 bar.progress(done, text=words.escaped(f"{event.phase[:1].upper()}{event.phase[1:]}{share}"))
 
 
-def _say_what_was_broken_off() -> None:
+def say_what_was_broken_off() -> None:
+    """An import that a click broke off, said once."""
     name = st.session_state.pop("importing", None)
     if name:
         st.info(

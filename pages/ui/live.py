@@ -11,9 +11,23 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import actions, downloads, experts, pictures, poster, representations, services, teacher, words
+from pages.ui import (
+    actions,
+    candles,
+    downloads,
+    experts,
+    forecasts,
+    pictures,
+    poster,
+    representations,
+    services,
+    teacher,
+    words,
+)
 from pages.ui.pictures import QUIET
 
+_ACROSS = {6: 3, 7: 4}
+"""Cards a row where rows of five would leave one or two alone."""
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the charts below."""
 _FAILED = {"evaluate": "The evaluation failed", "record": "The recording failed"}
@@ -162,7 +176,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
         cards = followed.cards(row, epochs)
     else:
         cards = _loaded_cards(row) if is_loaded else _cards(row, series, scores)
-    with st.grid(3 if len(cards) == 6 else 5, min_column_width=165):  # six cards in rows of five would leave one alone
+    with st.grid(_ACROSS.get(len(cards), 5), min_column_width=165):
         for label, value, note in cards:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     steps = store.previews(run_id)
@@ -177,7 +191,11 @@ def _moving(run_id: str, status_drawn: str) -> None:
         return
     if "outer_loss" not in series and not steps:
         if row.status in ("queued", "running"):
-            st.caption("The loss curve and the images appear here with the first outer steps.")
+            what = "sequences" if words.is_forecast(row) else "images"
+            st.caption(f"The loss curve and the {what} appear here with the first outer steps.")
+        return
+    if words.is_forecast(row):
+        _forecast_run(row, series, scores, steps)
         return
     if is_loaded:
         right = st.container(width=640)
@@ -197,6 +215,23 @@ def _moving(run_id: str, status_drawn: str) -> None:
             st.caption(f":material/info: {words.escaped(message)}")
 
 
+def _forecast_run(row: engine.RunRow, series: dict, scores: Sequence, steps: list[int]) -> None:
+    """Loss and skill side by side, below them the distilled sequences, whose candles need the width."""
+    forecasts.show_verdict(row)
+    if not words.loaded_from(row):
+        left, right = st.columns(2, gap="medium")
+        with left, st.container(border=True, height="stretch"):
+            _loss(row, series)
+        with right, st.container(border=True, height="stretch"):
+            forecasts.show_validation(row, series, scores)
+    with st.container(border=True):
+        st.subheader("Distilled sequences", anchor=False)
+        if steps:
+            candles.show(row, steps)
+        for message in services.store().notes(row.id):
+            st.caption(f":material/info: {words.escaped(message)}")
+
+
 def _followed(row: engine.RunRow) -> tuple[ModuleType, Sequence]:
     """What shows the networks that a run follows, experts or a teacher, and their epochs."""
     if engine.titles.recorded(row.method) == "teacher":
@@ -206,6 +241,9 @@ def _followed(row: engine.RunRow) -> tuple[ModuleType, Sequence]:
 
 def _picture(row: engine.RunRow, step: int) -> None:
     """The synthetic set at one step."""
+    if words.is_forecast(row):
+        candles.show_few(row, step)
+        return
     if pictures.is_poster(row):
         poster.show_live(row, step)
         return
@@ -224,28 +262,32 @@ def _evaluation(row: engine.RunRow, scores: Sequence, steps: list[int]) -> None:
         for student in students:
             with st.container(border=True):
                 name = words.student_name(row) if student == row_student(row) else engine.titles.architecture(student)
-                st.subheader(f"Test accuracy of {words.escaped(name)}", anchor=False)
+                st.subheader(f"Test {words.judged_by(row)} of {words.escaped(name)}", anchor=False)
                 mine = [score for score in found if score.student == student]
                 if not mine:
                     st.caption("No student has been tested yet.")
                     continue
                 st.plotly_chart(
                     figures.scores(mine, height=260), key=f"evaluated {row.id} {student}", config=QUIET,
-                    alt=f"Test accuracy of {name} on each arm under each protocol, with 95 % intervals",
+                    alt=f"Test {words.judged_by(row)} of {name} on each arm under each protocol, with 95 % intervals",
                 )  # fmt: skip
     with right, st.container(border=True):
         st.subheader("What is evaluated", anchor=False)
         if steps:
             _picture(row, steps[-1])
         else:
-            st.caption("The images appear here when the data have been read.")
+            what = "sequences" if words.is_forecast(row) else "images"
+            st.caption(f"The {what} appear here when the data have been read.")
 
 
 def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str, str, str]]:
     """Label, value and note of the figures of a run; the note is never empty, so that the cards are equally high."""
     best = engine.best_by_arm(scores, row_student(row))
-    if row.status == "done" or row.action == "evaluate":
-        has_labels = words.has_labels(row)
+    is_over = row.status == "done" or row.action == "evaluate"
+    has_labels = words.has_labels(row)
+    if words.is_forecast(row):
+        first = forecasts.cards(row, series, scores)
+    elif is_over:
         first = [
             _score_card("Distilled, test" if has_labels else "Distilled, linear probe", best.get("distilled")),
             _score_card("Random real, same size", best.get("random_real")),
@@ -253,11 +295,13 @@ def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str
             *([_score_card("k-means real, same size", best["kmeans_real"])] if "kmeans_real" in best else []),
             _score_card("Full data", best.get("full")),
         ]
+    else:
+        judged = "Accuracy, validation" if has_labels else "Linear probe, validation"
+        first = [_loss_card(series), _validation_card(judged, series, scores), _baseline_card(scores)]
+    if is_over:
         work = "of evaluation" if row.action == "evaluate" else formats.counted(row.step, "outer step")
         last = ("Time", formats.duration(row.seconds), work)
     else:
-        judged = "Accuracy, validation" if words.has_labels(row) else "Linear probe, validation"
-        first = [_loss_card(series), _validation_card(judged, series, scores), _baseline_card(scores)]
         last = (
             "Memory",
             formats.num_bytes(row.memory_bytes) if row.memory_bytes else formats.NOTHING,
@@ -269,8 +313,9 @@ def _cards(row: engine.RunRow, series: dict, scores: Sequence) -> list[tuple[str
 def _loaded_cards(row: engine.RunRow) -> list[tuple[str, str, str]]:
     """What is known of a result that came as a file: nothing was measured here."""
     count, step = row.summary.get("num_samples"), row.summary.get("step", row.total_steps)
-    images = formats.NOTHING if count is None else formats.count(count)
-    return [("Synthetic images", images, f"as after outer step {step:,}"), _storage_card(row)]
+    label = "Distilled sequences" if words.is_forecast(row) else "Synthetic images"
+    samples = formats.NOTHING if count is None else formats.count(count)
+    return [(label, samples, f"as after outer step {step:,}"), _storage_card(row)]
 
 
 def _storage_card(row: engine.RunRow) -> tuple[str, str, str]:
@@ -363,10 +408,14 @@ def _further_charts(run_id: str) -> None:
     """All other measured quantities, a small chart each; beside them the experts where the run follows some."""
     store = services.store()
     series = {name: line for name, line in store.series(run_id).items() if len(line.steps) > 1}
-    names = [name for name in figures.chart_names(list(series)) if name not in ("outer_loss", experts.MATCHED)]
+    shown = ("outer_loss", "validation_skill", experts.MATCHED)
+    names = [name for name in figures.chart_names(list(series)) if name not in shown]
+    row = store.run(run_id)
+    if words.is_forecast(row):
+        _further_of_forecasts(row, names, series)
+        return
     if not names:
         return
-    row = store.run(run_id)
     followed, epochs = _followed(row)
     if not words.has_labels(row):
         _further_of_representations(row, names, series, epochs)
@@ -394,6 +443,25 @@ def _further_of_representations(row: engine.RunRow, names: Sequence[str], series
     for tab in rest:
         with tab:
             teacher.show(row, epochs, "teacher followed")
+
+
+def _further_of_forecasts(row: engine.RunRow, names: Sequence[str], series: dict) -> None:
+    """The same of forecasts: how they came out, what the set reveals and keeps, and what was measured on the way."""
+    scores = services.store().scores(row.id)
+    found = {
+        "Forecasts": bool(engine.headlines(engine.summarise(scores))),
+        "Privacy and fidelity": forecasts.has_findings(row),
+        "Measured": bool(names),
+    }
+    titles = [title for title, is_there in found.items() if is_there]
+    for title, tab in zip(titles, st.tabs(titles, key=f"charts {row.id} {len(titles)}") if titles else (), strict=True):
+        with tab:
+            if title == "Forecasts":
+                forecasts.show_results(row, scores)
+            elif title == "Measured":
+                _charts(row.id, names, series)
+            else:
+                forecasts.show_findings(row)
 
 
 def _charts(run_id: str, names: Sequence[str], series: dict) -> None:

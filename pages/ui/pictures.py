@@ -101,6 +101,12 @@ def is_poster(row: engine.RunRow) -> bool:
     return bool(steps) and poster(row.id, row.created, steps[-1]) is not None
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def candles(run_id: str, created: float, step: int) -> engine.events.CandleView | None:
+    """The sequences of price bars of a kept preview; None where the run makes images."""
+    return services.store().preview(run_id, step).candles
+
+
 def result_step(row: engine.RunRow, steps: list[int]) -> int:
     """The kept preview that shows the result: the set that was chosen, or the newest while there is none."""
     chosen = row.summary.get("step")
@@ -128,6 +134,7 @@ def caption(row: engine.RunRow, step: int) -> str:
     if not row.total_steps:
         return f"The result as it was after step {step:,}"
     what = "Poster" if poster(row.id, row.created, step) is not None else "Synthetic images"
+    what = "Distilled sequences" if words.is_forecast(row) else what
     moment = "before the first step" if step == 0 else f"after step {step:,}"
     is_chosen = step == row.summary.get("step") and step != row.total_steps
     return f"{what} {moment} of {row.total_steps:,}" + (", the best on validation data" if is_chosen else "")
@@ -137,6 +144,10 @@ def alt(row: engine.RunRow, step: int) -> str:
     """What a picture of a preview is, for those who cannot see it."""
     if poster(row.id, row.created, step) is not None:
         return f"The poster of run {row.id} at step {step}"
+    if words.is_forecast(row):
+        return (
+            f"The distilled sequences of run {row.id} at step {step} as small candle charts, their tokens beside them"
+        )
     beside = ", class names beside them" if words.has_labels(row) else ""
     return f"Grid of the synthetic images of run {row.id} at step {step}{beside}"
 

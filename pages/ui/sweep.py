@@ -78,12 +78,13 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
 def _options(method: Any, request: engine.RunRequest) -> dict[str, tuple[str, Any]]:
     """dotted option -> (label, present value), the method's own first."""
     found: dict[str, tuple[str, Any]] = {}
-    for part, model, values in (
-        ("config", method.config, request.config),
-        ("data", engine.DataConfig, request.data.model_dump()),
-        ("evaluation", engine.EvaluationConfig, request.evaluation.model_dump()),
+    source = engine.sources().get(request.source)
+    for part, fields in (
+        ("config", forms.entries(method.config, request.config)),
+        ("data", differences.data_fields(source, request.data)),
+        ("evaluation", forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())),
     ):
-        for field in forms.entries(model, values):
+        for field in fields:
             found[".".join((part, *field.path))] = (field.label_with_unit, field.start)
     return found | {"seed": ("Seed", request.seed)}
 
@@ -134,11 +135,12 @@ def _results(sweep_id: str, was_active: bool) -> None:
     )
     varied = differences.varied(rows)
     done = sum(row.status not in ("queued", "running") for row in rows)
+    judged_by, samples = words.judged_by(rows[0]), "windows" if words.is_forecast(rows[0]) else "images"
     students = {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
-        f"{done} of {formats.counted(len(rows), 'run')} ended. Accuracy of {whose} on validation images, under the protocol that did better there, "
-        "with 95 % intervals. Choose by it; test accuracy stands in the table and chooses nothing."
+        f"{done} of {formats.counted(len(rows), 'run')} ended. {judged_by.capitalize()} of {whose} on validation {samples}, under the protocol that did better there, "
+        f"with 95 % intervals. Choose by it; test {judged_by} stands in the table and chooses nothing."
     )
     with st.container(border=True):
         _plot(sweep_id, rows, varied, judged)
@@ -157,14 +159,14 @@ def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differe
         }
         st.plotly_chart(
             figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Validation accuracy over {first.label} and {second.label}",
+            alt=f"Validation {words.judged_by(rows[0])} over {first.label} and {second.label}",
         )  # fmt: skip
     elif len(varied) == 1:
         (option,) = varied
         points = [(_place(option.values[n]), judged[rows[n].id]) for n in scored]
         st.plotly_chart(
             figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Validation accuracy over {option.label}, distilled and real data of the same size, with 95 % intervals",
+            alt=f"Validation {words.judged_by(rows[0])} over {option.label}, distilled and real data of the same size, with 95 % intervals",
         )  # fmt: skip
     else:
         st.caption("Too few or too many options differ between these runs for a plot.")
@@ -200,4 +202,5 @@ def accuracy(score: engine.Row | None) -> str:
         return formats.NOTHING
     if score.n < 2:
         return formats.percent(score.mean)
-    return f"{formats.percent(score.mean)}  \n:small[:gray[{100 * score.low:.1f}\u00a0to\u00a0{100 * score.high:.1f}]]"
+    low, high = (formats.percent(end).removesuffix(" %") for end in (score.low, score.high))
+    return f"{formats.percent(score.mean)}  \n:small[:gray[{low}\u00a0to\u00a0{high}]]"

@@ -21,6 +21,15 @@ STATES = {
 """Of each state: what it is called, its badge's colour and icon."""
 
 
+TARGETS = {
+    "close": "next close",
+    "both": "next close and direction",
+    "volatility": "volatility",
+    "direction": "direction",
+}
+"""What a run of prices forecasts, and what people call it."""
+
+
 def escaped(text: str) -> str:
     """User text that Markdown must leave as it is."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text.replace("\n", " "))
@@ -42,6 +51,9 @@ def run_title(row: engine.RunRow) -> str:
     planned = planned_size(row, source)
     if planned is None:
         return title
+    if is_forecast(row):
+        each = planned.num_samples // max(1, len(source.class_names))
+        return f"{title} · {TARGETS[row.request.data.windows.target]}, {formats.counted(each, 'sequence')} a token"
     if not has_labels(row):
         return f"{title} · {formats.counted(planned.num_samples, 'image')}"
     return f"{title} · {_size(planned, engine.data.task_of(source))}"
@@ -50,7 +62,18 @@ def run_title(row: engine.RunRow) -> str:
 def has_labels(row: engine.RunRow) -> bool:
     """Whether a run's images have classes; without, they come with representations and are compared by what a network learns."""
     method = engine.METHODS.get(row.method)
-    return row.summary.get("labels") != "none" and (method is None or method.compare is None)
+    return row.summary.get("labels") != "none" and (method is None or method.result == "labelled")
+
+
+def is_forecast(row: engine.RunRow) -> bool:
+    """Whether a run's samples are windows of prices: networks forecast from them and are compared by their skill."""
+    method = engine.METHODS.get(row.method)
+    return method is not None and method.result == "forecasts"
+
+
+def judged_by(row: engine.RunRow) -> str:
+    """What its networks are compared by, "accuracy" or "skill"."""
+    return "skill" if is_forecast(row) else "accuracy"
 
 
 def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engine.Size | None:
@@ -59,7 +82,7 @@ def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engin
     if source is None or config is None:
         return None
     try:
-        return config.size(engine.data.task_of(source))
+        return config.size(engine.data.task_of(source, row.request.data))
     except engine.UserError:
         return None
 
@@ -92,7 +115,12 @@ def loaded_from(row: engine.RunRow) -> str:
 
 
 def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
-    """Training images that will be left without those for validation, as far as it is known before anything is loaded."""
+    """Training images that will be left without those for validation, as far as it is known before anything is loaded.
+
+    Of price histories, windows.
+    """
+    if source.kind == "prices":
+        return max(1, round(source.num_train * (1 - data.windows.validation_fraction) / data.windows.stride))
     report = getattr(source, "report", None)
     if report is None:
         left = round(source.num_train * (1 - data.validation_fraction))
@@ -105,7 +133,9 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
 
 
 def planned_storage(source: engine.data.Source, size: engine.Size, num_train: int) -> tuple[int, int]:
-    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value."""
+    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value; windows take 4."""
+    if source.kind == "prices":
+        return size.num_bytes, 4 * num_train * (math.prod(source.sample_shape) + 1)
     return size.num_bytes, num_train * (math.prod(source.sample_shape) + 1)
 
 

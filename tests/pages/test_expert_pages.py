@@ -77,7 +77,7 @@ def test_list_home_and_filters_take_recordings_for_runs_without_a_score(store, v
         )
     app = visit("runs")
     assert "4 experts" in canned.words(app)
-    app.selectbox(key="run order").set_value("Accuracy").run()
+    app.selectbox(key="run order").set_value("Score").run()
     assert not app.exception
 
 

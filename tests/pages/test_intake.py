@@ -97,7 +97,7 @@ def dialog(name: str, key: str) -> AppTest:
         "import engine\n"
         "from pages.ui import imported\n"
         f"found = engine.sources().get({key!r})\n"
-        f"imported.{name}(found.key, found.title) if found else st.text('gone')\n"
+        f"imported.{name}(found) if found else st.text('gone')\n"
     )
     app.run()
     assert not app.exception

@@ -89,7 +89,7 @@ def test_search_looks_in_names_numbers_notes_tags_and_data_sets(visit, fruit, te
         ("Newest", ["figs", "plums", "quinces", "pears", "apples"]),
         ("Oldest", ["apples", "pears", "quinces", "plums", "figs"]),
         ("Name", ["apples", "figs", "pears", "plums", "quinces"]),
-        ("Accuracy", ["pears", "apples", "plums"]),
+        ("Score", ["pears", "apples", "plums"]),
     ],
 )
 def test_the_list_is_sorted_as_asked_and_runs_without_a_score_come_last(visit, fruit, order, found):

@@ -1,0 +1,136 @@
+"""Distilled price sequences on the pages: candlesticks with their volume and what they say comes next, beside real windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+import engine
+from engine import figures
+from engine.figures import formats
+from pages.ui import pictures, services, words
+from pages.ui.pictures import QUIET
+
+MAX_SHOWN = 6
+"""Sequences of a token that are drawn at once."""
+EVERY = "All tokens"
+HEIGHT = 240
+
+
+def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False) -> int:
+    """The set at one step, token by token, beside real training windows of the same token; the step.
+
+    starts_with_all: show every token until one is chosen.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        place = st.container(width=220)
+        with st.container(width=420):
+            step = pictures.shown_step(row, list(steps))
+        draw = f"draw of {row.id}"
+        if st.button("Draw other real windows", icon=":material/casino:", type="tertiary", key=f"other {draw}"):
+            st.session_state[draw] = st.session_state.get(draw, 0) + 1
+    view = pictures.candles(row.id, row.created, step)
+    if view is None:
+        st.caption("This picture was kept without its bars.")
+        return step
+    tokens = list(dict.fromkeys(view.tokens))
+    with place:
+        shown = _ask_tokens(row, tokens, starts_with_all)
+    splits, missing = _splits(row)
+    told = _told(view, splits)
+    for token in shown:
+        _token(row, view, told, token, splits)
+    is_of_returns = row.request.data.windows.features == "returns"
+    st.caption(
+        f"{pictures.caption(row, step)}. Hollow candles close higher than they open, filled ones lower"
+        + (". " if not is_of_returns else "; the bar before the first closes at 100. ")
+        + missing
+    )
+    return step
+
+
+def show_few(row: engine.RunRow, step: int) -> None:
+    """The first sequence of each of the first tokens, small."""
+    view = pictures.candles(row.id, row.created, step)
+    if view is None:
+        return
+    told = _told(view, _splits(row)[0])
+    firsts = {token: view.tokens.index(token) for token in view.tokens}
+    with st.grid(3, min_column_width=240):
+        for number in list(firsts.values())[:3]:
+            _panel(row, f"few {number}", view.tokens[number], told[number], view.bars[number], height=190)
+    st.caption(pictures.caption(row, step))
+
+
+def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool) -> list[str]:
+    """The tokens to draw: one, or all of a few."""
+    if len(tokens) == 1:
+        return list(tokens)
+    chosen = st.selectbox(
+        "Token", [EVERY, *tokens], index=0 if starts_with_all else 1, key=f"token of {row.id} {starts_with_all}", persist_state="session"
+    )  # fmt: skip
+    return list(tokens) if chosen == EVERY else [chosen]
+
+
+def _told(view: engine.events.CandleView, splits: Any) -> list[str]:
+    """What each sequence is told of, in the scale of real prices where that is known."""
+    return figures.target_words(view, None if splits is None else figures.target_values(view, splits))
+
+
+def _token(row: engine.RunRow, view: engine.events.CandleView, told: Sequence[str], token: str, splits: Any) -> None:
+    """The sequences of one token and as many real windows: side by side where it is one, else below each other."""
+    mine = [number for number, name in enumerate(view.tokens) if name == token]
+    drawn = mine[:MAX_SHOWN]
+    is_single = len(drawn) == 1
+    first, second = st.columns(2, gap="medium") if is_single else (st.container(), st.container())
+    with first:
+        _heading(f"{token}, distilled{f', the first {len(drawn)} of {len(mine)}' if len(drawn) < len(mine) else ''}")
+        with _grid(is_single):
+            for place, number in enumerate(drawn):
+                title = token if is_single else f"{token} {place + 1}"
+                _panel(row, f"{token} {place}", title, told[number], view.bars[number])
+    if splits is None or token not in splits.spec.class_names:
+        return
+    with second:
+        _heading(f"{token}, real training windows")
+        number = splits.spec.class_names.index(token)
+        windows = figures.window_samples(splits, len(drawn), st.session_state.get(f"draw of {row.id}", 0), number)
+        with _grid(is_single):
+            for place, (title, bars) in enumerate(windows):
+                _panel(row, f"real {token} {place}", title, "", bars)
+
+
+def _grid(is_single: bool) -> Any:
+    """One panel, or rows of three."""
+    return st.container() if is_single else st.grid(3, min_column_width=260)
+
+
+def _heading(text: str) -> None:
+    st.markdown(f"**{words.escaped(text)}**")
+
+
+def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray, height: int = HEIGHT) -> None:
+    """One window: its name, what is told of it, its candles."""
+    heading = f"{title}: {told}" if told else title
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f":small[{words.escaped(heading)}]")
+        st.plotly_chart(
+            figures.candlesticks(bars, height=height), key=f"candles {row.id} {key}", config=QUIET,
+            alt=f"Candlesticks with volume of {formats.counted(len(bars), 'bar')}: {heading}",
+        )  # fmt: skip
+
+
+def _splits(row: engine.RunRow) -> tuple[Any, str]:
+    """The run's real windows, and a sentence where they cannot be had."""
+    source = services.sources().get(row.source)
+    if source is None:
+        return None, "The data set of this run is no longer here, so no real windows stand beside."
+    if source.availability(engine.data_root()).state != "present":
+        return None, "The data set of this run is not on this machine, so no real windows stand beside."
+    try:
+        return services.splits(source.key, row.request.data.model_dump_json(), str(engine.data_root())), ""
+    except engine.UserError as error:
+        return None, f"No real windows stand beside: {words.escaped(str(error))}"
