@@ -55,7 +55,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         "sgd", "How the student is trained on the distilled sequences", group="Inner loop"
     )
     student_lr: float = option(
-        0.05, "Inner learning rate at the start", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate"
+        0.02, "Inner learning rate at the start", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate"
     )
     learn_rates: bool = option(
         True, "Learn the inner learning rate with the sequences", group="Inner loop", label="Learn the rate"

@@ -40,12 +40,9 @@ REAL_WINDOWS = 1000
 def distill(splits: WindowSplits, config: OhlcConfig, context: Context) -> Generator[Event, None, CandleSet]:
     """Learn `config.sequences_per_token` sequences of each token that train a forecaster.
 
-    Yields and raises what `distill_windowed` does, and first the scores of random real windows on validation data, which the
-    run is held against on its way.
+    Yields and raises what `distill_windowed` does.
     """
     synthetic = _initial_set(splits, config, context).to(context.device)
-    if context.resume_from is None and config.num_validations:
-        yield from random_on_validation(synthetic, splits, config.student, context)
     groups = _moved(synthetic, config)
     penalty = _penalty(synthetic, splits, config, context)
     return (yield from distill_windowed(synthetic, groups, splits, config, context, penalty=penalty))
@@ -117,6 +114,14 @@ def correlations(returns: Tensor, num_lags: int) -> Tensor:
     return torch.stack(found)
 
 
+def baseline(
+    splits: WindowSplits, config: OhlcConfig, evaluation: EvaluationConfig, context: Context
+) -> Generator[Event, None, None]:
+    """Scores of random real windows of equal number on validation data."""
+    counts = [config.sequences_per_token] * len(splits.spec.class_names)
+    yield from random_on_validation(splits, counts, config.student, evaluation, context)
+
+
 def compare(
     synthetic: CandleSet,
     splits: WindowSplits,
@@ -150,6 +155,7 @@ METHOD = Method(
     config=OhlcConfig,
     presets=PRESETS,
     distill=distill,
+    baseline=baseline,
     compare=compare,
     try_compare=try_compare,
     result="forecasts",

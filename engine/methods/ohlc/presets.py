@@ -13,10 +13,13 @@ PUBLISHED_LSTM = {"name": "lstm", "depth": 2, "width": 64, "init": "xavier"}
 MACHINE = "measured on two cores without a graphics card"
 
 LONG: dict[str, Any] = {
-    "student": LSTM, "unroll_length": 30, "student_lr": 0.05, "rates_lr": 0.05, "outer_lr": 0.1, "outer_decay": "cosine",
-    "outer_steps": 300, "num_inits": 2, "real_batch": 256, "validation_steps": 30, "validation_students": 4,
+    "student": LSTM, "unroll_length": 50, "student_lr": 0.02, "rates_lr": 0.02, "outer_lr": 0.1, "outer_decay": "cosine",
+    "outer_steps": 200, "real_batch": 1024, "validation_steps": 50, "validation_students": 4,
 }  # fmt: skip
-QUICK = LONG | {"outer_steps": 60, "num_inits": 1, "num_validations": 10, "validation_students": 2}
+QUICK = LONG | {
+    "unroll_length": 30, "outer_steps": 60, "real_batch": 512, "num_validations": 10, "validation_steps": 30,
+    "validation_students": 2,
+}  # fmt: skip
 PUBLISHED = {
     "student": PUBLISHED_LSTM, "images_from": "noise", "unroll_length": 10, "student_lr": 0.01, "outer_lr": 0.001,
     "rates_lr": 0.001, "outer_steps": 1000, "num_inits": 4, "real_batch": 256, "validation_steps": 10, "clip": "none",
