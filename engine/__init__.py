@@ -34,6 +34,7 @@ from engine.evaluation.scores import (
     baseline,
     best_by_arm,
     by_length,
+    by_measure,
     headlines,
     likeness,
     summarise,
@@ -73,7 +74,8 @@ def distill(
     """
     if (request is None) == (not prices_asked):
         raise errors.ConfigError("Give engine.distill either a request, or the files of prices as data_paths.")
-    request = request or price_request(**prices_asked)
+    if request is None:
+        request = price_request(**({"root": context.data_root} if context else {}) | prices_asked)
     return _drain(run(request, _context(request, context)), on_event)
 
 
@@ -105,7 +107,7 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "checked", "command_line", "data_root",
+    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine", "price_request", "prices",
     "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

@@ -173,7 +173,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
 
 def _enough_to_try(method: Method, splits: Splits) -> Splits:
     """The data of a trial: a part of them for a method that looks at all of them before its first step, which it counts itself."""
-    if method.try_compare is None:
+    if method.result != "representations":
         return splits
 
     def part(data: LabelledSet, count: int) -> LabelledSet:
@@ -212,7 +212,7 @@ def free_disk(folder: Path) -> int:
 class _Steps:
     """A few outer steps: seconds before the first and of one, the set as they left it, bytes the whole run will keep.
 
-    validated: the share of the timed steps that also tried the set on validation images.
+    validated: the share of the timed steps that also tried the set on validation data.
     """
 
     synthetic: SyntheticSet
@@ -281,9 +281,9 @@ def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits
 
 
 def _preview_bytes(event: Preview) -> int:
-    """Bytes of a picture of the set as it is kept: its samples, further views and, where it has one, its poster."""
-    poster = vars(event.poster).values() if event.poster is not None else ()
-    further = [*event.views.values(), *(value for value in poster if isinstance(value, np.ndarray))]
+    """Bytes of a picture of the set as it is kept: its samples, further views and, where it has them, its poster or its candles."""
+    parts = [value for part in (event.poster, event.candles) if part is not None for value in vars(part).values()]
+    further = [*event.views.values(), *(value for value in parts if isinstance(value, np.ndarray))]
     return event.images.nbytes + sum(value.nbytes for value in further)
 
 

@@ -113,11 +113,14 @@ class Scored:
     """One trained student, measured.
 
     arm: "distilled", a companion of it ("distilled_ema", "distilled_raw"), "distilled_hard" (its soft labels made hard), "random_real",
-    "kmeans_real", "full", or "untrained" or "teacher" of representations. protocol: "as_distilled" (the training the set was made for), "unaugmented" (the same without its
+    "kmeans_real", "full", or "untrained" or "teacher" of representations, or "last_value" or "train_mean", the forecasts of prices
+    that need no network. protocol: "as_distilled" (the training the set was made for), "unaugmented" (the same without its
     augmentation) or "ordinary" (shuffled minibatches from scratch); of representations "linear_probe", "knn" or "fine_tune",
-    and "short_probe" where a run is held against real data on its way. split: "validation" or "test". metric: "accuracy", which is compared, or the same of
-    a student on its way, "accuracy@300" after 300 inner steps, or on another source, "accuracy@mnist"; "cosine" and "cka" are
-    its likeness to the teacher. value: a fraction for accuracies.
+    and "short_probe" where a run is held against real data on its way; "naive" of forecasts without a network. split: "validation"
+    or "test". metric: "accuracy", which is compared, or the same of a student on its way, "accuracy@300" after 300 inner steps, or
+    on another source, "accuracy@mnist"; "cosine" and "cka" are its likeness to the teacher; of forecasts "skill", which is
+    compared, "skill_last_value", "mae", "rmse", "r2", "hit_rate", "balanced_accuracy" and "mcc", and the same of one token,
+    "rmse@BTC". value: a fraction for accuracies and skills, log returns for errors of forecasts.
     seconds: training time alone. recipe: how it was trained, in words; training: the same as numbers, {"num_steps",
     "batch_size", "lr"} wherever the batches are random. cached: taken from an earlier run with the same recipe.
     """
@@ -181,7 +184,8 @@ class Analysed:
     name: "spectrum", {"images": variances explained by each base, fractions of all, "representations": the same,
     "used": {"images": U, "representations": V}}; "approximation", {"augmentations": names, "with_networks": relative errors of
     augmented representations, "without": the same of unshifted ones}; "map", {"real": [[x, y], ...], "classes": the class
-    of each, "distilled": [[x, y], ...], "way": "PCA"}, and "map_tsne", the same by t-SNE.
+    of each, "distilled": [[x, y], ...], "way": "PCA"}, and "map_tsne", the same by t-SNE. Of prices: "forecasts", "intervals", "verdict",
+    "privacy", "facts" and "adaptation" ("adaptation:prices:gold" of further sources), as evaluation/forecasting makes them.
     """
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from engine.config import RunRequest, checked
 from engine.context import data_root
 from engine.data import check_title, prices
 from engine.data.prices import PriceOptions, PriceSource
+from engine.data.prices.kept import digest_of
 from engine.errors import ConfigError
 from engine.methods import METHODS
 
@@ -19,7 +19,7 @@ TASKS = {"regression": "close", "classification": "direction"}
 
 
 def price_request(
-    data_paths: Sequence[str | Path],
+    data_paths: Sequence[str | Path] | str | Path,
     *,
     sequence_length: int = 30,
     sequences_per_token: int = 1,
@@ -28,16 +28,19 @@ def price_request(
     task: str = "regression",
     name: str = "",
     seed: int = 0,
+    root: Path | None = None,
 ) -> RunRequest:
     """Import price files, one a token, unless the same bars are imported already, and ask for sequences of them.
 
     sequence_length: bars of a window. task: "regression" (next close), "classification" (its direction), "volatility" or
-    "both". name: of the data set, the files' names by default. Everything else is as the preset "next_close" has it; change it
+    "both". name: of the data set, the files' names by default. root: where data sets live, the data root if None. Everything else is as the preset "next_close" has it; change it
     with `model_copy`. Raises UserError where a file cannot be read, or an option is wrong.
     """
+    if isinstance(data_paths, str | Path):
+        data_paths = [data_paths]
     if not data_paths:
         raise ConfigError("There are no price files: data_paths is empty. Name one CSV a token.")
-    source = _imported([Path(path) for path in data_paths], name)
+    source = _imported([Path(path) for path in data_paths], name, root or data_root())
     preset = _config(model_type, sequences_per_token, distillation_steps)
     windows = {"window_length": sequence_length, "target": TASKS.get(task, task)}
     values = {
@@ -56,16 +59,15 @@ def _config(model_type: str, sequences_per_token: int, outer_steps: int) -> dict
     }
 
 
-def _imported(paths: list[Path], name: str) -> PriceSource:
+def _imported(paths: list[Path], name: str, root: Path) -> PriceSource:
     """The data set of these files: the one that holds the same bars, or a new one."""
-    root, title = data_root(), name or " ".join(path.stem for path in paths)[:80]
-    brought, options = [(path.name, path) for path in paths], checked(PriceOptions, {"name": title}, "name")
-    with tempfile.TemporaryDirectory() as folder:
-        digest = _drained(prices.import_prices(brought, options, Path(folder))).digest
+    brought = [(path.name, path) for path in paths]
+    bars = [prices.read_bars(content, file)[0] for file, content in prices.expanded(brought).files]
     known = {source.digest: source for source in prices.saved(root).values()}
-    if digest in known:
-        return known[digest]
-    check_title(title)
+    if found := known.get(digest_of(bars)):
+        return found
+    options = checked(PriceOptions, {"name": name or " ".join(path.stem for path in paths)[:80]}, "name")
+    check_title(options.name, root)
     return _drained(prices.import_prices(brought, options, root, ", ".join(path.name for path in paths)))
 
 

@@ -17,6 +17,7 @@ from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
 from engine.errors import ConfigError
 from engine.evaluation import baselines
+from engine.evaluation.bench import Bench
 from engine.evaluation.compare import architectures, compare, has_soft_labels, make_bench, real_ordinary
 from engine.evaluation.scores import against_full, summarise
 from engine.events import Checkpoint, Event, Finished, Scored, Started, Warned
@@ -60,7 +61,7 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     if begins and request.action == "distill":
         config.check(spec, root)
     if begins and request.action != "record":
-        _check_others(config, root)
+        _check_others(config, source, root)
     trained = [config.student] if request.action == "record" else architectures(config.student, request.evaluation)
     for architecture in trained:
         with torch.device("meta"):  # does it fit the samples? No weight is made
@@ -110,9 +111,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     if config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
     others = yield from load_others(config, request.data.windows, context)
-    if context.resume_from is None and method.compare is None:
-        count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
-        yield from real_ordinary(bench, "random_real", count, ("validation",))
+    if context.resume_from is None:
+        yield from _baseline(method, config, bench)
 
     clock = _Clock(context.resume_from)
     steps = _provided(method.distill(splits, config, context), splits, request)
@@ -121,6 +121,16 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     results = yield from _compared(synthetic, splits, config, request, context, others)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
+
+
+def _baseline(method: Method, config: MethodConfig, bench: Bench) -> Generator[Event, None, None]:
+    """Scores of random real data on validation data, which a run is held against on its way; none for representations."""
+    splits = bench.splits
+    if method.baseline is not None:
+        yield from method.baseline(splits, config, bench.evaluation, bench.context)
+    elif method.compare is None:
+        count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
+        yield from real_ordinary(bench, "random_real", count, ("validation",))
 
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
@@ -405,12 +415,14 @@ def load_others(
     return found
 
 
-def _check_others(config: MethodConfig, root: Path) -> None:
-    """Refuse other sources that there are none of."""
-    known = sources(root)
+def _check_others(config: MethodConfig, source: Source, root: Path) -> None:
+    """Refuse other sources that there are none of, or that are of another kind than that of the run."""
+    known = {key: other for key, other in sources(root).items() if other.kind == source.kind}
     for key in config.others:
         if key not in known:
-            raise ConfigError(f"There is no source '{key}' to transfer to. Choose from: {', '.join(known)}.")
+            raise ConfigError(
+                f"There is no source '{key}' to transfer to. Choose one of {source.kind}: {', '.join(known)}."
+            )
         available = known[key].availability(root)
         if available.state == "missing":
             raise ConfigError(f"{known[key].title}, to transfer to, is not here: {available.message}")

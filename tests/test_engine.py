@@ -55,9 +55,10 @@ def test_live_baseline_is_scored_on_validation_data_before_the_first_step(tmp_pa
 
 @pytest.mark.parametrize("preset", ["quick"])
 def test_presets_become_requests_that_resolve(preset):
-    for source in SOURCES:
-        method, config = resolve(request_from_preset(source, "bilevel", preset))
-        assert config.outer_steps > 0 and method.key == "bilevel"
+    for key, source in SOURCES.items():
+        wanted = "ohlc" if source.kind == "prices" else "bilevel"
+        method, config = resolve(request_from_preset(key, wanted, preset))
+        assert config.outer_steps > 0 and method.key == wanted
 
 
 CHOICES = {

@@ -17,7 +17,7 @@ from engine.config import EvaluationConfig, RunRequest, StudentConfig
 from engine.context import Context
 from engine.estimate import VALIDATION_STUDENTS, Estimate, _preview_bytes, estimate, workload
 from engine.evaluation import compare, random_batches
-from engine.events import PosterView, Preview, Progress
+from engine.events import CandleView, PosterView, Preview, Progress
 from engine.methods.bilevel import bilevel
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -148,6 +148,27 @@ def test_a_picture_of_a_poster_is_counted_with_the_poster_and_its_labels():
     view = PosterView(pixels, {}, (0, 1), ("a", "b"), labels)
     assert _preview_bytes(Preview(0, patches, ("a",) * 6, view)) == patches.nbytes + pixels.nbytes + labels.nbytes
     assert _preview_bytes(Preview(0, patches, ("a",) * 6)) == patches.nbytes
+
+
+def test_a_picture_of_sequences_is_counted_with_their_bars_and_targets():
+    pictures, bars, targets = np.zeros((2, 64, 9, 3), np.uint8), np.zeros((2, 2, 5), np.float32), np.zeros((2, 1))
+    view = CandleView(bars, ("A", "B"), targets, ("close",))
+    kept = pictures.nbytes + bars.nbytes + targets.nbytes
+    assert _preview_bytes(Preview(0, pictures, ("A", "B"), candles=view)) == kept
+
+
+def test_an_estimate_of_forecasts_leaves_no_scores_of_a_part_of_the_data_behind(hasty, context, monkeypatch):
+    monkeypatch.setattr("engine.estimate.LOOKED_AT", 50)
+    config = {"student": {"name": "linear"}, "outer_steps": 1, "unroll_length": 2, "real_batch": 8}
+    config |= {"num_validations": 1, "validation_students": 1, "validation_steps": 2}
+    brief = EvaluationConfig(num_students=1, ordinary_steps=5, inner_steps=5, full_epochs=1)
+    request = RunRequest(source="simulated_prices", method="ohlc", config=config, evaluation=brief)
+    assert found(request, context).num_timed == 1
+    _, after_it = engine.distill(request, context)
+    _, on_its_own = engine.distill(request, replace(context, cache_root=context.cache_root / "other"))
+    assert [(row.arm, row.protocol, row.mean) for row in after_it] == [
+        (row.arm, row.protocol, row.mean) for row in on_its_own
+    ]
 
 
 def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):

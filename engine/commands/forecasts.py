@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from engine.evaluation.scores import SKILL
+from engine.evaluation.scores import SKILL, by_measure
 from engine.events import Scored
-from engine.runs.report_forecasts import METRICS, by_measure, shown
+from engine.figures.measures import MEASURES, measured
 from engine.runs.store import Store
 
 
@@ -32,8 +32,8 @@ def print_told(scores: Sequence[Scored], student: str) -> None:
         tokens = dict.fromkeys(metric.partition("@")[2] for metric in mine)
         for token in tokens:  # the empty one is all of them
             parts = [
-                f"{title} {shown(mine[name], metric)}"
-                for metric, title in METRICS.items()
+                f"{title} {measured(mine[name], metric)}"
+                for metric, title in MEASURES.items()
                 if (name := f"{metric}@{token}" if token else metric) in mine and name != SKILL
             ]
             if parts:

@@ -38,7 +38,7 @@ def _import(options) -> int:
     path = options.path.absolute()
     values["name"] = values["name"] or (path.name if path.is_dir() else path.stem)
     wanted = checked(folders.ImportOptions, values, "import")
-    check_title(wanted.name)
+    check_title(wanted.name, data_root())
     source = shown(folders.import_path(options.path, wanted, data_root()))
     print(f"{source.key}: {source.title}, {source.report.layout}")
     print(source.summary)
@@ -78,6 +78,6 @@ def shown(events: Generator[Event, None, Any]) -> Any:
 
 
 def _forget(options) -> int:
-    (prices if options.key in prices.saved(data_root()) else folders).delete(options.key, data_root())
+    (prices if options.key.startswith(prices.KEY_PREFIX) else folders).delete(options.key, data_root())
     print(f"{options.key} deleted")
     return 0

@@ -40,7 +40,7 @@ def _import(options) -> int:
         "tokens": _pairs(options.tokens, "--token"),
     }
     wanted = checked(prices.PriceOptions, values, "import-prices")
-    check_title(wanted.name)
+    check_title(wanted.name, data_root())
     source = shown(prices.import_prices(brought, wanted, data_root()))
     print(f"{source.key}: {source.title}")
     print(source.summary)

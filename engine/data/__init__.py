@@ -28,9 +28,10 @@ def sources(data_root: Path) -> dict[str, Source]:
     return SOURCES | folders.saved(data_root) | prices.saved(data_root)
 
 
-def check_title(title: str) -> None:
-    """Raise DataError for the name of a data set that comes with the program: nobody could tell the two apart."""
-    if title.strip().casefold() in {source.title.casefold() for source in SOURCES.values()}:
+def check_title(title: str, data_root: Path, own_key: str = "") -> None:
+    """Raise DataError for the name of a data set of another key, whatever its kind: nobody could tell the two apart."""
+    taken = {source.title.casefold() for key, source in sources(data_root).items() if key != own_key}
+    if title.strip().casefold() in taken:
         raise DataError(f"There is a data set called '{title}' already; choose another name.")
 
 

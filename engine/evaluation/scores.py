@@ -124,6 +124,16 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     return best
 
 
+def by_measure(scores: Sequence[Scored], student: str) -> dict[tuple[str, str], Row]:
+    """{(arm, metric): test row} of one architecture, each arm under the protocol that did best on validation data."""
+    protocols = {arm: row.protocol for arm, row in best_by_arm(scores, student).items()}
+    return {
+        (row.arm, row.metric): row
+        for row in summarise(scores)
+        if row.student == student and row.protocol == protocols.get(row.arm, row.protocol)
+    }
+
+
 def headlines(rows: Iterable[Row]) -> list[Row]:
     """The rows that are compared, without those of students on their way, of other sources, of likeness, and other measures of forecasts."""
     return [row for row in rows if row.metric in (HEADLINE, SKILL)]

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.source import LabelledSet, TaskSpec
 from engine.meta import update_rules
 from engine.meta.inner import Batch, Loss, inner_loop
 from engine.nets.student import Student
@@ -119,14 +119,6 @@ def loss_of(spec: TaskSpec) -> Loss:
 
 def _both(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs[:, 0], targets[:, 0]) + F.cross_entropy(outputs[:, 1:], targets[:, 1:])
-
-
-def training_mean(splits: Splits) -> Tensor:
-    """Outputs (D,) of a student that always forecasts the mean of the training targets: of directions the log of their frequencies."""
-    mean = splits.train.targets.mean(0)
-    if splits.spec.task in ("direction", "both"):
-        mean = torch.cat([mean[:-2], mean[-2:].clamp(min=1e-6).log()])
-    return mean
 
 
 @torch.no_grad()

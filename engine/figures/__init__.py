@@ -19,6 +19,7 @@ from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
 from engine.figures.matched import matched_steps
 from engine.figures.matrix import matrix, matrix_arms, matrix_csv
+from engine.figures.measures import MEASURES, PLAIN_MEASURES, measured
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import (
     ARM_NAMES,
@@ -65,8 +66,10 @@ __all__ = [
     "MAX_IMAGES",
     "MAX_POINTED",
     "MAX_POINTS",
+    "MEASURES",
     "NAIVE_ARMS",
     "PALETTES",
+    "PLAIN_MEASURES",
     "PROTOCOL_NOTES",
     "Published",
     "accuracy_against_bytes",
@@ -102,6 +105,7 @@ __all__ = [
     "matrix_arms",
     "matrix_csv",
     "measure",
+    "measured",
     "nearest_distances",
     "numbered_classes",
     "outcomes",

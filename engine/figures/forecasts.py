@@ -257,12 +257,8 @@ def _lay_out(figure: go.Figure, height: int, x_title: str, y_title: str) -> None
         margin={"l": 4, "r": 8, "t": 34, "b": 4},
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={
-            "title": {"text": html.escape(x_title, quote=False)},
-            "showgrid": False,
-            "nticks": 8,
-            "automargin": True,
-        },
+        xaxis={"showgrid": False, "nticks": 8, "automargin": True}
+        | ({"title": {"text": html.escape(x_title, quote=False)}} if x_title else {}),
         yaxis={"title": {"text": html.escape(y_title, quote=False)}, "nticks": 6, "automargin": True},
         hovermode="closest",
         dragmode=False,

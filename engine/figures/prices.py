@@ -251,10 +251,21 @@ def _draw(
 
 
 def _add_volume(figure: go.Figure, panel: _Panel, x: np.ndarray, volume: np.ndarray, colour: str) -> None:
+    mark = _round_below(float(np.max(volume, initial=0.0)))
+    kind = "s" if mark >= 1 else "g"  # "500m" of a half would be read as millions
     figure.add_bar(
         x=x, y=volume, name="volume", showlegend=False, xaxis=f"x{panel.prices}", yaxis=f"y{panel.volume}",
-        marker={"color": colour, "line": {"width": 0}}, hovertemplate="volume %{y:,.3~s}<extra></extra>",
+        marker={"color": colour, "line": {"width": 0}}, hovertemplate=f"volume %{{y:,.3~{kind}}}<extra></extra>",
     )  # fmt: skip
+    figure.update_layout({f"yaxis{panel.volume}": {"tickvals": [0, mark], "tickformat": f".2~{kind}"}})
+
+
+def _round_below(value: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above a value; 0 of nothing."""
+    if value <= 0:
+        return 0.0
+    decade = 10.0 ** math.floor(math.log10(value))
+    return max((digit * decade for digit in (1, 2, 5) if digit * decade <= value), default=decade)
 
 
 def _place(figure: go.Figure, panel: _Panel, *, is_small: bool = False, is_counted: bool = False) -> None:
@@ -267,14 +278,15 @@ def _place(figure: go.Figure, panel: _Panel, *, is_small: bool = False, is_count
             f"xaxis{panel.prices}": {
                 "anchor": f"y{panel.volume}", "domain": panel.across, "showgrid": False, "automargin": True,
                 "rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0, "tickfont": shared["tickfont"],
-                "title": {"text": "bar" if is_counted and not is_small else ""},
-            },
+            }
+            | ({"title": {"text": "bar", "standoff": 2}} if is_counted and not is_small else {}),
             f"yaxis{panel.prices}": shared | {
                 "domain": (edge + _GAP * (top - bottom), top), "nticks": 4 if is_small else 6, "hoverformat": ",.5~r",
-                "tickformat": ",.4~r", "title": {"text": "" if is_small else "price"},
-            },
+                "tickformat": ",.4~r",
+            }
+            | ({} if is_small else {"title": {"text": "price"}}),
             f"yaxis{panel.volume}": shared | {
-                "domain": (bottom, edge), "nticks": 3, "showgrid": False, "rangemode": "tozero", "tickformat": ".2~s",
+                "domain": (bottom, edge), "showgrid": False, "rangemode": "tozero",
             },
         }
     )  # fmt: skip
@@ -307,7 +319,7 @@ def _lay_out(figure: go.Figure, height: int, *, top: int) -> None:
 def _shade(figure: go.Figure, part: HistoryPart, seconds: int, colours: Palette) -> None:
     """A part behind the prices, from its first bar to the end of its last; each name once in the legend."""
     shades: dict[str, tuple[str, float]] = {
-        "train": (colours.full, 0.16), "validation": (colours.kmeans_real, 0.22), "test": (colours.others[0], 0.18),
+        "train": (colours.full, 0.18), "validation": (colours.kmeans_real, 0.22), "test": (colours.others[0], 0.28),
         "embargo": (colours.others[1], 0.55),
     }  # fmt: skip
     colour, opacity = shades[part.name]

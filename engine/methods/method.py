@@ -45,7 +45,9 @@ class Method:
     record(splits, config, context), where a method follows networks trained beforehand, is one that only trains and keeps
     those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) tries that
     for a moment and returns a RecordingPlan.
-    compare(synthetic, splits, config, evaluation, context, others), of sets that are no labelled samples, yields the scores of
+    baseline(splits, config, evaluation, context), of sets that are no labelled samples, yields the scores on validation data that
+    a run is held against on its way, before its steps.
+    compare(synthetic, splits, config, evaluation, context, others), of such sets too, yields the scores of
     their comparison with real data; others: the splits of other sources by key (`config.others`). try_compare, with the same
     arguments, tries it for a moment and returns the seconds of all of it and of what a trial of the steps leaves out.
     result: what its set is: labelled samples, samples with representations, or windows with targets to forecast.
@@ -64,6 +66,7 @@ class Method:
     record: Callable[..., Generator[Event, None, dict[str, Any]]] | None = None
     recorded: str = ""
     try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
+    baseline: Callable[..., Generator[Event, None, None]] | None = None
     compare: Callable[..., Generator[Event, None, None]] | None = None
     try_compare: Callable[..., Generator[Event, None, float]] | None = None
     result: Literal["labelled", "representations", "forecasts"] = "labelled"

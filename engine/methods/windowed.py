@@ -45,7 +45,7 @@ from engine.ticking import QUIET_SECONDS, paced
 
 Set = TypeVar("Set", bound=SyntheticSet)
 
-REAL_AT_ONCE = 1000  # real images whose activations are in memory together
+REAL_AT_ONCE = 1000  # real samples whose activations are in memory together
 
 
 class WindowedConfig(MethodConfig):
@@ -199,7 +199,7 @@ class WindowedConfig(MethodConfig):
     )
     num_validations: int = option(
         20,
-        "Times the set is tried on validation images during the run; 0 for never",
+        "Times the set is tried on validation data during the run; 0 for never",
         low=0,
         high=1000,
         advanced=True,
@@ -225,7 +225,7 @@ class WindowedConfig(MethodConfig):
     )
     keep: Literal["best", "last"] = option(
         "best",
-        "Return the set that did best on validation images, or the last",
+        "Return the set that did best on validation data, or the last",
         advanced=True,
         group="Outer loop",
         label="Set to keep",

@@ -27,7 +27,7 @@ STUDENTS: dict[str, StudentCard] = {
             "The colour-image network of the first distillation paper",
             alexcifarnet.build,
         ),
-        StudentCard("mlp", "MLP 256-128", "Fully connected; takes any sample shape", mlp.build),
+        StudentCard("mlp", "MLP 256-128", "Fully connected; takes any sample shape", mlp.build, ("images", "prices")),
         StudentCard("simpleconvnet", "SimpleConvNet", "Two convolutions, for small grey images", simple.simple_convnet),
         StudentCard(
             "convnetrgb",
@@ -49,12 +49,29 @@ STUDENTS: dict[str, StudentCard] = {
             "LSTM",
             "Recurrent, with a memory that gates open and close; for windows of price bars",
             sequence.lstm,
+            ("prices",),
         ),
-        StudentCard("gru", "GRU", "Recurrent, with fewer gates than an LSTM; for windows of price bars", sequence.gru),
         StudentCard(
-            "transformer", "Transformer", "Attention between all bars of a window of prices", sequence.transformer
+            "gru",
+            "GRU",
+            "Recurrent, with fewer gates than an LSTM; for windows of price bars",
+            sequence.gru,
+            ("prices",),
         ),
-        StudentCard("linear", "Linear", "One linear layer; the simplest that forecasts from a window", sequence.linear),
+        StudentCard(
+            "transformer",
+            "Transformer",
+            "Attention between all bars of a window of prices",
+            sequence.transformer,
+            ("prices",),
+        ),
+        StudentCard(
+            "linear",
+            "Linear",
+            "One linear layer; the simplest that forecasts from a window",
+            sequence.linear,
+            ("prices",),
+        ),
     )
 }
 

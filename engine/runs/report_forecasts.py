@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,7 +13,7 @@ from engine import figures
 from engine.errors import DataError
 from engine.evaluation.forecasting.measures import reference_of
 from engine.evaluation.forecasting.naive import IN_WORDS
-from engine.evaluation.scores import SKILL, Row, best_by_arm, summarise
+from engine.evaluation.scores import SKILL, Row, by_measure
 from engine.events import CandleView, Scored
 from engine.figures import formats
 from engine.runs.report_pieces import Charts, table
@@ -24,21 +23,6 @@ from engine.synthetic import load
 SHOWN = 12
 """Sequences that are drawn."""
 NO_NETWORK = "naive forecast"
-METRICS = {
-    SKILL: "Skill",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R²",
-    "skill_last_value": "Skill against last value",
-    "hit_rate": "Hit rate",
-    "balanced_accuracy": "Balanced accuracy",
-    "mcc": "MCC",
-}
-"""Measures of a forecast in the order they are shown."""
-PLAIN = ("r2", "mcc")
-"""Those that are no shares of a hundred."""
-SMALL = ("mae", "rmse")
-"""Those that differ in thousandths of a per cent."""
 ARMS = {
     "distilled": "distilled sequence",
     "random_real": "random real window",
@@ -77,16 +61,6 @@ def measures(store: Store, row: RunRow, scores: Sequence[Scored], student: str) 
     return [*_table(store, row, found, student), *_tokens(found), *_ratios(row)]
 
 
-def by_measure(scores: Sequence[Scored], student: str) -> dict[tuple[str, str], Row]:
-    """{(arm, metric): test row} of one architecture, each arm under the protocol that did best on validation windows."""
-    protocols = {arm: row.protocol for arm, row in best_by_arm(scores, student).items()}
-    return {
-        (row.arm, row.metric): row
-        for row in summarise(scores)
-        if row.student == student and row.protocol == protocols.get(row.arm, row.protocol)
-    }
-
-
 def _arms(found: Mapping[tuple[str, str], Row]) -> list[str]:
     """Those that were measured, in the order they are shown."""
     return [arm for arm in figures.ARM_NAMES if any(arm == measured for measured, _ in found)]
@@ -94,26 +68,32 @@ def _arms(found: Mapping[tuple[str, str], Row]) -> list[str]:
 
 def _table(store: Store, row: RunRow, found: Mapping[tuple[str, str], Row], student: str) -> list[str]:
     arms, measured = _arms(found), {metric for _, metric in found} - {SKILL}
-    metrics = [metric for metric in METRICS if metric in measured]
+    metrics = [metric for metric in figures.MEASURES if metric in measured]
     if not arms:
         return []
     intervals = store.analyses(row.id).get("intervals", {}).get(student, {})
     lines = [
         (
             _name(arm),
-            shown(found.get((arm, SKILL)), SKILL),
+            figures.measured(found.get((arm, SKILL)), SKILL),
             _interval(intervals.get(arm, {}).get(SKILL)),
-            *(shown(found.get((arm, metric)), metric) for metric in metrics),
+            *(figures.measured(found.get((arm, metric)), metric) for metric in metrics),
             str(max(each.n for (known, _), each in found.items() if known == arm)),
         )
         for arm in arms
     ]
-    head = ("Trained on", METRICS[SKILL], "95 % over time", *(METRICS[metric] for metric in metrics), "n")
+    head = (
+        "Trained on",
+        figures.MEASURES[SKILL],
+        "95 % interval",
+        *(figures.MEASURES[metric] for metric in metrics),
+        "n",
+    )
     error = "log loss" if row.request.data.windows.target == "direction" else "squared error"
     return [
         "<section><h2>Forecasts</h2>",
         f'<div class="wide">{table(lines, head, "scores")}</div>',
-        f'<p class="faint">Test windows of all tokens together, mean ± standard deviation over n networks. Skill: the share of the {error} of {escape(_reference(row))} that a forecast takes away; 0 % is no better, below is worse. The interval is over time: of the skill when blocks of dates are drawn again, by bootstrap.</p></section>',
+        f'<p class="faint">Test windows of all tokens together, mean ± standard deviation over n networks. Skill: the share of the {error} of {escape(_reference(row))} that a forecast takes away; 0 % is no better, below is worse. The interval is that of the skill when blocks of dates, and the networks, are drawn again, by bootstrap.</p></section>',
     ]
 
 
@@ -125,12 +105,12 @@ def _tokens(found: Mapping[tuple[str, str], Row]) -> list[str]:
         return []
     tokens = dict.fromkeys(token for _, known, token in each if known == metric)
     lines = [
-        (_name(arm), *(shown(each.get((arm, metric, token)), metric) for token in tokens))
+        (_name(arm), *(figures.measured(each.get((arm, metric, token)), metric) for token in tokens))
         for arm in _arms(found)
         if any((arm, metric, token) in each for token in tokens)
     ]
     return [
-        f"<section><h3>{METRICS[metric]}, token by token</h3>",
+        f"<section><h3>{figures.MEASURES[metric]}, token by token</h3>",
         f'<div class="wide">{table(lines, ("Trained on", *tokens), "scores")}</div></section>',
     ]
 
@@ -156,15 +136,6 @@ def _ratios(row: RunRow) -> list[str]:
 
 def _name(arm: str) -> str:
     return f"{figures.arm_name(arm)}, {NO_NETWORK}" if arm in figures.NAIVE_ARMS else figures.arm_name(arm)
-
-
-def shown(row: Row | None, metric: str) -> str:
-    """A measure with its deviation over students, to as many digits as tell forecasts apart."""
-    if row is None or math.isnan(row.mean):
-        return formats.NOTHING
-    scale, digits, unit = (1, 3, "") if metric in PLAIN else (100, 3 if metric in SMALL else 2, " %")
-    spread = "" if row.n < 2 or math.isnan(row.std) else f" ± {scale * row.std:.{digits}f}"
-    return f"{round(scale * row.mean, digits) + 0.0:.{digits}f}{spread}{unit}".replace("-", "−")
 
 
 def _interval(ends: Sequence[float] | None) -> str:

@@ -16,12 +16,12 @@ from engine.config import DataConfig
 from engine.data import SOURCES, RawImages, files, formats
 from engine.errors import DataError
 
-VISION = [key for key in SOURCES if key != "digits"]
+VISION = [key for key, source in SOURCES.items() if source.kind == "images" and key != "digits"]
 SMALL = DataConfig(validation_fraction=0.25)
 
 
 def test_sources_are_in_order():
-    assert list(SOURCES) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
+    assert list(SOURCES) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "simulated_prices"]
     assert all(source.key == key for key, source in SOURCES.items())
 
 

@@ -12,7 +12,7 @@ import torch
 from draining import drained
 from price_windows import MLP, TOKENS, candle_set, window_splits
 
-from engine import Context, EvaluationConfig
+from engine import Context, EvaluationConfig, RunRequest, run
 from engine.evaluation.forecasting.arms import lengths_of
 from engine.evaluation.forecasting.compare import (
     AGAINST_RANDOM,
@@ -184,11 +184,31 @@ def test_real_arms_are_measured_once(volatility, tmp_path):
 
 def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatility, tmp_path):
     context = Context(cache_root=tmp_path)
-    found = scores_of(random_on_validation(candle_set(volatility), volatility, MLP, context, QUICK))
+    counts = windows_per_token(candle_set(volatility))
+    found = scores_of(random_on_validation(volatility, counts, MLP, QUICK, context))
     assert {(score.arm, score.split, score.protocol) for score in found} == {("random_real", "validation", "ordinary")}
     assert baseline(found).metric == SKILL
     again = [score for score in scores_of(events(volatility, context)) if score.cached]
     assert {(score.arm, score.protocol) for score in again} == {("random_real", "ordinary")}
+
+
+def test_random_windows_are_measured_alike_before_a_run_and_after_it(tmp_path):
+    config = {
+        "student": {"name": "linear"},
+        "outer_steps": 1,
+        "unroll_length": 2,
+        "real_batch": 8,
+        "num_validations": 0,
+    }
+    request = RunRequest(source="simulated_prices", method="ohlc", config=config, evaluation=QUICK)
+    scores = scores_of(run(request, Context(cache_root=tmp_path)))
+    found = [
+        (score.seed, score.value)
+        for score in scores
+        if (score.arm, score.protocol, score.split, score.metric) == ("random_real", "ordinary", "validation", SKILL)
+    ]
+    count = QUICK.num_students
+    assert len(found) == 2 * count and found[:count] == found[count:]
 
 
 def test_other_architectures_are_compared_on_all_windows_too(volatility, tmp_path):

@@ -210,7 +210,7 @@ def series(num_dates=400, num_tokens=2, seed=0):
 
 def test_bootstrap_is_seeded():
     losses_, ends = series()
-    first, second = (bootstrap.skills(losses_[:, None], np.full(len(ends), 2.0), ends) for _ in range(2))
+    first, second = (bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends) for _ in range(2))
     assert np.array_equal(first, second) and first.shape == (1000, 1) and first.std() > 0
 
 
@@ -218,14 +218,14 @@ def test_interval_covers_a_known_mean_about_as_often_as_it_says():
     covered = 0
     for seed in range(40):
         losses_, ends = series(seed=seed)
-        low, high = bootstrap.interval(bootstrap.skills(losses_[:, None], np.full(len(ends), 2.0), ends))
+        low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends))
         covered += low < 0.5 < high
     assert covered >= 33
 
 
 def test_blocks_of_dependent_dates_make_wider_intervals_than_single_windows():
     losses_, ends = series()
-    low, high = bootstrap.interval(bootstrap.skills(losses_[:, None], np.full(len(ends), 2.0), ends))
+    low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends))
     single = losses_.std() / 2 / math.sqrt(len(losses_))
     assert high - low > 2 * (2 * 1.96 * single)
 
@@ -234,7 +234,7 @@ def test_tokens_of_a_date_are_resampled_together():
     """Opposite losses of two tokens cancel on every date, so no resample of dates differs from another."""
     ends = np.repeat(np.arange(100), 2)
     losses_ = 1 + np.tile([0.5, -0.5], 100)
-    drawn = bootstrap.skills(losses_[:, None], np.ones(200), ends)
+    drawn = bootstrap.skills([losses_[:, None]], np.ones(200), ends)
     assert np.allclose(drawn, 0)
 
 
@@ -252,8 +252,16 @@ def test_blocks_are_as_long_as_the_horizon_and_the_period_allow(dates, horizon, 
 
 def test_equal_arms_differ_by_nothing_in_every_resample():
     losses_, ends = series()
-    drawn = bootstrap.skills(np.column_stack([losses_, losses_]), np.full(len(ends), 2.0), ends)
+    drawn = bootstrap.skills([losses_[:, None]] * 2, np.full(len(ends), 2.0), ends)
     assert np.array_equal(drawn[:, 0], drawn[:, 1])
+
+
+def test_students_that_differ_make_wider_intervals_than_as_many_that_agree():
+    losses_, ends = series()
+    alike, apart = np.stack([losses_] * 3, 1), losses_[:, None] * np.array([0.6, 1.0, 1.4])
+    drawn = bootstrap.skills([alike, apart], np.full(len(ends), 2.0), ends)
+    assert drawn[:, 1].std() > 2 * drawn[:, 0].std()
+    assert drawn[:, 1].mean() == pytest.approx(drawn[:, 0].mean(), abs=0.02)
 
 
 # ------------------------------------------------------------------------------------------- rows

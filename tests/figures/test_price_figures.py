@@ -44,6 +44,16 @@ def test_candles_that_rise_are_hollow_and_those_that_fall_filled():
     assert candles.decreasing.fillcolor == candles.decreasing.line.color != candles.increasing.line.color
 
 
+@pytest.mark.parametrize(
+    ("largest", "mark", "form"), [(999.0, 500, ".2~s"), (0.7, 0.5, ".2~g"), (2e6, 2e6, ".2~s"), (0.0, 0, ".2~g")]
+)
+def test_volume_has_one_round_mark_above_nothing_and_no_thousandths(largest, mark, form):
+    table = bars(12).table
+    table[:, 4] *= largest / table[:, 4].max()
+    axis = figures.candlesticks(table).layout.yaxis2
+    assert axis.tickvals == pytest.approx((0, mark)) and axis.tickformat == form
+
+
 def test_dates_are_those_of_the_bars_in_utc():
     toy = bars(5)
     x = figures.candlesticks(toy.table, times=toy.times).data[0].x

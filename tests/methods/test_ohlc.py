@@ -15,7 +15,7 @@ from engine.config import WindowConfig, checked
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import prepare_windows
 from engine.errors import ConfigError
-from engine.evaluation.train import loss_of, outputs, training_mean
+from engine.evaluation.train import loss_of, outputs
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop
 from engine.methods.ohlc.config import OhlcConfig
@@ -74,7 +74,7 @@ def test_targets_stay_those_of_the_real_windows_where_they_are_not_learned():
 
 
 def test_an_image_student_is_refused_in_one_sentence():
-    with pytest.raises(ConfigError, match="student 'convnet' is one of images; windows of prices take lstm"):
+    with pytest.raises(ConfigError, match="student 'convnet' is one of images; windows of prices take mlp, lstm"):
         checked(OhlcConfig, {"student": {"name": "convnet"}}, "config")
 
 
@@ -90,6 +90,12 @@ def test_prices_and_images_keep_to_their_own_methods(request_, sentence):
         engine.resolve(engine.RunRequest(**request_))
 
 
+def test_prices_are_not_adapted_to_images():
+    request = engine.RunRequest(source="simulated_prices", method="ohlc", config=SMALL | {"adapt_to": ["digits"]})
+    with pytest.raises(ConfigError, match="no source 'digits' to transfer to. Choose one of prices: simulated_prices"):
+        engine.resolve(request)
+
+
 def test_distilled_sequences_beat_random_real_windows_over_seeds():
     """Volatility of simulated tokens: the loss on validation windows, each arm after its best number of steps."""
     splits = splits_of(1200, target="volatility", window_length=12)
@@ -99,7 +105,7 @@ def test_distilled_sequences_beat_random_real_windows_over_seeds():
     }  # fmt: skip
     config = checked(OhlcConfig, SMALL | options, "config")
     student, loss = make_student(config.student, splits.spec), loss_of(splits.spec)
-    usual = loss(training_mean(splits).expand(len(splits.validation), -1), splits.validation.targets).item()
+    usual = loss(splits.train.targets.mean(0).expand(len(splits.validation), -1), splits.validation.targets).item()
 
     def best(batches, seed):
         theta = student.init(torch.Generator().manual_seed(1000 + seed))
@@ -143,6 +149,11 @@ class TestFromPython:
         synthetic, rows = engine.distill(short, engine.Context(cache_root=tmp_path / "cache"))
         assert synthetic.bars().shape == (4, 12, 5)
         assert {"distilled", "random_real", "kmeans_real", "full", "train_mean"} <= {row.arm for row in rows}
+
+    def test_files_go_where_the_context_looks_for_data_and_one_may_come_alone(self, tmp_path):
+        path = self.written(tmp_path, "AAA", 0)
+        request = engine.price_request(str(path), root=tmp_path / "elsewhere")
+        assert list(engine.prices.saved(tmp_path / "elsewhere")) == [request.source] == ["prices:aaa"]
 
     def test_neither_a_request_nor_files_is_refused(self):
         with pytest.raises(ConfigError, match="either a request, or the files"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import pytest
@@ -107,6 +108,19 @@ def test_steps_fit_the_size_of_the_value(start, step):
 
 def test_escaped_text_has_no_live_markdown():
     assert words.escaped("a*b [c](d) $e$ `f`") == r"a\*b \[c\]\(d\) \$e\$ \`f\`"
+
+
+@pytest.mark.parametrize("text", ["https://x.org/a", "(HTTP://x.org", "www.x.org", "so: me.you+1@x.org"])
+def test_escaped_address_is_no_link_and_looks_the_same(text):
+    shown = words.escaped(text).replace("\\", "")
+    assert not re.search(
+        r"https?://|www\.|\w@\w", shown, re.IGNORECASE
+    )  # what Markdown looks for after it took out escapes
+    assert shown.replace("\u2060", "") == text
+
+
+def test_escaped_signs_of_no_address_stay_alone():
+    assert "\u2060" not in words.escaped("10 @ 5, http, http: www and @home")
 
 
 def test_labels_are_words_that_tell_one_option_from_another():

@@ -123,7 +123,7 @@ def test_unknown_run_is_one_sentence(visit, store, name, run_id):
 def test_names_are_no_markdown(visit, store):
     run_id = finished(store, name="**bold** [link](http://x) $a$ :red[b]")
     title = visit("runs", run=run_id).title[0].value
-    assert title == r"\*\*bold\*\* \[link\]\(http\://x\) \$a\$ \:red\[b\]"
+    assert title == r"\*\*bold\*\* \[link\]\(http\:" + "\u2060" + r"//x\) \$a\$ \:red\[b\]"
 
 
 def test_list_filters_by_state_and_text(visit, store):

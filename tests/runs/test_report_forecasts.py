@@ -47,7 +47,7 @@ def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is
 def test_table_has_every_measure_with_the_naive_forecasts_and_the_interval_over_time(text):
     told = section(text, "Forecasts")
     head = re.findall(r"<th>(.*?)</th>", told)
-    assert head[:4] == ["Trained on", "Skill", "95 % over time", "MAE"]
+    assert head[:4] == ["Trained on", "Skill", "95 % interval", "MAE"]
     assert head[4:] == ["RMSE", "R²", "Skill against last value", "n"]
     lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", told)]
     assert len(lines) == len(SKILLS) + len(NAIVE)

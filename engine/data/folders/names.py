@@ -48,8 +48,11 @@ def shown(name: str) -> str:
     return printable if len(printable) <= MAX_SHOWN else printable[: MAX_SHOWN - 1] + "…"
 
 
-def slug(title: str) -> str:
-    """A name for a folder of our own, of small letters, digits and hyphens, never empty or reserved."""
+def slug(title: str, otherwise: str = "images") -> str:
+    """A name for a folder of our own, of small letters, digits and hyphens, never empty or reserved.
+
+    otherwise: what one is called that has no letter or digit of these.
+    """
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    short = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "images"
+    short = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or otherwise
     return f"{short}-set" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", short) else short

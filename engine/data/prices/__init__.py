@@ -15,11 +15,12 @@ from engine.data.prices.library import check_title, delete, rename, saved
 from engine.data.prices.options import ROLES, Mapping, PriceOptions
 from engine.data.prices.report import FileReport, PriceReport, distance, moment
 from engine.data.prices.simulate import simulate
-from engine.data.prices.source import PriceSource, SimulatedPrices
+from engine.data.prices.source import KEY_PREFIX, PriceSource, SimulatedPrices
 from engine.data.prices.writing import to_csv
 
 __all__ = [
     "ENDINGS",
+    "KEY_PREFIX",
     "ROLES",
     "Bars",
     "Content",

@@ -125,7 +125,7 @@ def import_prices(
     _check_together(bars, reports)
     report = PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped)
     source = PriceSource(
-        key=KEY_PREFIX + names.slug(options.name),
+        key=KEY_PREFIX + names.slug(options.name, "prices"),
         title=options.name,
         origin=origin or _origin(brought),
         tokens=tuple(each.token for each in bars),

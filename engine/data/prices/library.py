@@ -21,7 +21,6 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from engine.config import Config, checked
-from engine.data.folders import library as folders
 from engine.data.folders.names import shown
 from engine.data.prices import kept
 from engine.data.prices.bars import Bars
@@ -93,8 +92,7 @@ def find(key: str, data_root: Path) -> PriceSource:
 
 
 def check_title(title: str, data_root: Path, own_key: str = "") -> None:
-    """Raise DataError if another data set that was imported is called so."""
-    folders.check_title(title, data_root, own_key)
+    """Raise DataError if other imported prices are called so."""
     for key, source in saved(data_root).items():
         if key != own_key and source.title.casefold() == title.casefold():
             raise DataError(f"There is a data set called '{source.title}' already; choose another name.")

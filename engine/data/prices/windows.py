@@ -87,13 +87,14 @@ def prepare_windows(
     """Split, scale and window price histories, with progress.
 
     Raises:
-        DataError: a token has too few bars in a part, or does not reach into it.
+        DataError: a token has too few bars in a part, does not reach into it, or stands still in all of training.
     """
     yield Progress(f"prepare {title}", 0, 2)
     borders = split_times(bars, config)
     parts = [part_bounds(each, borders, config.embargo) for each in bars]
     for each, bounds in zip(bars, parts, strict=True):
         _check_lengths(each, bounds, title, config)
+        _check_changes(each, bounds, title)
     moves = [_moves(each, config.horizon) for each in bars]
     wanted = "volatility" if config.target == "volatility" else "close"
     starts = [_starts(bounds, config) for bounds in parts]
@@ -155,6 +156,16 @@ def _check_lengths(bars: Bars, bounds: dict[str, tuple[int, int]], title: str, c
                 f"horizon of {config.horizon} need {wanted:,}. Choose a shorter window or horizon, another share for "
                 f"{'validation or test' if part == 'train' else part}, or bring more bars."
             )
+
+
+def _check_changes(bars: Bars, bounds: dict[str, tuple[int, int]], title: str) -> None:
+    """Raise DataError for a token whose training closes are all the same: there is no scale to be fitted."""
+    closes = bars.prices[slice(*bounds["train"]), CLOSE]
+    if (closes == closes[0]).all():
+        raise DataError(
+            f"{title}: the close of {bars.token} is {closes[0]:.10g} in every training bar. Choose smaller shares for validation and "
+            "test, or leave the token out."
+        )
 
 
 _WORDS = {"train": "training", "validation": "validation", "test": "tests"}

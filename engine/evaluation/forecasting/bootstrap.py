@@ -1,13 +1,16 @@
-"""How sure a skill is: the test period resampled in blocks of dates.
+"""How sure a skill is: the test period resampled in blocks of dates, and the students of each arm.
 
 Neighbouring windows share most of their bars and markets have calm and wild times, so windows are no independent draws. Dates are
 resampled in blocks of consecutive ones, all tokens of a date together, round the end of the period into its beginning so that
-each date weighs alike. All arms are resampled alike, so that differences between them are paired.
+each date weighs alike. All arms see the same dates, so that differences between them are paired; students, who differ in their start
+and in the windows they were drawn, are resampled arm by arm.
 
 Source: Politis & Romano 1992, "A circular block-resampling procedure for stationary data".
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,13 +48,20 @@ def resampled(sums: np.ndarray, horizon: int = 1) -> np.ndarray:
     return sums[starts].sum(1)
 
 
-def skills(losses: np.ndarray, reference: np.ndarray, ends: np.ndarray, horizon: int = 1) -> np.ndarray:
-    """(NUM_RESAMPLES, A): the skills of A arms in each resampled period.
+def skills(losses: Sequence[np.ndarray], reference: np.ndarray, ends: np.ndarray, horizon: int = 1) -> np.ndarray:
+    """(NUM_RESAMPLES, A): the skills of A arms, each with its students and the period resampled.
 
-    losses: (N, A) of the windows. reference: (N,) of the forecast that skill is measured against. ends: (N,).
+    losses: of each arm, (N, S) of the windows by its S students. reference: (N,) of the forecast that skill is measured against.
+    ends: (N,).
     """
-    sums = resampled(block_sums(np.column_stack([losses, reference]), ends, horizon), horizon)
-    return 1 - sums[:, :-1] / sums[:, -1:]
+    sums = resampled(block_sums(np.column_stack([*losses, reference]), ends, horizon), horizon)
+    random, begin, found = np.random.default_rng(SEED), 0, []
+    for count in (each.shape[1] for each in losses):
+        drawn = random.integers(count, size=(NUM_RESAMPLES, count))
+        mean = np.take_along_axis(sums[:, begin : begin + count], drawn, axis=1).mean(1)
+        found.append(1 - mean / sums[:, -1])
+        begin += count
+    return np.stack(found, axis=1)
 
 
 def interval(values: np.ndarray) -> list[float]:

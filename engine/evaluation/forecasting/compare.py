@@ -84,18 +84,18 @@ def compare_forecasts(
 
 
 def random_on_validation(
-    synthetic: SyntheticSet,
     splits: WindowSplits,
+    counts: Sequence[int],
     student_config: StudentConfig,
+    evaluation: EvaluationConfig,
     context: Context,
-    evaluation: EvaluationConfig | None = None,
 ) -> Generator[Event, None, None]:
     """Scores on validation windows of random real ones as ordinary data: what a run is held against along the way.
 
-    synthetic: says how many of each token. A comparison with the same `evaluation`, the defaults if None, finds them in the cache.
+    counts: windows of each token. The comparison with the same `evaluation` finds them in the cache.
     """
-    lab = _lab(splits, student_config, evaluation or EvaluationConfig(), context, is_own=True)
-    outcome = yield from arms.ordinary_real(lab, "random_real", windows_per_token(synthetic))
+    lab = _lab(splits, student_config, evaluation, context, is_own=True)
+    outcome = yield from arms.ordinary_real(lab, "random_real", counts)
     yield from arms.scores(lab, outcome, ("validation",))
 
 
@@ -154,9 +154,7 @@ def _intervals(lab: Lab, best: dict[str, Outcome]) -> dict[str, dict[str, list[f
     judge, horizon = lab.test, lab.splits.config.horizon
     reference = losses(judge, judge.naive[reference_of(judge.task)])
     told = [name for name, outcome in best.items() if has_skill(judge, outcome.students[0].test)]
-    each = np.column_stack(
-        [np.mean([losses(judge, student.test) for student in best[name].students], axis=0) for name in told]
-    )
+    each = [np.column_stack([losses(judge, student.test) for student in best[name].students]) for name in told]
     drawn = dict(zip(told, bootstrap.skills(each, reference, judge.ends, horizon).T, strict=True))
     found = {name: {SKILL: bootstrap.interval(values)} for name, values in drawn.items()}
     found["distilled"][AGAINST_RANDOM] = bootstrap.interval(drawn["distilled"] - drawn["random_real"])
@@ -195,8 +193,8 @@ def verdict(intervals: dict[str, dict[str, list[float]]], skills: dict[str, floa
     """
     better = [name for name in skills if intervals[name][SKILL][0] > 0]
     naive = IN_WORDS[reference_of(task)][task]
-    low, high = (f"{100 * bound:.1f}" for bound in intervals["distilled"][SKILL])
-    told = f"skill {100 * skills['distilled']:.1f} %, 95 % interval {low} to {high} %"
+    mean, low, high = (_tenths(value) for value in (skills["distilled"], *intervals["distilled"][SKILL]))
+    told = f"skill {mean} %, 95 % interval {low} to {high} %"
     if "distilled" in better:
         sentence = f"Students trained on the distilled set forecast better than {naive}: {told}."
     elif better:
@@ -207,6 +205,11 @@ def verdict(intervals: dict[str, dict[str, list[float]]], skills: dict[str, floa
             f"(distilled: {told}). Markets are close to unpredictable; do not take differences between these arms for an edge."
         )
     return {"beats_naive": bool(better), "sentence": f"{sentence} {_against_random(intervals)}"}
+
+
+def _tenths(fraction: float) -> str:
+    """In per cent, with one decimal and a proper minus."""
+    return f"{round(100 * fraction, 1) + 0.0:.1f}".replace("-", "−")
 
 
 _NAMES = {"random_real": "random real windows", "kmeans_real": "k-means real windows", "full": "all windows"}

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from engine.config import Config, Size, StudentConfig, Task, option
 from engine.data.source import NUM_FEATURES
 from engine.methods.windowed import WindowedConfig
+from engine.nets import STUDENTS
 
 
 class SequencesPerToken(Config):
@@ -159,9 +160,10 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
 
     @model_validator(mode="after")
     def _is_sequence(self) -> OhlcConfig:
-        if self.student.name not in SEQUENCE_NAMES:
+        able = [key for key, card in STUDENTS.items() if "prices" in card.takes]
+        if self.student.name not in able:
             raise ValueError(
-                f"student '{self.student.name}' is one of images; windows of prices take {', '.join(SEQUENCE_NAMES)}"
+                f"student '{self.student.name}' is one of images; windows of prices take {', '.join(able)}"
             )
         return self
 
@@ -176,7 +178,3 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         size, num_tokens = self.size(spec), len(spec.class_names)
         sequences = "1 distilled sequence" if size.num_samples == 1 else f"{size.num_samples:,} distilled sequences"
         return f"{sequences} of {num_tokens:,} {'token' if num_tokens == 1 else 'tokens'}, {spec.sample_shape[0]:,} bars each"
-
-
-SEQUENCE_NAMES = ("lstm", "gru", "transformer", "linear", "mlp")
-"""Students that can be trained on windows."""

@@ -55,3 +55,23 @@ def test_what_is_wrong_is_one_line(words, sentence, command, data_root, tmp_path
     said = capsys.readouterr().err.strip().splitlines()
     assert sentence in said[-1] and said[-1].startswith("error: ")
     assert prices.saved(data_root) == {}
+
+
+def test_images_and_prices_cannot_have_one_name(command, data_root, tmp_path, capsys):
+    (tmp_path / "BTC.csv").write_bytes(good())
+    assert command("import-prices", tmp_path / "BTC.csv", "--name", "Mine") == 0
+    assert command("import", tmp_path, "--name", "mine") == 2
+    assert "There is a data set called 'mine' already" in capsys.readouterr().err
+
+
+def test_a_name_without_latin_letters_is_no_key_of_images(command, data_root, tmp_path):
+    (tmp_path / "BTC.csv").write_bytes(good())
+    assert command("import-prices", tmp_path / "BTC.csv", "--name", "比特币") == 0
+    assert list(prices.saved(data_root)) == ["prices:prices"]
+
+
+def test_what_cannot_be_forgotten_is_told_beside_the_prices_there_are(command, data_root, tmp_path, capsys):
+    (tmp_path / "BTC.csv").write_bytes(good())
+    assert command("import-prices", tmp_path / "BTC.csv") == 0
+    assert command("forget", "prices:other") == 2
+    assert "There are no imported prices 'prices:other'; there are: prices:btc." in capsys.readouterr().err

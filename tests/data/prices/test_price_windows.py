@@ -152,6 +152,13 @@ def test_a_token_that_begins_after_the_training_part_is_refused():
         splits_of((BARS[0], late))
 
 
+@pytest.mark.parametrize("features", FEATURES)
+def test_a_token_that_stands_still_in_all_of_training_is_refused(features):
+    still = replace(BARS[1], prices=np.where(np.arange(420)[:, None] < 300, 50.0, BARS[1].prices))
+    with pytest.raises(DataError, match="the close of BBB is 50 in every training bar"):
+        splits_of((BARS[0], still), CONFIG.model_copy(update={"features": features}))
+
+
 def test_the_fingerprint_tells_bars_and_settings_apart():
     known = {splits_of().fingerprint, splits_of(config=CONFIG.model_copy(update={"stride": 2})).fingerprint}
     known.add(splits_of((changed(BARS[0], 400, 1.01), BARS[1])).fingerprint)
