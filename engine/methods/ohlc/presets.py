@@ -14,7 +14,7 @@ MACHINE = "measured on two cores without a graphics card"
 
 LONG: dict[str, Any] = {
     "student": LSTM, "unroll_length": 50, "student_lr": 0.02, "rates_lr": 0.02, "outer_lr": 0.1, "outer_decay": "cosine",
-    "outer_steps": 200, "real_batch": 1024, "validation_steps": 50, "validation_students": 4,
+    "outer_steps": 100, "real_batch": 1024, "validation_steps": 50, "validation_students": 4,
 }  # fmt: skip
 QUICK = LONG | {
     "unroll_length": 30, "outer_steps": 60, "real_batch": 512, "num_validations": 10, "validation_steps": 30,
@@ -44,16 +44,21 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
         preset(
             "volatility",
             "Volatility",
-            f"about four minutes {told}, {MACHINE}",
+            f"about three minutes {told}, {MACHINE}",
             LONG,
             {"target": "volatility"},
             EVALUATION,
         ),
         preset(
-            "next_close", "Next close", f"about four minutes {told}, {MACHINE}", LONG, {"target": "close"}, EVALUATION
+            "next_close", "Next close", f"about three minutes {told}, {MACHINE}", LONG, {"target": "close"}, EVALUATION
         ),
         preset(
-            "direction", "Direction", f"about four minutes {told}, {MACHINE}", LONG, {"target": "direction"}, EVALUATION
+            "direction",
+            "Direction",
+            f"about three minutes {told}, {MACHINE}",
+            LONG,
+            {"target": "direction"},
+            EVALUATION,
         ),
         preset(
             "published",
