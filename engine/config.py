@@ -260,7 +260,7 @@ class EvaluationConfig(Config):
     inner_steps: int = option(
         2000,
         "Longest training of students on random batches, for methods that make sets for those; shorter ones are measured too, "
-        "after 15, 30 and 50 % of it, and the length is chosen on validation data",
+        "after 15, 30 and 50 % of it, of forecasts after halves of it, and the length is chosen on validation data",
         low=1,
         high=1_000_000,
         advanced=True,

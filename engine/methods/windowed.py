@@ -427,11 +427,12 @@ def _validate(
 ) -> Generator[Event, None, float]:
     """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen; from its one start where it has one."""
     found, merit = [], _merit(splits)
-    for number in range(1 if synthetic.training.start_seed is not None else config.validation_students):
+    count = 1 if synthetic.training.start_seed is not None else config.validation_students
+    for number in range(count):
         theta = _start(student, synthetic, context, "validation start", number)
         batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
         path = burn_in(student, theta, batches, rule, loss)
-        phase = f"validate with student {number + 1} of {config.validation_students}"
+        phase = f"validate with student {number + 1} of {count}"
         theta, _ = yield from paced(phase, path, config.validation_steps)
         found.append(merit(student, theta))
     return sum(found) / len(found)

@@ -27,6 +27,8 @@ from engine.events import Event, Progress
 RECIPE = 1
 """Part of every fingerprint; raise it when this module changes what it makes of the same bars."""
 PARTS = ("train", "validation", "test")
+LEAST_TRAINING = 10
+"""Training windows of a token, at least."""
 CLOSE = 3
 """Its column in a bar."""
 
@@ -145,10 +147,10 @@ def part_bounds(bars: Bars, borders: tuple[int, int], embargo: int) -> dict[str,
 
 
 def _check_lengths(bars: Bars, bounds: dict[str, tuple[int, int]], title: str, config: WindowConfig) -> None:
-    """Raise DataError unless every part holds at least one window of a token, and training ten."""
+    """Raise DataError unless every part holds a window of a token, and training enough that two of them share no bar."""
     for part, (first, end) in bounds.items():
         windows = (end - first - _lead(part) - config.window_length - config.horizon) // config.stride + 1
-        needed = 10 if part == "train" else 1
+        needed = max(LEAST_TRAINING, 1 + -(-config.window_length // config.stride)) if part == "train" else 1
         if windows < needed:
             wanted = config.window_length + config.horizon + (needed - 1) * config.stride + _lead(part)
             raise DataError(
