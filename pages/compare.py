@@ -543,8 +543,13 @@ def by_arm(row: engine.RunRow, protocol: str) -> dict[str, engine.Row]:
 
 
 def short_name(row: engine.RunRow) -> str:
-    """A run in a legend: number and the beginning of its name, or the end, where that tells the runs of a sweep apart."""
+    """A run in a legend: number and the beginning of its name, or the end, where that tells the runs of a sweep apart.
+
+    Of a forecast without a name, what it forecasts and how large it is.
+    """
     title = words.run_title(row)
+    if words.is_forecast(row) and not row.name:
+        title = title.rpartition(" · ")[2]
     if len(title) > 24:
         title = f"…{title[-23:]}" if row.sweep else f"{title[:23]}…"
     return f"{row.id} · {title}"

@@ -36,8 +36,8 @@ with services.said_plainly():
     st.markdown(
         "Dataset distillation compresses a data set into a few synthetic images, or histories of prices into a few sequences, "
         "that still train a network well. "
-        "Choose a data set and a method, start a run, and watch the images form. "
-        "Then see how a network trained on them alone compares with one trained on all the data, and with one trained on random real images of the same size."
+        "Choose a data set and a method, start a run, and watch them form. "
+        "Then see how a network trained on them alone compares with one trained on all the data, and with one trained on as many random real samples."
     )
     st.image(
         picture(services.theme()), width="stretch",

@@ -95,7 +95,7 @@ def _token(row: engine.RunRow, view: engine.events.CandleView, told: Sequence[st
     if splits is None or token not in splits.spec.class_names:
         return
     with second:
-        _heading(f"{token}, real training windows")
+        _heading(f"{token}, {'a real training window' if is_single else 'real training windows'}")
         number = splits.spec.class_names.index(token)
         windows = figures.window_samples(splits, len(drawn), st.session_state.get(f"draw of {row.id}", 0), number)
         with _grid(is_single):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,21 +20,6 @@ REFERENCES = {
     "direction": "the training frequencies",
 }
 """What skill counts from, by target."""
-METRICS = {
-    "skill": "Skill",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R²",
-    "skill_last_value": "Skill against last value",
-    "hit_rate": "Hit rate",
-    "balanced_accuracy": "Balanced accuracy",
-    "mcc": "MCC",
-}
-"""Metrics of a forecast in the order they are shown, and what people call them."""
-PLAIN = ("r2", "mcc")
-"""Metrics that are no shares of a hundred."""
-FINE = ("mae", "rmse")
-"""Metrics that differ little from forecast to forecast."""
 NAIVE_NAMES = {arm: f"{figures.arm_name(arm)}, no network" for arm in figures.NAIVE_ARMS}
 
 
@@ -84,7 +68,7 @@ def _validation_card(series: Mapping[str, Any], scores: Sequence[engine.Scored])
     now = float(found.values[-1])
     note = f"at step {int(found.steps[-1]):,}"
     if real is not None:
-        note = f"{abs(100 * (now - real.mean)):.1f} points {'better' if now >= real.mean else 'worse'} than random"
+        note = f"{abs(100 * (now - real.mean)):.1f} points {'over' if now >= real.mean else 'under'} random"
     return label, formats.percent(now), note
 
 
@@ -99,7 +83,7 @@ def _naive_card(row: engine.RunRow, best: Mapping[str, engine.Row]) -> tuple[str
     """The better forecast of no network; what skill counts from where none was measured."""
     found = [best[arm] for arm in figures.NAIVE_ARMS if arm in best]
     if not found:
-        return "Naive forecast", formats.percent(0.0), f"{REFERENCES[target(row)]}, by definition"
+        return "Naive forecast", formats.percent(0.0), REFERENCES[target(row)].removeprefix("the ")
     better = max(found, key=lambda score: score.mean)
     is_mean = better.arm == "train_mean" and target(row) == "direction"
     name = "training frequencies" if is_mean else figures.arm_name(better.arm).lower()
@@ -152,28 +136,18 @@ def outcome(row: engine.RunRow, scores: Sequence[engine.Scored]) -> str:
     return f"{'; '.join(parts)} of the error of {REFERENCES[target(row)]} taken away on test windows."
 
 
-def by_metric(scores: Sequence[engine.Scored], student: str) -> dict[tuple[str, str], engine.Row]:
-    """{(arm, metric): row} of one architecture on test windows, each arm under the protocol that did best on validation windows."""
-    protocols = {arm: score.protocol for arm, score in engine.best_by_arm(scores, student).items()}
-    return {
-        (score.arm, score.metric): score
-        for score in engine.summarise(scores)
-        if score.student == student and score.protocol == protocols.get(score.arm, score.protocol)
-    }
-
-
 def show_metrics(row: engine.RunRow, scores: Sequence[engine.Scored], student: str) -> None:
     """A line an arm: every metric of its better protocol, and the interval of its skill over time."""
-    found = by_metric(scores, student)
+    found = engine.by_measure(scores, student)
     arms = [arm for arm in figures.ARM_NAMES if any(arm == known for known, _ in found)]
     if not arms:
         return
     intervals = services.store().analyses(row.id).get("intervals", {}).get(student, {})
     columns: dict[str, list[str]] = {"Trained on": [_arm(arm) for arm in arms]}
-    for metric in METRICS:
+    for metric in figures.MEASURES:
         of_arm = [found.get((arm, metric)) for arm in arms]
         if any(of_arm) and not (metric == "skill_last_value" and target(row) in ("close", "both")):  # the same as skill
-            columns[_titled(metric)] = [shown(score, metric) for score in of_arm]
+            columns[_titled(metric)] = [_shown(score, metric) for score in of_arm]
         if metric == "skill":
             columns["95 % interval (%)"] = [
                 _interval(intervals.get(arm, {}).get("skill")) if (arm, "skill") in found else formats.NOTHING
@@ -182,8 +156,8 @@ def show_metrics(row: engine.RunRow, scores: Sequence[engine.Scored], student: s
     columns["n"] = [str(max(score.n for (known, _), score in found.items() if known == arm)) for arm in arms]
     st.table(columns, border="horizontal", hide_index=True, alt="Metrics of each arm and of the naive forecasts")
     st.caption(
-        "Mean ± standard deviation over n students, test windows of all tokens together. The interval is over time: of the skill when blocks of "
-        f"20 dates are drawn again, by bootstrap. {about_skill(row)}"
+        "Mean ± standard deviation over n students, test windows of all tokens together. The interval is that of the skill when blocks of "
+        f"dates, and the students, are drawn again, by bootstrap. {about_skill(row)}"
     )
 
 
@@ -191,10 +165,10 @@ def show_tokens(row: engine.RunRow, scores: Sequence[engine.Scored], student: st
     """One metric of every arm, a column a token."""
     found = {
         (arm, *metric.split("@", 1)): score
-        for (arm, metric), score in by_metric(scores, student).items()
+        for (arm, metric), score in engine.by_measure(scores, student).items()
         if "@" in metric
     }
-    metrics = [metric for metric in METRICS if any(metric == known for _, known, _ in found)]
+    metrics = [metric for metric in figures.MEASURES if any(metric == known for _, known, _ in found)]
     tokens = list(dict.fromkeys(token for _, _, token in found))
     if not metrics or not tokens:
         return
@@ -206,8 +180,10 @@ def show_tokens(row: engine.RunRow, scores: Sequence[engine.Scored], student: st
     arms = [arm for arm in figures.ARM_NAMES if any((arm, metric, token) in found for token in tokens)]
     columns = {"Trained on": [_arm(arm) for arm in arms]}
     for token in tokens:
-        columns[words.escaped(token)] = [shown(found.get((arm, metric, token)), metric) for arm in arms]
-    st.table(columns, border="horizontal", hide_index=True, alt=f"{METRICS[metric]} of each arm, a column a token")
+        columns[words.escaped(token)] = [_shown(found.get((arm, metric, token)), metric) for arm in arms]
+    st.table(
+        columns, border="horizontal", hide_index=True, alt=f"{figures.MEASURES[metric]} of each arm, a column a token"
+    )
 
 
 def show_results(row: engine.RunRow, scores: Sequence[engine.Scored]) -> None:
@@ -218,17 +194,13 @@ def show_results(row: engine.RunRow, scores: Sequence[engine.Scored]) -> None:
     show_forecasts(row)
 
 
-def shown(score: engine.Row | None, metric: str) -> str:
-    """A metric with its deviation over students, to as many digits as tell forecasts apart; shares in per cent, without the sign."""
-    if score is None or math.isnan(score.mean):
-        return formats.NOTHING
-    scale, digits = (1, 3) if metric in PLAIN else (100, 3 if metric in FINE else 2)
-    spread = "" if score.n < 2 or math.isnan(score.std) else f"\u00a0±\u00a0{scale * score.std:.{digits}f}"
-    return f"{round(scale * score.mean, digits) + 0.0:.{digits}f}{spread}".replace("-", "−")
+def _shown(score: engine.Row | None, metric: str) -> str:
+    """A metric on one line, shares in per cent without the sign."""
+    return figures.measured(score, metric, unit="").replace(" ", "\u00a0")
 
 
 def _titled(metric: str) -> str:
-    return METRICS[metric] if metric in PLAIN else f"{METRICS[metric]} (%)"
+    return figures.MEASURES[metric] if metric in figures.PLAIN_MEASURES else f"{figures.MEASURES[metric]} (%)"
 
 
 def _arm(arm: str) -> str:

@@ -65,8 +65,6 @@ OPTION_NAMES = {
     "running": "Running average",
     "fixed_late": "Fixed, late",
 }
-WINDOW_STUDENTS = ("lstm", "gru", "transformer", "linear")
-"""Students of windows of price bars; others take images, and an MLP takes both."""
 DATA_SETS = {"transfer": "images", "adapt_to": "prices"}
 """Fields that name other data sets, and of which kind those are."""
 
@@ -143,15 +141,14 @@ def data_entries(
 
 def fitting(fields: Iterable[Entry], source: engine.data.Source) -> list[Entry]:
     """The same fields, those that name students offering only students that take what a source is made of."""
-    is_of_prices = source.kind == "prices"
-    offered = tuple(key for key in engine.STUDENTS if key == "mlp" or (key in WINDOW_STUDENTS) == is_of_prices)
+    offered = tuple(key for key, card in engine.STUDENTS.items() if source.kind in card.takes)
     return [replace(field, offered=offered) if _names_students(field) else field for field in fields]
 
 
 def _names_students(field: Entry) -> bool:
     kind = field.info.annotation
     if get_origin(kind) is Literal:
-        return set(WINDOW_STUDENTS) <= set(get_args(kind))
+        return set(engine.STUDENTS) <= set(get_args(kind))
     return kind == tuple[str, ...] and field.name not in DATA_SETS
 
 

@@ -149,7 +149,7 @@ def _rename(source: Any) -> None:
     new = st.text_input("Name", value=source.title, max_chars=80)
     if st.button("Save", type="primary", key="save name"):
         with services.said_plainly():
-            engine.data.check_title(new)
+            engine.data.check_title(new, engine.data_root(), source.key)
             _library(source).rename(source.key, new, engine.data_root())
             st.query_params.from_dict({"source": source.key})
             st.rerun()

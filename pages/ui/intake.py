@@ -212,7 +212,7 @@ def import_button(
         return ""
     with services.said_plainly():
         options = engine.checked(model, values, "Options")
-        engine.data.check_title(options.name)
+        engine.data.check_title(options.name, engine.data_root())
         cancel.button("Cancel", icon=":material/close:", key="cancel import")  # any click breaks the import off
         st.session_state["importing"] = options.name
         try:

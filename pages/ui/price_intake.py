@@ -21,8 +21,8 @@ WAYS = {
 """How price files come in: what the way is called, and its icon."""
 ENDINGS = ("csv", "tsv", "txt", "zip")
 EXAMPLE = """date,open,high,low,close,volume
-2024-01-01,42280,44184,42181,44180,27174
-2024-01-02,44180,45880,44148,44947,65146"""
+2024-01-01,4.22,4.41,4.21,4.41,2717
+2024-01-02,4.41,4.58,4.40,4.49,6514"""
 MAX_FILES = 50
 """Files shown and imported at once, one a token."""
 MAX_NAME, MAX_TOKEN = 80, 40
@@ -223,8 +223,8 @@ def _show_file(name: str, content: Any, key: str, is_open: bool) -> Read:
                 f"{formats.counted(found.num_bars, 'bar')} of {engine.prices.distance(found.seconds)} from "
                 f"{prices.day(found.first)} to {prices.day(found.last)}, of {formats.counted(found.num_rows, 'row')}."
             )
-        for repair in found.repairs:
-            st.markdown(f"- {words.escaped(repair)}")
+        if found.repairs:
+            st.markdown("\n".join(f"- {words.escaped(repair)}" for repair in found.repairs))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             token = st.text_input(
                 "Token", value=found.token, max_chars=MAX_TOKEN, key=f"{key}/token", width=220

@@ -28,11 +28,14 @@ TARGETS = {
     "direction": "direction",
 }
 """What a run of prices forecasts, and what people call it."""
+_LINKED = re.compile(r"(https?:(?=//)|www(?=\.)|(?<=[\w.+-])@(?=[\w-]))", re.IGNORECASE)
+"""Beginnings of addresses that Markdown makes links of, escaped or not."""
 
 
 def escaped(text: str) -> str:
-    """User text that Markdown must leave as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text.replace("\n", " "))
+    """User text that Markdown must leave as it is; an invisible joiner keeps bare addresses from becoming links."""
+    text = _LINKED.sub("\\1\u2060", text.replace("\n", " "))
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text)
 
 
 def escaped_lines(text: str) -> str:

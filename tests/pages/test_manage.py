@@ -130,8 +130,8 @@ def test_cards_show_tags_and_one_line_of_the_note_as_text(visit, store):
     app = visit("runs")
     text = words(app)
     assert "**first** line" in text and "second line" not in text
-    assert "[a](http://x)" in text
-    assert r":gray-badge[:material/sell: \[a\]\(http\://x\)]" in [part.value for part in app.markdown]
+    assert "[a](http:\u2060//x)" in text
+    assert r":gray-badge[:material/sell: \[a\]\(http\:" + "\u2060" + r"//x\)]" in [part.value for part in app.markdown]
 
 
 def test_a_page_of_the_list_that_no_longer_exists_is_not_stayed_on(visit, store):

@@ -180,7 +180,7 @@ def test_only_a_name_that_a_person_gave_is_carried_on(visit, store, swept):
 )
 def test_planned_training_images_of_an_imported_set_are_those_that_a_run_gets(train, validation, data):
     config = engine.DataConfig(**data)
-    source = SimpleNamespace(report=SimpleNamespace(counts={"train": train, "validation": validation}))
+    source = SimpleNamespace(kind="images", report=SimpleNamespace(counts={"train": train, "validation": validation}))
     classes = torch.arange(3)
     targets = torch.cat([classes.repeat_interleave(torch.tensor(counts)) for counts in (train, validation)])
     given = torch.arange(sum(train), len(targets)) if any(validation) else None
