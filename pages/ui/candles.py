@@ -47,6 +47,7 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
     st.caption(
         f"{pictures.caption(row, step)}. Hollow candles close higher than they open, filled ones lower"
         + (". " if not is_of_returns else "; the bar before the first closes at 100. ")
+        + "Targets are learned too: what a student is told need not be what a market does. "
         + missing
     )
     return step
