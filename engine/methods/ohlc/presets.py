@@ -46,18 +46,18 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
         preset(
             "volatility",
             "Volatility",
-            f"about three minutes {told}, {MACHINE}",
+            f"one to three minutes {told}, {MACHINE}",
             LONG,
             {"target": "volatility"},
             EVALUATION,
         ),
         preset(
-            "next_close", "Next close", f"about three minutes {told}, {MACHINE}", CLOSE, {"target": "close"}, EVALUATION
+            "next_close", "Next close", f"one to three minutes {told}, {MACHINE}", CLOSE, {"target": "close"}, EVALUATION
         ),
         preset(
             "direction",
             "Direction",
-            f"about three minutes {told}, {MACHINE}",
+            f"one to three minutes {told}, {MACHINE}",
             LONG,
             {"target": "direction"},
             EVALUATION,
