@@ -52,7 +52,12 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
             EVALUATION,
         ),
         preset(
-            "next_close", "Next close", f"one to three minutes {told}, {MACHINE}", CLOSE, {"target": "close"}, EVALUATION
+            "next_close",
+            "Next close",
+            f"one to three minutes {told}, {MACHINE}",
+            CLOSE,
+            {"target": "close"},
+            EVALUATION,
         ),
         preset(
             "direction",
