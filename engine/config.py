@@ -38,6 +38,13 @@ def option(
     return Field(default, description=description, ge=low, le=high, json_schema_extra=extra)
 
 
+def option_like(config: type[BaseModel], name: str, default: Any) -> Any:
+    """The option `name` of another config with a default of its own."""
+    info = config.model_fields[name]
+    bounds = {key: getattr(bound, key) for bound in info.metadata for key in ("ge", "le") if hasattr(bound, key)}
+    return Field(default, description=info.description, json_schema_extra=info.json_schema_extra, **bounds)
+
+
 class Config(BaseModel):
     """Base of all configs: frozen, unknown keys refused, numbers finite."""
 

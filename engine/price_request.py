@@ -33,8 +33,8 @@ def price_request(
     """Import price files, one a token, unless the same bars are imported already, and ask for sequences of them.
 
     sequence_length: bars of a window. task: "regression" (next close), "classification" (its direction), "volatility" or
-    "both". name: of the data set, the files' names by default. root: where data sets live, the data root if None. Everything else is as the preset "next_close" has it; change it
-    with `model_copy`. Raises UserError where a file cannot be read, or an option is wrong.
+    "both". name: of the data set, the files' names by default. root: where data sets live, the data root if None. Everything
+    else is as the preset "next_close" has it; change it with `model_copy`. Raises UserError where a file cannot be read, or an option is wrong.
     """
     if isinstance(data_paths, str | Path):
         data_paths = [data_paths]

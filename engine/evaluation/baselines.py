@@ -70,7 +70,7 @@ def kmeans_real(train: LabelledSet, count: int, num_classes: int, generator: tor
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         clusters = KMeans(min(share, len(members)), n_init=1, random_state=seed).fit(pixels.numpy())
         distances = torch.cdist(torch.from_numpy(clusters.cluster_centers_).to(pixels), pixels)
-        chosen[label] = members[_nearest_once(distances)].sort()[0]
+        chosen[label] = members[nearest_once(distances)].sort()[0]
     return train.subset(torch.cat([chosen[label] for label in sorted(chosen)]))
 
 
@@ -89,7 +89,7 @@ def _shares(
             yield label, share, (targets == label).nonzero().flatten()
 
 
-def _nearest_once(distances: torch.Tensor) -> torch.Tensor:
+def nearest_once(distances: torch.Tensor) -> torch.Tensor:
     """For each row (a centre) of (K, N) its nearest column that no earlier row took: (K,) int64, all different."""
     taken = []
     for row in distances:

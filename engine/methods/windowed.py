@@ -290,7 +290,7 @@ def distill_windowed(
     """
     student = make_student(config.student, splits.spec, context.device)
     loss, judged = loss_of(splits.spec), "validation_skill" if splits.spec.is_forecast else "validation_accuracy"
-    rule = update_rules.BY_NAME[config.inner_optimiser]()
+    merit, rule = _merit(splits), update_rules.BY_NAME[config.inner_optimiser]()
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
     best = Best()
@@ -347,7 +347,7 @@ def distill_windowed(
             "student_lr": synthetic.rates[0].item(),
         } | further
         if config.wants_validation(done):
-            values[judged] = yield from _validate(student, synthetic, splits, rule, loss, config, context)
+            values[judged] = yield from _validate(student, synthetic, splits, rule, loss, merit, config, context)
             best.offer(values[judged], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
@@ -422,11 +422,12 @@ def _validate(
     splits: Splits,
     rule: UpdateRule,
     loss: Loss,
+    merit: Callable[[Student, Tensor], float],
     config: WindowedConfig,
     context: Context,
 ) -> Generator[Event, None, float]:
     """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen; from its one start where it has one."""
-    found, merit = [], _merit(splits)
+    found = []
     count = 1 if synthetic.training.start_seed is not None else config.validation_students
     for number in range(count):
         theta = _start(student, synthetic, context, "validation start", number)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.config import WindowConfig
 from engine.data.prices.bars import Bars
+from engine.data.prices.kept import digest_of
 from engine.data.prices.scaling import WindowScaling, fitted
 from engine.data.source import NUM_OUTPUTS, LabelledSet, Splits, TaskSpec
 from engine.errors import DataError
@@ -252,11 +253,5 @@ def _targets(
 
 
 def _fingerprint(bars: Sequence[Bars], key: str, config: WindowConfig) -> str:
-    content = hashlib.blake2b(
-        json.dumps([RECIPE, key, config.model_dump(mode="json")], sort_keys=True).encode(), digest_size=16
-    )
-    for each in bars:
-        content.update(each.token.encode())
-        content.update(np.ascontiguousarray(each.times).data)
-        content.update(np.ascontiguousarray(each.table).data)
-    return content.hexdigest()
+    said = json.dumps([RECIPE, key, config.model_dump(mode="json"), digest_of(bars)], sort_keys=True)
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

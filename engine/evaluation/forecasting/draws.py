@@ -8,6 +8,7 @@ import torch
 
 from engine.data.prices.windows import WindowSet
 from engine.data.source import NUM_FEATURES, TaskSpec
+from engine.evaluation.baselines import nearest_once
 
 MOST_CLUSTERED = 2000
 """Windows of a token that k-means looks at; a random part of more."""
@@ -33,11 +34,8 @@ def kmeans_windows(train: WindowSet, counts: Sequence[int], generator: torch.Gen
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         clusters = KMeans(min(count, len(members)), n_init=1, random_state=seed).fit(seen.numpy())
         distances = torch.cdist(torch.from_numpy(clusters.cluster_centers_).to(seen), seen)
-        for row in distances:  # each window once
-            nearest = int(row.argmin())
-            distances[:, nearest] = float("inf")
-            chosen.append(members[nearest])
-    return train.subset(torch.stack(chosen))
+        chosen.append(members[nearest_once(distances)])
+    return train.subset(torch.cat(chosen))
 
 
 DRAWS: dict[str, Callable[[WindowSet, Sequence[int], torch.Generator], WindowSet]] = {

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from engine.config import Config, Size, StudentConfig, Task, option
+from engine.config import Config, Size, StudentConfig, Task, option, option_like
 from engine.data.source import NUM_FEATURES
 from engine.methods.windowed import WindowedConfig
 from engine.nets import STUDENTS
@@ -29,23 +29,8 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         "The whole training of a student as one window, or a part of it as truncated back-propagation takes it",
         group="Inner loop",
     )
-    unroll_length: int = option(
-        20,
-        "Longest training of a student inside an outer step",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group="Inner loop",
-    )
-    window: int = option(
-        10,
-        "Last steps of a training, which the gradient passes through; the most of them where their number is random",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group="Inner loop",
-        when=("window_schedule", ("random_each_step", "random_each_epoch", "fixed_late", "growing", "random_length")),
-    )
+    unroll_length: int = option_like(WindowedConfig, "unroll_length", 20)
+    window: int = option_like(WindowedConfig, "window", 10)
     initialisation: Literal["random", "fixed"] = option(
         "random",
         "Weights the student starts from: any random draw, or one fixed draw, for which alone the set then serves",
@@ -61,16 +46,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     learn_rates: bool = option(
         True, "Learn the inner learning rate with the sequences", group="Inner loop", label="Learn the rate"
     )
-    rates_lr: float = option(
-        0.02,
-        "Step size of Adam on the inner rate, which is learned as softplus(r)",
-        low=1e-6,
-        high=10.0,
-        advanced=True,
-        group="Inner loop",
-        label="Learning rate of the rate",
-        when=("learn_rates", True),
-    )
+    rates_lr: float = option_like(WindowedConfig, "rates_lr", 0.02)
     augment_synthetic: ClassVar[bool] = False  # windows of prices have no augmentation
     images_from: Literal["noise", "real", "result"] = option(
         "real",
@@ -119,15 +95,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         group="Synthetic set",
     )
 
-    validation_steps: int = option(
-        20,
-        "Steps that each of them trains",
-        low=1,
-        high=100_000,
-        unit="inner steps",
-        advanced=True,
-        group="Outer loop",
-    )
+    validation_steps: int = option_like(WindowedConfig, "validation_steps", 20)
     real_batch: int = option(
         256,
         "Real windows that judge the student at each outer step",
