@@ -10,7 +10,6 @@ decoded/<digest>.safetensors     see `decoded.py`
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import secrets
@@ -28,12 +27,10 @@ from engine.config import checked
 from engine.data.folders import decoded, names
 from engine.data.folders.options import ImportOptions
 from engine.data.folders.source import KEY_PREFIX, FolderSource
+from engine.data.shelf import LEFTOVER_SECONDS, RECORD, listed, moved
 from engine.errors import DataError
 
-RECORD = "dataset.json"
-LEFTOVER_SECONDS = 24 * 3600
 _PARTIAL = re.compile(r"\.partial-(?P<pid>\d+)-(?P<host>.*)-[0-9a-f]{12}")
-_LOG = logging.getLogger(__name__)
 
 
 def root_of(data_root: Path) -> Path:
@@ -43,21 +40,7 @@ def root_of(data_root: Path) -> Path:
 
 def saved(data_root: Path) -> dict[str, FolderSource]:
     """The imported data sets under a data root by key ("folder:plants"), oldest first. Quick: small files, remembered."""
-    found = []
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        os.scandir(root_of(data_root)) as all_,
-    ):
-        for entry in all_:
-            path = Path(entry.path, RECORD)
-            if entry.name.startswith(".") or not path.is_file():
-                continue
-            try:
-                status = path.stat()
-                found.append(_read(path, status.st_mtime_ns, status.st_size))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                _LOG.warning("%s cannot be read and is left out: %s", path, error)
-    return {source.key: source for source in sorted(found, key=lambda source: (source.created, source.key))}
+    return listed(root_of(data_root), _read)
 
 
 @lru_cache(maxsize=512)
@@ -125,18 +108,8 @@ def workplace(data_root: Path) -> Iterator[Path]:
 def add(place: Path, source: FolderSource, data_root: Path) -> FolderSource:
     """Make the folder `place` the data set `source`, under a key that is free; `source.key` is the one it asks for."""
     (place / RECORD).write_text(source.to_json(), encoding="utf-8")
-    slug = source.key.removeprefix(KEY_PREFIX)
-    target, number = root_of(data_root) / slug, 1
-    while True:
-        if not target.exists():
-            try:
-                place.rename(target)
-                return find(KEY_PREFIX + target.name, data_root)
-            except OSError:
-                if not target.exists():  # not taken by another import in between: a true failure
-                    raise
-        number += 1
-        target = root_of(data_root) / f"{slug}-{number}"
+    target = moved(place, source.key.removeprefix(KEY_PREFIX), root_of(data_root))
+    return find(KEY_PREFIX + target.name, data_root)
 
 
 def sweep(data_root: Path) -> None:

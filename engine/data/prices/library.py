@@ -8,7 +8,6 @@ prices/.partial-…/             an import under way; renamed when it is whole
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import shutil
@@ -27,12 +26,10 @@ from engine.data.prices.bars import Bars
 from engine.data.prices.options import Name, PriceOptions, Token
 from engine.data.prices.report import PriceReport
 from engine.data.prices.source import KEY_PREFIX, PriceSource
+from engine.data.shelf import LEFTOVER_SECONDS, RECORD, listed, moved
 from engine.errors import DataError
 
-RECORD = "dataset.json"
 MAX_RECORD_BYTES = 4_000_000
-LEFTOVER_SECONDS = 24 * 3600
-_LOG = logging.getLogger(__name__)
 
 
 class Record(Config):
@@ -54,21 +51,7 @@ def root_of(data_root: Path) -> Path:
 
 def saved(data_root: Path) -> dict[str, PriceSource]:
     """The imported price histories under a data root by key ("prices:coins"), oldest first. Quick: small files, remembered."""
-    found = []
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        os.scandir(root_of(data_root)) as all_,
-    ):
-        for entry in all_:
-            path = Path(entry.path, RECORD)
-            if entry.name.startswith(".") or not path.is_file():
-                continue
-            try:
-                status = path.stat()
-                found.append(_read(path, status.st_mtime_ns, status.st_size))
-            except (OSError, ValueError) as error:
-                _LOG.warning("%s cannot be read and is left out: %s", path, error)
-    return {source.key: source for source in sorted(found, key=lambda source: (source.created, source.key))}
+    return listed(root_of(data_root), _read)
 
 
 @lru_cache(maxsize=512)
@@ -129,7 +112,7 @@ def keep(source: PriceSource, bars: Sequence[Bars], data_root: Path) -> PriceSou
         kept.write(bars, place)
         (place / RECORD).write_text(_record(source, source.title), encoding="utf-8")
         check_title(source.title, data_root)
-        return find(KEY_PREFIX + _moved(place, source.key.removeprefix(KEY_PREFIX), data_root).name, data_root)
+        return find(KEY_PREFIX + moved(place, source.key.removeprefix(KEY_PREFIX), root_of(data_root)).name, data_root)
     except OSError as error:
         raise DataError(
             f"{source.title} cannot be kept under {data_root.absolute()} ({error.strerror or error}); make room, change its "
@@ -137,20 +120,6 @@ def keep(source: PriceSource, bars: Sequence[Bars], data_root: Path) -> PriceSou
         ) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _moved(place: Path, slug: str, data_root: Path) -> Path:
-    """The folder under its name, or with a number behind it where that is taken."""
-    target, number = root_of(data_root) / slug, 1
-    while True:
-        if not target.exists():
-            try:
-                return place.rename(target)
-            except OSError:
-                if not target.exists():  # not taken by another import in between: a true failure
-                    raise
-        number += 1
-        target = root_of(data_root) / f"{slug}-{number}"
 
 
 def _record(source: PriceSource, title: str) -> str:
