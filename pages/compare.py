@@ -619,7 +619,7 @@ with services.said_plainly():
         for wanted in st.query_params.get_all("run"):
             services.store().run(wanted)
         if st.button("Start a run", type="primary", icon=":material/science:"):
-            st.switch_page("pages/distill.py")
+            frame.go_to("distill")
     else:
         compared = choose(begun)
         if len(compared) == 1:

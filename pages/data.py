@@ -180,7 +180,7 @@ def show_preparation(source: engine.data.Source) -> None:
         st.session_state.setdefault("preparation", {})[source.key] = {
             field.name: answers[field.path] for field in forms.changed(fields, answers)
         }
-        st.switch_page("pages/distill.py", query_params={"source": source.key})
+        frame.go_to("distill", {"source": source.key})
 
 
 def look(source: engine.data.Source) -> None:

@@ -269,10 +269,10 @@ with services.said_plainly():
             with services.said_plainly():
                 recording = experts.record_request(request)
                 engine.resolve(recording)
-                st.switch_page("pages/runs.py", query_params={"run": services.submit(recording)})
+                frame.go_to("runs", {"run": services.submit(recording)})
         if start_now and (available.state != "present" or (plan.may_start(request) and sweep.may_start(requests))):
             with services.said_plainly():
                 started = services.submit_all(requests)
                 if len(started) > 1:
-                    st.switch_page("pages/compare.py", query_params={"sweep": requests[0].sweep})
-                st.switch_page("pages/runs.py", query_params={"run": started[0]})
+                    frame.go_to("compare", {"sweep": requests[0].sweep})
+                frame.go_to("runs", {"run": started[0]})

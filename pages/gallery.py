@@ -121,4 +121,4 @@ with services.said_plainly():
     else:
         st.write("The distilled images of your runs are shown here: large, over time, and to download.")
         if st.button("Start a run", type="primary", icon=":material/science:"):
-            st.switch_page("pages/distill.py")
+            frame.go_to("distill")

@@ -47,9 +47,9 @@ with services.said_plainly():
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Distil the digits", type="primary", icon=":material/play_arrow:", key="distil the digits"):
             run_id = services.submit(engine.request_from_preset("digits", "bilevel", "quick"))
-            st.switch_page("pages/runs.py", query_params={"run": run_id})
+            frame.go_to("runs", {"run": run_id})
         if st.button("Choose another data set", icon=":material/grid_on:", key="choose data"):
-            st.switch_page("pages/data.py")
+            frame.go_to("data")
     st.caption(
         "A real run on 1,797 handwritten digits that come with the program. It needs no internet and takes under a minute on two cores."
     )

@@ -23,7 +23,7 @@ def show_list() -> None:
             "Runs appear here with their progress, time left and score. They go on when you close the browser, and can be stopped and resumed."
         )
         if st.button("Start a run", type="primary", icon=":material/science:"):
-            st.switch_page("pages/distill.py")
+            frame.go_to("distill")
         return
     choice = ask_choice(rows) if len(rows) > 3 else cards.EVERYTHING
     found = cards.matching(rows, choice)
@@ -71,7 +71,7 @@ def do_with_ticked(chosen: Sequence[engine.RunRow]) -> None:
     if not asked or not chosen:
         return
     if asked == "compare":
-        st.switch_page("pages/compare.py", query_params={"run": [row.id for row in chosen]})
+        frame.go_to("compare", {"run": [row.id for row in chosen]})
     elif asked == "tag":
         actions.tag(chosen)
     elif asked == "delete":

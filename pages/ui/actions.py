@@ -8,7 +8,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import forms, services, words
+from pages.ui import forms, frame, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
 DISTIL = {"experts": "Distil with these experts", "teacher": "Distil with this teacher"}
@@ -40,14 +40,14 @@ def show(row: engine.RunRow) -> None:
         if row.status == "done" and st.button(
             label, icon=":material/science:", type="primary", key="distil with these"
         ):
-            st.switch_page("pages/distill.py", query_params={"from": row.id})
+            frame.go_to("distill", {"from": row.id})
     elif row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
-        st.switch_page("pages/compare.py", query_params={"run": row.id})
+        frame.go_to("compare", {"run": row.id})
     is_edited = row.action == "distill" or (row.action == "record" and row.status != "done")
     if is_edited and st.button("Edit and start again", icon=":material/edit:", key="edit"):
-        st.switch_page("pages/distill.py", query_params={"from": row.id})
+        frame.go_to("distill", {"from": row.id})
     if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
-        st.switch_page("pages/gallery.py", query_params={"run": row.id})
+        frame.go_to("gallery", {"run": row.id})
     _do(
         st.menu_button(
             "More",
@@ -89,7 +89,7 @@ def _do(choice: str | None, row: engine.RunRow) -> None:
     elif choice == EVALUATE:
         evaluate_again(row)
     elif choice == BEGIN:
-        st.switch_page("pages/distill.py", query_params={"from": row.id, "start": row.id})
+        frame.go_to("distill", {"from": row.id, "start": row.id})
     elif choice == DELETE:
         delete([row])
 
@@ -155,7 +155,7 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
             with services.said_plainly():
                 for row in doomed:
                     services.store().delete(row.id)
-                st.switch_page("pages/runs.py", query_params={})
+                frame.go_to("runs", {})
         if st.button("Keep", key="keep"):
             st.rerun()
 
@@ -181,7 +181,7 @@ def evaluate_again(row: engine.RunRow) -> None:
         with services.said_plainly():
             request = evaluation_request(row, others, int(count))
             engine.resolve(request)
-            st.switch_page("pages/runs.py", query_params={"run": services.submit(request)})
+            frame.go_to("runs", {"run": services.submit(request)})
 
 
 def _fits(student: str, row: engine.RunRow) -> bool:

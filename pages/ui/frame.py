@@ -1,8 +1,11 @@
 """The frame around every page: title, icon, logo and navigation."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
@@ -45,6 +48,17 @@ def ensure() -> None:
     if "is framed" not in st.session_state:
         open_page()
         st.stop()
+
+
+def go_to(name: str, query: Mapping[str, str | Sequence[str]] | None = None) -> NoReturn:
+    """Open another page in place of this one, in answer to a button. query: what its address holds after the `?`.
+
+    What refreshes itself goes on asking until the browser knows of the new page. A request on the way at that moment would
+    be carried out for the old page: the browser would clear the new one for it, draw nothing, and break at the new page's
+    first refresh. So what refreshes is forgotten first; Streamlit ignores requests for what it does not know.
+    """
+    get_script_run_ctx().fragment_storage.clear()
+    st.switch_page(f"pages/{name}.py", query_params=query)
 
 
 def _page(name: str, title: str, icon: str, meaning: str, default: bool = False) -> object:

@@ -9,7 +9,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, live, services, words
+from pages.ui import forms, frame, live, services, words
 
 KEPT = {"images": "its copied files and decoded images", "prices": "its bars"}
 """What is deleted with a data set, by its kind."""
@@ -19,7 +19,7 @@ def show_actions(source: Any) -> None:
     """Distil it, make it again with other options, rename it, delete it."""
     with st.container(horizontal=True, gap="small"):
         if st.button("Distil", icon=":material/science:", type="primary", key="distil imported"):
-            st.switch_page("pages/distill.py", query_params={"source": source.key})
+            frame.go_to("distill", {"source": source.key})
         if source.kind == "images" and st.button(
             "Use at another size", icon=":material/aspect_ratio:", key="import again"
         ):

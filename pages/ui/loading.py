@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages.ui import services
+from pages.ui import frame, services
 
 
 def ask() -> None:
@@ -18,4 +18,4 @@ def ask() -> None:
         if st.button("Load it", type="primary", disabled=file is None, key="load it"):
             with services.said_plainly():
                 run_id = engine.adopt(services.store(), file.getvalue(), file.name)
-                st.switch_page("pages/runs.py", query_params={"run": run_id})
+                frame.go_to("runs", {"run": run_id})

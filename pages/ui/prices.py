@@ -11,7 +11,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, imported, live, services, words
+from pages.ui import forms, frame, imported, live, services, words
 
 NUM_SAMPLES = 6
 MUCH_MEMORY = 500_000_000
@@ -177,7 +177,7 @@ def _ask_windows(source: Any) -> Any:
         if st.button("Distil with these windows", icon=":material/science:", key="distil prepared"):
             edited = {field.path: answers[field.path] for field in forms.changed(fields, answers)}
             st.session_state.setdefault("preparation", {})[source.key] = forms.nested(edited)
-            st.switch_page("pages/distill.py", query_params={"source": source.key})
+            frame.go_to("distill", {"source": source.key})
         return splits
     return None
 

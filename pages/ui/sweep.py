@@ -10,7 +10,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, forms, live, plan, services, words
+from pages.ui import cards, differences, forms, frame, live, plan, services, words
 
 
 def ask(
@@ -111,7 +111,7 @@ def show(sweep_id: str) -> None:
     if len(started) > 1 and st.button(
         "Compare these runs in full", icon=":material/compare_arrows:", key="compare sweep"
     ):
-        st.switch_page("pages/compare.py", query_params={"run": started})
+        frame.go_to("compare", {"run": started})
 
 
 def _rows(sweep_id: str) -> list[engine.RunRow]:
