@@ -18,6 +18,13 @@ from engine.events import Finished, Measured, Preview, Scored, Started
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PHONE = {"width": 390, "height": 844}
+FAR_AND_IMPATIENT = """
+  const { setInterval } = window, listen = WebSocket.prototype.addEventListener
+  window.setInterval = (what, pause, ...more) => setInterval(what, pause >= 1000 ? 40 : pause, ...more)
+  WebSocket.prototype.addEventListener = function (kind, what, ...more) {
+    listen.call(this, kind, kind === 'message' ? event => setTimeout(() => what(event), 300) : what, ...more)
+  }"""
+"""A browser that hears of everything 300 ms late and refreshes 25 times a second what refreshes itself."""
 
 
 def finished(store: Store, name: str, accuracy: float, **changes: object) -> str:
@@ -135,3 +142,20 @@ def test_a_poster_fits_a_telephone(page: Page, runs: Path, url: str):
                        return picture && picture.complete && picture.naturalWidth && picture.getBoundingClientRect().right <= innerWidth }"""
         )
         wait_for_width(page)
+
+
+def test_a_new_page_is_not_cleared_by_refreshes_of_the_old_one(page: Page, store: Store, url: str):
+    run_id = store.submit(request_from_preset("digits", "bilevel", "quick", name="running"), status="running")
+    store.append(
+        run_id, [Started(50, {"device": "cpu"}), Preview(0, np.zeros((10, 8, 8, 1), np.uint8), tuple("0123456789"))]
+    )
+    page.add_init_script(FAR_AND_IMPATIENT)
+    for _ in range(3):
+        page.goto(f"{url}/runs?run={run_id}")
+        page.get_by_role("button", name="Gallery").click()
+        heading = page.get_by_role("heading", name="Gallery", exact=True)
+        expect(heading).to_be_visible()
+        page.wait_for_timeout(1_500)
+        assert heading.is_visible()
+    assert page.get_by_test_id("stException").count() == 0
+    store.append(run_id, [Finished({"num_bytes": 2610, "step": 50})])
