@@ -27,6 +27,7 @@ from engine.data import sources as sources_under
 from engine.doctor import diagnose
 from engine.errors import UserError
 from engine.estimate import Estimate
+from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.ranking import FieldNumber, about_labels, ranking
 from engine.evaluation.scores import (
     Row,
@@ -109,5 +110,5 @@ __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine", "price_request", "prices",
-    "ranking", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
+    "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

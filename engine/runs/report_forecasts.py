@@ -11,8 +11,7 @@ import torch
 
 from engine import figures
 from engine.errors import DataError
-from engine.evaluation.forecasting.measures import reference_of
-from engine.evaluation.forecasting.naive import IN_WORDS
+from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.scores import SKILL, Row, by_measure
 from engine.events import CandleView, Scored
 from engine.figures import formats
@@ -39,7 +38,8 @@ def verdict(store: Store, row: RunRow, best: Mapping[str, Row]) -> str:
     parts = [f"<strong>{formats.percent(best[arm].mean)}</strong> on {_amount(arm, best[arm])}" for arm in ARMS if arm in best]  # fmt: skip
     if not parts:
         return ""
-    sentence = f"Skill of networks against {_reference(row)}: trained {'; '.join(parts)}."
+    naive = reference_in_words(row.request.data.windows.target)
+    sentence = f"Skill of networks against {naive}: trained {'; '.join(parts)}."
     found = store.analyses(row.id).get("verdict")
     return f"{sentence} {escape(found['sentence'])}" if found else sentence
 
@@ -47,12 +47,6 @@ def verdict(store: Store, row: RunRow, best: Mapping[str, Row]) -> str:
 def _amount(arm: str, row: Row) -> str:
     amount = formats.counted(row.num_samples, ARMS[arm], ARMS[arm].replace("window", "windows", 1).replace("sequence", "sequences"))  # fmt: skip
     return f"all {amount}" if arm == "full" else amount
-
-
-def _reference(row: RunRow) -> str:
-    """The forecast that skill counts from, in words."""
-    task = row.request.data.windows.target
-    return IN_WORDS[reference_of(task)][task]
 
 
 def measures(store: Store, row: RunRow, scores: Sequence[Scored], student: str) -> list[str]:
@@ -93,7 +87,7 @@ def _table(store: Store, row: RunRow, found: Mapping[tuple[str, str], Row], stud
     return [
         "<section><h2>Forecasts</h2>",
         f'<div class="wide">{table(lines, head, "scores")}</div>',
-        f'<p class="faint">Test windows of all tokens together, mean ± standard deviation over n networks. Skill: the share of the {error} of {escape(_reference(row))} that a forecast takes away; 0 % is no better, below is worse. The interval is that of the skill when blocks of dates, and the networks, are drawn again, by bootstrap.</p></section>',
+        f'<p class="faint">Test windows of all tokens together, mean ± standard deviation over n networks. Skill: the share of the {error} of {escape(reference_in_words(row.request.data.windows.target))} that a forecast takes away; 0 % is no better, below is worse. The interval is that of the skill when blocks of dates, and the networks, are drawn again, by bootstrap.</p></section>',
     ]
 
 

@@ -13,13 +13,6 @@ from engine.figures import formats
 from pages.ui import services, words
 from pages.ui.pictures import QUIET
 
-REFERENCES = {
-    "close": "the last value",
-    "both": "the last value",
-    "volatility": "the training mean",
-    "direction": "the training frequencies",
-}
-"""What skill counts from, by target."""
 NAIVE_NAMES = {arm: f"{figures.arm_name(arm)}, no network" for arm in figures.NAIVE_ARMS}
 
 
@@ -32,7 +25,7 @@ def about_skill(row: engine.RunRow) -> str:
     """What skill is, in a sentence."""
     error = "log loss" if target(row) == "direction" else "squared error"
     return (
-        f"Skill: the share of the {error} of {REFERENCES[target(row)]} that a forecast takes away; 100 % is perfect, 0 % is no better, "
+        f"Skill: the share of the {error} of {engine.reference_in_words(target(row))} that a forecast takes away; 100 % is perfect, 0 % is no better, "
         "below is worse."
     )
 
@@ -83,7 +76,7 @@ def _naive_card(row: engine.RunRow, best: Mapping[str, engine.Row]) -> tuple[str
     """The better forecast of no network; what skill counts from where none was measured."""
     found = [best[arm] for arm in figures.NAIVE_ARMS if arm in best]
     if not found:
-        return "Naive forecast", formats.percent(0.0), REFERENCES[target(row)].removeprefix("the ")
+        return "Naive forecast", formats.percent(0.0), engine.reference_in_words(target(row)).removeprefix("the ")
     better = max(found, key=lambda score: score.mean)
     is_mean = better.arm == "train_mean" and target(row) == "direction"
     name = "training frequencies" if is_mean else figures.arm_name(better.arm).lower()
@@ -133,7 +126,7 @@ def outcome(row: engine.RunRow, scores: Sequence[engine.Scored]) -> str:
             parts.append(f"{what}: **{formats.percent(best[arm].mean)}**")
     if not parts:
         return "No score has been measured yet."
-    return f"{'; '.join(parts)} of the error of {REFERENCES[target(row)]} taken away on test windows."
+    return f"{'; '.join(parts)} of the error of {engine.reference_in_words(target(row))} taken away on test windows."
 
 
 def show_metrics(row: engine.RunRow, scores: Sequence[engine.Scored], student: str) -> None:

@@ -42,7 +42,7 @@ def test_live_run_leads_with_skill_beside_random_real_and_the_naive_forecast(sto
     text = canned.words(app)
     assert "Skill, validation 2.6 % 6.8 points over random" in text
     assert "Random real, same size −4.2 % validation, 1 student" in text
-    assert "Naive forecast 0.0 % last value" in text
+    assert "Naive forecast 0.0 % last close" in text
     assert "Distilled sequences" in text and "ccuracy" not in text
     assert drawn(app, "validation") == 1 and drawn(app, "loss") == 1
 
@@ -178,7 +178,7 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     text = canned.words(app).replace("**", "")
     assert forecasts.NOTHING in text
     assert "Trained on 3 distilled sequences: 3.1 %; on 3 random real windows: −4.2 %;" in text
-    assert "on all 3,500 real windows: 3.6 % of the error of the last value taken away on test windows." in text
+    assert "on all 3,500 real windows: 3.6 % of the error of the last close taken away on test windows." in text
     assert "Error, of full 100.5 % as distilled" in text and "Compression 1 : 1,100" in text
     assert "Across architectures" in text and "Privacy and fidelity" in text
     for absent in ("Numbers of the field", "Retention", "made hard", "images", "Accuracy", "accuracy"):

@@ -24,7 +24,7 @@ from engine.evaluation.forecasting.arms import Lab, Outcome
 from engine.evaluation.forecasting.draws import DRAWS
 from engine.evaluation.forecasting.facts import facts
 from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, has_skill, losses, reference_of, skill
-from engine.evaluation.forecasting.naive import IN_WORDS
+from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.forecasting.privacy import privacy
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, SKILL
 from engine.events import Analysed, Event, Progress, Warned
@@ -192,7 +192,7 @@ def verdict(intervals: dict[str, dict[str, list[float]]], skills: dict[str, floa
     skills: of each trained arm on test windows.
     """
     better = [name for name in skills if intervals[name][SKILL][0] > 0]
-    naive = IN_WORDS[reference_of(task)][task]
+    naive = reference_in_words(task)
     mean, low, high = (_tenths(value) for value in (skills["distilled"], *intervals["distilled"][SKILL]))
     told = f"skill {mean} %, 95 % interval {low} to {high} %"
     if "distilled" in better:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN
+from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, reference_of
 
 RECIPES = {
     LAST_VALUE: {
@@ -19,7 +19,7 @@ RECIPES = {
     },
 }
 """What each says, by what is forecast."""
-IN_WORDS = {
+_IN_WORDS = {
     LAST_VALUE: {
         "close": "the last close",
         "both": "the last close",
@@ -30,3 +30,8 @@ IN_WORDS = {
     | {"direction": "the training frequencies"},
 }
 """The same within a sentence."""
+
+
+def reference_in_words(task: str) -> str:
+    """The naive forecast that skill counts from, within a sentence."""
+    return _IN_WORDS[reference_of(task)][task]
