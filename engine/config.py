@@ -452,10 +452,11 @@ def checked(model: type[Config], values: dict[str, Any], where: str) -> Any:
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    field = ".".join(str(part) for part in problem["loc"]) or "request"
+    field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"there is no option '{field}'"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return f"{field}: {message[:1].lower()}{message[1:]}{shown}"
+    sentence = f"{message[:1].lower()}{message[1:]}{shown}"
+    return f"{field}: {sentence}" if field else sentence
