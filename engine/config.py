@@ -27,14 +27,15 @@ def option(
     label: str = "",
     group: str = "",
     when: tuple[str, Any] | None = None,
+    of: str = "",
 ) -> Any:
     """A hyperparameter: default, one sentence, inclusive bounds, unit.
 
     advanced: folded away in the form. label: the form's name for it, the field's name in words by default.
     group: the heading it stands under. when: (other field, value or values) under which it means anything;
-    the form greys it out otherwise.
+    the form greys it out otherwise. of: the only kind of source, "images" or "prices", for which it means anything.
     """
-    extra = {"unit": unit, "advanced": advanced, "label": label, "group": group, "when": when}
+    extra = {"unit": unit, "advanced": advanced, "label": label, "group": group, "when": when, "of": of}
     return Field(default, description=description, ge=low, le=high, json_schema_extra=extra)
 
 
@@ -295,6 +296,7 @@ class EvaluationConfig(Config):
         "score needs it",
         advanced=True,
         label="Without augmentation too",
+        of="images",
     )
     other_images: int = option(
         2000,
@@ -304,6 +306,7 @@ class EvaluationConfig(Config):
         high=10_000_000,
         advanced=True,
         label="Images for other architectures",
+        of="images",
         unit="images",
     )
     other_full: bool = option(
@@ -311,6 +314,7 @@ class EvaluationConfig(Config):
         "Train other architectures on the full data set too, which takes large networks hours without a graphics card",
         advanced=True,
         label="Other architectures on full data",
+        of="images",
         when=("compare_full", True),
     )
 

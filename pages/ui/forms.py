@@ -140,9 +140,10 @@ def data_entries(
 
 
 def fitting(fields: Iterable[Entry], source: engine.data.Source) -> list[Entry]:
-    """The same fields, those that name students offering only students that take what a source is made of."""
+    """The fields that mean anything for a source, those that name students offering only students that take what it is made of."""
     offered = tuple(key for key, card in engine.STUDENTS.items() if source.kind in card.takes)
-    return [replace(field, offered=offered) if _names_students(field) else field for field in fields]
+    meant = (field for field in fields if field.extra.get("of") in (None, "", source.kind))
+    return [replace(field, offered=offered) if _names_students(field) else field for field in meant]
 
 
 def _names_students(field: Entry) -> bool:

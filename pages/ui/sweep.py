@@ -78,11 +78,12 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
 def _options(method: Any, request: engine.RunRequest) -> dict[str, tuple[str, Any]]:
     """dotted option -> (label, present value), the method's own first."""
     found: dict[str, tuple[str, Any]] = {}
-    source = engine.sources().get(request.source)
+    source = engine.sources()[request.source]
+    evaluation = forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())
     for part, fields in (
         ("config", forms.entries(method.config, request.config)),
         ("data", differences.data_fields(source, request.data)),
-        ("evaluation", forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())),
+        ("evaluation", forms.fitting(evaluation, source)),
     ):
         for field in fields:
             found[".".join((part, *field.path))] = (field.label_with_unit, field.start)

@@ -212,6 +212,16 @@ def test_settings_of_images_and_of_windows_are_not_mixed(store, visit):
     assert "data.normalisation" in tables(app) and "data.windows" not in tables(app)
 
 
+def test_form_asks_of_prices_nothing_that_only_images_have(visit):
+    asked = {}
+    for source in ("digits", "simulated_prices"):
+        app = visit("distill", source=source)
+        asked[source] = {field.label for field in (*app.number_input, *app.toggle)}
+    of_images = {"Images for other architectures", "Other architectures on full data", "Without augmentation too"}
+    assert of_images <= asked["digits"] and not of_images & asked["simulated_prices"]
+    assert "Passes over the full set (epochs)" in asked["simulated_prices"]
+
+
 def test_sweep_is_judged_by_skill(store, visit):
     for width in (8, 16):
         config = forecasts.request().config | {"student": {"name": "lstm", "depth": 1, "width": width}}
