@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from engine.config import StudentConfig
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.config import Config, DataConfig, EvaluationConfig, RunRequest, StudentConfig
 from engine.context import data_root
 from engine.data import sources
 from engine.methods import METHODS
@@ -37,6 +41,26 @@ def preset(method_key: str, source_key: str, key: str) -> str:
     """A preset's title, or "own settings"."""
     found = METHODS[method_key].presets_for(source_key).get(key) if method_key in METHODS else None
     return found.title if found else "own settings"
+
+
+def settings(request: RunRequest) -> str:
+    """The title of the preset that a request began as, with a word where it was changed since; or "own settings"."""
+    title, known = preset(request.method, request.source, request.preset), METHODS.get(request.method)
+    found = known.presets_for(request.source).get(request.preset) if known else None
+    if known is None or found is None:
+        return title
+    given = [(known.config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
+    if request.action == "distill":
+        given.append((EvaluationConfig, request.evaluation.model_dump(), found.evaluation))
+    return f"{title}, changed" if any(_differs(*each) for each in given) else title
+
+
+def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether two configs are not the same; one that this version cannot read is no preset's."""
+    try:
+        return model.model_validate(now) != model.model_validate(then)
+    except ValidationError:
+        return True
 
 
 def architecture(key: str) -> str:

@@ -11,7 +11,18 @@ from draining import drained
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import SOURCES, Context, DataConfig, RunRequest, UserError, distill, evaluate, request_from_preset, resolve
+from engine import (
+    SOURCES,
+    Context,
+    DataConfig,
+    RunRequest,
+    UserError,
+    distill,
+    evaluate,
+    request_from_preset,
+    resolve,
+    titles,
+)
 from engine.config import checked, evenly_spread
 from engine.events import Finished, Measured, Scored
 
@@ -51,6 +62,20 @@ def test_live_baseline_is_scored_on_validation_data_before_the_first_step(tmp_pa
     first_step = next(i for i, event in enumerate(seen) if isinstance(event, Measured))
     before = [event for event in seen[:first_step] if isinstance(event, Scored)]
     assert before and all(score.split == "validation" and score.arm == "random_real" for score in before)
+
+
+def test_a_changed_preset_is_called_changed():
+    quick = request_from_preset("digits", "bilevel", "quick")
+    title = titles.preset("bilevel", "digits", "quick")
+    assert titles.settings(quick) == title == titles.settings(quick.model_copy(update={"seed": 3, "name": "mine"}))
+    changes = (
+        {"config": {**quick.config, "outer_steps": 7}},
+        {"data": DataConfig(zca=True)},
+        {"config": {"unknown": 1}},
+    )
+    for change in changes:
+        assert titles.settings(quick.model_copy(update=change)) == f"{title}, changed"
+    assert titles.settings(quick.model_copy(update={"preset": ""})) == "own settings"
 
 
 @pytest.mark.parametrize("preset", ["quick"])

@@ -396,7 +396,7 @@ def _recipe(row: RunRow, rows: Sequence[Row]) -> list[str]:
     facts = [
         ("Data set", titles.source(row.source)),
         ("Method", titles.method(row.method)),
-        ("Preset", titles.preset(row.method, row.source, row.preset)),
+        ("Preset", titles.settings(row.request)),
         ("Seed", str(row.seed)),
         ("Outer steps", f"{row.step:,} of {row.total_steps:,}" if row.total_steps else formats.NOTHING),
         ("Time", formats.duration(row.seconds)),

@@ -71,7 +71,7 @@ def _header(row: engine.RunRow) -> None:
         f"run {row.id}",
         f"started {words.clock(row.started)}" if row.started else f"asked for {words.clock(row.created)}",
         words.student_name(row),
-        engine.titles.preset(row.method, row.source, row.preset),
+        engine.titles.settings(row.request),
         f"seed {row.seed}",
     ]
     if row.facts.get("device"):
