@@ -7,13 +7,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start too: two run at a time, on toy data
+
 import pytest
-import torch
 
 PATIENCE_MILLISECONDS = 120_000
 """How long the browser waits for what it is told to expect: a busy machine draws slowly."""
-
-torch.set_num_threads(1)  # toy data: threads cost more than they bring
 
 
 @pytest.fixture(autouse=True)

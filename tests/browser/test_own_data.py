@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 
-OUTER_STEPS = 40
+OUTER_STEPS = 20
 LEAST_ACCURACY = 60.0  # per cent; chance gives 8
 
 
