@@ -52,6 +52,14 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
             EVALUATION,
         ),
         preset(
+            "volatility_noise",
+            "Volatility, begun from noise",
+            f"one to three minutes {told}, {MACHINE}; keeps away from real windows",
+            LONG | {"images_from": "noise"},
+            {"target": "volatility"},
+            EVALUATION,
+        ),
+        preset(
             "next_close",
             "Next close",
             f"one to three minutes {told}, {MACHINE}",
