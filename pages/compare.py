@@ -391,7 +391,7 @@ def show_together(rows: Sequence[engine.RunRow]) -> None:
     show_curves(shown)
     with st.container(border=True):
         differences.show(shown)
-    show_images(shown)
+    show_sets(shown)
 
 
 ALWAYS = ("as_distilled", "ordinary")
@@ -583,28 +583,34 @@ def show_curves(rows: Sequence[engine.RunRow]) -> None:
             st.caption(f"Not measured by {', '.join(missing)}.")
 
 
-def show_images(rows: Sequence[engine.RunRow]) -> None:
-    """The distilled images of each run, classes in the same order."""
+def show_sets(rows: Sequence[engine.RunRow]) -> None:
+    """What each run distilled: images, classes in the same order, or where all runs forecast prices the first sequences."""
     kept = [(row, services.store().previews(row.id)) for row in rows]
-    kept = [(row, steps) for row, steps in kept if steps]
-    if not kept:
+    shown = [(row, pictures.result_step(row, steps)) for row, steps in kept if steps]
+    if not shown:
         return
-    is_forecast = all(words.is_forecast(row) for row, _ in kept)
-    st.subheader("Distilled sequences" if is_forecast else "Distilled images", anchor=False)
-    classes = tuple(dict.fromkeys(services.store().preview(kept[0][0].id, kept[0][1][-1]).labels))
-    with st.grid(min(3, len(kept)), min_column_width=250):
-        for row, steps in kept:
+    if all(words.is_forecast(row) for row, _ in shown):
+        st.subheader("Distilled sequences", anchor=False)
+        for row, step in shown:
             with st.container(border=True):
-                step = pictures.result_step(row, steps)
-                st.page_link(
-                    "pages/runs.py",
-                    label=words.escaped(short_name(row)),
-                    query_params={"run": row.id},
-                )
+                link(row)
+                candles.show_few(row, step)
+        return
+    st.subheader("Distilled images", anchor=False)
+    classes = tuple(dict.fromkeys(services.store().preview(shown[0][0].id, shown[0][1]).labels))
+    with st.grid(min(3, len(shown)), min_column_width=250):
+        for row, step in shown:
+            with st.container(border=True):
+                link(row)
                 st.image(
                     pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes, overlay=True),
                     caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
                 )  # fmt: skip
+
+
+def link(row: engine.RunRow) -> None:
+    """The way to the page of a run."""
+    st.page_link("pages/runs.py", label=words.escaped(short_name(row)), query_params={"run": row.id})
 
 
 with services.said_plainly():

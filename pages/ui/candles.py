@@ -18,6 +18,7 @@ MAX_SHOWN = 6
 """Sequences of a token that are drawn at once."""
 EVERY = "All tokens"
 HEIGHT = 240
+NO_BARS = "This picture was kept without its bars."
 
 
 def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False) -> int:
@@ -34,7 +35,7 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
             st.session_state[draw] = st.session_state.get(draw, 0) + 1
     view = pictures.candles(row.id, row.created, step)
     if view is None:
-        st.caption("This picture was kept without its bars.")
+        st.caption(NO_BARS)
         return step
     tokens = list(dict.fromkeys(view.tokens))
     with place:
@@ -57,6 +58,7 @@ def show_few(row: engine.RunRow, step: int) -> None:
     """The first sequence of each of the first tokens, small."""
     view = pictures.candles(row.id, row.created, step)
     if view is None:
+        st.caption(NO_BARS)
         return
     told = _told(view, _splits(row)[0])
     firsts = {token: view.tokens.index(token) for token in view.tokens}

@@ -212,6 +212,13 @@ def test_settings_of_images_and_of_windows_are_not_mixed(store, visit):
     assert "data.normalisation" in tables(app) and "data.windows" not in tables(app)
 
 
+def test_compared_runs_show_the_candles_of_each(store, visit):
+    runs = [forecasts.finished(store), forecasts.finished(store, "volatility")]
+    app = visit("compare", run=runs)
+    assert [drawn(app, f"candles {run_id} few") for run_id in runs] == [len(forecasts.TOKENS)] * 2
+    assert not app.get("imgs")
+
+
 def test_form_asks_of_prices_nothing_that_only_images_have(visit):
     asked = {}
     for source in ("digits", "simulated_prices"):
