@@ -44,9 +44,10 @@ def show(run_id: str) -> None:
     row = services.store().run(run_id)
     is_live = row.status in ("queued", "running")
     _header(row)
-    _state(row)
-    for message in services.store().warnings(run_id):
-        st.warning(words.escaped(message), icon=":material/warning:")
+    with st.container():  # so that what follows keeps its place when a run ends, and is not there twice for a moment
+        _state(row)
+        for message in services.store().warnings(run_id):
+            st.warning(words.escaped(message), icon=":material/warning:")
     st.fragment(_moving, run_every=FAST if is_live else None)(run_id, row.status)
     st.fragment(_further_charts, run_every=SLOW if is_live else None)(run_id)
     if services.store().result(run_id):
@@ -167,8 +168,9 @@ def _moving(run_id: str, status_drawn: str) -> None:
     row = store.run(run_id)
     if row.status != status_drawn:
         st.rerun()
-    if row.status != "done":
-        st.progress(words.progress_share(row), text=words.progress_text(row))
+    with st.container():
+        if row.status != "done":
+            st.progress(words.progress_share(row), text=words.progress_text(row))
     series, scores = store.series(run_id), store.scores(run_id)
     followed, epochs = _followed(row)
     is_loaded = bool(words.loaded_from(row))
