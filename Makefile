@@ -6,7 +6,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5
+TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 pytest-xdist==3.8.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5
 
 .PHONY: app test test-browser test-others bench lint
 
@@ -16,12 +16,12 @@ app: $(VENV)/.installed
 test: $(VENV)/.tools
 	$(MAKE) --jobs 2 test-browser test-others
 
-# the browser's tests mostly wait, so the others run beside them
+# the browser's tests mostly wait, so the others run beside them, a file at a time in each of two processes
 test-browser: $(VENV)/.tools
 	$(BIN)/python -m pytest tests/browser
 
 test-others: $(VENV)/.tools
-	$(BIN)/python -m pytest --ignore tests/browser
+	$(BIN)/python -m pytest --ignore tests/browser --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.tools
 	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
