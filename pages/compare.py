@@ -76,8 +76,12 @@ def show_run(row: engine.RunRow) -> None:
     own = [score for score in found if score.student == mine]
     st.header(words.escaped(words.run_title(row)), anchor=False)
     if not found and row.status != "done":
+        ended = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}.get(row.status)
         st.info(
-            f"Run {row.id} has no scores yet. They are measured after its last outer step.", icon=":material/schedule:"
+            f"Run {row.id} {ended} before it was measured."
+            if ended
+            else f"Run {row.id} has no scores yet. They are measured after its last outer step.",
+            icon=":material/schedule:",
         )
         return
     if words.is_forecast(row):
@@ -593,7 +597,7 @@ def show_sets(rows: Sequence[engine.RunRow]) -> None:
         st.subheader("Distilled sequences", anchor=False)
         for row, step in shown:
             with st.container(border=True):
-                link(row)
+                link(row, f"{row.id} · {words.run_title(row)}")
                 candles.show_few(row, step)
         return
     st.subheader("Distilled images", anchor=False)
@@ -601,16 +605,16 @@ def show_sets(rows: Sequence[engine.RunRow]) -> None:
     with st.grid(min(3, len(shown)), min_column_width=250):
         for row, step in shown:
             with st.container(border=True):
-                link(row)
+                link(row, short_name(row))
                 st.image(
                     pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes, overlay=True),
                     caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step),
                 )  # fmt: skip
 
 
-def link(row: engine.RunRow) -> None:
+def link(row: engine.RunRow, label: str) -> None:
     """The way to the page of a run."""
-    st.page_link("pages/runs.py", label=words.escaped(short_name(row)), query_params={"run": row.id})
+    st.page_link("pages/runs.py", label=words.escaped(label), query_params={"run": row.id})
 
 
 with services.said_plainly():

@@ -129,13 +129,14 @@ def _state(row: engine.RunRow) -> None:
             with st.expander("Show details", icon=":material/code:"):
                 st.code(row.details, language=None, wrap_lines=True)
     elif row.status == "interrupted":
-        kept = (
-            _KEPT[engine.titles.recorded(row.method)]
-            if row.action == "record"
-            else "What its last checkpoint holds is safe"
-        )
+        if row.action == "record":
+            kept = f"{_KEPT[engine.titles.recorded(row.method)]}; resume to go on from there."
+        elif row.checkpoint_step:
+            kept = "What its last checkpoint holds is safe; resume to go on from there."
+        else:
+            kept = "It had kept no checkpoint yet; start it again."
         st.warning(
-            f"The program ended while this run was working. {kept}; resume to go on from there.",
+            f"The program ended while this run was working. {kept}",
             title="Interrupted",
             icon=":material/power_off:",
         )

@@ -153,6 +153,7 @@ def test_runs_without_scores_are_compared_by_what_they_have(visit, store, make):
 
 def test_one_run_without_scores_is_a_sentence(visit, store):
     assert "has no scores yet" in words(visit("compare", run=running(store)))
+    assert "0002 failed before it was measured" in words(visit("compare", run=failed(store)))
 
 
 def test_a_queued_run_is_not_compared_yet_and_said_so(visit, store, three):

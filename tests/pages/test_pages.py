@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
 
 import engine
+from engine import checkpoint
 from engine.events import Finished, Progress, Warned
 
 NAMES = ("home", "data", "distill", "runs", "compare", "gallery", "system")
@@ -56,6 +59,14 @@ def test_home_lists_recent_runs_with_their_score(visit, store):
 )
 def test_run_says_how_it_stands(visit, store, make, said):
     assert said in words(visit("runs", run=make(store)))
+
+
+def test_interrupted_run_says_what_is_left_of_it(visit, store):
+    run_id = running(store)
+    store.append(run_id, [{"kind": "interrupted", "time": time.time()}])
+    assert "It had kept no checkpoint yet; start it again." in words(visit("runs", run=run_id))
+    checkpoint.save(store.folder(run_id) / "checkpoints", 100, {"step": 100})
+    assert "What its last checkpoint holds is safe; resume to go on from there." in words(visit("runs", run=run_id))
 
 
 def test_live_run_shows_better_than_what(visit, store):
