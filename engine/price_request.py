@@ -40,6 +40,7 @@ def price_request(
         data_paths = [data_paths]
     if not data_paths:
         raise ConfigError("There are no price files: data_paths is empty. Name one CSV a token.")
+    _check_names([Path(path) for path in data_paths])
     source = _imported([Path(path) for path in data_paths], name, root or data_root())
     preset = _config(model_type, sequences_per_token, distillation_steps)
     windows = {"window_length": sequence_length, "target": TASKS.get(task, task)}
@@ -57,6 +58,16 @@ def _config(model_type: str, sequences_per_token: int, outer_steps: int) -> dict
         "sequences_per_token": sequences_per_token,
         "outer_steps": outer_steps,
     }
+
+
+def _check_names(paths: list[Path]) -> None:
+    """Raise ConfigError for two files of one name: a token is called after its file."""
+    names = [path.name for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two of the price files are called '{name}', and a token is called after its file. Rename one of them."
+            )
 
 
 def _imported(paths: list[Path], name: str, root: Path) -> PriceSource:

@@ -24,7 +24,7 @@ DAY = 86_400
 
 
 def sequence_files(synthetic: CandleSet) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of one CSV file a sequence, `date,open,high,low,close,volume`, that reads as a price history of its own.
+    """(name, content) of one CSV file a sequence, `date,open,high,low,close,volume`, in the columns that price files are read from.
 
     Names are plain letters, digits and hyphens, numbered within each token: "sequences/BTC_0.csv". Dates are made up.
     """

@@ -30,7 +30,7 @@ from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 
 BOUND = 25.0
-"""B, in standard deviations: wider than any bar of a market, narrow enough that no price overflows."""
+"""B, in standard deviations: wider than any bar of a market."""
 ABOVE_ZERO = 0.999
 """Of the way from a token's lowest price, or usual volume, down to 0: so far, rounding included, a sequence can fall."""
 LEAST = 1e-3

@@ -94,7 +94,9 @@ def _places(table: Table, mapping: Mapping) -> dict[str, int]:
 
 def _chunks(table: Table, places: dict[str, int]) -> Iterator[_Chunk]:
     value_places = [places[role] for role in (*PRICES, "volume") if role in places]
-    decimal = numbers.decimal_of(row[place] for row in table.sample for place in value_places)
+    decimal = numbers.decimal_of(
+        (row[place] for row in table.sample for place in value_places), is_comma_likely=table.delimiter == ";"
+    )
     marks = (places["date"], places["close"])
     header = [table.header[place].strip().casefold() for place in marks] if table.header else None
     rows = table.rows()

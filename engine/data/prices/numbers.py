@@ -14,8 +14,8 @@ TIMES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 _DECORATION = re.compile(r"[\s'’\u00a0\u202f\u2009$€£¥₿]+")
 _NUMBER = {
-    ".": re.compile(r"([-+]?(?:\d{1,3}(?:,\d{2,3})+|\d*)(?:\.\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
-    ",": re.compile(r"([-+]?(?:\d{1,3}(?:\.\d{2,3})+|\d*)(?:,\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
+    ".": re.compile(r"([-+]?(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d*)(?:\.\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
+    ",": re.compile(r"([-+]?(?:\d{1,3}(?:\.\d{2,3})*\.\d{3}|\d*)(?:,\d*)?(?:e[-+]?\d{1,3})?)([kmbt]?)", re.ASCII),
 }
 _EXACTLY_THREE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
@@ -33,8 +33,13 @@ def is_number(cell: str) -> bool:
     )
 
 
-def decimal_of(cells: Iterable[str]) -> Decimal:
-    """Whether cells have decimal points or commas; a comma before exactly three digits is taken for thousands."""
+def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:
+    """Whether cells have decimal points or commas.
+
+    A comma before exactly three digits, where no cell tells what it is, is taken for thousands, or for decimals where
+    `is_comma_likely`.
+    """
+    has_three = False
     for text in map(_plain, cells):
         point, comma = text.rfind("."), text.rfind(",")
         if comma < 0 or not is_number(text):
@@ -43,7 +48,8 @@ def decimal_of(cells: Iterable[str]) -> Decimal:
             return "." if point > comma else ","
         if text.count(",") == 1 and not _EXACTLY_THREE.fullmatch(text):
             return ","
-    return "."
+        has_three = has_three or text.count(",") == 1
+    return "," if has_three and is_comma_likely else "."
 
 
 def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,9 @@ FIRST_CLOSE = 100.0
 """The close before the first bar of a window that is drawn from returns: the true one is not kept."""
 NAME = "windows"
 """What the tensors of a scaling are named after in a file."""
-LEAST_DEVIATION = 1e-12
+LEAST_SHARE = 1e-3
+"""Of a token's moves from close to close: the least scale of its gaps, bodies and wicks. Where opens are the closes before them,
+gaps are nothing but rounding, and a scale of that size, or of none, would make whole log units of a student's ones."""
 FIELDS = ("feature_shift", "feature_scale", "target_shift", "target_scale")
 
 
@@ -123,7 +125,7 @@ def fitted(tables: list[np.ndarray], values: list[np.ndarray], kind: str, is_dir
     if is_direction:
         targets = [(0.0, 1.0)] * len(values)
     else:
-        targets = [(float(each.mean()), max(float(each.std()), LEAST_DEVIATION)) for each in values]
+        targets = [(float(each.mean()), float(each.std()) or 1.0) for each in values]
     return WindowScaling(
         kind,
         torch.from_numpy(np.stack(shifts)),
@@ -136,8 +138,9 @@ def _of_features(raw: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Shift and scale (5,) of a token's training features."""
     if kind == "prices":
         low, high = raw[:, 2].min(), raw[:, 1].max()
-        return np.array([low] * 4 + [0.0]), np.array([high - low] * 4 + [max(raw[:, 4].max(), LEAST_DEVIATION)])
+        return np.array([low] * 4 + [0.0]), np.array([high - low] * 4 + [raw[:, 4].max() or 1.0])
     raw = raw[1:]
     shift = np.array([0.0] * 4 + [raw[:, 4].mean()])
-    scale = np.sqrt(np.append((raw[:, :4] ** 2).mean(0), raw[:, 4].var()))
-    return shift, np.where(scale > LEAST_DEVIATION, scale, 1.0)
+    least = LEAST_SHARE * np.sqrt(((raw[:, 0] + raw[:, 1]) ** 2).mean())
+    scale = np.append(np.maximum(np.sqrt((raw[:, :4] ** 2).mean(0)), least), raw[:, 4].std())
+    return shift, np.where(scale > 0, scale, 1.0)

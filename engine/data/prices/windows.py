@@ -25,7 +25,7 @@ from engine.data.source import NUM_OUTPUTS, LabelledSet, Splits, TaskSpec
 from engine.errors import DataError
 from engine.events import Event, Progress
 
-RECIPE = 1
+RECIPE = 2
 """Part of every fingerprint; raise it when this module changes what it makes of the same bars."""
 PARTS = ("train", "validation", "test")
 LEAST_TRAINING = 10
@@ -105,6 +105,12 @@ def prepare_windows(
         _value(move[start["train"] + config.window_length - 1], wanted)
         for move, start in zip(moves, starts, strict=True)
     ]
+    if config.target in ("direction", "both"):
+        _check_directions(
+            [move[start["train"] + config.window_length - 1] for move, start in zip(moves, starts, strict=True)],
+            title,
+            config,
+        )
     tables = [each.table for each in bars]
     training_bars = [table[slice(*bounds["train"])] for table, bounds in zip(tables, parts, strict=True)]
     scaling = fitted(training_bars, train_values, config.features, config.target == "direction")
@@ -168,6 +174,16 @@ def _check_changes(bars: Bars, bounds: dict[str, tuple[int, int]], title: str) -
         raise DataError(
             f"{title}: the close of {bars.token} is {closes[0]:.10g} in every training bar. Choose smaller shares for validation and "
             "test, or leave the token out."
+        )
+
+
+def _check_directions(moves: Sequence[np.ndarray], title: str, config: WindowConfig) -> None:
+    """Raise DataError where the closes of all training windows count as up, or none: there is nothing to be told apart."""
+    share = _is_up(np.concatenate(moves), config).mean()
+    if share in (0, 1):
+        raise DataError(
+            f"{title}: with a threshold of {100 * config.threshold:g} % the close {'always' if share else 'never'} counts as up in "
+            "training, so there is no direction to be learned. Choose a threshold nearer to 0, or another target."
         )
 
 
@@ -247,9 +263,13 @@ def _targets(
         value = _value(moves, config.target)
         columns.append((value - scaling.target_shift[token].item()) / scaling.target_scale[token].item())
     if config.target in ("direction", "both"):
-        up = np.expm1(moves if direction is None else direction) > config.threshold
+        up = _is_up(moves if direction is None else direction, config)
         columns += [~up, up]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _is_up(moves: np.ndarray, config: WindowConfig) -> np.ndarray:
+    return np.expm1(moves) > config.threshold
 
 
 def _fingerprint(bars: Sequence[Bars], key: str, config: WindowConfig) -> str:

@@ -55,7 +55,7 @@ def skills(losses: Sequence[np.ndarray], reference: np.ndarray, ends: np.ndarray
     ends: (N,).
     """
     sums = resampled(block_sums(np.column_stack([*losses, reference]), ends, horizon), horizon)
-    random, begin, found = np.random.default_rng(SEED), 0, []
+    random, begin, found = np.random.default_rng([SEED, 1]), 0, []  # not the numbers that draw the blocks
     for count in (each.shape[1] for each in losses):
         drawn = random.integers(count, size=(NUM_RESAMPLES, count))
         mean = np.take_along_axis(sums[:, begin : begin + count], drawn, axis=1).mean(1)

@@ -28,6 +28,7 @@ from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.forecasting.privacy import privacy
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, SKILL
 from engine.events import Analysed, Event, Progress, Warned
+from engine.nets import STUDENTS
 from engine.synthetic.base import SyntheticSet
 
 PROTOCOLS = (AS_DISTILLED, ORDINARY)
@@ -37,6 +38,8 @@ SHOWN_DECIMALS = 6
 TRAINED = ("distilled", "random_real", "kmeans_real", "full")
 DRAWN = ("distilled", "random_real", "full", LAST_VALUE, TRAIN_MEAN)
 """Arms whose forecasts are shown beside what came true."""
+Intervals = dict[str, dict[str, list[float]]]
+"""{arm: {measure: [low, high]}}."""
 AGAINST_RANDOM = "against_random_real"
 """An interval of the distilled set's: its skill less that of random real windows."""
 
@@ -47,7 +50,7 @@ class Judged:
 
     lab: Lab
     best: dict[str, Outcome]
-    intervals: dict[str, dict[str, list[float]]]
+    intervals: Intervals
 
 
 def compare_forecasts(
@@ -75,7 +78,8 @@ def compare_forecasts(
     own = judged[student_config.name]
     yield Analysed("intervals", {name: each.intervals for name, each in judged.items()})
     yield Analysed("forecasts", _forecasts(own))
-    yield Analysed("verdict", verdict(own.intervals, _skills(own), splits.spec.task))
+    elsewhere = {name: each.intervals for name, each in judged.items() if name != student_config.name}
+    yield Analysed("verdict", verdict(own.intervals, _skills(own), splits.spec.task, elsewhere))
     yield Progress("measure what the distilled windows give away", 0, 2)
     yield Analysed("privacy", privacy(synthetic, splits))
     yield Progress("measure what the distilled windows give away", 1, 2)
@@ -149,11 +153,11 @@ def _skills(judged: Judged) -> dict[str, float]:
     return {name: _mean_skill(judged.lab, judged.best[name], "test") for name in TRAINED if name in judged.best}
 
 
-def _intervals(lab: Lab, best: dict[str, Outcome]) -> dict[str, dict[str, list[float]]]:
+def _intervals(lab: Lab, best: dict[str, Outcome]) -> Intervals:
     """{arm: {"skill": [low, high]}} of test windows, and what sets the distilled ones apart from random real ones."""
     judge, horizon = lab.test, lab.splits.config.horizon
     reference = losses(judge, judge.naive[reference_of(judge.task)])
-    told = [name for name, outcome in best.items() if has_skill(judge, outcome.students[0].test)]
+    told = [name for name, outcome in best.items() if name in TRAINED or has_skill(judge, outcome.students[0].test)]
     each = [np.column_stack([losses(judge, student.test) for student in best[name].students]) for name in told]
     drawn = dict(zip(told, bootstrap.skills(each, reference, judge.ends, horizon).T, strict=True))
     found = {name: {SKILL: bootstrap.interval(values)} for name, values in drawn.items()}
@@ -186,12 +190,15 @@ def _forecasts(judged: Judged) -> dict[str, Any]:
     return {"tokens": tokens, "target": judge.task, "horizon": splits.config.horizon}
 
 
-def verdict(intervals: dict[str, dict[str, list[float]]], skills: dict[str, float], task: str) -> dict[str, Any]:
+def verdict(
+    intervals: Intervals, skills: dict[str, float], task: str, elsewhere: Mapping[str, Intervals] | None = None
+) -> dict[str, Any]:
     """{"beats_naive": whether any trained arm's interval of skill lies above 0, "sentence": the same of the distilled set, plainly}.
 
-    skills: of each trained arm on test windows.
+    skills: of each trained arm on test windows. elsewhere: intervals of other architectures.
     """
-    better = [name for name in skills if intervals[name][SKILL][0] > 0]
+    better = _above_zero(intervals)
+    others = [name for name, found in (elsewhere or {}).items() if _above_zero(found)]
     naive = reference_in_words(task)
     mean, low, high = (_tenths(value) for value in (skills["distilled"], *intervals["distilled"][SKILL]))
     told = f"skill {mean} %, 95 % interval {low} to {high} %"
@@ -199,12 +206,22 @@ def verdict(intervals: dict[str, dict[str, list[float]]], skills: dict[str, floa
         sentence = f"Students trained on the distilled set forecast better than {naive}: {told}."
     elif better:
         sentence = f"Students trained on the distilled set do not forecast better than {naive}: {told}. Trained on {_listed(better)} they do."
+    elif others:
+        sentence = (
+            f"Students trained on the distilled set do not forecast better than {naive}: {told}. "
+            f"With another architecture, {' and '.join(STUDENTS[name].title for name in others)}, an arm does."
+        )
     else:
         sentence = (
             f"Nothing here beats the naive forecast, {naive}: the intervals of skill of all trained arms reach 0 or lie below it "
             f"(distilled: {told}). Markets are close to unpredictable; do not take differences between these arms for an edge."
         )
-    return {"beats_naive": bool(better), "sentence": f"{sentence} {_against_random(intervals)}"}
+    return {"beats_naive": bool(better or others), "sentence": f"{sentence} {_against_random(intervals)}"}
+
+
+def _above_zero(intervals: Intervals) -> list[str]:
+    """The trained arms whose whole interval of skill lies above 0."""
+    return [name for name in TRAINED if name in intervals and intervals[name][SKILL][0] > 0]
 
 
 def _tenths(fraction: float) -> str:
@@ -220,7 +237,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _against_random(intervals: dict[str, dict[str, list[float]]]) -> str:
+def _against_random(intervals: Intervals) -> str:
     """How the distilled set does beside random real windows, as a sentence."""
     low, high = intervals["distilled"][AGAINST_RANDOM]
     if low > 0:

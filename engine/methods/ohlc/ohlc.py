@@ -81,26 +81,28 @@ def _penalty(
         return None
     real = None
     if config.autocorrelation:
-        inputs, _ = splits.random_batch(REAL_WINDOWS, context.stream("autocorrelation"))
-        real = correlations(_returns(inputs, splits), config.lags)
+        chosen = torch.randperm(len(splits.train), generator=context.stream("autocorrelation"))[:REAL_WINDOWS]
+        windows = splits.train.subset(chosen)
+        real = correlations(_returns(windows.inputs, windows.tokens, splits), config.lags)
 
     def penalty() -> Tensor:
         inputs = synthetic.inputs()
         found = config.smoothness * inputs[..., :NUM_FEATURES].diff(dim=1).square().mean()
         if real is not None:
-            own = correlations(_returns(inputs, splits), config.lags)
+            own = correlations(_returns(inputs, synthetic.tokens, splits), config.lags)
             found = found + config.autocorrelation * (own - real).square().mean()
         return found
 
     return penalty
 
 
-def _returns(inputs: Tensor, splits: WindowSplits) -> Tensor:
-    """How the close moves from bar to bar, (N, T) or one fewer, up to a factor."""
+def _returns(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> Tensor:
+    """How the close moves from bar to bar, (N, T) or one fewer, of windows (N, T, F) of tokens (N,), up to a factor of each token."""
     if splits.config.features == "prices":
         return inputs[..., 3].diff(dim=1)
-    scale = splits.scaling.feature_scale.mean(0).to(inputs)  # gap and body have scales of their own
-    return inputs[..., 0] * scale[0] + inputs[..., 1] * scale[1]
+    scale = splits.scaling.feature_scale[tokens.cpu(), :2].to(inputs)  # gap and body have scales of their own
+    scale = scale / scale.norm(dim=1, keepdim=True)
+    return (inputs[..., :2] * scale[:, None]).sum(2)
 
 
 def correlations(returns: Tensor, num_lags: int) -> Tensor:
