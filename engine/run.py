@@ -137,6 +137,7 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
     _, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
+    _check_fits(synthetic, splits)
     others = yield from load_others(config, request.data.windows, context)
     return (yield from _compared(synthetic, splits, config, request, context, others))
 
@@ -218,7 +219,7 @@ def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
     """Raise ConfigError where a run would go on with other data: its set may have been trained on what is now for tests."""
     if resume_from is not None and resume_from.get(DATA_KEY, splits.fingerprint) != splits.fingerprint:
         raise ConfigError(
-            "The data set has changed since this run began: it was imported again with other images or options. "
+            "The data set has changed since this run began: it was imported again with other files or options. "
             "Start a new run with the same settings instead."
         )
 

@@ -457,7 +457,7 @@ def show_scores(rows: Sequence[engine.RunRow], judged: str) -> str:
         if is_forecast
         else COUNTED
     )
-    st.caption(f"Mean over n students, below it the 95 % interval. {note}")
+    st.caption(f"Mean over n students, below it the 95 % interval over the students alone. {note}")
     return protocol
 
 

@@ -131,7 +131,7 @@ def show_plan(
     """What will happen, in numbers that are known before anything runs."""
     spec = engine.data.task_of(source, request.data)
     full = words.planned_train(source, request.data)
-    synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full)
+    synthetic_bytes, full_bytes = words.planned_storage(source, config.size(spec), full, request.data)
     st.markdown(
         f"**{words.escaped(config.describe_size(spec))}**, "
         f"{formats.num_bytes(synthetic_bytes)} of {CONTENTS[method.result]}, instead of some {formats.count(full)} training {'windows' if source.kind == 'prices' else 'images'}, {formats.num_bytes(full_bytes)}: "
@@ -169,7 +169,14 @@ with services.said_plainly():
     if old:
         filled_in = f"Filled in from run {words.escaped(st.query_params['from'])}. That run stays as it is."
         origin = st.empty()
-        origin.caption(filled_in)
+        if old.source in services.sources():
+            origin.caption(filled_in)
+        else:
+            origin.warning(
+                f"The data set of run {words.escaped(st.query_params['from'])}, '{words.escaped(old.source)}', is no longer here, so nothing is filled in from it.",
+                icon=":material/folder_off:",
+            )
+            old = None
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
             source_key = chosen_source(old)
@@ -231,7 +238,7 @@ with services.said_plainly():
                 {
                     "source": source_key,
                     "method": method.key,
-                    "preset": "" if edited else kept_preset,
+                    "preset": kept_preset,
                     "config": forms.differing(method.config, values["config"]),
                     "data": values["data"],
                     "evaluation": values["evaluation"],

@@ -180,14 +180,19 @@ def curve(
             _add_line(figure, chart.other[1], other.steps, other.values * scale, second, has_markers=is_sparse)
     if reference is not None and len(line.steps):
         label, level = reference
-        ends = np.array([line.steps[0], line.steps[-1]])
+        ends = np.array(
+            [line.steps[0], line.steps[-1]] if len(line.steps) > 1 else [line.steps[0] - 1, line.steps[0] + 1]
+        )
         _add_line(figure, label, ends, np.full(2, level * scale), colours.random_real, width=1.6, dash="dash")
     _lay_out(figure, height, y_title=axis or chart.axis, has_legend=len(figure.data) > 1)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):
         highest = 2 * values[0] if scale == 1 else min(100.0, 2 * values[0])
+        highest = highest if reference is None else max(highest, 1.2 * reference[1] * scale)
         figure.update_yaxes(range=[0.0, highest])  # left to itself, the axis of a constant is a unit wide
+    if len(line.steps) and line.steps[-1] - line.steps[0] < 6:
+        figure.update_xaxes(dtick=1)  # there are no half steps
     if log and len(ticks := log_ticks(line.values * scale)):
         figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
     return figure

@@ -53,8 +53,9 @@ SCRIPT = Template('''\
 
 It forecasts $what, $horizon_words ahead.
 
-PRICES.csv has the columns open, high, low, close and volume, the oldest bar first. TOKEN, one of those that the set was
-made of, says how they are scaled. Needs torch and numpy.
+PRICES.csv has the columns open, high, low and close, and volume where it is known, their names in the first line,
+the oldest bar first. TOKEN, one of those that the set was made of, says how they are scaled. What is printed is of
+all bars of the file: leave out those that the set was made of to test it. Needs torch and numpy.
 """
 
 import csv
@@ -67,9 +68,11 @@ from torch import nn
 
 data = np.load(Path(__file__).with_name("distilled.npz"))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
-names, columns = data["token_names"].tolist(), ("open", "high", "low", "close", "volume")
-if len(sys.argv) != 3 or sys.argv[1] not in names or not Path(sys.argv[2]).is_file():
+names, columns = data["token_names"].tolist(), ("open", "high", "low", "close")
+if len(sys.argv) != 3 or sys.argv[1] not in names:
     sys.exit(f"Say a token and a file: python train.py TOKEN PRICES.csv. The tokens are: {', '.join(names)}.")
+if not Path(sys.argv[2]).is_file():
+    sys.exit(f"There is no file {sys.argv[2]}.")
 token, place = names.index(sys.argv[1]), sys.argv[2]
 $network
 optimiser = $rule
@@ -83,10 +86,14 @@ for _ in range($num_steps):
     optimiser.step()
 
 with open(place, newline="", encoding="utf-8-sig") as file:
-    rows = [{name.strip().lower(): cell for name, cell in row.items()} for row in csv.DictReader(file)]
+    rows = [{str(name).strip().lower(): cell for name, cell in row.items()} for row in csv.DictReader(file)]
 if len(rows) < $least or not set(columns) <= rows[0].keys():
-    sys.exit(f"{place} needs the columns {', '.join(columns)}, and $least bars or more.")
-bars = np.array([[float(row[name]) for name in columns] for row in rows])
+    sys.exit(f"{place} needs the columns {', '.join(columns)} in its first line, and $least bars or more.")
+try:
+    bars = np.array([[float(row[name]) for name in columns] for row in rows])
+    bars = np.column_stack([bars, [float(row.get("volume", 1) or 0) for row in rows]])
+except (TypeError, ValueError) as error:
+    sys.exit(f"{place} holds a bar that is no number: {error}.")
 ${seen}moves = close[$first:] - close[$last:-$horizon]
 seen = (seen - data["feature_shift"][token]) / data["feature_scale"][token]
 windows = np.lib.stride_tricks.sliding_window_view(seen, $length, axis=0)[: len(moves)].transpose(0, 2, 1)

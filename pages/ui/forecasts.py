@@ -238,7 +238,7 @@ def show_forecasts(row: engine.RunRow, key: str = "") -> None:
         )  # fmt: skip
         ahead = formats.counted(found.get("horizon", 1), "bar")
         st.caption(
-            f"Test windows by the date of their last bar, forecasts {ahead} ahead, the mean over students; press a name to show or hide its line. "
+            f"The latest test windows by the date of their last bar, forecasts {ahead} ahead, the mean over students; press a name to show or hide its line. "
             + (
                 "As prices every forecast lies on the truth, the last value too: what counts is the difference to it, the return."
                 if as_prices

@@ -170,11 +170,11 @@ def _confirm_delete(source: Any) -> None:
         return
     st.markdown(
         f"{words.escaped(title)} goes with {KEPT[source.kind]}. This cannot be undone. "
-        "What it was read from on the server stays as it is."
+        "Files on the server that it was read from stay as they are."
     )
     if mine:
         st.markdown(
-            f"{formats.counted(len(mine), 'run')} used it. Their results stay; they cannot be resumed or repeated without it."
+            f"{formats.counted(len(mine), 'run')} used it. What was distilled from it stays, but cannot be resumed or repeated without it."
         )
     with st.container(horizontal=True):
         if st.button("Delete it", type="primary", key="confirm delete data"):

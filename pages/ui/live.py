@@ -327,7 +327,8 @@ def _storage_card(row: engine.RunRow) -> tuple[str, str, str]:
     storage, compression = row.summary.get("num_bytes", planned), row.summary.get("compression")
     if compression is None and storage and full:
         compression = full / storage
-    note = "of this set" if compression is None else f"{formats.ratio(compression)} of full data"
+    full_name = "all windows" if words.is_forecast(row) else "full data"  # a bar is in many windows
+    note = "of this set" if compression is None else f"{formats.ratio(compression)} of {full_name}"
     return "Storage", formats.num_bytes(storage), note
 
 
@@ -343,7 +344,7 @@ def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
     if source is None or size is None:
         return None, None
     train = row.facts.get("train", words.planned_train(source, row.request.data))  # as the page Distil says
-    return words.planned_storage(source, size, train)
+    return words.planned_storage(source, size, train, row.request.data)
 
 
 def _score_card(label: str, found: object | None) -> tuple[str, str, str]:

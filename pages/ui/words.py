@@ -135,11 +135,17 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
     return min(left, data.train_limit) if data.train_limit else left
 
 
-def planned_storage(source: engine.data.Source, size: engine.Size, num_train: int) -> tuple[int, int]:
-    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value; windows take 4."""
+def planned_storage(
+    source: engine.data.Source, size: engine.Size, num_train: int, data: engine.DataConfig
+) -> tuple[int, int]:
+    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value; windows take 4.
+
+    data: how the data are prepared.
+    """
+    shape = engine.data.task_of(source, data).sample_shape
     if source.kind == "prices":
-        return size.num_bytes, 4 * num_train * (math.prod(source.sample_shape) + 1)
-    return size.num_bytes, num_train * (math.prod(source.sample_shape) + 1)
+        return size.num_bytes, 4 * num_train * (math.prod(shape) + 1)
+    return size.num_bytes, num_train * (math.prod(shape) + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

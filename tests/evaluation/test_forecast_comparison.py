@@ -285,7 +285,19 @@ def test_verdict_says_plainly_whether_anything_beats_the_naive_forecast(lows, be
     intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
     found = verdict(intervals, {arm: low + 0.05 for arm, low in lows.items()}, "volatility")
     assert found["beats_naive"] is beats and said in found["sentence"]
-    assert "cannot be told from random real windows" in found["sentence"]
+    assert "than random real windows of equal number cannot be told" in found["sentence"]
+
+
+def test_verdict_says_where_another_architecture_beats_the_naive_forecast():
+    intervals = {arm: {SKILL: [-0.1, 0.1]} for arm in ("distilled", "random_real", "full")}
+    intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
+    skills = dict.fromkeys(intervals, 0.0)
+    elsewhere = {"transformer": {"distilled": {SKILL: [-0.1, 0.1]}, "full": {SKILL: [0.02, 0.1]}}}
+    found = verdict(intervals, skills, "volatility", elsewhere)
+    assert found["beats_naive"] and "With another architecture, Transformer, an arm does." in found["sentence"]
+    elsewhere["transformer"]["full"] = {SKILL: [-0.02, 0.1]}
+    found = verdict(intervals, skills, "volatility", elsewhere)
+    assert not found["beats_naive"] and found["sentence"].startswith("Nothing here beats")
 
 
 # ------------------------------------------------------------------------------------------- adaptation and cost

@@ -208,6 +208,17 @@ def series(num_dates=400, num_tokens=2, seed=0):
     return losses, np.repeat(86_400 * np.arange(num_dates), num_tokens)
 
 
+def test_students_are_drawn_apart_from_the_dates():
+    """With as many students as blocks, both drawn by the same numbers, a period of one date would always have the student of its place."""
+    dates = 5 * bootstrap.block_length(100)
+    losses_ = np.add.outer(np.arange(dates) // (dates / 5), np.arange(5.0))
+    drawn = 1 - bootstrap.skills([losses_], np.ones(dates), np.arange(dates))[:, 0]
+    students = 1 - bootstrap.skills([np.tile(np.arange(5.0), (dates, 1))], np.ones(dates), np.arange(dates))[:, 0]
+    periods = 1 - bootstrap.skills([np.repeat(losses_[:, :1], 5, 1)], np.ones(dates), np.arange(dates))[:, 0]
+    assert abs(np.corrcoef(students, periods)[0, 1]) < 0.15
+    assert drawn == pytest.approx(students + periods)
+
+
 def test_bootstrap_is_seeded():
     losses_, ends = series()
     first, second = (bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends) for _ in range(2))

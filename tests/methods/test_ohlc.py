@@ -158,5 +158,7 @@ class TestFromPython:
     def test_neither_a_request_nor_files_is_refused(self):
         with pytest.raises(ConfigError, match="either a request, or the files"):
             engine.distill()
+        with pytest.raises(ConfigError, match="Two of the price files are called 'daily.csv'"):
+            engine.price_request(["BTC/daily.csv", "ETH/daily.csv"])
         with pytest.raises(ConfigError, match="data_paths is empty"):
             engine.price_request([])

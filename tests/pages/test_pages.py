@@ -231,15 +231,15 @@ def test_start_sends_the_preset_unchanged(visit, store):
     assert (row.request.data, row.request.evaluation) == (wanted.data, wanted.evaluation)
 
 
-def test_a_changed_field_drops_the_presets_name(visit, store):
+def test_a_changed_field_is_told_beside_the_presets_name(visit, store):
     app = visit("distill")
     ipc = next(box for box in app.number_input if box.label == "Images per class")
     ipc.set_value(2).run()
     assert "Changed: images per class" in words(app)
     app.button(key="start").click().run()
     (row,) = store.runs()
-    assert row.preset == ""
     assert row.request.config["ipc"] == 2
+    assert engine.titles.settings(row.request) == f"{engine.titles.preset('bilevel', 'digits', 'quick')}, changed"
 
 
 def test_impossible_settings_are_one_sentence_and_no_start(visit, store):

@@ -200,9 +200,11 @@ def test_script_of_every_student_and_rule_trains(exported, history, tmp_path, ca
     ("token", "text", "sentence"),
     [
         ("DOGE", "open,high,low,close,volume\n", "The tokens are: SIM-A, SIM-B, SIM-C."),
-        ("SIM-A", None, "Say a token and a file"),
-        ("SIM-A", "open,high,low,close,volume\n" + "1,2,1,2,5\n" * 10, "needs the columns open, high, low, close, volume, and 11 bars or more"),
-        ("SIM-A", "date,price\n" + "2020-01-01,1\n" * 20, "needs the columns open, high, low, close, volume"),
+        ("SIM-A", None, "There is no file"),
+        ("SIM-A", "open,high,low,close,volume\n" + "1,2,1,2,5\n" * 10, "needs the columns open, high, low, close in its first line, and 11 bars or more"),
+        ("SIM-A", "date,price\n" + "2020-01-01,1\n" * 20, "needs the columns open, high, low, close in its first line"),
+        ("SIM-A", "open,high,low,close\n" + "1,2,1,?\n" * 20, "holds a bar that is no number"),
+        ("SIM-A", "sold by us\nopen,high,low,close\n" + "1,2,1,2\n" * 20, "needs the columns"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_a_sentence(exported, tmp_path, token, text, sentence):

@@ -62,7 +62,11 @@ def read(table: Table, mapping: Mapping, repairs: list[str]) -> tuple[Rows, int]
     Raises:
         DataError: the mapping names no such column or lacks one, there are several tokens, or most rows cannot be read.
     """
-    chunks = list(_chunks(table, _places(table, mapping)))
+    places = _places(table, mapping)
+    same = [role for role in PRICES if [places[other] for other in PRICES].count(places[role]) > 1]
+    if same:
+        repairs.append(f"{_and(same).capitalize()} were taken from columns that they share, as the mapping says.")
+    chunks = list(_chunks(table, places))
     if not chunks:
         raise DataError(f"'{shown(table.name)}' holds nothing but headers; bring a file with a row for each bar.")
     _check_one_token(table, chunks)

@@ -241,10 +241,10 @@ def _against_random(intervals: Intervals) -> str:
     """How the distilled set does beside random real windows, as a sentence."""
     low, high = intervals["distilled"][AGAINST_RANDOM]
     if low > 0:
-        return "The distilled set is better than random real windows of equal number."
+        return "The distilled set teaches more than random real windows of equal number."
     if high < 0:
-        return "The distilled set is worse than random real windows of equal number."
-    return "The distilled set cannot be told from random real windows of equal number."
+        return "The distilled set teaches less than random real windows of equal number."
+    return "Whether the distilled set teaches more or less than random real windows of equal number cannot be told."
 
 
 def _adapted(own: Judged, others: Mapping[str, WindowSplits]) -> Generator[Event, None, None]:

@@ -187,12 +187,10 @@ def _of_moves(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
 def _of_directions(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
     """Of directions, (n,) bool each."""
     right = truth == said
-    recalls = [right[truth == way].mean() for way in (False, True) if (truth == way).any()]
-    return {
-        "hit_rate": float(right.mean()),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "mcc": matthews(truth, said),
-    }
+    found = {"hit_rate": float(right.mean()), "mcc": matthews(truth, said)}
+    if truth.any() and not truth.all():
+        found["balanced_accuracy"] = float(np.mean([right[truth == way].mean() for way in (False, True)]))
+    return found
 
 
 def matthews(truth: np.ndarray, said: np.ndarray) -> float:

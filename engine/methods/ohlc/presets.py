@@ -9,6 +9,7 @@ from engine.methods.method import Preset
 SOURCES = {"simulated_prices": "on the simulated prices", "prices": "on three tokens of 2,000 to 2,900 daily bars"}
 """Sources and kinds of sources, with what their times were measured on."""
 LSTM = {"name": "lstm", "depth": 1, "width": 32, "init": "default"}
+TRANSFORMER = LSTM | {"name": "transformer"}
 PUBLISHED_LSTM = {"name": "lstm", "depth": 2, "width": 64, "init": "xavier"}
 MACHINE = "measured on two cores without a graphics card"
 
@@ -28,6 +29,7 @@ PUBLISHED = {
     "keep": "last",
 }  # fmt: skip
 EVALUATION = {"inner_steps": 120, "students": ["transformer"]}
+OF_TRANSFORMER = EVALUATION | {"students": ["lstm"]}
 
 
 def _presets(source: str, told: str) -> tuple[Preset, ...]:
@@ -52,6 +54,14 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
             EVALUATION,
         ),
         preset(
+            "volatility_transformer",
+            "Volatility, for a Transformer",
+            f"one to three minutes {told}, {MACHINE}",
+            LONG | {"student": TRANSFORMER, "student_lr": 0.01},
+            {"target": "volatility"},
+            OF_TRANSFORMER,
+        ),
+        preset(
             "volatility_noise",
             "Volatility, begun from noise",
             f"one to three minutes {told}, {MACHINE}; keeps away from real windows",
@@ -68,6 +78,14 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
             EVALUATION,
         ),
         preset(
+            "next_close_transformer",
+            "Next close, for a Transformer",
+            f"about a minute {told}, {MACHINE}",
+            CLOSE | {"student": TRANSFORMER, "student_lr": 0.02},
+            {"target": "close"},
+            OF_TRANSFORMER,
+        ),
+        preset(
             "direction",
             "Direction",
             f"one to three minutes {told}, {MACHINE}",
@@ -78,7 +96,7 @@ def _presets(source: str, told: str) -> tuple[Preset, ...]:
         preset(
             "published",
             "As published (scaled prices, next close)",
-            "1,000 outer steps; the published system gives no time and, as its updates cut the graph, distilled nothing",
+            "a time that nobody has measured: it is made of 1,000 outer steps, and the published system distilled nothing",
             PUBLISHED,
             {"target": "close", "features": "prices"},
             {"inner_steps": 100},

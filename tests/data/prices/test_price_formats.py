@@ -214,7 +214,14 @@ def test_commas_and_points_are_told_apart_by_the_cells(cells, decimal, values):
     assert not is_unreadable.any()
 
 
-@pytest.mark.parametrize("cell", ["1,23,4.5.6", "12a", "1,2", "--5", "0x10", "1 2 x", "٣x"])
+def test_files_of_semicolons_have_decimal_commas_before_three_digits_too():
+    assert decimal_of(("1,234", "5")) == "." and decimal_of(("1,234", "5"), is_comma_likely=True) == ","
+    rows = [[*row[:1], *(f"{float(cell):.3f}".replace(".", ",") for cell in row[1:])] for row in ROWS]
+    bars, _ = read_bars(text_of(rows, delimiter=";").encode(), "TOY.csv")
+    np.testing.assert_allclose(bars.prices[0], [float(cell) for cell in ROWS[0][1:5]], atol=1e-3)
+
+
+@pytest.mark.parametrize("cell", ["100,25", "1,23,4.5.6", "12a", "1,2", "--5", "0x10", "1 2 x", "٣x"])
 def test_what_is_no_number_is_said_to_be_none(cell):
     values, is_unreadable = parsed([cell, "null"], ".")
     assert np.isnan(values).all() and is_unreadable.tolist() == [True, False]

@@ -54,6 +54,35 @@ def test_no_bar_after_the_training_part_changes_a_training_window_statistic_or_t
         assert all(torch.equal(*pair) for pair in zip(before, after, strict=True)), f"bar {number} is seen in training"
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-10])
+def test_gaps_that_are_nothing_but_rounding_are_scaled_by_the_moves(rounding):
+    def opened(bars):
+        prices = bars.prices.copy()
+        prices[1:, 0] = prices[:-1, 3] * (1 + rounding * np.sign(np.sin(np.arange(len(prices) - 1))))
+        prices[:, 1], prices[:, 2] = prices.max(1), prices.min(1)
+        return replace(bars, prices=prices)
+
+    splits = splits_of(tuple(map(opened, BARS)))
+    scale = splits.scaling.feature_scale
+    assert (scale[:, 0] == 1e-3 * scale[:, 1]).all() or torch.allclose(scale[:, 0], 1e-3 * scale[:, 1], rtol=1e-3)
+    free = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(0))
+    closes = splits.scaling.bars(free, torch.tensor([0, 1]))[..., 3]
+    assert (closes > 50).all() and (closes < 200).all()
+
+
+@pytest.mark.parametrize("features", FEATURES)
+def test_volume_that_is_absent_from_training_scales_nothing_up(features):
+    bars = [replace(each, volume=np.where(np.arange(len(each)) < 300, 0.0, 5.0)) for each in BARS]
+    splits = splits_of(bars, CONFIG.model_copy(update={"features": features}))
+    assert splits.train.inputs[..., 4].abs().max() == 0 and splits.test.inputs[..., 4].max() <= 5
+
+
+def test_a_direction_that_never_happens_is_refused():
+    config = CONFIG.model_copy(update={"target": "direction", "threshold": 0.5})
+    with pytest.raises(DataError, match="threshold of 50 % the close never counts as up"):
+        splits_of(config=config)
+
+
 @given(number=st.integers(0, 419), factor=st.floats(0.2, 5))
 @settings(max_examples=40, deadline=None)
 def test_a_changed_bar_changes_no_window_that_ends_before_it(number, factor):
