@@ -219,3 +219,10 @@ def test_hero_is_a_picture_with_its_numbers():
 )
 def test_numbers_read_as_people_write_them(said, wanted):
     assert said == wanted
+
+
+def test_a_single_step_is_drawn_with_what_it_is_held_against():
+    series = {"validation_accuracy": SimpleNamespace(steps=np.array([20]), values=np.array([0.3]))}
+    figure = figures.curve("validation_accuracy", series, reference=("random real", 0.7))
+    assert len(figure.data[-1].x) == 2 and figure.data[-1].x[0] < 20 < figure.data[-1].x[1]
+    assert figure.layout.yaxis.range[1] > 70 and figure.layout.xaxis.dtick == 1

@@ -150,6 +150,13 @@ class TestFromPython:
         assert synthetic.bars().shape == (4, 12, 5)
         assert {"distilled", "random_real", "kmeans_real", "full", "train_mean"} <= {row.arm for row in rows}
 
+        engine.prices.delete(request.source, tmp_path / "data")  # other prices take the place
+        (tmp_path / "again").mkdir()
+        paths = [self.written(tmp_path / "again", token, seed) for seed, token in enumerate(("AAA", "BBB"), 5)]
+        assert engine.price_request(paths).source == request.source
+        with pytest.raises(ConfigError, match="prepared otherwise"):
+            engine.evaluate(short, synthetic, engine.Context(cache_root=tmp_path / "cache"))
+
     def test_files_go_where_the_context_looks_for_data_and_one_may_come_alone(self, tmp_path):
         path = self.written(tmp_path, "AAA", 0)
         request = engine.price_request(str(path), root=tmp_path / "elsewhere")

@@ -214,6 +214,13 @@ def test_commas_and_points_are_told_apart_by_the_cells(cells, decimal, values):
     assert not is_unreadable.any()
 
 
+def test_a_column_that_serves_twice_is_told():
+    mapping = Mapping(date="date", open="close", high="high", low="low", close="close", volume="volume")
+    _, repairs = read_bars(good(), "TOY.csv", mapping)
+    assert "Open and close were taken from columns that they share, as the mapping says." in repairs
+    assert not any("share" in repair for repair in read_bars(good(), "TOY.csv")[1])
+
+
 def test_files_of_semicolons_have_decimal_commas_before_three_digits_too():
     assert decimal_of(("1,234", "5")) == "." and decimal_of(("1,234", "5"), is_comma_likely=True) == ","
     rows = [[*row[:1], *(f"{float(cell):.3f}".replace(".", ",") for cell in row[1:])] for row in ROWS]
