@@ -40,8 +40,9 @@ def price_request(
         data_paths = [data_paths]
     if not data_paths:
         raise ConfigError("There are no price files: data_paths is empty. Name one CSV a token.")
-    _check_names([Path(path) for path in data_paths])
-    source = _imported([Path(path) for path in data_paths], name, root or data_root())
+    paths = [Path(path) for path in data_paths]
+    _check_names(paths)
+    source = _imported(paths, name, root or data_root())
     preset = _config(model_type, sequences_per_token, distillation_steps)
     windows = {"window_length": sequence_length, "target": TASKS.get(task, task)}
     values = {

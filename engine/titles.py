@@ -10,6 +10,7 @@ from engine.config import Config, DataConfig, EvaluationConfig, RunRequest, Stud
 from engine.context import data_root
 from engine.data import sources
 from engine.methods import METHODS
+from engine.methods.method import Preset
 from engine.nets import STUDENTS
 
 
@@ -39,17 +40,22 @@ def action(key: str, method_key: str) -> str:
 
 def preset(method_key: str, source_key: str, key: str) -> str:
     """A preset's title, or "own settings"."""
-    found = METHODS[method_key].presets_for(source_key).get(key) if method_key in METHODS else None
+    found = _preset(method_key, source_key, key)
     return found.title if found else "own settings"
+
+
+def _preset(method_key: str, source_key: str, key: str) -> Preset | None:
+    return METHODS[method_key].presets_for(source_key).get(key) if method_key in METHODS else None
 
 
 def settings(request: RunRequest) -> str:
     """The title of the preset that a request began as, with a word where it was changed since; or "own settings"."""
-    title, known = preset(request.method, request.source, request.preset), METHODS.get(request.method)
-    found = known.presets_for(request.source).get(request.preset) if known else None
-    if known is None or found is None:
+    title = preset(request.method, request.source, request.preset)
+    found = _preset(request.method, request.source, request.preset)
+    if found is None:
         return title
-    given = [(known.config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
+    config = METHODS[request.method].config
+    given = [(config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
     if request.action == "distill":
         given.append((EvaluationConfig, request.evaluation.model_dump(), found.evaluation))
     return f"{title}, changed" if any(_differs(*each) for each in given) else title

@@ -232,13 +232,12 @@ with services.said_plainly():
         with services.said_plainly():
             values = {part: forms.nested(found) for part, found in answers.items()}
             config = engine.checked(method.config, values["config"], "Settings")
-            kept_preset = (old.preset if old else "") if preset == OWN else preset
             request = engine.checked(
                 engine.RunRequest,
                 {
                     "source": source_key,
                     "method": method.key,
-                    "preset": kept_preset,
+                    "preset": (old.preset if old else "") if preset == OWN else preset,
                     "config": forms.differing(method.config, values["config"]),
                     "data": values["data"],
                     "evaluation": values["evaluation"],

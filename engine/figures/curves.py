@@ -180,9 +180,8 @@ def curve(
             _add_line(figure, chart.other[1], other.steps, other.values * scale, second, has_markers=is_sparse)
     if reference is not None and len(line.steps):
         label, level = reference
-        ends = np.array(
-            [line.steps[0], line.steps[-1]] if len(line.steps) > 1 else [line.steps[0] - 1, line.steps[0] + 1]
-        )
+        margin = 1 if len(line.steps) == 1 else 0  # a line of one point would not be seen
+        ends = np.array([line.steps[0] - margin, line.steps[-1] + margin])
         _add_line(figure, label, ends, np.full(2, level * scale), colours.random_real, width=1.6, dash="dash")
     _lay_out(figure, height, y_title=axis or chart.axis, has_legend=len(figure.data) > 1)
     if top is not None:

@@ -142,7 +142,7 @@ def data_entries(
 def fitting(fields: Iterable[Entry], source: engine.data.Source) -> list[Entry]:
     """The fields that mean anything for a source, those that name students offering only students that take what it is made of."""
     offered = tuple(key for key, card in engine.STUDENTS.items() if source.kind in card.takes)
-    meant = (field for field in fields if field.extra.get("of") in (None, "", source.kind))
+    meant = (field for field in fields if (field.extra.get("of") or source.kind) == source.kind)
     return [replace(field, offered=offered) if _names_students(field) else field for field in meant]
 
 

@@ -143,9 +143,8 @@ def planned_storage(
     data: how the data are prepared.
     """
     shape = engine.data.task_of(source, data).sample_shape
-    if source.kind == "prices":
-        return size.num_bytes, 4 * num_train * (math.prod(shape) + 1)
-    return size.num_bytes, num_train * (math.prod(shape) + 1)
+    bytes_a_value = 4 if source.kind == "prices" else 1
+    return size.num_bytes, bytes_a_value * num_train * (math.prod(shape) + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

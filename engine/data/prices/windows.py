@@ -101,16 +101,10 @@ def prepare_windows(
     moves = [_moves(each, config.horizon) for each in bars]
     wanted = "volatility" if config.target == "volatility" else "close"
     starts = [_starts(bounds, config) for bounds in parts]
-    train_values = [
-        _value(move[start["train"] + config.window_length - 1], wanted)
-        for move, start in zip(moves, starts, strict=True)
-    ]
+    train_moves = [move[start["train"] + config.window_length - 1] for move, start in zip(moves, starts, strict=True)]
     if config.target in ("direction", "both"):
-        _check_directions(
-            [move[start["train"] + config.window_length - 1] for move, start in zip(moves, starts, strict=True)],
-            title,
-            config,
-        )
+        _check_directions(train_moves, title, config)
+    train_values = [_value(move, wanted) for move in train_moves]
     tables = [each.table for each in bars]
     training_bars = [table[slice(*bounds["train"])] for table, bounds in zip(tables, parts, strict=True)]
     scaling = fitted(training_bars, train_values, config.features, config.target == "direction")
