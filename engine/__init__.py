@@ -18,15 +18,24 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 # ConvNet on 512 images took 1.1 s of a core, a good part of it spent on being given memory, and 0.7 to 0.9 s so.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from engine import advice, errors, events, experts, figures, machine, sweep, teachers, titles
-from engine.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig, checked
-from engine.context import Context, data_root, runs_root
-from engine.data import SOURCES, Source, folders, prices
+from engine import figures
+from engine.core import errors, events, machine
+from engine.core.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    MethodConfig,
+    RunRequest,
+    Size,
+    StudentConfig,
+    checked,
+)
+from engine.core.context import Context, data_root, runs_root
+from engine.core.errors import UserError
+from engine.core.events import Event, Scored
+from engine.data import SOURCES, Source, images, prices
 from engine.data import describe as describe
 from engine.data import sources as sources_under
-from engine.doctor import diagnose
-from engine.errors import UserError
-from engine.estimate import Estimate
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.ranking import FieldNumber, about_labels, ranking
 from engine.evaluation.scores import (
@@ -41,15 +50,17 @@ from engine.evaluation.scores import (
     summarise,
     transfers,
 )
-from engine.events import Event, Scored
 from engine.methods import METHODS
 from engine.nets import STUDENTS
-from engine.price_request import price_request
+from engine.pretrained import experts, teachers
 from engine.run import evaluate as evaluate_events
 from engine.run import request_from_preset, resolve, run
-from engine.runs import export, report
+from engine.runs import advice, export, report, sweep, titles
 from engine.runs.adopt import adopt
 from engine.runs.command import command_line
+from engine.runs.doctor import diagnose
+from engine.runs.estimate import Estimate
+from engine.runs.price_request import price_request
 from engine.runs.store import RunRow, Store
 from engine.runs.trial import Pending, Refusal, Trials
 from engine.runs.worker import Worker, execute
@@ -109,6 +120,6 @@ def _drain(generator, on_event: Callable[[Event], None]):
 __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "folders", "headlines", "likeness", "load", "machine", "price_request", "prices",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "images", "headlines", "likeness", "load", "machine", "price_request", "prices",
     "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
-from engine import machine
-from engine.config import DataConfig, MethodConfig, RunRequest, WindowConfig, checked
-from engine.context import Context, data_root
+from engine.core import machine
+from engine.core.config import DataConfig, MethodConfig, RunRequest, WindowConfig, checked
+from engine.core.context import Context, data_root
+from engine.core.errors import ConfigError
+from engine.core.events import Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
-from engine.errors import ConfigError
 from engine.evaluation import baselines
 from engine.evaluation.bench import Bench
 from engine.evaluation.compare import architectures, compare, has_soft_labels, make_bench, real_ordinary
 from engine.evaluation.scores import against_full, summarise
-from engine.events import Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.methods import METHODS
 from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student

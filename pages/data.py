@@ -188,7 +188,7 @@ def look(source: engine.data.Source) -> None:
     if source.kind == "prices":
         prices.look(source)
         return
-    is_imported = isinstance(source, engine.folders.FolderSource)
+    is_imported = isinstance(source, engine.images.FolderSource)
     st.markdown(f"{words.escaped(source.summary)} Source: {words.escaped(source.origin)}.")
     if is_imported:
         imported.show_actions(source)
@@ -261,7 +261,7 @@ with services.said_plainly():
     again = services.sources().get(st.query_params.get("source", "")) if "again" in st.query_params else None
     if "add" in st.query_params:
         add()
-    elif again is not None and isinstance(again, engine.folders.FolderSource):
+    elif again is not None and isinstance(again, engine.images.FolderSource):
         make_again(again)
     else:
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):

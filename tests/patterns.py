@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.data.augment import Augmentation
 from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.transforms.augment import Augmentation
 
 SPEC = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import RunRequest, Store
-from engine.events import Finished, PosterView, Preview, Started
+from engine.core.events import Finished, PosterView, Preview, Started
 
 GRID = {
     "height": 25, "width": 61, "class_rows": 2, "class_columns": 5,

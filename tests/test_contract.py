@@ -11,7 +11,7 @@ from contract import CASES
 from draining import drained
 
 from engine import METHODS, SOURCES, Context, RunRequest, events
-from engine.config import Config, DataConfig, checked
+from engine.core.config import Config, DataConfig, checked
 from engine.data import task_of
 from engine.run import resolve
 from engine.synthetic import load

@@ -23,8 +23,8 @@ from engine import (
     resolve,
     titles,
 )
-from engine.config import checked, evenly_spread
-from engine.events import Finished, Measured, Scored
+from engine.core.config import checked, evenly_spread
+from engine.core.events import Finished, Measured, Scored
 
 TINY = {"student": {"name": "mlp"}, "passes": 2, "outer_steps": 2, "real_batch": 16, "num_validations": 1}
 SHORT = {"num_students": 1, "ordinary_steps": 2, "full_epochs": 1}

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.data import folders, prices
-from engine.data.augment import Augmentation, augmentation, dsa
-from engine.data.digits import DigitsSource
-from engine.data.preparation import Preparation
-from engine.data.prepare import ImageSplits, RawImages, num_held_out, prepare_images
+from engine.core.errors import DataError
+from engine.data import images, prices
+from engine.data.images.digits import DigitsSource
+from engine.data.images.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
 from engine.data.prices.source import SimulatedPrices
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec, task_of
-from engine.data.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
-from engine.errors import DataError
+from engine.data.transforms.augment import Augmentation, augmentation, dsa
+from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import ImageSplits, RawImages, num_held_out, prepare_images
 
 SOURCES: dict[str, Source] = {
     source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, SimulatedPrices())
@@ -25,7 +25,7 @@ SOURCES: dict[str, Source] = {
 
 def sources(data_root: Path) -> dict[str, Source]:
     """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
-    return SOURCES | folders.saved(data_root) | prices.saved(data_root)
+    return SOURCES | images.saved(data_root) | prices.saved(data_root)
 
 
 def check_title(title: str, data_root: Path, own_key: str = "") -> None:
@@ -49,7 +49,7 @@ __all__ = [
     "augmentation",
     "check_title",
     "dsa",
-    "folders",
+    "images",
     "num_held_out",
     "prepare_images",
     "sources",

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.config import DataConfig
-from engine.data.prepare import ImageSplits
+from engine.core.config import DataConfig
 from engine.data.source import Source, Splits
+from engine.data.transforms.prepare import ImageSplits
 
 FLOAT_BYTES = 4
 TARGET_BYTES = 8

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.config import DataConfig
-from engine.events import Event
+from engine.core.config import DataConfig
+from engine.core.events import Event
 
 TaskName = Literal["classification", "close", "direction", "both", "volatility"]
 NUM_OUTPUTS = {"close": 1, "direction": 2, "both": 3, "volatility": 1}

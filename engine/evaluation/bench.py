@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine import machine
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core import machine
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Scored
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation import baselines
 from engine.evaluation.scores import HEADLINE
-from engine.events import Scored
 from engine.nets import STUDENTS, make_student
 from engine.nets.student import Student
 from engine.synthetic.base import Training

@@ -17,8 +17,9 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Event, Progress, Scored
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation import baselines
 from engine.evaluation.bench import (
@@ -39,7 +40,6 @@ from engine.evaluation.bench import (
 from engine.evaluation.random_batches import distilled_at_random, real_at_random
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, UNAUGMENTED
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
-from engine.events import Event, Progress, Scored
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training
 

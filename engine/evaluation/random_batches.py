@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
+from engine.core.events import Event, Progress, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import (
     SPLITS,
@@ -39,7 +40,6 @@ from engine.evaluation.bench import (
 )
 from engine.evaluation.scores import AS_DISTILLED, UNAUGMENTED, after
 from engine.evaluation.train import accuracy, at_random
-from engine.events import Event, Progress, Scored
 from engine.synthetic.base import SyntheticSet, Training
 
 SHARES = (0.15, 0.3, 0.5, 1.0)

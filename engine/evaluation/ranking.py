@@ -19,8 +19,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.core.events import Scored
 from engine.evaluation.scores import AS_DISTILLED, UNAUGMENTED, Row, best_by_arm, headlines, summarise
-from engine.events import Scored
 
 WEIGHT = 0.5
 """w and g of the scores: improvement and recovery, augmented and not, count alike."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy.stats import t as student_t
 
-from engine.events import Scored
+from engine.core.events import Scored
 
 HEADLINE = "accuracy"
 """The metric of every student that is compared; others tell more of the same students."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from engine.events import ExpertEpoch
+from engine.core.events import ExpertEpoch
 from engine.figures.palette import PALETTES, Theme
 
 MAX_POINTS = 1600

@@ -11,8 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
+from engine.core.events import CandleView
 from engine.data.prices.windows import WindowSplits
-from engine.events import CandleView
 from engine.figures.formats import NOTHING, percent
 from engine.figures.palette import PALETTES, Theme, arm_name
 

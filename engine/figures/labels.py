@@ -8,7 +8,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from engine.events import PosterView
+from engine.core.events import PosterView
 from engine.figures.palette import Theme
 from engine.figures.poster import heaviest
 

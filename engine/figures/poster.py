@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.events import PosterView
+from engine.core.events import PosterView
+from engine.core.spacing import edges, offsets
 from engine.figures.formats import percent
 from engine.figures.grids import animated, encoded, enlarged, text_font
 from engine.figures.palette import PALETTES, Theme
-from engine.spacing import edges, offsets
 
 MAX_POINTED = 3000
 """Patches that `poster_html` can tell apart under the pointer; more would make a page heavy."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from engine.events import TeacherEpoch
+from engine.core.events import TeacherEpoch
 from engine.figures.palette import PALETTES, Theme
 
 MAX_POINTS = 1000

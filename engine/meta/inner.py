@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from engine import machine
+from engine.core import machine
 from engine.meta.update_rules import State, UpdateRule
 from engine.nets.student import Student
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.errors import Diverged
+from engine.core.errors import Diverged
 
 MOST_RAISED = 8
 """Times that a ridge is made ten times as large where the kernel cannot be inverted with it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from engine.errors import Diverged
+from engine.core.errors import Diverged
 from engine.meta.windows import Window
 from engine.synthetic.base import SyntheticSet
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.config import MethodConfig
-from engine.events import Event
-from engine.recording import RecordingPlan
+from engine.core.config import MethodConfig
+from engine.core.events import Event
+from engine.pretrained.recording import RecordingPlan
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,13 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from engine.config import MethodConfig, option
-from engine.context import Context
+from engine.core.config import MethodConfig, option
+from engine.core.context import Context
+from engine.core.events import Checkpoint, Event, Measured, Progress
+from engine.core.progress import QUIET_SECONDS, paced
 from engine.data.source import Splits
 from engine.evaluation.forecasting.measures import forecast, judge_of, skill
 from engine.evaluation.train import accuracy, loss_of
-from engine.events import Checkpoint, Event, Measured, Progress
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, Loss, burn_in, inner_loop
@@ -41,7 +42,6 @@ from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
-from engine.ticking import QUIET_SECONDS, paced
 
 Set = TypeVar("Set", bound=SyntheticSet)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import alexcifarnet, alexnet, convnet, lenet, mlp, resnet, sequence, simple, vgg
 from engine.nets.student import Student, StudentCard

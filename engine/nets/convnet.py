@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
+from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
-from engine.errors import ConfigError
 from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm
 
 

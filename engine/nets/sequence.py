@@ -16,9 +16,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
+from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
-from engine.errors import ConfigError
 from engine.nets import recurrence
 from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 
 NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.LayerNorm)

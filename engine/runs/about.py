@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from engine.checkpoint import write_atomically
-from engine.config import Config
-from engine.errors import RunError
+from engine.core.checkpoint import write_atomically
+from engine.core.config import Config
+from engine.core.errors import RunError
 
 MAX_NOTE = 2000
 MAX_TAGS = 20

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
-from engine.checkpoint import write_atomically
-from engine.config import RunRequest, checked
-from engine.errors import DataError, RunError
-from engine.events import Event, Finished, Started, Stopped
+from engine.core.checkpoint import write_atomically
+from engine.core.config import RunRequest, checked
+from engine.core.errors import DataError, RunError
+from engine.core.events import Event, Finished, Started, Stopped
 from engine.runs.store import Store
 from engine.synthetic import SyntheticSet, load
 

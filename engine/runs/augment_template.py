@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.data.augment import CUTOUT_SHARE, DSA_CROP_SHARE, MAX_DEGREES, MAX_SCALE
+from engine.data.transforms.augment import CUTOUT_SHARE, DSA_CROP_SHARE, MAX_DEGREES, MAX_SCALE
 
 MIRRORED = "torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)"
 LINES = {

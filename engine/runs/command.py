@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from engine.config import Config, RunRequest, checked
-from engine.errors import ConfigError, UserError
+from engine.core.config import Config, RunRequest, checked
+from engine.core.errors import ConfigError, UserError
 from engine.methods import METHODS
 from engine.run import request_from_preset
 

@@ -24,13 +24,13 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from engine import figures
-from engine.context import data_root
+from engine.core.context import data_root
+from engine.core.errors import RunError, UserError
+from engine.core.events import PosterView, Scored
 from engine.data import sources
-from engine.data.preparation import Preparation
 from engine.data.prices.scaling import WindowScaling
-from engine.errors import RunError, UserError
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
-from engine.events import PosterView, Scored
 from engine.figures import formats
 from engine.figures.grids import grid_image
 from engine.runs import export_forecasts, report, tables

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.config import StudentConfig, WindowConfig
+from engine.core.config import StudentConfig, WindowConfig
 from engine.data.prices.bars import COLUMNS, Bars
 from engine.data.prices.scaling import FIELDS
 from engine.data.prices.writing import to_csv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-from engine.config import StudentConfig, WindowConfig
+from engine.core.config import StudentConfig, WindowConfig
 from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.figures import formats
 from engine.nets import STUDENTS, source_code

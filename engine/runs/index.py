@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from engine.config import RunRequest
-from engine.errors import RunError
+from engine.core.config import RunRequest
+from engine.core.errors import RunError
 from engine.runs import about, log, owners
 from engine.runs.log import Record, RunState
 

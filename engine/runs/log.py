@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint import write_atomically
-from engine.events import Event, to_json
+from engine.core.checkpoint import write_atomically
+from engine.core.events import Event, to_json
 
 Record = dict[str, Any]
 NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")

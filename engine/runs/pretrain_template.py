@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import Template
 
-from engine.config import StudentConfig
-from engine.data.optimal import LEAST_EIGENVALUE, LEAST_VARIANCE, MOST_AT_ONCE
-from engine.data.predefined import KERNELS, OPTIMAL, QUARTERS, Predefined
-from engine.data.preparation import Preparation
+from engine.core.config import StudentConfig
+from engine.data.transforms.optimal import LEAST_EIGENVALUE, LEAST_VARIANCE, MOST_AT_ONCE
+from engine.data.transforms.predefined import KERNELS, OPTIMAL, QUARTERS, Predefined
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from string import Template
 
-from engine.data import zca
-from engine.data.preparation import Preparation
 from engine.data.source import TaskSpec
+from engine.data.transforms import zca
+from engine.data.transforms.preparation import Preparation
 
 FITS = {
     "crop": "ImageOps.fit(image, ($width, $height), Image.Resampling.BILINEAR)  # its middle is cut out",

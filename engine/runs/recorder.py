@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from engine import machine
-from engine.events import Event, Preview
+from engine.core import machine
+from engine.core.events import Event, Preview
 from engine.runs import log
 from engine.runs.store import RunRow, Store
 

@@ -14,16 +14,16 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from engine import figures, titles
-from engine.config import MethodConfig, StudentConfig, checked
-from engine.errors import ConfigError
+from engine import figures
+from engine.core.config import MethodConfig, StudentConfig, checked
+from engine.core.errors import ConfigError
+from engine.core.events import Preview, Scored
 from engine.evaluation.ranking import about_labels, ranking
 from engine.evaluation.scores import LINEAR_PROBE, Row, across, baseline, best_by_arm, by_length, headlines, summarise
-from engine.events import Preview, Scored
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
-from engine.runs import command
+from engine.runs import command, titles
 from engine.runs import report_forecasts as forecasts
 from engine.runs import report_representations as representations
 from engine.runs.report_pieces import Charts, accuracy, data_url, in_script, table

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from engine import figures
-from engine.errors import DataError
+from engine.core.errors import DataError
+from engine.core.events import CandleView, Scored
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.scores import SKILL, Row, by_measure
-from engine.events import CandleView, Scored
 from engine.figures import formats
 from engine.runs.report_pieces import Charts, table
 from engine.runs.store import RunRow, Store

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from engine import figures, titles
+from engine import figures
+from engine.core.events import Preview
 from engine.evaluation.scores import CKA, COSINE, HEADLINE, LINEAR_PROBE, Row, likeness, transfers
-from engine.events import Preview
 from engine.figures import formats
+from engine.runs import titles
 from engine.runs.report_pieces import Charts, accuracy, data_url, table
 from engine.runs.store import RunRow, Store
 

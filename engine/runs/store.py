@@ -28,10 +28,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine import checkpoint
-from engine.config import Action, RunRequest
-from engine.errors import RunError
-from engine.events import CandleView, Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
+from engine.core import checkpoint
+from engine.core.config import Action, RunRequest
+from engine.core.errors import RunError
+from engine.core.events import CandleView, Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series

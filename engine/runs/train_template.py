@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from string import Template
 
-from engine.config import DSA_OPERATIONS, EvaluationConfig, StudentConfig
-from engine.data.preparation import Preparation
+from engine.core.config import DSA_OPERATIONS, EvaluationConfig, StudentConfig
 from engine.data.source import TaskSpec
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS, source_code
 from engine.runs import augment_template

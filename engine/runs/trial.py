@@ -26,15 +26,15 @@ from typing import Any
 import psutil
 import torch
 
-from engine import machine
-from engine.config import RunRequest
-from engine.context import Context, data_root
-from engine.errors import UserError
-from engine.estimate import Estimate, estimate
-from engine.experts.buffer import state_of_buffers
+from engine.core import machine
+from engine.core.config import RunRequest
+from engine.core.context import Context, data_root
+from engine.core.errors import UserError
+from engine.pretrained.experts.buffer import state_of_buffers
+from engine.pretrained.teachers import state_of_teachers
+from engine.runs.estimate import Estimate, estimate
 from engine.runs.store import Store
 from engine.synthetic import load
-from engine.teachers import state_of_teachers
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS = 60.0

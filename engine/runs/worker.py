@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from engine import checkpoint, machine
-from engine.config import RunRequest
-from engine.context import Context
-from engine.errors import RunError, UserError
-from engine.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
+from engine.core import checkpoint, machine
+from engine.core.config import RunRequest
+from engine.core.context import Context
+from engine.core.errors import RunError, UserError
+from engine.core.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
 from engine.figures import formats
 from engine.runs.recorder import Recorder
 from engine.runs.store import START_FILE, Store
@@ -314,7 +314,7 @@ def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, r
         return str(error)
     when, kept = _RECORDING.get(recorded, (f"after outer step {step}", "last checkpoint is kept"))
     if machine.is_out_of_memory(error):
-        from engine.advice import advice  # late, as `_engine`: it tries the request
+        from engine.runs.advice import advice  # late, as `_engine`: it tries the request
 
         cause = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
         return f"Out of memory {when}{cause}. Start again with {advice(request)}."

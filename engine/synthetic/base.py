@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.data.preparation import Preparation
+from engine.core.errors import ConfigError, DataError
+from engine.core.events import Preview
 from engine.data.prices.scaling import WindowScaling
 from engine.data.source import NUM_OUTPUTS, Splits, TaskSpec
-from engine.errors import ConfigError, DataError
-from engine.events import Preview
+from engine.data.transforms.preparation import Preparation
 from engine.meta import update_rules
 from engine.meta.inner import Batch
 

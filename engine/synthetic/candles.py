@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.core.errors import ConfigError
+from engine.core.events import CandleView, Preview
 from engine.data.prices.scaling import WindowScaling
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import NUM_FEATURES, TaskSpec
-from engine.errors import ConfigError
-from engine.events import CandleView, Preview
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConfigError
+from engine.core.errors import ConfigError
 from engine.meta.inner import Batch
 from engine.synthetic.pixels import PixelSet
 

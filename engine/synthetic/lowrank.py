@@ -22,16 +22,16 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine.data.pca import pca
-from engine.data.predefined import Predefined
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Progress
+from engine.core.progress import ticking
 from engine.data.source import LabelledSet, TaskSpec
-from engine.errors import ConfigError
-from engine.events import Event, Progress
+from engine.data.transforms.pca import pca
+from engine.data.transforms.predefined import Predefined
 from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
 from engine.synthetic.base import Training
 from engine.synthetic.representations import RepresentationSet
-from engine.ticking import ticking
 
 MOST_SHOWN = 512
 """Components of a spectrum that are kept to be drawn."""

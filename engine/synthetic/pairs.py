@@ -10,8 +10,8 @@ from collections.abc import Generator
 import torch
 from torch import Tensor, nn
 
+from engine.core.events import Event, Progress
 from engine.data.source import LabelledSet, TaskSpec
-from engine.events import Event, Progress
 from engine.synthetic.base import Training
 from engine.synthetic.representations import RepresentationSet
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.core.errors import ConfigError
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine.data.preparation import Preparation
+from engine.core.errors import ConfigError
+from engine.core.events import PosterView, Preview
+from engine.core.spacing import edges, offsets
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError
-from engine.events import PosterView, Preview
+from engine.data.transforms.preparation import Preparation
 from engine.meta.inner import Batch
-from engine.spacing import edges, offsets
 from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 from engine.synthetic.poster_grid import MOST_LABELS, MOST_PIXELS, PosterGrid, patch_pixels, patches
 from engine.synthetic.poster_labels import (

@@ -14,8 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from engine.errors import ConfigError
-from engine.spacing import offsets
+from engine.core.errors import ConfigError
+from engine.core.spacing import offsets
 
 MOST_PIXELS = 2**25
 """Of a poster, and of all its patches together: 400 MB of values in colour."""

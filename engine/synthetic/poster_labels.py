@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.spacing import edges
+from engine.core.spacing import edges
 from engine.synthetic.poster_grid import PosterGrid
 
 LabelRule = Literal["share", "softmax"]

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.predefined import Predefined, augmented
-from engine.data.preparation import Preparation
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Preview
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError
-from engine.events import Event, Preview
+from engine.data.transforms.predefined import Predefined, augmented
+from engine.data.transforms.preparation import Preparation
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training
 

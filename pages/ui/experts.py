@@ -10,7 +10,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.events import ExpertEpoch
+from engine.core.events import ExpertEpoch
 from engine.figures import formats
 from pages.ui import kept, services, words
 from pages.ui.pictures import QUIET

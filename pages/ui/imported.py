@@ -92,7 +92,7 @@ def _show_origin(source: Any) -> None:
         width, height, _ = report.sizes[0]
         facts["Sizes of the images"] = f"{width:,} × {height:,} pixels, all of them"
     facts["Imported"] = words.clock(source.created)
-    fields = forms.entries(engine.folders.ImportOptions, source.options.model_dump())
+    fields = forms.entries(engine.images.ImportOptions, source.options.model_dump())
     facts |= {field.label: _option(field) for field in fields if field.name != "name"}
     st.table(
         {"Option": list(facts), "Value": [words.escaped(value) for value in facts.values()]},
@@ -141,7 +141,7 @@ def show_skipped(skipped: Any) -> None:
 
 def _library(source: Any) -> Any:
     """Where data sets of its kind are renamed and deleted."""
-    return engine.prices if source.kind == "prices" else engine.folders
+    return engine.prices if source.kind == "prices" else engine.images
 
 
 @st.dialog("Rename this data set", icon=":material/label:")

@@ -84,15 +84,15 @@ def again(source: Any) -> str:
 
     def begin(options: Any) -> Events:
         if source.path:  # it may have come in by the command line, which reads any place
-            return engine.folders.import_path(engine.folders.checked_path(source.path, root), options, root)
-        return engine.folders.import_again(source.key, options, root)
+            return engine.images.import_path(engine.images.checked_path(source.path, root), options, root)
+        return engine.images.import_again(source.key, options, root)
 
     return import_button("Make the data set", begin, values)
 
 
 def show_limits() -> None:
     """The caps of an import, and how each is changed."""
-    rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.folders.limits().rows()]
+    rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.images.limits().rows()]
     with st.expander("Limits", icon=":material/rule:"):
         st.caption("Each is changed by its environment variable, before the program starts.")
         st.markdown("\n".join(f"- {words.escaped(said)}: **{amount}** `{variable}`" for variable, amount, said in rows))
@@ -124,7 +124,7 @@ def _ask_folder(key: str) -> Asked:
     first = sent.files[0][0]
 
     def begin(options: Any) -> Events:
-        return engine.folders.import_upload(sent.files, options, engine.data_root())
+        return engine.images.import_upload(sent.files, options, engine.data_root())
 
     return Asked(first.split("/")[0] if "/" in first else "My images", begin, lambda: uploads.forget(key))
 
@@ -136,7 +136,7 @@ def _ask_zip(key: str) -> Asked:
     name, file = sent.files[0]
 
     def begin(options: Any) -> Events:
-        return engine.folders.import_zip(file, options, engine.data_root())
+        return engine.images.import_zip(file, options, engine.data_root())
 
     return Asked(Path(name).stem, begin, lambda: uploads.forget(key))
 
@@ -155,13 +155,13 @@ def _ask_upload(key: str, kind: str, label: str) -> uploads.Sent | None:
 def _ask_path(key: str) -> Asked:
     """A folder or zip under one of the allowed folders; it is read in place."""
     root = engine.data_root()
-    found = _importable(engine.folders.allowed_roots(root))
+    found = _importable(engine.images.allowed_roots(root))
     chosen = st.selectbox(
         "Found there", found, index=None, format_func=str, key=f"{key} found",
         placeholder="Choose a folder or a zip" if found else "Nothing is there yet", disabled=not found,
     )  # fmt: skip
     typed = st.text_input("Or its path", key=f"{key} path", placeholder="/…/flowers").strip()
-    places = ", ".join(f"`{path}`" for path in engine.folders.allowed_roots(root))
+    places = ", ".join(f"`{path}`" for path in engine.images.allowed_roots(root))
     st.caption(
         f"Folders and zips under {places} may be read. The environment variable `DISTILLERY_FOLDERS` names other places. "
         "Nothing is copied but the decoded images."
@@ -171,7 +171,7 @@ def _ask_path(key: str) -> Asked:
         return Asked()
 
     def begin(options: Any) -> Events:
-        return engine.folders.import_path(engine.folders.checked_path(text, root), options, root)
+        return engine.images.import_path(engine.images.checked_path(text, root), options, root)
 
     return Asked(Path(text).stem if text.lower().endswith(".zip") else Path(text).name, begin)
 
@@ -189,7 +189,7 @@ def _importable(roots: Sequence[Path]) -> list[Path]:
 def _ask_options(key: str, start: dict[str, Any]) -> dict[str, Any]:
     """The form of ImportOptions. What is chosen suggests the name; choosing something else suggests another."""
     suggested = start["name"].strip()[:MAX_NAME]
-    fields = forms.entries(engine.folders.ImportOptions, start | {"name": suggested})
+    fields = forms.entries(engine.images.ImportOptions, start | {"name": suggested})
     answers: dict[tuple[str, ...], Any] = {}
     forms.ask([field for field in fields if field.name == "name"], f"{key}/{suggested}", answers, columns=1)
     forms.ask([field for field in fields if field.name != "name"], key, answers)
@@ -200,7 +200,7 @@ def import_button(
     label: str,
     begin: Callable[[Any], Events],
     values: dict[str, Any],
-    model: type[engine.Config] = engine.folders.ImportOptions,
+    model: type[engine.Config] = engine.images.ImportOptions,
     icon: str = ":material/add_photo_alternate:",
 ) -> str:
     """Run the import when the button is pressed, with `values` as options. The new data set's key, "" where there is none."""

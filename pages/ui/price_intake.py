@@ -106,7 +106,7 @@ def _ask_upload(key: str) -> Brought:
 def _ask_path(key: str) -> Brought:
     """A file, folder or zip under one of the allowed folders. Raises DataError for any other."""
     root = engine.data_root()
-    roots = engine.folders.allowed_roots(root)
+    roots = engine.images.allowed_roots(root)
     found = _importable(roots)
     chosen = st.selectbox(
         "Found there", found, index=None, format_func=str, key=f"{key} found",
@@ -120,7 +120,7 @@ def _ask_path(key: str) -> Brought:
     text = typed or (str(chosen) if chosen else "")
     if not text:
         return Brought()
-    path = engine.folders.checked_path(text, root, "CSV file, folder or zip file")
+    path = engine.images.checked_path(text, root, "CSV file, folder or zip file")
     is_many = path.is_dir() or path.suffix.lower() == ".zip"
     return Brought(((path.name, path),), path.stem if is_many else "", f"Read from {path}")
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.events import TeacherEpoch
+from engine.core.events import TeacherEpoch
 from engine.figures import formats
 from pages.ui import kept, services, words
 from pages.ui.pictures import QUIET

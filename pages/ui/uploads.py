@@ -217,7 +217,7 @@ class Keeper(MemoryUploadedFileManager):
             root = engine.data_root()
             root.mkdir(parents=True, exist_ok=True)
             place = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 (`drop` closes it)
-            self.spools[widget, choice] = Spool(place, engine.folders.limits().max_bytes)
+            self.spools[widget, choice] = Spool(place, engine.images.limits().max_bytes)
         self.spools[widget, choice].put(part, file.data)
 
     def complete(self, widget: str) -> Spool | None:
@@ -243,7 +243,7 @@ def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
     keeper, widget = keeper_of(context.uploaded_file_mgr), _widget(key)
     keeper.owners[widget] = context.session_id
     spool = keeper.complete(widget)
-    base, caps = st.get_option("server.baseUrlPath").strip("/"), engine.folders.limits()
+    base, caps = st.get_option("server.baseUrlPath").strip("/"), engine.images.limits()
     _component()(
         key=key,
         data={

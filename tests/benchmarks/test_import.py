@@ -53,8 +53,8 @@ def write_pictures(folder: Path) -> None:
 
 def measured(way: str, pictures: Path, data_root: Path) -> dict[str, float]:
     """Import in this process: seconds, the decoded images' bytes, and the peak of memory above what it began with."""
-    from engine.config import DataConfig
-    from engine.data import folders
+    from engine.core.config import DataConfig
+    from engine.data import images
 
     def finish(events: Generator) -> Any:
         while True:
@@ -63,15 +63,15 @@ def measured(way: str, pictures: Path, data_root: Path) -> dict[str, float]:
             except StopIteration as end:
                 return end.value
 
-    def options(name: str) -> folders.ImportOptions:
-        return folders.ImportOptions(name=name, image_size=IMAGE_SIZE)
+    def options(name: str) -> images.ImportOptions:
+        return images.ImportOptions(name=name, image_size=IMAGE_SIZE)
 
     def start(name: str) -> Generator:
         if way == "zip":
-            return folders.import_zip(archive, options(name), data_root)
+            return images.import_zip(archive, options(name), data_root)
         if way == "upload":
-            return folders.import_upload(files, options(name), data_root)
-        return folders.import_path(pictures, options(name), data_root)
+            return images.import_upload(files, options(name), data_root)
+        return images.import_path(pictures, options(name), data_root)
 
     archive = pictures.with_suffix(".zip").open("rb")
     # a server holds an upload in memory: it is there before anything is measured

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import machine
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop

@@ -20,9 +20,9 @@ from test_inner_loop import plain_network
 from torch import Tensor
 
 from engine import machine
-from engine.config import StudentConfig
-from engine.data.augment import dsa
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
+from engine.data.transforms.augment import dsa
 from engine.meta.inner import Batch
 from engine.meta.path import GRAPH_BYTES, KEPT_BYTES, Path
 from engine.methods.trajectory.objectives import matched, normalised_distance

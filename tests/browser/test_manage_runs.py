@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from posters import kept_poster
 
 from engine import Store, request_from_preset
-from engine.events import Finished, Measured, Preview, Scored, Started
+from engine.core.events import Finished, Measured, Preview, Scored, Started
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine import RunRequest, Store
-from engine.events import Finished, Measured, Preview, Scored, Started
+from engine.core.events import Finished, Measured, Preview, Scored, Started
 from engine.runs.report import report_html
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

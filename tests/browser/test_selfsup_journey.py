@@ -30,8 +30,8 @@ def other_source(data_root: Path, folder: Path) -> None:
             place = int(rng.integers(1, 9))
             (pixels if kind == 0 else pixels.T)[place : place + 2] += 150
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    options = engine.folders.ImportOptions(name="bars", image_size=12)
-    for _ in engine.folders.import_path(folder, options, data_root):
+    options = engine.images.ImportOptions(name="bars", image_size=12)
+    for _ in engine.images.import_path(folder, options, data_root):
         pass
 
 

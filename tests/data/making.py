@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from draining import drained
 
-from engine.config import DataConfig
+from engine.core.config import DataConfig
 from engine.data import SOURCES, RawImages, TaskSpec, prepare_images
-from engine.data.files import Part, Published
+from engine.data.images.files import Part, Published
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody listens
 

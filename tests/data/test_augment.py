@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import DSA_OPERATIONS
+from engine.core.config import DSA_OPERATIONS
+from engine.core.errors import ConfigError
 from engine.data import augmentation, dsa
-from engine.data.augment import OPERATIONS, Step
-from engine.errors import ConfigError
+from engine.data.transforms.augment import OPERATIONS, Step
 
 NAMES = ("none", "flip", "crop", "flip_crop", "flip_rotate", "dsa")
 LEVEL = {

@@ -8,7 +8,7 @@ import torch
 from draining import drained
 from making import prepared, raw_images, tiny_mnist, written
 
-from engine.config import DataConfig
+from engine.core.config import DataConfig
 from engine.data import SOURCES, describe
 
 

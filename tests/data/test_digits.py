@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from draining import drained
 
-from engine.config import DataConfig
+from engine.core.config import DataConfig
 from engine.data import SOURCES
 
 DIGITS = SOURCES["digits"]

@@ -11,10 +11,10 @@ import pytest
 from draining import drained
 from making import CLOSED, md5, tar_bytes, tiny_cifar10, tiny_mnist, written
 
-from engine.data import files
-from engine.data.files import Part, Published
-from engine.errors import DataError
-from engine.events import Progress
+from engine.core.errors import DataError
+from engine.core.events import Progress
+from engine.data.images import files
+from engine.data.images.files import Part, Published
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte
 

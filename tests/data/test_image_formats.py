@@ -11,8 +11,8 @@ import torch
 from making import cifar_batch, idx_bytes
 from scipy.io import savemat
 
-from engine.data import formats, vision
-from engine.errors import DataError
+from engine.core.errors import DataError
+from engine.data.images import formats, vision
 
 VALUES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 

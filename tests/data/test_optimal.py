@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data import optimal as made
-from engine.data.optimal import coordinates, kernel_matrix, optimal, regression, transformation, whitened
+from engine.data.transforms import optimal as made
+from engine.data.transforms.optimal import coordinates, kernel_matrix, optimal, regression, transformation, whitened
 
 RBF = {"kernel": "rbf", "gamma": 0.01, "ridge": 1.0, "preimage_ridge": 1.0}
 LINEAR = RBF | {"kernel": "linear"}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from engine.data.pca import pca
-from engine.errors import ConfigError
+from engine.core.errors import ConfigError
+from engine.data.transforms.pca import pca
 
 
 def rows(num_rows: int, num_values: int, seed: int = 0) -> torch.Tensor:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from engine.data import predefined as made
-from engine.data.augment import color
-from engine.data.optimal import optimal
-from engine.data.predefined import NAMES, OPTIMAL, Predefined, augmented, optimal_ones, predefined
-from engine.errors import ConfigError
+from engine.core.errors import ConfigError
+from engine.data.transforms import predefined as made
+from engine.data.transforms.augment import color
+from engine.data.transforms.optimal import optimal
+from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, augmented, optimal_ones, predefined
 
 OPTIONS = {"jitter": 0.4, "crop_scale": 0.5, "blur_kernel": 3, "blur_sigma": 1.0, "seed": 0}
 WAY = {"kernel": "linear", "gamma": 0.1, "ridge": 0.5, "preimage_ridge": 2.0}

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import prepared, raw_images
 
-from engine.config import DataConfig, checked
-from engine.data import Preparation, RawImages, prepare
-from engine.data.prepare import channel_statistics, limited_counts, stratified
+from engine.core.config import DataConfig, checked
+from engine.core.errors import ConfigError, DataError
+from engine.data import Preparation, RawImages
 from engine.data.source import TaskSpec
-from engine.errors import ConfigError, DataError
+from engine.data.transforms import prepare
+from engine.data.transforms.prepare import channel_statistics, limited_counts, stratified
 
 PREPARATIONS = (
     DataConfig(),

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.data.views import ASPECTS, LUMA, NUMBERS, Views
+from engine.data.transforms.views import ASPECTS, LUMA, NUMBERS, Views
 
 STILL = Views(crop_scale=1.0, mirror=False, jitter=0.0, grey_share=0.0, blur_share=0.0)
 ALL = Views(crop_scale=0.2, mirror=True, jitter=0.4, grey_share=0.2, blur_share=0.5)

@@ -12,9 +12,10 @@ import torch
 from draining import drained
 from making import CLOSED, md5, tiny_cifar10, tiny_mnist, written
 
-from engine.config import DataConfig
-from engine.data import SOURCES, RawImages, files, formats
-from engine.errors import DataError
+from engine.core.config import DataConfig
+from engine.core.errors import DataError
+from engine.data import SOURCES, RawImages
+from engine.data.images import files, formats
 
 VISION = [key for key, source in SOURCES.items() if source.kind == "images" and key != "digits"]
 SMALL = DataConfig(validation_fraction=0.25)
@@ -172,7 +173,7 @@ def test_svhn_loads_from_its_mat_files(data_root, tmp_path):
 
     from scipy.io import savemat
 
-    from engine.data.files import Part, Published
+    from engine.data.images.files import Part, Published
 
     published = []
     for name, count in (("train_32x32.mat", 40), ("test_32x32.mat", 10)):

@@ -7,7 +7,7 @@ import torch
 from draining import drained
 from making import raw_images
 
-from engine.data import zca
+from engine.data.transforms import zca
 
 
 def correlated(num: int = 600, side: int = 5) -> torch.Tensor:

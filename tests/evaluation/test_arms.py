@@ -10,12 +10,12 @@ import torch
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
+from engine.core.events import Scored
 from engine.data.source import LabelledSet
-from engine.estimate import workload
 from engine.evaluation import bench, compare, random_batches
 from engine.evaluation.bench import fewer
 from engine.evaluation.scores import by_length, headlines, summarise
-from engine.events import Scored
+from engine.runs.estimate import workload
 from engine.synthetic.base import SyntheticSet, Training
 from engine.synthetic.pixels import PixelSet
 

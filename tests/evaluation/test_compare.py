@@ -9,11 +9,11 @@ import torch
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
+from engine.core.events import Scored
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
 from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage, samples_of_values
 from engine.evaluation.compare import compare, full_passes
-from engine.events import Scored
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
 

@@ -13,6 +13,7 @@ from draining import drained
 from price_windows import MLP, TOKENS, candle_set, window_splits
 
 from engine import Context, EvaluationConfig, RunRequest, run
+from engine.core.events import Analysed, Progress, Scored, Warned
 from engine.evaluation.forecasting.arms import lengths_of
 from engine.evaluation.forecasting.compare import (
     AGAINST_RANDOM,
@@ -24,7 +25,6 @@ from engine.evaluation.forecasting.compare import (
 from engine.evaluation.forecasting.cost import try_comparison
 from engine.evaluation.forecasting.draws import DRAWS, kmeans_windows, num_bytes
 from engine.evaluation.scores import SKILL, against_full, baseline, best_by_arm, headlines, summarise
-from engine.events import Analysed, Progress, Scored, Warned
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
 TRAINED = ("distilled", "random_real", "kmeans_real", "full")

@@ -18,6 +18,7 @@ from sklearn.metrics import (
     r2_score,
 )
 
+from engine.core.events import Scored
 from engine.evaluation.forecasting import bootstrap
 from engine.evaluation.forecasting.measures import (
     LAST_VALUE,
@@ -33,7 +34,6 @@ from engine.evaluation.forecasting.measures import (
     skill,
 )
 from engine.evaluation.scores import SKILL, headlines, summarise
-from engine.events import Scored
 from engine.nets import make_student
 
 TARGETS = ("close", "direction", "both", "volatility")

@@ -10,10 +10,10 @@ from draining import drained
 from patterns import SPEC, toy_splits
 from sklearn.linear_model import LogisticRegression
 
-from engine.config import StudentConfig
-from engine.data.predefined import Predefined
-from engine.data.preparation import Preparation
+from engine.core.config import StudentConfig
 from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.predefined import Predefined
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.fine_tune import Classifier, fine_tune
 from engine.evaluation.probing.pretrain import bounded_sgd, of_images, of_pairs, pretrain, real_pairs

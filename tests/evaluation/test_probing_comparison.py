@@ -9,13 +9,14 @@ import pytest
 import torch
 from draining import drained
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
-from engine.data.augment import Augmentation
-from engine.data.predefined import optimal_ones, predefined
-from engine.data.preparation import Preparation
-from engine.data.prepare import ImageSplits
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Progress, Scored
 from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.augment import Augmentation
+from engine.data.transforms.predefined import optimal_ones, predefined
+from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.probing import judge
 from engine.evaluation.probing.compare import (
     compare_representations,
@@ -26,7 +27,6 @@ from engine.evaluation.probing.compare import (
 )
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.scores import against_full, baseline, best_by_arm, likeness, summarise, transfers
-from engine.events import Progress, Scored
 from engine.nets import make_encoder
 from engine.synthetic.base import Training
 from engine.synthetic.lowrank import LowRankSet

@@ -10,6 +10,7 @@ import torch
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
+from engine.core.events import Progress, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation import random_batches
 from engine.evaluation.baselines import DRAWS
@@ -17,7 +18,6 @@ from engine.evaluation.compare import compare
 from engine.evaluation.random_batches import lengths, own_rate, rates_for_real
 from engine.evaluation.scores import after, against_full, baseline, best_by_arm, by_length, headlines, summarise
 from engine.evaluation.train import at_random, follow
-from engine.events import Progress, Scored
 from engine.nets import make_student
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from engine.core.events import Scored
 from engine.evaluation.ranking import (
     NEUTRAL,
     augmentation_robust_score,
@@ -14,7 +15,6 @@ from engine.evaluation.ranking import (
     ranking,
 )
 from engine.evaluation.scores import across, against_full, best_by_arm, summarise
-from engine.events import Scored
 
 TEST = {
     ("distilled", "as_distilled"): 0.60,

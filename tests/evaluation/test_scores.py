@@ -7,8 +7,8 @@ import math
 import pytest
 from scipy import stats
 
+from engine.core.events import Scored
 from engine.evaluation.scores import against_full, baseline, best_by_arm, headlines, likeness, summarise, transfers
-from engine.events import Scored
 
 
 def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test", metric="accuracy"):

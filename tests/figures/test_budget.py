@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from engine import figures
+from engine.core.events import Scored
 from engine.evaluation.scores import summarise
-from engine.events import Scored
 
 
 def row(arm: str, size: int, values: tuple[float, ...] = (0.5, 0.52)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine import figures
-from engine.events import ExpertEpoch
+from engine.core.events import ExpertEpoch
 from engine.figures import experts
 from engine.runs.curves import Series
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import figures
+from engine.core.events import Scored
 from engine.evaluation.scores import summarise
-from engine.events import Scored
 from engine.figures import formats
 
 

@@ -11,9 +11,9 @@ import torch
 
 import engine
 from engine import figures
+from engine.core.events import CandleView
 from engine.data.prices.scaling import WindowScaling
 from engine.data.source import TaskSpec
-from engine.events import CandleView
 from engine.figures import formats
 from engine.runs.curves import Series
 

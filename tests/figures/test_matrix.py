@@ -8,8 +8,8 @@ import io
 import pytest
 
 from engine import figures
+from engine.core.events import Scored
 from engine.evaluation.scores import across
-from engine.events import Scored
 
 
 def scored(student, arm, values):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine import figures
+from engine.core.events import Scored
 from engine.evaluation.scores import summarise
-from engine.events import Scored
 from engine.figures.overlay import MAX_OVERLAY_POINTS
 
 

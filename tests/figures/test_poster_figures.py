@@ -12,8 +12,8 @@ from PIL import Image
 from posters import GRID, NAMES, poster_view
 
 from engine import figures
+from engine.core.spacing import edges, offsets
 from engine.figures import poster
-from engine.spacing import edges, offsets
 from engine.synthetic.poster_grid import PosterGrid
 
 LONG = tuple(f"{number:03d}.Black_footed_Albatross" for number in range(200))

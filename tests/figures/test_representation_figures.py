@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engine import figures
-from engine.events import TeacherEpoch
+from engine.core.events import TeacherEpoch
 from engine.figures import representations
 from engine.runs.curves import Series
 

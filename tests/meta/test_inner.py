@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop

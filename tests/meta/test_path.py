@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from patterns import SPEC
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.meta import update_rules
 from engine.meta.inner import Batch, graph_bytes
 from engine.meta.path import Path

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.errors import Diverged
+from engine.core.errors import Diverged
 from engine.meta.ridge import predict
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.context import Context
+from engine.core.context import Context
 from engine.meta.windows import Growth, Unroll, Window, WindowSchedule, window_at
 
 SCHEDULES = get_args(WindowSchedule)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig
-from engine.config import checked
+from engine.core.config import checked
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Checkpoint, Measured
 from engine.data.source import LabelledSet
-from engine.errors import ConfigError, Diverged
 from engine.evaluation.baselines import random_real
 from engine.evaluation.train import Recipe, accuracy, as_distilled, ordinary
-from engine.events import Checkpoint, Measured
 from engine.methods.bilevel.bilevel import METHOD, BilevelConfig, distill
 from engine.methods.bilevel.starts import Starts
 from engine.nets import make_student

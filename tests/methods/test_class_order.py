@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.errors import ConfigError, DataError
+from engine.core.events import Progress, Warned
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError, DataError
-from engine.events import Progress, Warned
 from engine.methods.podd import clip
 from engine.methods.podd import order as placing
 from engine.methods.podd.distances import MOST_FILE_BYTES, distances_from_csv, given_distances

@@ -11,10 +11,10 @@ import torch
 from draining import drained
 
 import engine
-from engine.config import WindowConfig, checked
+from engine.core.config import WindowConfig, checked
+from engine.core.errors import ConfigError
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import prepare_windows
-from engine.errors import ConfigError
 from engine.evaluation.train import loss_of, outputs
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop

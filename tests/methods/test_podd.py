@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, RunRequest, UserError, request_from_preset, resolve
-from engine.config import EvaluationConfig, StudentConfig, checked
+from engine.core.config import EvaluationConfig, StudentConfig, checked
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Checkpoint, Measured, Preview, Warned
 from engine.data import augmentation
 from engine.data.source import LabelledSet, TaskSpec
-from engine.errors import ConfigError, Diverged
-from engine.estimate import estimate
 from engine.evaluation.baselines import random_real, samples_at_equal_storage
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
-from engine.events import Checkpoint, Measured, Preview, Warned
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop
 from engine.methods.podd import clip
 from engine.methods.podd.podd import METHOD, PoddConfig, distill
 from engine.nets import make_student
+from engine.runs.estimate import estimate
 from engine.synthetic import PosterSet, Training
 from engine.synthetic.poster_grid import PosterGrid, PosterTooSmall, patches
 
@@ -230,8 +230,8 @@ def test_trial_never_downloads_clip(monkeypatch, is_at_hand, order):
 def test_estimate_tries_the_poster_without_fetching_clip(monkeypatch, tmp_path):
     monkeypatch.setattr(clip, "_is_installed", lambda name: name == "transformers")
     monkeypatch.setattr(clip, "_load", lambda weights, download: pytest.fail("CLIP was to be loaded"))
-    monkeypatch.setattr("engine.estimate.ENOUGH_SECONDS", 0.1)
-    monkeypatch.setattr("engine.estimate.SAMPLE_SECONDS", 0.02)
+    monkeypatch.setattr("engine.runs.estimate.ENOUGH_SECONDS", 0.1)
+    monkeypatch.setattr("engine.runs.estimate.SAMPLE_SECONDS", 0.02)
     evaluation = EvaluationConfig(num_students=1, ordinary_steps=3, inner_steps=10, compare_full=False)
     request = asked(order="clip", clip_download=True).model_copy(update={"evaluation": evaluation})
     _, found = drained(estimate(request, Context(cache_root=tmp_path)))

@@ -10,10 +10,10 @@ from draining import drained
 from patterns import SPEC, toy_splits
 
 from engine import SOURCES, Context, RunRequest, events
-from engine.config import checked
-from engine.data.optimal import optimal
+from engine.core.config import checked
+from engine.core.errors import ConfigError
 from engine.data.source import Availability, TaskSpec
-from engine.errors import ConfigError
+from engine.data.transforms.optimal import optimal
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.pool import Pool, warm_up_ages

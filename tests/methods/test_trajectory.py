@@ -12,16 +12,16 @@ from draining import drained
 from patterns import SPEC, toy_splits
 
 from engine import Context
-from engine.config import checked
-from engine.data.augment import augmentation
-from engine.errors import ConfigError, Diverged
-from engine.events import Checkpoint, Measured, Warned
-from engine.experts import Buffer, load_or_record
+from engine.core.config import checked
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Checkpoint, Measured, Warned
+from engine.data.transforms.augment import augmentation
 from engine.meta.path import Path
 from engine.methods.trajectory import trajectory
 from engine.methods.trajectory.objectives import matched, normalised_distance
 from engine.methods.trajectory.trajectory import TrajectoryConfig, distill, record
 from engine.nets import make_student
+from engine.pretrained.experts import Buffer, load_or_record
 from engine.synthetic.canvas import CanvasSet
 
 TOY = {

@@ -14,10 +14,10 @@ from draining import drained
 from patterns import SPEC, toy_splits
 
 from engine import Context
-from engine.config import checked
+from engine.core.config import checked
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Checkpoint, Measured, Preview, Progress
 from engine.data.source import LabelledSet
-from engine.errors import ConfigError, Diverged
-from engine.events import Checkpoint, Measured, Preview, Progress
 from engine.meta import update_rules
 from engine.meta.inner import Batch, burn_in, inner_loop
 from engine.meta.windows import Window, WindowSchedule, window_at
@@ -193,7 +193,7 @@ def test_fixed_clip_bounds_the_gradient_that_is_used():
 def test_a_long_outer_step_tells_of_every_stretch_and_changes_no_bit(monkeypatch, memory):
     settings = config(memory=memory, num_validations=1, validation_students=2, validation_steps=4)
     silent, expected = drained(distill(toy_splits(), settings, Context(seed=1)))
-    monkeypatch.setattr("engine.ticking.QUIET_SECONDS", 0)
+    monkeypatch.setattr("engine.core.progress.QUIET_SECONDS", 0)
     monkeypatch.setattr("engine.methods.windowed.QUIET_SECONDS", 0)
     told, synthetic = drained(distill(toy_splits(), settings, Context(seed=1)))
     for name, value in expected.state_dict().items():

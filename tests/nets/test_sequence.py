@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
+from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
-from engine.errors import ConfigError
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
 from engine.nets import make_student, recurrence

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import STUDENTS, make_student, source_code
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from engine.config import StudentConfig
+from engine.core.config import StudentConfig
+from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
-from engine.errors import ConfigError
 from engine.nets import STUDENTS, make_student
 
 OF_IMAGES = [name for name in STUDENTS if name not in ("lstm", "gru", "transformer", "linear")]

@@ -8,7 +8,7 @@ import canned_runs as canned
 import numpy as np
 
 import engine
-from engine.events import Analysed, CandleView, Failed, Finished, Measured, Preview, Progress, Scored, Started
+from engine.core.events import Analysed, CandleView, Failed, Finished, Measured, Preview, Progress, Scored, Started
 
 TOKENS = ("SIM-A", "SIM-B", "SIM-C")
 BARS = 12

@@ -9,7 +9,18 @@ from posters import poster_preview, poster_view
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import ExpertEpoch, Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
+from engine.core.events import (
+    ExpertEpoch,
+    Failed,
+    Finished,
+    Measured,
+    Preview,
+    Progress,
+    Scored,
+    Started,
+    Stopped,
+    Warned,
+)
 
 TOTAL = 200
 

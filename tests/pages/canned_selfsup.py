@@ -8,7 +8,7 @@ import canned_runs as canned
 import numpy as np
 
 import engine
-from engine.events import Analysed, Finished, Measured, Preview, Progress, Scored, Started, TeacherEpoch
+from engine.core.events import Analysed, Finished, Measured, Preview, Progress, Scored, Started, TeacherEpoch
 
 ASKED = {
     "method": "selfsup",

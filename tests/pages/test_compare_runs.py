@@ -21,7 +21,7 @@ from canned_runs import (
 )
 
 import engine
-from engine.events import Finished, Preview, Started
+from engine.core.events import Finished, Preview, Started
 from pages.ui import differences, pictures
 
 

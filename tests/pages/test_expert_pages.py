@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import Failed, Stopped
-from engine.experts.buffer import Manifest
+from engine.core.events import Failed, Stopped
+from engine.pretrained.experts.buffer import Manifest
 
 
 def buttons(app: AppTest) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import Finished, Started
+from engine.core.events import Finished, Started
 
 
 def buttons(app: AppTest) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.config import Config, option
+from engine.core.config import Config, option
 from pages.ui import forms, words
 
 

@@ -106,7 +106,7 @@ def dialog(name: str, key: str) -> AppTest:
 
 def keys() -> list[str]:
     """The imported data sets that there are."""
-    return list(engine.folders.saved(engine.data_root()))
+    return list(engine.images.saved(engine.data_root()))
 
 
 def partial() -> list[str]:
@@ -132,9 +132,7 @@ def test_name_follows_the_chosen_file_until_it_is_written(opened):
     assert name.value == "my shapes"
     name.set_value("my ** [shapes](http://x)").run()
     app.button(key="import").click().run()
-    assert [source.title for source in engine.folders.saved(engine.data_root()).values()] == [
-        "my ** [shapes](http://x)"
-    ]
+    assert [source.title for source in engine.images.saved(engine.data_root()).values()] == ["my ** [shapes](http://x)"]
 
 
 @pytest.mark.parametrize("way", ["folder", "zip", "server"])
@@ -159,7 +157,7 @@ def test_folder_upload_skips_hostile_names_and_says_so(opened):
     app.button(key="import").click().run()
     assert not app.exception and not app.error
 
-    (source,) = engine.folders.saved(engine.data_root()).values()
+    (source,) = engine.images.saved(engine.data_root()).values()
     assert source.title == "shapes"
     assert len(source.report.skipped) == 6
     shown = app.expander[[found.label for found in app.expander].index("Skipped files (6)")].dataframe[0].value
@@ -219,15 +217,15 @@ def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(op
     here = spool(tree() if way == "folder" else {"shapes.zip": zipped(tree())})
     monkeypatch.setattr(uploads, "chosen", lambda key, kind: uploads.Sent(here.opened(), here.size))
     app = opened(way)
-    store = engine.data.folders.intake.store
+    store = engine.data.images.intake.store
 
     def replaced_after_the_third(file, parts, target, found, caps):
         store(file, parts, target, found, caps)
         if len(found.images) == 3:
             here.close()
 
-    monkeypatch.setattr("engine.data.folders.intake.store", replaced_after_the_third)
-    monkeypatch.setattr("engine.data.folders.archives.store", replaced_after_the_third)
+    monkeypatch.setattr("engine.data.images.intake.store", replaced_after_the_third)
+    monkeypatch.setattr("engine.data.images.archives.store", replaced_after_the_third)
     app.button(key="import").click().run()
     assert not app.exception
     assert [error.value for error in app.error] == ["The upload was replaced while it was read; import it again\\."]
@@ -284,7 +282,7 @@ def test_rename_changes_the_title_and_keeps_the_key(visit, imported):
     app = dialog("_rename", key)
     app.text_input[0].set_value("flat shapes").run()
     app.button(key="save name").click().run()
-    assert engine.folders.saved(engine.data_root())[key].title == "flat shapes"
+    assert engine.images.saved(engine.data_root())[key].title == "flat shapes"
     assert "flat shapes" in visit("data").segmented_control[0].options
 
 
@@ -296,7 +294,7 @@ def test_bad_new_name_is_one_sentence(imported, name):
     app.text_input[0].set_value(name).run()
     app.button(key="save name").click().run()
     assert len(app.error) == 1
-    assert engine.folders.saved(engine.data_root())[key].title == "my shapes"
+    assert engine.images.saved(engine.data_root())[key].title == "my shapes"
 
 
 def test_deleted_data_set_is_gone_with_its_files(visit, imported):
@@ -325,7 +323,7 @@ def test_same_files_at_another_size_are_another_data_set(imported):
     next(box for box in app.number_input if box.label.startswith("Image size")).set_value(16).run()
     app.button(key="import").click().run()
     assert not app.exception and not app.error
-    old, new = engine.folders.saved(engine.data_root()).values()
+    old, new = engine.images.saved(engine.data_root()).values()
     assert (old.sample_shape, new.sample_shape) == ((3, 32, 32), (3, 16, 16))
     assert new.title == "my shapes 16"
 
@@ -336,8 +334,8 @@ def test_folder_read_in_place_is_read_again_only_where_the_page_may_read(visit, 
         path = tmp_path / "elsewhere" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    options = engine.folders.ImportOptions(name="private", image_size=8)
-    for _ in engine.folders.import_path(tmp_path / "elsewhere" / "shapes", options, engine.data_root()):
+    options = engine.images.ImportOptions(name="private", image_size=8)
+    for _ in engine.images.import_path(tmp_path / "elsewhere" / "shapes", options, engine.data_root()):
         pass
     monkeypatch.setenv("DISTILLERY_FOLDERS", str(tmp_path / ("elsewhere" if is_allowed else "here")))
     app = visit("data", source=keys()[0], again="1")
@@ -391,7 +389,7 @@ def test_import_that_is_broken_off_is_said_and_leaves_nothing(opened, monkeypatc
             closed.append(True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.folders, "import_zip", endless)
+        patch.setattr(engine.images, "import_zip", endless)
         patch.setattr("pages.ui.intake.REDRAW_SECONDS", 0.0)
         patch.setattr("engine.figures.formats.count", lambda value: st.stop())  # as a click elsewhere does
         app.button(key="import").click().run()

@@ -8,8 +8,8 @@ import pytest
 from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
 
 import engine
-from engine import checkpoint
-from engine.events import Finished, Progress, Warned
+from engine.core import checkpoint
+from engine.core.events import Finished, Progress, Warned
 
 NAMES = ("home", "data", "distill", "runs", "compare", "gallery", "system")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import engine
-from engine.data.prepare import split_indices
 from engine.data.source import TaskSpec
+from engine.data.transforms.prepare import split_indices
 from pages.ui import words
 
 

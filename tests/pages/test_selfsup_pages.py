@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.events import Failed, Finished, Stopped
-from engine.teachers.store import Manifest
+from engine.core.events import Failed, Finished, Stopped
+from engine.pretrained.teachers.store import Manifest
 
 
 def buttons(app: AppTest) -> set[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from draining import drained
 
-from engine.config import RunRequest
-from engine.context import Context
+from engine.core.config import RunRequest
+from engine.core.context import Context
+from engine.core.events import Analysed, Finished, Measured, Scored, Started
 from engine.data import SOURCES
 from engine.data.prices.windows import WindowSplits
-from engine.events import Analysed, Finished, Measured, Scored, Started
 from engine.runs.store import Store
 from engine.synthetic.base import Training
 from engine.synthetic.candles import CandleSet

@@ -10,12 +10,12 @@ from draining import drained
 from PIL import Image
 from torch import Tensor
 
-from engine.config import DataConfig, RunRequest
-from engine.context import Context
+from engine.core.config import DataConfig, RunRequest
+from engine.core.context import Context
+from engine.core.events import Analysed, Finished, Measured, Scored, Started, TeacherEpoch, Warned
 from engine.data import SOURCES
-from engine.data.predefined import NAMES, augmented, optimal_ones, predefined
 from engine.data.source import Splits
-from engine.events import Analysed, Finished, Measured, Scored, Started, TeacherEpoch, Warned
+from engine.data.transforms.predefined import NAMES, augmented, optimal_ones, predefined
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.runs.store import Store
 from engine.synthetic.lowrank import LowRankSet

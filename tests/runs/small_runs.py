@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.config import DataConfig, RunRequest
+from engine.core.config import DataConfig, RunRequest
+from engine.core.events import Failed, Measured, Started, Stopped
 from engine.data import SOURCES
-from engine.events import Failed, Measured, Started, Stopped
 from engine.runs.store import Store
 from engine.runs.worker import execute
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import engine
-from engine import cli
-from engine.commands.requests import requested
-from engine.config import DataConfig, EvaluationConfig, RunRequest, StudentConfig
+from engine.cli import main as cli
+from engine.cli.requests import requested
+from engine.core.config import DataConfig, EvaluationConfig, RunRequest, StudentConfig
 from engine.methods import METHODS
 from engine.runs import command
 

@@ -19,9 +19,9 @@ from PIL import Image
 from small_runs import distilled, failed, stopped
 
 import engine
-from engine.cli import main
-from engine.errors import RunError
-from engine.events import Scored
+from engine.cli.main import main
+from engine.core.errors import RunError
+from engine.core.events import Scored
 from engine.runs import export
 from engine.runs.store import Store
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 from forecast_runs import finished, made, prices, request
 
-from engine.config import StudentConfig
-from engine.context import Context
+from engine.core.config import StudentConfig
+from engine.core.context import Context
 from engine.data.prices import building
 from engine.data.prices.importing import read_bars
 from engine.data.prices.writing import to_csv

@@ -17,10 +17,11 @@ from PIL import Image
 from small_runs import distilled, write_test_images
 
 import engine
-from engine.config import StudentConfig
-from engine.data import augmentation, zca
-from engine.data.preparation import Preparation
+from engine.core.config import StudentConfig
+from engine.data import augmentation
 from engine.data.source import TaskSpec
+from engine.data.transforms import zca
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import headlines, summarise
 from engine.evaluation.train import Recipe
 from engine.runs import export, report

@@ -19,9 +19,9 @@ from draining import drained
 from PIL import Image
 from representation_runs import CONFIG, MEANS, digits, finished, write_images
 
-from engine.config import StudentConfig
-from engine.context import Context
-from engine.data.predefined import NAMES, OPTIMAL, Predefined, optimal_ones, predefined
+from engine.core.config import StudentConfig
+from engine.core.context import Context
+from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, optimal_ones, predefined
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import features_of, linear_probe, share_right

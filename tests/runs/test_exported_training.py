@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 from small_runs import SMALL, distilled, write_test_images
 
-from engine.config import DSA_OPERATIONS, StudentConfig
-from engine.data.augment import OPERATIONS
-from engine.data.folders import ImportOptions
-from engine.data.folders.decode import decode
-from engine.data.folders.limits import limits
-from engine.data.preparation import Preparation
+from engine.core.config import DSA_OPERATIONS, StudentConfig
+from engine.data.images import ImportOptions
+from engine.data.images.decode import decode
+from engine.data.images.limits import limits
 from engine.data.source import TaskSpec
+from engine.data.transforms.augment import OPERATIONS
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import summarise
 from engine.evaluation.train import Recipe
 from engine.nets import STUDENTS

@@ -10,13 +10,13 @@ from draining import drained
 from toy_runs import toy_runner
 
 from engine import advice
-from engine.config import EvaluationConfig, RunRequest
-from engine.context import Context
-from engine.errors import ConfigError, RunError
-from engine.estimate import Estimate, estimate
-from engine.events import ExpertEpoch, Finished, Progress, Started
+from engine.core.config import EvaluationConfig, RunRequest
+from engine.core.context import Context
+from engine.core.errors import ConfigError, RunError
+from engine.core.events import ExpertEpoch, Finished, Progress, Started
 from engine.run import resolve, run
 from engine.runs import export, log, report
+from engine.runs.estimate import Estimate, estimate
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -178,9 +178,9 @@ def test_a_recording_does_not_mind_a_set_that_would_be_too_large_to_compare():
 @pytest.fixture
 def small(monkeypatch) -> RunRequest:
     """Two short experts; trials of it are shorter still."""
-    monkeypatch.setattr("engine.estimate.ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr("engine.estimate.SAMPLE_SECONDS", 0.01)
-    monkeypatch.setattr("engine.experts.cost.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("engine.runs.estimate.ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr("engine.runs.estimate.SAMPLE_SECONDS", 0.01)
+    monkeypatch.setattr("engine.pretrained.experts.cost.TIMED_SECONDS", 0.01)
     evaluation = EvaluationConfig(num_students=1, inner_steps=20, ordinary_steps=3, compare_full=False)
     config = RECORD.config | {"experts": SHORT, "num_validations": 0}
     return RECORD.model_copy(update={"config": config, "evaluation": evaluation})

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from small_runs import failed, stopped
 
 import engine
-from engine.events import Finished, Scored, Warned
+from engine.core.events import Finished, Scored, Warned
 from engine.runs import command, report
 from engine.runs.store import Store
 

@@ -9,8 +9,8 @@ import pytest
 from forecast_runs import CONFIG, NAIVE, SKILLS, finished, request
 from plotly.offline import get_plotlyjs
 
-from engine import cli
-from engine.events import Failed, Started
+from engine.cli import main as cli
+from engine.core.events import Failed, Started
 from engine.runs import report
 from engine.runs.store import Store
 

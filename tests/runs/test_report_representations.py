@@ -11,7 +11,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 from representation_runs import MEANS, finished, request, scores
 
-from engine.events import Analysed, Failed, Started
+from engine.core.events import Analysed, Failed, Started
 from engine.figures import formats
 from engine.runs import report
 from engine.runs.store import Store

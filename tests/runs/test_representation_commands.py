@@ -8,10 +8,10 @@ import pytest
 from representation_runs import CONFIG, MEANS, finished, request
 
 from engine import RunRequest
-from engine.cli import _Printer, main
-from engine.context import runs_root
-from engine.errors import DataError
-from engine.events import Stopped, TeacherEpoch
+from engine.cli.main import _Printer, main
+from engine.core.context import runs_root
+from engine.core.errors import DataError
+from engine.core.events import Stopped, TeacherEpoch
 from engine.runs.adopt import adopt
 from engine.runs.store import Store
 from engine.runs.worker import execute

@@ -19,9 +19,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.config import RunRequest
-from engine.errors import RunError
-from engine.events import CandleView, Failed, Finished, Measured, Preview, Progress, Scored, Started, Stopped, Warned
+from engine.core.config import RunRequest
+from engine.core.errors import RunError
+from engine.core.events import (
+    CandleView,
+    Failed,
+    Finished,
+    Measured,
+    Preview,
+    Progress,
+    Scored,
+    Started,
+    Stopped,
+    Warned,
+)
 from engine.runs import log, owners
 from engine.runs.store import RunRow, Store
 

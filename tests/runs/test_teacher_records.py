@@ -7,9 +7,9 @@ import errno
 import numpy as np
 import pytest
 
-from engine.config import RunRequest
-from engine.errors import RunError
-from engine.events import Analysed, Finished, Preview, Started, TeacherEpoch
+from engine.core.config import RunRequest
+from engine.core.errors import RunError
+from engine.core.events import Analysed, Finished, Preview, Started, TeacherEpoch
 from engine.runs import log
 from engine.runs.store import Store
 from engine.runs.worker import execute

@@ -13,12 +13,12 @@ import psutil
 import pytest
 from toy_runs import wait_for
 
-from engine.advice import verdict
-from engine.cli import main
-from engine.config import RunRequest
-from engine.estimate import Estimate
-from engine.events import Stopped
+from engine.cli.main import main
+from engine.core.config import RunRequest
+from engine.core.events import Stopped
 from engine.runs import trial
+from engine.runs.advice import verdict
+from engine.runs.estimate import Estimate
 from engine.runs.store import Store
 from engine.runs.trial import Pending, Refusal, Trials
 

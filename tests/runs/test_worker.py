@@ -16,10 +16,11 @@ import pytest
 import torch
 from toy_runs import ToySet, result_values, toy_runner, wait_for
 
-from engine import checkpoint, machine
-from engine.config import RunRequest
-from engine.errors import Diverged, RunError
-from engine.events import Checkpoint, Finished, Measured, Started
+from engine import machine
+from engine.core import checkpoint
+from engine.core.config import RunRequest
+from engine.core.errors import Diverged, RunError
+from engine.core.events import Checkpoint, Finished, Measured, Started
 from engine.runs.recorder import Pace, Recorder
 from engine.runs.store import Store
 from engine.runs.worker import Worker, execute
@@ -357,7 +358,7 @@ import torch
 from pathlib import Path
 from toy_runs import toy_runner
 from engine import machine
-from engine.config import RunRequest
+from engine.core.config import RunRequest
 from engine.runs.store import Store
 from engine.runs.worker import execute
 machine.available_memory = lambda device: machine.reserve(device) + 300_000_000
@@ -385,24 +386,24 @@ def test_a_run_that_takes_all_memory_fails_alone_and_the_next_one_works(store, s
 
 
 def test_a_run_ends_at_a_checkpoint_when_the_machine_runs_short(store, straight, monkeypatch):
-    monkeypatch.setattr("engine.machine.available_memory", lambda device: 2**40)
+    monkeypatch.setattr("engine.core.machine.available_memory", lambda device: 2**40)
 
     def fill(step: int) -> None:
         if step == 4:
-            monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
+            monkeypatch.setattr("engine.core.machine.available_memory", lambda device: 1_000_000)
             wait_for(lambda: RECORDERS[-1].memory_left is not None)
 
     run_id = carry_out(store, toy_runner(before=fill))
     row = store.run(run_id)
     assert row.status == "failed" and row.checkpoint_step == row.step == 5 and row.resumable
     assert row.error.startswith("Out of memory after outer step 5: 1.00 MB were left. Start again with ")
-    monkeypatch.setattr("engine.machine.available_memory", lambda device: 2**40)
+    monkeypatch.setattr("engine.core.machine.available_memory", lambda device: 2**40)
     carry_out(store, run_id=run_id)
     assert_same_as(straight, store, run_id)
 
 
 def test_a_machine_short_of_memory_ends_a_run_before_its_first_step(store, monkeypatch):
-    monkeypatch.setattr("engine.machine.available_memory", lambda device: 1_000_000)
+    monkeypatch.setattr("engine.core.machine.available_memory", lambda device: 1_000_000)
 
     def slow_start(request, context):
         wait_for(lambda: RECORDERS[-1].memory_left is not None)
@@ -491,7 +492,7 @@ sys.path[:0] = sys.argv[2:]
 import torch
 from pathlib import Path
 from toy_runs import toy_runner
-from engine.config import RunRequest
+from engine.core.config import RunRequest
 from engine.runs.store import Store
 from engine.runs.worker import execute
 store = Store(Path(sys.argv[1]))

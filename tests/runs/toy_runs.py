@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.config import RunRequest
-from engine.context import Context
-from engine.events import Checkpoint, Finished, Measured, Preview, Progress, Scored, Started, Warned
+from engine.core.config import RunRequest
+from engine.core.context import Context
+from engine.core.events import Checkpoint, Finished, Measured, Preview, Progress, Scored, Started, Warned
 
 
 class ToySet:

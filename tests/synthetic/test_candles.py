@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch.func import functional_call
 
-from engine.config import StudentConfig, WindowConfig
+from engine.core.config import StudentConfig, WindowConfig
+from engine.core.errors import ConfigError, DataError
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import prepare_windows
-from engine.errors import ConfigError, DataError
 from engine.evaluation.train import loss_of
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop

@@ -16,11 +16,11 @@ from patterns import toy_splits
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.data.optimal import optimal
-from engine.data.predefined import NAMES, optimal_ones, predefined
+from engine.core.errors import ConfigError, DataError
+from engine.core.events import Progress
 from engine.data.source import LabelledSet, TaskSpec
-from engine.errors import ConfigError, DataError
-from engine.events import Progress
+from engine.data.transforms.optimal import optimal
+from engine.data.transforms.predefined import NAMES, optimal_ones, predefined
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.synthetic import LowRankSet, approximation, load
 from engine.synthetic.base import Training

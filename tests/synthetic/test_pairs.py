@@ -7,7 +7,7 @@ import torch
 from draining import drained
 from patterns import toy_splits
 
-from engine.errors import ConfigError, DataError
+from engine.core.errors import ConfigError, DataError
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.synthetic import PairSet, load
 from engine.synthetic.base import Training

@@ -8,8 +8,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 
+from engine.core.errors import ConfigError, DataError
 from engine.data.source import LabelledSet, TaskSpec
-from engine.errors import ConfigError, DataError
 from engine.synthetic import load
 from engine.synthetic.base import Training, inverse_softplus
 from engine.synthetic.pixels import PixelSet

@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.config import RunRequest
+from engine.core.config import RunRequest
+from engine.core.errors import ConfigError, DataError
+from engine.core.spacing import edges
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError, DataError
 from engine.runs import Store
-from engine.spacing import edges
 from engine.synthetic import PosterSet, Training, load
 from engine.synthetic.poster_grid import PosterGrid
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from poster_grids import PUBLISHED, grids
 
-from engine.errors import ConfigError
-from engine.spacing import edges, offsets
+from engine.core.errors import ConfigError
+from engine.core.spacing import edges, offsets
 from engine.synthetic.poster_grid import PosterGrid, PosterTooSmall, patches, planned_grid
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from poster_grids import PUBLISHED, grids
 
-from engine.spacing import edges
+from engine.core.spacing import edges
 from engine.synthetic.poster_grid import PosterGrid, patches
 from engine.synthetic.poster_labels import (
     class_areas,

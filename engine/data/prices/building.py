@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.config import WindowConfig
-from engine.data.folders.names import shown
+from engine.core.config import WindowConfig
+from engine.core.errors import DataError
+from engine.data.images.names import shown
 from engine.data.prices import cells
 from engine.data.prices.bars import Bars
 from engine.data.prices.cells import PRICES, Rows
 from engine.data.prices.options import Mapping
 from engine.data.prices.report import counted, distance, moment, was
 from engine.data.prices.tables import Table
-from engine.errors import DataError
 
 MIN_BARS = 3 * WindowConfig().embargo + 1
 """Training, validation and test need a window with its forecast each, and the first bar a close before it."""

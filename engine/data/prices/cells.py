@@ -8,12 +8,12 @@ from itertools import islice
 
 import numpy as np
 
-from engine.data.folders.names import shown
+from engine.core.errors import DataError
+from engine.data.images.names import shown
 from engine.data.prices import columns, dates, numbers, tokens
 from engine.data.prices.options import ROLES, Mapping
 from engine.data.prices.report import counted, was
 from engine.data.prices.tables import Row, Table
-from engine.errors import DataError
 
 CHUNK_ROWS = 20_000
 PRICES = ROLES[1:]

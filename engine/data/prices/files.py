@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from engine.data.folders import archives, names
-from engine.data.folders.intake import Skipped, check_count
-from engine.data.folders.limits import limits
+from engine.core.errors import DataError
+from engine.data.images import archives, names
+from engine.data.images.intake import Skipped, check_count
+from engine.data.images.limits import limits
 from engine.data.prices.tables import MAX_BYTES
-from engine.errors import DataError
 
 Content = bytes | Path
 """A file's bytes, or where it lies."""

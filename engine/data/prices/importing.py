@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from engine.config import WindowConfig
-from engine.data.folders import names
-from engine.data.folders.parallel import in_threads
+from engine.core.config import WindowConfig
+from engine.core.errors import DataError
+from engine.core.events import Event, Progress
+from engine.data.images import names
+from engine.data.images.parallel import in_threads
 from engine.data.prices import building, columns, files, kept, library, tables, tokens
 from engine.data.prices.bars import Bars
 from engine.data.prices.building import Built
@@ -23,8 +25,6 @@ from engine.data.prices.options import Mapping, PriceOptions
 from engine.data.prices.report import FileReport, PriceReport, distance, moment
 from engine.data.prices.source import KEY_PREFIX, PriceSource
 from engine.data.prices.windows import split_times
-from engine.errors import DataError
-from engine.events import Event, Progress
 
 SHOWN_ROWS = 8
 MAX_TOKENS = 50

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.core.errors import DataError
 from engine.data.prices.bars import COLUMNS, Bars
-from engine.errors import DataError
 
 FILE = "bars.npz"
 DIGEST_BYTES = 16

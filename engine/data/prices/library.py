@@ -19,15 +19,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from engine.config import Config, checked
-from engine.data.folders.names import shown
+from engine.core.config import Config, checked
+from engine.core.errors import DataError
+from engine.data.images.names import shown
 from engine.data.prices import kept
 from engine.data.prices.bars import Bars
 from engine.data.prices.options import Name, PriceOptions, Token
 from engine.data.prices.report import PriceReport
 from engine.data.prices.source import KEY_PREFIX, PriceSource
 from engine.data.shelf import LEFTOVER_SECONDS, RECORD, listed, moved
-from engine.errors import DataError
 
 MAX_RECORD_BYTES = 4_000_000
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from engine.config import Config, option
+from engine.core.config import Config, option
 
 MAX_NAME = 80
 MAX_TOKEN = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from engine.config import Config
+from engine.core.config import Config
 from engine.data.prices.options import Mapping
 
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.core.errors import DataError
 from engine.data.prices.picture import candle_pictures
 from engine.data.source import NUM_FEATURES
-from engine.errors import DataError
 
 FIRST_CLOSE = 100.0
 """The close before the first bar of a window that is drawn from returns: the true one is not kept."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from engine.config import DataConfig
+from engine.core.config import DataConfig
+from engine.core.events import Event
 from engine.data.prices import kept
 from engine.data.prices.bars import Bars
 from engine.data.prices.report import PriceReport, distance
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import WindowSplits, prepare_windows
 from engine.data.source import NUM_FEATURES, Availability
-from engine.events import Event
 
 KEY_PREFIX = "prices:"
 DEFAULT_SHAPE = (DataConfig().windows.window_length, NUM_FEATURES)

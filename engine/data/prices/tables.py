@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from engine.data.folders.names import shown
+from engine.core.errors import DataError
+from engine.data.images.names import shown
 from engine.data.prices import columns, dates, numbers
 from engine.data.prices.options import MAX_COLUMN
 from engine.data.prices.report import counted, was
-from engine.errors import DataError
 
 MAX_BYTES = 200_000_000
 MAX_ROWS = 5_000_000

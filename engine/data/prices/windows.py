@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config import WindowConfig
+from engine.core.config import WindowConfig
+from engine.core.errors import DataError
+from engine.core.events import Event, Progress
 from engine.data.prices.bars import Bars
 from engine.data.prices.kept import digest_of
 from engine.data.prices.scaling import WindowScaling, fitted
 from engine.data.source import NUM_OUTPUTS, LabelledSet, Splits, TaskSpec
-from engine.errors import DataError
-from engine.events import Event, Progress
 
 RECIPE = 2
 """Part of every fingerprint; raise it when this module changes what it makes of the same bars."""

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.core.events import Event, Progress
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.evaluation.bench import Bench, generator_of
 from engine.evaluation.forecasting.measures import Forecast, Judge, forecast, judge_of, losses, reference_of
 from engine.evaluation.train import at_random, loss_of
-from engine.events import Event, Progress
 from engine.synthetic.base import Training
 
 NUM_WINDOWS = 64

@@ -20,7 +20,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.config import EvaluationConfig
+from engine.core.config import EvaluationConfig
+from engine.core.events import Event, Progress, Scored
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import (
@@ -41,7 +42,6 @@ from engine.evaluation.forecasting.naive import RECIPES
 from engine.evaluation.random_batches import choosing_steps, own_rate, rates_for_real
 from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY
 from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
-from engine.events import Event, Progress, Scored
 from engine.synthetic.base import SyntheticSet, Training
 
 SHORTEST = 5

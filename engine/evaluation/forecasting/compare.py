@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Analysed, Event, Progress, Warned
 from engine.data.prices.windows import WindowSplits
 from engine.evaluation import bench as benches
 from engine.evaluation.compare import architectures
@@ -27,7 +28,6 @@ from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, has_s
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.forecasting.privacy import privacy
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, SKILL
-from engine.events import Analysed, Event, Progress, Warned
 from engine.nets import STUDENTS
 from engine.synthetic.base import SyntheticSet
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Mapping
 
 import torch
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Event, Progress
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.evaluation.bench import Bench, make_bench
 from engine.evaluation.compare import architectures
@@ -15,7 +16,6 @@ from engine.evaluation.forecasting import adaptation, arms
 from engine.evaluation.forecasting.draws import DRAWS
 from engine.evaluation.random_batches import choosing_steps, own_rate, rates_for_real
 from engine.evaluation.train import Recipe, loss_of, ordinary, outputs
-from engine.events import Event, Progress
 from engine.synthetic.base import SyntheticSet
 
 USUAL_SHARE = 0.3

@@ -27,8 +27,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Event, Scored
+from engine.core.progress import paced
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import Arm, cache_path, generator_of, make_bench, read_record, scored, write_record
 from engine.evaluation.compare import architectures, has_full
@@ -37,11 +39,9 @@ from engine.evaluation.probing.judge import ELSEWHERE, Found, Lab, Teacher, make
 from engine.evaluation.probing.pretrain import Draw, of_images, of_pairs, pretrain, real_pairs
 from engine.evaluation.probing.probe import features_of, labelled_part, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, SHORT_PROBE
-from engine.events import Event, Scored
 from engine.nets import make_encoder
 from engine.nets.student import Student
 from engine.synthetic.representations import RepresentationSet
-from engine.ticking import paced
 
 SHORT_IMAGES = 2000
 """Labelled training images, always the same ones, that the probe after a short pre-training learns from."""

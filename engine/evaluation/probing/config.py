@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.config import Config, option
+from engine.core.config import Config, option
 
 GROUP = "Probing"
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.config import EvaluationConfig, StudentConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.context import Context
+from engine.core.events import Event, Progress
 from engine.data.source import Splits
 from engine.evaluation.bench import Bench, make_bench
 from engine.evaluation.compare import architectures, has_full
@@ -20,7 +21,6 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.judge import ELSEWHERE
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, knn, linear_probe
-from engine.events import Event, Progress
 from engine.nets import make_encoder
 from engine.synthetic.representations import RepresentationSet
 

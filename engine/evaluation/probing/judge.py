@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from engine.core.events import Event
+from engine.core.progress import paced
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
 from engine.evaluation.probing.config import ProbingConfig
@@ -19,8 +21,6 @@ from engine.evaluation.probing.similarity import linear_cka, mean_cosine
 from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import CKA, COSINE, FINE_TUNE, HEADLINE, KNN, LINEAR_PROBE, on
 from engine.evaluation.train import accuracy
-from engine.events import Event
-from engine.ticking import paced
 
 ELSEWHERE = 5000
 """Labelled training images, at most, that probes on other sources and of other architectures learn from."""

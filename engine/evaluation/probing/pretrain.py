@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data.predefined import Predefined, augmented
 from engine.data.source import LabelledSet
+from engine.data.transforms.predefined import Predefined, augmented
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import Represent
 from engine.meta import update_rules

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.core.events import Event, Progress
+from engine.core.progress import QUIET_SECONDS
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.train import EVALUATION_BATCH
-from engine.events import Event, Progress
-from engine.ticking import QUIET_SECONDS
 
 Represent = Callable[[Tensor], Tensor]
 """A frozen network: prepared inputs (n, C, H, W) to features (n, D)."""

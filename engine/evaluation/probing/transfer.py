@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data.preparation import Preparation
 from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.preparation import Preparation
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 

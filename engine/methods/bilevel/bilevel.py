@@ -20,10 +20,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.events import Checkpoint, Event, Measured
+from engine.core.progress import paced
 from engine.data.source import Splits
 from engine.evaluation.train import accuracy, as_distilled
-from engine.events import Checkpoint, Event, Measured
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.meta.inner import Batch, inner_loop
@@ -38,7 +39,6 @@ from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
-from engine.ticking import paced
 
 
 def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generator[Event, None, PixelSet]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from engine.config import ImagesPerClass, MethodConfig, Size, Task, option
+from engine.core.config import ImagesPerClass, MethodConfig, Size, Task, option
 
 
 class BilevelConfig(MethodConfig, ImagesPerClass):

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.events import Event, Progress
 from engine.data.source import LabelledSet
-from engine.events import Event, Progress
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
 from engine.nets.student import Student

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from engine.config import Config, Size, StudentConfig, Task, option, option_like
+from engine.core.config import Config, Size, StudentConfig, Task, option, option_like
 from engine.data.source import NUM_FEATURES
 from engine.methods.windowed import WindowedConfig
 from engine.nets import STUDENTS

@@ -20,13 +20,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.config import EvaluationConfig
-from engine.context import Context
+from engine.core.config import EvaluationConfig
+from engine.core.context import Context
+from engine.core.events import Event
 from engine.data.prices.windows import WindowSplits
 from engine.data.source import NUM_FEATURES
 from engine.evaluation.forecasting.compare import compare_forecasts, random_on_validation
 from engine.evaluation.forecasting.cost import try_comparison
-from engine.events import Event
 from engine.methods.method import Method, Paper
 from engine.methods.ohlc.config import OhlcConfig
 from engine.methods.ohlc.presets import PRESETS

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.errors import ConfigError
-from engine.events import Event, Progress
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Progress
+from engine.core.progress import ticking
 from engine.methods.podd.distances import cosine_distances, in_words
-from engine.ticking import ticking
 
 WEIGHTS = "openai/clip-vit-base-patch32"
 NAMES_AT_ONCE = 16

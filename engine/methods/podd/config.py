@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Literal, Self
 
-from engine.config import Config, Size, Task, option
-from engine.errors import ConfigError
+from engine.core.config import Config, Size, Task, option
+from engine.core.errors import ConfigError
 from engine.methods.podd import clip
 from engine.methods.podd.distances import given_distances
 from engine.methods.podd.order import OrderKind

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from engine.config import StudentConfig
-from engine.context import Context
-from engine.data.folders import checked_path
+from engine.core.config import StudentConfig
+from engine.core.context import Context
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Progress
+from engine.data.images import checked_path
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.errors import ConfigError
 from engine.evaluation.train import Recipe, ordinary
-from engine.events import Event, Progress
 from engine.nets import make_student
 from engine.nets.student import Student
 

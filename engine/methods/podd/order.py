@@ -21,10 +21,10 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Progress, Warned
 from engine.data.source import Splits
-from engine.errors import ConfigError
-from engine.events import Event, Progress, Warned
 from engine.methods.podd import clip
 from engine.methods.podd.distances import checked, feature_distances, name_distances
 

@@ -19,9 +19,9 @@ from collections.abc import Generator
 
 import torch
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.events import Event, Warned
 from engine.data.source import Splits
-from engine.events import Event, Warned
 from engine.methods.method import Method, Paper
 from engine.methods.podd.config import PoddConfig
 from engine.methods.podd.distances import given_distances

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.config import ImagesPerClass, Size, Task, option
+from engine.core.config import ImagesPerClass, Size, Task, option
 from engine.methods.windowed import WindowedConfig
 
 

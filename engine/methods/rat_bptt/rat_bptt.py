@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.events import Event
 from engine.data.source import Splits
-from engine.events import Event
 from engine.methods.method import Method, Paper
 from engine.methods.rat_bptt.config import RatBpttConfig
 from engine.methods.rat_bptt.presets import PRESETS

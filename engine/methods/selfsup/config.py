@@ -8,13 +8,13 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from engine.config import MethodConfig, Size, Task, option
-from engine.data.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
-from engine.errors import ConfigError
+from engine.core.config import MethodConfig, Size, Task, option
+from engine.core.errors import ConfigError
+from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
+from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.lowrank import basis_shape
-from engine.teachers.config import TRAINED, TeacherConfig
 
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
 

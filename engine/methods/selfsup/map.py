@@ -7,11 +7,11 @@ from collections.abc import Generator
 import torch
 from torch import Tensor
 
+from engine.core.events import Analysed, Event
+from engine.core.progress import ticking
 from engine.data.source import Splits
-from engine.events import Analysed, Event
+from engine.pretrained.teachers import Teacher
 from engine.synthetic.base import SyntheticSet
-from engine.teachers import Teacher
-from engine.ticking import ticking
 
 MOST_REAL = 600
 """Validation images on the map."""

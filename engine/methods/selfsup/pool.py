@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.context import Context
-from engine.errors import Diverged
+from engine.core.context import Context
+from engine.core.errors import Diverged
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.nets.student import Student
 

@@ -27,15 +27,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config import EvaluationConfig
-from engine.context import Context
-from engine.data.predefined import augmented, optimal_ones, predefined
+from engine.core.config import EvaluationConfig
+from engine.core.context import Context
+from engine.core.errors import Diverged
+from engine.core.events import Analysed, Checkpoint, Event, Measured
+from engine.core.progress import paced
 from engine.data.source import Splits
-from engine.errors import Diverged
+from engine.data.transforms.predefined import augmented, optimal_ones, predefined
 from engine.evaluation.bench import make_bench
 from engine.evaluation.probing.compare import compare_representations, short_probe, short_probe_of_real
 from engine.evaluation.probing.cost import cost_of, short_seconds, try_comparison
-from engine.events import Analysed, Checkpoint, Event, Measured
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.methods.method import Method, Paper, RecordingPlan
@@ -45,10 +46,9 @@ from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.selfsup.presets import PRESETS
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
+from engine.pretrained.teachers import Teacher, load_or_train, of_training, try_teacher
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet
-from engine.teachers import Teacher, load_or_train, of_training, try_teacher
-from engine.ticking import paced
 
 
 def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, LowRankSet | PairSet]:

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from engine.config import ImagesPerClass, MethodConfig, Size, Task, option
-from engine.experts import ExpertsConfig
+from engine.core.config import ImagesPerClass, MethodConfig, Size, Task, option
+from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
 EXPERTS, STUDENT, SYNTHETIC, OUTER = "Experts", "Student's path", "Synthetic set", "Outer loop"

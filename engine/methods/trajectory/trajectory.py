@@ -26,13 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.context import Context
+from engine.core.context import Context
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Checkpoint, Event, Measured
+from engine.core.progress import paced
 from engine.data.source import LabelledSet, Splits
-from engine.errors import ConfigError, Diverged
 from engine.evaluation.train import accuracy, at_random
-from engine.events import Checkpoint, Event, Measured
-from engine.experts import Buffer, load_or_record
-from engine.experts.cost import try_experts
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
 from engine.meta.path import Path
@@ -45,10 +44,11 @@ from engine.methods.trajectory.objectives import Matched, matched, normalised_di
 from engine.methods.trajectory.presets import PRESETS
 from engine.nets import make_student
 from engine.nets.student import Student
-from engine.recording import RecordingPlan
+from engine.pretrained.experts import Buffer, load_or_record
+from engine.pretrained.experts.cost import try_experts
+from engine.pretrained.recording import RecordingPlan
 from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.pixels import PixelSet
-from engine.ticking import paced
 
 
 def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, PixelSet]:

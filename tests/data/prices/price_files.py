@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from draining import drained
 
+from engine.core.errors import UserError
 from engine.data.prices import Bars, PriceOptions, PriceSource, import_prices
-from engine.errors import UserError
 
 HEADER = ("date", "open", "high", "low", "close", "volume")
 DAY = 86_400

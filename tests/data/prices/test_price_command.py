@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from price_files import good, rows_of, text_of, toy_bars, zipped
 
-from engine.cli import main
+from engine.cli.main import main
 from engine.data import prices
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from price_files import HEADER, date_of, good, imported, refused, rows_of, text_of, toy_bars, zipped
 
+from engine.core.errors import DataError
 from engine.data import prices
 from engine.data.prices import Mapping, read_bars, tables
-from engine.errors import DataError
 
 BARS = toy_bars()
 ROWS = rows_of(BARS)

@@ -9,11 +9,11 @@ import pytest
 from draining import drained
 from price_files import DAY, FIRST_DAY, good, imported, refused, rows_of, text_of, toy_bars, zipped
 
-from engine.config import DataConfig, WindowConfig
+from engine.core.config import DataConfig, WindowConfig
+from engine.core.errors import ConfigError, DataError
+from engine.core.events import Progress
 from engine.data import prices
 from engine.data.prices import Mapping, PriceOptions, PriceSource, import_prices
-from engine.errors import ConfigError, DataError
-from engine.events import Progress
 
 LONG = {"num_bars": 600}
 

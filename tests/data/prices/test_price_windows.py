@@ -11,13 +11,13 @@ from draining import drained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import DataConfig, WindowConfig
-from engine.context import Context
+from engine.core.config import DataConfig, WindowConfig
+from engine.core.context import Context
+from engine.core.errors import DataError
 from engine.data import SOURCES
 from engine.data.prices.scaling import WindowScaling
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import PARTS, part_bounds, prepare_windows
-from engine.errors import DataError
 
 TARGETS = ("close", "direction", "both", "volatility")
 FEATURES = ("returns", "prices")

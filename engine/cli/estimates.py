@@ -1,0 +1,71 @@
+"""What a request will take, before it is started."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from engine.cli.requests import request_options, requested
+from engine.core.config import RunRequest
+from engine.core.context import runs_root
+from engine.core.errors import RunError
+from engine.figures import formats
+from engine.run import resolve
+from engine.runs.advice import verdict
+from engine.runs.estimate import Estimate
+from engine.runs.store import Store
+from engine.runs.trial import Refusal, Trials, serve
+
+
+def register(add) -> None:
+    """Add `estimate` to the command line, and `trial`, which `Trials` starts for itself."""
+    text = "Try an outer step: time, memory and disk that a request takes here. Exit status 1 if it cannot fit."
+    request_options(add("estimate", _estimate, text, machine_readable=True))
+    add("trial", _trial, "")
+
+
+def _estimate(options) -> int:
+    request = requested(options)
+    resolve(request)
+    trials = Trials(Store(options.runs or runs_root()))
+    try:
+        found = trials.wait(request)
+    finally:
+        trials.close()
+    if isinstance(found, Refusal):
+        raise RunError(found.sentence)
+    refused = verdict(found, request)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(found) | {"seconds": found.seconds, "refused": refused}, indent=2))
+    else:
+        _print(found, request)
+        if refused:
+            print(refused)
+    return 1 if refused else 0
+
+
+def _print(found: Estimate, request: RunRequest) -> None:
+    bound = "at least " if found.lower_bound else "about "
+    parts = []
+    if found.seconds_recording:
+        parts.append(f"{formats.duration(found.seconds_recording)} to record experts")
+    if found.num_steps:
+        parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
+    if request.action != "record":
+        parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
+    made_of = f": {', '.join(parts)}" if parts else ""
+    print(f"time    {bound}{formats.duration(found.seconds)}{made_of}")
+    print(
+        f"memory  {bound}{formats.num_bytes(found.memory_bytes)} of {formats.num_bytes(found.available_memory)} free on the {found.device.upper()}"
+    )
+    print(f"disk    {bound}{formats.num_bytes(found.disk_bytes)} of {formats.num_bytes(found.available_disk)} free")
+    if found.num_experts:
+        others = f", the others take {formats.num_bytes(found.expert_bytes)}" if found.expert_bytes else ""
+        print(f"experts {found.num_recorded} of {found.num_experts} are recorded{others}")
+    beside = ", beside a running run" if found.beside else ""
+    tried = f" in {formats.counted(found.num_timed, 'outer step')}" if found.num_timed else ""
+    print(f"measured{tried} on this machine{beside}")
+
+
+def _trial(options) -> int:
+    return serve()

@@ -1,0 +1,455 @@
+"""The same runs without a browser: `python -m engine ...`.
+
+Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong; one line says how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import Context, evaluate, load
+from engine.cli import estimates, experts, exports, forecasts, imports, prices, representations, results, teachers
+from engine.cli.requests import request_options, requested
+from engine.core import machine
+from engine.core.config import Config, RunRequest, checked
+from engine.core.context import data_root, runs_root
+from engine.core.errors import ConfigError, UserError
+from engine.core.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
+from engine.data import sources
+from engine.evaluation.ranking import ranking
+from engine.evaluation.scores import SKILL, Row, headlines, summarise
+from engine.figures import formats
+from engine.methods import METHODS
+from engine.run import resolve
+from engine.runs import report, titles
+from engine.runs.doctor import diagnose
+from engine.runs.store import Store
+from engine.runs.worker import execute
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, do, return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.command(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Dataset Distillery without a browser.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command, text: str, *, machine_readable: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, description=text, **({"help": text} if text else {}))  # no text: not listed
+        sub.set_defaults(command=command)
+        sub.add_argument(
+            "--runs",
+            type=Path,
+            default=None,
+            metavar="DIR",
+            help="folder of the runs (default: DISTILLERY_RUNS or runs/)",
+        )
+        if machine_readable:
+            sub.add_argument("--json", action="store_true", help="print JSON")
+        return sub
+
+    add("sources", _sources, "List the data sets and whether they are here.", machine_readable=True)
+    methods = add("methods", _methods, "List the methods, or the options of one.", machine_readable=True)
+    methods.add_argument("method", nargs="?", help="show this method's options and presets")
+    add(
+        "doctor",
+        _doctor,
+        "Check this installation: versions, device, gradients, disk, a one-step run.",
+        machine_readable=True,
+    )
+
+    request_options(add("distill", _start, "Start a run here and show its progress."))
+    text = "Record the experts of a request, for later runs to follow; or list, or delete, what is recorded."
+    recording = add("experts", _experts, text)
+    request_options(recording, method="trajectory", action="record")
+    experts.manage_options(recording)
+    text = "Train the teacher of a request, for later runs to learn from; or list, or delete, what is trained."
+    training = add("teachers", _teachers, text)
+    request_options(training, method="selfsup", action="record")
+    experts.manage_options(training)
+
+    for name, command, text in (
+        ("resume", _resume, "Go on with a run that was stopped, interrupted or failed."),
+        ("stop", _stop, "Stop a run, wherever it is running, within one outer step."),
+        ("delete", _delete, "Delete a run and all its files."),
+    ):
+        add(name, command, text).add_argument("run")
+    add("list", _list, "List the runs, newest first.", machine_readable=True)
+    add("show", _show, "Show one run: status, last metrics, scores.", machine_readable=True).add_argument("run")
+    evaluate = add("evaluate", _evaluate, "Compare a run's result with real data again.", machine_readable=True)
+    evaluate.add_argument("run")
+    evaluate.add_argument("--students", default="", help="architectures, separated by commas")
+    evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
+    for part in (imports, prices, estimates, exports, results):
+        part.register(add)
+    return parser
+
+
+# ---------------------------------------------------------------------------------------------- lists
+
+
+def _sources(options) -> int:
+    rows = []
+    for key, source in sources(data_root()).items():
+        available = source.availability(data_root())
+        rows.append({"key": key, "title": source.title, "shape": list(source.sample_shape), "classes": len(source.class_names), "train": source.num_train, "test": source.num_test, "state": available.state, "message": available.message})  # fmt: skip
+    if options.json:
+        return _print_json(rows)
+    for row in rows:
+        print(
+            f"{row['key']:15} {row['state']:13} {row['train']:>7,} + {row['test']:>6,}  {'x'.join(map(str, row['shape'])):9} {row['message']}"
+        )
+    return 0
+
+
+def _methods(options) -> int:
+    if options.method and options.method not in METHODS:
+        raise ConfigError(f"There is no method '{options.method}'. Choose one of: {', '.join(METHODS)}.")
+    chosen = [METHODS[options.method]] if options.method else list(METHODS.values())
+    if options.json:
+        return _print_json([
+            {"key": m.key, "title": m.title, "summary": m.summary, "papers": [p.arxiv for p in m.papers],
+             "presets": [{"key": p.key, "source": p.source, "title": p.title, "cost": p.cost} for p in m.presets], "options": m.config.model_json_schema()}
+            for m in chosen
+        ])  # fmt: skip
+    for method in chosen:
+        print(f"{method.key}: {method.title}. {method.summary}")
+        if options.method:
+            print("\noptions (--set config.NAME=VALUE):")
+            for name, kind, default, text in option_rows(method.config):
+                print(f"  {name:24} {kind:28} {default!s:10} {text}")
+        print("\npresets:" if options.method else "presets:")
+        for preset in method.presets:
+            print(f"  {preset.source:14} {preset.key:20} {preset.title} ({preset.cost})")
+    return 0
+
+
+def option_rows(model: type[Config], prefix: str = "") -> list[tuple[str, str, Any, str]]:
+    """(dotted name, type and bounds, default, sentence) of every option of a config, nested ones included."""
+    rows = []
+    schemas = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            rows += option_rows(field.annotation, f"{prefix}{name}.")
+            continue
+        schema = schemas[name]
+        low, high = schema.get("minimum"), schema.get("maximum")
+        kind = " | ".join(schema["enum"]) if "enum" in schema else schema.get("type", "")
+        rows.append(
+            (prefix + name, kind + (f" {low:g}..{high:g}" if low is not None else ""), field.default, field.description)
+        )
+    return rows
+
+
+def _doctor(options) -> int:
+    checks = []
+    for check in diagnose():
+        checks.append(check)
+        if not options.json:
+            print(
+                f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.finding}"
+                + (f"  -> {check.remedy}" if check.remedy else ""),
+                flush=True,
+            )
+    if options.json:
+        _print_json([vars(check) for check in checks])
+    return 0 if all(check.ok for check in checks) else 1
+
+
+# ---------------------------------------------------------------------------------------------- runs
+
+
+def _start(options) -> int:
+    request = requested(options)
+    resolve(request)
+    store = _store(options)
+    return _execute(store, store.submit(request, status="running"))
+
+
+def _experts(options) -> int:
+    return experts.manage(_store(options), options) if experts.is_managing(options) else _start(options)
+
+
+def _teachers(options) -> int:
+    return teachers.manage(_store(options), options) if experts.is_managing(options) else _start(options)
+
+
+def _resume(options) -> int:
+    store = _store(options)
+    store.resume(options.run, status="running")
+    return _execute(store, store.run(options.run).id)
+
+
+def _execute(store, run_id: str) -> int:
+    print(f"run {run_id} in {store.folder(run_id)}", file=sys.stderr)
+    printer = _Printer(store.run(run_id).request)
+    execute(store, run_id, on_event=printer)
+    printer.close()
+    row = store.run(run_id)
+    if row.status == "done":
+        _print_results(store, row)
+        return 0
+    return 1
+
+
+class _Printer:
+    """Progress on standard error: one line rewritten on a terminal, one line a phase elsewhere."""
+
+    def __init__(self, request: RunRequest) -> None:
+        self.total = resolve(request, begins=False)[1].outer_steps
+        self.makes_a_set = request.action != "record"
+        self.recorded = titles.recorded(request.method)
+        self.live = sys.stderr.isatty()
+        self.last_time = self.rate = None
+        self.bar = ""  # of the outer step that was done last
+        self.told: set[str] = set()  # phases
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Measured):
+            self._step(event)
+        elif isinstance(event, Progress):
+            self._phase(event)
+        elif isinstance(event, Warned):
+            self._line(f"{event.level}: {event.message}")
+        elif isinstance(event, Failed):
+            self._line(f"failed: {event.message}")
+        elif isinstance(event, Stopped):
+            making = "the teacher was trained" if self.recorded == "teacher" else "experts were recorded"
+            where = f"after step {event.step}" if self.makes_a_set else f"while {making}"
+            self._line(f"stopped {where}; `resume` goes on from there")
+        elif isinstance(event, ExpertEpoch):
+            self._epoch(event)
+        elif isinstance(event, TeacherEpoch):
+            self._epoch_of_teacher(event)
+        elif isinstance(event, Scored) and not self.live:
+            self._line(
+                f"{event.arm} {event.protocol} {event.student} seed {event.seed}: {event.metric} {event.value:.4f} ({event.split})"
+            )
+
+    def _step(self, event: Measured) -> None:
+        now = time.monotonic()
+        if self.last_time is not None:
+            seconds = now - self.last_time
+            self.rate = seconds if self.rate is None else 0.95 * self.rate + 0.05 * seconds
+        self.last_time = now
+        milestone = event.step == self.total or event.step % max(1, self.total // 10) == 0
+        if not self.live and not milestone:
+            return
+        filled = int(30 * event.step / self.total)
+        left = "" if self.rate is None else f", {formats.duration(self.rate * (self.total - event.step))} left"
+        name, value = next(iter(event.values.items()))
+        text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, {name} {value:.4f}"
+        self.bar = f"{text}; " if event.step < self.total else ""
+        self._rewrite(text) if self.live else self._line(text)
+
+    def _epoch(self, event: ExpertEpoch) -> None:
+        if event.epoch < event.num_epochs and not self.live:
+            return
+        text = f"expert {event.expert + 1} of {event.num_experts}, epoch {event.epoch} of {event.num_epochs}: {100 * event.validation_accuracy:.1f} % validation"
+        if event.cached:
+            text += " (recorded earlier)"
+        self._rewrite(text) if self.live else self._line(text)
+
+    def _epoch_of_teacher(self, event: TeacherEpoch) -> None:
+        if event.epoch < event.num_epochs and not self.live:
+            return
+        text = f"teacher, epoch {event.epoch} of {event.num_epochs}: {formats.percent(event.knn_accuracy)} nearest neighbours, validation"
+        if event.cached:
+            text += " (trained earlier)"
+        self._rewrite(text) if self.live else self._line(text)
+
+    def _phase(self, event: Progress) -> None:
+        if self.live:
+            self._rewrite(f"{self.bar}{event.phase} {event.done:,} of {event.total:,}")
+        elif event.phase not in self.told:  # those within outer steps come again and again
+            self._line(event.phase)
+        self.told.add(event.phase)
+
+    def _rewrite(self, text: str) -> None:
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def _line(self, text: str) -> None:
+        print(("\r\x1b[K" if self.live else "") + text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _stop(options) -> int:
+    store = _store(options)
+    before = store.run(options.run).status
+    store.request_stop(options.run)
+    said = {"running": "will stop after its current step", "queued": "is taken from the queue"}
+    print(f"run {options.run} {said.get(before, f'is {before} already')}")
+    return 0
+
+
+def _delete(options) -> int:
+    _store(options).delete(options.run)
+    print(f"run {options.run} deleted")
+    return 0
+
+
+def _list(options) -> int:
+    rows = _store(options).runs()
+    if options.json:
+        return _print_json([_row_json(row) for row in rows])
+    if not rows:
+        print("no runs yet; start one with: python -m engine distill --source digits --method bilevel --preset quick")
+    for row in rows:
+        print(
+            f"{row.id}  {row.status:12} step {row.step:,}/{row.total_steps:,}  {row.source} {row.method} {row.preset}  {row.name}".rstrip()
+        )
+    return 0
+
+
+def _show(options) -> int:
+    store = _store(options)
+    row = store.run(options.run)
+    if options.json:
+        metrics = {
+            name: _clean({"step": int(series.steps[-1]), "value": float(series.values[-1])})
+            for name, series in store.series(row.id).items()
+            if len(series.steps)
+        }
+        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": experts.ends(store, row.id), "teacher": teachers.end(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+    print(
+        f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
+    )
+    if row.error:
+        print(f"error: {row.error}")
+    for name, series in store.series(row.id).items():
+        if len(series.steps):
+            print(f"  {name:22} {series.values[-1]:.4g} at step {series.steps[-1]:,}")
+    _print_results(store, row)
+    return 0
+
+
+def _evaluate(options) -> int:
+    store = _store(options)
+    row = store.run(options.run)
+    path = store.result(row.id)
+    if path is None:
+        raise store.no_result(row.id)
+    changes: dict[str, Any] = {}
+    if options.students:
+        changes["students"] = [name.strip() for name in options.students.split(",") if name.strip()]
+    if options.seeds is not None:
+        changes["num_students"] = options.seeds
+    values = row.request.model_dump(mode="json")
+    values["evaluation"] |= changes
+    request = checked(RunRequest, values, "evaluate")
+    device = machine.pick_device(request.device)
+    context = Context(seed=request.seed, device=device, cache_root=store.root / "cache")
+    printer, scores = _Printer(request), []
+
+    def note(event: Event) -> None:
+        printer(event)
+        if isinstance(event, Scored):
+            scores.append(event)
+
+    rows = evaluate(request, load(path, device), context, note)
+    printer.close()
+    if options.json:
+        return _print_json([_clean(vars(found)) for found in (summarise(scores) if _forecasts(row) else rows)])
+    _print_rows(rows)
+    if _forecasts(row):
+        forecasts.print_told(scores, report.student_config(row).name)
+    return 0
+
+
+def _store(options):
+    return Store(options.runs or runs_root())
+
+
+def _row_json(row) -> dict[str, Any]:
+    names = ("id", "name", "status", "source", "method", "preset", "seed", "step", "total_steps", "seconds", "error", "created", "started", "finished", "memory_bytes")  # fmt: skip
+    return {name: getattr(row, name) for name in names}
+
+
+def _score_rows(store, run_id: str) -> list[dict[str, Any]]:
+    return [_clean(vars(row)) for row in summarise(store.scores(run_id))]
+
+
+def _ranking(store, row) -> dict[str, float | None]:
+    """The numbers of the field by name; none before there are scores, or where this version does not know the method."""
+    scores = store.scores(row.id)
+    if not scores or not _has_labels(row):
+        return {}
+    student = report.student_config(row).name
+    return {number.key: number.value for number in ranking(scores, student, row.summary.get("labels", ""))}
+
+
+def _has_labels(row) -> bool:
+    """Whether a run's set is one of labelled images; False where this version does not know the method."""
+    return row.method in METHODS and METHODS[row.method].result == "labelled"
+
+
+def _forecasts(row) -> bool:
+    """Whether a run's set is one of windows with targets to forecast; False where this version does not know the method."""
+    return row.method in METHODS and METHODS[row.method].result == "forecasts"
+
+
+def _told(store, row) -> dict[str, Any]:
+    """What there is to tell of a run without labels besides accuracies or skills, by name."""
+    if row.method not in METHODS or _has_labels(row):
+        return {}
+    if _forecasts(row):
+        return forecasts.told(store.scores(row.id), report.student_config(row).name)
+    return representations.told(summarise(store.scores(row.id)), report.student_config(row).name)
+
+
+def _clean(values: dict[str, Any]) -> dict[str, Any]:
+    """NaN has no place in JSON: a spread that does not exist is null."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+
+
+def _print_results(store, row) -> None:
+    """What a run found, as far as it is."""
+    rows = summarise(store.scores(row.id))
+    experts.print_ends(store, row.id)
+    teachers.print_end(store, row.id)
+    _print_rows(rows)
+    if _forecasts(row):
+        forecasts.print_told(store.scores(row.id), report.student_config(row).name)
+        forecasts.print_verdict(store, row.id)
+    elif row.method in METHODS and not _has_labels(row):
+        representations.print_told(rows, report.student_config(row).name)
+        representations.print_errors(store, row.id)
+
+
+def _print_rows(rows: list[Row]) -> None:
+    """What is compared, a line each."""
+    for row in headlines(rows):
+        spread = "" if math.isnan(row.std) else f" +- {100 * row.std:.1f}"
+        measured = "skill " if row.metric == SKILL else ""
+        print(
+            f"{row.arm:14} {row.protocol:13} {row.student:13} {measured}{100 * row.mean:.1f} %{spread} (n={row.n}), "
+            f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
+        )
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=2, default=str))
+    return 0

@@ -1,0 +1,84 @@
+"""The ways to give a request on the command line, shared by the commands that take one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from engine.core.config import Action, RunRequest, checked
+from engine.core.errors import ConfigError
+from engine.run import request_from_preset
+from engine.runs.command import NO_PRESET
+
+
+def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel", action: Action | None = None) -> None:
+    """The ways to give a request: a file, or source, method and preset; single values changed.
+
+    method: that of a request that names none. action: what every request of this command does; its own if None.
+    """
+    parser.set_defaults(default_method=method, action=action)
+    parser.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
+    parser.add_argument("--source", default=None, help="data set, if no file is given")
+    parser.add_argument("--method", default=None, help=f"method (default: {method})")
+    parser.add_argument("--preset", default=None, help="preset of the method for the source, or none (default: quick)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable",
+    )
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--name", default=None, help="how the run is shown in lists")
+
+
+def requested(options) -> RunRequest:
+    """The request that `request_options` were given. Raises ConfigError for one that cannot be."""
+    method = options.method or options.default_method
+    if options.request:
+        if options.source or options.method or options.preset:
+            raise ConfigError(
+                "Give a request file, or --source, --method and --preset, not both. Single values change with --set."
+            )
+        try:
+            values = json.loads(options.request.read_text())
+        except FileNotFoundError:
+            raise ConfigError(f"There is no request file {options.request}.") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ConfigError(f"{options.request} cannot be read as JSON: {error}.") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{options.request} must hold a JSON object, as request.json of a run does.")
+        values = checked(RunRequest, values, str(options.request)).model_dump(mode="json")
+    elif options.preset == NO_PRESET:
+        values = RunRequest(source=options.source or "digits", method=method).model_dump(mode="json")
+    else:
+        preset = request_from_preset(options.source or "digits", method, options.preset or "quick")
+        values = preset.model_dump(mode="json")
+    for change in options.changes:
+        _set(values, change)
+    for name in ("seed", "name"):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
+    if options.action is not None:
+        values["action"] = options.action
+    return checked(RunRequest, values, "request")
+
+
+def _set(values: dict, change: str) -> None:
+    """Apply one KEY=VALUE; the value is read as JSON where it is JSON, as text otherwise."""
+    key, separator, text = change.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set takes KEY=VALUE, as config.outer_steps=50, not '{change}'.")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    *path, name = key.split(".")
+    place = values
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {change}: '{part}' is a single value, not a group of options.")
+    place[name] = value

@@ -1,0 +1,47 @@
+"""What a run is given besides its request: a device, places on disk, and all of its randomness."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def data_root() -> Path:
+    """Where data sets live: DISTILLERY_DATA, or `data/` beside app.py."""
+    return Path(os.environ.get("DISTILLERY_DATA") or Path(__file__).parents[2] / "data")
+
+
+def runs_root() -> Path:
+    """Where runs are kept: DISTILLERY_RUNS, or `runs/` beside app.py."""
+    return Path(os.environ.get("DISTILLERY_RUNS") or Path(__file__).parents[2] / "runs")
+
+
+@dataclass(frozen=True)
+class Context:
+    """Device, folders, seed, and what there is to go on from.
+
+    resume_from: what a Checkpoint's snapshot gave. start: the SyntheticSet that the request's `start` names.
+    """
+
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    data_root: Path = field(default_factory=data_root)
+    cache_root: Path = field(default_factory=lambda: runs_root() / "cache")
+    resume_from: dict[str, Any] | None = None
+    start: Any = None
+
+    def stream(self, *names: str | int) -> torch.Generator:
+        """A CPU generator that depends on the run's seed and on `names` alone.
+
+        `context.stream("outer", step)` gives step 17 the same draws whatever came before, so a resumed run
+        needs no saved generator state to repeat the same bits. Draw on the CPU and move: every device then sees
+        the same numbers.
+        """
+        text = "/".join(str(part) for part in (self.seed, *names))
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)

@@ -1,0 +1,267 @@
+"""What this machine is and has: device, memory, versions. No figure is measured here, only read."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from engine.core.errors import ConfigError
+
+try:
+    import resource
+except ImportError:  # Windows has no bounds of this kind
+    resource = None
+
+CONTAINER = Path("/sys/fs/cgroup")
+_SAMPLING_SECONDS = 0.01
+LARGEST_RESERVE = 512 * 2**20
+SMALLEST_ROOM = 64 * 2**20
+"""Bytes a run may always take, so that one without room ends with a sentence and not in its first line."""
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """The device of a request: CUDA where there is one and it was not refused.
+
+    Raises ConfigError if CUDA is asked for and absent.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "This request asks for CUDA, but PyTorch sees no CUDA device here. Choose device 'auto' or 'cpu'."
+        )
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory of a device: of the card, or of the machine within its container's limit."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    total = psutil.virtual_memory().total
+    limit = _container_limit()
+    return total if limit is None else min(total, limit)
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that can still be taken: free on the card, or in the machine, file caches counted as free, within its container's limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    available, limit = psutil.virtual_memory().available, _container_limit()
+    if limit is None:
+        return available
+    stat = (CONTAINER / "memory.stat").read_text().split()
+    caches = int(stat[stat.index("inactive_file") + 1])
+    return max(0, min(available, limit - int((CONTAINER / "memory.current").read_text()) + caches))
+
+
+def reserve(device: torch.device) -> int:
+    """Bytes of a device's memory that a run leaves to everything else."""
+    return min(LARGEST_RESERVE, total_memory(device) // 32)
+
+
+class _DataBound:
+    """The bound on this process's writable memory: set for the first who asks, lifted by the last who leaves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = self._headroom = 0
+        self._before = (0, 0)
+
+    def enter(self, room: int) -> int:
+        """Bytes that may be taken, at most `room`."""
+        taken = psutil.Process().memory_info().data
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return min(room, resource.getrlimit(resource.RLIMIT_DATA)[0] - taken)
+            self._before = resource.getrlimit(resource.RLIMIT_DATA)
+            limits = [limit for limit in self._before if limit != resource.RLIM_INFINITY]
+            bound = min([taken + room, *limits])
+            resource.setrlimit(resource.RLIMIT_DATA, (bound, self._before[1]))
+            self._headroom = max(0, min((bound - taken) // 16, LARGEST_RESERVE // 2))
+            return bound - taken
+
+    def near(self) -> int | None:
+        """Bytes left where they are few; the bound is then moved up once, out of the reserve, so that small requests succeed."""
+        with self._lock:
+            if not self._users or not self._headroom:
+                return None
+            bound, highest = resource.getrlimit(resource.RLIMIT_DATA)
+            left = bound - psutil.Process().memory_info().data
+            if left > self._headroom:
+                return None
+            bound += self._headroom
+            self._headroom = 0
+            resource.setrlimit(
+                resource.RLIMIT_DATA, (bound if highest == resource.RLIM_INFINITY else min(bound, highest), highest)
+            )
+            return max(0, left)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                resource.setrlimit(resource.RLIMIT_DATA, self._before)
+
+
+_data_bound = _DataBound()
+
+
+@contextlib.contextmanager
+def bounded_data(device: torch.device) -> Iterator[int]:
+    """While it lasts, an allocation in main memory that goes beyond what is available now, less the reserve, raises.
+
+    Gives the bytes that may be taken.
+
+    Linux grants more memory than there is and ends a process that uses it; a bound on the process's writable memory
+    turns that into an error which can be told. Nothing is done where there is no such bound, nor for a card, whose
+    driver maps more than it uses.
+    """
+    room = max(SMALLEST_ROOM, available_memory(device) - reserve(device))
+    if not sys.platform.startswith("linux") or device.type == "cuda":
+        yield room
+        return
+    room = _data_bound.enter(room)
+    try:
+        yield room
+    finally:
+        _data_bound.leave()
+
+
+def shortage() -> int | None:
+    """Bytes of main memory left, where the machine has less than its reserve or this process comes near its bound.
+
+    Near the bound even a small request can fail, and libraries that are not written in Python end the process then.
+    """
+    main_memory = torch.device("cpu")
+    left = available_memory(main_memory)
+    return left if left < reserve(main_memory) else _data_bound.near()
+
+
+def used_memory(device: torch.device) -> int:
+    """Bytes this process holds now: on the card, or resident in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the machine or of the card, did not suffice."""
+    # on the CPU torch reports exhausted memory as a plain RuntimeError, of its allocator or of C++
+    said = str(error)
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "DefaultCPUAllocator: " in said
+        or "bad_alloc" in said
+    )
+
+
+class PeakMemory:
+    """The most memory taken since it was entered, over what the process had then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = self._peak = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        give_back()
+        self._before = used_memory(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """The peak so far."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) - self._before
+        self._peak = max(self._peak, used_memory(self._device))
+        return self._peak - self._before
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_SAMPLING_SECONDS):
+            self._peak = max(self._peak, used_memory(self._device))
+
+
+def give_back() -> None:
+    """Return freed memory to the system, so that what this process holds is what it uses; a no-op but on glibc."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def set_precision(precision: str) -> None:
+    """How CUDA cards multiply in convolutions and matrices: "float32" in full, "tf32" with 10 bits of mantissa.
+
+    PyTorch's own default is TF32 for convolutions: three digits, where a gradient through a hundred steps needs all seven.
+    """
+    coarse = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = coarse
+
+
+SMALL_FLOPS = 1_000_000
+"""Operations a sample under which a network's single steps are too short to share out over cores."""
+
+
+def set_threads(flops: int) -> None:
+    """Threads for a network of `flops` operations a sample: one for a small one, else all cores, less one for the pages where
+    there are more than two. OMP_NUM_THREADS, if set, decides instead.
+
+    A function of the request and the machine alone: the number of threads changes the last bits of sums.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = os.cpu_count() or 1
+    many = cores - 1 if cores > 2 else cores
+    torch.set_num_threads(1 if flops < SMALL_FLOPS else many)
+
+
+def describe() -> dict[str, Any]:
+    """Names and versions that a recorded number must carry."""
+    facts = {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "memory_bytes": total_memory(torch.device("cpu")),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": platform.system(),
+    }
+    return facts
+
+
+def _container_limit() -> int | None:
+    """Bytes the container may use; None outside one, or in one without a limit."""
+    limit = CONTAINER / "memory.max"
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        return int(text)
+    return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,44 @@
+"""Progress while something long is under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import Any, TypeVar
+
+from engine.core.events import Event, Progress
+
+Item = TypeVar("Item")
+
+QUIET_SECONDS = 1.0
+"""Work made of many short pieces says nothing for so long."""
+
+
+def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
+    """Do one indivisible piece of work in a thread and yield Progress every half second until it is done.
+
+    Closing the generator waits for the work, which cannot be cut short.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(work)
+        while not future.done():
+            yield Progress(phase, 0, 1)
+            wait_for([future], timeout=0.5)
+    yield Progress(phase, 1, 1)
+    return future.result()
+
+
+def paced(phase: str, items: Iterable[Item], total: int) -> Generator[Event, None, Item]:
+    """The last of `items`, which are made one by one, with Progress each second; none where all take less than one.
+
+    total: how many there are, 1 or more.
+    """
+    told = time.monotonic()
+    for done, item in enumerate(items, 1):
+        last = item
+        if time.monotonic() - told >= QUIET_SECONDS:
+            yield Progress(phase, done, total)
+            told = time.monotonic()
+    return last

@@ -1,0 +1,271 @@
+"""Decoded images on disk, found again by what they were made of.
+
+`decoded/<digest>.safetensors` under the data root holds one set of images at one size, whoever brought it. The digest
+is of the files' bytes, classes, splits and options, so equal content that is imported again is not decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from engine.core import machine
+from engine.core.errors import DataError
+from engine.core.events import Event, Progress
+from engine.data.images.decode import Decoded, Undecodable, decode
+from engine.data.images.intake import DIGEST_BYTES
+from engine.data.images.layouts import Layout
+from engine.data.images.limits import Limits, variable
+from engine.data.images.names import shown
+from engine.data.images.options import ImportOptions
+from engine.data.images.parallel import in_threads
+from engine.data.transforms.prepare import RawImages, stratified
+
+VERSION = 1  # part of every digest; raise it when the same files give other pixels or splits
+SPLITS = ("train", "validation", "test")
+TEST_FRACTION = 0.2
+SPLIT_SEED = 2017
+
+
+@dataclass(frozen=True)
+class DecodedSet:
+    """What became of M files, of which N could be decoded, in the order of the layout's members.
+
+    sizes: (M, 2) width and height in the file. digests: (M, 16) uint8, of the decoded pixels. reasons: why the others
+    could not be decoded, by their place. targets: (N,) labels. splits: (N,) places in SPLITS. num_channels: 1 or 3.
+    """
+
+    digest: str
+    num_channels: int
+    sizes: np.ndarray
+    digests: np.ndarray
+    reasons: dict[int, str]
+    targets: np.ndarray
+    splits: np.ndarray
+
+    @property
+    def is_good(self) -> np.ndarray:
+        """(M,) whether a file could be decoded."""
+        good = np.ones(len(self.sizes), bool)
+        good[list(self.reasons)] = False
+        return good
+
+    def counts(self, num_classes: int) -> dict[str, tuple[int, ...]]:
+        """Images of each class by split."""
+        return {
+            name: tuple(np.bincount(self.targets[self.splits == code], minlength=num_classes).tolist())
+            for code, name in enumerate(SPLITS)
+        }
+
+
+def path_of(digest: str, data_root: Path) -> Path:
+    """Where the images of this digest lie."""
+    return data_root / "decoded" / f"{digest}.safetensors"
+
+
+def digest_of(layout: Layout, options: ImportOptions, caps: Limits) -> str:
+    """The digest of a set: equal for equal files, classes, splits and options, whatever the files are called."""
+    what = [
+        VERSION,
+        options.image_size,
+        options.fit,
+        options.colour,
+        caps.max_pixels,
+        caps.min_side,
+        layout.class_names,
+    ]
+    digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=DIGEST_BYTES)
+    for entry, label, split in layout.members:
+        digest.update(f"{entry.digest} {label} {split}\n".encode())
+    return digest.hexdigest()
+
+
+def decode_set(
+    layout: Layout, options: ImportOptions, caps: Limits, data_root: Path, workplace: Path
+) -> Generator[Event, None, DecodedSet]:
+    """Decode all images of a layout, or find them decoded.
+
+    workplace: a folder on the same disk, for the file while it grows.
+
+    Raises:
+        DataError: they would take too much memory, a class has too few images that can be decoded, or a file is no
+            longer what it was. Nothing that may pass is kept as a reason, for the reasons are kept with the pixels.
+    """
+    _check_counts(layout, {})
+    digest = digest_of(layout, options, caps)
+    path = path_of(digest, data_root)
+    if path.exists():
+        try:
+            return _read(path, digest)
+        except SafetensorError:
+            path.unlink(missing_ok=True)  # damaged: made again below
+    images, found = yield from _decode_all(layout, options, caps)
+    reasons = {number: reason for number, reason in enumerate(found) if isinstance(reason, str)}
+    _check_counts(layout, reasons)
+    good = [number for number in range(len(found)) if number not in reasons]
+    if reasons:
+        for place, number in enumerate(good):  # in place: a second copy may not fit
+            images[place] = images[number]
+        images = images[: len(good)]
+    if options.colour == "auto" and all(found[number].is_grey for number in good):
+        images = np.ascontiguousarray(images[:, :1])
+    targets = np.array([layout.members[number][1] for number in good], np.int64)
+    result = DecodedSet(
+        digest,
+        images.shape[1],
+        np.array([(0, 0) if isinstance(one, str) else (one.width, one.height) for one in found], np.int32),
+        np.array([list(bytes(DIGEST_BYTES) if isinstance(one, str) else one.digest) for one in found], np.uint8),
+        reasons,
+        targets,
+        _splits([layout.members[number][2] for number in good], targets, len(layout.class_names)),
+    )
+    yield Progress("store images", 0, 1)
+    _write(images, result, path, workplace)
+    yield Progress("store images", 1, 1)
+    return result
+
+
+def _decode_all(
+    layout: Layout, options: ImportOptions, caps: Limits
+) -> Generator[Event, None, tuple[np.ndarray, list[Decoded | str]]]:
+    """Pixels (M, C, S, S) uint8, undefined where a file could not be decoded, and what was found or why not."""
+    shape = (len(layout.members), 1 if options.colour == "grey" else 3, options.image_size, options.image_size)
+    num_bytes = math.prod(shape)
+    takes = (
+        f"{shape[0]:,} images of {options.image_size} x {options.image_size} pixels take {num_bytes:,} bytes of memory"
+    )
+    if num_bytes > caps.max_decoded_bytes:
+        raise DataError(
+            f"{takes} and {caps.max_decoded_bytes:,} are allowed; choose a smaller image size, or set "
+            f"{variable('max_decoded_bytes')}."
+        )
+    main_memory = torch.device("cpu")
+    free = machine.available_memory(main_memory) - machine.reserve(main_memory)
+    if num_bytes > free:  # the system grants more than there is, and ends the program when it is used
+        raise DataError(f"{takes} and {max(0, free):,} can be used now; choose a smaller image size, or bring fewer.")
+    images = np.empty(shape, np.uint8)
+
+    def work(number: int) -> Decoded | str:
+        entry = layout.members[number][0]
+        try:
+            content = entry.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"'{shown(entry.name)}' can no longer be read ({error.strerror}); import again.") from error
+        if hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest() != entry.digest:
+            raise DataError(
+                f"'{shown(entry.name)}' was changed while it was read; import again when nothing writes to it."
+            )
+        try:
+            return decode(content, images[number], options, caps)
+        except Undecodable as reason:
+            return str(reason)
+
+    found = yield from in_threads(work, len(layout.members), "decode images")
+    return images, found
+
+
+def _check_counts(layout: Layout, reasons: dict[int, str]) -> None:
+    """Raise DataError naming the first class with too few images; `reasons` are of those that could not be decoded."""
+    counts = {split: np.zeros(len(layout.class_names), int) for split in (*SPLITS, "")}
+    for number, (_, label, split) in enumerate(layout.members):
+        counts[split][label] += number not in reasons
+    for label, name in enumerate(layout.class_names):
+        train, validation, test, undivided = (int(counts[split][label]) for split in (*SPLITS, ""))
+        if counts[""].any():
+            if undivided < 3:
+                has = f"has {_images(undivided)}{_why(layout, reasons, label)}"
+                raise DataError(f"Class '{name}' {has}; three or more are needed, one of them to test on.")
+        elif train < 1 or train + validation < 2:
+            has = f"has {_images(train, 'training ')}{_why(layout, reasons, label)}"
+            raise DataError(f"Class '{name}' {has}; two or more are needed.")
+        elif test < 1:
+            has = f"has no test image{_why(layout, reasons, label)}"
+            raise DataError(f"Class '{name}' {has}; one or more is needed.")
+
+
+def _why(layout: Layout, reasons: dict[int, str], label: int) -> str:
+    skipped = [number for number in reasons if layout.members[number][1] == label]
+    if not skipped:
+        return ""
+    first = layout.members[skipped[0]][0].name
+    return f" that can be used ({len(skipped):,} skipped, the first '{shown(first)}', which {reasons[skipped[0]]})"
+
+
+def _images(count: int, kind: str = "") -> str:
+    return f"{count or 'no'} {kind}{'image' if count == 1 else 'images'}"
+
+
+def _splits(given: list[str], targets: np.ndarray, num_classes: int) -> np.ndarray:
+    """(N,) places in SPLITS: as the folders say, or a fifth of each class, by a fixed seed, to test on."""
+    if "" not in given:
+        return np.array([SPLITS.index(split) for split in given], np.uint8)
+    counts = (
+        (torch.bincount(torch.from_numpy(targets), minlength=num_classes) * TEST_FRACTION).round().long().clamp(min=1)
+    )
+    test, _ = stratified(torch.from_numpy(targets), counts, torch.Generator().manual_seed(SPLIT_SEED))
+    splits = np.full(len(targets), SPLITS.index("train"), np.uint8)
+    splits[test.numpy()] = SPLITS.index("test")
+    return splits
+
+
+def _write(images: np.ndarray, result: DecodedSet, path: Path, workplace: Path) -> None:
+    tensors = {
+        "images": images,
+        "targets": result.targets,
+        "splits": result.splits,
+        "sizes": result.sizes,
+        "digests": result.digests,
+    }
+    growing = workplace / "decoded.safetensors"
+    try:
+        save_file(
+            {name: torch.from_numpy(array) for name, array in tensors.items()},
+            growing,
+            {"version": str(VERSION), "reasons": json.dumps(result.reasons)},
+        )
+    except SafetensorError as error:  # how it tells what the disk refused
+        raise OSError(str(error)) from error
+    with growing.open("rb") as file:
+        os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(growing, path)
+
+
+def _read(path: Path, digest: str) -> DecodedSet:
+    """All but the pixels. Raises SafetensorError if the file is damaged."""
+    with safe_open(path, "pt") as file:
+        arrays = {name: file.get_tensor(name).numpy() for name in ("sizes", "digests", "targets", "splits")}
+        num_channels = file.get_slice("images").get_shape()[1]
+        reasons = {int(number): reason for number, reason in json.loads(file.metadata()["reasons"]).items()}
+    return DecodedSet(digest, num_channels, reasons=reasons, **arrays)
+
+
+def raw_images(digest: str, data_root: Path) -> RawImages:
+    """The images as read. Raises DataError if the file is gone or damaged."""
+    path = path_of(digest, data_root)
+    try:
+        with safe_open(path, "pt") as file:
+            images, targets, splits = (file.get_tensor(name) for name in ("images", "targets", "splits"))
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"The decoded images {path.absolute()} are gone or damaged ({error}); delete the data set and import it again."
+        ) from None
+    is_test = splits == SPLITS.index("test")
+    is_validation = splits[~is_test] == SPLITS.index("validation")
+    return RawImages(
+        images[~is_test],
+        targets[~is_test],
+        images[is_test],
+        targets[is_test],
+        is_validation.nonzero().flatten() if is_validation.any() else None,
+    )

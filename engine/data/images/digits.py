@@ -1,0 +1,62 @@
+"""The digits that come with scikit-learn: 1,797 handwritten digits of 8 x 8 pixels, embedded, always there.
+
+Source: E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998;
+the 1,797 images of its test part, 16 grey levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from engine.core.config import DataConfig
+from engine.core.events import Event
+from engine.data.source import Availability, TaskSpec
+from engine.data.transforms.prepare import ImageSplits, RawImages, prepare_images, stratified
+
+TEST_FRACTION = 0.2
+SPLIT_SEED = 1797
+
+
+class DigitsSource:
+    """scikit-learn's digits; a fifth of each class, by a fixed seed, is the test set."""
+
+    kind = "images"
+    key = "digits"
+    title = "Digits"
+    summary = "Handwritten digits of 8 x 8 pixels, embedded in the program: good for a first try."
+    origin = "scikit-learn, from UCI's optical recognition of handwritten digits"
+    sample_shape = (1, 8, 8)
+    class_names = tuple("0123456789")
+    num_train = 1438
+    num_test = 359
+    fewest_per_class = 139
+
+    def availability(self, data_root: Path) -> Availability:
+        """Always present: the file is part of scikit-learn."""
+        return Availability("present", "Embedded in the program.")
+
+    def paths(self, data_root: Path) -> tuple[Path, ...]:
+        """The file it is read from."""
+        package = find_spec("sklearn")
+        return (Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz",)
+
+    def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
+        """The splits. Raises DataError if the config leaves too few images."""
+        spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
+        return (yield from prepare_images(self.read(), spec, self.title, self.key, config))
+
+    def read(self) -> RawImages:
+        """The images, 16 grey levels stretched to 0..255."""
+        from sklearn.datasets import load_digits  # slow to import, wanted by nobody else
+
+        pixels, targets = load_digits(return_X_y=True)
+        # 0..16 to 0..255: the file counts black dots in 4 x 4 cells
+        images = (torch.from_numpy(pixels) * (255 / 16)).round().to(torch.uint8).reshape(-1, *self.sample_shape)
+        targets = torch.from_numpy(targets).long()
+        counts = (torch.bincount(targets) * TEST_FRACTION).round().long()
+        test, train = stratified(targets, counts, torch.Generator().manual_seed(SPLIT_SEED))
+        return RawImages(images[train], targets[train], images[test], targets[test])

@@ -1,0 +1,300 @@
+"""Published files on disk: found, checked by md5, downloaded with progress, read without unpacking.
+
+A `Published` file is what its authors offer for download. It carries `parts`, the files that a reader wants: itself,
+or what a gzip or tar archive holds. Parts that lie unpacked where torchvision would put them are read from there,
+else they are read out of the archive; nothing is ever unpacked to disk, and no byte is used before its md5 was right.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import ssl
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Literal
+
+from engine.core.errors import DataError
+from engine.core.events import Event, Progress
+
+CONNECT_SECONDS = 15
+PROGRESS_SECONDS = 0.25
+BLOCK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that a reader wants, and the md5 of its content."""
+
+    name: str
+    md5: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file for download.
+
+    path: where it lies, relative to the data root. urls: the same file at several places, tried in order.
+    folder: where its parts lie when unpacked, relative to the data root; in a tar archive, the folder within it too.
+    """
+
+    path: str
+    md5: str
+    urls: tuple[str, ...]
+    packing: Literal["none", "gzip", "tar"]
+    folder: str
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+def check_root(data_root: Path) -> None:
+    """Raise DataError unless the data root is a folder that can be read, or does not exist yet."""
+    try:
+        if data_root.exists():
+            if not data_root.is_dir():
+                raise DataError(f"The data folder {data_root} is a file; set DISTILLERY_DATA to a folder.")
+            next(data_root.iterdir(), None)
+    except OSError as error:
+        raise DataError(
+            f"The data folder {data_root} cannot be read ({error.strerror}); change its permissions or set DISTILLERY_DATA "
+            "to another folder."
+        ) from error
+
+
+def is_present(published: Published, data_root: Path) -> bool:
+    """Whether all parts can be read now, unpacked or out of the archive; md5s are remembered by size and time.
+
+    Raises DataError naming a file that is there and wrong.
+    """
+    missing = False
+    for part in published.parts:
+        path = data_root / published.folder / part.name
+        if _is_file(path):
+            _check_file(path, part.md5)
+        else:
+            missing = True
+    archive = data_root / published.path
+    if not missing:
+        return True
+    if not _is_file(archive):
+        return False
+    _check_file(archive, published.md5)
+    return True
+
+
+def paths(published: Published, data_root: Path) -> tuple[Path, ...]:
+    """The files of it that are on disk now, archive and parts."""
+    candidates = [data_root / published.folder / part.name for part in published.parts]
+    candidates.append(data_root / published.path)
+    return tuple(path for path in dict.fromkeys(candidates) if _is_file(path))
+
+
+def read_parts(published: Published, data_root: Path, title: str) -> Generator[Event, None, dict[str, bytes]]:
+    """The content of each part by name, downloaded first if need be.
+
+    Raises:
+        DataError: a file is damaged, or cannot be fetched; the message names it and says what to do.
+    """
+    contents: dict[str, bytes] = {}
+    for done, part in enumerate(published.parts):
+        yield Progress(f"read {title}: {part.name}", done, len(published.parts))
+        path = data_root / published.folder / part.name
+        if _is_file(path):
+            contents[part.name] = _checked_bytes(path, part.md5)
+    wanted = [part for part in published.parts if part.name not in contents]
+    if not wanted:
+        return contents
+
+    archive = data_root / published.path
+    if not _is_file(archive):
+        yield from download(published, data_root, title)
+    yield Progress(f"read {title}: {published.name}", 0, 1)
+    packed = _checked_bytes(archive, published.md5)
+    md5s = {part.name: part.md5 for part in wanted}
+    for name, content in _unpacked(published, md5s, packed, archive):
+        yield Progress(f"read {title}: {name}", len(contents), len(published.parts))
+        if _md5(content) != md5s[name]:
+            raise DataError(
+                f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs; delete the archive "
+                "and start again."
+            )
+        contents[name] = content
+    if absent := [name for name in md5s if name not in contents]:
+        raise DataError(f"{archive.absolute()} holds no {', '.join(absent)}; delete it and start again.")
+    return contents
+
+
+def download(published: Published, data_root: Path, title: str) -> Generator[Event, None, None]:
+    """Fetch a file, with Progress in kilobytes about 4 times a second.
+
+    It grows as `<name>.part`, continued where a broken download left it, and gets its name once its md5 is right.
+
+    Raises:
+        DataError: no address answers, the connection broke, or what came is not the published file.
+    """
+    target = data_root / published.path
+    part = target.with_name(target.name + ".part")
+    phase = f"download {title}: {published.name}"
+    yield Progress(phase, 0, 1)
+    reasons = []
+    addresses = list(published.urls)
+    while addresses:
+        url = addresses.pop(0)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            is_continued = part.exists()
+            yield from _fetch(url, part, phase)
+            if _hash(part) == published.md5:
+                part.replace(target)
+                return
+            part.unlink()
+        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
+            reasons.append(_reason(error))
+        except OSError as error:
+            raise DataError(
+                f"{title}: {published.name} cannot be written to {target.parent.absolute()} ({error.strerror or error}); "
+                "make room or change its permissions, or set DISTILLERY_DATA to another folder."
+            ) from error
+        else:
+            if is_continued:  # what it continued may be to blame: once more from the start
+                addresses.insert(0, url)
+            else:
+                reasons.append("what came is not the published file, its md5 differs")
+    raise DataError(
+        f"{title}: {published.name} could not be downloaded ({'; '.join(reasons)}); try again, or fetch it from "
+        f"{' or '.join(published.urls)} and put it in {target.parent.absolute()}."
+    )
+
+
+def _fetch(url: str, part: Path, phase: str) -> Generator[Event, None, None]:
+    """Stream one address into `part`, from where it ends if the server can. Raises OSErrors of the net or the disk."""
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "dataset-distillery"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if start and error.code == 416:  # nothing after `start`: it is whole, and its md5 decides
+            return
+        raise
+    with response:
+        if response.status != 206:  # the server sends the whole file again
+            start = 0
+        total = start + int(response.headers.get("Content-Length") or 0)
+        with part.open("ab" if start else "wb") as file:
+            done = yield from _copy(response, file, start, total, phase)
+    if done < total:
+        raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")
+
+
+def _copy(
+    response: HTTPResponse, file: io.BufferedWriter, done: int, total: int, phase: str
+) -> Generator[Event, None, int]:
+    """Copy a response into a file; the number of bytes the file then has."""
+    reported = 0.0
+    while block := response.read1(BLOCK_BYTES):
+        file.write(block)
+        done += len(block)
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            yield Progress(phase, done // 1000, max(total, done) // 1000)
+    yield Progress(phase, done // 1000, max(total, done) // 1000)
+    return done
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return f"no connection: {error.reason}"
+    return str(error) or type(error).__name__
+
+
+def _unpacked(
+    published: Published, wanted: Collection[str], packed: bytes, archive: Path
+) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the wanted parts in an archive's bytes, in one pass and without touching the disk."""
+    try:
+        if published.packing == "none":
+            yield published.parts[0].name, packed
+        elif published.packing == "gzip":
+            yield published.parts[0].name, gzip.decompress(packed)
+        else:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r|gz") as members:
+                for member in members:
+                    folder, _, name = member.name.rpartition("/")
+                    if folder == published.folder and name in wanted and member.isfile():
+                        yield name, members.extractfile(member).read()
+    except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"{archive.absolute()} cannot be unpacked ({error}); delete it and start again.") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there. Raises DataError if something else is, or if nobody may look."""
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(
+                f"{path.absolute()} is a folder where a file should be; rename or delete it and start again."
+            )
+        return path.is_file()
+    except OSError as error:
+        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
+
+
+def _checked_bytes(path: Path, md5: str) -> bytes:
+    """The whole content of a file. Raises DataError if it cannot be read or is not what was published."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
+    _check_md5(path, _md5(content), len(content), md5)
+    return content
+
+
+def _check_file(path: Path, md5: str) -> None:
+    """Raise DataError if a file cannot be read or is not what was published."""
+    try:
+        size, found = path.stat().st_size, _file_md5(path)
+    except OSError as error:
+        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
+    _check_md5(path, found, size, md5)
+
+
+def _check_md5(path: Path, found: str, size: int, md5: str) -> None:
+    if found != md5:
+        raise DataError(
+            f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}, the published file has {md5}; "
+            "delete it and start again, or put a good copy in its place."
+        )
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _file_md5(path: Path) -> str:
+    status = path.stat()
+    return _md5_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _md5_of_version(path: Path, size: int, changed: int, inode: int) -> str:
+    """The md5 of a file, remembered until its size, its time of change or the file itself is another."""
+    return _hash(path)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,221 @@
+"""Random changes to images, differentiable with respect to the images.
+
+An augmentation first draws its numbers on the CPU, then applies them on any device: the same draw can be applied again,
+and every device sees the same numbers.
+
+    augment = augmentation("dsa")
+    changed = augment(inputs, generator)              # draw and apply
+    draw = augment.draw(inputs.shape, generator)      # or in two steps, for real and synthetic images alike
+    changed = augment.apply(inputs, draw)
+
+Sources:
+    DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (strategy color_crop_cutout_flip_scale_rotate,
+    each operation of which can be left out).
+    flip_rotate: PoDD, Shul et al. 2024, arXiv:2403.12040.
+    flip, crop: as the field trains on CIFAR; 4 pixels of reflected border at 28 pixels and more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.core.config import DSA_OPERATIONS
+from engine.core.errors import ConfigError
+
+MAX_DEGREES = 15.0
+MAX_SCALE = 1.2
+DSA_CROP_SHARE = 0.125
+CUTOUT_SHARE = 0.5
+
+
+class Step(NamedTuple):
+    """One operation and its numbers in [0, 1): (N, k) float64, or (1, k) if the whole batch shares them."""
+
+    operation: str
+    numbers: Tensor
+
+
+Draw = tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`apply(inputs (N, C, H, W), numbers (N, k))` gives the same shape; `num_numbers` is k."""
+
+    num_numbers: int
+    apply: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random change.
+
+    operations: names in OPERATIONS. one_at_a_time: each call takes one of them, for the whole batch, else all in order.
+    same_for_batch: all images of a call share their numbers (siamese augmentation), else each has its own.
+    """
+
+    operations: tuple[str, ...]
+    one_at_a_time: bool = False
+    same_for_batch: bool = False
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Changed inputs (N, C, H, W), by numbers drawn from a CPU generator."""
+        return self.apply(inputs, self.draw(inputs.shape, generator))
+
+    def alike(self) -> Augmentation:
+        """The same with one draw for all images of a call."""
+        return replace(self, same_for_batch=True)
+
+    def draw(self, shape: torch.Size | tuple[int, ...], generator: torch.Generator) -> Draw:
+        """The random numbers for inputs of a shape (N, C, H, W)."""
+        names = self.operations
+        if self.one_at_a_time and names:
+            names = (names[int(torch.randint(len(names), (), generator=generator))],)
+        rows = 1 if self.same_for_batch else shape[0]
+        # float64 whatever the inputs: a generator then gives every precision the same choices
+        sizes = [(rows, OPERATIONS[name].num_numbers) for name in names]
+        numbers = [torch.rand(size, generator=generator, dtype=torch.float64) for size in sizes]
+        return tuple(Step(name, drawn) for name, drawn in zip(names, numbers, strict=True))
+
+    def apply(self, inputs: Tensor, draw: Draw) -> Tensor:
+        """Change inputs (N, C, H, W) by numbers drawn before; differentiable, inputs are left as they are."""
+        for name, numbers in draw:
+            numbers = numbers.expand(len(inputs), -1).to(inputs.device)
+            inputs = OPERATIONS[name].apply(inputs, numbers)
+        return inputs
+
+
+def augmentation(name: str, dsa_operations: Sequence[str] = DSA_OPERATIONS) -> Augmentation:
+    """The augmentation of a DataConfig; "none" changes nothing. Raises ConfigError for an unknown name."""
+    if name == "dsa":
+        return dsa(dsa_operations)
+    if name not in _NAMED:
+        raise ConfigError(f"There is no augmentation '{name}'; choose one of {', '.join((*_NAMED, 'dsa'))}.")
+    return _NAMED[name]
+
+
+def dsa(operations: Sequence[str] = DSA_OPERATIONS, *, same_for_batch: bool = False) -> Augmentation:
+    """Differentiable siamese augmentation: one of the operations a call.
+
+    Args:
+        operations: some of DSA_OPERATIONS.
+        same_for_batch: all images share their numbers, which matching methods want.
+
+    Raises:
+        ConfigError: no operation, or one that DSA does not have.
+    """
+    unknown = [name for name in operations if name not in DSA_OPERATIONS]
+    if unknown or not operations:
+        missed = f"DSA has no operation '{unknown[0]}'" if unknown else "DSA needs at least one operation"
+        raise ConfigError(f"{missed}; choose among {', '.join(DSA_OPERATIONS)}.")
+    own = tuple("crop_zeros" if name == "crop" else name for name in operations)
+    return Augmentation(own, one_at_a_time=True, same_for_batch=same_for_batch)
+
+
+def flip(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Mirror left and right where numbers (N, 1) are below one half."""
+    return torch.where(_column(numbers, 0) < 0.5, inputs.flip(3), inputs)
+
+
+def crop(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Shift by whole pixels, the border filled by reflection: 4 pixels at most, an eighth of a side below 28."""
+    side = min(inputs.shape[2:])
+    reach = 4 if side >= 28 else max(1, side // 8)
+    return _shifted(F.pad(inputs, (reach,) * 4, mode="reflect"), inputs.shape, numbers, reach)
+
+
+def crop_zeros(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """DSA's crop: shift by whole pixels, up to an eighth of a side, the border filled with zeros."""
+    reach = int(min(inputs.shape[2:]) * DSA_CROP_SHARE + 0.5)
+    return _shifted(F.pad(inputs, (reach,) * 4), inputs.shape, numbers, reach)
+
+
+def rotate(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Turn by up to 15 degrees either way, bilinear, zeros outside."""
+    angles = (numbers[:, 0] * 2 - 1) * math.radians(MAX_DEGREES)
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    return _warped(inputs, torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3))
+
+
+def scale(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Stretch each axis by a factor uniform in 1/1.2 .. 1.2 of the sampling grid, bilinear, zeros outside."""
+    factors = numbers * (MAX_SCALE - 1 / MAX_SCALE) + 1 / MAX_SCALE
+    zero = torch.zeros_like(factors[:, 0])
+    return _warped(inputs, torch.stack([factors[:, 0], zero, zero, zero, factors[:, 1], zero], 1).reshape(-1, 2, 3))
+
+
+def color(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Brightness, then saturation, then contrast, by numbers (N, 3); saturation leaves grey images as they are.
+
+    x + (u − 1/2);  (x − m_c) · 2u + m_c, m_c the mean over channels;  (x − m) · (u + 1/2) + m, m the mean of the image.
+    """
+    numbers = numbers.to(inputs.dtype)
+    inputs = inputs + (_column(numbers, 0) - 0.5)
+    grey = inputs.mean(1, keepdim=True)
+    inputs = (inputs - grey) * (2 * _column(numbers, 1)) + grey
+    mean = inputs.mean((1, 2, 3), keepdim=True)
+    return (inputs - mean) * (_column(numbers, 2) + 0.5) + mean
+
+
+def cutout(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """Zero a box of half the sides, its centre anywhere in the image, cut at the edges."""
+    height, width = inputs.shape[2:]
+    rows = _inside_box(height, numbers[:, 0])
+    columns = _inside_box(width, numbers[:, 1])
+    return inputs.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "flip": Operation(1, flip),
+    "crop": Operation(2, crop),
+    "crop_zeros": Operation(2, crop_zeros),
+    "rotate": Operation(1, rotate),
+    "scale": Operation(2, scale),
+    "color": Operation(3, color),
+    "cutout": Operation(2, cutout),
+}
+
+_NAMED = {
+    "none": Augmentation(()),
+    "flip": Augmentation(("flip",)),
+    "crop": Augmentation(("crop",)),
+    "flip_crop": Augmentation(("flip", "crop")),
+    "flip_rotate": Augmentation(("flip", "rotate"), one_at_a_time=True),
+}
+
+
+def _column(numbers: Tensor, index: int) -> Tensor:
+    """One number an image, (N, 1, 1, 1)."""
+    return numbers[:, index, None, None, None]
+
+
+def _shifted(padded: Tensor, shape: torch.Size, numbers: Tensor, reach: int) -> Tensor:
+    """Windows of `shape` out of images padded by `reach`, each at its own offset in 0 .. 2 · reach."""
+    num_images, num_channels, height, width = shape
+    offsets = (numbers * (2 * reach + 1)).long()
+    rows = offsets[:, :1] + torch.arange(height, device=padded.device)
+    columns = offsets[:, 1:] + torch.arange(width, device=padded.device)
+    padded = padded.gather(2, rows[:, None, :, None].expand(-1, num_channels, -1, padded.shape[3]))
+    return padded.gather(3, columns[:, None, None, :].expand(-1, num_channels, height, -1))
+
+
+def _warped(inputs: Tensor, matrices: Tensor) -> Tensor:
+    """Inputs sampled at grid points moved by (N, 2, 3) matrices."""
+    grid = F.affine_grid(matrices.to(inputs.dtype), list(inputs.shape), align_corners=False)
+    return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _inside_box(side: int, numbers: Tensor) -> Tensor:
+    """Whether each of `side` positions lies in the cut-out box: (N, side)."""
+    length = int(side * CUTOUT_SHARE + 0.5)
+    centres = (numbers * (side + 1 - length % 2)).long()  # an even box may be centred on the far edge too
+    positions = torch.arange(side, device=numbers.device)
+    first = centres[:, None] - length // 2
+    return (positions >= first) & (positions < first + length)

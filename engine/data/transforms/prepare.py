@@ -1,0 +1,226 @@
+"""From raw pixels to splits: hold out validation, limit, normalise or whiten.
+
+All that is fitted (mean, deviation, whitening) is fitted on the train part alone: neither validation nor test images
+move it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.core.config import DataConfig
+from engine.core.errors import DataError
+from engine.core.events import Event, Progress
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.transforms import zca
+from engine.data.transforms.augment import augmentation
+from engine.data.transforms.preparation import Preparation
+
+SPLIT_SEED = 2018  # validation images and a limit's choice are the same in every run
+RECIPE = 1  # part of every fingerprint; raise it when this module changes what it makes of the same images
+
+LATER = ("zca_kind", "dsa_operations")
+"""Options that came after the first runs were made."""
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """A data set as read: images (N, C, H, W) uint8, targets (N,) int64.
+
+    validation: indices (V,) int64 into the training images that its authors set apart for validation; None where
+    a share of the training images is to be held out.
+    """
+
+    train_images: Tensor
+    train_targets: Tensor
+    test_images: Tensor
+    test_targets: Tensor
+    validation: Tensor | None = None
+
+    def digest(self) -> bytes:
+        """A hash of every pixel, label and shape."""
+        content = hashlib.blake2b(digest_size=16)
+        for tensor in (self.train_images, self.train_targets, self.test_images, self.test_targets):
+            content.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+            content.update(tensor.contiguous().numpy().data)
+        if self.validation is not None:
+            content.update(self.validation.contiguous().numpy().data)
+        return content.digest()
+
+
+@dataclass(frozen=True)
+class ImageSplits(Splits):
+    """Splits of images, with the preparation that made them."""
+
+    preparation: Preparation | None = None
+
+    def reprepared(self, inputs: Tensor, made_by: Preparation | None) -> Tensor:
+        """Inputs (N, C, H, W) float32 of another preparation as these splits' students expect them; as they are if unknown."""
+        if made_by is None or self.preparation is None:
+            return inputs
+        return self.preparation.of_pixels(made_by.inverse(inputs))
+
+
+def prepare_images(
+    raw: RawImages, spec: TaskSpec, title: str, key: str, config: DataConfig
+) -> Generator[Event, None, ImageSplits]:
+    """Split, limit and normalise a data set, with progress.
+
+    The validation split is drawn from the training images before the limit is, so it is the same for every limit.
+
+    Args:
+        raw: the images as read.
+        spec: what the task is; class names are used in messages.
+        title: what the user calls the source.
+        key: the source's key, part of the fingerprint.
+        config: what to do.
+
+    Raises:
+        DataError: a class has too few images for the validation fraction or the limit.
+    """
+    yield Progress(f"prepare {title}", 0, 3)
+    augment = augmentation(config.augmentation, config.dsa_operations)
+    train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
+    # what these options are by default goes unsaid, so that runs from before there were others can still be resumed
+    unsaid = {"windows"} | {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
+    unsaid |= {"dsa_operations"} if config.augmentation != "dsa" else set()
+    settings = config.model_dump(mode="json", exclude=unsaid)
+    fingerprint = hashlib.blake2b(
+        json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest(), digest_size=16
+    ).hexdigest()
+
+    yield Progress(f"prepare {title}", 1, 3)
+    train_images, validation_images = raw.train_images[train], raw.train_images[validation]
+    mean, std = (values.float() for values in channel_statistics(train_images))
+    yield Progress(f"prepare {title}", 2, 3)
+    if config.zca:
+        is_podd = config.zca_kind == "podd"
+        whitening = yield from (zca.fit_per_image if is_podd else zca.fit)(train_images, config.zca_eps)
+        preparation = Preparation("zca_podd" if is_podd else "zca", mean, std, whitening)
+        train_inputs = yield from zca.whiten_images(whitening, train_images, "ZCA: whiten train")
+        validation_inputs = yield from zca.whiten_images(whitening, validation_images, "ZCA: whiten validation")
+        test_inputs = yield from zca.whiten_images(whitening, raw.test_images, "ZCA: whiten test")
+        prepare = identity
+    else:
+        preparation = Preparation(config.normalisation, mean, std)
+        train_inputs, validation_inputs, test_inputs = train_images, validation_images, raw.test_images
+        prepare = preparation.forward
+
+    yield Progress(f"prepare {title}", 3, 3)
+    return ImageSplits(
+        train=LabelledSet(train_inputs, raw.train_targets[train], prepare),
+        validation=LabelledSet(validation_inputs, raw.train_targets[validation], prepare),
+        test=LabelledSet(test_inputs, raw.test_targets, prepare),
+        spec=spec,
+        to_display=preparation.to_display,
+        augment=augment,
+        augment_alike=augment.alike(),
+        fingerprint=fingerprint,
+        display_range=preparation.display_range(),
+        title=title,
+        preparation=preparation,
+    )
+
+
+def identity(inputs: Tensor) -> Tensor:
+    """Whitened inputs are ready as they are."""
+    return inputs
+
+
+def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
+    """Images of each class for validation, of so many training images: at least one."""
+    return (torch.tensor(counts, dtype=torch.int64) * fraction).round().long().clamp(min=1).tolist()
+
+
+def split_indices(
+    targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Indices (n,) int64 of the train part and of the validation part, both stratified by class.
+
+    given: the validation part (V,) where the data set has one of its own; nothing else is held out then.
+    A class of two images or more always gives one of them.
+
+    Raises DataError naming the first class that has too few images, and what to change.
+    """
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    counts = torch.bincount(targets, minlength=spec.num_outputs)
+    if given is None:
+        held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))
+    else:
+        held_out = torch.bincount(targets[given], minlength=spec.num_outputs)
+    for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):
+        if held >= count:
+            raise DataError(
+                f"{title}: class '{name}' has {count} training {'image' if count == 1 else 'images'}, so validation "
+                f"leaves it none to train on; add images of this class."
+            )
+    if given is None:
+        validation, train = stratified(targets, held_out, generator)
+    else:
+        is_train = torch.ones(len(targets), dtype=torch.bool)
+        is_train[given] = False
+        validation, train = given, is_train.nonzero().flatten()
+    if not config.train_limit or config.train_limit >= len(train):
+        return train, validation
+    chosen, _ = stratified(
+        targets[train], limited_counts(counts - held_out, spec, title, config.train_limit), generator
+    )
+    return train[chosen], validation
+
+
+def limited_counts(available: Tensor, spec: TaskSpec, title: str, limit: int) -> Tensor:
+    """Images to keep of each class (K,): equal, or one more of the first classes where the limit does not divide."""
+    num_classes = len(available)
+    if limit < 2 * num_classes:
+        raise DataError(
+            f"{title}: a limit of {limit} training images is less than 2 for each of {num_classes} classes; "
+            f"choose {2 * num_classes} or more, or 0 for all."
+        )
+    wanted = torch.full((num_classes,), limit // num_classes)
+    wanted[: limit % num_classes] += 1
+    short = (wanted > available).nonzero().flatten().tolist()
+    if short:
+        fewest = int(available.min())
+        raise DataError(
+            f"{title}: a balanced limit of {limit} training images takes {int(wanted[short[0]])} of class "
+            f"'{spec.class_names[short[0]]}', which has {int(available[short[0]])}; "
+            f"choose {fewest * num_classes} or less, or 0 for all."
+        )
+    return wanted
+
+
+def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose `counts[k]` samples of each class k at random: indices chosen and indices left, each ascending.
+
+    A smaller count of the same generator state chooses a part of what a larger one chooses.
+    """
+    is_chosen = torch.zeros(len(targets), dtype=torch.bool)
+    for label, count in enumerate(counts.tolist()):
+        members = (targets == label).nonzero().flatten()
+        is_chosen[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return is_chosen.nonzero().flatten(), (~is_chosen).nonzero().flatten()
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population deviation of each channel of (N, C, H, W) uint8 images: (C,) float64 each, of pixels in [0, 1].
+
+    Counted in 256 bins, so exact whatever the order.
+    """
+    num_channels = images.shape[1]
+    bins = torch.zeros(num_channels, 256, dtype=torch.int64)
+    for chunk in images.split(zca.chunk_size(images[0].numel())):
+        for channel in range(num_channels):
+            # NumPy's count of bytes takes a quarter of PyTorch's time
+            bins[channel] += torch.from_numpy(np.bincount(chunk[:, channel].flatten().numpy(), minlength=256))
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    shares = bins.double() / bins.sum(1, keepdim=True)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, None]) ** 2).sum(1)
+    return mean, variance.sqrt()

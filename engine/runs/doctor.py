@@ -1,0 +1,192 @@
+"""Does everything work here? Each check says ok or failed, and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.core import machine
+from engine.core.config import EvaluationConfig, RunRequest, StudentConfig
+from engine.core.context import Context, data_root, runs_root
+from engine.core.errors import UserError
+from engine.data import SOURCES, sources
+from engine.data.source import TaskSpec
+from engine.figures import formats
+from engine.meta import ridge, update_rules
+from engine.meta.inner import Batch, inner_loop
+from engine.methods import METHODS
+from engine.nets import make_student
+from engine.run import request_from_preset, resolve, run
+
+PACKAGES = ("torch", "torchvision", "streamlit", "plotly", "pydantic", "safetensors", "numpy", "pillow")
+LEAST_FREE_BYTES = 500_000_000
+"""Of a disk."""
+LEAST_FREE_MEMORY = 1_000_000_000
+LARGEST_DIFFERENCE = 1e-5
+"""Between a gradient and finite differences, in float64 and as a share."""
+SHORTENED = {
+    "outer_steps": 1, "num_validations": 1, "validation_steps": 2, "validation_students": 1, "previews": 1, "pretrain_steps": 2, "steps_per_epoch": 1,
+    "probe_epochs": 1, "fine_tune_steps": 0, "approximation_steps": 5, "pool_size": 2, "pool_steps": 2,
+}  # fmt: skip
+"""What a check changes in a config, wherever an option is called so."""
+TIGHT = "Close other programs; until then choose the digits and small sets."
+BRIEF = EvaluationConfig(num_students=1, ordinary_steps=1, inner_steps=10, full_epochs=1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `remedy` is empty where the check passed."""
+
+    name: str
+    ok: bool
+    finding: str
+    remedy: str = ""
+
+
+def diagnose() -> Iterator[Check]:
+    """Versions, device, gradients, memory, disk, data sets, and a one-step run of every method; under a minute on one core."""
+    device = machine.pick_device()
+    yield _attempt("versions", _versions, "Install what requirements.txt lists: pip install -r requirements.txt")
+    yield _attempt("device", lambda: _device(device), "Update the driver of the card, or choose the device 'cpu'.")
+    reinstall = "Reinstall PyTorch at the version that requirements.txt names."
+    yield _attempt("double backward", lambda: _double_backward(device), reinstall)
+    yield _attempt("ridge regression", lambda: _ridge(device), reinstall)
+    yield _attempt("memory", lambda: _memory(torch.device("cpu")), TIGHT)
+    if device.type != "cpu":
+        yield _attempt("memory of the card", lambda: _memory(device), TIGHT)
+    for name, folder, variable in (
+        ("data folder", data_root(), "DISTILLERY_DATA"),
+        ("runs folder", runs_root(), "DISTILLERY_RUNS"),
+        ("cache folder", runs_root() / "cache", "DISTILLERY_RUNS"),
+    ):
+        remedy = f"Free some space there, or set {variable} to another folder."
+        yield _attempt(name, lambda folder=folder: _space(folder), remedy)
+    for key, source in sources(data_root()).items():
+        available = source.availability(data_root())
+        yield Check(f"source {key}", True, f"{available.state}: {available.message}")
+    for key in METHODS:
+        yield _attempt(f"method {key}", lambda key=key: _one_step(key, device), "Please report this with the message.")
+
+
+def _attempt(name: str, check: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, True, check())
+    except UserError as error:
+        return Check(name, False, str(error), remedy)
+    except Exception as error:  # a health check reports whatever happens; nothing is hidden
+        return Check(name, False, f"{type(error).__name__}: {error}", remedy)
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+
+
+def _device(device: torch.device) -> str:
+    """Where things are computed, once something was."""
+    ones = torch.ones(8, 8, device=device)
+    if (ones @ ones).sum().item() != 512:
+        raise ArithmeticError(f"a product of two matrices is wrong on '{device}'")
+    facts = machine.describe()
+    return f"{facts['gpu'] or facts['processor']}, used as '{device}', {facts['cores']} cores, {torch.get_num_threads()} threads"
+
+
+def _memory(device: torch.device) -> str:
+    free, total = machine.available_memory(device), machine.total_memory(device)
+    said = f"{formats.num_bytes(free)} of {formats.num_bytes(total)} free"
+    if free < LEAST_FREE_MEMORY:
+        raise MemoryError(f"only {said}")
+    return said
+
+
+def _double_backward(device: torch.device) -> str:
+    """The meta-gradient of three steps, against finite differences in float64 with a smooth student."""
+    spec = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
+    student = make_student(StudentConfig(width=4, depth=2, activation="softplus"), spec, device)
+    generator = torch.Generator().manual_seed(0)
+    theta = student.init(generator).double()
+    images = torch.randn(3, 1, 8, 8, generator=generator, dtype=torch.float64).to(device)
+    real = torch.randn(5, 1, 8, 8, generator=generator, dtype=torch.float64).to(device)
+    targets = torch.tensor([0, 1, 2], device=device)
+
+    def outer(x: Tensor) -> Tensor:
+        batches = [Batch(x, targets, torch.tensor(0.1, dtype=torch.float64, device=device))] * 3
+        *_, end = inner_loop(student, theta, batches, update_rules.sgd(), F.cross_entropy, memory="recompute")
+        return F.cross_entropy(student(end, real), torch.tensor([0, 1, 2, 0, 1], device=device))
+
+    return f"equals finite differences to {_gradient_error(outer, images, generator):.0e}"
+
+
+def _ridge(device: torch.device) -> str:
+    """The closed-form regression against a dense solve of its normal equations, and its gradient, in float64."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
+
+    features, targets, queries = drawn(6, 4), drawn(6, 3), drawn(5, 4)
+    phi, psi = (torch.cat([rows, torch.ones_like(rows[:, :1])], 1) for rows in (features, queries))
+    strength = 1e-3 * (phi * phi).sum()
+    identity = torch.eye(5, dtype=torch.float64, device=device)
+    dense = psi @ torch.linalg.solve(phi.T @ phi + strength * identity, phi.T @ targets)
+    difference = ((ridge.predict(features, targets, queries, 1e-3) - dense).norm() / dense.norm()).item()
+    if difference > LARGEST_DIFFERENCE:
+        raise ArithmeticError(f"the prediction differs from a dense solve by {difference:.1e}")
+    error = _gradient_error(lambda x: ridge.predict(x, targets, queries, 1e-3).square().mean(), features, generator)
+    return f"equals a dense solve to {difference:.0e}, its gradient finite differences to {error:.0e}"
+
+
+def _gradient_error(loss: Callable[[Tensor], Tensor], at: Tensor, generator: torch.Generator) -> float:
+    """How far a gradient is from central differences along a random direction, as a share. Raises ArithmeticError if far."""
+    x = at.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(x), x)
+    direction = torch.randn(at.shape, generator=generator, dtype=at.dtype).to(at.device)
+    step = 1e-5
+    numeric = (loss(at + step * direction) - loss(at - step * direction)) / (2 * step)
+    exact = (gradient * direction).sum()
+    difference = ((numeric - exact).abs() / exact.abs()).item()
+    if not difference < LARGEST_DIFFERENCE:  # NaN too
+        raise ArithmeticError(f"the gradient differs from finite differences by {difference:.1e}")
+    return difference
+
+
+def _space(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / ".writable"
+    probe.write_text("")
+    probe.unlink()
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise OSError(f"only {formats.num_bytes(free)} are free in {folder}")
+    return f"{folder}, {formats.num_bytes(free)} free"
+
+
+def _one_step(method: str, device: torch.device) -> str:
+    """A whole run of one outer step, its comparison included, with networks of a trial in the place of recorded ones."""
+    # those that come with the program
+    source = "simulated_prices" if METHODS[method].result == "forecasts" else "digits"
+    preset = request_from_preset(source, method, "quick")
+    _, config = resolve(preset)
+    options = _shortened(config.for_trial().model_dump(mode="json"))
+    request = RunRequest(source=source, method=method, config=options, data=preset.data, evaluation=BRIEF)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:  # of its own: what earlier runs left there would hide what is wrong
+        for _ in run(request, Context(device=device, cache_root=Path(folder))):
+            pass
+    return f"one step on the {SOURCES[source].title.lower()} in {time.perf_counter() - began:.1f} s"
+
+
+def _shortened(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _shortened(value) if isinstance(value, dict) else SHORTENED.get(name, value)
+        for name, value in options.items()
+    }

@@ -1,0 +1,175 @@
+"""A sweep: values for one or two options become runs that differ in nothing else.
+
+    expand(request, {"config.outer_lr": ["0.01", "0.03"], "seed": ["0", "1"]})    # four requests
+
+Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values come as typed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, checked
+from engine.core.context import data_root
+from engine.core.errors import ConfigError
+from engine.data import sources
+from engine.figures import formats
+from engine.methods import METHODS
+from engine.run import resolve
+
+MAX_OPTIONS = 2
+MAX_RUNS = 50
+MAX_EXTREMES = 4
+_MAX_NAME = RunRequest.model_fields["name"].metadata[0].max_length
+
+
+def expand(request: RunRequest, values: Mapping[str, Sequence[str]]) -> list[RunRequest]:
+    """A request for each combination of values, in order, the last option varying fastest; all share a `sweep` id.
+
+    Args:
+        values: dotted option -> values as typed, read by the option's type; several words of one value joined by "+".
+
+    Raises:
+        ConfigError: no such option, a value that it cannot take (named in the sentence), no value, or more than
+            MAX_OPTIONS options or MAX_RUNS runs.
+    """
+    if not 1 <= len(values) <= MAX_OPTIONS:
+        raise ConfigError(f"A sweep varies one or two options, not {len(values)}.")
+    axes = [_axis(request, option, texts) for option, texts in values.items()]
+    count = 1
+    for axis in axes:
+        count *= len(axis)
+    if count > MAX_RUNS:
+        raise ConfigError(f"These values make {count} runs. A sweep can have {MAX_RUNS}; leave some values out.")
+    sweep = secrets.token_hex(4)
+    return [_one(request, dict(zip(values, chosen, strict=True)), sweep) for chosen in itertools.product(*axes)]
+
+
+def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
+    """Those requests of a sweep that may ask for most, MAX_EXTREMES at most: every swept number at its least or greatest.
+
+    Greater numbers come first, so that they are among these where other options are swept too.
+    """
+    asked = [_numbers(request.model_dump(mode="json", exclude={"name"})) for request in requests]
+    ends = {name: {pick(numbers[name] for numbers in asked) for pick in (min, max)} for name in _common(asked)}
+    found = [number for number, numbers in enumerate(asked) if all(numbers[name] in ends[name] for name in ends)]
+    found.sort(key=lambda number: [asked[number][name] for name in ends], reverse=True)
+    return [requests[number] for number in found[:MAX_EXTREMES]]
+
+
+def _numbers(values: Mapping[str, Any], part: str = "") -> dict[str, float]:
+    """dotted option -> value of every option that is a number."""
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{part}{name}.")
+        elif isinstance(value, int | float):
+            found[f"{part}{name}"] = value
+    return found
+
+
+def _common(asked: Sequence[Mapping[str, float]]) -> list[str]:
+    """The options that all have."""
+    return [name for name in asked[0] if all(name in numbers for numbers in asked)]
+
+
+def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+    """(text, value) of each value of an option, each once."""
+    name, kind = _label(request, option), _kind(request, option)
+    found: dict[str, tuple[str, Any]] = {}
+    for text in (text.strip() for text in texts):
+        if not text:
+            continue
+        try:
+            value = _read(text, kind)
+        except ValidationError:
+            raise ConfigError(f"'{text}' is {_missed(kind)} for {name}.") from None
+        found.setdefault(repr(value), (text, value))
+    if not found:
+        raise ConfigError(f"There is no value for {name} yet. Type some, separated by commas.")
+    return list(found.values())
+
+
+def _read(text: str, kind: Any) -> Any:
+    """A typed value. Raises ValidationError where the type cannot take it."""
+    typed: Any = tuple(part for part in text.split("+") if part) if get_origin(kind) is tuple else text
+    return TypeAdapter(kind).validate_python(typed)
+
+
+def _missed(kind: Any) -> str:
+    """What a text that an option cannot take is, as what comes after "is"."""
+    if get_origin(kind) is tuple:
+        return _missed(get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        *first, last = get_args(kind)
+        return f"none of {', '.join(first)} and {last}"
+    return {int: "no whole number", float: "no number", bool: "neither on nor off"}.get(kind, "no value")
+
+
+def _kind(request: RunRequest, option: str) -> Any:
+    """The type of an option. Raises ConfigError if there is none of this name."""
+    return _field(request, option).annotation
+
+
+def _label(request: RunRequest, option: str) -> str:
+    """What the form calls an option. Raises ConfigError if there is none of this name."""
+    extra = _field(request, option).json_schema_extra or {}
+    return extra.get("label") or formats.words(option.rpartition(".")[2])
+
+
+def _field(request: RunRequest, option: str) -> FieldInfo:
+    """An option as its config declares it. Raises ConfigError if there is none of this name."""
+    if option == "seed":
+        return RunRequest.model_fields["seed"]
+    part, _, rest = option.partition(".")
+    models = {"data": DataConfig, "evaluation": EvaluationConfig}
+    if request.method in METHODS:
+        models["config"] = METHODS[request.method].config
+    kind: Any = models.get(part)
+    field = None
+    for name in rest.split("."):
+        field = kind.model_fields.get(name) if _is_config(kind) else None
+        kind = field.annotation if field else None
+    if field is None or _is_config(kind):
+        raise ConfigError(f"There is no option '{option}' to sweep over. Options of method '{request.method}' are named config.ipc, data.zca or seed.")  # fmt: skip
+    return field
+
+
+def _is_config(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Config)
+
+
+def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str) -> RunRequest:
+    """The request with the chosen values, checked as if it stood alone."""
+    said = ", ".join(f"{_label(request, option)} {text}" for option, (text, _) in chosen.items())
+    values = request.model_dump(mode="json")
+    for option, (_, value) in chosen.items():
+        *path, name = option.split(".")
+        place = values
+        for part in path:
+            place[part] = dict(place.get(part) or {})  # never the caller's own
+            place = place[part]
+        place[name] = value
+    values |= {"name": _named(request, said), "sweep": sweep}
+    if set(chosen) != {"seed"}:
+        values["preset"] = ""
+    try:
+        made = checked(RunRequest, values, "request")
+        resolve(made)
+    except ConfigError as error:
+        raise ConfigError(f"With {said}: {error}") from None
+    return made
+
+
+def _named(request: RunRequest, said: str) -> str:
+    """A name that says what is special about the run, cut in front where it is too long."""
+    known = sources(data_root()).get(request.source)
+    base = request.name or (known.title if known else request.source)
+    room = max(0, _MAX_NAME - len(said) - 3)
+    return f"{base[:room]} · {said}"[:_MAX_NAME]

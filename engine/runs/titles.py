@@ -1,0 +1,80 @@
+"""What people call the things that a run names by key; the key itself where this version does not know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, StudentConfig
+from engine.core.context import data_root
+from engine.data import sources
+from engine.methods import METHODS
+from engine.methods.method import Preset
+from engine.nets import STUDENTS
+
+
+def source(key: str) -> str:
+    """A data set's title."""
+    found = sources(data_root()).get(key)
+    return found.title if found else key
+
+
+def method(key: str) -> str:
+    """A method's title."""
+    found = METHODS.get(key)
+    return found.title if found else key
+
+
+def recorded(method_key: str) -> str:
+    """What a method follows that is trained beforehand: "experts" or "teacher"."""
+    found = METHODS.get(method_key)
+    return (found.recorded if found else "") or "experts"
+
+
+def action(key: str, method_key: str) -> str:
+    """What a run of this action and method does."""
+    records = "Trains a teacher" if recorded(method_key) == "teacher" else "Records experts"
+    return {"distill": "Distils", "evaluate": "Evaluates a result", "record": records}[key]
+
+
+def preset(method_key: str, source_key: str, key: str) -> str:
+    """A preset's title, or "own settings"."""
+    found = _preset(method_key, source_key, key)
+    return found.title if found else "own settings"
+
+
+def _preset(method_key: str, source_key: str, key: str) -> Preset | None:
+    return METHODS[method_key].presets_for(source_key).get(key) if method_key in METHODS else None
+
+
+def settings(request: RunRequest) -> str:
+    """The title of the preset that a request began as, with a word where it was changed since; or "own settings"."""
+    title = preset(request.method, request.source, request.preset)
+    found = _preset(request.method, request.source, request.preset)
+    if found is None:
+        return title
+    config = METHODS[request.method].config
+    given = [(config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
+    if request.action == "distill":
+        given.append((EvaluationConfig, request.evaluation.model_dump(), found.evaluation))
+    return f"{title}, changed" if any(_differs(*each) for each in given) else title
+
+
+def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether two configs are not the same; one that this version cannot read is no preset's."""
+    try:
+        return model.model_validate(now) != model.model_validate(then)
+    except ValidationError:
+        return True
+
+
+def architecture(key: str) -> str:
+    """An architecture's title without its settings."""
+    card = STUDENTS.get(key)
+    return card.title if card else key
+
+
+def student(config: StudentConfig) -> str:
+    """A network's name as papers write it, "ConvNet-D3"."""
+    return f"{architecture(config.name)}{config.depth if config.name == 'convnet' else ''}"
