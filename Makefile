@@ -6,7 +6,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 pytest-xdist==3.8.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5
+TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 pytest-xdist==3.8.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5 mypy==2.4.1 types-psutil==7.2.2.20261111
 
 .PHONY: app test test-browser test-others bench lint
 
