@@ -53,9 +53,10 @@ from engine.evaluation.scores import (
 from engine.methods import METHODS
 from engine.nets import STUDENTS
 from engine.pretrained import experts, teachers
+from engine.results import Kind, kind_of, titles
 from engine.run import evaluate as evaluate_events
 from engine.run import request_from_preset, resolve, run
-from engine.runs import advice, export, report, sweep, titles
+from engine.runs import advice, export, report, sweep
 from engine.runs.adopt import adopt
 from engine.runs.command import command_line
 from engine.runs.doctor import diagnose
@@ -118,8 +119,8 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 
 __all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "MethodConfig", "Pending", "Refusal", "Row",
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "Kind", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "images", "headlines", "likeness", "load", "machine", "price_request", "prices",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "images", "headlines", "kind_of", "likeness", "load", "machine", "price_request", "prices",
     "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

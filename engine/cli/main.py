@@ -27,8 +27,9 @@ from engine.evaluation.ranking import ranking
 from engine.evaluation.scores import SKILL, Row, headlines, summarise
 from engine.figures import formats
 from engine.methods import METHODS
+from engine.results import titles
 from engine.run import resolve
-from engine.runs import report, titles
+from engine.runs import report
 from engine.runs.doctor import diagnose
 from engine.runs.store import Store
 from engine.runs.worker import execute

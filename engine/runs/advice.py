@@ -18,8 +18,8 @@ from engine.meta.inner import STORED_SHARE
 from engine.methods import METHODS
 from engine.nets import make_student
 from engine.pretrained.teachers.config import TRAINED
+from engine.results import titles
 from engine.run import resolve
-from engine.runs import titles
 from engine.runs.estimate import Estimate
 
 NAMED = 3

@@ -23,7 +23,8 @@ from engine.evaluation.scores import LINEAR_PROBE, Row, across, baseline, best_b
 from engine.figures import formats
 from engine.figures.palette import Palette
 from engine.methods import METHODS
-from engine.runs import command, titles
+from engine.results import titles
+from engine.runs import command
 from engine.runs import report_forecasts as forecasts
 from engine.runs import report_representations as representations
 from engine.runs.report_pieces import Charts, accuracy, data_url, in_script, table

@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.events import Preview
 from engine.evaluation.scores import CKA, COSINE, HEADLINE, LINEAR_PROBE, Row, likeness, transfers
 from engine.figures import formats
-from engine.runs import titles
+from engine.results import titles
 from engine.runs.report_pieces import Charts, accuracy, data_url, table
 from engine.runs.store import RunRow, Store
 

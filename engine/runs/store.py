@@ -21,7 +21,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,16 +28,15 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.core import checkpoint
-from engine.core.config import Action, RunRequest
+from engine.core.config import RunRequest
 from engine.core.errors import RunError
 from engine.core.events import CandleView, Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
+from engine.core.run_row import RunRow
 from engine.runs import about, log, owners
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
 from engine.runs.index import Index, forget, name_of, next_queued, number_of, one, unknown
 from engine.runs.log import Record, RunState
-
-Status = Literal["queued", "running", "stopped", "interrupted", "failed", "done"]
 
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it begins from or evaluates."""
@@ -46,54 +44,6 @@ _VIEW = "view_"
 """What the names of a preview's further pictures begin with in its file."""
 _LIVENESS_SECONDS = 1.0
 _MAX_NAME = 120
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run as it stands now. Times are unix seconds, durations seconds.
-
-    seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: the stretch under
-    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts,
-    or of a teacher, are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
-    checkpoint_step: where a resume would start; None means at the beginning. note and tags: what people say about it.
-    action, start, sweep: as in the request.
-    """
-
-    id: str
-    name: str
-    status: Status
-    stop_requested: bool
-    source: str
-    method: str
-    preset: str
-    seed: int
-    request: RunRequest
-    created: float
-    started: float | None
-    finished: float | None
-    seconds: float
-    step: int
-    total_steps: int
-    phase: str
-    phase_done: int
-    phase_total: int
-    seconds_per_step: float | None
-    epochs_done: int
-    epochs_total: int
-    eta_seconds: float | None
-    memory_bytes: int
-    error: str
-    error_step: int
-    details: str
-    facts: dict[str, Any]
-    summary: dict[str, Any]
-    resumable: bool
-    checkpoint_step: int | None
-    note: str
-    tags: tuple[str, ...]
-    action: Action
-    start: str
-    sweep: str
 
 
 class Store:

@@ -1,0 +1,58 @@
+"""One run as the store, the pages and the command line see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.core.config import Action, RunRequest
+
+Status = Literal["queued", "running", "stopped", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as it stands now. Times are unix seconds, durations seconds.
+
+    seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: the stretch under
+    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts,
+    or of a teacher, are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
+    checkpoint_step: where a resume would start; None means at the beginning. note and tags: what people say about it.
+    action, start, sweep: as in the request.
+    """
+
+    id: str
+    name: str
+    status: Status
+    stop_requested: bool
+    source: str
+    method: str
+    preset: str
+    seed: int
+    request: RunRequest
+    created: float
+    started: float | None
+    finished: float | None
+    seconds: float
+    step: int
+    total_steps: int
+    phase: str
+    phase_done: int
+    phase_total: int
+    seconds_per_step: float | None
+    epochs_done: int
+    epochs_total: int
+    eta_seconds: float | None
+    memory_bytes: int
+    error: str
+    error_step: int
+    details: str
+    facts: dict[str, Any]
+    summary: dict[str, Any]
+    resumable: bool
+    checkpoint_step: int | None
+    note: str
+    tags: tuple[str, ...]
+    action: Action
+    start: str
+    sweep: str
