@@ -1,7 +1,8 @@
-# make app    serve the dashboard on http://localhost:8501
-# make test   run every test; the browser's too where chromium is installed
-# make bench  timing studies, minutes each
-# make lint   style checks
+# make app        serve the dashboard on http://localhost:8501
+# make test       every test; the browser's too where chromium is installed
+# make test-fast  the core of every module, in less than a minute
+# make bench      timing studies, minutes each
+# make lint       style and types
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -29,6 +30,8 @@ bench: $(VENV)/.tools
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --select E501 --statistics --exit-zero .
+	$(BIN)/mypy
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; run make PYTHON=/path/to/python3.11")'

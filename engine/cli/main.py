@@ -15,13 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from engine import Context, evaluate, load
-from engine.cli import estimates, experts, exports, forecasts, imports, prices, representations, results, teachers
+from engine.cli import (
+    dashboard,
+    estimates,
+    experts,
+    exports,
+    forecasts,
+    imports,
+    prices,
+    representations,
+    results,
+    teachers,
+)
 from engine.cli.requests import request_options, requested
 from engine.core import machine
 from engine.core.config import Config, RunRequest, checked
 from engine.core.context import data_root, runs_root
 from engine.core.errors import ConfigError, UserError
 from engine.core.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
+from engine.core.program import COMMAND, version
 from engine.data import sources
 from engine.evaluation.ranking import ranking
 from engine.evaluation.scores import SKILL, Row, headlines, summarise
@@ -52,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engine", description="Dataset Distillery without a browser.")
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Distil data sets, and compare and export the results.")
+    parser.add_argument("--version", action="version", version=f"Dataset Distillery {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command, text: str, *, machine_readable: bool = False) -> argparse.ArgumentParser:
@@ -101,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
-    for part in (imports, prices, estimates, exports, results):
+    for part in (dashboard, imports, prices, estimates, exports, results):
         part.register(add)
     return parser
 
@@ -317,7 +330,7 @@ def _list(options) -> int:
     if options.json:
         return _print_json([_row_json(row) for row in rows])
     if not rows:
-        print("no runs yet; start one with: python -m engine distill --source digits --method bilevel --preset quick")
+        print(f"no runs yet; start one with: {COMMAND} distill --source digits --method bilevel --preset quick")
     for row in rows:
         print(
             f"{row.id}  {row.status:12} step {row.step:,}/{row.total_steps:,}  {row.source} {row.method} {row.preset}  {row.name}".rstrip()

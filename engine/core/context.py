@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 
+from engine.core import program
+
 
 def data_root() -> Path:
-    """Where data sets live: DISTILLERY_DATA, or `data/` beside app.py."""
-    return Path(os.environ.get("DISTILLERY_DATA") or Path(__file__).parents[2] / "data")
+    """Where data sets live: DISTILLERY_DATA, or `data/` in the program's home."""
+    return Path(os.environ.get("DISTILLERY_DATA") or program.home() / "data")
 
 
 def runs_root() -> Path:
-    """Where runs are kept: DISTILLERY_RUNS, or `runs/` beside app.py."""
-    return Path(os.environ.get("DISTILLERY_RUNS") or Path(__file__).parents[2] / "runs")
+    """Where runs are kept: DISTILLERY_RUNS, or `runs/` in the program's home."""
+    return Path(os.environ.get("DISTILLERY_RUNS") or program.home() / "runs")
 
 
 @dataclass(frozen=True)

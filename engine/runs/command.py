@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from engine.core.config import Config, RunRequest, checked
 from engine.core.errors import ConfigError, UserError
+from engine.core.program import COMMAND
 from engine.methods import METHODS
 from engine.run import request_from_preset
 
-PROGRAM = "python -m engine"
 NO_PRESET = "none"
 """What `--preset` is told for a request that is made of the defaults alone."""
 
@@ -31,7 +31,7 @@ def command_line(request: RunRequest) -> str:
     Repeated are the settings, the seed and the name; not that the run was one of a sweep. A request that this version
     cannot read in full is told by its file.
     """
-    program = f"{PROGRAM} {'experts' if request.action == 'record' else 'distill'}"
+    program = f"{COMMAND} {'experts' if request.action == 'record' else 'distill'}"
     try:
         line = _words(request)
     except UserError:

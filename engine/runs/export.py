@@ -27,6 +27,7 @@ from engine import figures
 from engine.core.context import data_root
 from engine.core.errors import RunError, UserError
 from engine.core.events import PosterView, Scored
+from engine.core.program import version
 from engine.data import sources
 from engine.data.prices.scaling import WindowScaling
 from engine.data.transforms.preparation import Preparation
@@ -209,7 +210,7 @@ def _facts(row: RunRow, made_at: int) -> dict[str, Any]:
         "steps_run": row.step or made_at,  # an evaluation, or a result that was loaded, took none itself
         "total_steps": row.total_steps or made_at,
         "result_step": made_at,
-        "version": report.version(),
+        "version": version(),
     }
 
 
@@ -411,7 +412,7 @@ def _forecast_training(taken: Result, score: Row | None) -> bytes:
 def _readme(taken: Result) -> bytes:
     if isinstance(taken.synthetic, CandleSet):
         what = formats.counted(len(taken.images), "sequence of price bars", "sequences of price bars")
-        title = f"Run {taken.row.id} of Dataset Distillery {report.version()}: {what} distilled from '{taken.row.source}', {taken.row.status}, outer step {taken.synthetic.step:,}."
+        title = f"Run {taken.row.id} of Dataset Distillery {version()}: {what} distilled from '{taken.row.source}', {taken.row.status}, outer step {taken.synthetic.step:,}."
         return export_forecasts.readme(
             taken.synthetic, title, f"; each PNG carries the request in its text '{METADATA}'"
         )
@@ -424,7 +425,7 @@ def _readme(taken: Result) -> bytes:
     schedule = "batch_size" if taken.synthetic.training.batch_size else "batch_order"
     further = " and evaluated again" if is_poster else ", evaluated again and begun from"
     return f"""\
-Run {row.id} of Dataset Distillery {report.version()}: {what} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
+Run {row.id} of Dataset Distillery {version()}: {what} distilled from '{row.source}', {row.status}, outer step {taken.synthetic.step:,}.
 
 train.py            trains a network on the distilled images with torch alone and tests it: python train.py TEST_FOLDER [as_distilled]
 distilled.npz       arrays for numpy: images, inputs (as a network sees them), targets, class_names, learned_rates, {schedule}, normalisation
@@ -442,7 +443,7 @@ def _readme_of_representations(taken: Result) -> bytes:
     images = formats.counted(len(taken.images), "image")
     shown = "" if len(taken.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
     return f"""\
-Run {row.id} of Dataset Distillery {report.version()}: {images} with representations, distilled from '{row.source}' without labels, {row.status}, outer step {taken.synthetic.step:,}.
+Run {row.id} of Dataset Distillery {version()}: {images} with representations, distilled from '{row.source}' without labels, {row.status}, outer step {taken.synthetic.step:,}.
 
 train.py            pre-trains a network on the pairs with torch alone, and probes it: python train.py LABELLED_FOLDER TEST_FOLDER
 distilled.npz       arrays for numpy: images, inputs (as a network sees them), representations, class_names of the data set, rate, normalisation

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime
-from functools import lru_cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from plotly.offline import get_plotlyjs
@@ -18,6 +15,7 @@ from engine import figures
 from engine.core.config import MethodConfig, StudentConfig, checked
 from engine.core.errors import ConfigError
 from engine.core.events import Preview, Scored
+from engine.core.program import version
 from engine.evaluation.ranking import about_labels, ranking
 from engine.evaluation.scores import LINEAR_PROBE, Row, across, baseline, best_by_arm, by_length, headlines, summarise
 from engine.figures import formats
@@ -41,13 +39,6 @@ ARMS = {
     "kmeans_real": "real image chosen by k-means",
     "full": "real image, all there are",
 }
-
-
-@lru_cache(maxsize=1)
-def version() -> str:
-    """This program's version."""
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 
 def method_config(row: RunRow) -> MethodConfig:

@@ -30,13 +30,13 @@ from engine.core import machine
 from engine.core.config import RunRequest
 from engine.core.context import Context, data_root
 from engine.core.errors import UserError
+from engine.core.program import ROOT
 from engine.pretrained.experts.buffer import state_of_buffers
 from engine.pretrained.teachers import state_of_teachers
 from engine.runs.estimate import Estimate, estimate
 from engine.runs.store import Store
 from engine.synthetic import load
 
-ROOT = Path(__file__).parents[2]
 MOST_SECONDS = 60.0
 IDLE_SECONDS = 300.0
 MOST_ANSWERS = 64
@@ -280,7 +280,7 @@ class _Process:
     def __init__(self) -> None:
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "engine", "trial"],
-            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
