@@ -339,7 +339,7 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
     """Refuse a request that names a start and does not use it, or the other way round."""
     if request.action == "evaluate":
         return
-    images_from = getattr(config, "images_from", "its own start")
+    images_from = config.starts_from
     if images_from == "result" and not request.start:
         raise ConfigError(
             "There is no result to start from: no run is named in 'start'. Open a finished run and choose 'Start from this result'."

@@ -370,6 +370,37 @@ class ImagesPerClass(Config):
         return Size(num_samples, num_values, num_indices=num_samples)
 
 
+@dataclass(frozen=True)
+class Validation:
+    """How often a run tests its set on validation data: `times` along the way and `at_end` after the last step.
+
+    Each time trains `students` fresh networks for `steps` inner steps.
+    """
+
+    times: int = 0
+    students: int = 0
+    steps: int = 0
+    at_end: int = 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """Samples whose activations an outer step holds in memory, and the setting that would hold fewer.
+
+    held, saved: in samples passed through `student`. setting: what to change, as what follows "start with".
+    """
+
+    held: float
+    saved: float
+    setting: str
+    student: StudentConfig
+
+
+def kept_steps(memory: Literal["auto", "store", "recompute"], num_steps: int, most: float) -> float:
+    """Inner steps whose graph an outer step keeps, of `num_steps`; "auto" keeps no more than `most`."""
+    return {"store": num_steps, "auto": min(num_steps, most), "recompute": 0}[memory]
+
+
 class MethodConfig(Config):
     """What every method has: a student, a length, and a size that is made of its own fields."""
 
@@ -382,11 +413,51 @@ class MethodConfig(Config):
         return step == 0 or evenly_spread(step, self.outer_steps, self.previews)
 
     def wants_validation(self, step: int) -> bool:
-        """Whether the set is tried on validation images after `step` outer steps: evenly spread, the last always.
+        """Whether the set is tested on validation data after `step` outer steps: evenly spread, the last always."""
+        return evenly_spread(step, self.outer_steps, self.validation().times)
 
-        Never by a method that has no option `num_validations`.
+    def validation(self) -> Validation:
+        """How often the set is tested on validation data during a run; never, unless a method says otherwise."""
+        return Validation()
+
+    def real_samples_per_step(self, spec: Task) -> int:
+        """Real samples that judge the student at each outer step; 0 for a method without such a batch."""
+        return 0
+
+    def step_loads(self, spec: Task, stored: float) -> list[Load]:
+        """What an outer step holds in memory besides the real batch. stored: samples whose graph may be kept."""
+        return []
+
+    def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
+        """What a request holds in memory, largest parts only.
+
+        batch_size: minibatch of the evaluation. stored: samples whose graph `memory="auto"` may keep.
         """
-        return evenly_spread(step, self.outer_steps, getattr(self, "num_validations", 0))
+        if action == "evaluate":
+            setting = f"a smaller batch in the evaluation (now {batch_size:,})"
+            return [Load(batch_size, batch_size / 2, setting, self.student)]
+        if action == "record":
+            return []
+        real = self.real_samples_per_step(spec)
+        setting = f"a smaller real batch (now {real:,})"
+        return [*self.step_loads(spec, stored), Load(real, real / 2, setting, self.student)]
+
+    def unrolled_loads(self, spec: Task, batch: int, kept_steps: float, setting: str) -> list[Load]:
+        """Loads of an inner loop of `batch` synthetic samples per step that keeps the graphs of `kept_steps` steps.
+
+        setting: what lowers the batch; "" for the images per class.
+        """
+        per_class = self.size(spec).per_class(spec)
+        kept = batch * kept_steps
+        found = [Load(kept, kept, "memory set to 'recompute'", self.student)] if kept else []
+        if not setting and per_class > 1:
+            setting = f"fewer images per class (now {per_class:,g})"
+        return [*found, Load(batch, (batch + kept) / 2 if setting else 0.0, setting, self.student)]
+
+    @property
+    def starts_from(self) -> str:
+        """What the set starts as; "result" for the result of another run."""
+        return "its own start"
 
     @property
     def others(self) -> tuple[str, ...]:

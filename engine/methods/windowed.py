@@ -25,7 +25,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from engine.core.config import MethodConfig, option
+from engine.core.config import Load, MethodConfig, Task, Validation, kept_steps, option
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured, Progress
 from engine.core.progress import QUIET_SECONDS, paced
@@ -240,6 +240,21 @@ class WindowedConfig(MethodConfig):
                 f"lower the window or lengthen the training"
             )
         return self
+
+    def validation(self) -> Validation:
+        """`validation_students` fresh students, trained for `validation_steps`."""
+        return Validation(self.num_validations, self.validation_students, self.validation_steps)
+
+    def real_samples_per_step(self, spec: Task) -> int:
+        """`real_batch` samples of any class or token."""
+        return self.real_batch
+
+    def step_loads(self, spec: Task, stored: float) -> list[Load]:
+        """The differentiated window of the inner loop."""
+        batch = min(self.batch_size, self.size(spec).num_samples)
+        length = self.unroll_length if self.window_schedule == "full" else self.window
+        setting = f"a smaller synthetic batch (now {batch:,})" if batch > 1 else ""
+        return self.unrolled_loads(spec, batch, kept_steps(self.memory, length, stored / batch), setting)
 
     @property
     def unroll(self) -> Unroll:

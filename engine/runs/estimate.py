@@ -53,8 +53,6 @@ ENOUGH_SECONDS = 1.0
 TIMED_STEPS = 2
 """Steps to time after the first, which also makes ready what later ones find."""
 TRYING_STEPS = "try outer steps"
-VALIDATION_STUDENTS = 3
-"""Students that try the set each time that a method's config asks for a validation."""
 LOOKED_AT = 5000
 """Training images of a trial whose method looks at all of them first."""
 SAMPLE_SECONDS = 0.2
@@ -268,16 +266,11 @@ def _try_steps(
 
 def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits) -> float:
     """Seconds of all outer steps and of the validations between them."""
-    training = steps.synthetic.training
-    students = 1 if training.start_seed is not None else getattr(config, "validation_students", VALIDATION_STUDENTS)
-    num_steps = getattr(config, "validation_steps", training.num_steps)
-    validation = students * (num_steps * cost.inner_step + cost.sample * len(splits.validation))
-    num_versions = 1 + len(steps.synthetic.companions())
-    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * num_versions * validation)
-    num_validations = min(getattr(config, "num_validations", 0), config.outer_steps)
-    if num_versions > 1:
-        num_validations += 1  # to choose among them at the end
-    return plain * config.outer_steps + validation * num_versions * num_validations
+    validation = config.validation()
+    once = validation.students * (validation.steps * cost.inner_step + cost.sample * len(splits.validation))
+    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * once)
+    times = min(validation.times, config.outer_steps) + validation.at_end
+    return plain * config.outer_steps + once * times
 
 
 def _preview_bytes(event: Preview) -> int:

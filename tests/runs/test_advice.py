@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
 
-from engine import RunRequest, advice
+from engine import METHODS, RunRequest, advice
+from engine.core.config import Task
+from engine.methods.bilevel.config import BilevelConfig
 from engine.runs.estimate import Estimate
 
 GB = 10**9
@@ -37,6 +40,22 @@ def test_the_setting_that_saves_most_comes_first(action, config, first):
 def test_no_image_of_a_class_is_named_where_there_are_no_classes():
     named = advice.advice(RunRequest(method="selfsup", config={"num_images": 300, "basis_size": 4, "image_bases": 10}))
     assert "per class" not in named and "distilled images" in named
+
+
+class PerClass(BilevelConfig):
+    """A method whose real batch is counted per class."""
+
+    def real_samples_per_step(self, spec: Task) -> int:
+        return self.real_batch * spec.num_outputs
+
+
+def test_a_real_batch_that_is_per_class_counts_all_classes(monkeypatch):
+    asked = RunRequest(config={"real_batch": 300, "passes": 30, "ipc": 10})
+    assert advice.advice(asked).startswith("memory set to 'recompute'")
+    monkeypatch.setitem(METHODS, "bilevel", dataclasses.replace(METHODS["bilevel"], config=PerClass))
+    assert advice.advice(asked.model_copy(update={"config": asked.config | {"passes": 3}})).startswith(
+        "a smaller real batch (now 3,000)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from draining import drained
 
 import engine
 from engine import advice, machine
-from engine.core.config import EvaluationConfig, RunRequest, StudentConfig
+from engine.core.config import EvaluationConfig, MethodConfig, RunRequest, StudentConfig, Validation
 from engine.core.context import Context
 from engine.core.events import CandleView, PosterView, Preview, Progress
 from engine.evaluation import compare, random_batches
 from engine.methods.bilevel import bilevel
-from engine.runs.estimate import VALIDATION_STUDENTS, Estimate, _preview_bytes, estimate, workload
+from engine.runs.estimate import Estimate, _Cost, _distilling, _preview_bytes, _Steps, estimate, workload
 from engine.runs.store import Store
 from engine.runs.worker import execute
 from engine.synthetic.base import Training
@@ -262,12 +262,28 @@ def test_the_workload_of_a_set_for_random_batches_is_what_a_comparison_does(monk
     assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
 
 
-def test_a_validation_tries_as_many_students_as_are_counted(monkeypatch, context):
+@pytest.mark.parametrize("initialisation", ["random", "fixed"])
+def test_a_validation_trains_as_many_students_as_the_config_says(monkeypatch, context, initialisation):
     calls = counting(monkeypatch, bilevel, ["as_distilled"])
-    config = SHORT.config | {"outer_steps": 2, "num_validations": 1}
+    config = SHORT.config | {"outer_steps": 2, "num_validations": 1, "initialisation": initialisation}
+    checked = engine.checked(bilevel.BilevelConfig, config, "config")
     splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
-    drained(bilevel.distill(splits, engine.checked(bilevel.BilevelConfig, config, "config"), context))
-    assert len(calls["as_distilled"]) == VALIDATION_STUDENTS
+    drained(bilevel.distill(splits, checked, context))
+    assert len(calls["as_distilled"]) == checked.validation().students
+
+
+class OneStudent(MethodConfig):
+    """A method whose validation trains one student, without an option for their number."""
+
+    def validation(self) -> Validation:
+        return Validation(times=10, students=1, steps=100)
+
+
+def test_the_time_of_a_step_is_corrected_by_one_student_where_one_is_trained(context):
+    splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
+    steps = _Steps(None, num_timed=2, seconds_before=0.0, seconds=2.0, validated=1.0, kept_bytes=0)
+    cost = _Cost(None, inner_step=0.01, small_step=0.0, full_step=0.0, sample=0.0, draw=0.0)
+    assert _distilling(steps, cost, OneStudent(outer_steps=10), splits) == pytest.approx(10 * 1.0 + 10 * 1.0)
 
 
 def test_a_trial_whose_steps_all_validate_does_not_count_validations_twice(hasty, context):

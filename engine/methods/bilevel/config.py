@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from engine.core.config import ImagesPerClass, MethodConfig, Size, Task, option
+from engine.core.config import ImagesPerClass, Load, MethodConfig, Size, Task, Validation, kept_steps, option
 
 
 class BilevelConfig(MethodConfig, ImagesPerClass):
@@ -168,6 +168,24 @@ class BilevelConfig(MethodConfig, ImagesPerClass):
                 f"{self.ipc} images per class cannot be shared out evenly over {self.num_batches} batches; the number of batches must divide {self.ipc}"
             )
         return self
+
+    def validation(self) -> Validation:
+        """Three students, or the one that the fixed start allows, trained as in an outer step."""
+        num_steps, students = self.num_batches * self.passes, 1 if self.initialisation == "fixed" else 3
+        return Validation(self.num_validations, students, num_steps)
+
+    def real_samples_per_step(self, spec: Task) -> int:
+        """`real_batch` images of any class."""
+        return self.real_batch
+
+    def step_loads(self, spec: Task, stored: float) -> list[Load]:
+        """The inner loop, one of the batches at each of its steps."""
+        batch, num_steps = self.size(spec).num_samples // self.num_batches, self.num_batches * self.passes
+        return self.unrolled_loads(spec, batch, kept_steps(self.memory, num_steps, stored / batch), "")
+
+    @property
+    def starts_from(self) -> str:
+        return self.images_from
 
     def size(self, spec: Task) -> Size:
         """`ipc` images of each class."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from engine.core.config import Config, Size, StudentConfig, Task, option, option_like
+from engine.core.config import Config, Size, StudentConfig, Task, Validation, option, option_like
 from engine.data.source import NUM_FEATURES
 from engine.methods.windowed import WindowedConfig
 from engine.nets import STUDENTS
@@ -134,6 +134,15 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
                 f"student '{self.student.name}' is one of images; windows of prices take {', '.join(able)}"
             )
         return self
+
+    def validation(self) -> Validation:
+        """One student is enough for a set that is made for a single start."""
+        students = 1 if self.initialisation == "fixed" else self.validation_students
+        return Validation(self.num_validations, students, self.validation_steps)
+
+    @property
+    def starts_from(self) -> str:
+        return self.images_from
 
     def size(self, spec: Task) -> Size:
         """`sequences_per_token` windows of each token, with a target each."""

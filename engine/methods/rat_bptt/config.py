@@ -33,6 +33,10 @@ class RatBpttConfig(WindowedConfig, ImagesPerClass):
         False, "Cut pixels to the range of real ones after every outer step", advanced=True, group="Synthetic set"
     )
 
+    @property
+    def starts_from(self) -> str:
+        return self.images_from
+
     def size(self, spec: Task) -> Size:
         """`ipc` images of each class."""
         return self.whole_images(spec, self.labels == "soft")

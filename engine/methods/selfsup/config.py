@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from engine.core.config import MethodConfig, Size, Task, option
+from engine.core.config import Action, Load, MethodConfig, Size, Task, Validation, option
 from engine.core.errors import ConfigError
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
@@ -99,6 +99,38 @@ class SelfsupConfig(MethodConfig):
     def num_dims(self) -> int:
         """Numbers of a representation."""
         return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
+
+    def validation(self) -> Validation:
+        """One fresh network, pre-trained on the set and probed."""
+        return Validation(self.num_validations, 1, self.validation_steps)
+
+    def real_samples_per_step(self, spec: Task) -> int:
+        """`real_batch` images, which have no class here."""
+        return self.real_batch
+
+    def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
+        """Of the network that learns representations, and of the teacher where it is trained here."""
+        pairs = self.num_images * (1 + self.num_augmentations)
+        inner, pretrain = min(self.inner_batch or pairs, pairs), self.probing.pretrain_batch
+        pretraining = {f"a smaller batch of the pre-training (now {pretrain:,})": pretrain}
+        sizes: dict[Action, dict[str, int]] = {
+            "evaluate": pretraining,
+            "record": {},
+            "distill": {
+                f"fewer distilled images (now {self.num_images:,})": self.num_images,
+                f"a smaller inner batch (now {inner:,})": inner,
+                **pretraining,
+            },
+        }
+        largest = max(sizes[action].values(), default=0)  # one of them is held at a time
+        found = []
+        for setting, size in sizes[action].items():
+            found.append(Load(size if size == largest else 0, size / 2, setting, self.student))
+        if self.teacher.kind in TRAINED:
+            views = 2 * self.teacher.batch_size
+            setting = f"a smaller batch of the teacher (now {self.teacher.batch_size:,})"
+            found.append(Load(0, views / 2, setting, self.teacher.student()))
+        return found
 
     def size(self, spec: Task) -> Size:
         """Bases, coefficients, means and approximation networks, or whole images and representations."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from engine.core.config import ImagesPerClass, MethodConfig, Size, Task, option
+from engine.core.config import Action, ImagesPerClass, Load, MethodConfig, Size, Task, Validation, option
 from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
@@ -145,6 +145,30 @@ class TrajectoryConfig(MethodConfig, ImagesPerClass):
     def last_epoch(self) -> int:
         """The last epoch of an expert that is looked at."""
         return self.max_start_epoch - 1 + self.expert_epochs
+
+    def validation(self) -> Validation:
+        """Students of the images and as many of their moving average; the last test chooses one of the two."""
+        versions = 2 if self.ema_decay else 1
+        students = versions * self.validation_students
+        return Validation(self.num_validations, students, self.validation_steps, at_end=versions - 1)
+
+    def step_loads(self, spec: Task, stored: float) -> list[Load]:
+        """One step of the student's path at a time: the others are recomputed."""
+        most = self.size(spec).num_samples
+        batch = min(self.batch_size or most, most)
+        setting = f"a smaller synthetic batch (now {batch:,})" if batch > 1 else ""
+        return self.unrolled_loads(spec, batch, 0, setting)
+
+    def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
+        """Recording holds the experts' minibatch."""
+        if action != "record":
+            return super().loads(spec, action, batch_size, stored)
+        size = self.experts.batch_size
+        return [Load(size, size / 2, f"a smaller batch of the experts (now {size:,})", self.student)]
+
+    @property
+    def starts_from(self) -> str:
+        return self.images_from
 
     def size(self, spec: Task) -> Size:
         """`ipc` images or canvases of each class."""
