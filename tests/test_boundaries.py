@@ -39,11 +39,7 @@ ALLOWED = {
     "pretrained": {"core", "data", "nets", "evaluation.probing", "evaluation.scores", "evaluation.train", "pretrained"},
     "methods": {
         "core",
-        "data.images",
-        "data.prices",
-        "data.source",
-        "data.torchvision_compat",
-        "data.transforms.predefined",
+        "data",
         "nets",
         "meta",
         "synthetic",
@@ -69,7 +65,7 @@ ALLOWED = {
     },
     "run": {"core", "data", "nets", "synthetic", "methods", "evaluation"},
 }
-SHARED = ("diagnosis", "method", "state", "windowed")  # of engine/methods, for every method
+SHARED = ("diagnosis", "method", "presets", "state", "windowed")  # of engine/methods, for every method
 BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.core.context import data_root
 from engine.core.errors import DataError
 from engine.data import images, prices
 from engine.data.images.digits import DigitsSource
@@ -26,6 +27,11 @@ SOURCES: dict[str, Source] = {
 def sources(data_root: Path) -> dict[str, Source]:
     """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
     return SOURCES | images.saved(data_root) | prices.saved(data_root)
+
+
+def find_source(key: str) -> Source | None:
+    """The data set of a key; None where there is none, or none any more."""
+    return SOURCES.get(key) or sources(data_root()).get(key)
 
 
 def check_title(title: str, data_root: Path, own_key: str = "") -> None:
@@ -49,6 +55,7 @@ __all__ = [
     "augmentation",
     "check_title",
     "dsa",
+    "find_source",
     "images",
     "num_held_out",
     "prepare_images",

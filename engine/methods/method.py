@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.core.config import MethodConfig
 from engine.core.events import Event
+from engine.data import find_source
+from engine.methods.presets import Preset, fitting
 from engine.pretrained.recording import RecordingPlan
 
 
@@ -17,24 +19,6 @@ class Paper:
 
     arxiv: str
     name: str
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named request: `config`, `data` and `evaluation` hold what differs from the defaults.
-
-    source: the source it is made for, or what stands before the colon of a kind of sources ("folder"); a preset key may
-    occur once a source. cost: what it takes and where that was
-    measured, one phrase.
-    """
-
-    key: str
-    title: str
-    source: str
-    cost: str
-    config: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +57,5 @@ class Method:
     outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:
-        """Presets made for a source, by key, in order."""
-        kind = source.partition(":")[0]
-        return {preset.key: preset for preset in self.presets if preset.source == kind}
+        """The presets for a source, by key: those made for it, then those for data of its kind; the first is its default."""
+        return fitting(self.presets, source, find_source(source))

@@ -10,7 +10,7 @@ from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest,
 from engine.core.context import data_root
 from engine.data import sources
 from engine.methods import METHODS
-from engine.methods.method import Preset
+from engine.methods.presets import Preset
 from engine.nets import STUDENTS
 
 

@@ -17,7 +17,6 @@ from engine.data.transforms.optimal import optimal
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.pool import Pool, warm_up_ages
-from engine.methods.selfsup.presets import PRESETS
 from engine.nets import make_encoder
 from engine.run import resolve, run
 
@@ -160,7 +159,9 @@ def test_optimal_augmentations_are_an_option_of_their_own_and_published_for_cifa
         config_of(augmentations=["optimal_1"])
     config = config_of(num_optimal=3, kernel_type="linear", mu_p=0.0)
     assert SelfsupConfig.model_validate_json(config.model_dump_json()) == config
-    published = {each.source: each.config.get("num_optimal", 0) for each in PRESETS if each.key == "low_rank_100"}
+    published = {
+        each.source: each.config.get("num_optimal", 0) for each in selfsup.METHOD.presets if each.key == "low_rank_100"
+    }
     assert published == {"cifar10": 0, "cifar100": 3}
 
 

@@ -30,10 +30,10 @@ from engine.meta.clip import clip_gradient, gradient_norm
 from engine.meta.inner import Batch, inner_loop
 from engine.meta.windows import Window
 from engine.methods.bilevel.config import BilevelConfig
-from engine.methods.bilevel.presets import PRESETS
 from engine.methods.bilevel.starts import Starts
 from engine.methods.diagnosis import diagnose
 from engine.methods.method import Method, Paper
+from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
@@ -168,6 +168,6 @@ METHOD = Method(
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("1910.02551", "Sucholutsky & Schonlau 2019")),
     tasks=frozenset({"classification"}),
     config=BilevelConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
 )

@@ -29,7 +29,7 @@ from engine.evaluation.forecasting.compare import compare_forecasts, random_on_v
 from engine.evaluation.forecasting.cost import try_comparison
 from engine.methods.method import Method, Paper
 from engine.methods.ohlc.config import OhlcConfig
-from engine.methods.ohlc.presets import PRESETS
+from engine.methods.presets import read_presets
 from engine.methods.windowed import distill_windowed, moved
 from engine.synthetic.candles import CandleSet
 
@@ -155,7 +155,7 @@ METHOD = Method(
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("2311.07025", "Feng et al. 2024")),
     tasks=frozenset({"close", "direction", "both", "volatility"}),
     config=OhlcConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
     baseline=baseline,
     compare=compare,

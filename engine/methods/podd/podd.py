@@ -26,7 +26,7 @@ from engine.methods.method import Method, Paper
 from engine.methods.podd.config import PoddConfig
 from engine.methods.podd.distances import given_distances
 from engine.methods.podd.order import placed
-from engine.methods.podd.presets import PRESETS
+from engine.methods.presets import read_presets
 from engine.methods.windowed import distill_windowed, moved
 from engine.synthetic.poster import PosterSet
 
@@ -90,6 +90,6 @@ METHOD = Method(
     papers=(Paper("2403.12040", "Shul et al. 2024"), Paper("2311.07025", "Feng et al. 2024")),
     tasks=frozenset({"classification"}),
     config=PoddConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
 )

@@ -16,8 +16,8 @@ from engine.core.context import Context
 from engine.core.events import Event
 from engine.data.source import Splits
 from engine.methods.method import Method, Paper
+from engine.methods.presets import read_presets
 from engine.methods.rat_bptt.config import RatBpttConfig
-from engine.methods.rat_bptt.presets import PRESETS
 from engine.methods.windowed import distill_windowed, moved
 from engine.synthetic.pixels import PixelSet
 
@@ -58,6 +58,6 @@ METHOD = Method(
     papers=(Paper("2311.07025", "Feng et al. 2024"),),
     tasks=frozenset({"classification"}),
     config=RatBpttConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
 )

@@ -40,10 +40,10 @@ from engine.evaluation.probing.cost import cost_of, short_seconds, try_compariso
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.methods.method import Method, Paper, RecordingPlan
+from engine.methods.presets import read_presets
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.map import representation_map
 from engine.methods.selfsup.pool import Pool, warm_up_ages
-from engine.methods.selfsup.presets import PRESETS
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
 from engine.pretrained.teachers import Teacher, load_or_train, of_training, try_teacher
@@ -301,7 +301,7 @@ METHOD = Method(
     ),
     tasks=frozenset({"classification"}),
     config=SelfsupConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
     record=record,
     recorded="teacher",

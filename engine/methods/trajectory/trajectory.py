@@ -38,10 +38,10 @@ from engine.meta.path import Path
 from engine.meta.windows import Window
 from engine.methods.diagnosis import diagnose
 from engine.methods.method import Method, Paper
+from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.methods.trajectory.config import TrajectoryConfig
 from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
-from engine.methods.trajectory.presets import PRESETS
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained.experts import Buffer, load_or_record
@@ -270,7 +270,7 @@ METHOD = Method(
     ),
     tasks=frozenset({"classification"}),
     config=TrajectoryConfig,
-    presets=PRESETS,
+    presets=read_presets(__file__),
     distill=distill,
     record=record,
     recorded="experts",

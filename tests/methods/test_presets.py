@@ -1,0 +1,89 @@
+"""Presets as data: what they ask for, how their tables are merged, and that each is a valid request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.core.config import RunRequest, checked
+from engine.methods import METHODS
+from engine.methods.presets import read_presets
+
+BEFORE = json.loads((Path(__file__).parents[1] / "reference" / "presets.json").read_text())
+"""What every preset of every source asked for before presets were data."""
+
+
+def exact(preset) -> str:
+    """Title, cost and values as text, in which 1 and 1.0 differ."""
+    fields = preset if isinstance(preset, dict) else vars(preset)
+    names = ("title", "cost", "config", "data", "evaluation")
+    return json.dumps({name: fields[name] for name in names}, sort_keys=True)
+
+
+def read(tmp_path: Path, text: str):
+    (tmp_path / "presets.toml").write_text(text)
+    return read_presets(str(tmp_path / "method.py"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_presets_ask_for_what_they_always_asked_for(method):
+    for before in (each for each in BEFORE if each["method"] == method):
+        found = METHODS[method].presets_for(before["source"])
+        assert exact(found[before["preset"]]) == exact(before), (before["source"], before["preset"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_first_presets_of_a_source_are_those_it_always_had_in_order(method):
+    for source in {each["source"] for each in BEFORE if each["method"] == method}:
+        keys = [each["preset"] for each in BEFORE if (each["method"], each["source"]) == (method, source)]
+        assert list(METHODS[method].presets_for(source))[: len(keys)] == keys
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_preset_is_a_valid_request(method):
+    for preset in METHODS[method].presets:
+        values = {"config": preset.config, "data": preset.data, "evaluation": preset.evaluation}
+        checked(RunRequest, values, preset.key)
+        checked(METHODS[method].config, preset.config, preset.key)
+        assert preset.title and preset.cost and bool(preset.source) != bool(preset.kinds)
+
+
+def test_shared_tables_are_merged_in_order_and_the_presets_own_come_last(tmp_path):
+    (preset,) = read(
+        tmp_path,
+        """
+        [shared.small]
+        config = { student = { name = "convnet", depth = 3 }, ipc = 1, outer_steps = 10 }
+        [shared.deep]
+        use = ["small"]
+        config.student.depth = 4
+        [shared.long]
+        config.outer_steps = 99
+        data.zca = true
+        [[preset]]
+        key = "quick"
+        title = "Quick"
+        sources = ["toy"]
+        cost = "a minute"
+        use = ["deep", "long"]
+        config.ipc = 2
+        """,
+    )
+    assert preset.config == {"student": {"name": "convnet", "depth": 4}, "ipc": 2, "outer_steps": 99}
+    assert preset.data == {"zca": True} and preset.evaluation == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ('use = ["nowhere"]', KeyError, "nowhere"),
+        ('costs = "much"', TypeError, "preset 'quick' has unknown fields: costs"),
+        ("kinds = [{ colors = 'grey' }]", TypeError, "colors"),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_refused(tmp_path, line, error, message):
+    entry = '[[preset]]\nkey = "quick"\ntitle = "Quick"\nsources = ["toy"]\ncost = "a minute"\n'
+    with pytest.raises(error, match=message):
+        read(tmp_path, entry + line)
