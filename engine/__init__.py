@@ -19,7 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from engine import figures
-from engine.core import errors, events, machine
+from engine.core import errors, events, machine, options
 from engine.core.config import (
     Config,
     DataConfig,
@@ -51,6 +51,7 @@ from engine.evaluation.scores import (
     transfers,
 )
 from engine.methods import METHODS
+from engine.methods.method import Method
 from engine.nets import STUDENTS
 from engine.pretrained import experts, teachers
 from engine.results import Kind, kind_of, titles
@@ -119,8 +120,8 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 
 __all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "Kind", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "images", "headlines", "kind_of", "likeness", "load", "machine", "price_request", "prices",
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "Kind", "Method", "MethodConfig", "Pending", "Refusal", "Row",
+    "RunRequest", "RunRow", "Scored", "Size", "Source", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
+    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "experts", "export", "figures", "images", "headlines", "kind_of", "likeness", "load", "machine", "options", "price_request", "prices",
     "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "teachers", "titles", "transfers",
 ]  # fmt: skip

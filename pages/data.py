@@ -155,7 +155,7 @@ def show_preparation(source: engine.data.Source) -> None:
         "What is done to the images before anything is trained on them. All that is fitted is fitted on the training part alone."
     )
     answers: dict = {}
-    fields = forms.data_entries(source, {})
+    fields = forms.fitting(forms.entries(engine.DataConfig, {}), source)
     forms.ask(fields, f"preparation/{source.key}", answers)
     config = engine.checked(engine.DataConfig, forms.nested(answers), "Preparation")
     wanted = config.model_dump_json()

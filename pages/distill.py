@@ -1,5 +1,7 @@
 """Distil: data set, method, preset, hyperparameters, what will happen, Start."""
 
+from typing import Any
+
 import streamlit as st
 
 import engine
@@ -114,7 +116,7 @@ def ask_run(start: dict, key: str) -> dict:
             "Device",
             devices,
             index=devices.index(start["device"]),
-            format_func=forms.option_name,
+            format_func=forms.choice_name,
             key=f"{key}/device",
             help="Auto takes the GPU where there is one.",
             persist_state="session",
@@ -196,31 +198,28 @@ with services.said_plainly():
     preparation = st.session_state.get("preparation", {}).get(source_key, {})
     key = f"form/{source_key}/{method.key}/{preset}/{st.query_params.get('from', '')}/{began_from}/{round_number}{preparation or ''}"
     parts = {
-        "config": forms.fitting(forms.entries(method.config, start["config"]), source),
-        "data": forms.data_entries(source, start["data"], preparation),
-        "evaluation": forms.fitting(forms.entries(engine.EvaluationConfig, start["evaluation"]), source),
+        "config": forms.entries(method.config, start["config"], path=("config",)),
+        "data": forms.entries(engine.DataConfig, start["data"], preparation, path=("data",)),
+        "evaluation": forms.entries(engine.EvaluationConfig, start["evaluation"], path=("evaluation",)),
     }
-    answers = {part: {} for part in parts}
+    parts = {part: forms.fitting(fields, source, method) for part, fields in parts.items()}
+    fields = [field for part in parts.values() for field in part]
+    answers: dict[forms.Path, Any] = {}
 
     left, right = st.columns([2, 1], gap="large")
     with left:
         headings = forms.groups(parts["config"])
         tabs = st.tabs(["Basics", *headings[1:], "Data", "Evaluation", "Run"])
-        for heading, tab in zip(headings, tabs, strict=False):
+        shown = [[field for field in parts["config"] if field.option.group == heading] for heading in headings]
+        for tab, tabbed in zip(tabs, [*shown, parts["data"], parts["evaluation"]], strict=False):
             with tab:
-                forms.ask(
-                    [field for field in parts["config"] if field.group == heading], f"{key}/config", answers["config"]
-                )
-        with tabs[-3]:
-            forms.ask(parts["data"], f"{key}/data", answers["data"])
-        with tabs[-2]:
-            forms.ask(parts["evaluation"], f"{key}/evaluation", answers["evaluation"])
+                forms.ask(tabbed, key, answers, among=fields)
         with tabs[-1]:
             about = ask_run(start, key)
 
     with right, st.container(border=True):
         st.subheader("What will happen", anchor=False)
-        edited = [field for part, fields in parts.items() for field in forms.changed(fields, answers[part])]
+        edited = forms.changed(fields, answers)
         if edited:
             st.badge("Changed", icon=":material/edit:", color="orange", help="Differs from what you started from.")
             st.caption("Changed: " + ", ".join(words.escaped(field.label.lower()) for field in edited))
@@ -230,7 +229,7 @@ with services.said_plainly():
                 st.rerun()
         ready, request, requests, answer = False, None, [], None
         with services.said_plainly():
-            values = {part: forms.nested(found) for part, found in answers.items()}
+            values = forms.nested(answers)
             config = engine.checked(method.config, values["config"], "Settings")
             request = engine.checked(
                 engine.RunRequest,

@@ -24,9 +24,9 @@ def compare_one_student(page: Page) -> None:
     page.get_by_role("tab", name="Evaluation").click()
     page.get_by_role("tabpanel", name="Evaluation").get_by_text("Advanced", exact=True).click()
     for label, few in (
-        ("Steps as ordinary data", 20),
-        ("Passes over the full set", 2),
-        ("Students per arm", 1),
+        ("Steps of standard training", 20),
+        ("Epochs on the full set", 2),
+        ("Students per training set", 1),
     ):
         set_number(page, label, few)
     expect(page.get_by_text("1 student an arm")).to_be_visible()

@@ -1,7 +1,7 @@
-"""Configs: each hyperparameter is said once; the form, the flags, the checks and the tables are made from it.
+"""Configs and requests.
 
-A config is a frozen pydantic model whose fields are made by `option(...)`. A `RunRequest` is the whole of what a
-person asks for, as plain JSON: the same file runs in the app, on the command line and from Python.
+A config is a frozen pydantic model whose fields are made by `option(...)`. A `RunRequest` is everything that a run is
+asked to do, as plain JSON: the same file runs in the app, on the command line and from Python.
 """
 
 from __future__ import annotations
@@ -9,166 +9,146 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from engine.core.errors import ConfigError
-
-
-def option(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    unit: str = "",
-    advanced: bool = False,
-    label: str = "",
-    group: str = "",
-    when: tuple[str, Any] | None = None,
-    of: str = "",
-) -> Any:
-    """A hyperparameter: default, one sentence, inclusive bounds, unit.
-
-    advanced: folded away in the form. label: the form's name for it, the field's name in words by default.
-    group: the heading it stands under. when: (other field, value or values) under which it means anything;
-    the form greys it out otherwise. of: the only kind of source, "images" or "prices", for which it means anything.
-    """
-    extra = {"unit": unit, "advanced": advanced, "label": label, "group": group, "when": when, "of": of}
-    return Field(default, description=description, ge=low, le=high, json_schema_extra=extra)
-
-
-def option_like(config: type[BaseModel], name: str, default: Any) -> Any:
-    """The option `name` of another config with a default of its own."""
-    info = config.model_fields[name]
-    bounds = {key: getattr(bound, key) for bound in info.metadata for key in ("ge", "le") if hasattr(bound, key)}
-    return Field(default, description=info.description, json_schema_extra=info.json_schema_extra, **bounds)
-
-
-class Config(BaseModel):
-    """Base of all configs: frozen, unknown keys refused, numbers finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-
+from engine.core.options import Condition, Config, option, unless
 
 DsaOperation = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
 DSA_OPERATIONS: tuple[DsaOperation, ...] = get_args(DsaOperation)
 
 
-def in_effect(config: Config) -> dict[str, Any]:
-    """The values of a flat config, as JSON, without those that mean nothing under the others."""
-    values = config.model_dump(mode="json")
-    kept = {}
-    for name, info in type(config).model_fields.items():
-        other, wanted = (info.json_schema_extra or {}).get("when") or (name, values[name])
-        if values[other] in (wanted if isinstance(wanted, tuple) else (wanted,)):
-            kept[name] = values[name]
-    return kept
-
-
 class WindowConfig(Config):
-    """How price histories become windows and targets. All that is fitted is fitted on train alone."""
+    """How price histories are cut into windows with targets. Everything that is fitted is fitted on the training part."""
 
     target: Literal["close", "direction", "both", "volatility"] = option(
         "close",
-        "What is forecast: the next close, whether it is higher, both, or how far it moves (the absolute return)",
+        "What to forecast: the next close, its direction (up or down), both, or the absolute return",
+        names={"close": "Next close", "both": "Close and direction"},
+        of="prices",
     )
-    window_length: int = option(30, "Bars that a student sees", low=4, high=512, unit="bars", label="Window")
-    horizon: int = option(1, "Bars ahead that are forecast", low=1, high=64, unit="bars")
-    stride: int = option(1, "Bars between the starts of two windows", low=1, high=512, unit="bars")
+    window_length: int = option(
+        30, "Input length of the forecast", low=4, high=512, unit="bars", label="Window", of="prices"
+    )
+    horizon: int = option(1, "How far ahead to forecast", low=1, high=64, unit="bars", of="prices")
+    stride: int = option(
+        1, "Distance between the starts of consecutive windows", low=1, high=512, unit="bars", of="prices"
+    )
     threshold: float = option(
         0.0,
-        "The direction counts as up where the close rises by more than this share",
+        "Return above which the direction counts as up",
         low=-0.5,
         high=0.5,
         advanced=True,
         when=("target", ("direction", "both")),
+        of="prices",
     )
     features: Literal["returns", "prices"] = option(
         "returns",
-        "Bars as log returns with body and wicks, or as prices scaled to 0..1 by the lowest and highest of training",
+        "Log returns with candle body and wicks, or prices scaled to 0..1 by the range of the training part",
+        names={"returns": "Log returns", "prices": "Scaled prices"},
+        of="prices",
     )
-    token_identity: bool = option(
-        False, "Tell the student which token a window is of", advanced=True, label="Token identity"
-    )
+    token_identity: bool = option(False, "Tell the student which token a window belongs to", advanced=True, of="prices")
     validation_fraction: float = option(
         0.15,
-        "Share of the time before the test that is kept for choosing things",
+        "Share of the time before the test part that is used for validation",
         low=0.02,
         high=0.5,
         advanced=True,
+        of="prices",
     )
-    test_fraction: float = option(0.2, "Share of the time, the latest, that is tested on", low=0.02, high=0.5)
+    test_fraction: float = option(
+        0.2, "Share of the time, at its end, that is used for testing", low=0.02, high=0.5, of="prices"
+    )
 
     @property
     def embargo(self) -> int:
-        """Bars left out at each border, so that no window reaches over it and its target is not the next one's past."""
+        """Bars left out after each split, so that no window or target reaches from one part into the next."""
         return self.window_length + self.horizon
 
 
 class DataConfig(Config):
-    """What is done to the data before anything is trained on them. All that is fitted is fitted on train alone.
+    """How the data are prepared before training. Everything that is fitted is fitted on the training part.
 
-    windows: of price histories; everything else is of images.
+    windows: for price histories; all other options are for images.
     """
 
     normalisation: Literal["standard", "unit"] = option(
-        "standard", "Subtract each channel's training mean and divide by its deviation, or only scale pixels to 0..1"
+        "standard",
+        "Subtract the training mean of each channel and divide by its standard deviation, or scale pixels to 0..1",
+        names={"unit": "Scale to 0..1"},
+        when=("zca", False),
+        of="images",
     )
     zca: bool = option(
-        False, "Whiten the pixels (ZCA), which helps colour images at very few images per class", label="ZCA whitening"
+        False,
+        "Whiten the pixels (ZCA); helps colour images at few images per class",
+        label="ZCA whitening",
+        of="images",
     )
     zca_kind: Literal["standard", "podd"] = option(
         "standard",
-        "Whiten pixels as they are, or as PoDD does: each image first loses its own brightness and contrast, which pictures then "
-        "show as an average image has them",
+        "Standard ZCA, or PoDD's, which first normalises the contrast of each image",
+        names={"podd": "PoDD"},
         advanced=True,
-        label="ZCA kind",
+        label="ZCA variant",
         when=("zca", True),
+        of="images",
     )
     zca_eps: float = option(
         0.1,
-        "Added to the covariance's eigenvalues before whitening; for PoDD's kind, times their mean",
+        "Added to the eigenvalues of the covariance; PoDD's variant multiplies it by their mean",
         low=1e-6,
         high=10.0,
         advanced=True,
         label="ZCA epsilon",
         when=("zca", True),
+        of="images",
     )
     augmentation: Literal["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"] = option(
-        "none", "Random changes to real training images; mirrored digits are other digits, so none for those"
+        "none",
+        "Random changes to training images; do not flip digits",
+        names={"flip_crop": "Flip and crop", "flip_rotate": "Flip or rotate"},
+        of="images",
     )
     dsa_operations: tuple[DsaOperation, ...] = option(
         DSA_OPERATIONS,
-        "What DSA draws from: one of these changes for each batch",
+        "DSA draws one of these operations for each batch",
+        names={"color": "Colour"},
         advanced=True,
         label="DSA operations",
         when=("augmentation", "dsa"),
+        of="images",
     )
     validation_fraction: float = option(
         0.1,
-        "Share of the training set kept for choosing things; the test set chooses nothing",
+        "Share of the training set used for validation: learning rates and checkpoints are chosen on it, never on the test set",
         low=0.02,
         high=0.5,
         advanced=True,
+        of="images",
     )
     train_limit: int = option(
         0,
-        "Use only this many training images, class-balanced; 0 means all",
+        "Use only this many training images, balanced over the classes; 0 for all",
         low=0,
         high=10_000_000,
         advanced=True,
         unit="images",
+        of="images",
     )
     windows: WindowConfig = WindowConfig()
 
     @field_validator("dsa_operations")
     @classmethod
-    def _in_one_order(cls, chosen: tuple[DsaOperation, ...]) -> tuple[DsaOperation, ...]:
-        """Each once, in the order of the choices, so that the same choice is always the same value."""
+    def _in_fixed_order(cls, chosen: tuple[DsaOperation, ...]) -> tuple[DsaOperation, ...]:
+        """Sorted, without repeats, so that the same choice is always the same value."""
         if not chosen:
-            raise ValueError("choose at least one operation of DSA, or another augmentation")
+            raise ValueError("choose at least one DSA operation, or another augmentation")
         return tuple(name for name in DSA_OPERATIONS if name in chosen)
 
 
@@ -194,7 +174,7 @@ class StudentConfig(Config):
         "gru",
         "transformer",
         "linear",
-    ] = option("convnet", "Network trained on the synthetic set", label="Student")
+    ] = option("convnet", "Network trained on the synthetic set", label="Student", among="students")
     depth: int = option(
         3,
         "Blocks of convolution, normalisation, activation and pooling, or layers of a sequence network",
@@ -245,77 +225,78 @@ class EvaluationConfig(Config):
 
     num_students: int = option(
         3,
-        "Fresh networks trained per arm and protocol, each with a seed of its own",
+        "Networks trained on each training set with each recipe, every one from a different seed",
         low=1,
         high=200,
-        label="Students per arm",
+        label="Students per training set",
     )
     students: tuple[str, ...] = option(
         (),
-        "Other architectures to test besides the one used for distilling",
+        "Architectures to test besides the one the set is distilled for",
         advanced=True,
         label="Other architectures",
+        among="students",
     )
     ordinary_steps: int = option(
         300,
-        "Minibatch steps on a small set when it is trained as ordinary data",
+        "Minibatch steps of standard training (Adam, cosine decay) on a small set",
         low=1,
         high=100_000,
         advanced=True,
-        label="Steps as ordinary data",
+        label="Steps of standard training",
         unit="steps",
     )
     inner_steps: int = option(
         2000,
-        "Longest training of students on random batches, for methods that make sets for those; shorter ones are measured too, "
-        "after 15, 30 and 50 % of it, of forecasts after halves of it, and the length is chosen on validation data",
+        "Longest training with a method's own recipe on random batches. Shorter trainings are tried too (15, 30 and 50 % "
+        "of it; for forecasts, repeated halves) and the best length is chosen on validation data",
         low=1,
         high=1_000_000,
         advanced=True,
-        label="Longest training as distilled",
+        label="Longest training with its own recipe",
         unit="inner steps",
     )
     full_epochs: int = option(
         5,
-        "Passes over the whole training set for the full arm",
+        "Passes over the full training set",
         low=1,
         high=1000,
         advanced=True,
-        label="Passes over the full set",
+        label="Epochs on the full set",
         unit="epochs",
+        when=("compare_full", True),
     )
-    batch_size: int = option(256, "Minibatch of ordinary training", low=1, high=8192, advanced=True)
+    batch_size: int = option(256, "Batch size of standard training", low=1, high=8192, advanced=True)
     compare_full: bool = option(
-        True,
-        "Train on the full data set too; cached, so that nobody waits for it twice",
-        label="Compare with full data",
+        True, "Also train on the full data set; the scores are cached", label="Compare with full data"
     )
     without_augmentation: bool = option(
         False,
-        "Train as distilled without the augmentation too, where a set is made for augmented random batches; its augmentation-robust "
-        "score needs it",
+        "Also train with the method's own recipe but without augmentation; the augmentation-robust score needs it",
         advanced=True,
-        label="Without augmentation too",
+        label="Also without augmentation",
+        when=[unless("data.augmentation", "none"), Condition("config.augment_synthetic", (True,))],
         of="images",
     )
     other_images: int = option(
         2000,
-        "Validation and test images that other architectures are measured on, each class in its share and always the same ones; "
-        "0 means all. Large networks take minutes for the rest",
+        "Validation and test images for other architectures, a fixed stratified sample; 0 for all. "
+        "Large networks take minutes on all of them",
         low=0,
         high=10_000_000,
         advanced=True,
         label="Images for other architectures",
         of="images",
+        when=unless("students", ()),
         unit="images",
     )
     other_full: bool = option(
         False,
-        "Train other architectures on the full data set too, which takes large networks hours without a graphics card",
+        "Also train other architectures on the full data set; takes hours for large networks without a GPU",
         advanced=True,
         label="Other architectures on full data",
         of="images",
-        when=("compare_full", True),
+        when=[unless("students", ()), Condition("compare_full", (True,))],
     )
 
 
@@ -402,8 +383,12 @@ def kept_steps(memory: Literal["auto", "store", "recompute"], num_steps: int, mo
 
 
 class MethodConfig(Config):
-    """What every method has: a student, a length, and a size that is made of its own fields."""
+    """What every method has: a student, a length, and a size that is made of its own fields.
 
+    unread: full paths of options outside the method's config that have no effect on its runs.
+    """
+
+    unread: ClassVar[frozenset[str]] = frozenset()
     student: StudentConfig = StudentConfig()
     outer_steps: int = option(500, "Updates of the synthetic set", low=1, high=10_000_000, unit="steps")
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
@@ -515,7 +500,10 @@ class RunRequest(Config):
     sweep: str = Field("", max_length=40)
 
 
-def checked(model: type[Config], values: dict[str, Any], where: str) -> Any:
+_Config = TypeVar("_Config", bound=Config)
+
+
+def checked(model: type[_Config], values: dict[str, Any], where: str) -> _Config:
     """`model(**values)`, with pydantic's complaints turned into one readable sentence.
 
     Raises ConfigError naming every wrong field, what was given and what is allowed.
@@ -526,7 +514,7 @@ def checked(model: type[Config], values: dict[str, Any], where: str) -> Any:
         raise ConfigError(f"{where}: " + "; ".join(_sentence(problem) for problem in error.errors())) from None
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"there is no option '{field}'"

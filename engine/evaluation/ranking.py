@@ -120,7 +120,7 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
     ]
 
 
-_LACKS_UNAUGMENTED = "Evaluate the result again with 'Without augmentation too'; only sets made for augmented random batches have this score."
+_LACKS_UNAUGMENTED = "Evaluate the result again with 'Also without augmentation'; only sets made for augmented random batches have this score."
 
 
 def _lack_of_recovery(best: dict[str, Row], labels: str) -> str:

@@ -25,7 +25,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from engine.core.config import Load, MethodConfig, Task, Validation, kept_steps, option
+from engine.core.config import Load, MethodConfig, Task, Validation, kept_steps, option, unless
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured, Progress
 from engine.core.progress import QUIET_SECONDS, paced
@@ -159,6 +159,7 @@ class WindowedConfig(MethodConfig):
         "Apply the training augmentation to synthetic batches too, here and wherever a student is trained on the result",
         advanced=True,
         group="Inner loop",
+        when=unless("data.augmentation", "none"),
     )
 
     real_batch: int = option(

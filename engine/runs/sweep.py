@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, checked
 from engine.core.context import data_root
 from engine.core.errors import ConfigError
+from engine.core.options import option_of
 from engine.data import sources
 from engine.figures import formats
 from engine.methods import METHODS
@@ -119,8 +120,7 @@ def _kind(request: RunRequest, option: str) -> Any:
 
 def _label(request: RunRequest, option: str) -> str:
     """What the form calls an option. Raises ConfigError if there is none of this name."""
-    extra = _field(request, option).json_schema_extra or {}
-    return extra.get("label") or formats.words(option.rpartition(".")[2])
+    return option_of(_field(request, option)).label or formats.words(option.rpartition(".")[2])
 
 
 def _field(request: RunRequest, option: str) -> FieldInfo:

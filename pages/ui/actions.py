@@ -170,13 +170,15 @@ def evaluate_again(row: engine.RunRow) -> None:
         "Other architectures",
         students,
         default=[name for name in evaluation.students if name in students],
-        format_func=forms.option_name,
+        format_func=engine.titles.architecture,
         placeholder="None",
         key="evaluate students",
         select_all=False,
         help=f"Tested besides {words.student_name(row)}, the one it was made for.",
     )
-    count = st.number_input("Students per arm", 1, 200, value=evaluation.num_students, step=1, key="evaluate count")
+    count = st.number_input(
+        "Students per training set", 1, 200, value=evaluation.num_students, step=1, key="evaluate count"
+    )
     if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate"):
         with services.said_plainly():
             request = evaluation_request(row, others, int(count))

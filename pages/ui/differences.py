@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -17,11 +17,15 @@ PARTS = {"run": "Run", "config": "Method and student", "data": "Data preparation
 
 @dataclass(frozen=True)
 class Option:
-    """One option of several runs. name: dotted, as `--set` takes it. values: one a run, None where a run has no such option."""
+    """One option of several runs.
+
+    name: dotted, as `--set` takes it. values: one per run, None where a run has no such option. texts: how people read them.
+    """
 
     name: str
     label: str
     values: tuple[Any, ...]
+    texts: tuple[str, ...]
 
     @property
     def part(self) -> str:
@@ -33,14 +37,26 @@ class Option:
         return any(value != self.values[0] for value in self.values)
 
 
+class Asked(NamedTuple):
+    """One option of one run."""
+
+    label: str
+    value: Any
+    text: str
+
+
+ABSENT = Asked("", None, formats.NOTHING)
+
+
 def options(rows: Sequence[engine.RunRow]) -> list[Option]:
-    """Every option of the runs, in the order of the form. Options at their default count too."""
-    asked = [_asked(row) for row in rows]
-    labels = {name: label for found in asked for name, (label, _) in found.items()}
-    return [
-        Option(name, label, tuple(found[name][1] if name in found else None for found in asked))
-        for name, label in labels.items()
-    ]
+    """Every option of the runs in the order of the form, defaults included."""
+    asked = [_asked(row.request) for row in rows]
+    labels = {name: one.label for found in asked for name, one in found.items()}
+    merged = []
+    for name, label in labels.items():
+        mine = [found.get(name, ABSENT) for found in asked]
+        merged.append(Option(name, label, tuple(one.value for one in mine), tuple(one.text for one in mine)))
+    return merged
 
 
 def varied(rows: Sequence[engine.RunRow]) -> list[Option]:
@@ -48,48 +64,22 @@ def varied(rows: Sequence[engine.RunRow]) -> list[Option]:
     return [option for option in options(rows) if option.differs and option.name != "preset"]
 
 
-def _asked(row: engine.RunRow) -> dict[str, tuple[str, Any]]:
-    """dotted name -> (label, value) of one run."""
-    request = row.request
-    found: dict[str, tuple[str, Any]] = {
+def _asked(request: engine.RunRequest) -> dict[str, Asked]:
+    """The options of one run by dotted name."""
+    told = {
         "source": ("Data set", engine.titles.source(request.source)),
         "method": ("Method", engine.titles.method(request.method)),
         "preset": ("Preset", engine.titles.preset(request.method, request.source, request.preset)),
         "seed": ("Seed", request.seed),
-        "device": ("Device", request.device),
+        "device": ("Device", forms.choice_name(request.device)),
         "action": ("Work", engine.titles.action(request.action, request.method)),
         "start": ("Result of run", request.start or "none"),
     }
-    parts = [
-        ("data", data_fields(engine.sources().get(request.source), request.data)),
-        ("evaluation", forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())),
-    ]
-    if request.method in engine.METHODS:
-        parts.insert(0, ("config", forms.entries(engine.METHODS[request.method].config, request.config)))
-    for part, fields in parts:
-        for field in fields:
-            value = tuple(field.start) if isinstance(field.start, list) else field.start
-            found[".".join((part, *field.path))] = (field.label_with_unit, value)
+    found = {name: Asked(label, value, str(value)) for name, (label, value) in told.items()}
+    for field in forms.of_request(request):
+        value = tuple(field.start) if isinstance(field.start, list) else field.start
+        found[".".join(field.path)] = Asked(field.label_with_unit, value, field.shown(value))
     return found
-
-
-def data_fields(source: engine.data.Source | None, data: engine.DataConfig) -> list[forms.Entry]:
-    """The options of preparation that mean anything for a source; all of them where it is no longer here."""
-    values = data.model_dump()
-    return forms.entries(engine.DataConfig, values) if source is None else forms.data_entries(source, values)
-
-
-def shown(value: Any) -> str:
-    """A value as people read it."""
-    if value is None:
-        return formats.NOTHING
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ", ".join(forms.option_name(part) for part in value) or "none"
-    if isinstance(value, int | float):
-        return f"{value:,.10g}"
-    return forms.option_name(value) if value.islower() else value
 
 
 def show(rows: Sequence[engine.RunRow]) -> None:
@@ -116,5 +106,5 @@ def _table(found: Sequence[Option], rows: Sequence[engine.RunRow], title: str) -
 
 
 def _cell(option: Option, number: int) -> str:
-    text = words.escaped(shown(option.values[number]))
+    text = words.escaped(option.texts[number])
     return f":orange-background[{text}]" if option.values[number] != option.values[0] else text

@@ -104,8 +104,7 @@ def _show_origin(source: Any) -> None:
 
 def _option(field: forms.Entry) -> str:
     """An option's value with its unit."""
-    unit = field.extra.get("unit") or ""
-    return f"{forms.option_name(field.start)} {unit}".strip()
+    return f"{field.shown(field.start)} {field.option.unit}".strip()
 
 
 def _show_classes(source: Any) -> None:

@@ -167,7 +167,7 @@ def _ask_windows(source: Any) -> Any:
         "How histories become windows that a network sees and targets that it forecasts. All that is fitted is fitted on the training part alone."
     )
     answers: dict = {}
-    fields = forms.data_entries(source, {})
+    fields = forms.fitting(forms.entries(engine.DataConfig, {}), source)
     forms.ask(fields, f"preparation/{source.key}", answers)
     with services.said_plainly():
         config = engine.checked(engine.DataConfig, forms.nested(answers), "Windows")

@@ -21,7 +21,7 @@ def ask(
     Returns [request] while it is not used, and [] while it cannot be started, having said why. key: of the widgets.
     answer: what is known of the time that the request takes.
     """
-    known = _options(method, request)
+    known = _options(request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
         chosen = st.multiselect(
             "Options to vary", list(known), max_selections=engine.sweep.MAX_OPTIONS, key=f"{key}/sweep options",
@@ -75,25 +75,18 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
     return True
 
 
-def _options(method: Any, request: engine.RunRequest) -> dict[str, tuple[str, Any]]:
+def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
     """dotted option -> (label, present value), the method's own first."""
-    found: dict[str, tuple[str, Any]] = {}
-    source = engine.sources()[request.source]
-    evaluation = forms.entries(engine.EvaluationConfig, request.evaluation.model_dump())
-    for part, fields in (
-        ("config", forms.entries(method.config, request.config)),
-        ("data", differences.data_fields(source, request.data)),
-        ("evaluation", forms.fitting(evaluation, source)),
-    ):
-        for field in fields:
-            found[".".join((part, *field.path))] = (field.label_with_unit, field.start)
-    return found | {"seed": ("Seed", request.seed)}
+    found = {}
+    for field in forms.of_request(request):
+        found[".".join(field.path)] = (field.label_with_unit, field.shown(field.start))
+    return found | {"seed": ("Seed", str(request.seed))}
 
 
 def _ask_values(name: str, label: str, now: Any, key: str) -> list[str]:
     """What was typed for one option, in pieces."""
     text = st.text_input(
-        f"Values: {label}", key=f"{key}/sweep {name}", placeholder="0, 1, 2" if name == "seed" else f"Now {differences.shown(now)}",
+        f"Values: {label}", key=f"{key}/sweep {name}", placeholder="0, 1, 2" if name == "seed" else f"Now {now}",
         help="Separated by commas.", persist_state="session",
     )  # fmt: skip
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -155,7 +148,7 @@ def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differe
     elif len(varied) == 2:
         first, second = varied
         cells = {
-            (differences.shown(first.values[n]), differences.shown(second.values[n])): _mean(judged[row.id])
+            (first.texts[n], second.texts[n]): _mean(judged[row.id])
             for n, row in enumerate(rows)
         }
         st.plotly_chart(
@@ -164,7 +157,7 @@ def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differe
         )  # fmt: skip
     elif len(varied) == 1:
         (option,) = varied
-        points = [(_place(option.values[n]), judged[rows[n].id]) for n in scored]
+        points = [(_place(option, n), judged[rows[n].id]) for n in scored]
         st.plotly_chart(
             figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=live.QUIET,
             alt=f"Validation {words.judged_by(rows[0])} over {option.label}, distilled and real data of the same size, with 95 % intervals",
@@ -177,17 +170,17 @@ def _mean(arms: dict[str, engine.Row]) -> float | None:
     return arms["distilled"].mean if "distilled" in arms else None
 
 
-def _place(value: Any) -> Any:
+def _place(option: differences.Option, number: int) -> float | str:
     """A number stands on an axis as it is, anything else as its name."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else differences.shown(value)
+    value = option.values[number]
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else option.texts[number]
 
 
 def _table(rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict, judged: dict) -> None:
     """A line a run: its values, how it did on validation images, and each arm on test images."""
     columns: dict[str, list[str]] = {"Run": [f"[{row.id}](runs?run={row.id})" for row in rows]}
     for option in varied:
-        columns[option.label] = [words.escaped(differences.shown(value)) for value in option.values]
+        columns[option.label] = [words.escaped(text) for text in option.texts]
     columns["State"] = [words.STATES[row.status][0] for row in rows]
     columns["Distilled, validation"] = [accuracy(judged[row.id].get("distilled")) for row in rows]
     for arm in figures.ARM_NAMES:

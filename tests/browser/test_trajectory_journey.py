@@ -42,7 +42,7 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
         expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
         compare_one_student(page)
         panel = page.get_by_role("tabpanel", name="Evaluation")
-        set_number(page, "Longest training as distilled", 20)
+        set_number(page, "Longest training with its own recipe", 20)
         panel.get_by_role("combobox", name="Other architectures").click()
         page.get_by_role("option", name=re.compile("^ConvNet")).first.click()
         page.keyboard.press("Escape")

@@ -99,7 +99,7 @@ def test_both_sides_of_an_improvement_are_trained_alike_by_the_protocol_that_val
         ("full", "hard", {"hard_label_recovery", "label_robust_score"}, "with 'Compare with full data'"),
         ("distilled_hard", "soft", {"hard_label_recovery", "label_robust_score"}, "did not look at its labels"),
         ("", "", {"hard_label_recovery", "label_robust_score"}, "did not look at its labels"),
-        ("unaugmented", "hard", {"augmentation_robust_score"}, "with 'Without augmentation too'"),
+        ("unaugmented", "hard", {"augmentation_robust_score"}, "with 'Also without augmentation'"),
         (
             "random_real",
             "hard",

@@ -232,7 +232,7 @@ def test_numbers_that_lack_an_arm_say_what_to_switch_on(visit, three):
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Hard-label recovery"] == shown["Augmentation-robust score"] == "not measured"
     assert shown["Improvement over random"] == "32.8 points"
-    assert "with 'Without augmentation too'" in words(app)
+    assert "with 'Also without augmentation'" in words(app)
 
 
 def test_numbers_come_when_a_run_is_done(visit, store):

@@ -224,9 +224,9 @@ def test_form_asks_of_prices_nothing_that_only_images_have(visit):
     for source in ("digits", "simulated_prices"):
         app = visit("distill", source=source)
         asked[source] = {field.label for field in (*app.number_input, *app.toggle)}
-    of_images = {"Images for other architectures", "Other architectures on full data", "Without augmentation too"}
+    of_images = {"Images for other architectures", "Other architectures on full data", "Also without augmentation"}
     assert of_images <= asked["digits"] and not of_images & asked["simulated_prices"]
-    assert "Passes over the full set (epochs)" in asked["simulated_prices"]
+    assert "Epochs on the full set" in asked["simulated_prices"]
 
 
 def test_sweep_is_judged_by_skill(store, visit):

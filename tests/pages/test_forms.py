@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.core.config import Config, option
+from engine.core.options import Config, option
 from pages.ui import forms, words
 
 
@@ -80,6 +80,70 @@ def test_a_field_is_greyed_out_where_it_means_nothing():
     assert not app.number_input(key="data/zca_eps").disabled
 
 
+def test_a_greyed_out_field_says_what_it_needs():
+    def script():
+        import engine
+        from pages.ui import forms
+
+        forms.ask(forms.entries(engine.DataConfig, {}), "data", {})
+        forms.ask(forms.entries(engine.EvaluationConfig, {}), "evaluation", {})
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert "**Has no effect now: it needs ZCA whitening on**" in app.number_input(key="data/zca_eps").help
+    assert "it needs a choice of Other architectures" in app.number_input(key="evaluation/other_images").help
+    app.toggle(key="data/zca").set_value(True).run()
+    assert "no effect" not in app.number_input(key="data/zca_eps").help
+    assert "it needs ZCA whitening off" in app.selectbox(key="data/normalisation").help
+
+
+def test_a_field_depends_on_one_that_stands_later_in_another_config():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        config = forms.entries(engine.METHODS["rat_bptt"].config, {}, path=("config",))
+        data = forms.entries(engine.DataConfig, {}, path=("data",))
+        values = {}
+        forms.ask(config, "form", values, among=[*config, *data])
+        forms.ask(data, "form", values, among=[*config, *data])
+        st.session_state["asked"] = forms.nested(values)
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    toggle = app.toggle(key="form/config/augment_synthetic")
+    assert toggle.disabled and "it needs Augmentation other than None" in toggle.help
+    app.selectbox(key="form/data/augmentation").set_value("crop").run()
+    assert not app.toggle(key="form/config/augment_synthetic").disabled
+    assert app.session_state["asked"]["data"]["augmentation"] == "crop"
+
+
+def test_a_field_that_the_method_does_not_read_is_greyed_out():
+    digits, bilevel, rat_bptt = (engine.SOURCES["digits"], engine.METHODS["bilevel"], engine.METHODS["rat_bptt"])
+    fields = forms.entries(engine.EvaluationConfig, {}, path=("evaluation",))
+    unread = {field.name: field.unread_by for field in forms.fitting(fields, digits, bilevel) if field.unread_by}
+    assert unread == {"inner_steps": bilevel.title, "without_augmentation": bilevel.title}
+    assert not [field.name for field in forms.fitting(fields, digits, rat_bptt) if field.unread_by]
+
+
+def test_conditions_and_unread_options_name_options_that_exist():
+    shared = {".".join(field.path) for field in forms.entries(engine.DataConfig, {}, path=("data",))}
+    shared |= {".".join(field.path) for field in forms.entries(engine.EvaluationConfig, {}, path=("evaluation",))}
+    somewhere = set(shared)
+    for method in engine.METHODS.values():
+        own = forms.entries(method.config, {}, path=("config",))
+        known = shared | {".".join(field.path) for field in own}
+        somewhere |= known
+        assert method.config.unread <= shared
+        for field in own:
+            place = ".".join(field.path[:-1])
+            assert {condition.seen_from(place) for condition in field.option.when} <= known, field.path
+    for model, part in ((engine.DataConfig, "data"), (engine.EvaluationConfig, "evaluation")):
+        for field in forms.entries(model, {}, path=(part,)):
+            place = ".".join(field.path[:-1])
+            assert {condition.seen_from(place) for condition in field.option.when} <= somewhere, field.path
+
+
 def test_several_of_a_literals_choices_are_chosen_from_those_alone():
     def script():
         import streamlit as st
@@ -127,6 +191,6 @@ def test_labels_are_words_that_tell_one_option_from_another():
     config = [field.label for field in forms.entries(engine.METHODS["bilevel"].config, {})]
     evaluation = [field.label for field in forms.entries(engine.EvaluationConfig, {})]
     assert {"Decays", "Validations", "Set to keep"} <= set(config)
-    assert {"Steps as ordinary data", "Passes over the full set"} <= set(evaluation)
+    assert {"Steps of standard training", "Epochs on the full set"} <= set(evaluation)
     assert not [label for label in config + evaluation if label.startswith("Num ")]
     assert len(set(config)) == len(config) and len(set(evaluation)) == len(evaluation)

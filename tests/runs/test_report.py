@@ -130,7 +130,7 @@ def test_numbers_of_the_field_are_told_or_what_they_lack(store):
     text = text_of(store, scored_run(store, {"mlp": 0.0}, full=0.8))
     assert re.search(r"<td>Hard-label recovery</td><td>20.0 points</td><td>How much accuracy is lost", text)
     assert "<td>Improvement over random</td><td>30.0 points</td>" in text
-    assert "<td>Augmentation-robust score</td><td>not measured</td>" in text and "Without augmentation too" in text
+    assert "<td>Augmentation-robust score</td><td>not measured</td>" in text and "Also without augmentation" in text
 
 
 def test_report_is_the_same_each_time(finished, text):

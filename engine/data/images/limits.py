@@ -6,8 +6,8 @@ import os
 
 from pydantic import ValidationError
 
-from engine.core.config import Config, option
 from engine.core.errors import ConfigError
+from engine.core.options import Config, option, option_of
 
 
 class Limits(Config):
@@ -29,7 +29,7 @@ class Limits(Config):
     def rows(self) -> tuple[tuple[str, int, str, str], ...]:
         """(environment variable, value, unit, sentence) of every cap."""
         return tuple(
-            (variable(name), getattr(self, name), field.json_schema_extra["unit"], field.description)
+            (variable(name), getattr(self, name), option_of(field).unit, field.description or "")
             for name, field in type(self).model_fields.items()
         )
 

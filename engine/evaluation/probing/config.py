@@ -24,4 +24,4 @@ class ProbingConfig(Config):
         0, "Steps of fine-tuning the whole network with labels; 0 leaves that out", low=0, high=1_000_000, unit="steps", group=GROUP, label="Fine-tuning"
     )  # fmt: skip
     fine_tune_lr: float = option(0.01, "Learning rate of fine-tuning, SGD with momentum 0.9 and cosine decay", low=1e-6, high=10.0, group=GROUP, advanced=True, label="Fine-tuning rate")  # fmt: skip
-    transfer: tuple[str, ...] = option((), "Other data sets that the frozen features are probed on", group=GROUP, label="Transfer to")  # fmt: skip
+    transfer: tuple[str, ...] = option((), "Other data sets that the frozen features are probed on", group=GROUP, label="Transfer to", among="images")  # fmt: skip

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from engine.core.config import ImagesPerClass, Load, MethodConfig, Size, Task, Validation, kept_steps, option
+from engine.core.config import ImagesPerClass, Load, MethodConfig, Size, Task, Validation, kept_steps, option, unless
 
 
 class BilevelConfig(MethodConfig, ImagesPerClass):
     """Hyperparameters, in the order the form shows them."""
+
+    unread: ClassVar[frozenset[str]] = frozenset({"evaluation.inner_steps", "evaluation.without_augmentation"})
 
     num_batches: int = option(
         1,
@@ -86,7 +88,11 @@ class BilevelConfig(MethodConfig, ImagesPerClass):
         False, "Cut pixels to the range of real ones after every outer step", advanced=True, group="Synthetic set"
     )
     augment_synthetic: bool = option(
-        False, "Apply the training augmentation to synthetic batches too", advanced=True, group="Synthetic set"
+        False,
+        "Apply the training augmentation to synthetic batches too",
+        advanced=True,
+        group="Synthetic set",
+        when=unless("data.augmentation", "none"),
     )
 
     real_batch: int = option(

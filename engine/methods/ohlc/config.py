@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from engine.core.config import Config, Size, StudentConfig, Task, Validation, option, option_like
+from engine.core.config import Config, Size, StudentConfig, Task, Validation, option
+from engine.core.options import option_like
 from engine.data.source import NUM_FEATURES
 from engine.methods.windowed import WindowedConfig
 from engine.nets import STUDENTS
@@ -116,6 +117,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     adapt_to: tuple[str, ...] = option(
         (),
         "Other price data sets that students of the set are fine-tuned on, against students from scratch",
+        among="prices",
         advanced=True,
         group="Adaptation",
         label="Adapt to",

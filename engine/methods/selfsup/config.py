@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -21,6 +21,10 @@ SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations",
 
 class SelfsupConfig(MethodConfig):
     """Hyperparameters, in the order the form shows them."""
+
+    unread: ClassVar[frozenset[str]] = frozenset(
+        f"evaluation.{name}" for name in ("inner_steps", "ordinary_steps", "batch_size", "without_augmentation")
+    )
 
     num_images: int = option(100, "Images that are distilled, each with a representation; they have no class", low=1, high=100_000, label="Distilled images")  # fmt: skip
     parameterisation: Literal["low_rank", "full"] = option(

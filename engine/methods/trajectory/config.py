@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from engine.core.config import Action, ImagesPerClass, Load, MethodConfig, Size, Task, Validation, option
+from engine.core.config import Action, ImagesPerClass, Load, MethodConfig, Size, Task, Validation, option, unless
 from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
@@ -64,6 +64,7 @@ class TrajectoryConfig(MethodConfig, ImagesPerClass):
         "Apply the training augmentation to synthetic batches too, with one draw a batch, and wherever a student is trained on the result",
         advanced=True,
         group=STUDENT,
+        when=unless("data.augmentation", "none"),
     )
 
     images_from: Literal["real", "noise", "result"] = option(

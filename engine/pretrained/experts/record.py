@@ -20,10 +20,11 @@ from typing import Any
 import torch
 
 from engine.core import checkpoint
-from engine.core.config import StudentConfig, in_effect
+from engine.core.config import StudentConfig
 from engine.core.context import Context
 from engine.core.errors import ConfigError, DataError, Diverged
 from engine.core.events import Event, ExpertEpoch, Warned
+from engine.core.options import in_effect
 from engine.core.progress import paced
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.train import accuracy

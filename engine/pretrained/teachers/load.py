@@ -22,10 +22,10 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.core.checkpoint import write_atomically
-from engine.core.config import in_effect
 from engine.core.context import Context
 from engine.core.errors import Diverged
 from engine.core.events import Event, Progress, Scored, TeacherEpoch, Warned
+from engine.core.options import in_effect
 from engine.core.progress import paced, ticking
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.probing.config import ProbingConfig

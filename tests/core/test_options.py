@@ -1,0 +1,64 @@
+"""Options know when they have an effect, also under options of other configs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.core.options import Condition, Config, in_effect, option, option_like, option_of, unless
+
+
+class Toy(Config):
+    kind: Literal["a", "b", "c"] = option("a", "Which")
+    only_b: int = option(1, "Of b", low=0, high=9, unit="steps", when=("kind", "b"))
+    b_or_c: int = option(2, "Of both", when=("kind", ("b", "c")))
+    not_a: int = option(3, "Of all but a", when=unless("kind", "a"))
+    augmented: bool = option(
+        True, "Of another config", when=[unless("data.augmentation", "none"), Condition("kind", ("b",))]
+    )
+
+
+class Like(Config):
+    only_b: int = option_like(Toy, "only_b", 5)
+
+
+def unmet(name, place="", **values):
+    return option_of(Toy.model_fields[name]).unmet(place, values)
+
+
+def test_one_value_several_values_and_all_but_one():
+    assert unmet("only_b", kind="b") is None and unmet("only_b", kind="c") == Condition("kind", ("b",))
+    assert unmet("b_or_c", kind="c") is None and unmet("b_or_c", kind="a") is not None
+    assert unmet("not_a", kind="c") is None and unmet("not_a", kind="a") is not None
+
+
+def test_every_condition_must_hold_and_the_first_that_does_not_is_named():
+    values = {"config.kind": "a", "data.augmentation": "none"}
+    option_ = option_of(Toy.model_fields["augmented"])
+    assert option_.unmet("config", values).path == "data.augmentation"
+    assert option_.unmet("config", values | {"data.augmentation": "flip"}).path == "kind"
+    assert option_.unmet("config", {"config.kind": "b", "data.augmentation": "flip"}) is None
+
+
+def test_a_condition_on_an_option_that_is_not_known_counts_as_met():
+    assert unmet("augmented", kind="b") is None
+
+
+def test_the_values_in_effect_are_those_whose_conditions_hold():
+    assert in_effect(Toy()) == {"kind": "a"}
+    assert in_effect(Toy(kind="c")) == {"kind": "c", "b_or_c": 2, "not_a": 3}
+
+
+def test_an_option_like_another_differs_in_its_default_alone():
+    one, other = Toy.model_fields["only_b"], Like.model_fields["only_b"]
+    assert (other.default, other.description, option_of(other)) == (5, one.description, option_of(one))
+    assert other.metadata == one.metadata
+
+
+def test_a_condition_reads_as_what_a_form_says():
+    assert Condition("kind", ("a", "b", "c")).words("Kind", str.upper) == "Kind A, B or C"
+    assert unless("kind", "a").words("Kind", str.upper) == "Kind other than A"
+    assert unless("students", ()).words("Other architectures", str) == "a choice of Other architectures"
+
+
+def test_lists_and_tuples_are_the_same_choice():
+    assert not unless("students", ()).holds([]) and unless("students", ()).holds(["mlp"])
