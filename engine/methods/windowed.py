@@ -186,6 +186,7 @@ class WindowedConfig(MethodConfig):
     clip: Literal["running", "fixed", "none"] = option(
         "running",
         "Cut the meta-gradient to twice its running average, to a fixed length, or not at all",
+        names={"running": "Running average"},
         group="Outer loop",
         label="Gradient clip",
     )

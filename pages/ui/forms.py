@@ -18,8 +18,9 @@ import engine
 from engine.figures import formats
 
 Path = tuple[str, ...]
-SPELT = {"relu": "ReLU"} | {name: name.upper() for name in ("cpu", "cuda", "rgb", "dsa", "sgd", "tf32", "clip", "rbf")}
-"""Choices that are acronyms."""
+ACRONYMS = ("att", "clip", "cpu", "cuda", "dsa", "gsam", "mtt", "rbf", "rgb", "sam", "sgd", "tf32")
+SPELT = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "float16": "float16", "float32": "float32", "simclr": "SimCLR"}
+"""Choices with a spelling of their own."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Entry:
 def choice_name(value: str) -> str:
     """A choice whose option gives it no other name: a student's title, an acronym, or the key in words."""
     if value in engine.STUDENTS:
-        return engine.titles.architecture(value)
+        return engine.titles.architecture(value).removesuffix("-D")  # of ConvNet-D3: the depth is an option of its own
+    if value in ACRONYMS:
+        return value.upper()
     return SPELT.get(value) or (formats.words(value) if value.islower() else value)
 
 
@@ -259,9 +262,7 @@ def _number(field: Entry, shared: dict[str, Any]) -> int | float:
         return st.number_input(min_value=least, max_value=most, value=int(field.initial), step=1, **shared)
     low, high = (None if bound is None else float(bound) for bound in (low, high))
     start = float(field.initial)
-    return st.number_input(
-        min_value=low, max_value=high, value=start, step=_step(start, high), format="%g", **shared
-    )
+    return st.number_input(min_value=low, max_value=high, value=start, step=_step(start, high), format="%g", **shared)
 
 
 def _step(start: float, high: float | None) -> float:

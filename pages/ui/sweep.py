@@ -147,10 +147,7 @@ def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differe
         st.caption("The plot fills in as runs are scored.")
     elif len(varied) == 2:
         first, second = varied
-        cells = {
-            (first.texts[n], second.texts[n]): _mean(judged[row.id])
-            for n, row in enumerate(rows)
-        }
+        cells = {(first.texts[n], second.texts[n]): _mean(judged[row.id]) for n, row in enumerate(rows)}
         st.plotly_chart(
             figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=live.QUIET,
             alt=f"Validation {words.judged_by(rows[0])} over {first.label} and {second.label}",

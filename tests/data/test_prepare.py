@@ -321,9 +321,7 @@ def test_operations_of_dsa_that_are_switched_off_are_never_drawn():
 
 
 def test_dsa_without_operations_is_refused_and_their_order_says_nothing():
-    with pytest.raises(
-        ConfigError, match="dsa_operations: choose at least one DSA operation, or another augmentation"
-    ):
+    with pytest.raises(ConfigError, match="dsa_operations: choose at least one DSA operation, or another augmentation"):
         checked(DataConfig, {"augmentation": "dsa", "dsa_operations": []}, "data")
     some = DataConfig(augmentation="dsa", dsa_operations=("scale", "flip", "scale"))
     assert some == DataConfig(augmentation="dsa", dsa_operations=("flip", "scale"))

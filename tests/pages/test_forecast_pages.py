@@ -272,7 +272,7 @@ def test_evaluating_again_offers_only_students_that_take_windows(store, visit):
         actions.evaluate_again(services.store().run(run_id))
 
     app = AppTest.from_function(script, default_timeout=60, kwargs={"run_id": done}).run()
-    assert set(app.multiselect(key="evaluate students").options) == {"GRU", "Transformer", "Linear", "MLP"}
+    assert set(app.multiselect(key="evaluate students").options) == {"GRU", "Transformer", "Linear", "MLP 256-128"}
 
 
 def test_evaluation_shows_test_skill_and_candles(store, visit):

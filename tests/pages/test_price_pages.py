@@ -132,7 +132,7 @@ def test_prices_and_images_have_fields_and_methods_of_their_own(visit):
 
 def test_students_offered_are_those_that_take_the_samples(visit):
     prices, images = visit("distill", source=SIMULATED), visit("distill", source="digits")
-    assert picked(prices, "Student").options == ["MLP", "LSTM", "GRU", "Transformer", "Linear"]
+    assert picked(prices, "Student").options == ["MLP 256-128", "LSTM", "GRU", "Transformer", "Linear"]
     assert "ConvNet" in picked(images, "Student").options and "LSTM" not in picked(images, "Student").options
 
 

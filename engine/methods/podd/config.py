@@ -79,6 +79,7 @@ class PosterConfig(Config):
     label_rule: LabelRule = option(
         "share",
         "Fixed labels are each class's share of the patch, or a softmax of the shares",
+        names={"share": "Share of the area"},
         group="Labels",
         when=("labels", "fixed"),
     )
@@ -115,6 +116,12 @@ class PosterConfig(Config):
         "Classes that are alike become neighbours, by what a briefly trained student sees, by the letters of their names, by CLIP's text "
         "features, or by distances you give; or the data set's own order is kept",
         group="Class order",
+        names={
+            "listed": "As listed",
+            "features": "Student features",
+            "names": "Letters of the names",
+            "given": "From a file",
+        },
         label="Class order",
     )
     distances: str = option(

@@ -28,7 +28,10 @@ class SelfsupConfig(MethodConfig):
 
     num_images: int = option(100, "Images that are distilled, each with a representation; they have no class", low=1, high=100_000, label="Distilled images")  # fmt: skip
     parameterisation: Literal["low_rank", "full"] = option(
-        "low_rank", "Images and representations as sums of few bases, or each stored whole (KRR-ST)", group=SYNTHETIC
+        "low_rank",
+        "Images and representations as sums of few bases, or each stored whole (KRR-ST)",
+        group=SYNTHETIC,
+        names={"low_rank": "Low-rank bases"},
     )
     image_bases: int = option(100, "Pictures that all images are sums of (U)", low=1, high=10_000, group=SYNTHETIC, label="Image bases", when=("parameterisation", "low_rank"))  # fmt: skip
     representation_bases: int = option(50, "Vectors that all representations are sums of (V)", low=1, high=4096, group=SYNTHETIC, label="Representation bases", when=("parameterisation", "low_rank"))  # fmt: skip
@@ -38,7 +41,7 @@ class SelfsupConfig(MethodConfig):
     )  # fmt: skip
     teacher: TeacherConfig = TeacherConfig()
     augmentations: tuple[PredefinedName, ...] = option(
-        ("rotate_90", "rotate_180", "rotate_270"), "Fixed changes of the distilled images, each with representations of its own", group=AUGMENTED, when=("parameterisation", "low_rank")
+        ("rotate_90", "rotate_180", "rotate_270"), "Fixed changes of the distilled images, each with representations of its own", group=AUGMENTED, names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)}, when=("parameterisation", "low_rank")
     )  # fmt: skip
     jitter: float = option(0.4, "Strength of the colour jitter", low=0.0, high=1.0, advanced=True, group=AUGMENTED, label="Colour jitter", when=("parameterisation", "low_rank"))  # fmt: skip
     crop_scale: float = option(0.6, "Share of the image that the crop shows", low=0.05, high=1.0, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip

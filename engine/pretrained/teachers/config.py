@@ -17,6 +17,7 @@ class TeacherConfig(Config):
     kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = option(
         "barlow_twins",
         "Trained here on two changed views of each image, torchvision's ResNet18 trained on ImageNet, or weights from a file",
+        names={"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"},
         group=TEACHER,
         label="Teacher",
     )
