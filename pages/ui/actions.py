@@ -170,7 +170,7 @@ def evaluate_again(row: engine.RunRow) -> None:
         "Other architectures",
         students,
         default=[name for name in evaluation.students if name in students],
-        format_func=engine.titles.architecture,
+        format_func=forms.choice_name,
         placeholder="None",
         key="evaluate students",
         select_all=False,
