@@ -38,7 +38,7 @@ def check_title(title: str, data_root: Path, own_key: str = "") -> None:
     """Raise DataError for the name of a data set of another key, whatever its kind: nobody could tell the two apart."""
     taken = {source.title.casefold() for key, source in sources(data_root).items() if key != own_key}
     if title.strip().casefold() in taken:
-        raise DataError(f"There is a data set called '{title}' already; choose another name.")
+        raise DataError(f"There is already a data set called '{title}'; choose another name.")
 
 
 __all__ = [

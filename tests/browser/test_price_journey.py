@@ -67,7 +67,7 @@ def bring_in(page: Page, files: list[Path]) -> None:
     expect(page.locator("summary").filter(has_text=f"BETA.csv BETA, {NUM_BARS} bars")).to_be_visible()
     messy = page.locator("summary").filter(has_text=re.compile(rf"ALPHA\.csv ALPHA, {NUM_BARS} bars, \d repairs?"))
     messy.click()
-    expect(page.get_by_text("The newest bar came first; the rows were turned round.")).to_be_visible()
+    expect(page.get_by_text("The newest bar came first; the order was reversed.")).to_be_visible()
     choose_volume(page, "Volume USD")
     page.get_by_role("textbox", name="Name").fill("two coins")
     page.get_by_role("textbox", name="Name").press("Tab")

@@ -225,7 +225,6 @@ def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(op
             here.close()
 
     monkeypatch.setattr("engine.data.images.intake.store", replaced_after_the_third)
-    monkeypatch.setattr("engine.data.images.archives.store", replaced_after_the_third)
     app.button(key="import").click().run()
     assert not app.exception
     assert [error.value for error in app.error] == ["The upload was replaced while it was read; import it again\\."]
@@ -235,7 +234,7 @@ def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(op
 def test_name_of_a_built_in_data_set_is_refused(opened):
     app = opened("zip", ("digits.zip", zipped(tree())))
     app.button(key="import").click().run()
-    assert "called 'digits' already" in app.error[0].value.replace("\\", "")
+    assert "already a data set called 'digits'" in app.error[0].value.replace("\\", "")
     assert keys() == []
 
 

@@ -281,7 +281,7 @@ def test_bars_that_are_gone_are_said(visit, imported):
         if path.suffix != ".json":
             path.unlink()
     app = visit("data", source=source.key)
-    assert "Its prices are gone" in app.error[0].value and not app.exception
+    assert "Its prices are missing" in app.error[0].value and not app.exception
 
 
 def test_windows_that_take_much_memory_are_made_when_asked_for(visit, monkeypatch):

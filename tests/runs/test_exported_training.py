@@ -20,7 +20,7 @@ from small_runs import SMALL, distilled, write_test_images
 from engine.core.config import DSA_OPERATIONS, StudentConfig
 from engine.data.images import ImportOptions
 from engine.data.images.decode import decode
-from engine.data.images.limits import limits
+from engine.data.imported.limits import limits
 from engine.data.source import TaskSpec
 from engine.data.transforms.augment import OPERATIONS
 from engine.data.transforms.preparation import Preparation

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import BmpImagePlugin, ExifTags, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from engine.core.errors import DataError
-from engine.data.images.limits import Limits, variable
 from engine.data.images.options import ImportOptions
+from engine.data.imported.limits import Limits, variable
 
 # asked for by name, these four decide by a file's content whether it is theirs; no other reader ever sees it
 FORMATS = tuple(plugin.format for plugin in (

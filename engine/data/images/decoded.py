@@ -25,10 +25,10 @@ from engine.core.events import Event, Progress
 from engine.data.images.decode import Decoded, Undecodable, decode
 from engine.data.images.intake import DIGEST_BYTES
 from engine.data.images.layouts import Layout
-from engine.data.images.limits import Limits, variable
-from engine.data.images.names import shown
 from engine.data.images.options import ImportOptions
-from engine.data.images.parallel import in_threads
+from engine.data.imported.limits import Limits, variable
+from engine.data.imported.names import shown
+from engine.data.imported.parallel import in_threads
 from engine.data.transforms.prepare import RawImages, stratified
 
 VERSION = 1  # part of every digest; raise it when the same files give other pixels or splits
@@ -258,7 +258,7 @@ def raw_images(digest: str, data_root: Path) -> RawImages:
             images, targets, splits = (file.get_tensor(name) for name in ("images", "targets", "splits"))
     except (OSError, SafetensorError) as error:
         raise DataError(
-            f"The decoded images {path.absolute()} are gone or damaged ({error}); delete the data set and import it again."
+            f"The decoded images {path.absolute()} are missing or damaged ({error}); delete the data set and import it again."
         ) from None
     is_test = splits == SPLITS.index("test")
     is_validation = splits[~is_test] == SPLITS.index("validation")

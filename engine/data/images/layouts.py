@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from engine.core.errors import DataError
 from engine.data.images.intake import Entry, Found
-from engine.data.images.limits import Limits, variable
-from engine.data.images.names import Parts, shown
+from engine.data.imported.limits import Limits, variable
+from engine.data.imported.names import Parts, shown
 
 SPLIT_FOLDERS = {
     "train": "train",

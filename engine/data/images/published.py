@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from engine.core.errors import DataError
-from engine.data.images.imagenet import SUBSETS
+from engine.data.images.imagenet import SUBSETS, WORDNET_ID
 from engine.data.images.intake import Entry
 from engine.data.images.layouts import SPLIT_FOLDERS, Tree
-from engine.data.images.names import shown
+from engine.data.imported.names import shown
 
 TINY_IMAGENET = "Tiny ImageNet"
 CUB = "CUB-200-2011"
 SUBSET_SIZE = 128
-WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def suggested_size(layout: str) -> int | None:

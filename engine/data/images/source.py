@@ -1,42 +1,29 @@
-"""An imported data set as a source: chosen, loaded and distilled like those that come with the program."""
+"""An imported image data set as a source, used like those that come with the program."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from engine.core.config import DataConfig
 from engine.core.events import Event, Progress
 from engine.data.images import decoded
 from engine.data.images.options import ImportOptions
-from engine.data.images.report import Report
+from engine.data.images.report import ImageReport
+from engine.data.imported.library import Imported, Library
 from engine.data.source import Availability, TaskSpec
 from engine.data.transforms.prepare import ImageSplits, prepare_images
 
-KEY_PREFIX = "folder:"
 
-
-@dataclass(frozen=True)
-class FolderSource:
-    """A data set that a user brought.
-
-    report: what the import found. options: what it was made with. created: unix seconds. digest: names its decoded
-    images. path: the folder or zip file of this machine it was read from, "" for an upload.
-    """
+class FolderSource(Imported):
+    """An imported image data set. path: the folder or zip file it was read from, "" for an upload."""
 
     kind: ClassVar[Literal["images"]] = "images"
-    key: str
-    title: str
-    origin: str
     num_channels: int
     class_names: tuple[str, ...]
-    report: Report
+    report: ImageReport
     options: ImportOptions
-    created: float
-    digest: str
     path: str
 
     @property
@@ -63,64 +50,33 @@ class FolderSource:
 
     @property
     def _train_counts(self) -> list[int]:
-        """Training images of each class, validation included."""
-        return [
-            sum(counts) for counts in zip(self.report.counts["train"], self.report.counts["validation"], strict=True)
-        ]
+        """Training images of each class, including validation."""
+        counts = self.report.counts
+        return [train + validation for train, validation in zip(counts["train"], counts["validation"], strict=True)]
+
+    def renamed(self, title: str) -> FolderSource:
+        """The same data set under another title."""
+        return self.model_copy(update={"title": title, "options": self.options.model_copy(update={"name": title})})
 
     def availability(self, data_root: Path) -> Availability:
-        """Present while its decoded images are."""
+        """Present as long as its decoded images are."""
         if decoded.path_of(self.digest, data_root).exists():
             return Availability("present", f"{self.origin}, decoded under {data_root.absolute()}.")
-        return Availability("missing", "Its decoded images are gone; delete it and import it again.")
+        return Availability("missing", "Its decoded images are missing; delete it and import it again.")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
         """Its files on disk: the decoded images, and the originals of an upload."""
-        folder = data_root / "imported" / self.key.removeprefix(KEY_PREFIX)
-        files = [decoded.path_of(self.digest, data_root), *folder.rglob("*")]
+        files = [decoded.path_of(self.digest, data_root), *LIBRARY.folder_of(self.key, data_root).rglob("*")]
         return tuple(path for path in files if path.is_file())
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
-        """The splits, from the decoded images.
-
-        Raises:
-            DataError: the decoded images are gone or damaged, or the config leaves too few.
-        """
+        """The splits. Raises DataError if the decoded images are missing or damaged, or the config leaves too few."""
         yield Progress(f"read {self.title}", 0, 1)
         raw = decoded.raw_images(self.digest, data_root)
         yield Progress(f"read {self.title}", 1, 1)
         spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
-        # by content, not by name: scores of the same images are shared
-        return (yield from prepare_images(raw, spec, self.title, f"{KEY_PREFIX}{self.digest}", config))
+        # the key is the content's: data sets of the same images share scores
+        return (yield from prepare_images(raw, spec, self.title, f"{LIBRARY.prefix}{self.digest}", config))
 
-    def to_json(self) -> str:
-        """What `from_json` reads."""
-        values = {
-            "schema_version": 1,
-            "title": self.title,
-            "origin": self.origin,
-            "num_channels": self.num_channels,
-            "class_names": self.class_names,
-            "report": self.report.model_dump(mode="json"),
-            "options": self.options.model_dump(mode="json"),
-            "created": self.created,
-            "digest": self.digest,
-            "path": self.path,
-        }
-        return json.dumps(values, indent=1, ensure_ascii=False)
 
-    @classmethod
-    def from_json(cls, text: str, key: str) -> FolderSource:
-        """The source that was written. Raises ValueError, KeyError or TypeError for anything else."""
-        values: dict[str, Any] = json.loads(text)
-        if values.pop("schema_version") != 1:
-            raise ValueError("written by another version")
-        return cls(
-            **values
-            | {
-                "key": key,
-                "class_names": tuple(values["class_names"]),
-                "report": Report.model_validate(values["report"]),
-                "options": ImportOptions.model_validate(values["options"]),
-            }
-        )
+LIBRARY = Library(FolderSource, folder="imported", prefix="folder:", fallback="images")

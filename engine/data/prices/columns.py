@@ -1,10 +1,10 @@
-"""Which column of a price file is what, told by its name, or by what it holds where there are no names."""
+"""Which column of a price file is what, by its name, or by its content if there are no names."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -12,114 +12,110 @@ import numpy as np
 from engine.data.prices import dates, numbers
 from engine.data.prices.options import Mapping
 
-ALIASES = {
-    "date": (
-        "date", "datetime", "date time", "time open", "open time", "kline open time", "time period start", "timestamp",
-        "time", "unix", "unix timestamp", "unix time", "epoch", "ts", "day", "trade date", "trading date", "trading day",
-        "gmt time", "utc time", "utc", "time utc", "local time", "date utc", "timestamp utc", "start", "start time", "begin", "bar time",
-        "period", "datum", "fecha", "data", "dates", "zeit",
-    ),
-    "time": ("time", "time of day", "hour", "uhrzeit", "zeit", "hora"),
-    "open": (
-        "open", "o", "open price", "opening price", "opening", "price open", "openprice", "first", "eroffnung", "erster",
-        "eroffnungskurs", "apertura", "ouverture", "abertura", "px open",
-    ),
-    "high": (
-        "high", "h", "high price", "price high", "highprice", "highest", "max", "day high", "hoch", "hochst", "tageshoch",
-        "maximo", "alto", "plus haut", "px high",
-    ),
-    "low": (
-        "low", "l", "low price", "price low", "lowprice", "lowest", "min", "day low", "tief", "tiefst", "tagestief",
-        "minimo", "bajo", "plus bas", "px low",
-    ),
-    "close": (
-        "close", "c", "close price", "closing price", "closing", "price close", "closeprice", "close last", "last", "last price",
-        "price", "px last", "settle", "settlement", "latest", "schluss", "schlusskurs", "schlusspreis", "cierre", "cloture",
-        "fechamento", "ultimo", "dernier", "adj close", "adjusted close", "adjclose", "close adj",
-    ),
-    "volume": (
-        "volume", "v", "vol", "base volume", "volumefrom", "volume from", "volume traded", "trade volume", "total volume", "qty",
-        "quantity", "volumen", "umsatz", "stuck", "volumes", "tick volume", "tickvol", "ticks",
-    ),
-}  # fmt: skip
-"""How columns are called, plain; what is meant most surely comes first."""
+_ALIASES = {
+    "date": "date, datetime, date time, time open, open time, kline open time, time period start, timestamp, time, unix, "
+    "unix timestamp, unix time, epoch, ts, day, trade date, trading date, trading day, gmt time, utc time, utc, time utc, "
+    "local time, date utc, timestamp utc, start, start time, begin, bar time, period, datum, fecha, data, dates, zeit",
+    "time": "time, time of day, hour, uhrzeit, zeit, hora",
+    "open": "open, o, open price, opening price, opening, price open, openprice, first, eroffnung, erster, eroffnungskurs, "
+    "apertura, ouverture, abertura, px open",
+    "high": "high, h, high price, price high, highprice, highest, max, day high, hoch, hochst, tageshoch, maximo, alto, "
+    "plus haut, px high",
+    "low": "low, l, low price, price low, lowprice, lowest, min, day low, tief, tiefst, tagestief, minimo, bajo, plus bas, "
+    "px low",
+    "close": "close, c, close price, closing price, closing, price close, closeprice, close last, last, last price, price, "
+    "px last, settle, settlement, latest, schluss, schlusskurs, schlusspreis, cierre, cloture, fechamento, ultimo, dernier, "
+    "adj close, adjusted close, adjclose, close adj",
+    "volume": "volume, v, vol, base volume, volumefrom, volume from, volume traded, trade volume, total volume, qty, "
+    "quantity, volumen, umsatz, stuck, volumes, tick volume, tickvol, ticks",
+}
+ALIASES = {role: tuple(names.split(", ")) for role, names in _ALIASES.items()}
+"""Plain names of columns, the most certain first."""
 SYMBOLS = frozenset({"symbol", "ticker", "pair", "token", "coin", "asset", "instrument", "market", "product id"})
 
 _PLACES = re.compile(r"\([^)]*\)|\[[^\]]*\]|^\s*\d+[a-z]?[.)]\s")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
+Cells = Sequence[Sequence[str]]
+
 
 def plain(name: str) -> str:
-    """A column's name without case, accents, marks and units: "1. Open (USD)" and "<OPEN>" are "open"."""
+    """A column's name without case, accents, punctuation and units: "1. Open (USD)" and "<OPEN>" are "open"."""
     text = unicodedata.normalize("NFKD", _CAMEL.sub(" ", _PLACES.sub(" ", name)))
     letters = "".join(letter for letter in text if not unicodedata.combining(letter)).casefold()
     return " ".join(re.sub(r"[^a-z0-9]+", " ", letters).split())
 
 
 def candidates(role: str, names: Sequence[str]) -> list[int]:
-    """Columns that a role's names are found at, the surest first."""
+    """Columns whose names fit a role, the most certain first."""
     words = [plain(name) for name in names]
     found = [place for alias in ALIASES[role] for place, word in enumerate(words) if word == alias]
-    if role == "volume":  # "Volume BTC" before "Volume USD": it comes first
-        found += [
-            place for place, word in enumerate(words) if word.startswith(("volume ", "vol ")) and place not in found
-        ]
+    if role == "volume":  # the first one: "Volume BTC" comes before "Volume USD"
+        prefixed = [place for place, word in enumerate(words) if word.startswith(("volume ", "vol "))]
+        found += [place for place in prefixed if place not in found]
     return found
 
 
 def roles(names: Sequence[str]) -> set[str]:
-    """What the names of a header stand for; empty for a row of values."""
+    """Roles that the names of a header fit; empty for a row of values."""
     return {role for role in ALIASES if role != "time" and candidates(role, names)}
 
 
 def turnover(names: Sequence[str], volume: str) -> int | None:
-    """The column "Volume USD" beside a volume "Volume BTC", if there are just these two."""
+    """The column "Volume USD" beside a volume "Volume BTC", if there are exactly these two."""
     places = [place for place, name in enumerate(names) if plain(name).startswith("volume ")]
     others = [place for place in places if names[place] != volume]
     return others[0] if len(places) == 2 and len(others) == 1 else None
 
 
-def detected(names: Sequence[str], sample: Sequence[Sequence[str]], has_header: bool) -> Mapping:
-    """The columns that are meant, "" where none is found. sample: rows as long as `names`."""
+def detected(names: Sequence[str], sample: Cells, has_header: bool) -> Mapping:
+    """The detected columns, "" for roles without one. sample: rows as long as `names`."""
     places = _by_name(names, sample) if has_header else _by_content(sample)
     return Mapping(**{role: names[place] for role, place in places.items()})
 
 
 def symbol(names: Sequence[str]) -> int | None:
-    """The column that says the token, if there is one."""
+    """The column with the token's name, if there is one."""
     return next((place for place, name in enumerate(names) if plain(name) in SYMBOLS), None)
 
 
-def _by_name(names: Sequence[str], sample: Sequence[Sequence[str]]) -> dict[str, int]:
+def _by_name(names: Sequence[str], sample: Cells) -> dict[str, int]:
     places: dict[str, int] = {}
+
+    def free(role: str) -> list[int]:
+        return [place for place in candidates(role, names) if place not in places.values()]
+
     for role in ("open", "high", "low", "close", "volume"):
-        found = [place for place in candidates(role, names) if place not in places.values()]
-        if found:
-            places[role] = next((place for place in found if _share(sample, place, numbers.is_number) >= 0.5), found[0])
-    found = [place for place in candidates("date", names) if place not in places.values()]
+        if found := free(role):
+            places[role] = next((place for place in found if _mostly(numbers.is_number, sample, place)), found[0])
+    found = free("date")
     others = [place for place in range(len(names)) if place not in places.values() and place not in found]
-    good = next((place for place in found + others if _share(sample, place, dates.is_date) >= 0.5), None)
-    if good is not None or found:
-        places["date"] = found[0] if good is None else good
-        if not any(dates.has_clock(row[places["date"]]) for row in sample):
-            clocks = [place for place in candidates("time", names) if place not in places.values()]
-            if clocks and _share(sample, clocks[0], dates.is_clock) >= 0.5:
-                places["time"] = clocks[0]
+    fallback = found[0] if found else None
+    date = next((place for place in found + others if _mostly(dates.is_date, sample, place)), fallback)
+    if date is not None:
+        places["date"] = date
+        clocks = free("time")
+        if (
+            clocks
+            and _mostly(dates.is_clock, sample, clocks[0])
+            and not any(dates.has_clock(row[date]) for row in sample)
+        ):
+            places["time"] = clocks[0]
     return places
 
 
-def _by_content(sample: Sequence[Sequence[str]]) -> dict[str, int]:
+def _by_content(sample: Cells) -> dict[str, int]:
     """The first column of dates, then four of numbers that can be open, high, low and close, then the volume."""
     width = len(sample[0])
-    date = next((place for place in range(width) if _share(sample, place, dates.is_date) >= 0.5), None)
+    date = next((place for place in range(width) if _mostly(dates.is_date, sample, place)), None)
     if date is None:
         return {}
     places = {"date": date}
     first = date + 1
-    if first < width and _share(sample, first, dates.is_clock) >= 0.5 and not dates.has_clock(sample[0][date]):
+    if first < width and _mostly(dates.is_clock, sample, first) and not dates.has_clock(sample[0][date]):
         places["time"] = first
         first += 1
-    values = [place for place in range(first, width) if _share(sample, place, numbers.is_number) >= 0.5]
+    values = [place for place in range(first, width) if _mostly(numbers.is_number, sample, place)]
     order = _order(sample, values[:4])
     places |= dict(zip(("open", "high", "low", "close"), order, strict=False))
     if order and len(values) > 4:
@@ -127,20 +123,20 @@ def _by_content(sample: Sequence[Sequence[str]]) -> dict[str, int]:
     return places
 
 
-def _order(sample: Sequence[Sequence[str]], places: list[int]) -> tuple[int, ...]:
-    """The columns as open, high, low, close, so that no price is above the high or below the low; empty if none fits."""
+def _order(sample: Cells, places: list[int]) -> tuple[int, ...]:
+    """The columns as open, high, low, close, so that no price is above the high or below the low; empty if impossible."""
     if len(places) < 4:
         return ()
     decimal = numbers.decimal_of(row[place] for row in sample for place in places)
     values = np.stack([numbers.parsed([row[place] for row in sample], decimal)[0] for place in places])
     values = values[:, np.isfinite(values).all(0)]
     for order in permutations(range(4)):  # open, high, low, close comes first
-        if (values[order[1]] >= values.max(0)).all() and (values[order[2]] <= values.min(0)).all() and values.size:
+        if values.size and (values[order[1]] >= values.max(0)).all() and (values[order[2]] <= values.min(0)).all():
             return tuple(places[place] for place in order)
     return ()
 
 
-def _share(sample: Sequence[Sequence[str]], place: int, is_wanted) -> float:
-    """Share of the cells that hold anything which are wanted, of the first rows."""
+def _mostly(is_wanted: Callable[[str], bool], sample: Cells, place: int) -> bool:
+    """Whether at least half of the non-empty cells of a column, in the first rows, are wanted."""
     cells = [row[place] for row in sample[:200] if not numbers.is_nothing(row[place])]
-    return sum(map(is_wanted, cells)) / len(cells) if cells else 0.0
+    return bool(cells) and 2 * sum(map(is_wanted, cells)) >= len(cells)

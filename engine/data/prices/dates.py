@@ -1,7 +1,7 @@
-"""Dates as files write them: ISO with time zones, day or month first, month names, seconds to nanoseconds since 1970.
+"""Dates in the formats that files use: ISO with time zones, day or month first, month names, seconds to nanoseconds.
 
-Which of two numbers is the day is often seen only in other rows, so a column is read in two steps: `parts` of each cell, and
-`resolved` for all of them.
+Which of two numbers is the day often shows only in other rows, so a column is read in two steps: `parts` of each cell,
+then `resolved` for all of them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 
 KNOWN, EITHER, EPOCH, UNREADABLE = range(4)
-"""How far a cell is understood: (month, day) known; day and month in either order; seconds since 1970; not at all."""
+"""How a cell is understood: month and day; two numbers in either order; seconds since 1970; not at all."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FIRST_YEAR, LAST_YEAR = 1800, 2200
 CENTURY_FROM = 70
-"""Two-digit years from this one on are of the last century."""
+"""Two-digit years from this one on are in the 20th century."""
 EXCEL_EPOCH = -2_209_161_600  # 1899-12-30
+MAX_CELL = 80
+"""Longest date, in characters."""
 
 _TIME = (
     r"(?:[T,\s]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2})(?:[.,]\d+)?)?\s*-?(?P<half>[ap]\.?m\.?)?)?"
     r"\s*(?P<zone>z|(?:utc|gmt)?[+-]\d{2}(?::?\d{2})?|utc|gmt)?(?:\s*\([^)]*\))?"
 )
-MAX_CELL = 80
-"""Letters of a date at most; anything longer is none."""
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[,.]?\s+)?"
 _WORD = r"(?P<word>[a-z]{3,9})\.?"
 _SHAPES = tuple(
@@ -42,90 +42,83 @@ _CALENDAR = re.compile(r"(?P<date>(?:19|20)\d{6})(?P<time>\d{4}|\d{6})", re.ASCI
 _SERIAL = re.compile(r"\d{5}(?:\.\d*)?", re.ASCII)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s*[ap]\.?m\.?)?|\d{6}", re.ASCII | re.IGNORECASE)
 
+Parts = tuple[int, int, int, int, int, int]
+"""How it is understood, month and day (or the two numbers), year, seconds of the day, offset from UTC in seconds."""
+_NO_DATE: Parts = (UNREADABLE, 0, 0, 0, 0, 0)
+
 
 def is_date(cell: str) -> bool:
-    """Whether a cell is surely a date: no bare number but one of seconds since 1970, or like 20180131."""
+    """Whether a cell is certainly a date: not a plain number, except for seconds since 1970 and the like of 20180131."""
     return not _SERIAL.fullmatch(cell.strip()) and _parts(cell)[0] != UNREADABLE
 
 
 def is_clock(cell: str) -> bool:
-    """Whether a cell is a time of day on its own."""
+    """Whether a cell is a time of day."""
     return _CLOCK.fullmatch(cell.strip()) is not None
 
 
 def has_clock(cell: str) -> bool:
-    """Whether a date comes with its time of day."""
+    """Whether a date includes a time of day."""
     return _EPOCH.fullmatch(cell.strip()) is not None or ":" in cell
 
 
 def parts(cells: Sequence[str], clocks: Sequence[str] | None) -> np.ndarray:
-    """(n, 6) int64: how far each cell is understood, month and day (or the two numbers), year, seconds of the day, offset.
-
-    clocks: times of day that stand in a column of their own.
-    """
+    """(n, 6) int64, `Parts` of each cell. clocks: times of day, if they have their own column."""
     if clocks is not None:
         cells = [f"{cell.strip()} {_clock(clock)}" for cell, clock in zip(cells, clocks, strict=True)]
     return np.array([_parts(cell) for cell in cells], np.int64).reshape(-1, 6)
 
 
 def resolved(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Times (n,) int64 in unix seconds UTC of `parts`, (n,) bool where there is one, and sentences on how they were read."""
-    kind, seconds, offset = found[:, 0], found[:, 4], found[:, 5]
+    """Unix seconds UTC (n,) int64 of `parts`, where they are valid (n,) bool, and sentences on how they were read."""
+    kind, month, day, year, seconds, offset = found.T
     notes = []
     if (kind == EITHER).any():
-        day_first, note = _day_first(found)
-        notes.append(note)
-        if day_first:
-            found = found.copy()
-            swap = kind == EITHER
-            found[swap, 1], found[swap, 2] = found[swap, 2], found[swap, 1]
-    days, is_date_ = _days(found[:, 1], found[:, 2], found[:, 3])
+        is_day_first, why = _is_day_first(found[kind == EITHER])
+        notes.append(f"Dates were read with the {'day' if is_day_first else 'month'} first{why}.")
+        if is_day_first:
+            month, day = np.where(kind == EITHER, day, month), np.where(kind == EITHER, month, day)
+    days, is_valid = _days(month, day, year)
     times = np.where(kind == EPOCH, seconds, 86_400 * days + seconds - offset)
     if (offset != 0).any():
-        notes.append("Times with an offset were brought to UTC.")
-    return times, np.where(kind == EPOCH, True, is_date_ & (kind != UNREADABLE)), notes
+        notes.append("Times with an offset were converted to UTC.")
+    return times, (kind == EPOCH) | (is_valid & (kind != UNREADABLE)), notes
 
 
-def _day_first(found: np.ndarray) -> tuple[bool, str]:
-    """Whether the day stands before the month, and a sentence on it."""
-    first, other = found[found[:, 0] == EITHER, 1], found[found[:, 0] == EITHER, 2]
+def _is_day_first(either: np.ndarray) -> tuple[bool, str]:
+    """Whether the day comes before the month, and how one can tell."""
+    _, first, other, year, seconds, _ = either.T
     over_first, over_other = int((first > 12).sum()), int((other > 12).sum())
     if over_first != over_other:
-        day_first = over_first > over_other
-        return (
-            day_first,
-            f"Dates were read with the {'day' if day_first else 'month'} first, as those after the 12th show.",
-        )
-    ragged = {}
-    for is_day_first in (True, False):
-        either = found[found[:, 0] == EITHER]
-        month, day = (either[:, 2], either[:, 1]) if is_day_first else (either[:, 1], either[:, 2])
-        times = 86_400 * _days(month, day, either[:, 3])[0] + either[:, 4]
-        steps = np.abs(np.diff(times))
-        ragged[is_day_first] = int((steps > 1.5 * np.median(steps)).sum()) if len(steps) else 0
-    day_first = ragged[True] < ragged[False]
-    if ragged[True] == ragged[False]:
-        return False, "Whether the day or the month stands first cannot be told from these dates; the month was taken."
-    return (
-        day_first,
-        f"Dates were read with the {'day' if day_first else 'month'} first: so the bars are evenly spaced.",
+        return over_first > over_other, ", as days after the 12th show"
+    day_first, month_first = (
+        _raggedness(86_400 * _days(month, day, year)[0] + seconds) for month, day in ((other, first), (first, other))
     )
+    if day_first == month_first:
+        return False, "; these dates do not show which comes first"
+    return day_first < month_first, ", which makes the bars evenly spaced"
+
+
+def _raggedness(times: np.ndarray) -> int:
+    """Number of steps that are much longer than the median."""
+    steps = np.abs(np.diff(times))
+    return int((steps > 1.5 * np.median(steps)).sum()) if len(steps) else 0
 
 
 def _days(month: np.ndarray, day: np.ndarray, year: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970, and which of them are in the calendar."""
+    """Days since 1970, and which of the dates exist."""
     is_good = (month >= 1) & (month <= 12) & (day >= 1) & (year >= FIRST_YEAR) & (year <= LAST_YEAR)
     months = np.where(is_good, 12 * (year - 1970) + month - 1, 0)
     begin, end = (
-        value.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for value in (months, months + 1)
+        each.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for each in (months, months + 1)
     )
     return begin + day - 1, is_good & (begin + day <= end)
 
 
-def _parts(cell: str) -> tuple[int, int, int, int, int, int]:
+def _parts(cell: str) -> Parts:
     text = cell.strip()
     if len(text) > MAX_CELL:
-        return UNREADABLE, 0, 0, 0, 0, 0
+        return _NO_DATE
     if calendar := _CALENDAR.fullmatch(text):
         text = f"{calendar['date']} {calendar['time']}"
     elif _EPOCH.fullmatch(text):
@@ -134,49 +127,45 @@ def _parts(cell: str) -> tuple[int, int, int, int, int, int]:
         return EPOCH, 0, 0, 0, EXCEL_EPOCH + round(86_400 * float(text)), 0
     for shape in _SHAPES:
         if found := shape.fullmatch(text):
-            return _of_shape(found.groupdict())
-    return UNREADABLE, 0, 0, 0, 0, 0
+            return _of_shape(found.groupdict(""))
+    return _NO_DATE
 
 
-def _epoch(text: str) -> tuple[int, int, int, int, int, int]:
-    """Seconds, milli-, micro- or nanoseconds since 1970, by how large the number is."""
+def _epoch(text: str) -> Parts:
+    """Seconds, milli-, micro- or nanoseconds since 1970, by the size of the number."""
     value = int(text) if text.isdecimal() else int(float(text))
     for divisor in (1, 10**3, 10**6, 10**9):
         if 10**8 <= value // divisor < 10**10:
             return EPOCH, 0, 0, 0, min(value // divisor, 7_258_118_400), 0
-    return UNREADABLE, 0, 0, 0, 0, 0
+    return _NO_DATE
 
 
-def _of_shape(found: dict[str, str | None]) -> tuple[int, int, int, int, int, int]:
-    seconds = _seconds(found)
-    year = int(found["year"])
+def _of_shape(found: dict[str, str]) -> Parts:
+    year, seconds, offset = int(found["year"]), _seconds(found), _offset(found["zone"])
     if len(found["year"]) == 2:
         year += 1900 if year >= CENTURY_FROM else 2000
     if seconds is None:
-        return UNREADABLE, 0, 0, 0, 0, 0
-    offset = _offset(found["zone"] or "")
+        return _NO_DATE
     if "first" in found:
         return EITHER, int(found["first"]), int(found["other"]), year, seconds, offset
-    if "word" in found:
-        month = found["word"][:3].casefold()
-        if month not in MONTHS:
-            return UNREADABLE, 0, 0, 0, 0, 0
-        return KNOWN, MONTHS.index(month) + 1, int(found["day"]), year, seconds, offset
-    return KNOWN, int(found["month"]), int(found["day"]), year, seconds, offset
+    if "month" in found:
+        return KNOWN, int(found["month"]), int(found["day"]), year, seconds, offset
+    month = found["word"][:3].casefold()
+    return (KNOWN, MONTHS.index(month) + 1, int(found["day"]), year, seconds, offset) if month in MONTHS else _NO_DATE
 
 
-def _seconds(found: dict[str, str | None]) -> int | None:
-    """Seconds of the day; None for a time that no clock shows."""
+def _seconds(found: dict[str, str]) -> int | None:
+    """Seconds of the day; None if the time is invalid."""
     hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
-    if found["half"]:
+    if half := found["half"]:
         if not 1 <= hour <= 12:
             return None
-        hour = hour % 12 + (12 if found["half"][0] in "pP" else 0)
+        hour = hour % 12 + (12 if half[0] in "pP" else 0)
     return 3600 * hour + 60 * minute + second if hour <= 24 and minute < 60 and second <= 60 else None
 
 
 def _offset(zone: str) -> int:
-    """Seconds that a zone is ahead of UTC."""
+    """Seconds that a time zone is ahead of UTC."""
     digits = re.sub(r"[^-+\d]", "", zone)
     if not digits:
         return 0

@@ -1,44 +1,42 @@
-"""Price files in: looked at, read to bars, and kept as one data set of several tokens.
+"""Price files are previewed, read to bars, and kept as one data set of several tokens.
 
-An import is all or nothing: it is built in a folder of its own, which gets its name at the end and is removed by any error,
-or by closing the generator.
+An import is all or nothing: it is built in a temporary folder, which an error or closing the generator removes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from engine.core.config import WindowConfig
 from engine.core.errors import DataError
 from engine.core.events import Event, Progress
-from engine.data.images import names
-from engine.data.images.parallel import in_threads
-from engine.data.prices import building, columns, files, kept, library, tables, tokens
+from engine.data.imported.limits import limits, variable
+from engine.data.imported.names import shown
+from engine.data.imported.parallel import in_threads
+from engine.data.prices import building, columns, files, kept, tables, tokens
 from engine.data.prices.bars import Bars
 from engine.data.prices.building import Built
 from engine.data.prices.files import Content
 from engine.data.prices.options import Mapping, PriceOptions
 from engine.data.prices.report import FileReport, PriceReport, distance, moment
-from engine.data.prices.source import KEY_PREFIX, PriceSource
+from engine.data.prices.source import LIBRARY, PriceSource
 from engine.data.prices.windows import split_times
 
 SHOWN_ROWS = 8
-MAX_TOKENS = 50
 SAME_DISTANCE = 1.5
-"""Bars of two tokens are of one length if neither distance is this many times the other: months are."""
+"""Bars of two tokens have equal length if neither distance exceeds this multiple of the other: months differ."""
 
 
 @dataclass(frozen=True)
 class PricePreview:
     """A file before it is imported.
 
-    columns: names of all of them. mapping: what was detected, or given. rows: the first ones as they stand there, a cell
-    for each column. num_rows: below the header, 0 where it could not be read. first, last: unix seconds (UTC). seconds: the
-    usual distance of two bars. repairs: sentences. problem: why it cannot be imported so, "" where it can.
+    columns: their names. mapping: detected, or given. rows: the first ones, one cell per column. problem: why it cannot be
+    imported like this, "" if it can. The rest is as in FileReport, 0 if there is a problem.
     """
 
     name: str
@@ -56,41 +54,26 @@ class PricePreview:
 
 
 def preview(content: Content, name: str, mapping: Mapping | None = None) -> PricePreview:
-    """What a file holds, read with a mapping or the one detected.
+    """What a file contains, read with a mapping, or the detected one.
 
-    Raises:
-        DataError: no table can be read from it at all; where the mapping alone is wrong, `problem` says so.
+    Raises DataError if it is not a table at all; if only the mapping is wrong, `problem` says so.
     """
-    table = tables.opened(files.content_of(content, name), name)
-    chosen = mapping or _detected(table)
-    seen = PricePreview(name, tokens.token_of(table), table.columns, chosen, table.sample[:SHOWN_ROWS])
+    table, chosen = _opened(content, name, mapping)
+    token, rows = tokens.token_of(table), table.sample[:SHOWN_ROWS]
     try:
-        built = building.build(table, chosen, seen.token)
+        found = building.build(table, chosen, token).report(name, chosen)
     except DataError as error:
-        return replace(seen, problem=str(error))
-    bars = built.bars
-    return replace(
-        seen,
-        num_rows=built.num_rows,
-        num_bars=len(bars),
-        first=int(bars.times[0]),
-        last=int(bars.times[-1]),
-        seconds=bars.seconds,
-        repairs=built.repairs,
-    )
+        return PricePreview(name, token, table.columns, chosen, rows, problem=str(error))
+    span = found.num_rows, found.num_bars, found.first, found.last, found.seconds
+    return PricePreview(name, token, table.columns, chosen, rows, *span, found.repairs)
 
 
 def read_bars(
     content: Content, name: str, mapping: Mapping | None = None, token: str = ""
 ) -> tuple[Bars, tuple[str, ...]]:
-    """The bars of a file, and a sentence on each repair.
+    """The bars of a file, and a sentence on each repair. Raises DataError if the file cannot be used.
 
-    Args:
-        mapping: the detected one if None.
-        token: the one that the file names if "".
-
-    Raises:
-        DataError: the file cannot be used; one sentence says why.
+    mapping, token: detected if None and "".
     """
     built, _ = _read(content, name, mapping, token)
     return built.bars, built.repairs
@@ -99,120 +82,96 @@ def read_bars(
 def import_prices(
     brought: Sequence[tuple[str, Content]], options: PriceOptions, data_root: Path, origin: str = ""
 ) -> Generator[Event, None, PriceSource]:
-    """Make a data set of price files, one a token; zip files and folders among them are opened.
+    """Make a data set of price files, one per token; zip files and folders among them are opened.
 
     Args:
-        brought: (name, the file's bytes or where it lies). Whether a path may be read is for the caller to check.
-        origin: where they are from, in words; told from the files if "".
+        brought: (name, bytes or path). The caller must check that a path may be read.
+        origin: where they come from, in words; derived from the files if "".
 
     Raises:
         DataError: a file cannot be used, two do not fit together, the name is taken or the disk is full; nothing is kept.
     """
-    library.check_title(options.name, data_root)
-    try:
+    with LIBRARY.importing(options.name, data_root):
         (opened,) = yield from in_threads(lambda _: files.expanded(brought), 1, "open files")
         _check_names(opened, options)
-        read = yield from in_threads(
-            lambda number: _read_chosen(*opened.files[number], options), len(opened.files), "read files"
+
+        def read(number: int) -> tuple[Bars, FileReport]:
+            name, content = opened.files[number]
+            built, mapping = _read(content, name, options.mappings.get(name), options.tokens.get(name, ""))
+            return built.bars, built.report(shown(name), mapping)
+
+        found = yield from in_threads(read, len(opened.files), "read files")
+        bars, reports = tuple(each for each, _ in found), tuple(report for _, report in found)
+        _check_together(bars, reports)
+        source = PriceSource(
+            title=options.name,
+            origin=origin or _origin(brought),
+            tokens=tuple(each.token for each in bars),
+            report=PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped),
+            created=time.time(),
+            digest=kept.digest_of(bars),
         )
-    except MemoryError:
-        raise DataError(
-            f"There is not enough memory for the files of {options.name} now; bring fewer or shorter ones, or wait until the "
-            "running run has ended."
-        ) from None
-    built, reports = [one for one, _ in read], tuple(report for _, report in read)
-    bars = tuple(one.bars for one in built)
-    _check_together(bars, reports)
-    report = PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped)
-    source = PriceSource(
-        key=KEY_PREFIX + names.slug(options.name, "prices"),
-        title=options.name,
-        origin=origin or _origin(brought),
-        tokens=tuple(each.token for each in bars),
-        report=report,
-        created=time.time(),
-        digest=kept.digest_of(bars),
-    )
-    yield Progress("keep prices", 0, 1)
-    return library.keep(source, bars, data_root)
+        yield Progress("store prices", 0, 1)
+        with LIBRARY.workplace(data_root) as place:
+            kept.write(bars, place)
+            source = LIBRARY.add(place, source, data_root)
+        yield Progress("store prices", 1, 1)
+        return source
 
 
-def _detected(table: tables.Table) -> Mapping:
-    return columns.detected(table.columns, table.sample, bool(table.header))
+def _opened(content: Content, name: str, mapping: Mapping | None) -> tuple[tables.Table, Mapping]:
+    """A file as a table, and its mapping, detected if None. Raises DataError."""
+    table = tables.opened(files.content_of(content, name), name)
+    return table, mapping or columns.detected(table.columns, table.sample, bool(table.header))
 
 
 def _read(content: Content, name: str, mapping: Mapping | None, token: str) -> tuple[Built, Mapping]:
-    table = tables.opened(files.content_of(content, name), name)
-    chosen = mapping or _detected(table)
+    table, chosen = _opened(content, name, mapping)
     return building.build(table, chosen, token or tokens.token_of(table)), chosen
 
 
-def _read_chosen(name: str, content: Content, options: PriceOptions) -> tuple[Built, FileReport]:
-    """The bars of a file as the options want them, and the report of it."""
-    built, mapping = _read(content, name, options.mappings.get(name), options.tokens.get(name, ""))
-    bars = built.bars
-    return built, FileReport(
-        name=names.shown(name),
-        token=bars.token,
-        mapping=mapping,
-        repairs=built.repairs,
-        num_rows=built.num_rows,
-        num_bars=len(bars),
-        first=int(bars.times[0]),
-        last=int(bars.times[-1]),
-        seconds=bars.seconds,
-        num_missing=built.num_missing,
-    )
-
-
 def _check_names(opened: files.Opened, options: PriceOptions) -> None:
-    """Raise DataError where there is no file, too many, or one is mapped that is not there."""
+    """Raise DataError if there are no files, too many, or options for a file that does not exist."""
     there = [name for name, _ in opened.files]
     if not there:
         why = f": '{opened.skipped[0][0]}' {opened.skipped[0][1]}" if opened.skipped else ""
-        raise DataError(f"There is no CSV file of prices here{why}. Bring one for each token.")
-    if len(there) > MAX_TOKENS:
-        raise DataError(f"There are {len(there):,} price files and {MAX_TOKENS} are allowed; bring fewer tokens.")
+        raise DataError(f"There are no CSV files of prices here{why}. Add one for each token.")
+    if len(there) > (allowed := limits().max_tokens):
+        message = f"There are {len(there):,} price files, but at most {allowed:,} are allowed"
+        raise DataError(f"{message}; import fewer tokens, or set {variable('max_tokens')}.")
     for name in (*options.mappings, *options.tokens):
         if name not in there:
-            raise DataError(f"Columns or a token are chosen for '{names.shown(name)}', which is not among the files.")
+            raise DataError(f"Columns or a token are chosen for '{shown(name)}', which is not among the files.")
 
 
 def _check_together(bars: Sequence[Bars], reports: Sequence[FileReport]) -> None:
-    """Raise DataError where two files are of one token, or their bars of different length."""
+    """Raise DataError if two files are of the same token, or their bars have different lengths."""
     seen: dict[str, str] = {}
     for each, report in zip(bars, reports, strict=True):
         other = seen.setdefault(each.token.casefold(), report.name)
         if other != report.name:
-            raise DataError(
-                f"'{other}' and '{report.name}' are both of {each.token}; leave one out, or give one another name."
-            )
+            both = f"'{other}' and '{report.name}' are both of {each.token}"
+            raise DataError(f"{both}; remove one, or give it another token name.")
     shortest, longest = min(bars, key=lambda each: each.seconds), max(bars, key=lambda each: each.seconds)
     if longest.seconds > SAME_DISTANCE * shortest.seconds:
-        raise DataError(
-            f"{shortest.token} has a bar every {distance(shortest.seconds)} and {longest.token} every "
-            f"{distance(longest.seconds)}; bring bars of one length."
-        )
+        one, other = (f"{each.token} has a bar every {distance(each.seconds)}" for each in (shortest, longest))
+        raise DataError(f"{one}, but {other}; use bars of equal length.")
 
 
 def _notes(bars: Sequence[Bars]) -> list[str]:
-    """What is worth knowing of all tokens together."""
+    """Sentences on all tokens together."""
     found = []
     for one, other in combinations(sorted(bars, key=lambda each: int(each.times[0])), 2):
         if one.times[-1] < other.times[0]:
-            found.append(
-                f"{one.token} ends on {moment(int(one.times[-1]))}, before {other.token} begins on {moment(int(other.times[0]))}: "
-                "the two have no time in common."
-            )
+            end, begin = moment(int(one.times[-1])), moment(int(other.times[0]))
+            found.append(f"{one.token} ends on {end}, before {other.token} begins on {begin}: they do not overlap.")
     config = WindowConfig()
     validation, test = split_times(bars, config)
     for each in bars:
         held_out = (each.times >= test).sum(), ((each.times >= validation) & (each.times < test)).sum()
         if min(held_out) < config.embargo + config.window_length + config.horizon:
-            found.append(
-                f"{each.token} has too few bars for windows of {config.window_length} in each part; choose shorter windows, or "
-                "larger shares for validation and test, when you distil."
-            )
+            few = f"{each.token} has too few bars for windows of {config.window_length} in each part"
+            found.append(f"{few}; choose shorter windows, or larger shares for validation and test, when you distil.")
     return found
 
 

@@ -1,6 +1,6 @@
-"""The bars of an imported data set in one file, and the digest that names them.
+"""The bars of an imported data set in one file, and the digest that identifies them.
 
-bars.npz: times_0 (n,) int64, table_0 (n, 5) float64, of each token in order.
+bars.npz: times_0 (n,) int64 and table_0 (n, 5) float64 of the first token, and so on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DIGEST_BYTES = 16
 
 
 def digest_of(bars: Sequence[Bars]) -> str:
-    """Equal for equal tokens and bars, wherever they were read from."""
+    """Equal for equal tokens and bars, wherever they came from."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for each in bars:
         digest.update(f"{each.token}\0{len(each)}\0".encode())
@@ -31,30 +31,30 @@ def digest_of(bars: Sequence[Bars]) -> str:
 
 
 def write(bars: Sequence[Bars], folder: Path) -> None:
-    """Write the bars into a folder, down to the disk."""
-    arrays = {}
-    for number, each in enumerate(bars):
-        arrays |= {f"times_{number}": each.times, f"table_{number}": each.table}
+    """Write the bars into a folder and flush them to disk."""
+    arrays = {f"times_{number}": each.times for number, each in enumerate(bars)}
+    arrays |= {f"table_{number}": each.table for number, each in enumerate(bars)}
     with (folder / FILE).open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
 
 
 def read(path: Path, tokens: Sequence[str], digest: str) -> tuple[Bars, ...]:
-    """The bars that were written. Raises DataError where the file is gone, damaged, or not the one of this digest."""
+    """The bars that were written. Raises DataError if the file is missing, damaged, or has another digest."""
     found = []
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for number, token in enumerate(tokens):
                 times, table = arrays[f"times_{number}"], arrays[f"table_{number}"]
                 if times.dtype != np.int64 or table.dtype != np.float64 or table.shape != (len(times), len(COLUMNS)):
-                    raise ValueError("other arrays than were written")
+                    raise ValueError("unexpected arrays")
                 found.append(Bars(token, times, np.ascontiguousarray(table[:, :4]), np.ascontiguousarray(table[:, 4])))
         if digest_of(found) != digest:
-            raise ValueError("other bars than were written")
+            raise ValueError("not the bars that were imported")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"The prices {path.absolute()} are gone or damaged ({error}); delete the data set and import it again."
-        ) from None
+        message = (
+            f"The prices {path.absolute()} are missing or damaged ({error}); delete the data set and import it again."
+        )
+        raise DataError(message) from None
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Numbers as files write them: decimal points or commas, thousands separated or not, currency signs, "1.5M", "null"."""
+"""Numbers in the formats that files use: decimal points or commas, thousands, currency signs, "1.5M", "null"."""
 
 from __future__ import annotations
 
@@ -21,23 +21,21 @@ _EXACTLY_THREE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
 def is_nothing(cell: str) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell is empty or says that there is no value."""
     return cell.strip().casefold() in NOTHING
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number in either way of writing."""
+    """Whether a cell is a number in either format."""
     text = _plain(cell)
-    return any(character.isdecimal() for character in text) and any(
-        pattern.fullmatch(text) for pattern in _NUMBER.values()
-    )
+    has_digit = any(character.isdecimal() for character in text)
+    return has_digit and any(pattern.fullmatch(text) for pattern in _NUMBER.values())
 
 
 def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:
-    """Whether cells have decimal points or commas.
+    """Whether cells use decimal points or commas.
 
-    A comma before exactly three digits, where no cell tells what it is, is taken for thousands, or for decimals where
-    `is_comma_likely`.
+    If no cell settles it, a comma before exactly three digits separates thousands, or decimals if `is_comma_likely`.
     """
     has_three = False
     for text in map(_plain, cells):
@@ -53,20 +51,19 @@ def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:
 
 
 def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) float64, NaN where there is none, and (n,) bool: cells that are no number at all."""
+    """Values (n,) float64, NaN for empty cells, and which cells (n,) bool are not numbers."""
+    values, is_unreadable = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
     if decimal == ".":
         try:
-            return np.array([float(cell) for cell in cells]), np.zeros(len(cells), bool)
+            return np.array([float(cell) for cell in cells]), is_unreadable
         except ValueError:
-            pass  # one of them is written in another way: each on its own
-    values, is_unreadable = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+            pass  # not all of them are plain numbers: read one by one
     for number, cell in enumerate(cells):
-        if is_nothing(cell):
-            continue
-        try:
-            values[number] = _value(cell, decimal)
-        except ValueError:
-            is_unreadable[number] = True
+        if not is_nothing(cell):
+            try:
+                values[number] = _value(cell, decimal)
+            except ValueError:
+                is_unreadable[number] = True
     return values, is_unreadable
 
 

@@ -1,58 +1,40 @@
-"""What a user chooses when price files are brought in."""
+"""Options of a price import."""
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from engine.core.config import Config, option
+from engine.core.options import Config, option
+from engine.data.imported.names import Title, printable
 
-MAX_NAME = 80
 MAX_TOKEN = 40
-MAX_COLUMN = 80
 ROLES = ("date", "open", "high", "low", "close")
-"""What a file must have a column for."""
+"""What every file needs a column for."""
 
-
-def _shown_on_one_line(text: str) -> str:
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-        raise ValueError("a name is one line of letters that can be shown")
-    return unicodedata.normalize("NFC", text)
-
-
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME),
-    AfterValidator(_shown_on_one_line),
-]
-Token = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TOKEN),
-    AfterValidator(_shown_on_one_line),
-]
+_ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TOKEN)
+Token = Annotated[str, _ONE_LINE, AfterValidator(printable)]
 
 
 class Mapping(Config):
-    """Which column of a file is what, by the columns' names as `PricePreview.columns` has them; "" for none."""
+    """The column for each role, named as in `PricePreview.columns`; "" for none."""
 
-    date: str = option("", "When a bar begins: a date, a date with its time, or seconds since 1970")
-    time: str = option("", "The time of day, where it has a column of its own")
-    open: str = option("", "The first price of a bar")
-    high: str = option("", "The highest price of a bar")
-    low: str = option("", "The lowest price of a bar")
-    close: str = option("", "The last price of a bar")
-    volume: str = option("", "What was traded; without it every bar has the volume 1")
+    date: str = option("", "Start of each bar: a date, a date with time, or seconds since 1970")
+    time: str = option("", "Time of day, if it has its own column")
+    open: str = option("", "First price of a bar")
+    high: str = option("", "Highest price of a bar")
+    low: str = option("", "Lowest price of a bar")
+    close: str = option("", "Last price of a bar")
+    volume: str = option("", "Traded volume; without it every bar has volume 1")
 
 
 class PriceOptions(Config):
     """How price files become a data set.
 
-    mappings: by the file's name, where the columns that were found are not those that are meant. tokens: names of tokens
-    by the file's name, where the one that was found is not wanted.
+    mappings: columns by file name, where the detected ones are wrong. tokens: token names by file name, likewise.
     """
 
-    name: Name = Field(description="How the data set is called")
+    name: Title = Field(description="Name of the data set")
     mappings: dict[str, Mapping] = {}
     tokens: dict[str, Token] = {}

@@ -1,20 +1,21 @@
-"""What an import of price files found: columns, repairs, gaps and dates of each token, and what was left out."""
+"""What a price import found: columns, repairs, gaps and dates of each token, and what was skipped."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from engine.core.config import Config
+from engine.core.options import Config
+from engine.data.imported.library import Report
 from engine.data.prices.options import Mapping
 
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 class FileReport(Config):
-    """What one file held.
+    """What a file contained.
 
-    repairs: sentences. num_rows: below the header. first, last: unix seconds (UTC) of the first and last bar. seconds: the
-    usual distance of two bars. num_missing: bars that gaps leave out.
+    repairs: sentences. num_rows: below the header. first, last: unix seconds (UTC) of the first and last bar. seconds: median
+    distance between bars. num_missing: bars missing in gaps.
     """
 
     name: str
@@ -29,30 +30,29 @@ class FileReport(Config):
     num_missing: int
 
 
-class PriceReport(Config):
-    """What an import found. files: one a token. notes: sentences on all of them. skipped: (file, reason)."""
+class PriceReport(Report):
+    """What a price import found. files: one per token."""
 
     files: tuple[FileReport, ...]
-    notes: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def moment(seconds: int) -> str:
-    """A time as people read it: "2018-01-31", with hours and minutes where it is not midnight (UTC)."""
+    """A readable UTC time: "2018-01-31", with hours and minutes unless it is midnight."""
     time = datetime.fromtimestamp(seconds, UTC)
     return f"{time:%Y-%m-%d}" if seconds % 86_400 == 0 else f"{time:%Y-%m-%d %H:%M}"
 
 
 def distance(seconds: float) -> str:
-    """A length of time in its largest whole unit: "1 day", "4 hours", "90 minutes"."""
-    unit, size = next((unit, size) for unit, size in UNITS if size == 1 or seconds % size == 0 and seconds)
+    """A duration in its largest whole unit: "1 day", "4 hours", "90 minutes"."""
+    unit, size = next((unit, size) for unit, size in UNITS if size == 1 or (seconds % size == 0 and seconds))
     return counted(round(seconds / size), unit)
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """A whole number and its noun: "1 bar", "1,000 bars"."""
+    """A number and its noun: "1 bar", "1,000 bars"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def was(count: int) -> str:
-    return "was" if count == 1 else "were"
+def were(count: int, one: str, what: str, many: str = "") -> str:
+    """ "1 row was left out", "3 rows were left out"; `one` and `many` are the noun with what qualifies it."""
+    return f"{counted(count, one, many)} {'was' if count == 1 else 'were'} {what}"

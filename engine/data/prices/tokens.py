@@ -1,4 +1,4 @@
-"""How the token of a file is called: as its symbol column says, or as the file is."""
+"""The token's name of a file, from its symbol column or from the file's name."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def token_of(table: Table) -> str:
 
 
 def cleaned(text: str) -> str:
-    """A token's name on one line, short, without what cannot be shown; a leading quote, as of "'=A", is a spreadsheet's."""
+    """A short name on one line, of printable characters; the leading quote of "'=A" is dropped, as in spreadsheets."""
     text = "".join(" " if letter.isspace() else letter for letter in unicodedata.normalize("NFC", text))
     visible = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     return " ".join(visible.split()).removeprefix("'")[:MAX_TOKEN].strip()
 
 
 def _without_frame(name: str) -> str:
-    """A file's name without its ending, the exchange before it, and the length of bars behind it: "BTC_daily.csv" is "BTC"."""
+    """A file's name without extension, exchange and length of bars: "Kraken_BTC_daily.csv" is "BTC"."""
     stem = re.sub(r"\.(?:csv|tsv|txt|dat)$", "", name, flags=re.IGNORECASE)
     while (shorter := _BEHIND.sub("", stem)) not in ("", stem):
         stem = shorter

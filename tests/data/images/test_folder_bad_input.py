@@ -64,8 +64,8 @@ SKIPPED = {
     "scan.tif": (encoded(Image.new("RGB", (10, 10)), "TIFF"), "is a TIFF; save it as JPEG or PNG"),
     "photo.heic": (b"\x00\x00\x00\x18ftypheic" + bytes(50), "is a HEIC or AVIF photo; save it as JPEG or PNG"),
     "drawing.svg": (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "is an SVG drawing; save it as JPEG or PNG"),
-    "inner.zip": (b"PK\x03\x04" + bytes(30), "is an archive inside; unpack it first"),
-    "inner.png": (b"PK\x03\x04" + bytes(30), "is an archive inside; unpack it first"),
+    "inner.zip": (b"PK\x03\x04" + bytes(30), "is a nested archive; unpack it first"),
+    "inner.png": (b"PK\x03\x04" + bytes(30), "is a nested archive; unpack it first"),
     "moving.png": (animation("PNG"), "is animated; save one frame of it"),
     "moving.webp": (animation("WEBP"), "is animated; save one frame of it"),
     "dot.png": (picture(0, (1, 1)), "is 1 x 1 pixels; both sides need 4 or more"),
@@ -125,8 +125,8 @@ HOSTILE = {
     "\\\\server\\share\\evil.png": "its name is an absolute path",
     "C:\\Windows\\evil.png": "its name is an absolute path",
     "c:evil.png": "its name is an absolute path",
-    "cats/evil\x00.png": "its name holds control characters",
-    "cats/evil\n.png": "its name holds control characters",
+    "cats/evil\x00.png": "its name contains control characters",
+    "cats/evil\n.png": "its name contains control characters",
     f"cats/{'x' * 252}.png": "its name is too long",
     "/".join(["deep"] * 1000) + "/x.png": "its name is too long",
 }
@@ -261,7 +261,7 @@ def test_too_many_files(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_FILES", "9")
     assert (
         refused(classes(), data_root)
-        == "There are 10 files and 9 are allowed; bring fewer, or set DISTILLERY_MAX_FILES."
+        == "There are 10 files, but at most 9 are allowed; use fewer, or set DISTILLERY_MAX_FILES."
     )
 
 
@@ -270,7 +270,7 @@ def test_too_many_bytes(way, data_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_BYTES", "2000")
     folder = written(tmp_path / "a", classes())
     importing = import_path(folder, options(), data_root) if way == "path" else import_upload(upload_of(classes()), options(), data_root)  # fmt: skip
-    assert refusal(importing, data_root) == "The files hold more than 2,000 bytes together; bring fewer, or set DISTILLERY_MAX_BYTES."  # fmt: skip
+    assert refusal(importing, data_root) == "The files are larger than 2,000 bytes in total; use fewer, or set DISTILLERY_MAX_BYTES."  # fmt: skip
 
 
 def test_too_many_classes(data_root, monkeypatch):
@@ -306,7 +306,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(data_root, monkeypatch):
 
     monkeypatch.setattr("engine.data.images.decoded.save_file", full)
     sentence = refused(classes(), data_root)
-    assert "cannot be kept under" in sentence and "No space left on device" in sentence
+    assert "cannot be stored under" in sentence and "No space left on device" in sentence
 
 
 def test_more_pixels_than_there_is_memory_are_refused_before_they_are_decoded(data_root, monkeypatch):
@@ -320,7 +320,7 @@ def test_memory_that_runs_out_in_an_import_is_said_and_leaves_nothing(data_root,
         raise MemoryError
 
     monkeypatch.setattr("engine.data.images.decoded._write", none_left)
-    assert "not enough memory for the images of" in refused(classes(), data_root)
+    assert "not enough memory to import" in refused(classes(), data_root)
 
 
 def test_an_import_that_is_given_up_leaves_nothing(data_root):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.core.config import DataConfig
 from engine.data.images.decode import decode
-from engine.data.images.limits import Limits
+from engine.data.imported.limits import Limits
 
 
 def pixels(content: bytes, image_size: int = 8, **values) -> np.ndarray:

@@ -26,8 +26,8 @@ from engine.core.errors import DataError
 from engine.data.images import contents
 from engine.data.images.intake import Entry, Found
 from engine.data.images.layouts import arranged, tree_of
-from engine.data.images.limits import Limits
 from engine.data.images.published import rewritten
+from engine.data.imported.limits import Limits
 
 
 def test_whole_numbers_sort_as_numbers(data_root):

@@ -33,7 +33,8 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Progress
 from engine.data import images
-from engine.data.images import Report, decoded, import_upload, library
+from engine.data.images import ImageReport, decoded, import_upload
+from engine.data.imported import library
 from engine.data.source import Source
 from engine.run import run
 
@@ -48,7 +49,7 @@ def test_a_saved_set_is_the_one_that_was_imported(data_root):
     assert source.key == "folder:uber-tiere-1" and source.title == "Über-Tiere 1"
     library._read.cache_clear()
     assert images.saved(data_root) == {source.key: source}
-    assert Report.model_validate_json(source.report.model_dump_json()) == source.report
+    assert ImageReport.model_validate_json(source.report.model_dump_json()) == source.report
 
 
 def test_images_set_apart_for_validation_do_not_count_as_training_images(data_root, tmp_path):
@@ -98,13 +99,13 @@ def test_damaged_decoded_images_are_made_again_or_told(data_root):
     source = uploaded(classes(), data_root)
     path = decoded.path_of(source.digest, data_root)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="gone or damaged .*; delete the data set and import it again"):
+    with pytest.raises(DataError, match="missing or damaged .*; delete the data set and import it again"):
         drained(source.load(DataConfig(), data_root))
     uploaded(classes(), data_root, name="Again")
     assert len(drained(source.load(DataConfig(), data_root))[1].test) == 2
     path.unlink()
     assert source.availability(data_root).state == "missing"
-    with pytest.raises(DataError, match="gone or damaged"):
+    with pytest.raises(DataError, match="missing or damaged"):
         drained(source.load(DataConfig(), data_root))
 
 
@@ -141,7 +142,7 @@ def test_a_set_is_renamed_and_keeps_its_key(data_root):
 def test_no_two_sets_have_one_name(name, data_root):
     other = uploaded(classes(), data_root, name="Other")
     uploaded(classes(), data_root, name="Toy")
-    with pytest.raises(DataError, match="There is a data set called 'Toy' already; choose another name."):
+    with pytest.raises(DataError, match="There is already a data set called 'Toy'; choose another name."):
         uploaded(classes(), data_root, name=name)
     with pytest.raises(DataError, match="already"):
         images.rename(other.key, name, data_root)
@@ -192,7 +193,7 @@ def test_the_same_files_at_another_size(way, data_root, tmp_path):
 def test_files_that_are_gone_cannot_be_used_again(data_root, tmp_path):
     by_upload = uploaded(classes(), data_root)
     (data_root / "imported" / "toy" / "files" / "000003").unlink()
-    with pytest.raises(DataError, match="The original files of this data set are gone; import them again."):
+    with pytest.raises(DataError, match="The original files of this data set are missing; import them again."):
         drained(images.import_again(by_upload.key, options("B"), data_root))
     by_path = imported_path(written(tmp_path / "a", classes()), data_root, name="C")
     (tmp_path / "a").rename(tmp_path / "b")
@@ -220,7 +221,7 @@ def test_links_inside_a_folder_are_followed_and_others_not(data_root, tmp_path):
     assert source.num_train + source.num_test == 11
     assert dict(source.report.skipped) == {
         "birds": "is a link to a folder",
-        "cats/broken.png": "is no ordinary file",
+        "cats/broken.png": "is not a regular file",
         "cats/outside.png": "is a link that leads out of the folder",
     }
 
@@ -363,7 +364,7 @@ def test_an_upload_reads_one_file_at_a_time(data_root):
 def test_a_data_root_that_cannot_be_written_is_said(tmp_path):
     root = tmp_path / "file"
     root.write_text("x")
-    with pytest.raises(DataError, match="cannot be kept under"):
+    with pytest.raises(DataError, match="cannot be stored under"):
         uploaded(classes(), root)
     assert images.saved(Path(root)) == {}
 
@@ -381,20 +382,20 @@ def test_of_two_imports_of_one_name_at_once_one_is_refused(data_root):
     first, second = (import_upload(upload_of(classes(seed=seed)), options(), data_root) for seed in (1, 2))
     next(first), next(second)
     source = drained(first)[1]
-    with pytest.raises(DataError, match="There is a data set called 'Toy' already"):
+    with pytest.raises(DataError, match="There is already a data set called 'Toy'"):
         drained(second)
     assert list(images.saved(data_root)) == [source.key]
 
 
 def test_a_twin_that_is_deleted_during_an_import_leaves_no_set_without_images(data_root, monkeypatch):
     first = uploaded(classes(), data_root, name="first")
-    add = library.add
+    add = library.Library.add
 
     def add_late(*arguments):
         images.delete(first.key, data_root)
         return add(*arguments)
 
-    monkeypatch.setattr(library, "add", add_late)
-    with pytest.raises(DataError, match="was deleted while second was made of them; import it again"):
+    monkeypatch.setattr(library.Library, "add", add_late)
+    with pytest.raises(DataError, match="was deleted during the import of second; try again"):
         uploaded(classes(), data_root, name="second")
     assert_nothing_left(data_root)

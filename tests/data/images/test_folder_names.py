@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from picture_trees import assert_nothing_left, classes, picture, uploaded
 
 from engine.core.errors import UserError
-from engine.data.images import names
+from engine.data.imported import names
 
 HOSTILE = st.text(st.sampled_from("a./\\:C\x00\n\u202e\u0301é\ud800🐱 ~*%"), max_size=30) | st.text(max_size=300)
 

@@ -50,13 +50,13 @@ def test_every_packing_is_read(compression, data_root):
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06", picture(0), b"PK\x03\x04" + bytes(100)])
 def test_what_is_no_zip_file_is_refused(content, data_root):
-    assert refused_zip(io.BytesIO(content), data_root).startswith("This is no zip file, or only a part of one (")
+    assert refused_zip(io.BytesIO(content), data_root).startswith("This is not a complete zip file (")
 
 
 def test_a_truncated_zip_is_refused(data_root):
     whole = zipped(classes()).getvalue()
     assert refused_zip(io.BytesIO(whole[: len(whole) // 2]), data_root) == (
-        "This is no zip file, or only a part of one (file is not a zip file); zip the folder again and send that."
+        "This is not a complete zip file (file is not a zip file); zip the folder again."
     )
 
 
@@ -76,7 +76,7 @@ def with_zip64_end(tree: Tree, monkeypatch) -> io.BytesIO:
 def test_too_many_members_are_refused_before_they_are_listed(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_FILES", "9")
     assert refused_zip(never_listed(zipped(classes()), monkeypatch), data_root).startswith(
-        "There are 10 files and 9 are allowed;"
+        "There are 10 files, but at most 9 are allowed;"
     )
 
 
@@ -91,7 +91,7 @@ def test_a_number_of_members_that_is_a_lie_is_not_believed(end, data_root, monke
             struct.pack_into(number, content, place + offset, 1, 1)
     monkeypatch.setenv("DISTILLERY_MAX_FILES", "9")
     sentence = refused_zip(never_listed(io.BytesIO(bytes(content)), monkeypatch), data_root)
-    assert sentence.startswith("There are 10 files and 9 are allowed;")
+    assert sentence.startswith("There are 10 files, but at most 9 are allowed;")
 
 
 def test_folders_of_a_zip_are_no_files_but_have_the_same_cap(data_root, monkeypatch):
@@ -99,7 +99,7 @@ def test_folders_of_a_zip_are_no_files_but_have_the_same_cap(data_root, monkeypa
     archive = zipped(classes() | {"cats/": b"", "dogs/": b""})
     assert imported_zip(archive, data_root, name="Other").num_test == 2
     archive = zipped(classes() | {f"{number}/": b"" for number in range(11)})
-    with pytest.raises(UserError, match="There are 11 folders and 10 are allowed;"):
+    with pytest.raises(UserError, match="There are 11 folders, but at most 10 are allowed;"):
         imported_zip(never_listed(archive, monkeypatch), data_root)
 
 
@@ -109,7 +109,7 @@ def test_a_list_of_members_that_is_too_long_is_not_read(data_root, monkeypatch):
     archive = member(zipped(classes()), padded, picture(999))
     assert imported_zip(archive, data_root, name="Other").num_test == 2
     monkeypatch.setenv("DISTILLERY_MAX_FILES", "11")
-    with pytest.raises(UserError, match=r"takes 60,\d+ bytes and 5,632 are allowed; .*DISTILLERY_MAX_FILES\."):
+    with pytest.raises(UserError, match=r"takes 60,\d+ bytes, but at most 5,632 are allowed; .*DISTILLERY_MAX_FILES\."):
         imported_zip(never_listed(archive, monkeypatch), data_root)
 
 
@@ -125,7 +125,7 @@ def test_a_zip_with_something_around_it_is_read(before, comment, data_root):
 def test_a_zip64_end_is_read_and_must_be_where_it_says(data_root, monkeypatch):
     archive = with_zip64_end(classes(), monkeypatch)
     assert imported_zip(archive, data_root, name="Other").report.skipped == ()
-    with pytest.raises(UserError, match="only a part of one .its end is not where it says"):
+    with pytest.raises(UserError, match="not a complete zip file .its end is not where it says"):
         imported_zip(io.BytesIO(b"before" + archive.getvalue()), data_root)
 
 
@@ -133,14 +133,14 @@ def test_too_many_bytes_are_refused_before_unpacking(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_BYTES", "100000")
     bomb = member(zipped(classes()), "cats/bomb.bmp", b"BM" + bytes(200_000))
     assert refused_zip(never_opened(bomb, monkeypatch), data_root).startswith(
-        "The files hold more than 100,000 bytes together;"
+        "The files are larger than 100,000 bytes in total;"
     )
 
 
 def test_a_bomb_is_refused_by_its_ratio_before_unpacking(data_root, monkeypatch):
     bomb = zipped({f"{label}/{number}.bmp": b"BM" + bytes(2_000_000) for label in "ab" for number in range(3)})
     sentence = refused_zip(never_opened(bomb, monkeypatch), data_root)
-    assert sentence.startswith("This zip file unpacks to ") and "200 times is allowed" in sentence
+    assert sentence.startswith("This zip file unpacks to ") and "at most 200 times is allowed" in sentence
     assert "DISTILLERY_MAX_RATIO" in sentence
 
 
@@ -165,7 +165,7 @@ def test_one_member_over_the_cap_is_left_out(data_root, monkeypatch):
 def test_a_nested_zip_is_left_out(data_root):
     nested = member(zipped(classes()), "cats/more.zip", zipped(classes()).getvalue())
     assert imported_zip(nested, data_root).report.skipped == (
-        ("cats/more.zip", "is an archive inside; unpack it first"),
+        ("cats/more.zip", "is a nested archive; unpack it first"),
     )
 
 
@@ -192,7 +192,7 @@ def test_links_are_left_out(data_root):
     link.create_system = 3
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     source = imported_zip(member(zipped(classes()), link, b"/etc/passwd"), data_root)
-    assert source.report.skipped == (("cats/link.png", "is a link or no ordinary file"),)
+    assert source.report.skipped == (("cats/link.png", "is a link or not a regular file"),)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -213,7 +213,7 @@ def test_a_name_with_a_nul_is_left_out(name, data_root):
     content = member(zipped(classes()), "cats/evil1.png", picture(999)).getvalue()
     source = imported_zip(io.BytesIO(content.replace(b"cats/evil1.png", name)), data_root)
     ((_, reason),) = source.report.skipped
-    assert reason == "its name holds control characters"
+    assert reason == "its name contains control characters"
 
 
 def test_windows_separators_are_folders(data_root):

@@ -42,10 +42,10 @@ def test_columns_are_chosen_for_every_file_of_an_archive(command, data_root, tmp
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("absent.csv",), "'absent.csv' is no file that can be read"),
+        (("absent.csv",), "'absent.csv' is not a readable file"),
         (("{good}", "--column", "shut=x"), "--column shut=x: write it as NAME=VALUE, with one of date, time, open"),
         (("{good}", "--token", "BTC"), "--token BTC: write it as NAME=VALUE."),
-        (("{good}", "--name", "Simulated prices"), "There is a data set called 'Simulated prices' already"),
+        (("{good}", "--name", "Simulated prices"), "There is already a data set called 'Simulated prices'"),
         (("{good}", "--name", "a\nb"), "name"),
     ],
 )
@@ -61,7 +61,7 @@ def test_images_and_prices_cannot_have_one_name(command, data_root, tmp_path, ca
     (tmp_path / "BTC.csv").write_bytes(good())
     assert command("import-prices", tmp_path / "BTC.csv", "--name", "Mine") == 0
     assert command("import", tmp_path, "--name", "mine") == 2
-    assert "There is a data set called 'mine' already" in capsys.readouterr().err
+    assert "There is already a data set called 'mine'" in capsys.readouterr().err
 
 
 def test_a_name_without_latin_letters_is_no_key_of_images(command, data_root, tmp_path):
@@ -74,4 +74,4 @@ def test_what_cannot_be_forgotten_is_told_beside_the_prices_there_are(command, d
     (tmp_path / "BTC.csv").write_bytes(good())
     assert command("import-prices", tmp_path / "BTC.csv") == 0
     assert command("forget", "prices:other") == 2
-    assert "There are no imported prices 'prices:other'; there are: prices:btc." in capsys.readouterr().err
+    assert "There is no imported data set 'prices:other'. Imported so far: prices:btc." in capsys.readouterr().err

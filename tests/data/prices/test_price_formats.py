@@ -163,7 +163,7 @@ def test_a_preview_of_a_file_with_strange_names_says_the_problem_and_takes_a_map
     content = text_of(ROWS, names).encode()
     found = preview(content, "TOY.csv")
     assert found.mapping == Mapping(date="wann")
-    assert "has no column for open, high, low and close that is known; it has 'wann', 'auf'" in found.problem
+    assert "has no recognisable column for open, high, low and close; it has 'wann', 'auf'" in found.problem
     assert found.columns == names and len(found.rows) == 8 and found.num_bars == 0
     chosen = Mapping(**dict(zip(HEADER, names, strict=True)))
     again = preview(content, "TOY.csv", chosen)
@@ -187,7 +187,7 @@ def test_a_volume_in_pieces_is_taken_before_one_in_money_and_exchanged_rows_are_
     rows = [[*row[:5], str(one), str(other)] for row, one, other in zip(ROWS, volume, turnover, strict=True)]
     bars, repairs = read_bars(text_of(rows, (*HEADER[:5], "Volume BTC", "Volume USD")).encode(), "TOY.csv")
     np.testing.assert_array_equal(bars.volume, BARS.volume)
-    assert repairs == ("50 rows with their two volumes the wrong way round were put right.",)
+    assert repairs == ("50 rows with swapped volume columns were corrected.",)
 
 
 @pytest.mark.parametrize(("first", "other"), [("%d/%m/%Y", "day"), ("%m/%d/%Y", "month")])
@@ -196,7 +196,7 @@ def test_even_spacing_tells_the_day_of_the_first_of_each_month(first, other):
     rows = [[month.strftime(first), *row[1:]] for month, row in zip(months, ROWS, strict=True)]
     bars, repairs = read_bars(text_of(rows).encode(), "TOY.csv")
     assert [date_of(time) for time in bars.times[:3]] == ["2000-01-01", "2000-02-01", "2000-03-01"]
-    assert f"Dates were read with the {other} first: so the bars are evenly spaced." in repairs
+    assert f"Dates were read with the {other} first, which makes the bars evenly spaced." in repairs
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_commas_and_points_are_told_apart_by_the_cells(cells, decimal, values):
 def test_a_column_that_serves_twice_is_told():
     mapping = Mapping(date="date", open="close", high="high", low="low", close="close", volume="volume")
     _, repairs = read_bars(good(), "TOY.csv", mapping)
-    assert "Open and close were taken from columns that they share, as the mapping says." in repairs
-    assert not any("share" in repair for repair in read_bars(good(), "TOY.csv")[1])
+    assert "Open and close use the same column, as chosen." in repairs
+    assert not any("same column" in repair for repair in read_bars(good(), "TOY.csv")[1])
 
 
 def test_files_of_semicolons_have_decimal_commas_before_three_digits_too():
@@ -253,11 +253,11 @@ def test_real_files_are_read_with_their_columns_and_repairs(real_data):
         assert found.mapping.date in ("date", "open_time") and found.mapping.volume in ("volume", "Volume BTC")
         assert found.num_bars == found.num_rows
         expected = {
-            "SOLUSDT.csv": ("The column 'open_time' stands there 2 times; the first one counts.",),
+            "SOLUSDT.csv": ("There are 2 columns called 'open_time'; the first one is used.",),
             "Bitstamp_BTCUSD_d.csv": (
                 "1 line before the table was skipped ('https://www.CryptoDataDownload.com').",
-                "1,180 rows with their two volumes the wrong way round were put right.",
-                "The newest bar came first; the rows were turned round.",
+                "1,180 rows with swapped volume columns were corrected.",
+                "The newest bar came first; the order was reversed.",
             ),
         }
         assert found.repairs == expected.get(path.name, ())

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from price_files import HEADER, date_of, good, imported, refused, rows_of, text_of, toy_bars, zipped
 
 from engine.core.errors import DataError
-from engine.data import prices
-from engine.data.prices import Mapping, read_bars, tables
+from engine.data.prices import Mapping, read_bars
 
 BARS = toy_bars()
 ROWS = rows_of(BARS)
@@ -50,71 +49,71 @@ REFUSED = {
     "empty": (b"", "is empty"),
     "blank": (b" \n\n  \r\n", "is empty"),
     "only a byte order mark": (b"\xef\xbb\xbf", "has no line with a date and prices"),
-    "a header alone": (b"date,open,high,low,close,volume\n", "has a header and no rows below it"),
-    "headers alone": (b"date,open,high,low,close,volume\n" * 5, "holds nothing but headers"),
-    "a program": (b"\x7fELF" + bytes(range(256)) * 20, "is no text that can be read"),
-    "a pickle": (pickle.dumps(list(range(500)), protocol=4), "is no text that can be read"),
+    "a header alone": (b"date,open,high,low,close,volume\n", "has a header but no rows"),
+    "headers alone": (b"date,open,high,low,close,volume\n" * 5, "contains nothing but headers"),
+    "a program": (b"\x7fELF" + bytes(range(256)) * 20, "is not readable text"),
+    "a pickle": (pickle.dumps(list(range(500)), protocol=4), "is not readable text"),
     "excel": (b"PK\x03\x04" + bytes(200), "save it as CSV"),
-    "gzip": (gzip.compress(good()), "is packed; unpack it"),
+    "gzip": (gzip.compress(good()), "is compressed; unpack it"),
     "parquet": (b"PAR1" + bytes(100), "is a database or a binary table"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is a document or a picture"),
     "a web page": (b"<!DOCTYPE html><html><body>Just a moment...</body></html>", "is a web page"),
     "json": (b'[{"date": "2020-01-01", "close": 5}]', "is JSON"),
     "prose": (b"Dear investor,\nprices will rise.\nYours\n" * 30, "has no line with a date and prices"),
-    "no date": (without("date"), "has no column for date that is known; it has 'open', 'high', 'low', 'close', 'volume'"),
-    "no close": (without("close"), "has no column for close that is known"),
-    "no open, high and low": (without("open", "high", "low"), "has no column for open, high and low that is known"),
-    "dates that are none": (dated(lambda time: f"bar {time % 1000}"), "the column 'date' holds no dates that can be read (the first in line 2: 'bar "),
-    "days in no calendar": (dated(lambda time: "2020-02-31"), "holds no dates that can be read (the first in line 2)"),
-    "prices that are words": (text_of([[row[0], *["many"] * 5] for row in ROWS]).encode(), "most prices are no numbers (the first in line 2: 'many')"),
+    "no date": (without("date"), "has no recognisable column for date; it has 'open', 'high', 'low', 'close', 'volume'"),
+    "no close": (without("close"), "has no recognisable column for close"),
+    "no open, high and low": (without("open", "high", "low"), "has no recognisable column for open, high and low"),
+    "dates that are none": (dated(lambda time: f"bar {time % 1000}"), "has no readable dates in column 'date' (the first in line 2: 'bar "),
+    "days in no calendar": (dated(lambda time: "2020-02-31"), "has no readable dates in column 'date' (the first in line 2)"),
+    "prices that are words": (text_of([[row[0], *["many"] * 5] for row in ROWS]).encode(), "has prices that are not numbers in most rows (the first in line 2: 'many')"),
     "all prices null": (text_of([[row[0], *["null"] * 4, "5"] for row in ROWS]).encode(), "has no row with a date and prices"),
     "high below low": (changed(7, high="1", low="2", open="1.5", close="1.5"), "line 7: the high 1 is below the low 2"),
     "open above high": (changed(9, open="9999"), "line 9: the open 9999 is not between the low"),
     "close below low": (changed(11, close="0.5"), "line 11: the close 0.5 is not between the low"),
-    "a price of 0": (changed(5, low="0"), "line 5: the low is 0, and prices are above 0"),
-    "a negative price": (changed(5, open="-3.5"), "line 5: the open is -3.5, and prices are above 0"),
+    "a price of 0": (changed(5, low="0"), "line 5: the low is 0, but prices must be above 0"),
+    "a negative price": (changed(5, open="-3.5"), "line 5: the open is -3.5, but prices must be above 0"),
     "an infinite price": (changed(12, high="inf"), "line 12: a price is infinite or absurdly high"),
     "an overflowing price": (changed(12, high="1e999"), "line 12: a price is infinite or absurdly high"),
     "an absurd price": (changed(12, high="1" + "0" * 30), "line 12: a price is infinite or absurdly high"),
     "a negative volume": (changed(8, volume="-4"), "line 8: the volume is -4"),
     "an infinite volume": (changed(8, volume="Infinity"), "line 8: the volume is inf"),
-    "one bar": (text_of(ROWS[:1]).encode(), "has 1 bar and 94 are needed"),
-    "too few bars": (text_of(ROWS[:93]).encode(), "has 93 bars and 94 are needed"),
-    "one bar many times": (text_of(ROWS[:1] * 200).encode(), "has 1 bar and 94 are needed"),
-    "a constant series": (text_of(FLAT).encode(), "the close is 5 in every bar"),
-    "two tokens in one file": (text_of(TWO_TOKENS, (*HEADER, "symbol")).encode(), "holds 2 tokens (AAA, BBB); bring a file for each"),
-    "decimal commas between commas": (text_of(rows_of(BARS, number=lambda value: str(value).replace(".", ","))).encode(), "has 6 names in its header and 11 cells in a row"),
+    "one bar": (text_of(ROWS[:1]).encode(), "has 1 bar, but at least 94 are needed"),
+    "too few bars": (text_of(ROWS[:93]).encode(), "has 93 bars, but at least 94 are needed"),
+    "one bar many times": (text_of(ROWS[:1] * 200).encode(), "has 1 bar, but at least 94 are needed"),
+    "a constant series": (text_of(FLAT).encode(), "has the close 5 in every bar"),
+    "two tokens in one file": (text_of(TWO_TOKENS, (*HEADER, "symbol")).encode(), "contains 2 tokens (AAA, BBB); make a file for each"),
+    "decimal commas between commas": (text_of(rows_of(BARS, number=lambda value: str(value).replace(".", ","))).encode(), "has 6 names in its header but 11 cells in a row"),
     "a quotation mark that never ends": (good().replace(b"2020-01-20", b'"2020-01-20'), "line 21: a quotation mark is not closed in its line"),
-    "a line without end": (b"date,open,high,low,close\n" + b"1," * 60_000, "it is longer than 100,000 letters"),
-    "half of a UTF-16 letter": (good().decode().encode("utf-16")[:-1], "is no text that can be read"),
+    "a line without end": (b"date,open,high,low,close\n" + b"1," * 60_000, "the line is longer than 100,000 characters"),
+    "half of a UTF-16 letter": (good().decode().encode("utf-16")[:-1], "is not readable text"),
 }  # fmt: skip
 
 REPAIRED = {
     "advertisement": (text_of(ROWS, before=["https://example.org", "Prices, as they are"]).encode(), "2 lines before the table were skipped ('https://example.org')"),
     "comment with a quotation mark": (text_of(ROWS, before=['# he said "buy']).encode(), "1 line before the table was skipped"),
-    "no header": (text_of(ROWS, ()).encode(), "There is no header; the columns were told by what they hold"),
+    "no header": (text_of(ROWS, ()).encode(), "There is no header; the columns were recognised by their content"),
     "UTF-16": (good().decode().encode("utf-16"), "The text was read as UTF-16"),
     "UTF-16 without a mark": (good().decode().encode("utf-16-le"), "The text was read as UTF-16-LE"),
     "Latin-1": (text_of([[*row, "Z\u00fcrich"] for row in ROWS], (*HEADER, "Ort")).encode("latin-1"), "The text was read as LATIN-1"),
-    "newest first": (text_of(ROWS[::-1]).encode(), "The newest bar came first"),
-    "a row out of order": (text_of([ROWS[5], *ROWS[:5], *ROWS[6:]]).encode(), "1 row stood out of order"),
-    "bars twice": (text_of(TWICE).encode(), "1 bar that came twice was left out"),
-    "a bar again with other prices": (changed(52, date=ROWS[49][0]), "1 bar came again with other prices; the one further down in the file was kept (the first on 2020-02-19)"),
-    "repeated headers": (text_of([*ROWS[:60], list(HEADER), *ROWS[60:]]).encode(), "1 row that repeats the header was left out"),
+    "newest first": (text_of(ROWS[::-1]).encode(), "The newest bar came first; the order was reversed"),
+    "a row out of order": (text_of([ROWS[5], *ROWS[:5], *ROWS[6:]]).encode(), "1 row was out of order"),
+    "bars twice": (text_of(TWICE).encode(), "1 duplicate bar was left out"),
+    "a bar again with other prices": (changed(52, date=ROWS[49][0]), "1 bar was replaced by a later row of the same time with other prices (the first on 2020-02-19)"),
+    "repeated headers": (text_of([*ROWS[:60], list(HEADER), *ROWS[60:]]).encode(), "1 repeated header was left out"),
     "null rows": (text_of([*ROWS[:60], ["2020-02-30", *["null"] * 5], ["2019-12-31", "", "", "", "", ""], *ROWS[60:]]).encode(), "1 row without prices was left out"),
     "NaN prices": (changed(30, low="NaN", close="n/a"), "1 row without prices was left out"),
-    "a price that is a word": (changed(30, close="halted"), "1 row with a price that is no number was left out (the first in line 30: 'halted')"),
-    "a footer": (good() + b"Source: an exchange\n", "1 row without a date that can be read was left out (the first in line 122: 'Source: an exchange')"),
-    "a day in no calendar": (changed(30, date="2020-02-31"), "1 row without a date that can be read was left out (the first in line 30)"),
-    "no volume": (without("volume"), "The volume is missing: every bar has the volume 1"),
-    "a volume of nothing": (text_of([[*row[:5], "0"] for row in ROWS]).encode(), "The volume holds nothing: every bar has the volume 1"),
-    "some volumes missing": (changed(30, volume=""), "1 bar without a volume was given the volume 0"),
-    "rounded highs": (changed(30, high=str(BARS.prices[28, [0, 3]].max() - 0.004)), "1 high or low off by rounding was set to the open or close"),
-    "gaps": (text_of(GAPPY).encode(), "2 gaps where 4 bars of 1 day are missing, the longest from 2020-02-09 to 2020-02-13"),
-    "a header with a name twice": (text_of([[*row, ""] for row in ROWS], (*HEADER, "date")).encode(), "The column 'date' stands there 2 times"),
-    "an offset to UTC": (dated(lambda time: f"{date_of(time)}T00:00:00+02:00"), "Times with an offset were brought to UTC"),
-    "day first": (dated(lambda time: day_of(time, "%d/%m/%Y")), "Dates were read with the day first, as those after the 12th show"),
-    "month first": (dated(lambda time: day_of(time, "%m/%d/%y")), "Dates were read with the month first, as those after the 12th show"),
+    "a price that is a word": (changed(30, close="halted"), "1 row with unreadable prices was left out (the first in line 30: 'halted')"),
+    "a footer": (good() + b"Source: an exchange\n", "1 row without a readable date was left out (the first in line 122: 'Source: an exchange')"),
+    "a day in no calendar": (changed(30, date="2020-02-31"), "1 row without a readable date was left out (the first in line 30)"),
+    "no volume": (without("volume"), "The volume is missing, so it is 1 for every bar"),
+    "a volume of nothing": (text_of([[*row[:5], "0"] for row in ROWS]).encode(), "The volume is empty, so it is 1 for every bar"),
+    "some volumes missing": (changed(30, volume=""), "1 bar without a volume has volume 0"),
+    "rounded highs": (changed(30, high=str(BARS.prices[28, [0, 3]].max() - 0.004)), "1 high or low was set to the open or close because of rounding"),
+    "gaps": (text_of(GAPPY).encode(), "4 bars of 1 day are missing in 2 gaps, the longest from 2020-02-09 to 2020-02-13"),
+    "a header with a name twice": (text_of([[*row, ""] for row in ROWS], (*HEADER, "date")).encode(), "There are 2 columns called 'date'; the first one is used"),
+    "an offset to UTC": (dated(lambda time: f"{date_of(time)}T00:00:00+02:00"), "Times with an offset were converted to UTC"),
+    "day first": (dated(lambda time: day_of(time, "%d/%m/%Y")), "Dates were read with the day first, as days after the 12th show"),
+    "month first": (dated(lambda time: day_of(time, "%m/%d/%y")), "Dates were read with the month first, as days after the 12th show"),
 }  # fmt: skip
 
 
@@ -157,7 +156,7 @@ def test_a_repair_loses_nothing(case):
 
 
 def test_a_name_in_the_message_cannot_break_its_line(data_root):
-    assert "'TOY\N{REPLACEMENT CHARACTER}.csv' its name holds control characters" in refused(
+    assert "'TOY\N{REPLACEMENT CHARACTER}.csv' its name contains control characters" in refused(
         data_root, ("TOY\n.csv", b"")
     )
 
@@ -172,16 +171,17 @@ def test_a_name_that_leads_out_of_the_folder_is_left_out(data_root):
 
 
 def test_a_file_past_the_cap_is_refused_unread(tmp_path, data_root, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_BYTES", 1000)
-    monkeypatch.setattr(prices.files, "MAX_BYTES", 1000)
+    monkeypatch.setenv("DISTILLERY_MAX_PRICE_BYTES", "1000")
     (tmp_path / "TOY.csv").write_bytes(good())
     for content in (good(), tmp_path / "TOY.csv"):
-        assert "and 1,000 are allowed" in refused(data_root, ("TOY.csv", content))
+        assert "but at most 1,000 are allowed" in refused(data_root, ("TOY.csv", content))
 
 
 def test_more_rows_than_allowed_are_refused(data_root, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_ROWS", 100)
-    assert "has more than the 100 rows allowed" in refused(data_root, ("TOY.csv", good()))
+    monkeypatch.setenv("DISTILLERY_MAX_PRICE_ROWS", "100")
+    assert "has more than 100 rows; use longer bars or a shorter history, or set DISTILLERY_MAX_PRICE_ROWS" in refused(
+        data_root, ("TOY.csv", good())
+    )
 
 
 def test_a_mapping_of_columns_that_are_not_there_is_refused(data_root):
@@ -189,7 +189,9 @@ def test_a_mapping_of_columns_that_are_not_there_is_refused(data_root):
         data_root, ("TOY.csv", good()), mappings={"TOY.csv": Mapping(close="Shut")}
     )
     same = Mapping(date="date", open="date", high="high", low="low", close="close")
-    assert "is chosen for date and more" in refused(data_root, ("TOY.csv", good()), mappings={"TOY.csv": same})
+    assert "has one column, 'date', chosen for date and another role" in refused(
+        data_root, ("TOY.csv", good()), mappings={"TOY.csv": same}
+    )
     assert "which is not among the files" in refused(data_root, ("TOY.csv", good()), mappings={"X.csv": same})
 
 
@@ -229,10 +231,10 @@ def test_a_good_file_with_spoilt_bytes_is_bars_or_a_sentence(data):
 
 
 BAD_ZIPS = {
-    "no zip": (b"not a zip file at all", "This is no zip file"),
-    "cut off": (zipped({"A.csv": good()})[:-30], "This is no zip file"),
-    "a bomb": (zipped({"A.csv": b"0" * 30_000_000}), "times its size and 200 times is allowed"),
-    "no prices": (zipped({"readme.txt": b"hello", "a.png": b"x", "__MACOSX/A.csv": b"x"}), "There is no CSV file of prices here: 'readme.txt' is a note, by its name"),
+    "no zip": (b"not a zip file at all", "This is not a complete zip file"),
+    "cut off": (zipped({"A.csv": good()})[:-30], "This is not a complete zip file"),
+    "a bomb": (zipped({"A.csv": b"0" * 30_000_000}), "times its size, but at most 200 times is allowed"),
+    "no prices": (zipped({"readme.txt": b"hello", "a.png": b"x", "__MACOSX/A.csv": b"x"}), "There are no CSV files of prices here: 'readme.txt' is a note, by its name"),
     "climbing names": (zipped({"../../A.csv": good()}), "its name leads out of the folder"),
     "a bad file beside good ones": (zipped({"A.csv": good(), "B.csv": b"nothing"}), "'B.csv' has no line with a date and prices"),
 }  # fmt: skip

@@ -109,7 +109,7 @@ def test_tokens_must_differ_and_have_bars_of_one_length(data_root):
     hourly = toy_bars(seconds=3600)
     text = text_of(rows_of(hourly, str)).encode()
     sentence = refused(data_root, ("BTC.csv", good()), ("ETH.csv", text))
-    assert sentence == "ETH has a bar every 1 hour and BTC every 1 day; bring bars of one length."
+    assert sentence == "ETH has a bar every 1 hour, but BTC has a bar every 1 day; use bars of equal length."
 
 
 def test_months_are_of_one_length_whatever_their_days(data_root):
@@ -124,10 +124,7 @@ def test_months_are_of_one_length_whatever_their_days(data_root):
 def test_tokens_without_a_common_time_are_imported_and_said(data_root):
     late = text_of(rows_of(toy_bars(first=FIRST_DAY + 400 * DAY))).encode()
     source = imported(data_root, ("OLD.csv", good()), ("NEW.csv", late))
-    assert (
-        "OLD ends on 2020-04-29, before NEW begins on 2021-02-04: the two have no time in common."
-        in source.report.notes
-    )
+    assert "OLD ends on 2020-04-29, before NEW begins on 2021-02-04: they do not overlap." in source.report.notes
 
 
 def test_a_history_too_short_for_the_usual_windows_is_imported_and_said(data_root):
@@ -143,7 +140,7 @@ def test_a_history_too_short_for_the_usual_windows_is_imported_and_said(data_roo
 def test_a_name_is_taken_once(data_root):
     two(data_root)
     for name in ("Coins", " coins "):
-        with pytest.raises(DataError, match="There is a data set called 'Coins' already"):
+        with pytest.raises(DataError, match="There is already a data set called 'Coins'"):
             drained(import_prices([("A.csv", good())], PriceOptions(name=name), data_root))
     assert imported(data_root, ("A.csv", good()), name="Co-ins").key == "prices:co-ins"
     assert imported(data_root, ("A.csv", good()), name="Coins!").key == "prices:coins-2"
@@ -165,11 +162,11 @@ def test_a_data_set_is_renamed_and_deleted(data_root):
     assert source.title == "My coins" and len(source.bars(data_root)) == 2
     prices.delete(key, data_root)
     assert prices.saved(data_root) == {} and not list((data_root / "prices").iterdir())
-    with pytest.raises(DataError, match="There are no imported prices 'prices:coins'"):
+    with pytest.raises(DataError, match="There is no imported data set 'prices:coins'"):
         prices.delete(key, data_root)
 
 
-@pytest.mark.parametrize("phase", ["open files", "read files", "keep prices"])
+@pytest.mark.parametrize("phase", ["open files", "read files", "store prices"])
 def test_an_import_that_is_closed_leaves_nothing(phase, data_root):
     importing = import_prices([("A.csv", good())], PriceOptions(name="A"), data_root)
     assert any(event.phase == phase for event in importing)
@@ -182,7 +179,9 @@ def test_a_lack_of_memory_is_a_sentence(data_root, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(prices.importing.building, "build", none_left)
-    assert "There is not enough memory for the files of Coins now" in refused(data_root, ("A.csv", good()))
+    assert "There is not enough memory to import Coins; use fewer or smaller files" in refused(
+        data_root, ("A.csv", good())
+    )
 
 
 def test_a_disk_that_refuses_is_a_sentence_and_leaves_nothing(data_root, monkeypatch):
@@ -190,12 +189,15 @@ def test_a_disk_that_refuses_is_a_sentence_and_leaves_nothing(data_root, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(prices.kept.np, "savez", full)
-    assert "Coins cannot be kept under" in refused(data_root, ("A.csv", good()))
+    assert "Coins cannot be stored under" in refused(data_root, ("A.csv", good()))
 
 
 def test_too_many_tokens_are_refused(data_root, monkeypatch):
-    monkeypatch.setattr(prices.importing, "MAX_TOKENS", 1)
-    assert "There are 2 price files and 1 are allowed" in refused(data_root, ("A.csv", good()), ("B.csv", good()))
+    monkeypatch.setenv("DISTILLERY_MAX_TOKENS", "1")
+    assert (
+        "There are 2 price files, but at most 1 are allowed; import fewer tokens, or set DISTILLERY_MAX_TOKENS"
+        in refused(data_root, ("A.csv", good()), ("B.csv", good()))
+    )
 
 
 SPOILT = {
@@ -225,11 +227,11 @@ def test_bars_that_were_changed_on_disk_are_refused(data_root):
     content = path.read_bytes()
     for spoilt in (content[:-100], content[:2000] + b"x" + content[2001:], b""):
         path.write_bytes(spoilt)
-        with pytest.raises(DataError, match="are gone or damaged"):
+        with pytest.raises(DataError, match="are missing or damaged"):
             source.bars(data_root)
     path.unlink()
     assert source.availability(data_root).state == "missing"
-    with pytest.raises(DataError, match="are gone or damaged"):
+    with pytest.raises(DataError, match="are missing or damaged"):
         drained(source.load(DataConfig(), data_root))
 
 
@@ -237,5 +239,5 @@ def test_a_pickle_in_place_of_the_bars_is_never_opened(data_root):
     source = two(data_root)
     bomb = np.array([print], dtype=object)
     np.savez(data_root / "prices" / "coins" / "bars.npz", times_0=bomb, table_0=bomb, times_1=bomb, table_1=bomb)
-    with pytest.raises(DataError, match="are gone or damaged"):
+    with pytest.raises(DataError, match="are missing or damaged"):
         source.bars(data_root)

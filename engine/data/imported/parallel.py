@@ -1,4 +1,4 @@
-"""The same work on many files, in threads, with progress."""
+"""One function applied to many files in threads, with progress."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[int], Result], total: int, phase: str) -> Generator[Event, None, list[Result]]:
-    """`work(number)` for every number below `total`; the results in order. Progress five times a second.
+    """`[work(0), ..., work(total - 1)]`, with progress five times a second.
 
-    As many are under way as there are threads, so memory stays that of a few. Closing the generator ends the threads
-    after what each has in hand; so does an error, which is raised here.
+    Each thread works on one file at a time, which bounds memory. Closing the generator, or an error, which is raised
+    here, stops every thread after its current file.
     """
-    results: list[Result | None] = [None] * total
-    numbers = iter(range(total))  # shared: taking the next one is atomic
+    results: dict[int, Result] = {}
+    numbers = iter(range(total))  # shared by the threads: taking the next number is atomic
     stop = threading.Event()
-    done = [0]
 
     def worker() -> None:
         try:
@@ -33,7 +32,6 @@ def in_threads(work: Callable[[int], Result], total: int, phase: str) -> Generat
                 if stop.is_set():
                     return
                 results[number] = work(number)
-                done[0] += 1
         except BaseException:
             stop.set()
             raise
@@ -44,7 +42,7 @@ def in_threads(work: Callable[[int], Result], total: int, phase: str) -> Generat
         try:
             yield Progress(phase, 0, total)
             while wait(futures, timeout=PROGRESS_SECONDS, return_when=FIRST_EXCEPTION).not_done:
-                yield Progress(phase, min(done[0], total), total)
+                yield Progress(phase, len(results), total)
                 if stop.is_set():
                     break
         finally:
@@ -52,4 +50,4 @@ def in_threads(work: Callable[[int], Result], total: int, phase: str) -> Generat
     for future in futures:
         future.result()
     yield Progress(phase, total, total)
-    return results
+    return [results[number] for number in range(total)]
