@@ -6,7 +6,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import experts, forms, frame, plan, services, sweep, teacher, words
+from pages.ui import forms, frame, plan, pretrained, services, sweep, words
 
 frame.ensure()
 
@@ -253,10 +253,7 @@ with services.said_plainly():
             if available.state == "present":
                 answer = plan.show(request)
                 ready = plan.refused(answer, request) is None
-            if engine.titles.recorded(method.key) == "teacher":
-                teacher.need(answer)
-            elif method.record is not None:
-                experts.need(config, engine.data.task_of(source, request.data), answer)
+            pretrained.need(method, config, engine.data.task_of(source, request.data), answer)
             if available.state == "downloadable":
                 st.caption("There is no estimate yet: the data set is downloaded when the run starts.")
             requests = sweep.ask(method, request, key, answer)
@@ -272,7 +269,7 @@ with services.said_plainly():
         )  # fmt: skip
         if record_now:
             with services.said_plainly():
-                recording = experts.record_request(request)
+                recording = request.model_copy(update={"action": "record", "start": "", "sweep": ""})
                 engine.resolve(recording)
                 frame.go_to("runs", {"run": services.submit(recording)})
         if start_now and (available.state != "present" or (plan.may_start(request) and sweep.may_start(requests))):

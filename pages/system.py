@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import cards, experts, frame, services, teacher, words
+from pages.ui import cards, frame, pretrained, services, words
 
 frame.ensure()
 
@@ -93,11 +93,8 @@ with services.said_plainly():
     else:
         st.caption("Nothing is running or waiting.")
 
-    st.header("Experts on disk", anchor=False)
-    experts.on_disk()
-
-    st.header("Teachers on disk", anchor=False)
-    teacher.on_disk()
+    st.header("Pretrained networks", anchor=False)
+    pretrained.on_disk()
 
     left, right = st.columns(2, gap="large")
     with left:

@@ -18,14 +18,13 @@ from engine import Context, evaluate, load
 from engine.cli import (
     dashboard,
     estimates,
-    experts,
     exports,
     forecasts,
     imports,
+    pretrained,
     prices,
     representations,
     results,
-    teachers,
 )
 from engine.cli.requests import request_options, requested
 from engine.core import machine
@@ -50,7 +49,7 @@ from engine.runs.worker import execute
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, return the exit status."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(pretrained.translated(sys.argv[1:] if arguments is None else arguments))
     try:
         return options.command(options)
     except UserError as error:
@@ -93,15 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     request_options(add("distill", _start, "Start a run here and show its progress."))
-    text = "Record the experts of a request, for later runs to follow; or list, or delete, what is recorded."
-    recording = add("experts", _experts, text)
-    request_options(recording, method="trajectory", action="record")
-    experts.manage_options(recording)
-    text = "Train the teacher of a request, for later runs to learn from; or list, or delete, what is trained."
-    training = add("teachers", _teachers, text)
-    request_options(training, method="selfsup", action="record")
-    experts.manage_options(training)
-
+    pretrained.register(add, _start)
     for name, command, text in (
         ("resume", _resume, "Go on with a run that was stopped, interrupted or failed."),
         ("stop", _stop, "Stop a run, wherever it is running, within one outer step."),
@@ -198,14 +189,6 @@ def _start(options) -> int:
     resolve(request)
     store = _store(options)
     return _execute(store, store.submit(request, status="running"))
-
-
-def _experts(options) -> int:
-    return experts.manage(_store(options), options) if experts.is_managing(options) else _start(options)
-
-
-def _teachers(options) -> int:
-    return teachers.manage(_store(options), options) if experts.is_managing(options) else _start(options)
 
 
 def _resume(options) -> int:
@@ -347,7 +330,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": experts.ends(store, row.id), "teacher": teachers.end(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -442,8 +425,7 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
 def _print_results(store, row) -> None:
     """What a run found, as far as it is."""
     rows = summarise(store.scores(row.id))
-    experts.print_ends(store, row.id)
-    teachers.print_end(store, row.id)
+    pretrained.print_ends(store, row.id)
     _print_rows(rows)
     if _forecasts(row):
         forecasts.print_told(store.scores(row.id), report.student_config(row).name)

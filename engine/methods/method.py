@@ -27,8 +27,8 @@ class Method:
 
     distill(splits, config, context) is a generator: it yields events and returns a SyntheticSet.
     record(splits, config, context), where a method follows networks trained beforehand, is one that only trains and keeps
-    those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) tries that
-    for a moment and returns a RecordingPlan.
+    those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) times a
+    few steps of that and returns a RecordingPlan; plan_recording(config, spec) returns one before the data are read, or None.
     baseline(splits, config, evaluation, context), of sets that are no labelled samples, yields the scores on validation data that
     a run is held against on its way, before its steps.
     compare(synthetic, splits, config, evaluation, context, others), of such sets too, yields the scores of
@@ -50,6 +50,7 @@ class Method:
     record: Callable[..., Generator[Event, None, dict[str, Any]]] | None = None
     recorded: str = ""
     try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
+    plan_recording: Callable[..., RecordingPlan | None] | None = None
     baseline: Callable[..., Generator[Event, None, None]] | None = None
     compare: Callable[..., Generator[Event, None, None]] | None = None
     try_compare: Callable[..., Generator[Event, None, float]] | None = None

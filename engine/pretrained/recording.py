@@ -1,38 +1,39 @@
-"""Networks that are trained before a run and kept for others, experts and teachers: what they take, and the folders they lie in.
+"""Taking networks from the store, and training those that are missing.
 
-Each recording has a folder of its own in the cache, named by a digest of everything it depends on; `manifest.json` says what it
-holds, and whoever adds to it holds its lock.
+A `Trainer` says what an epoch, a measurement and a file of its networks are. The rest is the same for experts and teachers and
+stands here: files are checked, a damaged one is trained again, a stopped training continues after its last epoch with the
+same bits, and of two processes that need the same networks one trains them and the other waits.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
+import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from engine.core.events import Event, Progress
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that record the same at once are not kept apart there
-    fcntl = None
+from engine.core import checkpoint
+from engine.core.events import Event, Progress, Warned
+from engine.core.progress import paced
+from engine.pretrained.store import MANIFEST, Manifest, Network, Point, Recording, hash_of, lock, read
 
-MANIFEST = "manifest.json"
 WAITING_SECONDS = 0.5
-_HASHED_AT_ONCE = 2**24
+TIMED_SECONDS, MOST_TIMED = 0.5, 50
+"""An estimate times steps until one of the two is reached."""
+_CURVE = TypeAdapter(list[Point])
 
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """What a run needs of networks that are trained beforehand.
+    """The pretrained networks that a run needs, and the bytes of all of them on disk.
 
-    num_networks: that it follows; num_bytes: of all of them on disk. num_recorded: how many are there; missing_bytes and
-    seconds: what the others take.
+    num_recorded: how many are in the store. missing_bytes, seconds: what the others take.
     """
 
     num_networks: int
@@ -42,62 +43,222 @@ class RecordingPlan:
     seconds: float = 0.0
 
 
-def folder_in(root: Path, key: dict[str, Any]) -> Path:
-    """Where the recording with a key lies below a root; the folder's name is its digest."""
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    return root / digest
+@dataclass(frozen=True)
+class TrainingState:
+    """A network between two steps: weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
+
+    theta: Tensor
+    loss: float = field(default=0.0, kw_only=True)
 
 
-def state_under(root: Path) -> frozenset[tuple[str, int]]:
-    """What changes whenever a recording below a root is begun, added to, or deleted; cheap to ask for."""
-    found = set()
-    for path in root.glob(f"*/{MANIFEST}"):
-        with contextlib.suppress(FileNotFoundError):
-            found.add((path.parent.name, path.stat().st_mtime_ns))
-    return frozenset(found)
+class Names(NamedTuple):
+    """title: of a network, in messages. file: its file. checkpoints: folder of the checkpoints of its training."""
+
+    title: str
+    file: str
+    checkpoints: str
 
 
-def bytes_under(folder: Path) -> int:
-    """Bytes of a folder's files, which may come and go meanwhile."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
+State = TypeVar("State", bound=TrainingState)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Gives what tries to take the folder's lock, and says whether it has it. Let go at the end, or with the process."""
-    with (folder / "lock").open("w") as file:
+class Trainer(Protocol[State]):
+    """How networks of one kind are trained, by number."""
 
-        def take() -> bool:
-            if fcntl is None:
-                return True
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+    @property
+    def manifest(self) -> Manifest:
+        """Of a recording without networks."""
 
-        yield take
+    @property
+    def num_steps(self) -> int:
+        """Per epoch."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of a network's file."""
+
+    def names(self, number: int) -> Names: ...
+
+    def event(self, number: int, point: Point, *, cached: bool) -> Event:
+        """What a run says of an epoch."""
+
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
+        """What a run says of a finished network."""
+
+    def start(self, number: int) -> State:
+        """Before the first step."""
+
+    def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]:
+        """The state after each step of epoch 1, 2, ..."""
+
+    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]:
+        """Validation accuracy after an epoch. Raises Diverged."""
+
+    def keep(self, state: State, epoch: int, path: Path) -> None:
+        """Add the weights after an epoch to the network's unfinished file."""
+
+    def can_resume(self, path: Path) -> bool:
+        """Whether that file holds what checkpoints do not."""
+
+    def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
+        """Complete the file. state: at the end, None if there were no epochs. Returns what else `Network` records."""
+
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
+        """Of everything but steps, for networks that still have to be trained for so many epochs in all; measured."""
 
 
-def taken(take: Callable[[], bool], phase: str) -> Generator[Event, None, bool]:
-    """Wait until a lock can be taken, with Progress; whether that took any waiting."""
-    has_waited = False
-    while not take():
-        has_waited = True
-        yield Progress(phase, 0, 1)
-        time.sleep(WAITING_SECONDS)
-    return has_waited
+def load_or_train(
+    trainer: Trainer[State], folder: Path, numbers: Sequence[int], *, may_train: bool = True
+) -> Generator[Event, None, Recording]:
+    """The recording in a folder, with the networks of these numbers; those that are missing or damaged are trained now.
+
+    may_train: if False, they are left out. Yields the trainer's events for each epoch and network, Progress, and Warned for
+    damaged files. Raises what the trainer does, and OSError if the disk is full; finished epochs stay.
+    """
+    recording = read(folder)
+    if recording is None:
+        if (folder / MANIFEST).exists():
+            yield Warned(f"{folder.name}/{MANIFEST} is damaged. The {trainer.manifest.kind} are trained again.")
+        recording = Recording(folder, trainer.manifest)
+    found = {}
+    for number in numbers:
+        is_sound = yield from _take(
+            trainer, recording, number, "It is trained again." if may_train else "It is left out."
+        )
+        if not is_sound and may_train:
+            recording = yield from _train_alone(trainer, recording, number)
+        if is_sound or may_train:
+            found[number] = recording.manifest.networks[number]
+    return Recording(folder, recording.manifest.model_copy(update={"networks": found}))
 
 
-def hash_of(path: Path) -> Iterator[str]:
-    """The digest of a file as its last item; "" while it is still being read, so that a caller can show progress."""
-    content = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_HASHED_AT_ONCE):
-            content.update(chunk)
-            yield ""
-    yield content.hexdigest()
+def _take(trainer: Trainer[State], recording: Recording, number: int, otherwise: str) -> Generator[Event, None, bool]:
+    """Whether a network is there and its file sound; its events are then yielded. otherwise: what happens to a damaged one."""
+    network = recording.manifest.networks.get(number)
+    if network is None:
+        return False
+    if problem := (yield from recording.problem(number)):
+        title = trainer.names(number).title.capitalize()
+        yield Warned(f"{title}: {recording.digest}/{network.file} {problem}. {otherwise}")
+        return False
+    for point in network.curve:
+        yield trainer.event(number, point, cached=True)
+    yield from trainer.report(number, network, cached=True)
+    return True
+
+
+def _train_alone(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, Recording]:
+    """Train a network while no other process writes to its folder; one that another process finished meanwhile is taken."""
+    with lock(recording.folder) as take_lock:
+        while not take_lock():
+            yield Progress(f"wait for another run that trains {trainer.names(number).title}", 0, 1)
+            time.sleep(WAITING_SECONDS)
+        before = recording.manifest.networks.get(number)
+        recording = read(recording.folder) or recording
+        is_changed = recording.manifest.networks.get(number) != before
+        if is_changed and (yield from _take(trainer, recording, number, "It is trained again.")):
+            return recording
+        return (yield from _train(trainer, recording, number))
+
+
+def _train(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, Recording]:
+    """Train a network, from its last checkpoint if there is one, and add it to its recording."""
+    names, folder = trainer.names(number), recording.folder
+    final, checkpoints = folder / names.file, folder / names.checkpoints
+    partial = final.with_suffix(".part")
+    if number in recording.manifest.networks:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # of the training whose file is damaged
+    elif final.exists() and checkpoints.exists() and not partial.exists():
+        final.replace(partial)  # finished, but the manifest could not be written
+    state, curve = None, list[Point]()
+    if recording.manifest.num_epochs:
+        if read(folder) is None:
+            recording.write()  # listed from now on
+        state, curve = yield from _train_epochs(trainer, number, partial, checkpoints)
+    extras = yield from trainer.finish(state, partial)
+    digest = yield from hash_of(partial)
+    partial.replace(final)
+    network = Network(file=names.file, hash=digest, curve=tuple(curve), **extras)
+    recording = recording.add(number, network)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    yield from trainer.report(number, network, cached=False)
+    return recording
+
+
+def _train_epochs(
+    trainer: Trainer[State], number: int, partial: Path, checkpoints: Path
+) -> Generator[Event, None, tuple[State, list[Point]]]:
+    """The state at the end of training, and the curve. Finished epochs are yielded as cached, the others trained and kept."""
+    state, curve = trainer.start(number), list[Point]()
+    damage: list[str] = []
+    found = checkpoint.load_latest(checkpoints, damage.append) if trainer.can_resume(partial) else None
+    for message in damage:
+        yield Warned(message)
+    if found is not None:
+        values = dict(found[1])
+        curve = _CURVE.validate_json(str(values.pop("curve")))
+        device = state.theta.device
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value for name, value in values.items()
+        }
+        state = replace(state, **moved)
+        for point in curve:
+            yield trainer.event(number, point, cached=True)
+    num_epochs = trainer.manifest.num_epochs
+    for epoch in range(len(curve), num_epochs + 1):
+        train_loss, seconds = None, 0.0
+        if epoch:
+            began = time.perf_counter()
+            phase = f"train {trainer.names(number).title}, epoch {epoch} of {num_epochs}"
+            state = yield from paced(phase, trainer.epoch(number, state, epoch), trainer.num_steps)
+            train_loss, seconds = state.loss / trainer.num_steps, time.perf_counter() - began
+        accuracy = yield from trainer.measure(number, state, epoch)
+        curve.append(Point(epoch=epoch, train_loss=train_loss, accuracy=accuracy, seconds=seconds))
+        trainer.keep(state, epoch, partial)
+        kept = {name: value for name, value in vars(state).items() if name != "loss"}
+        checkpoint.save(checkpoints, epoch, kept | {"curve": _CURVE.dump_json(curve).decode()})
+        yield trainer.event(number, curve[-1], cached=False)
+    return state, curve
+
+
+def plan_recording(
+    trainer: Trainer[State], folder: Path, numbers: Sequence[int]
+) -> Generator[Event, None, RecordingPlan]:
+    """What the networks of these numbers take, by a few timed steps if any are missing. Nothing is kept.
+
+    Whether files are sound is checked when they are used.
+    """
+    recording = read(folder)
+    missing = [number for number in numbers if recording is None or number not in recording.manifest.networks]
+    checkpoints = [folder / trainer.names(number).checkpoints for number in missing]
+    epochs = sum(trainer.manifest.num_epochs - (checkpoint.latest_step(path) or 0) for path in checkpoints)
+    seconds = 0.0
+    if epochs:
+        yield Progress("time a few training steps", 0, 1)
+        seconds = epochs * trainer.num_steps * _step_seconds(trainer) + trainer.other_seconds(len(missing), epochs)
+    num_bytes, missing_bytes = (count * trainer.num_bytes for count in (len(numbers), len(missing)))
+    return RecordingPlan(len(numbers), num_bytes, len(numbers) - len(missing), missing_bytes, seconds)
+
+
+def _step_seconds(trainer: Trainer[State]) -> float:
+    """Seconds per step of training."""
+    moments = [time.perf_counter()]
+    for state in trainer.epoch(0, trainer.start(0), 1):
+        state.theta.sum().item()  # wait for the device
+        moments.append(time.perf_counter())
+        if len(moments) > MOST_TIMED or (len(moments) > 2 and moments[-1] - moments[1] > TIMED_SECONDS):
+            break
+    if len(moments) > 2:
+        moments = moments[1:]  # the first step is slower
+    return (moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+def minibatches(count: int, size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Tensor]:
+    """Indices of random minibatches of `count` samples, pass after pass without end; each sample once per pass.
+
+    drop_last: leave out the last minibatch of a pass if it is smaller than the others.
+    """
+    while True:
+        for indices in torch.randperm(count, generator=generator).split(size):
+            if len(indices) == size or not drop_last:
+                yield indices

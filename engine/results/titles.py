@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, StudentConfig
 from engine.core.context import data_root
 from engine.data import sources
+from engine.figures import formats
 from engine.methods import METHODS
 from engine.methods.presets import Preset
 from engine.nets import STUDENTS
+from engine.pretrained import Recording
 
 
 def source(key: str) -> str:
@@ -73,6 +75,20 @@ def architecture(key: str) -> str:
     """An architecture's title without its settings."""
     card = STUDENTS.get(key)
     return card.title if card else key
+
+
+def pretrained(found: Recording) -> list[str]:
+    """What a recording holds, in phrases."""
+    manifest = found.manifest
+    networks = formats.counted(len(manifest.networks), manifest.kind.removesuffix("s"))
+    epochs = formats.counted(manifest.num_epochs, "epoch")
+    facts = [f"{networks} trained for {epochs}" if manifest.num_epochs else f"{networks} trained elsewhere"]
+    if found.partial_epochs is not None:
+        facts.append(f"one unfinished, at epoch {found.partial_epochs} of {manifest.num_epochs}")
+    if found.accuracy is not None:
+        probe = " with a linear probe" if manifest.kind == "teachers" else ""
+        facts.append(f"{formats.percent(found.accuracy)} on validation images{probe}")
+    return [*facts, formats.num_bytes(found.num_bytes)]
 
 
 def student(config: StudentConfig) -> str:

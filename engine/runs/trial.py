@@ -31,8 +31,7 @@ from engine.core.config import RunRequest
 from engine.core.context import Context, data_root
 from engine.core.errors import UserError
 from engine.core.program import ROOT
-from engine.pretrained.experts.buffer import state_of_buffers
-from engine.pretrained.teachers import state_of_teachers
+from engine.pretrained import store as pretrained
 from engine.runs.estimate import Estimate, estimate
 from engine.runs.store import Store
 from engine.synthetic import load
@@ -175,8 +174,7 @@ class Trials:
             del self._answers[key]
 
     def _recorded_now(self) -> frozenset[tuple[str, int]]:
-        cache_root = self._store.root / "cache"
-        return state_of_buffers(cache_root) | state_of_teachers(cache_root)
+        return pretrained.state(self._store.root / "cache")
 
     def _keep(self, key: str, answer: Estimate | Refusal, recorded: frozenset[tuple[str, int]]) -> None:
         self._answers[key], self._recorded[key] = answer, recorded

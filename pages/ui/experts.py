@@ -1,4 +1,4 @@
-"""Experts, the networks that trajectory matching follows: their curves, what they need on disk, and what is recorded."""
+"""Experts, the networks that trajectory matching follows: their curves, and how each of them ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import engine
 from engine import figures
 from engine.core.events import ExpertEpoch
 from engine.figures import formats
-from pages.ui import kept, services, words
+from pages.ui import services, words
 from pages.ui.pictures import QUIET
 
 MATCHED = "matched_step"
@@ -99,85 +99,3 @@ def _table(epochs: Sequence[ExpertEpoch]) -> None:
         "Recorded": ["earlier" if end.cached else "by this run" for end in ends.values()],
     }
     st.dataframe(columns, hide_index=True, width="stretch", height=min(38 + 35 * len(ends), 420))
-
-
-# ---------------------------------------------------------------------------------------------- before a start
-
-
-def need(config: engine.MethodConfig, spec: object, answer: object) -> None:
-    """One line on how many experts a run needs, how many are recorded, and what the others take."""
-    planned = engine.experts.plan(config, spec)
-    if planned is None:
-        return
-    if isinstance(answer, engine.Estimate) and answer.num_experts:
-        text = _need_known(answer)
-    else:
-        total = formats.counted(planned.num_networks, "expert")
-        text = f"**{total}** to follow, {formats.num_bytes(planned.num_bytes)} on disk; those that are recorded already are used again."
-    st.markdown(text, help="Networks trained on the real data, whose weights are kept after every epoch. Runs with the same data, student and expert settings share them.")  # fmt: skip
-
-
-def _need_known(found: engine.Estimate) -> str:
-    """The same where the trial has looked what is recorded."""
-    total, missing = formats.counted(found.num_experts, "expert"), found.num_experts - found.num_recorded
-    if not missing:
-        return f"All **{total}** are recorded already."
-    there, which = "", "The"
-    if found.num_recorded:
-        there, which = f"{found.num_recorded} of {total} {_are(found.num_recorded)} recorded already; ", "the other"
-    takes = "takes" if missing == 1 else "take"
-    time = f" and about {formats.duration(found.seconds_recording)}" if found.seconds_recording else ""
-    return f"{there}{which} **{formats.counted(missing, 'expert')}** {takes} {formats.num_bytes(found.expert_bytes)}{time}."
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def record_request(request: engine.RunRequest) -> engine.RunRequest:
-    """The request that only records the experts of another one."""
-    return request.model_copy(update={"action": "record", "start": "", "sweep": ""})
-
-
-# ---------------------------------------------------------------------------------------------- on disk
-
-
-def on_disk() -> None:
-    """What is recorded, and the way to delete it."""
-    cache_root = services.store().root / "cache"
-    found = engine.experts.list_buffers(cache_root)
-    if not found:
-        st.caption("No experts are recorded. Runs of trajectory matching record them and use them again.")
-        return
-    total = sum(info.num_bytes for info in found)
-    st.caption(
-        f"{formats.counted(len(found), 'recording')}, {formats.num_bytes(total)}. Runs with the same data, student and expert settings use them again."
-    )
-    for info in found:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown(
-                f"**{words.escaped(engine.titles.source(info.source))}** · {words.escaped(engine.titles.architecture(info.student))}  \n"
-                f":small[{_described(info)}]",
-                width="content",
-            )
-            if st.button("Delete", icon=":material/delete:", key=f"delete experts {info.digest}"):
-                delete(info)
-
-
-def _described(info: object) -> str:
-    accuracy = f"{formats.percent(info.accuracy)} validation · " if info.num_experts else ""
-    return words.escaped(
-        f"{formats.counted(info.num_experts, 'expert')} of {formats.counted(info.num_epochs, 'epoch')} · {accuracy}"
-        f"{formats.num_bytes(info.num_bytes)} · {info.digest}"
-    )
-
-
-@st.dialog("Delete experts?", icon=":material/delete:")
-def delete(info: object) -> None:
-    """Ask once, then remove a recording."""
-    kept.confirm(
-        "experts", "experts", "them",
-        f"{formats.counted(info.num_experts, 'expert')} for {words.escaped(engine.titles.source(info.source))}, "
-        f"{formats.num_bytes(info.num_bytes)}. Results that followed them stay as they are; a new run records experts anew.",
-        lambda: engine.experts.delete_buffer(services.store().root / "cache", info.digest),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The teacher of self-supervised distillation: how it learned, what it takes before a start, and what is kept on disk."""
+"""The teacher of self-supervised distillation: how it learned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import engine
 from engine import figures
 from engine.core.events import TeacherEpoch
 from engine.figures import formats
-from pages.ui import kept, services, words
+from pages.ui import services, words
 from pages.ui.pictures import QUIET
 
 
@@ -71,65 +71,3 @@ def _probe(row: engine.RunRow) -> tuple[str, str]:
     if found is None:
         return formats.NOTHING, "measured at the end" if row.status in ("queued", "running") else "not measured"
     return formats.percent(found.mean), "of a linear classifier"
-
-
-# ---------------------------------------------------------------------------------------------- before a start
-
-
-def need(answer: object) -> None:
-    """One line on the teacher a run needs: whether it is there, and else what it takes."""
-    if isinstance(answer, engine.Estimate) and answer.num_experts:
-        text = _need_known(answer)
-    else:
-        text = "A **teacher** comes first; where one of the same data and settings was trained, it is used again."
-    st.markdown(text, help="A network trained on the images alone. Runs with the same data and teacher settings share it.")  # fmt: skip
-
-
-def _need_known(found: engine.Estimate) -> str:
-    """The same where the trial has looked what is there."""
-    if found.num_recorded >= found.num_experts:
-        return "The **teacher** is there already."
-    time = f" and about {formats.duration(found.seconds_recording)}" if found.seconds_recording else ""
-    return f"The **teacher** comes first; it takes {formats.num_bytes(found.expert_bytes)}{time}."
-
-
-# ---------------------------------------------------------------------------------------------- on disk
-
-
-def on_disk() -> None:
-    """Teachers that are kept, and the way to delete one."""
-    found = engine.teachers.list_teachers(services.store().root / "cache")
-    if not found:
-        st.caption("No teacher is kept. Runs of self-supervised distillation train one and use it again.")
-        return
-    total = sum(info.num_bytes for info in found)
-    st.caption(
-        f"{formats.counted(len(found), 'teacher')}, {formats.num_bytes(total)}. Runs with the same data and teacher settings use them again."
-    )
-    for info in found:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown(
-                f"**{words.escaped(engine.titles.source(info.source))}** · {words.escaped(info.title)}  \n:small[{_described(info)}]",
-                width="content",
-            )
-            if st.button("Delete", icon=":material/delete:", key=f"delete teacher {info.digest}"):
-                delete(info)
-
-
-def _described(info: object) -> str:
-    trained = f"{info.epochs_done} of " if info.epochs_done < info.num_epochs else ""
-    facts = [f"{trained}{formats.counted(info.num_epochs, 'epoch')}" if info.num_epochs else "not trained here"]
-    if info.probe_accuracy is not None:
-        facts.append(f"{formats.percent(info.probe_accuracy)} linear probe, validation")
-    return words.escaped(" · ".join([*facts, formats.num_bytes(info.num_bytes), info.digest]))
-
-
-@st.dialog("Delete teacher?", icon=":material/delete:")
-def delete(info: object) -> None:
-    """Ask once, then remove a teacher."""
-    kept.confirm(
-        "teacher", "teacher", "it",
-        f"The teacher of {words.escaped(engine.titles.source(info.source))}, {formats.num_bytes(info.num_bytes)}. "
-        "Results made with it stay as they are; a new run, or another evaluation, trains a teacher anew.",
-        lambda: engine.teachers.delete_teacher(services.store().root / "cache", info.digest),
-    )  # fmt: skip

@@ -42,7 +42,7 @@ EXPERTS = ("--source", "digits", "--preset", "none", "--set", "config.student.na
 
 
 def test_experts_are_recorded_shown_listed_and_deleted(capsys):
-    assert "no experts yet" in output(capsys, "experts", "--list")[1].out
+    assert "no pretrained networks yet" in output(capsys, "experts", "--list")[1].out
     status, printed = output(capsys, "experts", *EXPERTS)
     assert status == 0 and printed.out.count("% validation") == 2
     assert "expert 2 of 2, epoch 7 of 7" in printed.err and "random_real" not in printed.out
@@ -53,13 +53,13 @@ def test_experts_are_recorded_shown_listed_and_deleted(capsys):
     assert "expert 2 " in output(capsys, "show", row["id"])[1].out
 
     _, printed = output(capsys, "experts", *EXPERTS)
-    assert printed.err.count("(recorded earlier)") == 2 and printed.out.count("recorded earlier") == 2
+    assert printed.err.count("(recorded earlier)") == 2 and printed.out.count("trained earlier") == 2
     (info,) = json.loads(output(capsys, "experts", "--list", "--json")[1].out)
-    assert (info["num_experts"], info["num_epochs"]) == (2, 7)
+    assert (info["kind"], info["num_networks"], info["num_epochs"]) == ("experts", 2, 7)
     assert info["digest"] in output(capsys, "experts", "--list")[1].out
     assert output(capsys, "experts", "--delete", info["digest"])[0] == 0
     status, printed = output(capsys, "experts", "--delete", info["digest"])
-    assert status == 2 and "There are no recorded experts" in printed.err
+    assert status == 2 and "There are no pretrained networks" in printed.err
 
 
 def test_a_recording_has_no_result_to_evaluate(capsys):

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from engine.core.events import Failed, Stopped
-from engine.pretrained.experts.buffer import Manifest
+from engine.pretrained.store import Manifest, Network, Point, Recording
 
 
 def buttons(app: AppTest) -> set[str]:
@@ -120,7 +120,7 @@ def form(visit) -> AppTest:
 
 def test_distil_page_records_experts_only(store, visit):
     app = form(visit)
-    assert "5 experts to follow" in canned.words(app).replace("**", "")
+    assert "Needs 5 experts, " in canned.words(app).replace("**", "")
     app.button(key="record experts").click().run()
     (row,) = store.runs()
     assert (row.action, row.method, row.status, row.start) == ("record", "trajectory", "queued", "")
@@ -134,8 +134,8 @@ def test_methods_without_experts_have_no_such_button(store, visit):
 @pytest.mark.parametrize(
     ("num_recorded", "sentence"),
     [
-        (0, "The 10 experts take 9.00 MB and about 1 min."),
-        (3, "3 of 10 experts are recorded already; the other 7 experts take 9.00 MB and about 1 min."),
+        (0, "10 experts to record: 9.00 MB and about 1 min."),
+        (3, "3 of 10 experts recorded already; 7 experts to record: 9.00 MB and about 1 min."),
         (10, "All 10 experts are recorded already."),
     ],
 )
@@ -149,12 +149,13 @@ def test_plan_tells_what_experts_are_still_to_record(store, visit, monkeypatch, 
 
 
 def keep_recording(store: engine.Store) -> str:
-    folder = store.root / "cache" / "experts" / "0123abcd"
-    folder.mkdir(parents=True)
-    curve = [{"epoch": 3, "train_loss": 0.1, "validation_accuracy": 0.8, "seconds": 1.0}]
-    experts = {"0": {"file": "expert-0000.safetensors", "hash": "", "curve": curve}}
-    Manifest({}, "Digits", "mlp", 100, 3, "float32", experts).write(folder)
-    return folder.name
+    curve = (Point(epoch=3, train_loss=0.1, accuracy=0.8, seconds=1.0),)
+    networks = {0: Network(file="expert-0000.safetensors", hash="ab", curve=curve)}
+    manifest = Manifest(
+        kind="experts", key={}, source="Digits", title="mlp", num_params=100, num_epochs=3, networks=networks
+    )
+    Recording(store.root / "cache" / "experts" / "0123abcd", manifest).write()
+    return "0123abcd"
 
 
 def asking(store: engine.Store) -> AppTest:
@@ -162,35 +163,35 @@ def asking(store: engine.Store) -> AppTest:
 
     def script():
         import engine
-        from pages.ui import experts, services
+        from pages.ui import pretrained, services
 
-        for info in engine.experts.list_buffers(services.store().root / "cache"):
-            experts.delete(info)
+        for found in engine.pretrained.recordings(services.store().root / "cache"):
+            pretrained.delete(found)
 
     return AppTest.from_function(script, default_timeout=60).run()
 
 
 def test_system_page_lists_recordings_and_deletes_one_after_asking(store, visit):
-    assert "No experts are recorded." in canned.words(visit("system"))
+    assert "No experts or teachers on disk." in canned.words(visit("system"))
     digest = keep_recording(store)
     app = visit("system")
-    assert "1 expert of 3 epochs · 80.0 % validation" in canned.words(app)
-    app.button(key=f"delete experts {digest}").click().run()
-    assert app.button(key="confirm delete experts") and engine.experts.list_buffers(store.root / "cache")
+    assert "1 expert trained for 3 epochs · 80.0 % on validation images" in canned.words(app)
+    app.button(key=f"delete pretrained {digest}").click().run()
+    assert app.button(key="confirm delete pretrained") and engine.pretrained.recordings(store.root / "cache")
     asked = asking(store)
-    asked.button(key="confirm delete experts").click().run()
-    assert not asked.exception and not engine.experts.list_buffers(store.root / "cache")
+    asked.button(key="confirm delete pretrained").click().run()
+    assert not asked.exception and not engine.pretrained.recordings(store.root / "cache")
 
 
 def test_recordings_that_a_waiting_run_may_use_are_not_deleted(store, visit):
     digest = keep_recording(store)
     canned.recording(store)
     app = visit("system")
-    app.button(key=f"delete experts {digest}").click().run()
-    assert app.button(key="confirm delete experts").disabled and "0001" in canned.words(app)
+    app.button(key=f"delete pretrained {digest}").click().run()
+    assert app.button(key="confirm delete pretrained").disabled and "0001" in canned.words(app)
 
 
 def test_experts_can_go_while_a_run_waits_that_follows_a_teacher(store):
     keep_recording(store)
     store.submit(engine.RunRequest(source="digits", method="selfsup"))
-    assert not asking(store).button(key="confirm delete experts").disabled
+    assert not asking(store).button(key="confirm delete pretrained").disabled

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from engine.core.events import Failed, Finished, Stopped
-from engine.pretrained.teachers.store import Manifest
+from engine.pretrained.store import Manifest, Network, Point, Probed, Recording
 
 
 def buttons(app: AppTest) -> set[str]:
@@ -100,7 +100,7 @@ def test_distil_page_trains_a_teacher_only(store, visit):
 
 @pytest.mark.parametrize(
     ("num_recorded", "sentence"),
-    [(0, "The teacher comes first; it takes 1.20 MB and about 1 min."), (1, "The teacher is there already.")],
+    [(0, "1 teacher to record: 1.20 MB and about 1 min."), (1, "The teacher is recorded already.")],
 )
 def test_plan_tells_whether_the_teacher_is_there(store, visit, monkeypatch, num_recorded, sentence):
     seconds = 0.0 if num_recorded else 60.0
@@ -221,13 +221,19 @@ def test_labelled_runs_are_offered_no_probes(store, visit):
 
 
 def keep_teacher(store: engine.Store) -> str:
-    folder = store.root / "cache" / "teachers" / "0123abcd"
-    folder.mkdir(parents=True)
-    curve = [{"epoch": 3, "train_loss": 0.1, "knn_accuracy": 0.8, "seconds": 1.0}]
-    probed = [{"split": "validation", "accuracy": 0.85}]
-    key, hashed = {"config": {}}, "ab"
-    Manifest(key, "digits", "Barlow Twins, ConvNet-D3", 16, 100, 3, hashed, 1.0, curve, probed).write(folder)
-    return folder.name
+    curve = (Point(epoch=3, train_loss=0.1, accuracy=0.8, seconds=1.0),)
+    probed = (Probed(split="validation", accuracy=0.85),)
+    networks = {0: Network(file="teacher.safetensors", hash="ab", curve=curve, probed=probed)}
+    about = {
+        "source": "Digits",
+        "title": "Barlow Twins, ConvNet-D3",
+        "num_params": 100,
+        "num_epochs": 3,
+        "num_dims": 16,
+    }
+    manifest = Manifest(kind="teachers", key={}, networks=networks, **about)
+    Recording(store.root / "cache" / "teachers" / "0123abcd", manifest).write()
+    return "0123abcd"
 
 
 def asking(store: engine.Store) -> AppTest:
@@ -235,32 +241,34 @@ def asking(store: engine.Store) -> AppTest:
 
     def script():
         import engine
-        from pages.ui import services, teacher
+        from pages.ui import pretrained, services
 
-        for info in engine.teachers.list_teachers(services.store().root / "cache"):
-            teacher.delete(info)
+        for found in engine.pretrained.recordings(services.store().root / "cache"):
+            pretrained.delete(found)
 
     return AppTest.from_function(script, default_timeout=60).run()
 
 
 def test_system_page_lists_teachers_and_deletes_one_after_asking(store, visit):
-    assert "No teacher is kept." in canned.words(visit("system"))
+    assert "No experts or teachers on disk." in canned.words(visit("system"))
     digest = keep_teacher(store)
     app = visit("system")
-    assert "Barlow Twins, ConvNet-D3" in canned.words(app) and "3 epochs · 85.0 % linear probe" in canned.words(app)
-    app.button(key=f"delete teacher {digest}").click().run()
-    assert app.button(key="confirm delete teacher") and engine.teachers.list_teachers(store.root / "cache")
+    assert "Barlow Twins, ConvNet-D3" in canned.words(
+        app
+    ) and "1 teacher trained for 3 epochs · 85.0 % on validation images with a linear probe" in canned.words(app)
+    app.button(key=f"delete pretrained {digest}").click().run()
+    assert app.button(key="confirm delete pretrained") and engine.pretrained.recordings(store.root / "cache")
     asked = asking(store)
-    asked.button(key="confirm delete teacher").click().run()
-    assert not asked.exception and not engine.teachers.list_teachers(store.root / "cache")
+    asked.button(key="confirm delete pretrained").click().run()
+    assert not asked.exception and not engine.pretrained.recordings(store.root / "cache")
 
 
 def test_teacher_that_a_waiting_run_may_use_is_not_deleted(store, visit):
     digest = keep_teacher(store)
     store.submit(selfsup.request())
     app = visit("system")
-    app.button(key=f"delete teacher {digest}").click().run()
-    assert app.button(key="confirm delete teacher").disabled and "0001" in canned.words(app)
+    app.button(key=f"delete pretrained {digest}").click().run()
+    assert app.button(key="confirm delete pretrained").disabled and "0001" in canned.words(app)
 
 
 def test_picture_of_the_bases_can_be_taken_home_where_there_are_some(store, visit, monkeypatch):

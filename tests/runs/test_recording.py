@@ -180,7 +180,7 @@ def small(monkeypatch) -> RunRequest:
     """Two short experts; trials of it are shorter still."""
     monkeypatch.setattr("engine.runs.estimate.ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr("engine.runs.estimate.SAMPLE_SECONDS", 0.01)
-    monkeypatch.setattr("engine.pretrained.experts.cost.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("engine.pretrained.recording.TIMED_SECONDS", 0.01)
     evaluation = EvaluationConfig(num_students=1, inner_steps=20, ordinary_steps=3, compare_full=False)
     config = RECORD.config | {"experts": SHORT, "num_validations": 0}
     return RECORD.model_copy(update={"config": config, "evaluation": evaluation})

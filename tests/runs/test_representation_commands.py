@@ -82,12 +82,12 @@ TEACHER = ("--source", "digits", "--preset", "none", "--set", "config.student.na
 
 
 def test_teachers_are_trained_listed_and_deleted(capsys):
-    assert "no teachers yet" in printed(capsys, "teachers", "--list")
+    assert "no pretrained networks yet" in printed(capsys, "teachers", "--list")
     assert "nearest neighbours, validation" in printed(capsys, "teachers", *TEACHER)
     (row,) = json.loads(printed(capsys, "list", "--json"))
     assert Store(runs_root()).run(row["id"]).action == "record"
     (info,) = json.loads(printed(capsys, "teachers", "--list", "--json"))
-    assert info["is_complete"] and info["digest"] in printed(capsys, "teachers", "--list")
+    assert info["num_networks"] == 1 and info["digest"] in printed(capsys, "teachers", "--list")
     printed(capsys, "teachers", "--delete", info["digest"])
     assert json.loads(printed(capsys, "teachers", "--list", "--json")) == []
 

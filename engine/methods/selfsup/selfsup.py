@@ -32,7 +32,7 @@ from engine.core.context import Context
 from engine.core.errors import Diverged
 from engine.core.events import Analysed, Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import Splits
+from engine.data.source import Splits, TaskSpec
 from engine.data.transforms.predefined import augmented, optimal_ones, predefined
 from engine.evaluation.bench import make_bench
 from engine.evaluation.probing.compare import compare_representations, short_probe, short_probe_of_real
@@ -46,7 +46,7 @@ from engine.methods.selfsup.map import representation_map
 from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
-from engine.pretrained.teachers import Teacher, load_or_train, of_training, try_teacher
+from engine.pretrained.teachers import Teacher, load_or_train, of_training, plan, try_teacher
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet
 
@@ -121,6 +121,11 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     yield from _renew(synthetic, teacher, config, context, config.outer_steps)
     yield from representation_map(synthetic, teacher, splits)
     return synthetic
+
+
+def plan_recording(config: SelfsupConfig, spec: TaskSpec) -> RecordingPlan:
+    """What the teacher takes, as if it were not recorded."""
+    return plan(config.teacher, spec)
 
 
 def record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
@@ -306,6 +311,7 @@ METHOD = Method(
     record=record,
     recorded="teacher",
     try_record=try_record,
+    plan_recording=plan_recording,
     compare=compare,
     try_compare=try_compare,
     result="representations",

@@ -30,7 +30,7 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import LabelledSet, Splits
+from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.evaluation.train import accuracy, at_random
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
@@ -44,8 +44,7 @@ from engine.methods.trajectory.config import TrajectoryConfig
 from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
 from engine.nets import make_student
 from engine.nets.student import Student
-from engine.pretrained.experts import Buffer, load_or_record
-from engine.pretrained.experts.cost import try_experts
+from engine.pretrained.experts import Buffer, load_or_record, plan, try_experts
 from engine.pretrained.recording import RecordingPlan
 from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.pixels import PixelSet
@@ -115,6 +114,11 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
     yield from _choose(student, synthetic, splits, config, context)
     yield synthetic.preview(synthetic.step, splits)
     return synthetic
+
+
+def plan_recording(config: TrajectoryConfig, spec: TaskSpec) -> RecordingPlan | None:
+    """What the experts take, as if none were recorded; None if the config names their folder."""
+    return plan(config.experts, config.student, spec)
 
 
 def record(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
@@ -275,5 +279,6 @@ METHOD = Method(
     record=record,
     recorded="experts",
     try_record=try_record,
+    plan_recording=plan_recording,
     outer_loss="distance to the expert (1 at the start)",
 )

@@ -1,4 +1,4 @@
-"""Training an expert: the steps of SGD, SAM and GSAM on real minibatches, without any graph that outlives a step.
+"""Training an expert: steps of SGD, SAM or GSAM on minibatches of real images.
 
     SAM    g' = grad L(theta + rho g / |g|),  theta <- theta - lr g'
     GSAM   g'' = g' - alpha (g - <g, g'> g' / |g'|^2),  theta <- theta - lr g''
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -19,48 +20,41 @@ from torch import Tensor
 from engine.data.source import Splits
 from engine.nets.student import Student
 from engine.pretrained.experts.config import ExpertsConfig
+from engine.pretrained.recording import TrainingState, minibatches
 
 NO_NORM = 1e-12
-"""Added to the length of a gradient that is divided by."""
+"""Added to a gradient's norm before dividing by it."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """An expert between two steps: weights theta (P,) and, with momentum, their velocity (P,); the epoch's losses so far, added up."""
+class SgdState(TrainingState):
+    """velocity: (P,), zeros without momentum."""
 
-    theta: Tensor
     velocity: Tensor
-    loss: float = 0.0
 
 
 def num_steps(config: ExpertsConfig, num_train: int) -> int:
-    """Minibatches between two kept weights."""
+    """Minibatches per epoch."""
     return config.steps_per_epoch or -(-num_train // config.batch_size)
 
 
 def epoch(
-    student: Student, standing: Standing, splits: Splits, config: ExpertsConfig, number: int, generator: torch.Generator
-) -> Iterator[Standing]:
-    """Train for epoch `number`, from 0; the standing after each step.
-
-    Minibatches are random and without repetition within a pass; a new pass begins where `steps_per_epoch` needs more.
-    """
+    student: Student, state: SgdState, splits: Splits, config: ExpertsConfig, number: int, generator: torch.Generator
+) -> Iterator[SgdState]:
+    """Train for epoch `number`, from 0; the state after each step. The generator draws minibatches and augmentations."""
     lr = config.lr * (0.1 if config.lr_decay and number > config.epochs // 2 + 1 else 1.0)
-    standing, order = replace(standing, loss=0.0), iter(())
-    for _ in range(num_steps(config, len(splits.train))):
-        indices = next(order, None)
-        if indices is None:
-            order = iter(torch.randperm(len(splits.train), generator=generator).split(config.batch_size))
-            indices = next(order)
+    state = replace(state, loss=0.0)
+    batches = minibatches(len(splits.train), config.batch_size, generator)
+    for indices in islice(batches, num_steps(config, len(splits.train))):
         inputs, targets = splits.train.batch(indices)
-        standing = _step(student, standing, splits.augment(inputs, generator), targets, lr, config)
-        yield standing
+        state = _step(student, state, splits.augment(inputs, generator), targets, lr, config)
+        yield state
 
 
 def _step(
-    student: Student, standing: Standing, inputs: Tensor, targets: Tensor, lr: float, config: ExpertsConfig
-) -> Standing:
-    theta = standing.theta
+    student: Student, state: SgdState, inputs: Tensor, targets: Tensor, lr: float, config: ExpertsConfig
+) -> SgdState:
+    theta, velocity = state.theta, state.velocity
     loss, gradient = _gradient(student, theta, inputs, targets)
     if config.optimiser != "sgd":
         at_worse = theta + config.rho * gradient / (gradient.norm() + NO_NORM)
@@ -68,10 +62,9 @@ def _step(
         gradient = perturbed if config.optimiser == "sam" else gsam(gradient, perturbed, config.alpha)
     if config.weight_decay:
         gradient = gradient + config.weight_decay * theta
-    velocity = standing.velocity
     if config.momentum:
         velocity = gradient = config.momentum * velocity + gradient
-    return Standing(theta - lr * gradient, velocity, standing.loss + loss)
+    return SgdState(theta - lr * gradient, velocity, loss=state.loss + loss)
 
 
 def gsam(gradient: Tensor, perturbed: Tensor, alpha: float) -> Tensor:

@@ -67,13 +67,18 @@ def make_network(
         network.fc = nn.Identity()
         network = nn.Sequential(ImageNetInputs(to_pixels), network)
     else:
-        network = make_encoder(config.student(), spec, config.num_dims).module
+        network = make_encoder(config.student(), spec, config.num_dims, device).module
         for norm in _batch_norms(network):
             norm.track_running_stats, norm.momentum = True, None  # None: the mean over all batches
             norm.register_buffer("running_mean", torch.zeros(norm.num_features))
             norm.register_buffer("running_var", torch.ones(norm.num_features))
             norm.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
     return network.to(device).eval().requires_grad_(False)
+
+
+def num_bytes(network: nn.Module) -> int:
+    """Of its weights and statistics."""
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
 @torch.no_grad()

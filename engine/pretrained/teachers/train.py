@@ -12,21 +12,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from engine.core.errors import Diverged
 from engine.data.source import Splits, TaskSpec
+from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import ImageSplits
 from engine.data.transforms.views import Views
 from engine.nets import make_encoder
 from engine.nets.student import Student
+from engine.pretrained.recording import TrainingState, minibatches
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.losses import barlow_twins, simclr
 
 BETAS, EPS = (0.9, 0.999), 1e-8
-
-ViewsOf = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,15 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A teacher between two steps: weights, the moments of its gradients, steps done, and the epoch's losses so far, added up."""
+class AdamWState(TrainingState):
+    """first, second: the moments of the gradients, (P + Q,) each. step: steps done."""
 
-    theta: Tensor
     first: Tensor
     second: Tensor
     step: int = 0
-    loss: float = 0.0
 
     @classmethod
-    def of(cls, theta: Tensor) -> Standing:
+    def of(cls, theta: Tensor) -> AdamWState:
         """Before the first step."""
         return cls(theta, torch.zeros_like(theta), torch.zeros_like(theta))
 
@@ -80,61 +80,60 @@ def make_networks(config: TeacherConfig, spec: TaskSpec, device: torch.device | 
 
 
 def num_steps(config: TeacherConfig, num_train: int) -> int:
-    """Minibatches of an epoch; images that do not fill one are left for another epoch."""
+    """Minibatches per epoch, all of the same size."""
     return config.steps_per_epoch or max(1, num_train // config.batch_size)
 
 
 def epoch(
     networks: Networks,
-    standing: Standing,
+    state: AdamWState,
     splits: Splits,
     config: TeacherConfig,
     number: int,
     generator: torch.Generator,
-) -> Iterator[Standing]:
-    """Train for epoch `number`, from 0; the standing after each step.
+) -> Iterator[AdamWState]:
+    """Train for epoch `number`, from 0; the state after each step. The generator draws minibatches and views.
 
-    Minibatches are random and without repetition within a pass; a new pass begins where `steps_per_epoch` needs more.
-    Raises Diverged where the loss is no number.
+    Raises Diverged if the loss is not finite.
     """
-    views = views_of(splits, config)
-    size = min(config.batch_size, len(splits.train))
-    standing, order = replace(standing, loss=0.0), iter(())
-    steps = num_steps(config, len(splits.train))
-    for _ in range(steps):
-        indices = next(order, None)
-        if indices is None or len(indices) < size:
-            order = iter(torch.randperm(len(splits.train), generator=generator).split(size))
-            indices = next(order)
+    views, steps = views_of(splits, config), num_steps(config, len(splits.train))
+    batches = minibatches(len(splits.train), min(config.batch_size, len(splits.train)), generator, drop_last=True)
+    state = replace(state, loss=0.0)
+    for indices in islice(batches, steps):
         inputs, _ = splits.train.batch(indices)
-        loss, gradient = _gradient(networks, standing.theta, views(inputs, generator), views(inputs, generator), config)
+        loss, gradient = _gradient(networks, state.theta, views(inputs, generator), views(inputs, generator), config)
         if not math.isfinite(loss):
-            raise Diverged(
-                f"The teacher's loss became infinite or NaN in epoch {number + 1}. Lower the teacher's learning rate.",
-                quantity="teacher's loss", step=0,
-            )  # fmt: skip
-        lr = config.lr * 0.5 * (1 + math.cos(math.pi * standing.step / (steps * config.epochs)))
-        standing = replace(adamw(standing, gradient, lr, config.weight_decay), loss=standing.loss + loss)
-        yield standing
+            sentence = (
+                f"The teacher's loss became infinite or NaN in epoch {number + 1}. Lower the teacher's learning rate."
+            )
+            raise Diverged(sentence, quantity="teacher's loss", step=0)
+        lr = config.lr * 0.5 * (1 + math.cos(math.pi * state.step / (steps * config.epochs)))
+        state = replace(adamw(state, gradient, lr, config.weight_decay), loss=state.loss + loss)
+        yield state
 
 
-def views_of(splits: Splits, config: TeacherConfig) -> ViewsOf:
-    """Random views of prepared inputs, prepared in turn."""
+def views_of(splits: Splits, config: TeacherConfig) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Random views of prepared inputs: made of their pixels, then prepared again."""
     views = Views(config.crop_scale, config.mirror, config.jitter, config.grey_share, config.blur_share)
-    preparation = getattr(splits, "preparation", None)
+    preparation = preparation_of(splits)
     if preparation is None:
         return views
     return lambda inputs, generator: preparation.of_pixels(views(preparation.inverse(inputs), generator))
 
 
-def adamw(standing: Standing, gradient: Tensor, lr: float, weight_decay: float) -> Standing:
+def preparation_of(splits: Splits) -> Preparation | None:
+    """How the inputs were made of pixels; None if they are pixels."""
+    return splits.preparation if isinstance(splits, ImageSplits) else None
+
+
+def adamw(state: AdamWState, gradient: Tensor, lr: float, weight_decay: float) -> AdamWState:
     """One step: theta <- (1 - lr weight_decay) theta - lr m / (sqrt(v) + 1e-8), m and v the moments without their bias to 0."""
-    step = standing.step + 1
-    first = standing.first.lerp(gradient, 1 - BETAS[0])
-    second = (standing.second * BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    step = state.step + 1
+    first = state.first.lerp(gradient, 1 - BETAS[0])
+    second = (state.second * BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
     spread = (second / (1 - BETAS[1] ** step)).sqrt_().add_(EPS)
-    theta = (standing.theta * (1 - lr * weight_decay)).addcdiv_(first, spread, value=-lr / (1 - BETAS[0] ** step))
-    return Standing(theta, first, second, step)
+    theta = (state.theta * (1 - lr * weight_decay)).addcdiv_(first, spread, value=-lr / (1 - BETAS[0] ** step))
+    return AdamWState(theta, first, second, step)
 
 
 def _gradient(

@@ -18,16 +18,8 @@ from engine.core.config import StudentConfig, checked
 from engine.core.errors import ConfigError, DataError, Diverged
 from engine.core.events import ExpertEpoch, Progress, Warned
 from engine.nets import make_student
-from engine.pretrained.experts import (
-    ExpertsConfig,
-    buffer,
-    delete_buffer,
-    disk_bytes,
-    list_buffers,
-    load_or_record,
-    record,
-    train,
-)
+from engine.pretrained import store
+from engine.pretrained.experts import ExpertsConfig, buffer, load_or_record, train, trainer
 
 STUDENT = StudentConfig(name="mlp")
 TOY = {"num_experts": 2, "epochs": 3, "lr": 0.05, "batch_size": 16}
@@ -94,7 +86,9 @@ def test_a_row_read_through_the_memory_map_is_the_row_of_the_whole_file(tmp_path
     with safe_open(experts.files[1], "pt") as file:
         whole = file.get_tensor("trajectory")
     assert torch.equal(rows_of(experts, 1), whole) and whole.shape == (4, experts.num_params)
-    assert experts.files[1].stat().st_size - disk_bytes(config(), experts.num_params, 1) < 200, "only a header more"
+    assert experts.files[1].stat().st_size - trainer.expert_bytes(config(), experts.num_params) < 200, (
+        "only a header more"
+    )
 
 
 def test_half_precision_halves_the_file_and_rounds_the_weights(tmp_path):
@@ -121,8 +115,8 @@ def test_sam_and_gsam_step_as_their_equations_say():
     assert abs(across @ far) < 1e-5 * far.norm() ** 2
     for optimiser, expected in (("sam", far), ("gsam", far - 0.3 * across)):
         settings = config(optimiser=optimiser, rho=0.05, alpha=0.3)
-        standing = train.Standing(theta, torch.zeros_like(theta))
-        path = train.epoch(student, standing, splits, settings, 0, torch.Generator().manual_seed(5))
+        state = train.SgdState(theta, torch.zeros_like(theta))
+        path = train.epoch(student, state, splits, settings, 0, torch.Generator().manual_seed(5))
         torch.testing.assert_close(next(path).theta, theta - 0.05 * expected)
 
 
@@ -143,7 +137,7 @@ def test_other_settings_are_other_experts(tmp_path, changes):
     drained(recording(tmp_path))
     found, _ = drained(recording(tmp_path, config(**changes)))
     assert not told(found, cached=True)
-    assert len(list_buffers(tmp_path)) == 2
+    assert len(store.recordings(tmp_path)) == 2
 
 
 def test_other_data_or_another_student_are_other_experts(tmp_path):
@@ -152,7 +146,7 @@ def test_other_data_or_another_student_are_other_experts(tmp_path):
     object.__setattr__(other_data, "fingerprint", "otherwise prepared")
     drained(recording(tmp_path, splits=other_data))
     drained(recording(tmp_path, student_config=StudentConfig(name="convnet", depth=2, width=4)))
-    assert len(list_buffers(tmp_path)) == 3
+    assert len(store.recordings(tmp_path)) == 3
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 6])
@@ -184,7 +178,7 @@ def test_a_broken_file_is_named_and_recorded_again(tmp_path, damage):
         path.write_bytes(content[:-9] if damage == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     found, after = drained(recording(tmp_path))
     (said,) = [event.message for event in found if isinstance(event, Warned)]
-    assert "Expert 2," in said and path.name in said and "recorded again" in said
+    assert said.startswith("Expert 2 of 2: ") and path.name in said and "trained again" in said
     assert after.files[1].read_bytes() == content
 
 
@@ -201,7 +195,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(tmp_path, mo
     with pytest.raises(OSError, match="No space left"):
         drained(recording(tmp_path))
     monkeypatch.undo()
-    assert [info.num_experts for info in list_buffers(tmp_path)] == [1]
+    assert [len(found.manifest.networks) for found in store.recordings(tmp_path)] == [1]
     found, experts = drained(recording(tmp_path))
     assert [(e.expert, e.epoch) for e in told(found, cached=False)] == [(1, 2), (1, 3)], "only what was not recorded"
     assert len(experts.files) == 2
@@ -209,14 +203,14 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(tmp_path, mo
 
 def test_an_expert_that_was_complete_when_the_disk_was_full_is_not_trained_again(tmp_path, monkeypatch):
     writes = iter(range(100))
-    write = buffer.Manifest.write
+    write = store.Recording.write
 
-    def until_full(self, folder):
+    def until_full(self):
         if next(writes) == 1:  # the first begins the recording
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(self, folder)
+        write(self)
 
-    monkeypatch.setattr(buffer.Manifest, "write", until_full)
+    monkeypatch.setattr(store.Recording, "write", until_full)
     with pytest.raises(OSError, match="No space left"):
         drained(recording(tmp_path, config(num_experts=1)))
     monkeypatch.undo()
@@ -271,11 +265,13 @@ def test_experts_of_a_folder_serve_where_they_fit_and_are_refused_in_a_sentence_
     found, given = drained(recording(tmp_path / "elsewhere", config(folder=folder, lr=0.2)))
     assert given.files == recorded.files and told(found, cached=True) and not (tmp_path / "elsewhere").exists()
     convnet = StudentConfig(name="convnet", depth=2, width=4)
-    with pytest.raises(ConfigError, match=r"networks 'mlp' of [\d,]+ weights; this run's student 'convnet' has [\d,]+"):
+    with pytest.raises(
+        ConfigError, match=r"'mlp' networks with [\d,]+ weights; this run's student 'convnet' has [\d,]+"
+    ):
         drained(recording(tmp_path, config(folder=folder), student_config=convnet))
     other_data = toy_splits()
     object.__setattr__(other_data, "fingerprint", "otherwise prepared")
-    with pytest.raises(ConfigError, match="on other data"):
+    with pytest.raises(ConfigError, match="of other data"):
         drained(recording(tmp_path, config(folder=folder), other_data))
     with pytest.raises(ConfigError, match=r"no manifest\.json"):
         drained(recording(tmp_path, config(folder=str(tmp_path / "nowhere"))))
@@ -293,24 +289,27 @@ def test_a_broken_file_of_a_given_folder_is_left_out(tmp_path):
         drained(recording(tmp_path, settings))
 
 
-def test_buffers_are_listed_with_their_size_and_deleted_by_name(tmp_path):
+def test_experts_are_listed_with_their_size_and_deleted_by_name(tmp_path):
     experts = drained(recording(tmp_path))[1]
-    (info,) = list_buffers(tmp_path)
-    assert (info.student, info.num_experts, info.num_epochs) == ("mlp", 2, 3)
-    assert info.num_bytes > experts.describe()["num_bytes"] and info.accuracy == experts.describe()["accuracy"]
-    delete_buffer(tmp_path, info.digest)
-    assert not list_buffers(tmp_path)
-    with pytest.raises(DataError, match="no recorded experts"):
-        delete_buffer(tmp_path, "../somewhere")
+    (found,) = store.recordings(tmp_path)
+    shown = found.describe()
+    assert (shown["title"], shown["num_networks"], shown["num_epochs"]) == ("mlp", 2, 3)
+    assert shown["num_bytes"] > experts.describe()["num_bytes"] and shown["accuracy"] == experts.describe()["accuracy"]
+    store.delete(tmp_path, found.digest)
+    assert not store.recordings(tmp_path)
+    with pytest.raises(DataError, match="no pretrained networks"):
+        store.delete(tmp_path, "../somewhere")
 
 
-def test_a_damaged_manifest_is_no_buffer(tmp_path):
+def test_a_damaged_manifest_is_no_recording(tmp_path):
     drained(recording(tmp_path))
     (only_folder(tmp_path) / "manifest.json").write_text(json.dumps({"key": {}})[:-1])
-    assert not list_buffers(tmp_path)
+    assert not store.recordings(tmp_path)
     found, _ = drained(recording(tmp_path))
     assert len(told(found, cached=False)) == 8
-    assert "manifest.json of the experts is damaged" in next(e.message for e in found if isinstance(e, Warned))
+    assert "manifest.json is damaged. The experts are trained again." in next(
+        e.message for e in found if isinstance(e, Warned)
+    )
 
 
 @pytest.mark.parametrize(
@@ -323,22 +322,22 @@ def test_a_damaged_manifest_is_no_buffer(tmp_path):
             "0": {
                 "file": "../a",
                 "hash": "b",
-                "curve": [{"epoch": 0, "train_loss": None, "validation_accuracy": 0.1, "seconds": 0.0}],
+                "curve": [{"epoch": 0, "train_loss": None, "accuracy": 0.1, "seconds": 0.0}],
             }
         },
     ],
 )
-def test_a_manifest_that_says_nonsense_is_no_buffer(tmp_path, experts):
+def test_a_manifest_that_says_nonsense_is_no_recording(tmp_path, experts):
     drained(recording(tmp_path))
     path = only_folder(tmp_path) / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"experts": experts}))
-    assert not list_buffers(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"networks": experts}))
+    assert not store.recordings(tmp_path)
 
 
 def test_a_file_that_is_deleted_while_it_is_used_is_named(tmp_path):
     experts = drained(recording(tmp_path))[1]
     experts.files[0].unlink()
-    with pytest.raises(DataError, match=r"expert-0000\.safetensors of the experts was deleted or damaged"):
+    with pytest.raises(DataError, match=r"expert-0000\.safetensors was deleted or damaged"):
         experts.weights(0, 1)
 
 
@@ -358,10 +357,10 @@ def test_the_curve_is_that_of_the_recorded_weights(tmp_path):
 
 def test_every_setting_that_means_something_but_the_number_and_the_folder_is_part_of_the_key():
     splits = toy_splits()
-    base = record.key_of(splits, STUDENT, config())
-    assert record.key_of(splits, STUDENT, config(num_experts=7, folder="x")) == base
+    base = trainer.key_of(splits, STUDENT, config())
+    assert trainer.key_of(splits, STUDENT, config(num_experts=7, folder="x")) == base
     assert set(base["experts"]) == set(ExpertsConfig.model_fields) - {"num_experts", "folder", "rho", "alpha"}
-    assert record.key_of(splits, STUDENT, config(rho=0.5)) == base, "rho means nothing to plain steps"
-    flat = record.key_of(splits, STUDENT, config(optimiser="gsam"))
-    assert record.key_of(splits, STUDENT, config(optimiser="gsam", rho=0.5)) != flat
-    assert record.key_of(splits, STUDENT.model_copy(update={"width": 128}), config()) == base, "an MLP has no width"
+    assert trainer.key_of(splits, STUDENT, config(rho=0.5)) == base, "rho means nothing to plain steps"
+    flat = trainer.key_of(splits, STUDENT, config(optimiser="gsam"))
+    assert trainer.key_of(splits, STUDENT, config(optimiser="gsam", rho=0.5)) != flat
+    assert trainer.key_of(splits, STUDENT.model_copy(update={"width": 128}), config()) == base, "an MLP has no width"

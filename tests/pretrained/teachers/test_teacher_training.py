@@ -13,9 +13,10 @@ from engine.core.errors import Diverged
 from engine.core.events import TeacherEpoch
 from engine.data.source import LabelledSet
 from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import ImageSplits
 from engine.pretrained.teachers import train
 from engine.pretrained.teachers.losses import barlow_twins, simclr
-from engine.pretrained.teachers.train import Standing
+from engine.pretrained.teachers.train import AdamWState
 
 
 def stream(*names):
@@ -25,7 +26,7 @@ def stream(*names):
 def test_adamw_is_that_of_torch():
     generator = torch.Generator().manual_seed(0)
     theta = torch.randn(30, generator=generator)
-    ours, theirs = Standing.of(theta), torch.nn.Parameter(theta.clone())
+    ours, theirs = AdamWState.of(theta), torch.nn.Parameter(theta.clone())
     optimiser = torch.optim.AdamW([theirs], weight_decay=0.3)
     for step in range(5):
         optimiser.param_groups[0]["lr"] = lr = 0.1 / (step + 1)
@@ -40,7 +41,7 @@ def test_an_epoch_is_torchs_modules_and_optimiser_on_the_same_views(kind):
     settings, splits = config(kind=kind, lr=0.01, weight_decay=0.1), toy_splits()
     networks = train.make_networks(settings, SPEC, "cpu")
     theta = networks.init(stream("start"))
-    *_, ours = train.epoch(networks, Standing.of(theta), splits, settings, 0, stream("epoch", 0))
+    *_, ours = train.epoch(networks, AdamWState.of(theta), splits, settings, 0, stream("epoch", 0))
 
     encoder, projector = networks.encoder.module, networks.projector.module
     parameters = [*encoder.parameters(), *projector.parameters()]
@@ -78,7 +79,7 @@ def test_batches_are_full_and_a_pass_repeats_no_image():
     for settings, steps in ((config(), 2), (config(steps_per_epoch=3), 3), (config(batch_size=500), 1)):
         seen.clear()
         networks = train.make_networks(settings, SPEC, "cpu")
-        start = Standing.of(networks.init(stream("start")))
+        start = AdamWState.of(networks.init(stream("start")))
         assert len(list(train.epoch(networks, start, splits, settings, 0, stream("e")))) == steps
         drawn = [{int(image[0, 0, 0]) for image in batch} for batch in seen]
         assert [len(batch) for batch in drawn] == [min(settings.batch_size, 50)] * steps
@@ -88,7 +89,7 @@ def test_batches_are_full_and_a_pass_repeats_no_image():
 def test_views_are_of_pixels_and_prepared_again():
     splits = toy_splits()
     preparation = Preparation("standard", torch.tensor([0.3]), torch.tensor([0.2]))
-    object.__setattr__(splits, "preparation", preparation)
+    splits = ImageSplits(**vars(splits), preparation=preparation)
     images = torch.randint(0, 256, (40, *SPEC.sample_shape), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     settings = config(jitter=1.0, blur_share=0.5)
     views = train.views_of(splits, settings)(preparation.forward(images), stream("views"))

@@ -18,18 +18,10 @@ from engine.core.events import Progress, Scored, TeacherEpoch, Warned
 from engine.data.source import TaskSpec
 from engine.data.torchvision_compat import models
 from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import ImageSplits
 from engine.nets import make_encoder
-from engine.pretrained.teachers import (
-    delete_teacher,
-    list_teachers,
-    networks,
-    num_dims,
-    of_set,
-    state_of_teachers,
-    store,
-    train,
-    try_teacher,
-)
+from engine.pretrained import store
+from engine.pretrained.teachers import networks, of_set, train, try_teacher
 
 
 def told(found, cached=None):
@@ -116,7 +108,7 @@ def test_a_second_run_takes_what_the_first_trained(tmp_path):
 def test_other_settings_are_another_teacher(tmp_path, changes):
     _, one = drained(teaching(tmp_path))
     found, other = drained(teaching(tmp_path, config(**changes)))
-    assert other.digest != one.digest and not told(found, cached=True) and len(list_teachers(tmp_path)) == 2
+    assert other.digest != one.digest and not told(found, cached=True) and len(store.recordings(tmp_path)) == 2
 
 
 def test_settings_that_mean_nothing_and_the_seed_of_the_run_are_no_other_teacher(tmp_path):
@@ -143,18 +135,18 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, stop_aft
         if seen == stop_after:
             break
     generator.close()
-    (info,) = list_teachers(tmp_path / "stopped")
-    assert (info.is_complete, info.epochs_done, info.num_epochs) == (False, stop_after - 1, 3)
+    (kept,) = store.recordings(tmp_path / "stopped")
+    assert (len(kept.manifest.networks), kept.partial_epochs, kept.manifest.num_epochs) == (0, stop_after - 1, 3)
     found, _ = drained(teaching(tmp_path / "stopped"))
     files = [only_folder(tmp_path / name) / "teacher.safetensors" for name in ("whole", "stopped")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert [e.epoch for e in told(found)] == [0, 1, 2, 3], "each epoch is told once"
-    assert len(told(found, cached=False)) == 4 - max(0, stop_after - 1) - (stop_after > 1)
+    assert len(told(found, cached=False)) == 4 - stop_after
     assert {path.name for path in files[1].parent.iterdir()} == {"manifest.json", "teacher.safetensors", "lock"}
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_broken_file_is_named_and_made_again(tmp_path, damage):
+def test_a_broken_file_is_named_and_trained_again(tmp_path, damage):
     drained(teaching(tmp_path))
     path = only_folder(tmp_path) / "teacher.safetensors"
     content = path.read_bytes()
@@ -164,7 +156,7 @@ def test_a_broken_file_is_named_and_made_again(tmp_path, damage):
         path.write_bytes(content[:-9] if damage == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     found, _ = drained(teaching(tmp_path))
     (said,) = warned(found)
-    assert path.name in said and "made again" in said
+    assert said.startswith("The teacher: ") and path.name in said and "trained again" in said
     assert path.read_bytes() == content
 
 
@@ -173,22 +165,27 @@ def test_a_damaged_manifest_is_no_teacher(tmp_path, damage):
     drained(teaching(tmp_path))
     path = only_folder(tmp_path) / "manifest.json"
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content)[:-1] if damage == "cut" else json.dumps(content | {"curve": [{"epoch": "?"}]}))
-    assert not list_teachers(tmp_path)
+    path.write_text(
+        json.dumps(content)[:-1] if damage == "cut" else json.dumps(content | {"networks": {"0": {"curve": "?"}}})
+    )
+    assert not store.recordings(tmp_path)
     found, _ = drained(teaching(tmp_path))
-    assert len(told(found, cached=False)) == 4 and "manifest.json of the teacher is damaged" in warned(found)[0]
+    assert (
+        len(told(found, cached=False)) == 4
+        and "manifest.json is damaged. The teachers are trained again." in warned(found)[0]
+    )
 
 
-def test_a_damaged_state_is_told_and_training_begins_anew(tmp_path):
+def test_a_damaged_checkpoint_is_told_and_training_continues_from_the_one_before(tmp_path):
     generator = teaching(tmp_path)
     for event in generator:
         if isinstance(event, TeacherEpoch) and event.epoch == 1:
             break
     generator.close()
-    (state,) = (only_folder(tmp_path) / "state").iterdir()
+    state = max((only_folder(tmp_path) / "state").iterdir())
     os.truncate(state, state.stat().st_size - 5)
     found, _ = drained(teaching(tmp_path))
-    assert "damaged" in warned(found)[0] and len(told(found, cached=False)) == 4
+    assert "damaged" in warned(found)[0] and len(told(found, cached=False)) == 3
 
 
 def test_two_runs_of_the_same_teacher_wait_for_each_other_and_share(tmp_path, monkeypatch):
@@ -217,23 +214,24 @@ def test_a_teacher_that_says_the_same_of_all_images_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     encoder = make_encoder(config().student(), SPEC, 6)
     save_file({name: torch.zeros(shape) for name, shape in zip(encoder.names, encoder.shapes, strict=True)}, path)
-    with pytest.raises(Diverged, match="the same of all images"):
+    with pytest.raises(Diverged, match="the same for all images"):
         drained(teaching(tmp_path, config(kind="file", file=str(path))))
 
 
 def test_teachers_are_listed_with_their_size_and_deleted_by_name(tmp_path):
-    before = state_of_teachers(tmp_path)
+    before = store.state(tmp_path)
     _, teacher = drained(teaching(tmp_path))
-    (info,) = list_teachers(tmp_path)
-    facts = teacher.describe()
-    assert (info.digest, info.title, info.num_dims, info.is_complete) == (teacher.digest, teacher.title, 6, True)
-    assert (info.knn_accuracy, info.probe_accuracy) == (facts["knn_accuracy"], facts["probe_accuracy"])
-    assert info.num_bytes > 4 * facts["num_params"] and info.epochs_done == 3
-    assert state_of_teachers(tmp_path) != before
-    delete_teacher(tmp_path, info.digest)
-    assert not list_teachers(tmp_path) and state_of_teachers(tmp_path) == before
-    with pytest.raises(DataError, match="no teacher"):
-        delete_teacher(tmp_path, "../somewhere")
+    (found,) = store.recordings(tmp_path)
+    facts, shown = teacher.describe(), found.describe()
+    assert (shown["digest"], shown["title"], shown["num_dims"]) == (teacher.digest, teacher.title, 6)
+    assert (shown["accuracy"], shown["seconds"]) == (facts["probe_accuracy"], facts["seconds"])
+    assert shown["num_bytes"] > 4 * facts["num_params"]
+    assert (shown["num_networks"], shown["num_epochs"], shown["partial_epochs"]) == (1, 3, None)
+    assert store.state(tmp_path) != before
+    store.delete(tmp_path, found.digest)
+    assert not store.recordings(tmp_path) and store.state(tmp_path) == before
+    with pytest.raises(DataError, match="no pretrained networks"):
+        store.delete(tmp_path, "../somewhere")
 
 
 def test_a_trial_counts_what_is_missing_and_keeps_nothing(tmp_path):
@@ -298,7 +296,7 @@ def test_a_file_that_changed_is_another_teacher(tmp_path):
 def test_a_file_that_does_not_fit_is_refused_by_the_name_of_its_tensor(tmp_path, change, said):
     with pytest.raises(ConfigError, match=said):
         drained(teaching(tmp_path, config(kind="file", file=str(weights(tmp_path, change)))))
-    assert not list_teachers(tmp_path)
+    assert not store.recordings(tmp_path)
 
 
 def test_a_file_that_is_missing_or_no_safetensors_is_told(tmp_path):
@@ -325,12 +323,11 @@ def test_an_imagenet_teacher_sees_enlarged_colours_of_the_pixels(tmp_path, monke
     torch.manual_seed(0)
     pretrained = models.resnet18()
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda self, *a, **k: pretrained.state_dict())
-    splits = toy_splits(12)
     preparation = Preparation("standard", torch.tensor([0.3]), torch.tensor([0.2]))
-    object.__setattr__(splits, "preparation", preparation)
+    splits = ImageSplits(**vars(toy_splits(12)), preparation=preparation)
     settings = config(kind="imagenet")
     _, teacher = drained(teaching(tmp_path, settings, splits))
-    assert teacher.num_dims == num_dims(settings) == 512
+    assert teacher.num_dims == settings.output_dims == 512
     inputs = splits.test.batch(torch.arange(3))[0]
     pixels = preparation.inverse(inputs).clamp(0, 1)
     large = torch.nn.functional.interpolate(pixels, (64, 64), mode="bilinear").expand(-1, 3, -1, -1)
@@ -362,7 +359,7 @@ def test_a_resnet_becomes_a_fixed_function_too():
 
 
 def test_a_manifest_that_names_no_teacher_is_not_listed(tmp_path):
-    folder = tmp_path / store.FOLDER / "something"
+    folder = tmp_path / "teachers" / "something"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    assert not list_teachers(tmp_path)
+    assert not store.recordings(tmp_path)

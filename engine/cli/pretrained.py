@@ -1,0 +1,123 @@
+"""Pretrained networks on the command line: list, record, verify and delete them, and show those of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from engine.cli.imports import shown
+from engine.cli.requests import request_options
+from engine.core.context import runs_root
+from engine.core.events import ExpertEpoch
+from engine.figures import formats
+from engine.pretrained import Recording, delete, find, recordings, verify
+from engine.pretrained.store import Kind
+from engine.results import titles
+from engine.runs.store import Store
+
+BEFORE = {"experts": "trajectory", "teachers": "selfsup"}
+"""The commands of version 0.1, and the method whose networks they recorded."""
+
+
+def register(add, start: Callable[[argparse.Namespace], int]) -> None:
+    """Add `pretrained` to the command line. start: carries out a request."""
+    parser = add("pretrained", None, "Experts and teachers, which runs share: list, record, verify or delete them.")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    def action(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, description=text, help=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--runs", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="folder of the runs")
+        return sub
+
+    listing = action("list", _list, "List the pretrained networks on disk.")
+    listing.add_argument("--kind", choices=get_args(Kind), default=None, help="only those of one kind")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    recording = action("record", start, "Train the networks that a request needs, and nothing else.")
+    request_options(recording, method="trajectory", action="record")
+    checking = action("verify", _verify, "Check files against their recorded hashes.")
+    checking.add_argument("recording", nargs="?", help="one of the list (default: all)")
+    action("delete", _delete, "Delete pretrained networks.").add_argument("recording", help="one of the list")
+
+
+def translated(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which `experts` and `teachers`, the commands of version 0.1, are actions of `pretrained`."""
+    name, rest = next(iter(arguments), ""), list(arguments[1:])
+    if name not in BEFORE:
+        return list(arguments)
+    if "--delete" in rest:
+        return ["pretrained", "delete", *(part for part in rest if part != "--delete")]
+    if "--list" in rest:
+        return ["pretrained", "list", "--kind", name, *(part for part in rest if part != "--list")]
+    return ["pretrained", "record", *([] if "--method" in rest else ["--method", BEFORE[name]]), *rest]
+
+
+def _cache_root(options) -> Path:
+    return (options.runs or runs_root()) / "cache"
+
+
+def _list(options) -> int:
+    found = [one for one in recordings(_cache_root(options)) if options.kind in (None, one.manifest.kind)]
+    if options.json:
+        print(json.dumps([one.describe() for one in found], indent=2))
+        return 0
+    if not found:
+        print("no pretrained networks yet; runs that need some record them, or: pretrained record --source digits")
+    for one in found:
+        print(_line(one))
+    return 0
+
+
+def _line(found: Recording) -> str:
+    title = titles.architecture(found.manifest.title)
+    return f"{found.digest}  {found.manifest.source:14} {title}, {', '.join(titles.pretrained(found))}"
+
+
+def _verify(options) -> int:
+    root = _cache_root(options)
+    num_problems = 0
+    for one in [find(root, options.recording)] if options.recording else recordings(root):
+        problems = shown(verify(one))
+        num_problems += len(problems)
+        print(f"{'FAILED' if problems else 'ok    '} {_line(one)}")
+        for number, problem in problems.items():
+            print(f"       {one.manifest.networks[number].file} {problem}; the next run that needs it trains it again")
+    return 1 if num_problems else 0
+
+
+def _delete(options) -> int:
+    delete(_cache_root(options), options.recording)
+    print(f"{options.recording} deleted")
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------- of a run
+
+
+def experts_of(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The last epoch that each expert of a run has reached."""
+    last: dict[int, ExpertEpoch] = {event.expert: event for event in store.expert_epochs(run_id)}
+    names = ("expert", "epoch", "num_epochs", "validation_accuracy", "cached")
+    return [{name: getattr(event, name) for name in names} for event in last.values()]
+
+
+def teacher_of(store: Store, run_id: str) -> dict[str, Any] | None:
+    """The last epoch that the teacher of a run has reached; None if it has none."""
+    epochs = store.teacher_epochs(run_id)
+    names = ("epoch", "num_epochs", "train_loss", "knn_accuracy", "cached")
+    return {name: getattr(epochs[-1], name) for name in names} if epochs else None
+
+
+def print_ends(store: Store, run_id: str) -> None:
+    """A line for each expert of a run, or for its teacher."""
+    teacher = teacher_of(store, run_id)
+    lines = [(f"expert {end['expert'] + 1:<3}", end, "validation_accuracy", "") for end in experts_of(store, run_id)]
+    if teacher is not None:
+        lines.append(("teacher   ", teacher, "knn_accuracy", "nearest neighbours, "))
+    for title, end, name, measured in lines:
+        where = "" if end["epoch"] == end["num_epochs"] else f" after epoch {end['epoch']} of {end['num_epochs']}"
+        earlier = ", trained earlier" if end["cached"] else ""
+        print(f"{title} {formats.percent(end[name])} {measured}validation{where}{earlier}")

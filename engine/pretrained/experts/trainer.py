@@ -1,0 +1,236 @@
+"""Recording experts: the weights of networks trained on the real data, before training and after each epoch.
+
+The number of experts is not part of the key: more are added to those in the store.
+
+Source: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 experts of 50 epochs, kept after each).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.core import checkpoint
+from engine.core.config import StudentConfig
+from engine.core.context import Context
+from engine.core.errors import ConfigError, Diverged
+from engine.core.events import Event, ExpertEpoch, Warned
+from engine.core.options import in_effect
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.evaluation.train import accuracy
+from engine.nets import make_student
+from engine.nets.student import Student
+from engine.pretrained import recording, store
+from engine.pretrained.experts import train
+from engine.pretrained.experts.buffer import DTYPES, Buffer, ExpertFile
+from engine.pretrained.experts.config import ExpertsConfig
+from engine.pretrained.experts.train import SgdState
+from engine.pretrained.recording import Names, RecordingPlan
+from engine.pretrained.store import Manifest, Network, Point
+
+RECIPE = 1
+"""Part of every key; raise it when the same settings come to train experts differently."""
+CURVE_IMAGES = 2000
+"""An expert's accuracy is measured on this many validation images, the same ones after every epoch."""
+GUESSING = 3.0
+"""An expert has learned if it is this many standard errors better than guessing."""
+
+
+def load_or_record(
+    student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
+) -> Generator[Event, None, Buffer]:
+    """The experts of a config; those that are missing from the store are recorded now.
+
+    Yields ExpertEpoch for each epoch of each expert, Progress, and Warned for damaged files and for experts that did not
+    learn. Raises ConfigError if the folder in the config does not fit, Diverged, or OSError if the disk is full; finished
+    epochs stay.
+    """
+    trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
+    folder, numbers = trainer.folder, list(range(config.num_experts))
+    if config.folder:
+        numbers = sorted(_given(trainer).networks)[: config.num_experts]
+        trainer = replace(trainer, config=config.model_copy(update={"num_experts": len(numbers)}))
+    found = yield from recording.load_or_train(trainer, folder, numbers, may_train=not config.folder)
+    networks = found.manifest.networks
+    if not networks:
+        raise ConfigError(
+            f"None of the experts in '{config.folder}' can be read. Clear this option to record new ones."
+        )
+    files = tuple(folder / network.file for network in networks.values())
+    ends = tuple(network.curve[-1].accuracy for network in networks.values())
+    return Buffer(files, tuple(networks), ends, found.manifest.num_epochs, found.manifest.num_params)
+
+
+def plan(config: ExpertsConfig, student_config: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
+    """What a config needs as if no expert were recorded, known before the data are read; None if it names a folder."""
+    if config.folder:
+        return None
+    with torch.device("meta"):
+        num_params = make_student(student_config, spec, "meta").num_params
+    num_bytes = config.num_experts * expert_bytes(config, num_params)
+    return RecordingPlan(config.num_experts, num_bytes, missing_bytes=num_bytes)
+
+
+def try_experts(
+    student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
+) -> Generator[Event, None, RecordingPlan]:
+    """What the experts take now: counts those in the store and times a few steps if any are missing. Nothing is kept."""
+    trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
+    if config.folder:
+        found = store.read(trainer.folder)
+        count = min(len(found.manifest.networks), config.num_experts) if found else 0
+        return RecordingPlan(count, 0, count)
+    return (yield from recording.plan_recording(trainer, trainer.folder, range(config.num_experts)))
+
+
+def expert_bytes(config: ExpertsConfig, num_params: int) -> int:
+    """Of an expert on disk: its weights before training and after each epoch."""
+    return (config.epochs + 1) * num_params * DTYPES[config.dtype][0].itemsize
+
+
+def key_of(splits: Splits, student_config: StudentConfig, config: ExpertsConfig) -> dict[str, Any]:
+    """Everything that the weights of an expert depend on besides its number."""
+    settings = {name: value for name, value in in_effect(config).items() if name not in ("num_experts", "folder")}
+    return {"recipe": RECIPE, "data": splits.fingerprint, "student": in_effect(student_config), "experts": settings}
+
+
+@dataclass(frozen=True)
+class ExpertTrainer:
+    """How experts are trained; see `recording.Trainer`."""
+
+    student: Student
+    splits: Splits
+    student_config: StudentConfig
+    config: ExpertsConfig
+    cache_root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Of the recording: the one in the config, else in the store. Raises ConfigError for a path that cannot be one."""
+        if not self.config.folder:
+            return store.folder_of("experts", self.manifest.key, self.cache_root)
+        try:
+            return Path(self.config.folder).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"The experts' folder '{self.config.folder}' names a user without a home here.") from None
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        key = key_of(self.splits, self.student_config, self.config)
+        num_params, num_epochs = self.student.num_params, self.config.epochs
+        title = self.student_config.name
+        return Manifest(
+            kind="experts", key=key, source=self.splits.title, title=title, num_params=num_params, num_epochs=num_epochs
+        )
+
+    @property
+    def num_steps(self) -> int:
+        return train.num_steps(self.config, len(self.splits.train))
+
+    @property
+    def num_bytes(self) -> int:
+        return expert_bytes(self.config, self.student.num_params)
+
+    def names(self, number: int) -> Names:
+        name = f"expert-{number:04d}"
+        return Names(f"expert {number + 1} of {self.config.num_experts}", f"{name}.safetensors", f"{name}.state")
+
+    def event(self, number: int, point: Point, *, cached: bool) -> Event:
+        num_epochs = self.manifest.num_epochs
+        return ExpertEpoch(
+            number,
+            point.epoch,
+            self.config.num_experts,
+            num_epochs,
+            point.train_loss,
+            point.accuracy,
+            point.seconds,
+            cached,
+        )
+
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
+        targets = self._judge.targets
+        share = targets.bincount().max().item() / len(targets)  # right if the largest class is always guessed
+        end = network.curve[-1].accuracy
+        if end <= share + GUESSING * math.sqrt(share * (1 - share) / len(targets)):
+            yield Warned(
+                f"Expert {number + 1} did not learn: {end:.1%} on validation images is no better than guessing. Raise the "
+                f"experts' learning rate or epochs."
+            )
+
+    def start(self, number: int) -> SgdState:
+        theta = self.student.init(self._stream("expert", number, "start"))
+        return SgdState(theta, torch.zeros_like(theta))
+
+    def epoch(self, number: int, state: SgdState, epoch: int) -> Iterator[SgdState]:
+        generator = self._stream("expert", number, "epoch", epoch - 1)
+        return train.epoch(self.student, state, self.splits, self.config, epoch - 1, generator)
+
+    def measure(self, number: int, state: SgdState, epoch: int) -> Generator[Event, None, float]:
+        yield from ()
+        if not torch.isfinite(state.theta).all():
+            sentence = f"The weights of expert {number + 1} became infinite or NaN in epoch {epoch}. Lower the experts' learning rate."
+            raise Diverged(sentence, quantity="expert weights", step=0)
+        return accuracy(self.student, state.theta, self._judge)
+
+    def keep(self, state: SgdState, epoch: int, path: Path) -> None:
+        file = ExpertFile(path, self.config.epochs + 1, self.student.num_params, self.config.dtype)
+        if epoch == 0:
+            file.create()
+        file.write(epoch, state.theta)
+
+    def can_resume(self, path: Path) -> bool:
+        return path.exists()
+
+    def finish(self, state: SgdState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
+        yield from ()
+        return {}
+
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
+        state = self.start(0)
+        began = time.perf_counter()
+        accuracy(self.student, state.theta, self._judge)
+        self.cache_root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache_root) as folder:
+            checkpoint.save(Path(folder), 0, {"theta": state.theta, "velocity": state.velocity})
+        return (num_epochs + num_networks) * (time.perf_counter() - began)
+
+    @cached_property
+    def _judge(self) -> LabelledSet:
+        """At most CURVE_IMAGES validation images, the same for every expert."""
+        order = torch.randperm(len(self.splits.validation), generator=torch.Generator().manual_seed(0))
+        return self.splits.validation.subset(order[:CURVE_IMAGES].sort()[0])
+
+    def _stream(self, *names: str | int) -> torch.Generator:
+        return Context(seed=self.config.seed).stream(*names)
+
+
+def _given(trainer: ExpertTrainer) -> Manifest:
+    """The manifest of a folder that the user named. Raises ConfigError unless it holds experts of this student on these data."""
+    given, found, wanted = trainer.config.folder, store.read(trainer.folder), trainer.manifest
+    if found is None or found.manifest.kind != "experts":
+        raise ConfigError(
+            f"There are no experts in '{given}': it has no manifest.json of experts. Name the folder of a recording, or clear "
+            f"this option to record experts here."
+        )
+    manifest = found.manifest
+    if manifest.num_params != wanted.num_params:
+        raise ConfigError(
+            f"The experts in '{given}' are '{manifest.title}' networks with {manifest.num_params:,} weights; this run's student "
+            f"'{trainer.student.name}' has {wanted.num_params:,}. Choose the same student, or other experts."
+        )
+    for part, what in (("student", "of another student"), ("data", "of other data, or of data prepared differently")):
+        if manifest.key.get(part) != wanted.key[part]:
+            raise ConfigError(
+                f"The experts in '{given}' are {what}: {manifest.title} on {manifest.source}. Choose the settings they were "
+                f"recorded with, or other experts."
+            )
+    return manifest

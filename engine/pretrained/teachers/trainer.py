@@ -1,0 +1,263 @@
+"""Training a teacher, or loading weights that were trained elsewhere, and measuring it.
+
+The key of a teacher covers the data, their preparation and the teacher's own settings, so runs with any seed share it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as bytes_from_tensors
+from torch import nn
+
+from engine.core.checkpoint import write_atomically
+from engine.core.context import Context
+from engine.core.errors import Diverged
+from engine.core.events import Event, Progress, Scored, TeacherEpoch
+from engine.core.options import in_effect
+from engine.core.progress import paced, ticking
+from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
+from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
+from engine.pretrained import recording, store
+from engine.pretrained.recording import Names, RecordingPlan
+from engine.pretrained.store import Manifest, Network, Point, Probed, Split
+from engine.pretrained.teachers import networks, train
+from engine.pretrained.teachers.config import TeacherConfig
+from engine.pretrained.teachers.teacher import Teacher
+from engine.pretrained.teachers.train import AdamWState, Networks
+
+RECIPE = 1
+"""Part of every key; raise it when the same settings come to train a teacher differently."""
+NEIGHBOURS = 20
+KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000
+"""Training and validation images for the nearest neighbours after every epoch, always the same ones."""
+PROBED_IMAGES = 10_000
+"""Training images that the scale and the linear probe at the end are fitted on, always the same ones."""
+TIMED_IMAGES = 125
+
+
+def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
+    """The teacher of a config: taken from the store, or trained or loaded now and kept there.
+
+    Yields TeacherEpoch for every epoch, Scored for its linear probe on validation and test images (`cached` if measured
+    earlier), Progress, and Warned for a damaged file.
+    Raises ConfigError if images or a weights file do not fit the network, DataError if torchvision's weights cannot be
+    loaded, Diverged, or OSError if the disk is full; finished epochs stay.
+    """
+    trainer = TeacherTrainer(splits, config, context.device)
+    found = yield from recording.load_or_train(trainer, trainer.folder(context), [0])
+    manifest, kept = found.manifest, found.manifest.networks[0]
+    trainer.network.load_state_dict(load_file(found.folder / kept.file))
+    facts = {
+        "num_params": manifest.num_params,
+        "num_epochs": manifest.num_epochs,
+        "knn_accuracy": kept.curve[-1].accuracy if kept.curve else None,
+        "probe_accuracy": kept.accuracy,
+        "seconds": kept.seconds,
+    }
+    return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, facts)
+
+
+def try_teacher(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
+    """What the teacher takes now, by a few timed steps if it is not in the store. Nothing is kept."""
+    trainer = TeacherTrainer(splits, config, context.device)
+    return (yield from recording.plan_recording(trainer, trainer.folder(context), [0]))
+
+
+def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
+    """What a teacher takes as if it were not in the store, known before the data are read."""
+    with torch.device("meta"):
+        network = networks.make_network(config, spec, nn.Identity(), "meta")
+    num_bytes = networks.num_bytes(network)
+    return RecordingPlan(1, num_bytes, missing_bytes=num_bytes)
+
+
+def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
+    """Everything that a teacher depends on. Raises ConfigError if its weights file cannot be read."""
+    settings = in_effect(config)
+    if config.kind == "file":
+        settings["file"] = store.hash_now(networks.path_of(config.file))
+    return {"recipe": RECIPE, "data": splits.fingerprint, "teacher": settings}
+
+
+@dataclass(frozen=True)
+class TeacherTrainer:
+    """How a teacher is trained; see `recording.Trainer`. There is one, number 0."""
+
+    splits: Splits
+    config: TeacherConfig
+    device: torch.device
+
+    def folder(self, context: Context) -> Path:
+        """Of the recording."""
+        return store.folder_of("teachers", self.manifest.key, context.cache_root)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The teacher itself; `measure` and `finish` give it its weights and statistics."""
+        preparation = train.preparation_of(self.splits)
+        to_pixels = nn.Identity() if preparation is None else preparation.inverse
+        return networks.make_network(self.config, self.splits.spec, to_pixels, self.device)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        key, config = key_of(self.splits, self.config), self.config
+        num_params = sum(parameter.numel() for parameter in self.network.parameters())
+        num_epochs = config.epochs if config.is_trained else 0
+        return Manifest(
+            kind="teachers",
+            key=key,
+            source=self.splits.title,
+            title=config.title,
+            num_params=num_params,
+            num_epochs=num_epochs,
+            num_dims=config.output_dims,
+        )
+
+    @property
+    def num_steps(self) -> int:
+        return train.num_steps(self.config, len(self.splits.train))
+
+    @property
+    def num_bytes(self) -> int:
+        return networks.num_bytes(self.network)
+
+    def names(self, number: int) -> Names:
+        return Names("the teacher", "teacher.safetensors", "state")
+
+    def event(self, number: int, point: Point, *, cached: bool) -> Event:
+        num_epochs = self.manifest.num_epochs
+        return TeacherEpoch(point.epoch, num_epochs, point.train_loss, point.accuracy, point.seconds, cached)
+
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
+        data, config = self.splits.train, self.config
+        images = min(PROBED_IMAGES, len(data))
+        recipe = f"{self.manifest.title}; linear probe of its representations of {images:,} training images"
+        for probed in network.probed:
+            yield Scored(
+                "teacher",
+                LINEAR_PROBE,
+                config.architecture,
+                config.seed,
+                HEADLINE,
+                probed.accuracy,
+                network.seconds,
+                probed.split,
+                len(data),
+                data.raw_bytes - len(data),
+                recipe,
+                cached=cached,
+            )
+
+    def start(self, number: int) -> AdamWState:
+        return AdamWState.of(self._trainable.init(self._stream("start")))
+
+    def epoch(self, number: int, state: AdamWState, epoch: int) -> Iterator[AdamWState]:
+        generator = self._stream("epoch", epoch - 1)
+        return train.epoch(self._trainable, state, self.splits, self.config, epoch - 1, generator)
+
+    def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float]:
+        """The share of validation images whose nearest training images vote for their class."""
+        yield from self._place(state)
+        known = networks.sample(self.splits.train, KNOWN_IMAGES)
+        asked = networks.sample(self.splits.validation, ASKED_IMAGES)
+        features = yield from features_of(self.network, known, "find nearest neighbours")
+        queries = yield from features_of(self.network, asked, "find nearest neighbours")
+        found = knn(features, known.targets, queries, NEIGHBOURS, self.splits.spec.num_outputs)
+        return share_right(found, asked.targets)
+
+    def keep(self, state: AdamWState, epoch: int, path: Path) -> None:
+        """Checkpoints hold everything."""
+
+    def can_resume(self, path: Path) -> bool:
+        return True
+
+    def finish(self, state: AdamWState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
+        """Raises Diverged if all images have the same representation."""
+        if state is None:
+            yield from self._load()
+        else:
+            yield from self._place(state)
+        scale, probed = yield from self._probe()
+        weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
+        write_atomically(path, bytes_from_tensors(weights))
+        return {"scale": scale, "probed": probed}
+
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
+        splits = self.splits
+        per_epoch = sum(min(count, len(splits.train)) for count in (networks.SAMPLE, KNOWN_IMAGES))
+        per_epoch += min(ASKED_IMAGES, len(splits.validation))
+        at_end = min(PROBED_IMAGES, len(splits.train)) + len(splits.validation) + len(splits.test)
+        inputs, _ = splits.train.batch(torch.arange(min(len(splits.train), TIMED_IMAGES)))
+        with torch.no_grad():
+            self.network(inputs)
+            began = time.perf_counter()
+            self.network(inputs).sum().item()  # wait for the device
+        return ((num_epochs + 1) * per_epoch + at_end) * (time.perf_counter() - began) / len(inputs)
+
+    @cached_property
+    def _trainable(self) -> Networks:
+        return train.make_networks(self.config, self.splits.spec, self.device)
+
+    def _stream(self, *names: str | int) -> torch.Generator:
+        return Context(seed=self.config.seed).stream("teacher", *names)
+
+    def _load(self) -> Generator[Event, None, None]:
+        """Load weights trained elsewhere, with their statistics, or with those of the training images."""
+        if self.config.kind == "imagenet":
+            found = yield from ticking("load torchvision's ImageNet weights", networks.imagenet_weights)
+        else:
+            found = networks.weights_from_file(self.config.file, self.network)
+        self.network.load_state_dict(found, strict=False)
+        if not any(name.endswith("running_mean") for name in found):
+            yield from self._fix_statistics()
+
+    def _place(self, state: AdamWState) -> Generator[Event, None, None]:
+        """Give the teacher the encoder's current weights, and the statistics that go with them."""
+        encoder = self._trainable.encoder
+        networks.put_weights(self.network, encoder.unflatten(self._trainable.of_encoder(state.theta)))
+        yield from self._fix_statistics()
+
+    def _fix_statistics(self) -> Generator[Event, None, None]:
+        data = networks.sample(self.splits.train, networks.SAMPLE)
+        yield Progress("fix the teacher's statistics", 0, 1)
+        if networks.has_statistics(self.network):
+            steps = networks.fix_statistics(self.network, data)
+            yield from paced("fix the teacher's statistics", steps, networks.num_pieces(data))
+
+    def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:
+        """The scale of the representations, and the accuracies of a linear probe."""
+        known = networks.sample(self.splits.train, PROBED_IMAGES)
+        features = yield from features_of(self.network, known, "represent training images")
+        variance = features.var(0, correction=0).mean().item()
+        if not math.isfinite(variance) or variance <= 0:
+            sentence = (
+                "The teacher's representations are the same for all images, or not finite. Lower the teacher's learning rate, "
+                "or use other weights."
+            )
+            raise Diverged(sentence, quantity="teacher's representations", step=0)
+        scale, num_classes = 1 / math.sqrt(variance), self.splits.spec.num_outputs
+        fit = partial(
+            linear_probe, features * scale, known.targets, num_classes, ProbingConfig(), self._stream("probe")
+        )
+        probe = yield from ticking("fit a linear probe of the teacher", fit)
+        measured: tuple[tuple[Split, LabelledSet], ...] = (
+            ("validation", self.splits.validation),
+            ("test", self.splits.test),
+        )
+        probed = []
+        for split, data in measured:
+            theirs = yield from features_of(self.network, data, f"represent {split} images")
+            right = share_right(probe(theirs * scale).argmax(1), data.targets)
+            probed.append(Probed(split=split, accuracy=right))
+        return scale, tuple(probed)
