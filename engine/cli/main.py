@@ -145,7 +145,7 @@ def _methods(options) -> int:
                 print(f"  {name:24} {kind:28} {default!s:10} {text}")
         print("\npresets:" if options.method else "presets:")
         for preset in method.presets:
-            print(f"  {preset.source:14} {preset.key:20} {preset.title} ({preset.cost})")
+            print(f"  {preset.source or 'similar data':14} {preset.key:20} {preset.title} ({preset.cost})")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Data: sources, and what is done to their images before anything is trained on them.
 
-`sources(data_root)[key].load(config, data_root)` is a generator of events that returns `ImageSplits`. `SOURCES` are those
-that come with the program; folders that a user imported lie under the data root.
+`sources(data_root)[key].load(config, data_root)` is a generator of events that returns the splits. `SOURCES` come with
+the program; imported images and prices lie under the data root.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from engine.core.context import data_root
 from engine.core.errors import DataError
 from engine.data import images, prices
 from engine.data.images.digits import DigitsSource
-from engine.data.images.vision import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, SVHN
+from engine.data.images.vision import VISION
 from engine.data.prices.source import SimulatedPrices
 from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec, task_of
 from engine.data.transforms.augment import Augmentation, augmentation, dsa
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits, RawImages, num_held_out, prepare_images
 
-SOURCES: dict[str, Source] = {
-    source.key: source for source in (DigitsSource(), MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, SimulatedPrices())
-}
+OWN: tuple[Source, ...] = (DigitsSource(), *VISION, SimulatedPrices())
+SOURCES = {source.key: source for source in OWN}
 
 
 def sources(data_root: Path) -> dict[str, Source]:

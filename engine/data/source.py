@@ -130,21 +130,40 @@ class Availability:
 class Source(Protocol):
     """A data set that can be chosen. The sizes are known before anything is loaded.
 
-    key: unique; what follows a colon names one of several data sets of a kind ("folder:plants"), whose presets are shared.
-    kind: what its samples are made of. Of prices, class_names are the tokens, and the numbers count windows.
-    fewest_per_class: training images of the smallest class, validation included.
+    key: unique; imported ones have a prefix that they share ("folder:plants"). kind: what its samples are made of.
+    For prices, class_names are the tokens, and the numbers count windows.
+    fewest_per_class: training images of the smallest class, including validation.
     """
 
-    kind: Literal["images", "prices"]
-    key: str
-    title: str
-    summary: str
-    origin: str
-    sample_shape: tuple[int, ...]
-    class_names: tuple[str, ...]
-    num_train: int
-    num_test: int
-    fewest_per_class: int
+    @property
+    def kind(self) -> Literal["images", "prices"]: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def num_train(self) -> int: ...
+
+    @property
+    def num_test(self) -> int: ...
+
+    @property
+    def fewest_per_class(self) -> int: ...
 
     def availability(self, data_root: Path) -> Availability: ...
 

@@ -7,13 +7,13 @@
     key = "quick"
     title = "Quick: one image per class"
     sources = ["mnist"]                     source keys; "folder" and "prices" are the imported ones
-    kinds = [{ colours = "grey" }]          other data sets it suits, by the fields of `Kind`
-    cost = "about 3 minutes on two cores"   time it takes, measured on `sources`
-    judged = "some minutes on two cores"    time it takes on the other data sets; `cost` if left out
+    cost = "about 3 minutes on two cores"   the time it takes, and where that was measured
     use = ["short"]                         shared tables, merged in this order; they may use others
     config = { ipc = 1 }                    then the preset's own config, data and evaluation
 
-The first preset that fits a source is its default. "{where}" in a cost is replaced by the source's phrase in the table [where].
+In place of `sources` a preset may have `kinds = [{ colours = "grey" }]`, by the fields of `Kind`: it then serves every
+data set of these kinds that has no preset of this key. The first preset that fits a source is its default. "{where}" in
+a cost stands for the source's phrase in the table [where].
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTS = ("config", "data", "evaluation")
 
 @dataclass(frozen=True)
 class Kind:
-    """Data sets that are alike: what they hold, colour channels, side in pixels and number of classes (inclusive ranges)."""
+    """Similar data sets: what they hold, colours, side in pixels and number of classes (inclusive ranges)."""
 
     samples: Literal["images", "prices"] = "images"
     colours: Literal["grey", "colour", "any"] = "any"
@@ -91,14 +91,14 @@ def fitting(presets: tuple[Preset, ...], key: str, source: Source | None) -> dic
 def _read(entry: dict[str, Any], shared: dict[str, Any], where: dict[str, str]) -> Iterator[Preset]:
     """The presets that one entry of a file stands for."""
     values = _merged(entry, shared)
-    known = {"key", "title", "sources", "kinds", "cost", "judged", "use", *PARTS}
+    known = {"key", "title", "sources", "kinds", "cost", "use", *PARTS}
     if unknown := entry.keys() - known:
         raise TypeError(f"preset '{entry['key']}' has unknown fields: {', '.join(sorted(unknown))}")
     for source in entry.get("sources", ()):
         cost = entry["cost"].replace("{where}", where.get(source, ""))
         yield Preset(entry["key"], entry["title"], source, cost, **values)
     if kinds := tuple(Kind(**kind) for kind in entry.get("kinds", ())):
-        yield Preset(entry["key"], entry["title"], "", entry.get("judged") or entry["cost"], **values, kinds=kinds)
+        yield Preset(entry["key"], entry["title"], "", entry["cost"], **values, kinds=kinds)
 
 
 def _merged(table: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,22 +54,46 @@ def idx_bytes(values: np.ndarray) -> bytes:
 
 
 def tiny_mnist(url: str = CLOSED):
+    """`tiny_idx` of MNIST."""
+    return tiny_idx("mnist", url)
+
+
+def tiny_idx(key: str, url: str = CLOSED):
     """(source, {path under the data root: content of its gzip file}): 40 training and 20 test images in MNIST's format."""
-    rng = np.random.default_rng(0)
+    folder = Path(SOURCES[key].published()[0].path).parent
     published, contents = [], {}
-    for prefix, count in (("train", 40), ("t10k", 20)):
-        for kind, values in (
-            ("images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)),
-            ("labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8)),
-        ):
-            name, content = f"{prefix}-{kind}", idx_bytes(values)
-            packed = gzip.compress(content, mtime=0)
-            path = f"MNIST/raw/{name}.gz"
-            contents[path] = packed
-            part = Part(name, md5(content))
-            published.append(Published(path, md5(packed), (f"{url}{name}.gz",), "gzip", "MNIST/raw", (part,)))
-    source = replace(SOURCES["mnist"], num_train=40, num_test=20, published=lambda: tuple(published))
+    for name, content in idx_files("{}-{}-ubyte", {"train": 40, "t10k": 20}, num_classes=10)[0].items():
+        packed = gzip.compress(content, mtime=0)
+        path = f"{folder}/{name}.gz"
+        contents[path] = packed
+        part = Part(name, md5(content))
+        published.append(Published(path, md5(packed), (f"{url}{name}.gz",), "gzip", str(folder), (part,)))
+    source = replace(SOURCES[key], num_train=40, num_test=20, published=lambda: tuple(published))
     return source, contents
+
+
+def idx_files(name: str, counts: dict[str, int], num_classes: int) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
+    """({file name: content}, {split: its images}): random 28 x 28 images; `name` takes the split and what the file holds."""
+    rng, contents, images = np.random.default_rng(0), {}, {}
+    for split, count in counts.items():
+        images[split] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        contents[name.format(split, "images-idx3")] = idx_bytes(images[split])
+        contents[name.format(split, "labels-idx1")] = idx_bytes((np.arange(count) % num_classes).astype(np.uint8))
+    return contents, images
+
+
+def tiny_emnist():
+    """(source, content of the zip archive, {split: its images}): two training and one test image per class, as EMNIST's."""
+    contents, images = idx_files("emnist-balanced-{}-{}-ubyte", {"train": 94, "test": 47}, num_classes=47)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(f"gzip/{name}.gz", gzip.compress(content, mtime=0))
+            archive.writestr(f"gzip/{name.replace('balanced', 'letters')}.gz", gzip.compress(b"another split", mtime=0))
+    (real,) = SOURCES["emnist_balanced"].published()
+    file = replace(real, md5=md5(buffer.getvalue()), urls=(CLOSED + "gzip.zip",))
+    source = replace(SOURCES["emnist_balanced"], num_train=94, num_test=47, published=lambda: (file,))
+    return source, buffer.getvalue(), images
 
 
 def cifar_batch(count: int, seed: int, label_key: bytes = b"labels", num_classes: int = 10) -> bytes:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import pickle
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from draining import drained
-from making import CLOSED, md5, tiny_cifar10, tiny_mnist, written
+from making import CLOSED, md5, tiny_cifar10, tiny_emnist, tiny_idx, tiny_mnist, written
 
 from engine.core.config import DataConfig
 from engine.core.errors import DataError
@@ -22,7 +26,9 @@ SMALL = DataConfig(validation_fraction=0.25)
 
 
 def test_sources_are_in_order():
-    assert list(SOURCES) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "simulated_prices"]
+    assert list(SOURCES) == [
+        "digits", "mnist", "fashion_mnist", "kmnist", "emnist_balanced", "cifar10", "cifar100", "svhn", "simulated_prices"
+    ]  # fmt: skip
     assert all(source.key == key for key, source in SOURCES.items())
 
 
@@ -32,10 +38,12 @@ def test_addresses_and_md5s_are_torchvisions(key):
 
     published = SOURCES[key].published()
     urls = [url for file in published for url in file.urls]
-    if key in ("mnist", "fashion_mnist"):
-        theirs = datasets.MNIST if key == "mnist" else datasets.FashionMNIST
+    if key in ("mnist", "fashion_mnist", "kmnist"):
+        theirs = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[key]
         assert urls == [mirror + name for name, _ in theirs.resources for mirror in theirs.mirrors]
         assert [file.md5 for file in published] == [md5 for _, md5 in theirs.resources]
+    elif key == "emnist_balanced":
+        assert urls == [datasets.EMNIST.url] and published[0].md5 == datasets.EMNIST.md5
     elif key in ("cifar10", "cifar100"):
         theirs = datasets.CIFAR10 if key == "cifar10" else datasets.CIFAR100
         assert urls == [theirs.url] and published[0].md5 == theirs.tgz_md5
@@ -92,8 +100,6 @@ def test_mnist_loads_from_gzip_or_unpacked_alike(data_root, tmp_path):
     source, contents = tiny_mnist()
     written(data_root, contents)
     _, packed = drained(source.load(SMALL, data_root))
-    import gzip
-
     written(tmp_path, {path.removesuffix(".gz"): gzip.decompress(content) for path, content in contents.items()})
     assert source.availability(tmp_path).state == "present"
     _, unpacked = drained(source.load(SMALL, tmp_path))
@@ -169,8 +175,6 @@ def test_nothing_is_written_where_files_are_found(data_root):
 
 
 def test_svhn_loads_from_its_mat_files(data_root, tmp_path):
-    import io
-
     from scipy.io import savemat
 
     from engine.data.images.files import Part, Published
@@ -187,6 +191,59 @@ def test_svhn_loads_from_its_mat_files(data_root, tmp_path):
     assert source.availability(data_root).state == "present"
     _, splits = drained(source.load(SMALL, data_root))
     assert torch.bincount(splits.test.targets).tolist() == [1] * 10
+
+
+def test_class_names_are_torchvisions():
+    from engine.data.torchvision_compat import datasets
+
+    assert list(SOURCES["kmnist"].class_names) == datasets.KMNIST.classes
+    assert list(SOURCES["emnist_balanced"].class_names) == datasets.EMNIST.classes_split_dict["balanced"]
+
+
+def test_kmnist_loads_from_gzipped_idx_files_and_names_those_that_are_missing(data_root):
+    source, contents = tiny_idx("kmnist")
+    (path, content), *others = contents.items()
+    written(data_root, dict(others))
+    message = source.availability(data_root).message
+    assert f"put {path.rpartition('/')[2]} from" in message and str(data_root / "KMNIST" / "raw") in message
+    written(data_root, {path: content})
+    _, splits = drained(source.load(SMALL, data_root))
+    assert splits.spec.class_names == tuple(["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"])
+    assert len(splits.train) + len(splits.validation) == 40 and len(splits.test) == 20
+
+
+def test_emnist_loads_its_split_from_the_zip_of_gzip_files(data_root):
+    source, archive, images = tiny_emnist()
+    message = source.availability(data_root).message
+    assert f"put gzip.zip from {CLOSED} in {data_root / 'EMNIST' / 'raw'}" in message
+    written(data_root, {"EMNIST/raw/gzip.zip": archive})
+    assert source.availability(data_root).state == "present"
+    _, raw = drained(source.read(data_root))
+    assert torch.equal(raw.train_images[:, 0], torch.as_tensor(images["train"]))  # transposed, as torchvision has them
+    assert torch.equal(raw.test_images[:, 0], torch.as_tensor(images["test"]))
+    assert raw.train_targets.tolist() == [index % 47 for index in range(94)]
+
+
+def test_emnist_loads_what_torchvision_unpacked_and_refuses_other_sizes(data_root):
+    source, archive, images = tiny_emnist()
+    with zipfile.ZipFile(io.BytesIO(archive)) as members:
+        unpacked = {
+            Path(name).name.removesuffix(".gz"): gzip.decompress(members.read(name)) for name in members.namelist()
+        }
+    written(data_root, {f"EMNIST/raw/{name}": content for name, content in unpacked.items() if "balanced" in name})
+    assert source.availability(data_root).state == "present"
+    _, raw = drained(source.read(data_root))
+    assert torch.equal(raw.train_images[:, 0], torch.as_tensor(images["train"]))
+    written(data_root, {"EMNIST/raw/emnist-balanced-test-labels-idx1-ubyte": b"cut short"})
+    with pytest.raises(DataError, match="emnist-balanced-test-labels-idx1-ubyte is not an idx file"):
+        drained(source.read(data_root))
+
+
+def test_a_damaged_emnist_archive_is_named(data_root):
+    source, archive, _ = tiny_emnist()
+    written(data_root, {"EMNIST/raw/gzip.zip": archive[:-1]})
+    with pytest.raises(DataError, match="gzip.zip is incomplete or damaged"):
+        drained(source.read(data_root))
 
 
 @pytest.mark.real_data("MNIST", "FashionMNIST")

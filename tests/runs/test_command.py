@@ -20,6 +20,7 @@ PRESETS = [
     (method.key, "folder:plants" if preset.source == "folder" else preset.source, preset.key)
     for method in METHODS.values()
     for preset in method.presets
+    if preset.source
 ]
 
 

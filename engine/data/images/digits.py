@@ -7,8 +7,9 @@ the 1,797 images of its test part, 16 grey levels.
 from __future__ import annotations
 
 from collections.abc import Generator
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 
@@ -24,7 +25,7 @@ SPLIT_SEED = 1797
 class DigitsSource:
     """scikit-learn's digits; a fifth of each class, by a fixed seed, is the test set."""
 
-    kind = "images"
+    kind: ClassVar[Literal["images"]] = "images"
     key = "digits"
     title = "Digits"
     summary = "Handwritten digits of 8 x 8 pixels, embedded in the program: good for a first try."
@@ -40,9 +41,8 @@ class DigitsSource:
         return Availability("present", "Embedded in the program.")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """The file it is read from."""
-        package = find_spec("sklearn")
-        return (Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz",)
+        """The file with the images."""
+        return (Path(str(files("sklearn"))) / "datasets" / "data" / "digits.csv.gz",)
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
         """The splits. Raises DataError if the config leaves too few images."""
@@ -51,7 +51,7 @@ class DigitsSource:
 
     def read(self) -> RawImages:
         """The images, 16 grey levels stretched to 0..255."""
-        from sklearn.datasets import load_digits  # slow to import, wanted by nobody else
+        from sklearn.datasets import load_digits  # slow to import
 
         pixels, targets = load_digits(return_X_y=True)
         # 0..16 to 0..255: the file counts black dots in 4 x 4 cells

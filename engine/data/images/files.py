@@ -1,8 +1,8 @@
 """Published files on disk: found, checked by md5, downloaded with progress, read without unpacking.
 
-A `Published` file is what its authors offer for download. It carries `parts`, the files that a reader wants: itself,
-or what a gzip or tar archive holds. Parts that lie unpacked where torchvision would put them are read from there,
-else they are read out of the archive; nothing is ever unpacked to disk, and no byte is used before its md5 was right.
+A `Published` file is what its authors offer for download. Its `parts` are the files that a reader wants: itself, or
+members of an archive. Parts that lie unpacked where torchvision puts them are read from there, others straight from the
+archive. Nothing is unpacked to disk, and nothing is used before its md5 has been checked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,11 @@ BLOCK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Part:
-    """A file that a reader wants, and the md5 of its content."""
+    """A file that a reader wants.
+
+    md5: of its content; empty where none is published. Then the archive's md5 is checked, or only the sizes declared
+    in a file that lies unpacked.
+    """
 
     name: str
     md5: str
@@ -43,14 +48,15 @@ class Part:
 class Published:
     """A file for download.
 
-    path: where it lies, relative to the data root. urls: the same file at several places, tried in order.
-    folder: where its parts lie when unpacked, relative to the data root; in a tar archive, the folder within it too.
+    path: where it lies, relative to the data root. urls: mirrors of the same file, tried in order.
+    packing: "zip" is a zip archive of gzip files, each named after its part with ".gz" appended.
+    folder: where its parts lie when unpacked, relative to the data root, and within a tar archive.
     """
 
     path: str
     md5: str
     urls: tuple[str, ...]
-    packing: Literal["none", "gzip", "tar"]
+    packing: Literal["none", "gzip", "tar", "zip"]
     folder: str
     parts: tuple[Part, ...]
 
@@ -68,13 +74,13 @@ def check_root(data_root: Path) -> None:
             next(data_root.iterdir(), None)
     except OSError as error:
         raise DataError(
-            f"The data folder {data_root} cannot be read ({error.strerror}); change its permissions or set DISTILLERY_DATA "
-            "to another folder."
+            f"The data folder {data_root} cannot be read ({error.strerror}); change its permissions or set "
+            "DISTILLERY_DATA to another folder."
         ) from error
 
 
 def is_present(published: Published, data_root: Path) -> bool:
-    """Whether all parts can be read now, unpacked or out of the archive; md5s are remembered by size and time.
+    """Whether all parts can be read now, unpacked or from the archive; md5s are cached by size and time.
 
     Raises DataError naming a file that is there and wrong.
     """
@@ -95,7 +101,7 @@ def is_present(published: Published, data_root: Path) -> bool:
 
 
 def paths(published: Published, data_root: Path) -> tuple[Path, ...]:
-    """The files of it that are on disk now, archive and parts."""
+    """Its files that are on disk now, archive and parts."""
     candidates = [data_root / published.folder / part.name for part in published.parts]
     candidates.append(data_root / published.path)
     return tuple(path for path in dict.fromkeys(candidates) if _is_file(path))
@@ -125,10 +131,10 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
     md5s = {part.name: part.md5 for part in wanted}
     for name, content in _unpacked(published, md5s, packed, archive):
         yield Progress(f"read {title}: {name}", len(contents), len(published.parts))
-        if _md5(content) != md5s[name]:
+        if md5s[name] and _md5(content) != md5s[name]:
             raise DataError(
-                f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs; delete the archive "
-                "and start again."
+                f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs; delete the "
+                "archive and start again."
             )
         contents[name] = content
     if absent := [name for name in md5s if name not in contents]:
@@ -137,9 +143,9 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
 
 
 def download(published: Published, data_root: Path, title: str) -> Generator[Event, None, None]:
-    """Fetch a file, with Progress in kilobytes about 4 times a second.
+    """Download a file, with Progress in kilobytes about four times a second.
 
-    It grows as `<name>.part`, continued where a broken download left it, and gets its name once its md5 is right.
+    It is written to `<name>.part`, resumed where an earlier download stopped, and renamed once its md5 is right.
 
     Raises:
         DataError: no address answers, the connection broke, or what came is not the published file.
@@ -164,11 +170,11 @@ def download(published: Published, data_root: Path, title: str) -> Generator[Eve
             reasons.append(_reason(error))
         except OSError as error:
             raise DataError(
-                f"{title}: {published.name} cannot be written to {target.parent.absolute()} ({error.strerror or error}); "
-                "make room or change its permissions, or set DISTILLERY_DATA to another folder."
+                f"{title}: {published.name} cannot be written to {target.parent.absolute()} "
+                f"({error.strerror or error}); make room or change its permissions, or set DISTILLERY_DATA to another folder."
             ) from error
         else:
-            if is_continued:  # what it continued may be to blame: once more from the start
+            if is_continued:  # the earlier part may be wrong: once more from the start
                 addresses.insert(0, url)
             else:
                 reasons.append("what came is not the published file, its md5 differs")
@@ -179,7 +185,7 @@ def download(published: Published, data_root: Path, title: str) -> Generator[Eve
 
 
 def _fetch(url: str, part: Path, phase: str) -> Generator[Event, None, None]:
-    """Stream one address into `part`, from where it ends if the server can. Raises OSErrors of the net or the disk."""
+    """Download one address into `part`, resuming if the server can. Raises OSError for the network or the disk."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "dataset-distillery"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
@@ -202,7 +208,7 @@ def _fetch(url: str, part: Path, phase: str) -> Generator[Event, None, None]:
 def _copy(
     response: HTTPResponse, file: io.BufferedWriter, done: int, total: int, phase: str
 ) -> Generator[Event, None, int]:
-    """Copy a response into a file; the number of bytes the file then has."""
+    """Copy a response into a file. Returns the number of bytes in the file."""
     reported = 0.0
     while block := response.read1(BLOCK_BYTES):
         file.write(block)
@@ -225,24 +231,30 @@ def _reason(error: Exception) -> str:
 def _unpacked(
     published: Published, wanted: Collection[str], packed: bytes, archive: Path
 ) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the wanted parts in an archive's bytes, in one pass and without touching the disk."""
+    """(name, content) of the wanted parts in an archive's bytes, in one pass, in memory."""
     try:
         if published.packing == "none":
             yield published.parts[0].name, packed
         elif published.packing == "gzip":
             yield published.parts[0].name, gzip.decompress(packed)
+        elif published.packing == "zip":
+            with zipfile.ZipFile(io.BytesIO(packed)) as members:
+                for path in members.namelist():
+                    name = Path(path).name.removesuffix(".gz")
+                    if name in wanted:
+                        yield name, gzip.decompress(members.read(path))
         else:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r|gz") as members:
                 for member in members:
                     folder, _, name = member.name.rpartition("/")
-                    if folder == published.folder and name in wanted and member.isfile():
-                        yield name, members.extractfile(member).read()
-    except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
+                    if folder == published.folder and name in wanted and (file := members.extractfile(member)):
+                        yield name, file.read()
+    except (EOFError, OSError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise DataError(f"{archive.absolute()} cannot be unpacked ({error}); delete it and start again.") from error
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there. Raises DataError if something else is, or if nobody may look."""
+    """Whether a file is there. Raises DataError for a folder in its place or a lack of permission."""
     try:
         if path.exists() and not path.is_file():
             raise DataError(
@@ -254,7 +266,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _checked_bytes(path: Path, md5: str) -> bytes:
-    """The whole content of a file. Raises DataError if it cannot be read or is not what was published."""
+    """The content of a file. Raises DataError if it cannot be read or is not the published one."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -264,7 +276,7 @@ def _checked_bytes(path: Path, md5: str) -> bytes:
 
 
 def _check_file(path: Path, md5: str) -> None:
-    """Raise DataError if a file cannot be read or is not what was published."""
+    """Raise DataError if a file cannot be read or is not the published one."""
     try:
         size, found = path.stat().st_size, _file_md5(path)
     except OSError as error:
@@ -273,10 +285,10 @@ def _check_file(path: Path, md5: str) -> None:
 
 
 def _check_md5(path: Path, found: str, size: int, md5: str) -> None:
-    if found != md5:
+    if md5 and found != md5:
         raise DataError(
-            f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}, the published file has {md5}; "
-            "delete it and start again, or put a good copy in its place."
+            f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}, the published file has "
+            f"{md5}; delete it and start again, or put a good copy in its place."
         )
 
 
@@ -291,7 +303,7 @@ def _file_md5(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _md5_of_version(path: Path, size: int, changed: int, inode: int) -> str:
-    """The md5 of a file, remembered until its size, its time of change or the file itself is another."""
+    """The md5 of a file, cached until its size, modification time or inode changes."""
     return _hash(path)
 
 

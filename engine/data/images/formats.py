@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 import struct
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def svhn_mat(content: bytes, name: str) -> tuple[Tensor, Tensor]:
 
     Raises DataError if it is anything else.
     """
-    from scipy.io import loadmat  # slow to import, wanted by nobody else
+    from scipy.io import loadmat  # slow to import
     from scipy.io.matlab import MatReadError
 
     try:
@@ -80,5 +81,7 @@ class _ArraysOnly(pickle.Unpickler):
             ("numpy.core.multiarray", "_reconstruct"),
             ("numpy._core.multiarray", "_reconstruct"),
         ):
-            return np._core.multiarray._reconstruct  # the old path, which the files name, warns of its removal
+            return import_module(
+                "numpy._core.multiarray"
+            )._reconstruct  # the old path, used in the files, is deprecated
         raise pickle.UnpicklingError(f"it would call {module}.{name}")

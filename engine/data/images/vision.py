@@ -1,15 +1,17 @@
-"""MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN, from the files and addresses that torchvision knows.
+"""The classic image sets, from the files and addresses that torchvision knows; the table `VISION` lists them.
 
-The files lie under the data root where torchvision's own data sets would put them, so a folder filled by either is
-found by the other. Images are raw: uint8 (N, C, H, W).
+Files lie under the data root where torchvision's own data sets put them, so either finds what the other downloaded.
+Images are raw, uint8 (N, C, H, W), and in the files' order and orientation, as torchvision has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import string
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +31,7 @@ Decode = Callable[["VisionSource", dict[str, bytes]], RawImages]
 class VisionSource:
     """A classic image set.
 
-    published: its files; called late, for torchvision, which knows the addresses, takes a second to import.
+    published: its files, called late because torchvision, which knows the addresses, takes a second to import.
     decode: (source, content of each part by name) -> images.
     """
 
@@ -47,7 +49,7 @@ class VisionSource:
     decode: Decode
 
     def availability(self, data_root: Path) -> Availability:
-        """Whether the files are there and whole; nothing is decoded. One sentence says which files go where."""
+        """Whether the files are there and intact, without decoding them; the message says which files go where."""
         try:
             files.check_root(data_root)
             absent = [file for file in self.published() if not files.is_present(file, data_root)]
@@ -63,7 +65,7 @@ class VisionSource:
         )
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """Its files that are on disk now."""
+        """The files that are on disk now."""
         return tuple(path for file in self.published() for path in files.paths(file, data_root))
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
@@ -77,7 +79,7 @@ class VisionSource:
         return (yield from prepare_images(raw, spec, self.title, self.key, config))
 
     def read(self, data_root: Path) -> Generator[Event, None, RawImages]:
-        """The raw images, every one checked to be as published."""
+        """The raw images, from files checked against the published ones."""
         files.check_root(data_root)
         contents: dict[str, bytes] = {}
         for file in self.published():
@@ -95,106 +97,81 @@ class VisionSource:
             )
         if not 0 <= int(targets.min()) <= int(targets.max()) < len(self.class_names):
             raise DataError(
-                f"{self.title}: its {split} labels go from {int(targets.min())} to {int(targets.max())} instead of 0 to "
-                f"{len(self.class_names) - 1}; delete the files and start again."
+                f"{self.title}: its {split} labels go from {int(targets.min())} to {int(targets.max())} instead of "
+                f"0 to {len(self.class_names) - 1}; delete the files and start again."
             )
 
     @staticmethod
     def _homes(absent: list[Published]) -> str:
-        """The addresses to fetch from by hand: the folder of one, or of each if they differ."""
+        """The web folders to fetch the files from by hand."""
         return " or ".join(dict.fromkeys(file.urls[0].rpartition("/")[0] + "/" for file in absent))
 
 
-def _mnist_files(name: str, md5s: dict[str, str]) -> tuple[Published, ...]:
-    """The four gzipped idx files of torchvision's class `name`; `md5s` are those of the unpacked files."""
-    from engine.data.torchvision_compat import datasets
-
-    published = getattr(datasets, name)
-    folder = f"{name}/raw"
-    return tuple(
-        Published(
-            path=f"{folder}/{packed}",
-            md5=md5,
-            urls=tuple(mirror + packed for mirror in published.mirrors),
-            packing="gzip",
-            folder=folder,
-            parts=(Part(packed.removesuffix(".gz"), md5s[packed.removesuffix(".gz")]),),
-        )
-        for packed, md5 in published.resources
-    )
+UNPACKED_MD5S = {
+    "MNIST": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "FashionMNIST": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+"""By torchvision class, where known; torchvision itself has only the md5s of the gzip files."""
 
 
-def mnist_files() -> tuple[Published, ...]:
-    """MNIST's files."""
-    return _mnist_files(
-        "MNIST",
-        {
-            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-    )
+def mnist_files(name: str) -> tuple[Published, ...]:
+    """The four gzipped idx files of torchvision's class `name`, MNIST or one derived from it."""
+    published, folder = _torchvision(name), f"{name}/raw"
+    files = []
+    for packed, md5 in published.resources:
+        part = packed.removesuffix(".gz")
+        parts = (Part(part, UNPACKED_MD5S.get(name, {}).get(part, "")),)
+        urls = tuple(mirror + packed for mirror in published.mirrors)
+        files.append(Published(f"{folder}/{packed}", md5, urls, "gzip", folder, parts))
+    return tuple(files)
 
 
-def fashion_mnist_files() -> tuple[Published, ...]:
-    """Fashion-MNIST's files, named as MNIST's."""
-    return _mnist_files(
-        "FashionMNIST",
-        {
-            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-        },
-    )
+def emnist_files(split: str) -> tuple[Published, ...]:
+    """EMNIST's zip archive of gzipped idx files, of which those of one split are read."""
+    published, folder = _torchvision("EMNIST"), "EMNIST/raw"
+    names = (f"emnist-{split}-{part}" for part in ("train", "test"))
+    parts = (Part(f"{name}-{kind}-ubyte", "") for name in names for kind in ("images-idx3", "labels-idx1"))
+    return (Published(f"{folder}/gzip.zip", published.md5, (published.url,), "zip", folder, tuple(parts)),)
 
 
-def _cifar_files(name: str) -> tuple[Published, ...]:
+def cifar_files(name: str) -> tuple[Published, ...]:
     """The one tar archive of torchvision's class `name`, with its batches and its list of class names."""
-    from engine.data.torchvision_compat import datasets
-
-    published = getattr(datasets, name)
-    parts = [Part(part, md5) for part, md5 in (*published.train_list, *published.test_list)]
-    parts.append(Part(published.meta["filename"], published.meta["md5"]))
-    archive = Published(
-        path=published.filename,
-        md5=published.tgz_md5,
-        urls=(published.url,),
-        packing="tar",
-        folder=published.base_folder,
-        parts=tuple(parts),
-    )
-    return (archive,)
-
-
-def cifar10_files() -> tuple[Published, ...]:
-    """CIFAR-10's archive."""
-    return _cifar_files("CIFAR10")
-
-
-def cifar100_files() -> tuple[Published, ...]:
-    """CIFAR-100's archive."""
-    return _cifar_files("CIFAR100")
+    published = _torchvision(name)
+    members = [*published.train_list, *published.test_list, (published.meta["filename"], published.meta["md5"])]
+    parts = tuple(Part(part, md5) for part, md5 in members)
+    urls, folder = (published.url,), published.base_folder
+    return (Published(published.filename, published.tgz_md5, urls, "tar", folder, parts),)
 
 
 def svhn_files() -> tuple[Published, ...]:
-    """SVHN's training and test files of cropped digits; its half a million extra images are not used."""
+    """SVHN's training and test files of cropped digits, without its half a million extra images."""
+    splits = (_torchvision("SVHN").split_list[split] for split in ("train", "test"))
+    return tuple(Published(name, md5, (url,), "none", "", (Part(name, md5),)) for url, name, md5 in splits)
+
+
+def _torchvision(name: str) -> Any:
+    """A data set class of torchvision, which knows addresses and md5s."""
     from engine.data.torchvision_compat import datasets
 
-    return tuple(
-        Published(path=name, md5=md5, urls=(url,), packing="none", folder="", parts=(Part(name, md5),))
-        for url, name, md5 in (datasets.SVHN.split_list[split] for split in ("train", "test"))
-    )
+    return getattr(datasets, name)
 
 
 def decode_idx(source: VisionSource, contents: dict[str, bytes]) -> RawImages:
-    """Grey images and labels of MNIST's four files."""
-    _, height, width = source.sample_shape
+    """Grey images and labels of four idx files, two of them named "...train-..."."""
     tensors = []
-    for prefix, num_samples in (("train", source.num_train), ("t10k", source.num_test)):
-        images, labels = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-        tensors.append(formats.idx(contents[images], (num_samples, height, width), images)[:, None])
+    for is_train, num_samples in ((True, source.num_train), (False, source.num_test)):
+        images, labels = sorted(name for name in contents if ("train-" in name) == is_train)
+        tensors.append(formats.idx(contents[images], (num_samples, *source.sample_shape[1:]), images)[:, None])
         tensors.append(formats.idx(contents[labels], (num_samples,), labels).long())
     return RawImages(*tensors)
 
@@ -219,12 +196,7 @@ def decode_svhn(source: VisionSource, contents: dict[str, bytes]) -> RawImages:
     return RawImages(*train, *test)
 
 
-DIGIT_NAMES = tuple("0123456789")
-
-FASHION_NAMES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-
-CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _CIFAR100_WORDS = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
     castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
@@ -234,74 +206,93 @@ _CIFAR100_WORDS = """
     skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
     tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
+CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100_NAMES = tuple(word.replace("_", " ") for word in _CIFAR100_WORDS.split())
+KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+EMNIST_NAMES = (*string.digits, *string.ascii_uppercase, *"abdefghnqrt")  # other small letters look like capitals
+LIKE_MNIST = (60_000, 10_000, 6_000)
+"""Training images, test images, and training images of the smallest class."""
 
-MNIST = VisionSource(
-    key="mnist",
-    title="MNIST",
-    summary="Handwritten digits, 28 x 28 grey pixels: the field's first benchmark.",
-    origin="LeCun, Cortes and Burges, 1998",
-    sample_shape=(1, 28, 28),
-    class_names=DIGIT_NAMES,
-    num_train=60_000,
-    num_test=10_000,
-    fewest_per_class=5_421,
-    published=mnist_files,
-    decode=decode_idx,
-)
+Files = Callable[[], tuple[Published, ...]]
+Sizes = tuple[int, int, int]
 
-FASHION_MNIST = VisionSource(
-    key="fashion_mnist",
-    title="Fashion-MNIST",
-    summary="Clothes and shoes, 28 x 28 grey pixels: MNIST's size, but harder.",
-    origin="Xiao, Rasul and Vollgraf, Zalando Research, 2017 (arXiv:1708.07747)",
-    sample_shape=(1, 28, 28),
-    class_names=FASHION_NAMES,
-    num_train=60_000,
-    num_test=10_000,
-    fewest_per_class=6_000,
-    published=fashion_mnist_files,
-    decode=decode_idx,
-)
 
-CIFAR10 = VisionSource(
-    key="cifar10",
-    title="CIFAR-10",
-    summary="Animals and vehicles, 32 x 32 colour pixels: the benchmark most papers report.",
-    origin="Krizhevsky, University of Toronto, 2009",
-    sample_shape=(3, 32, 32),
-    class_names=CIFAR10_NAMES,
-    num_train=50_000,
-    num_test=10_000,
-    fewest_per_class=5_000,
-    published=cifar10_files,
-    decode=decode_cifar10,
-)
+def _grey(
+    key: str,
+    title: str,
+    summary: str,
+    origin: str,
+    names: Iterable[str],
+    sizes: Sizes = LIKE_MNIST,
+    files: Files | None = None,
+) -> VisionSource:
+    """A set of 28 x 28 grey pixels. Without `files`, they are those of the torchvision class that its title names."""
+    files = files or partial(mnist_files, title.replace("-", ""))
+    return VisionSource(key, title, summary, origin, (1, 28, 28), tuple(names), *sizes, files, decode_idx)
 
-CIFAR100 = VisionSource(
-    key="cifar100",
-    title="CIFAR-100",
-    summary="A hundred kinds of things, 32 x 32 colour pixels, 500 training images of each.",
-    origin="Krizhevsky, University of Toronto, 2009",
-    sample_shape=(3, 32, 32),
-    class_names=CIFAR100_NAMES,
-    num_train=50_000,
-    num_test=10_000,
-    fewest_per_class=500,
-    published=cifar100_files,
-    decode=decode_cifar100,
-)
 
-SVHN = VisionSource(
-    key="svhn",
-    title="SVHN",
-    summary="House numbers from street photographs, 32 x 32 colour pixels; digits are not equally frequent.",
-    origin="Netzer et al., Stanford and Google, 2011",
-    sample_shape=(3, 32, 32),
-    class_names=DIGIT_NAMES,
-    num_train=73_257,
-    num_test=26_032,
-    fewest_per_class=4_659,
-    published=svhn_files,
-    decode=decode_svhn,
+def _colour(
+    key: str, title: str, summary: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files, decode: Decode
+) -> VisionSource:
+    """A set of 32 x 32 colour pixels."""
+    return VisionSource(key, title, summary, origin, (3, 32, 32), tuple(names), *sizes, files, decode)
+
+
+VISION: tuple[VisionSource, ...] = (
+    _grey(
+        "mnist",
+        "MNIST",
+        "Handwritten digits, 28 x 28 grey pixels: the field's first benchmark.",
+        "LeCun, Cortes and Burges, 1998",
+        string.digits,
+        (60_000, 10_000, 5_421),
+    ),
+    _grey(
+        "fashion_mnist",
+        "Fashion-MNIST",
+        "Clothes and shoes, 28 x 28 grey pixels: MNIST's size, but harder.",
+        "Xiao, Rasul and Vollgraf, Zalando Research, 2017 (arXiv:1708.07747)",
+        CLOTHES,
+    ),
+    _grey("kmnist", "KMNIST", "Cursive Japanese characters, 28 x 28 grey pixels.", "Clanuwat et al., 2018", KANA),
+    _grey(
+        "emnist_balanced",
+        "EMNIST Balanced",
+        "Handwritten digits and letters, 28 x 28 grey pixels, transposed as in the files; a download of 560 MB.",
+        "Cohen, Afshar, Tapson and van Schaik, 2017 (arXiv:1702.05373)",
+        EMNIST_NAMES,
+        (112_800, 18_800, 2_400),
+        partial(emnist_files, "balanced"),
+    ),
+    _colour(
+        "cifar10",
+        "CIFAR-10",
+        "Animals and vehicles, 32 x 32 colour pixels: the benchmark most papers report.",
+        "Krizhevsky, University of Toronto, 2009",
+        CIFAR10_NAMES,
+        (50_000, 10_000, 5_000),
+        partial(cifar_files, "CIFAR10"),
+        decode_cifar10,
+    ),
+    _colour(
+        "cifar100",
+        "CIFAR-100",
+        "A hundred kinds of things, 32 x 32 colour pixels, 500 training images of each.",
+        "Krizhevsky, University of Toronto, 2009",
+        CIFAR100_NAMES,
+        (50_000, 10_000, 500),
+        partial(cifar_files, "CIFAR100"),
+        decode_cifar100,
+    ),
+    _colour(
+        "svhn",
+        "SVHN",
+        "House numbers from street photographs, 32 x 32 colour pixels; digits are not equally frequent.",
+        "Netzer et al., Stanford and Google, 2011",
+        string.digits,
+        (73_257, 26_032, 4_659),
+        svhn_files,
+        decode_svhn,
+    ),
 )
+"""The table of classic image sets, in the order of lists. A new one is an entry here."""
