@@ -1,4 +1,4 @@
-"""Home: what this program does, a first run in one click, and the latest runs."""
+"""Home: what the program does, a first run in one click, and the latest runs."""
 
 from pathlib import Path
 
@@ -7,42 +7,35 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import cards, frame, services
+from pages.ui import cards, frame, glossary, services
 
 frame.ensure()
 
-EXAMPLE = Path(__file__).parents[1] / "assets" / "example" / "digits.npz"  # images of a recorded quick run
+EXAMPLE = Path(__file__).parents[1] / "assets" / "example" / "digits.npz"  # the result of a recorded quick run
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
-def picture(theme: str) -> str:
-    """The drawing of what distilling is, with real digits and the images of the recorded run."""
+def picture(theme: services.Theme) -> str:
+    """A drawing of dataset distillation, with real digits and the images of the recorded run."""
     digits = services.drained(engine.SOURCES["digits"].load(engine.DataConfig(), engine.data_root()))
-    real = digits.train.inputs[:160].permute(0, 2, 3, 1).numpy()
+    train = digits.train
+    real = train.inputs[:160].permute(0, 2, 3, 1).numpy()
     with np.load(EXAMPLE, allow_pickle=False) as example:
         synthetic = example["images"]
-    return figures.hero_svg(
-        real,
-        synthetic,
-        num_real=len(digits.train),
-        real_bytes=digits.train.raw_bytes,
-        synthetic_bytes=4 * synthetic.size,
-        theme=theme,
-    )
+    num_bytes = {"real_bytes": train.raw_bytes, "synthetic_bytes": 4 * synthetic.size}
+    return figures.hero_svg(real, synthetic, num_real=len(train), theme=theme, **num_bytes)
 
 
 with services.said_plainly():
     st.title("Dataset Distillery", anchor=False)
     st.markdown(
-        "Dataset distillation compresses a data set into a few synthetic images, or histories of prices into a few sequences, "
-        "that still train a network well. "
-        "Choose a data set and a method, start a run, and watch them form. "
-        "Then see how a network trained on them alone compares with one trained on all the data, and with one trained on as many random real samples."
+        "Dataset distillation compresses a data set into a few synthetic images, or a few price sequences, that still "
+        "train a network well. Choose a data set and a method, start a run and watch the samples take shape. Then "
+        "compare networks trained on them with networks trained on all the data and on as many random real samples.",
+        help=glossary.explained("student", "baseline", "images per class"),
     )
-    st.image(
-        picture(services.theme()), width="stretch",
-        alt="Over a thousand real images of digits become ten synthetic ones, on which a network is trained",
-    )  # fmt: skip
+    alt = "More than a thousand images of real digits become ten synthetic ones, on which a network is trained"
+    st.image(picture(services.theme()), width="stretch", alt=alt)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Distil the digits", type="primary", icon=":material/play_arrow:", key="distil the digits"):
@@ -50,14 +43,12 @@ with services.said_plainly():
             frame.go_to("runs", {"run": run_id})
         if st.button("Choose another data set", icon=":material/grid_on:", key="choose data"):
             frame.go_to("data")
-    st.caption(
-        "A real run on 1,797 handwritten digits that come with the program. It needs no internet and takes under a minute on two cores."
-    )
+    st.caption("A real run on the 1,797 handwritten digits included here. Offline, under a minute on two cores.")
 
     st.header("Recent runs", anchor=False)
     if services.store().runs():
         cards.live_list(limit=5)
     else:
         st.caption(
-            "Nothing has been run yet. Your runs appear here with their progress and scores; “Distil the digits” makes the first one."
+            "No runs yet. They appear here with their progress and scores; “Distil the digits” starts the first."
         )

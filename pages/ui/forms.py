@@ -27,8 +27,9 @@ SPELT = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "float16": "float16", "floa
 class Entry:
     """One option as the form shows it.
 
-    path: ("config", "student", "depth"). start: the preset's value. initial: what the widget begins with, the same unless
-    the user has chosen something on another page. offered: what to choose from where not every choice fits the data set.
+    path: ("config", "student", "depth"). start: the preset's value. initial: what the widget begins with, the same
+    unless the user has chosen something on another page. offered: what to choose from where not every choice fits the
+    data set.
     unread_by: the method that has no use for the option, "" where it has.
     """
 

@@ -1,22 +1,25 @@
-"""What all sessions of this process share: the store of runs, its worker, and data sets read for looking at."""
+"""What all sessions of this process share: the store of runs, the worker, and data sets that are on show."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Literal, TypeVar
 
 import streamlit as st
 
 import engine
 from pages.ui import words
 
+Theme = Literal["light", "dark"]
+Result = TypeVar("Result")
+
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """Show what the user can mend as its sentence, in place of the rest of the page."""
+    """Show an error that the user can fix as its message, in place of the rest of the page."""
     try:
         yield
     except engine.UserError as error:
@@ -28,7 +31,7 @@ _taken_back = [time.monotonic()]
 
 
 class Workshop:
-    """The store and the one worker of this process. The worker goes on when every browser has gone."""
+    """The store and the one worker of this process. The worker goes on when no browser is open."""
 
     def __init__(self) -> None:
         self.store = engine.Store(engine.runs_root())
@@ -36,20 +39,22 @@ class Workshop:
         self.worker.start()
 
     def close(self) -> None:
-        """Let the worker write its checkpoint and end."""
+        """Let the worker write its checkpoint and stop."""
         self.worker.close(5.0)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda workshop: workshop.close())
 def workshop() -> Workshop:
-    """Opened by the first page anybody looks at, so that queued runs go on after a restart."""
+    """Opened with the first page, so that queued runs continue after a restart."""
     return Workshop()
 
 
 def spare_the_collector() -> None:
-    """Called by what refreshes itself. Streamlit collects garbage after every refresh, a walk through all that PyTorch and
-    scikit-learn have imported: 50 to 150 ms of the core that is training. What is alive now was just walked and is set
-    aside; once a minute it is taken back, so that nothing is kept for ever.
+    """To be called by everything that refreshes itself.
+
+    Streamlit collects garbage after every refresh. That walks through everything PyTorch and scikit-learn have
+    imported: 50 to 150 ms of the core that is training. So what is alive is excluded from collection, and included
+    again once a minute so that nothing leaks.
     """
     now = time.monotonic()
     if now - _taken_back[0] > TAKE_BACK_SECONDS:
@@ -59,8 +64,8 @@ def spare_the_collector() -> None:
         gc.freeze()
 
 
-def sources() -> dict[str, Any]:
-    """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
+def sources() -> dict[str, engine.Source]:
+    """All data sets by key: the built-in ones, then the imported ones."""
     return engine.sources()
 
 
@@ -70,12 +75,12 @@ def store() -> engine.Store:
 
 
 def submit(request: engine.RunRequest) -> str:
-    """Queue a run; the worker takes it as soon as it is free. The new run's id."""
+    """Queue a run and return its id."""
     return workshop().worker.submit(request)
 
 
 def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
-    """Queue several runs, or none: those queued already are taken back where one of them cannot be kept."""
+    """Queue all of these runs, or none if one of them is refused."""
     started: list[str] = []
     try:
         for request in requests:
@@ -93,17 +98,17 @@ def resume(run_id: str) -> None:
 
 
 @st.cache_resource(show_spinner="Reading the data set …", max_entries=2)
-def splits(source_key: str, preparation: str, root: str) -> Any:
-    """A source's splits under a preparation (DataConfig as JSON), kept for the two last asked for.
+def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
+    """A source's splits under a preparation (DataConfig as JSON); the last two are cached.
 
-    `root` is the data folder; it is part of the key, so that another folder is read anew.
+    `root` is the data folder; as part of the cache's key it makes another folder be read anew.
     """
     config = engine.DataConfig.model_validate_json(preparation)
     return drained(sources()[source_key].load(config, engine.data_root()))
 
 
-def drained(events: Any) -> Any:
-    """Run a generator of events to its end and give what it returns."""
+def drained(events: Generator[engine.Event, None, Result]) -> Result:
+    """Run a generator of events to its end and return its result."""
     while True:
         try:
             next(events)
@@ -112,14 +117,14 @@ def drained(events: Any) -> Any:
 
 
 def download(source_key: str) -> None:
-    """Fetch a source, showing its progress on the page. Raises DataError where it cannot be had."""
+    """Download a source with a progress bar. Raises DataError if it fails."""
     bar = st.progress(0.0, text="Starting …")
     for event in sources()[source_key].load(engine.DataConfig(), engine.data_root()):
-        if event.kind == "progress" and event.total:
+        if isinstance(event, engine.events.Progress) and event.total:
             bar.progress(min(1.0, event.done / event.total), text=event.phase)
     bar.empty()
 
 
-def theme() -> str:
-    """ "light" or "dark", as the browser shows the page now."""
-    return st.context.theme.type or "light"
+def theme() -> Theme:
+    """The theme that the browser shows the page in."""
+    return "dark" if st.context.theme.type == "dark" else "light"

@@ -49,7 +49,7 @@ def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list
     with served(tmp_path / "runs") as (url, _):
         page.goto(url)
         expect(page.get_by_role("heading", name="Dataset Distillery")).to_be_visible()
-        expect(page.get_by_text("Nothing has been run yet")).to_be_visible()
+        expect(page.get_by_text("No runs yet")).to_be_visible()
         page.get_by_role("link", name="Distil").click()
         set_number(page, "Outer steps", OUTER_STEPS)
         expect(page.get_by_text(f"{OUTER_STEPS:,} outer steps")).to_be_visible()

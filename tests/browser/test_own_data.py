@@ -65,5 +65,5 @@ def test_every_file_of_a_large_folder_arrives(page: Page, tmp_path, monkeypatch)
         page.locator('input[type="file"]').set_input_files(folder)
         expect(page.get_by_text("2,000 files, ")).to_be_visible(timeout=120_000)
         page.get_by_role("button", name="Import", exact=True).click()
-        expect(page.get_by_text("large is here: 2,000 images of 2 classes")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("large is imported: 2,000 images in 2 classes")).to_be_visible(timeout=120_000)
         assert page.get_by_test_id("stException").count() == 0

@@ -72,7 +72,7 @@ def bring_in(page: Page, files: list[Path]) -> None:
     page.get_by_role("textbox", name="Name").fill("two coins")
     page.get_by_role("textbox", name="Name").press("Tab")
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("two coins is here: 2 tokens, 1,200 bars.")).to_be_visible()
+    expect(page.get_by_text("two coins is imported: 2 tokens, 1,200 bars.")).to_be_visible()
 
 
 def choose_volume(page: Page, column: str) -> None:

@@ -120,7 +120,7 @@ def test_zip_becomes_a_data_set_that_is_shown(imported):
     (key,) = keys()
     text = words(app)
     assert app.query_params["source"] == key
-    assert "my shapes is here: 18 images of 3 classes" in text
+    assert "my shapes is imported: 18 images in 3 classes" in text
     assert "Training images 15" in text and "Test images 3" in text
     assert "No file was skipped" in text
     assert engine.sources()[key].class_names == CLASSES  # as numbers, not as letters
@@ -161,7 +161,7 @@ def test_folder_upload_skips_hostile_names_and_says_so(opened):
     assert source.title == "shapes"
     assert len(source.report.skipped) == 6
     shown = app.expander[[found.label for found in app.expander].index("Skipped files (6)")].dataframe[0].value
-    assert all(shown["Why it was skipped"])
+    assert all(shown["Reason"])
     assert "1/notes.txt" in list(shown["File"])
     outside = engine.data_root().parent
     assert not [path for path in outside.rglob("*") if path.name in ("passwd", "a.png")]
@@ -176,7 +176,7 @@ def test_failure_is_one_sentence_and_a_second_try_needs_no_second_upload(opened,
 
     next(box for box in app.text_input if box.label == "Name").set_value("free").run()
     app.button(key="import").click().run()
-    assert "free is here" in words(app)
+    assert "free is imported" in words(app)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_class_names_are_no_markdown_and_no_html(imported):
     names = ("**bold**", "<script>alert(1)", "[link](http:x)")
     app = imported(tree(names), "**loud**.zip")
     title = next(alert.value for alert in app.success)
-    assert r"\*\*loud\*\* is here" in title
+    assert r"\*\*loud\*\* is imported" in title
     assert not any(
         "**bold**" in element.value or "<script>" in element.value for element in [*app.markdown, *app.caption]
     )
@@ -268,11 +268,11 @@ def test_report_shows_duplicates_sizes_and_options(imported):
     how = next(table.value for table in app.table if "Option" in table.value)
     facts = dict(zip(how["Option"], how["Value"], strict=True))
     assert facts["Image size"] == "32 pixels"
-    assert facts["Sizes of the images"] == "12 × 9 pixels, all of them"
+    assert facts["Image sizes"] == r"12 × 9 pixels \(all\)"
 
 
 def test_image_sizes_are_a_chart_where_they_differ(imported):
-    assert "From 12 to 14 pixels wide, from 9 to 9 pixels high." in words(imported())
+    assert "12 to 14 pixels wide, 9 to 9 pixels high." in words(imported())
 
 
 def test_rename_changes_the_title_and_keeps_the_key(visit, imported):
@@ -354,7 +354,7 @@ def test_folder_on_the_server_is_found_and_read_in_place(opened):
     box.select_index(0).run()
     app.button(key="import").click().run()
     assert not app.exception and not app.error
-    assert "shapes is here: 18 images" in words(app)
+    assert "shapes is imported: 18 images" in words(app)
 
 
 def test_path_outside_the_allowed_folders_is_refused(opened):

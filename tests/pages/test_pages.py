@@ -29,7 +29,7 @@ def test_runs_in_every_state(visit, store, name):
 def test_home_explains_and_offers_the_first_run(visit, store):
     app = visit("home")
     assert "compresses a data set into a few synthetic images" in words(app)
-    assert "Nothing has been run yet" in words(app)
+    assert "No runs yet" in words(app)
 
     app.button(key="distil the digits").click().run()
 
@@ -212,12 +212,12 @@ def test_step_slider_follows_the_newest_until_moved(visit, store):
 def test_data_page_shows_digits(visit):
     text = words(visit("data"))
     assert "Training images 1,438" in text
-    assert "to train on" in text
+    assert "for training" in text
 
 
 def test_data_page_offers_what_is_not_here(visit):
     app = visit("data", source="mnist")
-    assert "is not here" in words(app)
+    assert "is not downloaded yet" in words(app)
     assert not app.exception
 
 

@@ -146,7 +146,7 @@ def test_plan_of_prices_counts_windows_and_not_images(visit):
 def test_upload_becomes_a_data_set_with_a_line_that_counts(imported):
     (source,) = saved().values()
     assert (source.title, source.tokens) == ("my *coins*", ("AAA", "BBB"))
-    assert "my *coins* is here: 2 tokens, 1,200 bars." in words(imported)
+    assert "my *coins* is imported: 2 tokens, 1,200 bars." in words(imported)
     assert {"Price history", "Windows", "Files"} <= {header.value for header in (*imported.header, *imported.subheader)}
     assert [len(bars) for bars in source.bars(engine.data_root())] == [600, 600]
 
@@ -270,7 +270,7 @@ def test_prices_are_renamed_and_keep_their_key(visit, imported):
 def test_deleted_prices_are_gone_after_a_question(imported):
     (key,) = saved()
     app = dialog("_confirm_delete", key)
-    assert "goes with its bars" in words(app) and key in saved()
+    assert "Deletes my *coins* with its bars" in words(app) and key in saved()
     app.button(key="confirm delete data").click().run()
     assert not app.exception and not saved()
 

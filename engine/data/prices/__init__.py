@@ -14,11 +14,21 @@ from engine.data.prices.options import ROLES, Mapping, PriceOptions
 from engine.data.prices.report import FileReport, PriceReport, distance, moment
 from engine.data.prices.simulate import simulate
 from engine.data.prices.source import LIBRARY, PriceSource, SimulatedPrices
+from engine.data.prices.windows import WindowSplits
 from engine.data.prices.writing import to_csv
 
 KEY_PREFIX = LIBRARY.prefix
 check_title, delete, rename, saved = LIBRARY.check_title, LIBRARY.delete, LIBRARY.rename, LIBRARY.saved
 
 __all__ = ["ENDINGS", "KEY_PREFIX", "ROLES", "Bars", "Content", "FileReport", "Mapping", "Opened", "PriceOptions"]
-__all__ += ["PricePreview", "PriceReport", "PriceSource", "SimulatedPrices", "check_title", "delete", "distance"]
+__all__ += [
+    "PricePreview",
+    "PriceReport",
+    "PriceSource",
+    "SimulatedPrices",
+    "WindowSplits",
+    "check_title",
+    "delete",
+    "distance",
+]
 __all__ += ["expanded", "import_prices", "moment", "preview", "read_bars", "rename", "saved", "simulate", "to_csv"]

@@ -1,0 +1,25 @@
+"""The terms of the field. A page shows their explanations in a tooltip where they first appear."""
+
+from __future__ import annotations
+
+TERMS = {
+    "student": "a network trained on the synthetic set",
+    "expert": "a network trained on the real data beforehand, with its weights saved after every epoch",
+    "teacher": "a network trained beforehand without labels; its outputs for an image are the image's representation",
+    "outer step": "one update of the synthetic set",
+    "inner step": "one update of a student's weights while it trains on the synthetic set",
+    "retention": "the share of the full data set's accuracy that remains when training on the synthetic set",
+    "protocol": (
+        "how networks are trained for the comparison: with the method's own training recipe, the one its synthetic "
+        "set was made for, or with standard training (Adam on shuffled minibatches)"
+    ),
+    "images per class": "the size of the synthetic set; for shared pixels, the whole images that take the same storage",
+    "baseline": "what the synthetic set must beat: training on as many real samples, or a forecast that needs no "
+    "training",
+    "training set": "what a student is trained on: the synthetic set, a small sample of the real data, or all of it",
+}
+
+
+def explained(*terms: str) -> str:
+    """The terms with their meanings, one per line, as Markdown for a tooltip."""
+    return "\n\n".join(f"**{term.capitalize()}**: {TERMS[term]}." for term in terms)

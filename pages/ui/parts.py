@@ -1,0 +1,72 @@
+"""Small pieces that several pages draw in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+import engine
+from pages.ui import forms, frame, live, words
+
+
+def metrics(rows: Iterable[tuple[str, str | int, str]], columns: int) -> None:
+    """(label, value, note) of each figure, side by side where there is room."""
+    with st.grid(columns, min_column_width=165):
+        for label, value, note in rows:
+            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+def chart(figure: go.Figure, key: str, alt: str) -> None:
+    """A figure with the toolbar of all figures."""
+    st.plotly_chart(figure, key=key, config=live.QUIET, alt=alt)
+
+
+def pick(label: str, ways: Mapping[str, tuple[str, str]], key: str) -> str:
+    """Buttons for a few ways of doing something, by key: (title, icon). The first is the default."""
+    return st.segmented_control(
+        label,
+        list(ways),
+        default=next(iter(ways)),
+        required=True,
+        wrap=True,
+        key=key,
+        format_func=lambda way: f"{ways[way][1]} {ways[way][0]}",
+    )
+
+
+def missing(source: engine.Source, message: str) -> None:
+    """Says that a data set is not here, and what to do."""
+    st.error(
+        words.escaped(message), title=f"{words.escaped(source.title)} is not available", icon=":material/folder_off:"
+    )
+
+
+def draw(title: str) -> int:
+    """A heading with a button that draws other random samples; the number of the draw."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(title, anchor=False)
+        if st.button("Draw others", icon=":material/casino:", type="tertiary", key="draw others"):
+            st.session_state["sample draw"] = st.session_state.get("sample draw", 0) + 1
+    return st.session_state.get("sample draw", 0)
+
+
+def confirm_work(wanted: tuple[str, str], cost: str, label: str) -> bool:
+    """Say what something large costs, with a button for it; whether to do it now. wanted: (source, preparation)."""
+    st.caption(cost)
+    if not st.button(label, icon=":material/visibility:", key="show preparation"):
+        return False
+    st.session_state["prepared"] = wanted
+    return True
+
+
+def distil_prepared(
+    label: str, source: engine.Source, fields: list[forms.Entry], answers: dict[forms.Path, Any]
+) -> None:
+    """A button that opens the Distil page with the preparation chosen here."""
+    if st.button(label, icon=":material/science:", key="distil prepared"):
+        edited = {field.path: answers[field.path] for field in forms.changed(fields, answers)}
+        st.session_state.setdefault("preparation", {})[source.key] = forms.nested(edited)
+        frame.go_to("distill", {"source": source.key})
