@@ -1,4 +1,4 @@
-"""System: what this machine is, what it has left, where things are kept, and what waits in the queue."""
+"""System: this machine and its free memory and disk, the queue, pretrained networks, folders, versions, health check."""
 
 import shutil
 
@@ -15,53 +15,24 @@ frame.ensure()
 def memory() -> None:
     """Memory and disk as they are now."""
     facts = engine.machine.describe()
-    cpu = engine.machine.pick_device("cpu")
-    used = engine.machine.used_memory(cpu)
+    used = engine.machine.used_memory(engine.machine.pick_device("cpu"))
     root = engine.runs_root()
     disk = shutil.disk_usage(root if root.exists() else root.parent)
+    shown = (
+        ("Device", "GPU" if facts["gpu"] else "CPU", facts["gpu"] or facts["processor"]),
+        ("Processor cores", facts["cores"], facts["system"]),
+        ("Memory used", formats.num_bytes(used), f"of {formats.num_bytes(facts['memory_bytes'])}"),
+        ("Disk free", formats.num_bytes(disk.free), f"of {formats.num_bytes(disk.total)}"),
+    )
     with st.grid(4, min_column_width=165):
-        st.metric(
-            "Device",
-            "GPU" if facts["gpu"] else "CPU",
-            facts["gpu"] or facts["processor"],
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "Processor cores",
-            facts["cores"],
-            facts["system"],
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "Memory used",
-            formats.num_bytes(used),
-            f"of {formats.num_bytes(facts['memory_bytes'])}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "Disk free",
-            formats.num_bytes(disk.free),
-            f"of {formats.num_bytes(disk.total)}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
+        for label, value, note in shown:
+            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 
 def health_check() -> None:
-    """Double backward, folders, sources and a one-step run of every method, each with what to do where it fails."""
+    """Check gradients, folders, data sets and one step of every method; say what to do about failures."""
     if not st.button("Check this installation", icon=":material/health_and_safety:", key="check"):
-        st.caption("Tries the gradients, the folders and one step of every method; takes up to a minute.")
+        st.caption("Checks gradients, folders and one step of every method; takes up to a minute.")
         return
     with st.spinner("Checking …"):
         checks = list(engine.diagnose())
@@ -88,10 +59,10 @@ with services.said_plainly():
     st.header("Queue", anchor=False)
     waiting = [row for row in services.store().runs() if row.status in ("queued", "running")]
     if waiting:
-        st.caption("One run works at a time; the others wait in the order they were started.")
+        st.caption("One run at a time; the others wait in the order they were started.")
         cards.live_list(choice=cards.Choice(states=("queued", "running")))
     else:
-        st.caption("Nothing is running or waiting.")
+        st.caption("Nothing is running or queued.")
 
     st.header("Pretrained networks", anchor=False)
     pretrained.on_disk()
@@ -99,31 +70,25 @@ with services.said_plainly():
     left, right = st.columns(2, gap="large")
     with left:
         st.header("Folders", anchor=False)
-        st.table(
-            {"Folder": {"Data sets (DISTILLERY_DATA)": str(engine.data_root()), "Runs (DISTILLERY_RUNS)": str(engine.runs_root())}},
-            alt="Folders of this installation",
-        )  # fmt: skip
+        roots = {"Data sets (DISTILLERY_DATA)": engine.data_root(), "Runs (DISTILLERY_RUNS)": engine.runs_root()}
+        folders = {"Folder": {name: str(root) for name, root in roots.items()}}
+        st.table(folders, alt="Folders of this installation")
         st.header("Data sets", anchor=False)
         for source in services.sources().values():
             found = source.availability(engine.data_root())
             with st.container(horizontal=True, vertical_alignment="center"):
-                name, colour, icon = {
-                    "present": ("Here", "green", ":material/check:"),
-                    "downloadable": ("Can be downloaded", "blue", ":material/download:"),
-                    "missing": ("Missing", "orange", ":material/folder_off:"),
-                }[found.state]
-                st.badge(name, color=colour, icon=icon)
+                if found.state == "present":
+                    st.badge("Ready", color="green", icon=":material/check:")
+                elif found.state == "downloadable":
+                    st.badge("Download on first use", color="blue", icon=":material/download:")
+                else:
+                    st.badge("Missing", color="orange", icon=":material/folder_off:")
                 st.markdown(f"**{words.escaped(source.title)}**", width="content")
     with right:
         st.header("Versions", anchor=False)
         facts = engine.machine.describe()
-        versions = {
-            "Python": facts["python"],
-            "PyTorch": facts["torch"],
-            "Streamlit": st.__version__,
-            "Plotly": plotly.__version__,
-            "Processor": facts["processor"],
-        }
+        versions = {"Python": facts["python"], "PyTorch": facts["torch"], "Streamlit": st.__version__}
+        versions |= {"Plotly": plotly.__version__, "Processor": facts["processor"]}
         st.table({"Version": versions}, alt="Versions of the programs in use")
 
     st.header("Health check", anchor=False)

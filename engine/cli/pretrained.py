@@ -48,18 +48,17 @@ def translated(arguments: Sequence[str]) -> list[str]:
     name, rest = next(iter(arguments), ""), list(arguments[1:])
     if name not in BEFORE:
         return list(arguments)
-    if "--delete" in rest:
-        return ["pretrained", "delete", *(part for part in rest if part != "--delete")]
-    if "--list" in rest:
-        return ["pretrained", "list", "--kind", name, *(part for part in rest if part != "--list")]
+    for flag, action in (("--delete", ["delete"]), ("--list", ["list", "--kind", name])):
+        if flag in rest:
+            return ["pretrained", *action, *(part for part in rest if part != flag)]
     return ["pretrained", "record", *([] if "--method" in rest else ["--method", BEFORE[name]]), *rest]
 
 
-def _cache_root(options) -> Path:
+def _cache_root(options: argparse.Namespace) -> Path:
     return (options.runs or runs_root()) / "cache"
 
 
-def _list(options) -> int:
+def _list(options: argparse.Namespace) -> int:
     found = [one for one in recordings(_cache_root(options)) if options.kind in (None, one.manifest.kind)]
     if options.json:
         print(json.dumps([one.describe() for one in found], indent=2))
@@ -76,19 +75,18 @@ def _line(found: Recording) -> str:
     return f"{found.digest}  {found.manifest.source:14} {title}, {', '.join(titles.pretrained(found))}"
 
 
-def _verify(options) -> int:
-    root = _cache_root(options)
-    num_problems = 0
+def _verify(options: argparse.Namespace) -> int:
+    root, status = _cache_root(options), 0
     for one in [find(root, options.recording)] if options.recording else recordings(root):
         problems = shown(verify(one))
-        num_problems += len(problems)
         print(f"{'FAILED' if problems else 'ok    '} {_line(one)}")
         for number, problem in problems.items():
             print(f"       {one.manifest.networks[number].file} {problem}; the next run that needs it trains it again")
-    return 1 if num_problems else 0
+            status = 1
+    return status
 
 
-def _delete(options) -> int:
+def _delete(options: argparse.Namespace) -> int:
     delete(_cache_root(options), options.recording)
     print(f"{options.recording} deleted")
     return 0

@@ -68,6 +68,11 @@ class LabelledSet:
         indices = indices.to(self.inputs.device)
         return LabelledSet(self.inputs[indices], self.targets[indices], self.prepare)
 
+    def sample(self, count: int) -> LabelledSet:
+        """At most `count` random samples, always the same ones, in their order."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
+        return self.subset(order[:count].sort()[0])
+
     def to(self, device: torch.device) -> LabelledSet:
         """The same set on another device."""
         return LabelledSet(self.inputs.to(device), self.targets.to(device), self.prepare)

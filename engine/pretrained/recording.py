@@ -1,8 +1,8 @@
 """Taking networks from the store, and training those that are missing.
 
-A `Trainer` says what an epoch, a measurement and a file of its networks are. The rest is the same for experts and teachers and
-stands here: files are checked, a damaged one is trained again, a stopped training continues after its last epoch with the
-same bits, and of two processes that need the same networks one trains them and the other waits.
+A `Trainer` says what an epoch, a measurement and a file of its networks are. What experts and teachers share is here: a
+damaged file is trained again, a stopped training continues after its last epoch with the same bits, and of two
+processes that need the same networks one trains them while the other waits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RecordingPlan:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A network between two steps: weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
+    """Between two steps: weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
 
     theta: Tensor
     loss: float = field(default=0.0, kw_only=True)
@@ -63,57 +63,41 @@ State = TypeVar("State", bound=TrainingState)
 
 
 class Trainer(Protocol[State]):
-    """How networks of one kind are trained, by number."""
+    """How networks of one kind are trained; each has a number.
+
+    manifest: of a recording without networks. num_steps: per epoch. num_bytes: of a network's file.
+    event, report: what a run says of an epoch and of a finished network.
+    epoch: the state after each step of epoch 1, 2, ... measure: validation accuracy after an epoch; may raise Diverged.
+    keep: adds the weights after an epoch to the unfinished file. can_resume: whether that file still has those of earlier
+    epochs. finish: completes it, and returns what else `Network` records; state is None without epochs.
+    other_seconds: estimate of everything but steps, for networks that need so many epochs in all.
+    """
 
     @property
-    def manifest(self) -> Manifest:
-        """Of a recording without networks."""
-
+    def manifest(self) -> Manifest: ...
     @property
-    def num_steps(self) -> int:
-        """Per epoch."""
-
+    def num_steps(self) -> int: ...
     @property
-    def num_bytes(self) -> int:
-        """Of a network's file."""
-
+    def num_bytes(self) -> int: ...
     def names(self, number: int) -> Names: ...
-
-    def event(self, number: int, point: Point, *, cached: bool) -> Event:
-        """What a run says of an epoch."""
-
-    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
-        """What a run says of a finished network."""
-
-    def start(self, number: int) -> State:
-        """Before the first step."""
-
-    def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]:
-        """The state after each step of epoch 1, 2, ..."""
-
-    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]:
-        """Validation accuracy after an epoch. Raises Diverged."""
-
-    def keep(self, state: State, epoch: int, path: Path) -> None:
-        """Add the weights after an epoch to the network's unfinished file."""
-
-    def can_resume(self, path: Path) -> bool:
-        """Whether that file holds what checkpoints do not."""
-
-    def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
-        """Complete the file. state: at the end, None if there were no epochs. Returns what else `Network` records."""
-
-    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
-        """Of everything but steps, for networks that still have to be trained for so many epochs in all; measured."""
+    def event(self, number: int, point: Point, *, cached: bool) -> Event: ...
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]: ...
+    def start(self, number: int) -> State: ...
+    def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...
+    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...
+    def keep(self, state: State, epoch: int, path: Path) -> None: ...
+    def can_resume(self, path: Path) -> bool: ...
+    def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]: ...
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...
 
 
 def load_or_train(
     trainer: Trainer[State], folder: Path, numbers: Sequence[int], *, may_train: bool = True
 ) -> Generator[Event, None, Recording]:
-    """The recording in a folder, with the networks of these numbers; those that are missing or damaged are trained now.
+    """The recording in a folder with these networks. Missing or damaged ones are trained if `may_train`, else left out.
 
-    may_train: if False, they are left out. Yields the trainer's events for each epoch and network, Progress, and Warned for
-    damaged files. Raises what the trainer does, and OSError if the disk is full; finished epochs stay.
+    Yields the trainer's events, Progress, and Warned for damaged files. Raises what it raises, and OSError if the
+    disk is full; finished epochs stay.
     """
     recording = read(folder)
     if recording is None:
@@ -133,7 +117,7 @@ def load_or_train(
 
 
 def _take(trainer: Trainer[State], recording: Recording, number: int, otherwise: str) -> Generator[Event, None, bool]:
-    """Whether a network is there and its file sound; its events are then yielded. otherwise: what happens to a damaged one."""
+    """Whether a network is there and its file sound; if so, its events. otherwise: what happens to a damaged one."""
     network = recording.manifest.networks.get(number)
     if network is None:
         return False
@@ -148,7 +132,7 @@ def _take(trainer: Trainer[State], recording: Recording, number: int, otherwise:
 
 
 def _train_alone(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, Recording]:
-    """Train a network while no other process writes to its folder; one that another process finished meanwhile is taken."""
+    """Train a network with the folder locked, unless another process has finished it meanwhile."""
     with lock(recording.folder) as take_lock:
         while not take_lock():
             yield Progress(f"wait for another run that trains {trainer.names(number).title}", 0, 1)
@@ -188,7 +172,7 @@ def _train(trainer: Trainer[State], recording: Recording, number: int) -> Genera
 def _train_epochs(
     trainer: Trainer[State], number: int, partial: Path, checkpoints: Path
 ) -> Generator[Event, None, tuple[State, list[Point]]]:
-    """The state at the end of training, and the curve. Finished epochs are yielded as cached, the others trained and kept."""
+    """Train the epochs that are missing; the state at the end, and the curve."""
     state, curve = trainer.start(number), list[Point]()
     damage: list[str] = []
     found = checkpoint.load_latest(checkpoints, damage.append) if trainer.can_resume(partial) else None
@@ -224,10 +208,7 @@ def _train_epochs(
 def plan_recording(
     trainer: Trainer[State], folder: Path, numbers: Sequence[int]
 ) -> Generator[Event, None, RecordingPlan]:
-    """What the networks of these numbers take, by a few timed steps if any are missing. Nothing is kept.
-
-    Whether files are sound is checked when they are used.
-    """
+    """What these networks take, by a few timed steps if any are missing. Files are not checked, and nothing is kept."""
     recording = read(folder)
     missing = [number for number in numbers if recording is None or number not in recording.manifest.networks]
     checkpoints = [folder / trainer.names(number).checkpoints for number in missing]

@@ -8,7 +8,7 @@
     <cache>/teachers/<digest>/...                      the same for a teacher: teacher.safetensors, state/
 
 The digest hashes the key: everything the networks depend on besides their number. Nothing here trains: whoever has a
-network's file puts it into the store with `Recording.add`.
+network's file registers it with `Recording.add`.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Record(BaseModel):
 
 
 class Point(Record):
-    """A network after an epoch; 0 is before the first.
+    """A network after an epoch; epoch 0 is before training.
 
-    train_loss: mean over the epoch. accuracy: of validation images, a fraction. seconds: of training alone.
+    train_loss: mean over the epoch. accuracy: on validation images, a fraction. seconds: of training alone.
     """
 
     epoch: int
@@ -65,12 +65,9 @@ class Probed(Record):
 
 
 class Network(Record):
-    """A finished network: its file, the file's hash, and its curve, empty if it was not trained here.
+    """A finished network; its curve is empty if it was not trained here. scale, probed: of teachers, see `Teacher`."""
 
-    scale, probed: of teachers, see `Teacher`.
-    """
-
-    file: str = Field(pattern=r"^[\w.-]*\w$")  # a file beside the manifest
+    file: str = Field(pattern=r"^[\w.-]*\w$")  # a name, not a path
     hash: str = Field(min_length=1)
     curve: tuple[Point, ...]
     scale: float = 1.0
@@ -83,13 +80,13 @@ class Network(Record):
 
     @property
     def accuracy(self) -> float | None:
-        """On validation images, at the end: of a teacher's linear probe, or of an expert itself."""
+        """Of a teacher's linear probe, or of the expert at the end of training, on validation images."""
         end = self.curve[-1].accuracy if self.curve else None
         return next((found.accuracy for found in self.probed if found.split == "validation"), end)
 
 
 class Manifest(Record):
-    """What a recording holds. key: all that its networks depend on. title: of the network. networks: by number.
+    """What a recording holds. title: of the network. networks: by number.
 
     num_epochs: of each network's training, 0 if it is not trained here. num_dims: of a teacher's representations.
     """
@@ -105,8 +102,8 @@ class Manifest(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_before(cls, values: Any) -> Any:
-        """Read the manifests of version 0.1, which had one format for experts and another for teachers."""
+    def _of_version_0_1(cls, values: Any) -> Any:
+        """Version 0.1 had one format for experts and another for teachers."""
         if not isinstance(values, dict) or "kind" in values:
             return values
         if "experts" in values:
@@ -134,7 +131,7 @@ class Recording:
         write_atomically(self.folder / MANIFEST, self.manifest.model_dump_json(indent=1).encode())
 
     def add(self, number: int, network: Network) -> Recording:
-        """Register a network, whose file lies in the folder, under a number; the recording with it. Raises OSError."""
+        """Register a network whose file lies in the folder; the new recording. Raises OSError."""
         networks = self.manifest.networks | {number: network}
         recording = Recording(self.folder, self.manifest.model_copy(update={"networks": networks}))
         recording.write()
@@ -146,9 +143,7 @@ class Recording:
         path = self.folder / network.file
         if not path.is_file():
             return "is missing"
-        if (yield from hash_of(path)) != network.hash:
-            return "is damaged: its hash differs from the one recorded"
-        return ""
+        return "" if (yield from hash_of(path)) == network.hash else "is damaged: its hash is not the recorded one"
 
     @property
     def digest(self) -> str:
@@ -158,12 +153,11 @@ class Recording:
     @property
     def partial_epochs(self) -> int | None:
         """Epochs done of the network in training, which may have been stopped; None if there is none."""
-        steps = [latest_step(folder) for folder in self.folder.glob("*state")]
-        return min((step or 0 for step in steps), default=None)
+        return min((latest_step(folder) or 0 for folder in self.folder.glob("*state")), default=None)
 
     @property
     def accuracy(self) -> float | None:
-        """Mean of the networks' accuracies on validation images; a teacher's is that of its linear probe."""
+        """The mean over the networks."""
         ends = [found for network in self.manifest.networks.values() if (found := network.accuracy) is not None]
         return sum(ends) / len(ends) if ends else None
 
@@ -178,11 +172,10 @@ class Recording:
 
     def describe(self) -> dict[str, Any]:
         """For JSON."""
-        manifest = self.manifest
-        shown = {name: getattr(manifest, name) for name in ("kind", "source", "title", "num_dims", "num_epochs")}
+        shown = self.manifest.model_dump(include={"kind", "source", "title", "num_dims", "num_epochs"})
         shown |= {name: getattr(self, name) for name in ("digest", "partial_epochs", "accuracy", "num_bytes")}
-        seconds = sum(network.seconds for network in manifest.networks.values())
-        return shown | {"num_networks": len(manifest.networks), "seconds": seconds}
+        networks = self.manifest.networks.values()
+        return shown | {"num_networks": len(networks), "seconds": sum(network.seconds for network in networks)}
 
 
 def folder_of(kind: Kind, key: dict[str, Any], cache_root: Path) -> Path:
@@ -191,17 +184,22 @@ def folder_of(kind: Kind, key: dict[str, Any], cache_root: Path) -> Path:
 
 
 def read(folder: Path) -> Recording | None:
-    """The recording in a folder; None if it has no manifest, or one that cannot be read."""
+    """The recording in a folder; None if it has no readable manifest."""
     try:
         return Recording(folder, Manifest.model_validate_json((folder / MANIFEST).read_bytes()))
     except (OSError, ValidationError):
         return None
 
 
+def _folders(cache_root: Path) -> Iterator[Path]:
+    """Experts first."""
+    for kind in get_args(Kind):
+        yield from sorted((cache_root / kind).glob("*"))
+
+
 def recordings(cache_root: Path) -> list[Recording]:
-    """Everything in the store, experts first; those whose training was stopped too."""
-    folders = (folder for kind in get_args(Kind) for folder in sorted((cache_root / kind).glob("*")))
-    return [recording for folder in folders if (recording := read(folder)) is not None]
+    """Everything in the store; recordings whose training was stopped too."""
+    return [recording for folder in _folders(cache_root) if (recording := read(folder)) is not None]
 
 
 def find(cache_root: Path, digest: str) -> Recording:
@@ -218,7 +216,7 @@ def delete(cache_root: Path, digest: str) -> None:
 
 
 def verify(recording: Recording) -> Generator[Event, None, dict[int, str]]:
-    """Read every file of a recording: what is wrong, by the number of the network. Yields Progress."""
+    """Compare every file with its hash: what is wrong, by the number of the network. Yields Progress."""
     found = {}
     for number in sorted(recording.manifest.networks):
         if problem := (yield from recording.problem(number)):
@@ -227,17 +225,17 @@ def verify(recording: Recording) -> Generator[Event, None, dict[int, str]]:
 
 
 def state(cache_root: Path) -> frozenset[tuple[str, int]]:
-    """A cheap fingerprint: it changes whenever a recording is begun, added to or deleted."""
+    """A cheap fingerprint that changes whenever a recording is begun, added to or deleted."""
     found = set()
-    for path in (path for kind in get_args(Kind) for path in (cache_root / kind).glob(f"*/{MANIFEST}")):
-        with contextlib.suppress(FileNotFoundError):
-            found.add((str(path.parent), path.stat().st_mtime_ns))
+    for folder in _folders(cache_root):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.add((str(folder), (folder / MANIFEST).stat().st_mtime_ns))
     return frozenset(found)
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tries to take the folder's lock and says whether this process holds it.
+    """Yields a function that tries to take the folder's lock and says whether it succeeded; made to be polled.
 
     The lock is released at the end, or when the process dies.
     """
@@ -245,7 +243,7 @@ def lock(folder: Path) -> Iterator[Callable[[], bool]]:
     with (folder / "lock").open("w") as file:
 
         def take() -> bool:
-            if sys.platform == "win32":  # no flock: two processes that train the same networks are not kept apart
+            if sys.platform == "win32":  # no flock: processes are not kept apart
                 return True
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,13 +255,13 @@ def lock(folder: Path) -> Iterator[Callable[[], bool]]:
 
 
 def hash_of(path: Path) -> Generator[Event, None, str]:
-    """The hash of a file's content. Yields Progress."""
+    """The hash of a file. Yields Progress."""
     pieces = path.stat().st_size // _HASHED_AT_ONCE + 1
     return (yield from paced(f"check {path.name}", _hashes(path), pieces))
 
 
 def hash_now(path: Path) -> str:
-    """The same without progress."""
+    """The hash of a small file."""
     *_, digest = _hashes(path)
     return digest
 

@@ -49,7 +49,8 @@ def on_disk() -> None:
     st.caption(f"{formats.num_bytes(total)} in all. Runs with the same data and settings reuse them.")
     for one in found:
         with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            title = f"**{words.escaped(one.manifest.source)}** · {words.escaped(engine.titles.architecture(one.manifest.title))}"
+            network = engine.titles.architecture(one.manifest.title)
+            title = f"**{words.escaped(one.manifest.source)}** · {words.escaped(network)}"
             facts = words.escaped(" · ".join([*engine.titles.pretrained(one), one.digest]))
             st.markdown(f"{title}  \n:small[{facts}]", width="content")
             if st.button("Delete", icon=":material/delete:", key=f"delete pretrained {one.digest}"):
@@ -60,10 +61,8 @@ def on_disk() -> None:
 def delete(found: engine.pretrained.Recording) -> None:
     """Ask once, then delete; refused while a run that may use these networks waits or works."""
     facts = ", ".join(engine.titles.pretrained(found))
-    st.write(
-        f"{words.escaped(f'{found.manifest.source}: {facts}')}. Results stay as they are. A later run that needs these networks "
-        "trains them again."
-    )
+    about = words.escaped(f"{found.manifest.source}: {facts}")
+    st.write(f"{about}. Results stay as they are; a later run that needs these networks trains them again.")
     recorded = "experts" if found.manifest.kind == "experts" else "teacher"
     users = {key for key, method in engine.METHODS.items() if method.recorded == recorded}
     active = [row.id for row in services.store().runs() if row.status in ("queued", "running") and row.method in users]

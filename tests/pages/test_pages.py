@@ -261,7 +261,7 @@ def test_edit_and_start_again_fills_the_form_in(visit, store):
 
 def test_system_names_device_folders_and_versions(visit, store):
     app = visit("system")
-    assert "Nothing is running or waiting" in words(app)
+    assert "Nothing is running or queued" in words(app)
     assert str(engine.runs_root()) in app.table[0].value.to_numpy()
 
 

@@ -1,4 +1,4 @@
-"""Files of experts: one safetensors file per expert, "trajectory" (E + 1, P), its weights before training and after each epoch.
+"""Files of experts: a safetensors file each, "trajectory" (E + 1, P), the weights before training and after each epoch.
 
 Files are memory-mapped: reading one row of a hundred experts of fifty epochs costs one row of memory.
 """
@@ -23,7 +23,7 @@ DTYPES = {"float32": (torch.float32, "F32"), "float16": (torch.float16, "F16")}
 
 @dataclass(frozen=True)
 class Buffer:
-    """Recorded experts: their files, their numbers in the recording, and their final validation accuracies, fractions."""
+    """Recorded experts: files, numbers in the recording, and final validation accuracies, fractions."""
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...]
@@ -32,18 +32,16 @@ class Buffer:
     num_params: int
 
     def weights(self, expert: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
-        """Weights (P,) float32 of expert 0, 1, ... of these after `epoch` epochs; nothing else of its file is read.
-
-        Raises DataError if the file is gone or damaged.
-        """
+        """Weights (P,) float32 of one of these experts after an epoch. Raises DataError if its file is damaged."""
         try:
             with safe_open(self.files[expert], "pt") as file:
                 return file.get_slice(TENSOR)[epoch].to(device, torch.float32)
         except (OSError, SafetensorError) as error:
-            raise DataError(
-                f"The expert file {self.files[expert].name} was deleted or damaged while this run used it. Resume the run "
-                f"to record this expert again."
-            ) from error
+            name = self.files[expert].name
+            sentence = (
+                f"The expert file {name} was deleted or damaged during this run. Resume the run to record it again."
+            )
+            raise DataError(sentence) from error
 
     def describe(self) -> dict[str, Any]:
         """The summary of a run that only records. accuracy: mean."""

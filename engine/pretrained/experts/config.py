@@ -22,19 +22,14 @@ class ExpertsConfig(Config):
         label="Number of experts",
     )
     epochs: int = _option(
-        10,
-        "Training length of each expert; its weights are kept after every epoch",
-        low=1,
-        high=1000,
-        unit="epochs",
-        label="Expert epochs",
+        10, "Their weights are kept after every epoch", low=1, high=1000, unit="epochs", label="Expert epochs"
     )
     lr: float = _option(0.01, "Learning rate of the experts", low=1e-6, high=10.0, label="Expert learning rate")
     batch_size: int = _option(
         256, "Real images per minibatch", low=1, high=8192, unit="images", label="Expert batch size"
     )
     optimiser: Literal["sgd", "sam", "gsam"] = _option(
-        "sgd", "SGD, or SAM or GSAM (used by FTD), which seek flat minima at twice the cost", label="Expert optimiser"
+        "sgd", "SAM and GSAM (used by FTD) seek flat minima at twice the cost", label="Expert optimiser"
     )
     momentum: float = _advanced(0.0, "Momentum of the experts", low=0.0, high=0.99)
     weight_decay: float = _advanced(0.0, "Weight decay of the experts", low=0.0, high=0.1)
@@ -46,23 +41,12 @@ class ExpertsConfig(Config):
     )
     alpha: float = _advanced(0.3, "Weight of GSAM's surrogate gap", low=0.0, high=10.0, when=("optimiser", "gsam"))
     steps_per_epoch: int = _advanced(
-        0,
-        "Minibatches per epoch; 0 for a full pass over the data",
-        low=0,
-        high=1_000_000,
-        unit="steps",
-        label="Steps per epoch",
+        0, "Minibatches per epoch; 0 for a full pass", low=0, high=1_000_000, unit="steps", label="Steps per epoch"
     )
     dtype: Literal["float32", "float16"] = _advanced(
         "float32", "Precision of the recorded weights; float16 halves the disk space", label="Stored precision"
     )
-    seed: int = _advanced(
-        0,
-        "Seed of the experts, separate from the run's, so that runs with different seeds share experts",
-        low=0,
-        high=2**31 - 1,
-        label="Expert seed",
-    )
+    seed: int = _advanced(0, "Runs with different seeds share experts", low=0, high=2**31 - 1, label="Expert seed")
     folder: str = _advanced(
         "", "Folder of experts recorded elsewhere; leave empty to use this program's own", label="Expert folder"
     )

@@ -3,8 +3,8 @@
     SAM    g' = grad L(theta + rho g / |g|),  theta <- theta - lr g'
     GSAM   g'' = g' - alpha (g - <g, g'> g' / |g'|^2),  theta <- theta - lr g''
 
-Sources: SAM: Foret et al. 2021, arXiv:2010.01412. GSAM: Zhuang et al. 2022, arXiv:2203.08065, as FTD uses it: Du et al. 2023,
-arXiv:2211.11004.
+Sources: SAM: Foret et al. 2021, arXiv:2010.01412. GSAM: Zhuang et al. 2022, arXiv:2203.08065, as used by FTD: Du et al.
+2023, arXiv:2211.11004.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def num_steps(config: ExpertsConfig, num_train: int) -> int:
 def epoch(
     student: Student, state: SgdState, splits: Splits, config: ExpertsConfig, number: int, generator: torch.Generator
 ) -> Iterator[SgdState]:
-    """Train for epoch `number`, from 0; the state after each step. The generator draws minibatches and augmentations."""
+    """Train for epoch `number`, from 0; the state after each step. generator: of minibatches and augmentations."""
     lr = config.lr * (0.1 if config.lr_decay and number > config.epochs // 2 + 1 else 1.0)
     state = replace(state, loss=0.0)
     batches = minibatches(len(splits.train), config.batch_size, generator)

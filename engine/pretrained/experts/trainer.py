@@ -39,7 +39,7 @@ from engine.pretrained.store import Manifest, Network, Point
 RECIPE = 1
 """Part of every key; raise it when the same settings come to train experts differently."""
 CURVE_IMAGES = 2000
-"""An expert's accuracy is measured on this many validation images, the same ones after every epoch."""
+"""Validation images for an expert's curve, the same ones after every epoch."""
 GUESSING = 3.0
 """An expert has learned if it is this many standard errors better than guessing."""
 
@@ -49,9 +49,8 @@ def load_or_record(
 ) -> Generator[Event, None, Buffer]:
     """The experts of a config; those that are missing from the store are recorded now.
 
-    Yields ExpertEpoch for each epoch of each expert, Progress, and Warned for damaged files and for experts that did not
-    learn. Raises ConfigError if the folder in the config does not fit, Diverged, or OSError if the disk is full; finished
-    epochs stay.
+    Yields ExpertEpoch, Progress, and Warned for damaged files and experts that did not learn. Raises ConfigError if the
+    config's folder does not fit, Diverged, or OSError if the disk is full; finished epochs stay.
     """
     trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
     folder, numbers = trainer.folder, list(range(config.num_experts))
@@ -70,7 +69,7 @@ def load_or_record(
 
 
 def plan(config: ExpertsConfig, student_config: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
-    """What a config needs as if no expert were recorded, known before the data are read; None if it names a folder."""
+    """What the experts take as if none were recorded, before the data are read; None if the config names a folder."""
     if config.folder:
         return None
     with torch.device("meta"):
@@ -82,7 +81,7 @@ def plan(config: ExpertsConfig, student_config: StudentConfig, spec: TaskSpec) -
 def try_experts(
     student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
 ) -> Generator[Event, None, RecordingPlan]:
-    """What the experts take now: counts those in the store and times a few steps if any are missing. Nothing is kept."""
+    """What the missing experts take, by a few timed steps. Nothing is kept."""
     trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
     if config.folder:
         found = store.read(trainer.folder)
@@ -114,22 +113,19 @@ class ExpertTrainer:
 
     @property
     def folder(self) -> Path:
-        """Of the recording: the one in the config, else in the store. Raises ConfigError for a path that cannot be one."""
+        """Of the recording: the config's, or one in the store. Raises ConfigError if it cannot be a path."""
         if not self.config.folder:
             return store.folder_of("experts", self.manifest.key, self.cache_root)
         try:
             return Path(self.config.folder).expanduser()
         except RuntimeError:
-            raise ConfigError(f"The experts' folder '{self.config.folder}' names a user without a home here.") from None
+            raise ConfigError(f"The expert folder '{self.config.folder}' names a user without a home here.") from None
 
     @cached_property
     def manifest(self) -> Manifest:
         key = key_of(self.splits, self.student_config, self.config)
-        num_params, num_epochs = self.student.num_params, self.config.epochs
-        title = self.student_config.name
-        return Manifest(
-            kind="experts", key=key, source=self.splits.title, title=title, num_params=num_params, num_epochs=num_epochs
-        )
+        about = {"source": self.splits.title, "title": self.student_config.name, "num_params": self.student.num_params}
+        return Manifest.model_validate(about | {"kind": "experts", "key": key, "num_epochs": self.config.epochs})
 
     @property
     def num_steps(self) -> int:
@@ -144,27 +140,16 @@ class ExpertTrainer:
         return Names(f"expert {number + 1} of {self.config.num_experts}", f"{name}.safetensors", f"{name}.state")
 
     def event(self, number: int, point: Point, *, cached: bool) -> Event:
-        num_epochs = self.manifest.num_epochs
-        return ExpertEpoch(
-            number,
-            point.epoch,
-            self.config.num_experts,
-            num_epochs,
-            point.train_loss,
-            point.accuracy,
-            point.seconds,
-            cached,
-        )
+        planned = self.config.num_experts, self.manifest.num_epochs
+        return ExpertEpoch(number, point.epoch, *planned, point.train_loss, point.accuracy, point.seconds, cached)
 
     def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
         targets = self._judge.targets
         share = targets.bincount().max().item() / len(targets)  # right if the largest class is always guessed
         end = network.curve[-1].accuracy
         if end <= share + GUESSING * math.sqrt(share * (1 - share) / len(targets)):
-            yield Warned(
-                f"Expert {number + 1} did not learn: {end:.1%} on validation images is no better than guessing. Raise the "
-                f"experts' learning rate or epochs."
-            )
+            what = f"Expert {number + 1} did not learn: {end:.1%} on validation images is no better than guessing."
+            yield Warned(f"{what} Raise the experts' learning rate or epochs.")
 
     def start(self, number: int) -> SgdState:
         theta = self.student.init(self._stream("expert", number, "start"))
@@ -175,10 +160,10 @@ class ExpertTrainer:
         return train.epoch(self.student, state, self.splits, self.config, epoch - 1, generator)
 
     def measure(self, number: int, state: SgdState, epoch: int) -> Generator[Event, None, float]:
-        yield from ()
+        yield from ()  # too fast to show progress
         if not torch.isfinite(state.theta).all():
-            sentence = f"The weights of expert {number + 1} became infinite or NaN in epoch {epoch}. Lower the experts' learning rate."
-            raise Diverged(sentence, quantity="expert weights", step=0)
+            what = f"The weights of expert {number + 1} became infinite or NaN in epoch {epoch}."
+            raise Diverged(f"{what} Lower the experts' learning rate.", quantity="expert weights", step=0)
         return accuracy(self.student, state.theta, self._judge)
 
     def keep(self, state: SgdState, epoch: int, path: Path) -> None:
@@ -196,41 +181,36 @@ class ExpertTrainer:
 
     def other_seconds(self, num_networks: int, num_epochs: int) -> float:
         state = self.start(0)
+        self.cache_root.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         accuracy(self.student, state.theta, self._judge)
-        self.cache_root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache_root) as folder:
             checkpoint.save(Path(folder), 0, {"theta": state.theta, "velocity": state.velocity})
         return (num_epochs + num_networks) * (time.perf_counter() - began)
 
     @cached_property
     def _judge(self) -> LabelledSet:
-        """At most CURVE_IMAGES validation images, the same for every expert."""
-        order = torch.randperm(len(self.splits.validation), generator=torch.Generator().manual_seed(0))
-        return self.splits.validation.subset(order[:CURVE_IMAGES].sort()[0])
+        return self.splits.validation.sample(CURVE_IMAGES)
 
     def _stream(self, *names: str | int) -> torch.Generator:
         return Context(seed=self.config.seed).stream(*names)
 
 
 def _given(trainer: ExpertTrainer) -> Manifest:
-    """The manifest of a folder that the user named. Raises ConfigError unless it holds experts of this student on these data."""
-    given, found, wanted = trainer.config.folder, store.read(trainer.folder), trainer.manifest
+    """The manifest of the config's folder. Raises ConfigError unless it holds experts of this student on these data."""
+    found, wanted = store.read(trainer.folder), trainer.manifest
+    folder = f"'{trainer.config.folder}'"
     if found is None or found.manifest.kind != "experts":
-        raise ConfigError(
-            f"There are no experts in '{given}': it has no manifest.json of experts. Name the folder of a recording, or clear "
-            f"this option to record experts here."
-        )
-    manifest = found.manifest
-    if manifest.num_params != wanted.num_params:
-        raise ConfigError(
-            f"The experts in '{given}' are '{manifest.title}' networks with {manifest.num_params:,} weights; this run's student "
-            f"'{trainer.student.name}' has {wanted.num_params:,}. Choose the same student, or other experts."
-        )
-    for part, what in (("student", "of another student"), ("data", "of other data, or of data prepared differently")):
-        if manifest.key.get(part) != wanted.key[part]:
-            raise ConfigError(
-                f"The experts in '{given}' are {what}: {manifest.title} on {manifest.source}. Choose the settings they were "
-                f"recorded with, or other experts."
-            )
-    return manifest
+        what = f"There are no experts in {folder}: it has no manifest.json of experts."
+        raise ConfigError(f"{what} Name the folder of a recording, or clear this option to record experts here.")
+    theirs = found.manifest
+    if theirs.num_params != wanted.num_params:
+        what = f"The experts in {folder} are '{theirs.title}' networks with {theirs.num_params:,} weights"
+        ours = f"this run's student '{wanted.title}' has {wanted.num_params:,}"
+        raise ConfigError(f"{what}; {ours}. Choose the same student, or other experts.")
+    for part, what in (("student", "another student"), ("data", "other data, or of data prepared differently")):
+        if theirs.key.get(part) != wanted.key[part]:
+            found_here = f"{theirs.title} on {theirs.source}"
+            advice = "Choose the settings they were recorded with, or other experts."
+            raise ConfigError(f"The experts in {folder} are of {what}: {found_here}. {advice}")
+    return theirs

@@ -9,64 +9,33 @@ from engine.core.config import Config, StudentConfig, option
 
 TRAINED = ("barlow_twins", "simclr")
 """Kinds of teachers that are trained here."""
+NAMES = {"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"}
 IMAGENET_DIMS = 512
 
-_option = partial(option, group="Teacher")
-_training = partial(_option, when=("kind", TRAINED))
-_view = partial(option, group="Teacher's views", when=("kind", TRAINED))
+_teacher = partial(option, group="Teacher")
+_own = partial(_teacher, when=("kind", (*TRAINED, "file")))
+_convnet = partial(_teacher, advanced=True, when=("network", "convnet"))
+_training = partial(_teacher, when=("kind", TRAINED))
+_view = partial(option, group="Teacher's views", advanced=True, when=("kind", TRAINED))
 
 
 class TeacherConfig(Config):
     """Trained on images alone, or loaded. Labels are not used for training; accuracies are only reported."""
 
-    kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = _option(
-        "barlow_twins",
-        "Self-supervised training on this data set, torchvision's ImageNet ResNet18, or weights from a file",
-        names={"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"},
-        label="Teacher",
+    kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = _teacher(
+        "barlow_twins", "Trained on this data set without labels, or pretrained elsewhere", names=NAMES, label="Teacher"
     )
-    file: str = _option(
-        "",
-        "A .safetensors file with the weights of the network below, under PyTorch's names",
-        label="Weights file",
-        when=("kind", "file"),
+    file: str = _teacher("", "Weights as a .safetensors file", label="Weights file", when=("kind", "file"))
+    network: Literal["convnet", "resnet18"] = _own(
+        "convnet", "The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs", label="Teacher network"
     )
-    network: Literal["convnet", "resnet18"] = _option(
-        "convnet",
-        "The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs",
-        when=("kind", (*TRAINED, "file")),
-        label="Teacher network",
+    depth: int = _convnet(3, "Blocks of convolution, normalisation, activation and pooling", low=1, high=8)
+    width: int = _convnet(64, "Channels of the first block", low=4, high=1024, unit="channels")
+    growth: int = _convnet(1, "Factor by which each block is wider than the one before", low=1, high=4)
+    norm: Literal["instance", "batch", "layer", "group", "none"] = _own(
+        "batch", "Normalisation inside each block", advanced=True
     )
-    depth: int = _option(
-        3,
-        "Blocks of convolution, normalisation, activation and pooling",
-        low=1,
-        high=8,
-        advanced=True,
-        when=("network", "convnet"),
-    )
-    width: int = _option(
-        64, "Channels of the first block", low=4, high=1024, unit="channels", advanced=True, when=("network", "convnet")
-    )
-    growth: int = _option(
-        1,
-        "Factor by which each block is wider than the one before",
-        low=1,
-        high=4,
-        advanced=True,
-        when=("network", "convnet"),
-    )
-    norm: Literal["instance", "batch", "layer", "group", "none"] = _option(
-        "batch", "Normalisation inside each block", advanced=True, when=("kind", (*TRAINED, "file"))
-    )
-    num_dims: int = _option(
-        128,
-        "Dimensions of a representation; torchvision's ResNet18 has 512",
-        low=2,
-        high=4096,
-        label="Dimensions",
-        when=("kind", (*TRAINED, "file")),
-    )
+    num_dims: int = _own(128, "Dimensions of a representation", low=2, high=4096, label="Dimensions")
     epochs: int = _training(10, "Passes over the training images", low=1, high=1000, unit="epochs")
     steps_per_epoch: int = _training(
         0, "Minibatches per epoch; 0 for a full pass over the data", low=0, high=100_000, unit="steps", advanced=True
@@ -77,46 +46,27 @@ class TeacherConfig(Config):
     )
     weight_decay: float = _training(1e-5, "Weight decay of AdamW", low=0.0, high=1.0, advanced=True)
     projector_width: int = _training(
-        512,
-        "Width of the projector between the network and the loss; it is discarded after training",
-        low=8,
-        high=8192,
-        advanced=True,
+        512, "Width of the projector before the loss; it is discarded after training", low=8, high=8192, advanced=True
     )
-    redundancy: float = _option(
-        5e-3,
-        "Weight of the redundancy term (lambda of Barlow Twins)",
-        low=0.0,
-        high=1.0,
-        advanced=True,
-        when=("kind", "barlow_twins"),
+    redundancy: float = _teacher(
+        5e-3, "Lambda of Barlow Twins' loss", low=0.0, high=1.0, advanced=True, when=("kind", "barlow_twins")
     )
-    temperature: float = _option(
+    temperature: float = _teacher(
         0.5, "Temperature of SimCLR's loss", low=0.01, high=10.0, advanced=True, when=("kind", "simclr")
     )
-    crop_scale: float = _view(0.2, "Smallest share of the image in a view", low=0.02, high=1.0, advanced=True)
-    mirror: bool = _view(True, "Flip half of the views horizontally; do not flip digits")
+    crop_scale: float = _view(0.2, "Smallest share of the image in a view", low=0.02, high=1.0)
+    mirror: bool = _view(True, "Flip half of the views horizontally; do not flip digits", advanced=False)
     jitter: float = _view(
-        0.4,
-        "Strength of brightness and contrast changes; half of it for saturation, a quarter for hue",
-        low=0.0,
-        high=1.0,
-        advanced=True,
-        label="Colour jitter",
+        0.4, "Strength of changes in brightness, contrast, saturation and hue", low=0.0, high=1.0, label="Colour jitter"
     )
-    grey_share: float = _view(0.2, "Share of views in greyscale", low=0.0, high=1.0, advanced=True)
-    blur_share: float = _view(0.5, "Share of blurred views", low=0.0, high=1.0, advanced=True)
+    grey_share: float = _view(0.2, "Share of views in greyscale", low=0.0, high=1.0)
+    blur_share: float = _view(0.5, "Share of blurred views", low=0.0, high=1.0)
     seed: int = _training(
-        0,
-        "Seed of the teacher, separate from the run's, so that runs with different seeds share a teacher",
-        low=0,
-        high=2**31 - 1,
-        advanced=True,
-        label="Teacher seed",
+        0, "Runs with different seeds share a teacher", low=0, high=2**31 - 1, advanced=True, label="Teacher seed"
     )
 
     def student(self) -> StudentConfig:
-        """The network of a teacher that is trained here or comes from a file."""
+        """The network, unless it is torchvision's."""
         return StudentConfig(
             name=self.network, depth=self.depth, width=self.width, growth=self.growth, norm=self.norm, init="default"
         )

@@ -25,7 +25,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, redundancy: float) -> Tensor:
 
 
 def simclr(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
-    """NT-Xent: the mean over all 2 N views i, with partner j, of -log exp(s_ij / t) / sum_{k != i} exp(s_ik / t), s the cosine.
+    """NT-Xent: mean over all 2 N views i of -log exp(s_ij / t) / sum_{k != i} exp(s_ik / t); j the partner, s cosines.
 
     Args:
         z1, z2: (N, D) of two views of N images.

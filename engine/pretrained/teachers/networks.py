@@ -1,12 +1,13 @@
-"""The networks of teachers as fixed functions: batch norms keep the statistics of real images, whatever the batch.
+"""The networks of teachers as fixed functions of each image: batch norms use stored statistics.
 
-A network that is trained here normalises by its own batch. What it would then say of an image depended on its neighbours, so
-that statistics are fixed once it is trained, on a sample of training images.
+In training a batch norm normalises by its own batch. After training its statistics are fixed on a sample of training
+images, so that the representation of an image does not depend on its batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,25 +18,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.core.errors import ConfigError, DataError
+from engine.core.events import Event, Progress
 from engine.data.source import LabelledSet, TaskSpec
 from engine.nets import make_encoder
 from engine.pretrained.teachers.config import TeacherConfig
 
-IMAGENET_DIMS = 512
 IMAGENET_SIDE = 64
-"""Images are enlarged to so many pixels a side for a network that halves them five times."""
+"""Smaller images are enlarged to this many pixels a side: the network halves them five times."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 SAMPLE = 1024
-"""Training images that statistics are taken from."""
+"""Training images that the statistics are fixed on."""
 _PIECE_OF_STATISTICS = 256
 
 
 class ImageNetInputs(nn.Module):
-    """Prepared inputs (N, C, H, W) as torchvision's networks want them: colours, ImageNet's mean and deviation, 64 pixels a side.
-
-    to_pixels: the inverse of the preparation.
-    """
+    """Prepared inputs (N, C, H, W) for torchvision's networks: in colour, normalised, 64 pixels a side or more."""
 
     def __init__(self, to_pixels: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -56,9 +54,9 @@ class ImageNetInputs(nn.Module):
 def make_network(
     config: TeacherConfig, spec: TaskSpec, to_pixels: Callable[[Tensor], Tensor], device: torch.device | str
 ) -> nn.Module:
-    """The network of a teacher, its weights still to be loaded, that will use the statistics it keeps.
+    """The network of a teacher, without its weights. to_pixels: prepared inputs to pixels in [0, 1].
 
-    to_pixels: prepared inputs to pixels in [0, 1]. Raises ConfigError where the images do not fit.
+    Raises ConfigError if the images do not fit.
     """
     if config.kind == "imagenet":
         from engine.data.torchvision_compat import models  # slow to import, and few teachers need it
@@ -83,48 +81,34 @@ def num_bytes(network: nn.Module) -> int:
 
 @torch.no_grad()
 def put_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give a network that `make_network` made the weights by name of an encoder; its statistics stay as they are."""
+    """Copy weights, by name, into a network of `make_network`; statistics stay."""
     for name, parameter in network.named_parameters():
         parameter.copy_(weights[name])
 
 
-def fix_statistics(network: nn.Module, data: LabelledSet) -> Iterator[int]:
-    """Let batch norms keep the mean statistics of a set, gone through in a few pieces; the number of each when it is done."""
-    for norm in _batch_norms(network):
+def fix_statistics(network: nn.Module, data: LabelledSet) -> Generator[Event, None, None]:
+    """Set the statistics of batch norms to the means over a sample of a set. Yields Progress."""
+    norms, some = _batch_norms(network), data.sample(SAMPLE)
+    if not norms:
+        return
+    for norm in norms:
         norm.reset_running_stats()
         norm.train()
-    for number, indices in enumerate(torch.arange(len(data)).chunk(num_pieces(data))):
+    pieces = torch.arange(len(some)).chunk(-(-len(some) // _PIECE_OF_STATISTICS))
+    for done, indices in enumerate(pieces):
+        yield Progress("fix the teacher's statistics", done, len(pieces))
         with torch.no_grad():
-            network(data.batch(indices)[0])
-        yield number
+            network(some.batch(indices)[0])
     network.eval()
 
 
-def has_statistics(network: nn.Module) -> bool:
-    """Whether anything in a network normalises by statistics of other images."""
-    return bool(_batch_norms(network))
-
-
-def num_pieces(data: LabelledSet) -> int:
-    """Pieces that statistics of a set are taken in."""
-    return -(-len(data) // _PIECE_OF_STATISTICS)
-
-
-def sample(data: LabelledSet, count: int) -> LabelledSet:
-    """At most `count` images of a set, always the same."""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    return data.subset(order[:count].sort()[0])
-
-
 def weights_from_file(file: str, network: nn.Module) -> dict[str, Tensor]:
-    """Weights by name for a network that `make_network` made, and statistics of batch norms where the file has them.
+    """Weights by name for a network of `make_network`, and statistics of batch norms if the file has them.
 
-    Raises ConfigError where the file is missing or no safetensors file, or where a tensor is missing, not of the network, or of
-    another shape.
+    Raises ConfigError if the file cannot be read, or if a tensor is missing, unknown or of another shape.
     """
-    path = path_of(file)
     try:
-        found = load_file(path)
+        found = load_file(path_of(file))
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"The teacher's weights file '{file}' cannot be read as safetensors ({error}).") from error
     wanted = network.state_dict()
@@ -132,39 +116,31 @@ def weights_from_file(file: str, network: nn.Module) -> dict[str, Tensor]:
     statistics = [name for name in wanted if name.endswith(("running_mean", "running_var"))]
     if any(name in found for name in statistics):
         needed += statistics
-    missing = [name for name in needed if name not in found]
-    extra = [name for name in found if name not in wanted]
-    advice = "Choose the network, depth, width, norm and dimensions that the file was made with."
-    if missing or extra:
-        what = (
-            f"has no tensor '{missing[0]}'" if missing else f"has a tensor '{extra[0]}' that the network does not have"
-        )
-        raise ConfigError(f"The teacher's weights file '{file}' {what}. {advice}")
-    for name in needed:
+    problems = [f"has no tensor '{name}'" for name in needed if name not in found]
+    problems += [f"has a tensor '{name}' that the network does not have" for name in found if name not in wanted]
+    for name in needed if not problems else ():
         theirs, ours = tuple(found[name].shape), tuple(wanted[name].shape)
         if theirs != ours:
-            raise ConfigError(
-                f"The teacher's weights file '{file}' holds '{name}' of shape {theirs}; the network's is {ours}. {advice}"
-            )
+            problems.append(f"holds '{name}' of shape {theirs}; the network's is {ours}")
+    if problems:
+        advice = "Choose the network, depth, width, norm and dimensions that the file was made with."
+        raise ConfigError(f"The teacher's weights file '{file}' {problems[0]}. {advice}")
     return found
 
 
 def path_of(file: str) -> Path:
-    """The path of a config's weights file. Raises ConfigError where there is no such file."""
+    """The path of a config's weights file. Raises ConfigError if there is no such file."""
     advice = "Give the path of a .safetensors file, or choose a teacher that is trained here."
     if not file:
         raise ConfigError(f"The teacher comes from a file, but no weights file is named. {advice}")
-    try:
-        path = Path(file).expanduser()
-    except RuntimeError:
-        raise ConfigError(f"The teacher's weights file '{file}' names a home that is not on this machine.") from None
+    path = Path(os.path.expanduser(file))
     if not path.is_file():
-        raise ConfigError(f"The teacher's weights file '{file}' is not there. {advice}")
+        raise ConfigError(f"There is no teacher's weights file '{file}'. {advice}")
     return path
 
 
 def imagenet_weights() -> dict[str, Tensor]:
-    """torchvision's weights of ResNet18, from where PyTorch keeps them, else downloaded. Raises DataError where that fails."""
+    """torchvision's weights of ResNet18, downloaded if PyTorch has not cached them. Raises DataError if that fails."""
     from engine.data.torchvision_compat import models
 
     weights = models.ResNet18_Weights.IMAGENET1K_V1
@@ -173,8 +149,8 @@ def imagenet_weights() -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise DataError(
-            f"torchvision's ImageNet weights are not on this machine and could not be downloaded ({error}). Put "
-            f"{weights.url} into {folder}, or choose a teacher that is trained here."
+            f"torchvision's ImageNet weights are not on this machine and could not be downloaded ({error}). Download "
+            f"{weights.url} to {folder}, or choose a teacher that is trained here."
         ) from error
     return {f"1.{name}": tensor for name, tensor in found.items() if not name.startswith("fc.")}
 

@@ -29,8 +29,8 @@ FILE, TENSOR = "train.safetensors", "representations"
 class Teacher:
     """A network whose representations are distilled.
 
-    network: prepared inputs (n, C, H, W) to (n, d), each image on its own. scale: factor that makes the mean variance of a
-    dimension 1 over training images. digest: equal only if the representations are. facts: for `describe`.
+    network: prepared inputs (n, C, H, W) to (n, d). scale: factor that makes the mean variance of a dimension 1 over
+    training images. digest: equal only if the representations are. facts: for `describe`.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Teacher:
         return torch.cat([self.network(piece) for piece in inputs.split(PIECE)]) * self.scale
 
     def describe(self) -> dict[str, Any]:
-        """The summary of a run that only trains a teacher. Accuracies are fractions of validation images, None if unknown."""
+        """The summary of a run that only trains a teacher."""
         return {"title": self.title, "num_dims": self.num_dims} | self.facts
 
 

@@ -1,10 +1,10 @@
-"""Training a teacher: two views of each image through an encoder and a projector, and AdamW with cosine decay on the loss.
+"""Training a teacher: an encoder and a projector on two views of each image, by AdamW with cosine decay.
 
     z1, z2 = p(f(a(x))), p(f(a'(x)))        f the encoder, p the projector, a and a' drawn anew for each image
     theta <- AdamW(theta, grad L(z1, z2))   theta the weights of both
 
-Sources: Barlow Twins: Zbontar et al. 2021, arXiv:2103.03230. SimCLR: Chen et al. 2020, arXiv:2002.05709. AdamW: Loshchilov and
-Hutter 2019, arXiv:1711.05101.
+Sources: Barlow Twins: Zbontar et al. 2021, arXiv:2103.03230. SimCLR: Chen et al. 2020, arXiv:2002.05709. AdamW:
+Loshchilov and Hutter 2019, arXiv:1711.05101.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 
 @dataclass(frozen=True)
 class Networks:
-    """The encoder, which is kept, and the projector, which is thrown away; their weights are one vector theta (P + Q,)."""
+    """The encoder, and the projector, which is discarded after training; their weights are one theta (P + Q,)."""
 
     encoder: Student
     projector: Student
@@ -67,7 +67,7 @@ class AdamWState(TrainingState):
 
 
 def make_networks(config: TeacherConfig, spec: TaskSpec, device: torch.device | str) -> Networks:
-    """Encoder and projector of a teacher that is trained here. Raises ConfigError where the images do not fit the network."""
+    """Encoder and projector. Raises ConfigError if the images do not fit the encoder."""
     encoder = make_encoder(config.student(), spec, config.num_dims, device)
     width = config.projector_width
     projector = nn.Sequential(
@@ -127,7 +127,7 @@ def preparation_of(splits: Splits) -> Preparation | None:
 
 
 def adamw(state: AdamWState, gradient: Tensor, lr: float, weight_decay: float) -> AdamWState:
-    """One step: theta <- (1 - lr weight_decay) theta - lr m / (sqrt(v) + 1e-8), m and v the moments without their bias to 0."""
+    """One step: theta <- (1 - lr weight_decay) theta - lr m / (sqrt(v) + 1e-8), m and v the bias-corrected moments."""
     step = state.step + 1
     first = state.first.lerp(gradient, 1 - BETAS[0])
     second = (state.second * BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
@@ -139,7 +139,7 @@ def adamw(state: AdamWState, gradient: Tensor, lr: float, weight_decay: float) -
 def _gradient(
     networks: Networks, theta: Tensor, view1: Tensor, view2: Tensor, config: TeacherConfig
 ) -> tuple[float, Tensor]:
-    """The loss of two views, each a batch of its own to the norms, and its gradient (P + Q,)."""
+    """The loss of two views and its gradient (P + Q,). Each view is a batch of its own for batch norms."""
     theta = theta.detach().requires_grad_()
     with torch.enable_grad():
         z1, z2 = networks.projected(theta, view1), networks.projected(theta, view2)
@@ -148,7 +148,7 @@ def _gradient(
         else:
             loss = barlow_twins(z1, z2, config.redundancy)
     (gradient,) = torch.autograd.grad(loss, theta)
-    # the projector's norm cancels the encoder's last bias, so that its gradient is rounding alone, which AdamW would follow
+    # the projector's norm cancels the encoder's last bias: its gradient is rounding noise, which AdamW would follow
     end = networks.encoder.num_params
     gradient[end - networks.encoder.sizes[-1] : end] = 0
     return loss.item(), gradient

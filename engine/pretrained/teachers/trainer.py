@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load_file
@@ -21,9 +21,9 @@ from torch import nn
 from engine.core.checkpoint import write_atomically
 from engine.core.context import Context
 from engine.core.errors import Diverged
-from engine.core.events import Event, Progress, Scored, TeacherEpoch
+from engine.core.events import Event, Scored, TeacherEpoch
 from engine.core.options import in_effect
-from engine.core.progress import paced, ticking
+from engine.core.progress import ticking
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
@@ -40,17 +40,16 @@ RECIPE = 1
 """Part of every key; raise it when the same settings come to train a teacher differently."""
 NEIGHBOURS = 20
 KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000
-"""Training and validation images for the nearest neighbours after every epoch, always the same ones."""
+"""Training and validation images for the nearest neighbours after every epoch."""
 PROBED_IMAGES = 10_000
-"""Training images that the scale and the linear probe at the end are fitted on, always the same ones."""
+"""Training images that the scale and the linear probe are fitted on."""
 TIMED_IMAGES = 125
 
 
 def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
-    """The teacher of a config: taken from the store, or trained or loaded now and kept there.
+    """The teacher of a config, trained or loaded now if it is missing from the store.
 
-    Yields TeacherEpoch for every epoch, Scored for its linear probe on validation and test images (`cached` if measured
-    earlier), Progress, and Warned for a damaged file.
+    Yields TeacherEpoch, Scored for its linear probe on validation and test images, Progress, and Warned if it is damaged.
     Raises ConfigError if images or a weights file do not fit the network, DataError if torchvision's weights cannot be
     loaded, Diverged, or OSError if the disk is full; finished epochs stay.
     """
@@ -69,7 +68,7 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
 
 
 def try_teacher(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
-    """What the teacher takes now, by a few timed steps if it is not in the store. Nothing is kept."""
+    """What the teacher takes if it is missing, by a few timed steps. Nothing is kept."""
     trainer = TeacherTrainer(splits, config, context.device)
     return (yield from recording.plan_recording(trainer, trainer.folder(context), [0]))
 
@@ -111,18 +110,10 @@ class TeacherTrainer:
 
     @cached_property
     def manifest(self) -> Manifest:
-        key, config = key_of(self.splits, self.config), self.config
-        num_params = sum(parameter.numel() for parameter in self.network.parameters())
-        num_epochs = config.epochs if config.is_trained else 0
-        return Manifest(
-            kind="teachers",
-            key=key,
-            source=self.splits.title,
-            title=config.title,
-            num_params=num_params,
-            num_epochs=num_epochs,
-            num_dims=config.output_dims,
-        )
+        config, num_params = self.config, sum(parameter.numel() for parameter in self.network.parameters())
+        about = {"source": self.splits.title, "title": config.title, "num_params": num_params}
+        about |= {"num_epochs": config.epochs if config.is_trained else 0, "num_dims": config.output_dims}
+        return Manifest.model_validate(about | {"kind": "teachers", "key": key_of(self.splits, config)})
 
     @property
     def num_steps(self) -> int:
@@ -141,23 +132,12 @@ class TeacherTrainer:
 
     def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
         data, config = self.splits.train, self.config
-        images = min(PROBED_IMAGES, len(data))
-        recipe = f"{self.manifest.title}; linear probe of its representations of {images:,} training images"
-        for probed in network.probed:
-            yield Scored(
-                "teacher",
-                LINEAR_PROBE,
-                config.architecture,
-                config.seed,
-                HEADLINE,
-                probed.accuracy,
-                network.seconds,
-                probed.split,
-                len(data),
-                data.raw_bytes - len(data),
-                recipe,
-                cached=cached,
-            )
+        images = f"{min(PROBED_IMAGES, len(data)):,} training images"
+        about = "teacher", LINEAR_PROBE, config.architecture, config.seed, HEADLINE
+        storage = len(data), data.raw_bytes - len(data)
+        recipe = f"{self.manifest.title}; linear probe of its representations of {images}"
+        for found in network.probed:
+            yield Scored(*about, found.accuracy, network.seconds, found.split, *storage, recipe, cached=cached)
 
     def start(self, number: int) -> AdamWState:
         return AdamWState.of(self._trainable.init(self._stream("start")))
@@ -169,8 +149,8 @@ class TeacherTrainer:
     def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float]:
         """The share of validation images whose nearest training images vote for their class."""
         yield from self._place(state)
-        known = networks.sample(self.splits.train, KNOWN_IMAGES)
-        asked = networks.sample(self.splits.validation, ASKED_IMAGES)
+        known = self.splits.train.sample(KNOWN_IMAGES)
+        asked = self.splits.validation.sample(ASKED_IMAGES)
         features = yield from features_of(self.network, known, "find nearest neighbours")
         queries = yield from features_of(self.network, asked, "find nearest neighbours")
         found = knn(features, known.targets, queries, NEIGHBOURS, self.splits.spec.num_outputs)
@@ -220,43 +200,30 @@ class TeacherTrainer:
             found = networks.weights_from_file(self.config.file, self.network)
         self.network.load_state_dict(found, strict=False)
         if not any(name.endswith("running_mean") for name in found):
-            yield from self._fix_statistics()
+            yield from networks.fix_statistics(self.network, self.splits.train)
 
     def _place(self, state: AdamWState) -> Generator[Event, None, None]:
         """Give the teacher the encoder's current weights, and the statistics that go with them."""
         encoder = self._trainable.encoder
         networks.put_weights(self.network, encoder.unflatten(self._trainable.of_encoder(state.theta)))
-        yield from self._fix_statistics()
-
-    def _fix_statistics(self) -> Generator[Event, None, None]:
-        data = networks.sample(self.splits.train, networks.SAMPLE)
-        yield Progress("fix the teacher's statistics", 0, 1)
-        if networks.has_statistics(self.network):
-            steps = networks.fix_statistics(self.network, data)
-            yield from paced("fix the teacher's statistics", steps, networks.num_pieces(data))
+        yield from networks.fix_statistics(self.network, self.splits.train)
 
     def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:
         """The scale of the representations, and the accuracies of a linear probe."""
-        known = networks.sample(self.splits.train, PROBED_IMAGES)
+        known = self.splits.train.sample(PROBED_IMAGES)
         features = yield from features_of(self.network, known, "represent training images")
         variance = features.var(0, correction=0).mean().item()
         if not math.isfinite(variance) or variance <= 0:
-            sentence = (
-                "The teacher's representations are the same for all images, or not finite. Lower the teacher's learning rate, "
-                "or use other weights."
-            )
-            raise Diverged(sentence, quantity="teacher's representations", step=0)
+            what = "The teacher's representations are the same for all images, or not finite."
+            advice = "Lower the teacher's learning rate, or use other weights."
+            raise Diverged(f"{what} {advice}", quantity="teacher's representations", step=0)
         scale, num_classes = 1 / math.sqrt(variance), self.splits.spec.num_outputs
-        fit = partial(
-            linear_probe, features * scale, known.targets, num_classes, ProbingConfig(), self._stream("probe")
-        )
+        data_and_config = features * scale, known.targets, num_classes, ProbingConfig()
+        fit = partial(linear_probe, *data_and_config, self._stream("probe"))
         probe = yield from ticking("fit a linear probe of the teacher", fit)
-        measured: tuple[tuple[Split, LabelledSet], ...] = (
-            ("validation", self.splits.validation),
-            ("test", self.splits.test),
-        )
         probed = []
-        for split, data in measured:
+        for split in get_args(Split):
+            data: LabelledSet = getattr(self.splits, split)
             theirs = yield from features_of(self.network, data, f"represent {split} images")
             right = share_right(probe(theirs * scale).argmax(1), data.targets)
             probed.append(Probed(split=split, accuracy=right))
