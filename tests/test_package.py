@@ -35,7 +35,7 @@ SOURCES = (
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel installs, built from a copy of this checkout."""
     copy = tmp_path_factory.mktemp("copy")
-    unwanted = shutil.ignore_patterns("__pycache__", "results")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.json")
     for name in SOURCES:
         place = ROOT / name
         shutil.copytree(place, copy / name, ignore=unwanted) if place.is_dir() else shutil.copy(place, copy / name)

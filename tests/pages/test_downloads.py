@@ -82,7 +82,7 @@ def test_result_of_an_earlier_version_says_why_it_cannot_be_exported(visit, stor
     keep_result(store, run_id, None)
     app = visit("gallery", run=run_id)
     assert labels(app) == ["Download picture", "Download report (.html)"]
-    assert "does not say how its images were normalised" in words(app)
+    assert "does not say how its data were prepared" in words(app)
 
 
 def test_result_that_is_no_set_says_so(visit, store):

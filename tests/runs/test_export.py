@@ -22,7 +22,7 @@ import engine
 from engine.cli.main import main
 from engine.core.errors import RunError
 from engine.core.events import Scored
-from engine.runs import export
+from engine.runs import export, exported
 from engine.runs.store import Store
 
 NAMES = ["README.txt", "train.py", "distilled.npz", "result.safetensors", "grid.png", "scores.csv", "report.html", "request.json"]  # fmt: skip
@@ -125,7 +125,7 @@ def test_test_images_are_brought_to_size_as_an_imported_data_set_was(finished, m
     store, run_id = finished
     assert "image = image.resize((8, 8)" in export.one(store, run_id, "train.py").decode()
     imported = SimpleNamespace(title="Mine", options=SimpleNamespace(fit="crop"))
-    monkeypatch.setattr(export, "sources", lambda root: {"digits": imported})
+    monkeypatch.setattr(exported, "sources", lambda root: {"digits": imported})
     assert "image = ImageOps.fit(image, (8, 8)" in export.one(store, run_id, "train.py").decode()
 
 
@@ -186,7 +186,7 @@ def test_export_that_breaks_off_in_any_way_leaves_nothing(finished, tmp_path, mo
 def test_folder_that_holds_something_is_left_alone(finished, tmp_path):
     store, run_id = finished
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds something already"):
+    with pytest.raises(RunError, match="is not empty"):
         export.export(store, run_id, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

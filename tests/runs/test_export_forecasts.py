@@ -24,7 +24,7 @@ from engine.evaluation.train import at_random, loss_of, outputs
 from engine.nets import make_student
 from engine.runs import export, tables
 from engine.runs.adopt import adopt
-from engine.runs.forecast_template import forecast_script
+from engine.runs.programs import forecast_script
 from engine.runs.store import Store
 from engine.synthetic.base import Training, load
 
@@ -73,7 +73,7 @@ def test_every_file_is_written_and_told_of(exported):
     assert names == {*NAMED, *sequences, *images}
     said = (out / "README.txt").read_text()
     assert all(name in said for name in [*NAMED[1:], "sequences/", "images/"])
-    assert "no history of any market" in said and "made\nup" in said
+    assert "not the history of any market" in said and "dates are made up" in said
 
 
 def test_each_sequence_reads_as_a_price_history_of_its_own(exported, monkeypatch):
@@ -203,7 +203,7 @@ def test_script_of_every_student_and_rule_trains(exported, history, tmp_path, ca
         ("SIM-A", None, "There is no file"),
         ("SIM-A", "open,high,low,close,volume\n" + "1,2,1,2,5\n" * 10, "needs the columns open, high, low, close in its first line, and 11 bars or more"),
         ("SIM-A", "date,price\n" + "2020-01-01,1\n" * 20, "needs the columns open, high, low, close in its first line"),
-        ("SIM-A", "open,high,low,close\n" + "1,2,1,?\n" * 20, "holds a bar that is no number"),
+        ("SIM-A", "open,high,low,close\n" + "1,2,1,?\n" * 20, "holds a bar that is not a number"),
         ("SIM-A", "sold by us\nopen,high,low,close\n" + "1,2,1,2\n" * 20, "needs the columns"),
     ],
 )  # fmt: skip

@@ -21,13 +21,15 @@ from engine.core.config import StudentConfig
 from engine.data import augmentation
 from engine.data.source import TaskSpec
 from engine.data.transforms import zca
+from engine.data.transforms.augment import Step
 from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import headlines, summarise
 from engine.evaluation.train import Recipe
 from engine.runs import export, report
 from engine.runs.adopt import adopt
+from engine.runs.exported import normalisation
+from engine.runs.programs import train_script
 from engine.runs.store import Store
-from engine.runs.train_template import train_script
 from engine.synthetic.base import Training
 
 POSTER = {
@@ -135,25 +137,26 @@ def test_report_shows_the_poster_and_the_accuracy_after_each_length(made):
 
 def test_script_changes_images_as_flip_rotate_does(tmp_path):
     script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), PLAIN, Training("adam", 1, batch_size=2, is_augmented=True), augmentation="flip_rotate")  # fmt: skip
-    assert "\n    batch = changed(batch)\n" in script
+    assert "    operations = [(flip, 1), (rotate, 1)]\n    operations = [operations[torch.randint(" in script
+    assert "net(changed(inputs[chosen]))" in script
     npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), mean=np.zeros(1, np.float32), std=np.ones(1, np.float32))  # fmt: skip
     program = program_of(script, npz, tmp_path)
     batch, numbers = torch.rand(3, 1, 8, 8), torch.tensor([[0.1], [0.5], [0.9]])
-    drawn = {((),): 0.9, (3,): numbers[:, 0]}
-    program["torch"] = types.SimpleNamespace(**vars(torch) | {"rand": lambda *shape: drawn[shape]})
-    expected = augmentation("flip_rotate").apply(batch, (("rotate", numbers),))
-    assert torch.allclose(program["changed"](batch), expected, atol=1e-6)
-    drawn |= {((),): 0.1, (3, 1, 1, 1): numbers[:, :, None, None]}
-    expected = augmentation("flip_rotate").apply(batch, (("flip", numbers),))
-    assert torch.equal(program["changed"](batch), expected)
+    for place, name in enumerate(("flip", "rotate")):
+        drawn = {"rand": lambda *shape: numbers, "randint": lambda *bounds, place=place: place}
+        program["torch"] = types.SimpleNamespace(**vars(torch) | drawn)
+        expected = augmentation("flip_rotate").apply(batch, (Step(name, numbers),))
+        assert torch.equal(program["changed"](batch), expected)
 
 
-@pytest.mark.parametrize(("is_augmented", "indent"), [(True, 4), (False, 8)])
-def test_random_batches_are_augmented_in_the_script_where_the_set_was_made_so(is_augmented, indent):
+@pytest.mark.parametrize(
+    ("is_augmented", "batch"),
+    [(True, "changed(inputs[chosen])"), (False, "inputs[chosen] if is_stored else changed(inputs[chosen])")],
+)
+def test_random_batches_are_augmented_in_the_script_where_the_set_was_made_so(is_augmented, batch):
     training = Training("sgd", 7, batch_size=2, is_augmented=is_augmented)
     script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), PLAIN, training, augmentation="flip")
-    (line,) = [line for line in script.splitlines() if line.lstrip().startswith("batch = torch.where")]
-    assert len(line) - len(line.lstrip()) == indent
+    assert f"net({batch})" in script
     compile(script, "train.py", "exec")
 
 
@@ -174,7 +177,7 @@ def test_script_whitens_each_image_as_the_set_was(tmp_path):
     preparation = Preparation("zca_podd", torch.zeros(1), torch.ones(1), whitening)
     script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), preparation, Training("sgd", 1))
     assert max(map(len, script.splitlines())) <= 120
-    npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), **export._normalisation(preparation))  # fmt: skip
+    npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), **normalisation(preparation))  # fmt: skip
     program = program_of(script, npz, tmp_path)
     for number in range(3):
         Image.fromarray(images[number, 0].numpy()).save(tmp_path / f"{number}.png")

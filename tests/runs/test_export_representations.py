@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from representation_runs import CONFIG, MEANS, digits, finished, write_images
 
 from engine.core.config import StudentConfig
 from engine.core.context import Context
+from engine.data.transforms.optimal import optimal
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, optimal_ones, predefined
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
@@ -28,7 +30,7 @@ from engine.evaluation.probing.probe import features_of, linear_probe, share_rig
 from engine.figures.grids import grid_image
 from engine.nets import make_encoder
 from engine.runs import export
-from engine.runs.pretrain_template import FUNCTIONS, expression
+from engine.runs.programs import CHANGES, expression, sources
 from engine.runs.store import Store
 from engine.synthetic.base import load
 
@@ -141,7 +143,7 @@ def test_script_says_what_was_recorded_and_imports_nothing_of_this_project(expor
     assert "train.py LABELLED_FOLDER TEST_FOLDER   (recorded on the data set, with all labelled images: 80.5 ±" in text
     assert "60 distilled images" in text and "24 outputs" in text
     found = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
-    assert found == {"math", "sys", "pathlib", "numpy", "torch", "PIL", "unicodedata"}
+    assert found == {"__future__", "math", "sys", "pathlib", "typing", "numpy", "torch", "PIL", "unicodedata"}
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -150,9 +152,9 @@ def test_script_says_what_was_recorded_and_imports_nothing_of_this_project(expor
 def test_script_augments_images_as_the_set_does(name, shape):
     (change,) = predefined((name,), jitter=0.8, crop_scale=0.4, blur_kernel=5, blur_sigma=1.7, seed=3)
     inputs = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
-    program: dict = {"torch": torch, "nn": torch.nn, "math": math, "inputs": inputs}
-    exec(FUNCTIONS.get(name, ""), program)
-    found = eval(expression(change, shape), program)
+    program: dict = {"torch": torch, "F": torch.nn.functional, "math": math, "inputs": inputs}
+    exec("from __future__ import annotations\n" + sources(*[CHANGES[name]] if name in CHANGES else []), program)
+    found = eval(expression(change), program)
     torch.testing.assert_close(found, change(inputs), rtol=1e-5, atol=1e-5)
 
 
@@ -162,10 +164,10 @@ def test_script_makes_the_optimal_images_that_the_set_does(kernel):
     inputs, targets = (
         torch.randn(20, *shape, generator=torch.Generator().manual_seed(0)) for shape in ((3, 9, 9), (6,))
     )
-    program: dict = {"torch": torch, "nn": torch.nn, "math": math, "inputs": inputs, "targets": targets}
+    program: dict = {"torch": torch, "math": math, "NamedTuple": NamedTuple, "inputs": inputs, "targets": targets}
+    exec("from __future__ import annotations\n" + sources(optimal), program)
     for change in optimal_ones(3, **way):
-        exec(FUNCTIONS[change.name], program)
-        found = eval(expression(change, (3, 9, 9)), program)
+        found = eval(expression(change), program)
         torch.testing.assert_close(found, change(inputs, targets), rtol=1e-5, atol=1e-5)
 
 
@@ -185,9 +187,9 @@ def test_script_trains_on_the_pairs_of_the_set(exported):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "Say where labelled images and test images are, each in one sub-folder for each class"),
+        ((), "Name a folder of labelled images and one of test images, each with one sub-folder per class"),
         (("{labelled}",), "python train.py LABELLED_FOLDER TEST_FOLDER"),
-        (("{labelled}", "nowhere"), "Say where labelled images and test images are"),
+        (("{labelled}", "nowhere"), "Name a folder of labelled images"),
         (("{labelled}", "{unknown}"), "has no folder 'eleven', which is in"),
         (("{labelled}", "{empty}"), "There are no images in the sub-folders"),
     ],

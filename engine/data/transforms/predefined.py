@@ -83,7 +83,7 @@ class Predefined:
             return inputs.flip(3)
         if self.name == "jitter":
             return color(inputs, inputs.new_tensor([self.numbers]))
-        return _crop(inputs, *self.numbers) if self.name == "crop" else _blur(inputs, *self.numbers)
+        return crop(inputs, *self.numbers) if self.name == "crop" else blur(inputs, *self.numbers)
 
     def check(self, sample_shape: tuple[int, ...]) -> None:
         """Raise ConfigError where images of shape (C, H, W) cannot be changed so."""
@@ -177,7 +177,7 @@ def _goal(
     )
 
 
-def _crop(inputs: Tensor, share: float, down: float, right: float) -> Tensor:
+def crop(inputs: Tensor, share: float, down: float, right: float) -> Tensor:
     """The window of a share of the area, as wide for its height as the image, enlarged to the image's size."""
     height, width = inputs.shape[2:]
     rows, columns = (max(1, round(side * math.sqrt(share))) for side in (height, width))
@@ -186,7 +186,7 @@ def _crop(inputs: Tensor, share: float, down: float, right: float) -> Tensor:
     return F.interpolate(window, (height, width), mode="bilinear", align_corners=False)
 
 
-def _blur(inputs: Tensor, kernel: float, sigma: float) -> Tensor:
+def blur(inputs: Tensor, kernel: float, sigma: float) -> Tensor:
     """Each pixel the Gaussian mean of those around it, the border reflected."""
     reach = int(kernel) // 2
     places = torch.arange(-reach, reach + 1, dtype=inputs.dtype, device=inputs.device)

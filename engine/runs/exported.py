@@ -1,0 +1,350 @@
+"""What is exported of a result, for each kind of set: its README, arrays, program and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from engine import figures
+from engine.core.config import checked
+from engine.core.context import data_root
+from engine.core.events import Preview, Scored
+from engine.core.program import COMMAND, version
+from engine.data import sources
+from engine.data.prices.scaling import WindowScaling
+from engine.data.transforms.preparation import Preparation
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
+from engine.evaluation.train import Recipe
+from engine.figures import formats
+from engine.figures.grids import grid_image
+from engine.runs import programs, report
+from engine.runs.store import RunRow
+from engine.synthetic.base import SyntheticSet
+from engine.synthetic.lowrank import LowRankSet
+from engine.synthetic.poster import PosterSet
+from engine.synthetic.representations import RepresentationSet
+
+METADATA = "distillery"
+"""The key of the text in each PNG that says where it comes from, as JSON."""
+UNTRIED_LR = 3e-3
+"""Learning rate of a set that was never evaluated: the middle of those that an evaluation tries."""
+Arrays = dict[str, np.ndarray]
+Files = dict[str, Callable[[], bytes]]
+Set = TypeVar("Set", bound=SyntheticSet)
+Prepared = TypeVar("Prepared", Preparation, WindowScaling)
+
+
+@dataclass(frozen=True)
+class Exported(Generic[Set, Prepared]):
+    """A run's result as it is exported. scores: of every network that was trained. shown: the set as pictures."""
+
+    row: RunRow
+    scores: list[Scored]
+    synthetic: Set
+    preparation: Prepared
+    shown: Preview
+
+    AGAIN: ClassVar[str] = "; it can be loaded back in, evaluated again and begun from"
+    NOTE: ClassVar[str] = ""
+
+    @abstractmethod
+    def what(self) -> str:
+        """What the set is, in a few words."""
+
+    @abstractmethod
+    def contents(self) -> dict[str, str]:
+        """What each file is, for the README; those that every result has are added."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """The contents of distilled.npz besides `images` and `step`."""
+
+    @abstractmethod
+    def program(self) -> str:
+        """The text of train.py."""
+
+    def pictures(self) -> Files:
+        """Further files of the result that can be downloaded alone."""
+        return {}
+
+    def parts(self) -> Iterator[tuple[str, bytes]]:
+        """(name, content) of a file per sample, besides its picture."""
+        yield from ()
+
+    def all_arrays(self) -> bytes:
+        """distilled.npz: the set as pictures, `images` (N, H, W, C) uint8 in stored order, and as `arrays` says."""
+        arrays = {"images": self.shown.images, "step": np.array(self.synthetic.step)} | self.arrays()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    def readme(self) -> str:
+        """README.txt: where the set comes from, and what each file is."""
+        row, step = self.row, f"{self.synthetic.step:,}"
+        title = f"Run {row.id} of Dataset Distillery {version()}: {self.what()}, {row.status}, outer step {step}."
+        common = {
+            "result.safetensors": f"the set as this program stores it{self.AGAIN}",
+            "scores.csv": "one line per network that was trained and tested",
+            "report.html": "curves, pictures, comparison, recipe and versions in one page that needs no network",
+            "request.json": f"the settings: {COMMAND} distill request.json repeats the run",
+        }
+        lines = "".join(f"{name:19} {text}\n" for name, text in (self.contents() | common).items())
+        return f"{title}\n\n{lines}{self.NOTE}\nEach PNG carries the settings in its text '{METADATA}'.\n"
+
+    def facts(self) -> dict[str, Any]:
+        """Where the pictures of the set come from."""
+        return facts(self.row, self.synthetic.step)
+
+    def grid(self, images: np.ndarray, labels: tuple[str, ...] = ()) -> bytes:
+        """Images (n, H, W, C) uint8 in one PNG."""
+        return png(grid_image(images, labels, theme="page"), self.facts())
+
+    def measured(self) -> dict[str, Row]:
+        """The scores of the run's own student on the set, by protocol."""
+        student = report.student_config(self.row).name
+        rows = headlines(summarise(self.scores))
+        return {row.protocol: row for row in rows if (row.arm, row.student) == ("distilled", student)}
+
+    def shown_in_grid(self) -> str:
+        """A clause for sets that are larger than a grid."""
+        return "" if len(self.shown.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
+
+
+class ExportedImages(Exported[Set, Preparation]):
+    """Labelled images."""
+
+    SAMPLES: ClassVar[str] = "distilled images"
+
+    def what(self) -> str:
+        return f"{formats.counted(len(self.shown.images), 'image')} distilled from '{self.row.source}'"
+
+    def contents(self) -> dict[str, str]:
+        schedule = "batch_size" if self.synthetic.training.batch_size else "batch_order"
+        return {
+            "train.py": "trains a network on the set with plain PyTorch and tests it: "
+            "python train.py TEST_FOLDER [as_distilled]",
+            "distilled.npz": "NumPy arrays: images, inputs (as a network sees them), targets, class_names, "
+            f"learned_rates, {schedule}, normalisation",
+            "images/": "each image at its own size",
+            "grid.png": f"the images{self.shown_in_grid()} with their classes in one picture",
+        }
+
+    def arrays(self) -> Arrays:
+        inputs, targets = self.synthetic.materialise()
+        found = {
+            "inputs": inputs.float().numpy(),
+            "class_names": np.array(self.synthetic.spec.class_names, dtype=np.str_),
+            "targets": targets.numpy() if targets.ndim == 1 else targets.float().numpy(),
+        }
+        return found | _schedule(self.synthetic, inputs, targets) | normalisation(self.preparation)
+
+    def program(self) -> str:
+        data, evaluation = self.row.request.data, self.row.request.evaluation
+        mine, training = self.measured(), self.synthetic.training
+        ordinary = mine["ordinary"].training if "ordinary" in mine else {}
+        if ordinary:
+            recipe = Recipe(**ordinary)
+        else:
+            recipe = Recipe(evaluation.ordinary_steps, evaluation.batch_size, UNTRIED_LR)
+        if training.batch_size:
+            chosen = mine["as_distilled"].training if "as_distilled" in mine else {}
+            training = replace(training, num_steps=chosen.get("num_steps", evaluation.inner_steps))
+        return programs.train_script(
+            report.student_config(self.row),
+            self.synthetic.spec,
+            len(self.shown.images),
+            recipe,
+            self.preparation,
+            training,
+            fit=fit_of(self.row.source),
+            augmentation=data.augmentation,
+            dsa_operations=data.dsa_operations,
+            recorded={protocol: spread(row) for protocol, row in mine.items()},
+            samples=self.SAMPLES,
+        )
+
+
+class ExportedPoster(ExportedImages[PosterSet]):
+    """Overlapping patches of one poster."""
+
+    AGAIN = "; it can be loaded back in and evaluated again"
+    SAMPLES = "patches of the distilled poster"
+
+    def what(self) -> str:
+        patches = formats.counted(len(self.shown.images), "patch", "patches")
+        return f"a poster of {patches} distilled from '{self.row.source}'"
+
+    def contents(self) -> dict[str, str]:
+        poster = {
+            "poster.png": "the poster at its own size; distilled.npz holds its parts: poster, grid, order, label_map",
+            "images/": "each patch at its own size",
+            "grid.png": f"the patches{self.shown_in_grid()} with their classes in one picture",
+        }
+        return super().contents() | poster
+
+    def arrays(self) -> Arrays:
+        """Also poster (C, H, W) as a network sees it, grid (its sizes), order (the class of each cell, row by row, -1 for
+        none) and, if labels are learned, label_map (K, h, w).
+        """
+        poster, sizes = self.synthetic, asdict(self.synthetic.grid)
+        found = super().arrays() | {
+            "poster": poster.poster.detach().numpy(),
+            "grid": np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes]),
+            "order": np.array(poster.order),
+        }
+        return found if poster.label_map is None else found | {"label_map": poster.label_map.detach().numpy()}
+
+    def pictures(self) -> Files:
+        whole = self.synthetic.preview(self.synthetic.step, self.preparation).poster
+        return {"poster.png": lambda: png(picture(whole.pixels), self.facts())} if whole else {}
+
+
+class ExportedPairs(Exported[RepresentationSet, Preparation]):
+    """Images with representations, without labels."""
+
+    AGAIN = "; it can be loaded back in and evaluated again"
+
+    def what(self) -> str:
+        images = formats.counted(len(self.shown.images), "image")
+        return f"{images} with representations, distilled from '{self.row.source}' without labels"
+
+    def contents(self) -> dict[str, str]:
+        bases = {"bases.png": "the bases that all images are sums of; distilled.npz holds all that the set is made of"}
+        return {
+            "train.py": "pre-trains a network on the pairs with plain PyTorch, and probes it: "
+            "python train.py LABELLED_FOLDER TEST_FOLDER",
+            "distilled.npz": "NumPy arrays: images, inputs (as a network sees them), representations, normalisation",
+            **(bases if self.pictures() else {}),
+            "images/": "each image at its own size",
+            "grid.png": f"the images{self.shown_in_grid()} in one picture",
+        }
+
+    def arrays(self) -> Arrays:
+        """representations (N, d), the training they are for, and the shared bases and small networks, if there are any.
+
+        augmentations: names. augmentation_numbers: of each of them, as a JSON list.
+        """
+        synthetic, training = self.synthetic, self.synthetic.training
+        inputs, representations = synthetic.materialise()
+        found = {
+            "inputs": inputs.float().numpy(),
+            "class_names": np.array(synthetic.spec.class_names, dtype=np.str_),
+            "representations": representations.float().numpy(),
+            "rule": np.array(training.rule),
+            "rate": synthetic.rates[0].numpy(),
+            "num_steps": np.array(training.num_steps),
+            "batch_size": np.array(training.batch_size),
+        } | normalisation(self.preparation)
+        if not isinstance(synthetic, LowRankSet):
+            return found
+        numbers = [json.dumps(each.numbers) for each in synthetic.augmentations]
+        return found | {
+            **{name: value.detach().float().numpy() for name, value in synthetic.state_dict().items()},
+            "basis_shape": np.array(synthetic.basis_shape),
+            "augmentations": np.array([each.name for each in synthetic.augmentations], dtype=np.str_),
+            "augmentation_numbers": np.array(numbers, dtype=np.str_),
+        }
+
+    def program(self) -> str:
+        mine, student, fit = self.measured(), report.student_config(self.row), fit_of(self.row.source)
+        probing = checked(ProbingConfig, self.row.request.config.get("probing", {}), "probing")
+        recorded = spread(mine[LINEAR_PROBE]) if LINEAR_PROBE in mine else ""
+        return programs.pretrain_script(student, self.synthetic, probing, self.preparation, fit=fit, recorded=recorded)
+
+    def pictures(self) -> Files:
+        bases = self.shown.views.get("bases")
+        return {} if bases is None else {"bases.png": lambda: self.grid(bases)}
+
+
+def facts(row: RunRow, step: int) -> dict[str, Any]:
+    """Where a picture of a run's set after outer step `step` comes from."""
+    return {
+        "run": row.id,
+        "request": row.request.model_dump(mode="json"),
+        "status": row.status,
+        "steps_run": row.step or step,  # an evaluation, or a result that was loaded, took none itself
+        "total_steps": row.total_steps or step,
+        "result_step": step,
+        "version": version(),
+    }
+
+
+def picture(image: np.ndarray) -> Image.Image:
+    """One (H, W, C) uint8 image, grey or in colour."""
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def png(image: Image.Image, said: Mapping[str, Any]) -> bytes:
+    """A PNG with `said` as JSON in its text."""
+    text, buffer = PngInfo(), io.BytesIO()
+    text.add_text(METADATA, json.dumps(said))
+    image.save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+def spread(row: Row) -> str:
+    """A score as mean and deviation."""
+    return formats.percent_spread(row.mean, row.std, row.n)
+
+
+def fit_of(source: str) -> str:
+    """How the images of a data set were resized; an imported one says so."""
+    options = getattr(sources(data_root()).get(source), "options", None)
+    return "stretch" if options is None else options.fit
+
+
+def normalisation(preparation: Preparation) -> Arrays:
+    """inputs = (pixels - mean) / std per channel, or (flat pixels - zca_mean) @ zca_forward; pixels in [0, 1].
+
+    PoDD's whitening has no zca_mean: flat pixels less their mean, scaled to length 1, replace the bracket.
+    """
+    found = {"normalisation": np.array(preparation.normalisation)}
+    if preparation.whitening is not None:
+        parts = fields(preparation.whitening)
+        return found | {f"zca_{part.name}": getattr(preparation.whitening, part.name).numpy() for part in parts}
+    is_unit = preparation.normalisation == "unit"
+    mean, std = preparation.mean, preparation.std
+    return found | {
+        "mean": (torch.zeros_like(mean) if is_unit else mean).numpy(),
+        "std": (torch.ones_like(std) if is_unit else torch.where(std > 0, std, 1.0)).numpy(),
+    }
+
+
+def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> Arrays:
+    """The training the set was made for: rule, learning rate (T,) and samples (T, B) per step, as places in `inputs`.
+
+    The places are left out where steps use samples that are not in `inputs`, or batches of different sizes. A set for
+    random batches has a batch size and one learning rate instead.
+    """
+    training = synthetic.training
+    found: Arrays = {"rule": np.array(training.rule)}
+    if training.start_seed is not None:
+        found["start_seed"] = np.array(training.start_seed)
+    if training.batch_size:
+        found["learned_rates"] = synthetic.rates.detach().float().numpy()
+        return found | {"batch_size": np.array(training.batch_size)}
+    steps = list(synthetic.batches())
+    found["learned_rates"] = torch.stack([step.lr.detach().float() for step in steps]).numpy()
+    place = {key: number for number, key in enumerate(_keys(inputs, targets))}
+    order = [[place.get(key, -1) for key in _keys(step.inputs.detach(), step.targets.detach())] for step in steps]
+    if len({len(places) for places in order}) == 1 and all(number >= 0 for places in order for number in places):
+        found["batch_order"] = np.array(order)
+    return found
+
+
+def _keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
+    """What tells one sample with its target from another."""
+    pairs = zip(inputs.cpu().numpy(), targets.cpu().numpy(), strict=True)
+    return [hashlib.blake2b(sample.tobytes() + target.tobytes(), digest_size=16).digest() for sample, target in pairs]

@@ -1,0 +1,278 @@
+"""The programs that go with a distilled set: they train a network on it with plain PyTorch, and test it on other data.
+
+The files in `templates/` are Python programs with directives in comments, so that ruff and mypy check them too:
+
+    # [if NAME] ... # [end]   kept if the value NAME is true; "template" never is, so such lines only serve the checks
+    # [insert NAME]           replaced by the text NAME
+
+Names in capitals are replaced by their values. Augmentations are the engine's own functions, written out.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.core.config import DSA_OPERATIONS, StudentConfig, WindowConfig
+from engine.data.source import NUM_FEATURES, TaskSpec
+from engine.data.transforms import augment, optimal, predefined, zca
+from engine.data.transforms.predefined import KERNELS, OPTIMAL, QUARTERS, Predefined
+from engine.data.transforms.preparation import Preparation
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
+from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
+from engine.evaluation.train import EVALUATION_BATCH, Recipe
+from engine.figures import formats
+from engine.nets import STUDENTS, source_code
+from engine.synthetic.base import Training
+from engine.synthetic.representations import RepresentationSet
+
+TEMPLATES = Path(__file__).with_name("templates")
+RULES = {
+    "sgd": "torch.optim.SGD(net.parameters())",
+    "momentum": "torch.optim.SGD(net.parameters(), momentum=0.9)",
+    "adam": "torch.optim.Adam(net.parameters(), eps=1e-4)",  # close to the inner loop's rule, whose root is bounded
+}
+PREPARED = {type(None): "shifted", zca.Zca: "whitened", zca.PerImageZca: "whitened_each"}
+FORECAST = {
+    "close": "the log return from the last close of a window",
+    "direction": "whether the close rises from the last one of a window",
+    "both": "the log return from the last close of a window, and whether it is a rise",
+    "volatility": "the absolute log return from the last close of a window",
+}
+LOSSES = {
+    "close": "F.mse_loss(outputs, wanted)",
+    "direction": "F.cross_entropy(outputs, wanted)",
+    "both": "F.mse_loss(outputs[:, 0], wanted[:, 0]) + F.cross_entropy(outputs[:, 1:], wanted[:, 1:])",
+    "volatility": "F.mse_loss(outputs, wanted)",
+}
+
+
+def train_script(
+    student: StudentConfig,
+    spec: TaskSpec,
+    count: int,
+    recipe: Recipe,
+    preparation: Preparation,
+    training: Training,
+    *,
+    fit: str = "stretch",
+    augmentation: str = "none",
+    dsa_operations: Sequence[str] = DSA_OPERATIONS,
+    recorded: Mapping[str, str] | None = None,
+    samples: str = "distilled images",
+) -> str:
+    """The text of train.py for labelled images, which reads distilled.npz beside it.
+
+    Args:
+        student: the network, written out as plain layers.
+        spec: shape (C, H, W) of the samples, and the classes.
+        count: number of distilled images.
+        recipe: of standard training.
+        preparation: turns the pixels of a test image into inputs.
+        training: the set's own recipe; with random batches, num_steps is how long the program trains.
+        fit: how test images are resized, as those of the data set were: "crop", "pad" or "stretch".
+        augmentation: of the data set.
+        dsa_operations: what DSA draws from.
+        recorded: score of each protocol on the data set's own test images.
+        samples: what the images are called.
+
+    Raises ConfigError where the samples do not fit the network.
+    """
+    is_random, changes = bool(training.batch_size), augment.augmentation(augmentation, dsa_operations)
+    network = source_code.drawn_network(student, spec, training.start_seed or 0)
+    operations = [augment.OPERATIONS[name] for name in changes.operations]
+    batch = "inputs[chosen]"
+    if operations:
+        is_always = is_random and training.is_augmented
+        batch = f"{'' if is_always else f'{batch} if is_stored else '}changed({batch})"
+    scores = {name: f"(recorded: {score})" for name, score in (recorded or {}).items()}
+    return filled(
+        "images",
+        reading=_reading(spec, preparation, fit),
+        operations=sources(*(each.apply for each in operations)),
+        network=network,
+        is_random=is_random,
+        is_augmented=bool(operations),
+        one_at_a_time=changes.one_at_a_time,
+        has_batch_norm="nn.BatchNorm2d(" in network,
+        TITLE=STUDENTS[student.name].title,
+        SAMPLES=f"{count:,} {samples}",
+        NUM_STEPS=recipe.num_steps,
+        BATCH_SIZE=min(recipe.batch_size, count),
+        LR=recipe.lr,
+        OPERATIONS=", ".join(f"({each.apply.__name__}, {each.num_numbers})" for each in operations),
+        BATCH=batch,
+        OWN_RECIPE="random batches" if is_random else "the stored batches in order",
+        OWN_NUM_STEPS=training.num_steps,
+        OWN_BATCH_SIZE=training.batch_size,
+        OWN_STEPS="drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"], strict=True)',
+        OWN_OPTIMISER=RULES[training.rule],
+        ORDINARY_SCORE=scores.get("ordinary", ""),
+        OWN_SCORE=scores.get("as_distilled", ""),
+    )
+
+
+def pretrain_script(
+    student: StudentConfig,
+    synthetic: RepresentationSet,
+    probing: ProbingConfig,
+    preparation: Preparation,
+    *,
+    fit: str = "stretch",
+    recorded: str = "",
+) -> str:
+    """The text of train.py for images with representations; arguments as of `train_script`.
+
+    synthetic: the set, whose augmentations are written out. probing: how the network is pre-trained and probed.
+    recorded: accuracy of the linear probe on the data set's own images.
+    """
+    spec, augmentations = synthetic.spec, synthetic.augmentations
+    labelled = f"{probing.probe_images:,}" if probing.probe_images else "all"
+    encoder = replace(spec, num_outputs=synthetic.num_dims, class_names=())
+    return filled(
+        "representations",
+        reading=_reading(spec, preparation, fit),
+        functions=sources(*(CHANGES[each.name] for each in augmentations if each.name in CHANGES)),
+        network=source_code.drawn_network(student, encoder, 0),
+        augmented=bool(augmentations),
+        TITLE=STUDENTS[student.name].title,
+        SAMPLES=f"{synthetic.num_samples:,} distilled images",
+        PROBE_SCORE=f"  (recorded on the data set, with {labelled} labelled images: {recorded})" if recorded else "",
+        NUM_DIMS=f"{synthetic.num_dims:,}",
+        NUM_STEPS=probing.pretrain_steps,
+        BATCH_SIZE=probing.pretrain_batch,
+        LR=probing.pretrain_lr,
+        WEIGHT_DECAY=probing.pretrain_weight_decay,
+        PROBE_EPOCHS=probing.probe_epochs,
+        PROBE_LR=probing.probe_lr,
+        PROBE_BATCH=PROBE_BATCH,
+        MOMENTUM=MOMENTUM,
+        LONGEST_GRADIENT=LONGEST_GRADIENT,
+        EVALUATION_BATCH=EVALUATION_BATCH,
+        NUM_AUGMENTATIONS=len(augmentations),
+        CHANGED=",\n        ".join(map(expression, augmentations)),
+    )
+
+
+def forecast_script(
+    student: StudentConfig, spec: TaskSpec, count: int, training: Training, windows: WindowConfig, *, recorded: str = ""
+) -> str:
+    """The text of train.py for sequences of price bars; arguments as of `train_script`.
+
+    windows: how real bars become windows. recorded: skill on the data set's own test windows.
+    """
+    length, num_features = spec.sample_shape
+    horizon, is_volatility, is_returns = windows.horizon, spec.task == "volatility", windows.features == "returns"
+    return filled(
+        "forecasts",
+        network=source_code.drawn_network(student, spec, training.start_seed or 0),
+        has_value=spec.task != "direction",
+        has_direction=spec.task in ("direction", "both"),
+        returns=is_returns,
+        prices=not is_returns,
+        token_identity=num_features > NUM_FEATURES,
+        TITLE=STUDENTS[student.name].title,
+        SAMPLES=f"{count:,} distilled sequences" if count > 1 else "distilled sequence",
+        SCORE=f"  (recorded: skill {recorded})" if recorded else "",
+        WHAT=FORECAST[spec.task],
+        AHEAD=formats.counted(horizon, "bar"),
+        OPTIMISER=RULES[training.rule],
+        NUM_STEPS=training.num_steps,
+        BATCH_SIZE=training.batch_size,
+        LOSS=LOSSES[spec.task],
+        LEAST_BARS=length + horizon + is_returns,
+        LENGTH=length,
+        LAST=length - 1,
+        FIRST=length - 1 + horizon,
+        HORIZON=horizon,
+        TRUTH="np.abs(moves)" if is_volatility else "moves",
+        NAIVE='data["target_shift"][token]' if is_volatility else "0",
+        NAIVE_NAME="the mean of training" if is_volatility else "the last close",
+        THRESHOLD=f"{windows.threshold:g}",
+    )
+
+
+CHANGES: dict[str, Callable] = {
+    "jitter": augment.color,
+    "crop": predefined.crop,
+    "blur": predefined.blur,
+    **dict.fromkeys(OPTIMAL, optimal.optimal),
+}
+"""The functions of the predefined augmentations that have one."""
+
+
+def expression(augmentation: Predefined) -> str:
+    """The images `inputs`, of representations `targets`, under a predefined augmentation, as code."""
+    name, numbers = augmentation.name, augmentation.numbers
+    if name in QUARTERS:
+        return f"inputs.rot90({QUARTERS[name]}, (2, 3))"
+    if name == "flip":
+        return "inputs.flip(3)"
+    if name == "jitter":
+        return f"color(inputs, torch.tensor([{numbers}]))"
+    if name in OPTIMAL:
+        kernel, gamma, ridge, preimage_ridge, share = numbers
+        options = f'kernel="{KERNELS[int(kernel)]}", gamma={gamma}, ridge={ridge}, preimage_ridge={preimage_ridge}'
+        return f"inputs.lerp(optimal(inputs, targets, {options}), {share})"
+    return f"{CHANGES[name].__name__}(inputs, {', '.join(map(str, numbers))})"
+
+
+def _reading(spec: TaskSpec, preparation: Preparation, fit: str) -> str:
+    """The lines that define KINDS, endings of image files, and read(path), an image as the network sees it."""
+    channels, height, width = spec.sample_shape
+    return filled(
+        "reading",
+        **{fit: True, PREPARED[type(preparation.whitening)]: True},
+        CHANNELS=channels,
+        HEIGHT=height,
+        WIDTH=width,
+        MODE='"L"' if channels == 1 else '"RGB"',
+        FAINTEST=f"{zca.FAINTEST:g}",
+    )
+
+
+def sources(*functions: Callable) -> str:
+    """The text of functions, and of the functions, classes and numbers of their modules that they use."""
+    numbers: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    waiting = [inspect.unwrap(function) for function in functions]
+    while waiting:
+        function = waiting.pop(0)
+        if function.__name__ in texts:
+            continue
+        text = texts[function.__name__] = inspect.getsource(function)
+        module = vars(sys.modules[function.__module__])
+        names = [node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+        for name in names:
+            used = module.get(name)
+            if isinstance(used, int | float):
+                numbers[name] = f"{name} = {used}\n"
+            elif getattr(used, "__module__", "") == function.__module__ and hasattr(used, "__name__"):
+                waiting.append(used)
+    return "\n\n".join(["".join(numbers.values()), *texts.values()])
+
+
+def filled(template: str, **values: object) -> str:
+    """The program that a template stands for; see the top of this file."""
+    lines: list[str] = []
+    kept = [True]  # whether lines are kept, for each block that is open
+    for line in (TEMPLATES / f"{template}.py").read_text(encoding="utf-8").splitlines():
+        directive = re.search(r"# \[(if|insert|end) ?(\w*)\]$", line)
+        if directive is None:
+            lines += [line] if all(kept) else []
+        elif directive[1] == "if":
+            kept.append(bool(values.get(directive[2])))
+        elif directive[1] == "end":
+            kept.pop()
+        elif all(kept):
+            lines.append(str(values[directive[2]]).rstrip("\n"))
+    capitals = "|".join(name for name in values if name.isupper())
+    program = re.sub(rf"\b({capitals})\b", lambda name: str(values[name[0]]), "\n".join(lines))
+    program = re.sub(r"\n{4,}", "\n\n\n", re.sub(r" +\n", "\n", program))
+    return re.sub(r"\n+((?:@.+\n)?(?:class|def) )", r"\n\n\n\1", program) + "\n"

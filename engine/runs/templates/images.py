@@ -1,0 +1,103 @@
+"""Train TITLE on the SAMPLES in distilled.npz, and test it on your own images:
+
+    python train.py TEST_FOLDER                standard training: shuffled, from scratch ORDINARY_SCORE
+    python train.py TEST_FOLDER as_distilled   its own recipe: OWN_RECIPE OWN_SCORE
+
+TEST_FOLDER holds one sub-folder of images per class. Needs torch, numpy and pillow.
+"""
+
+# [if is_augmented]
+from __future__ import annotations
+
+# [end]
+import math
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+# [if template]
+from engine.data.transforms.augment import flip
+from engine.runs.templates.reading import KINDS, read
+
+NUM_STEPS, BATCH_SIZE, LR, OWN_NUM_STEPS, OWN_BATCH_SIZE = 100, 10, 0.003, 100, 10
+# [end]
+data = dict(np.load(Path(__file__).with_name("distilled.npz")))
+inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
+names = [unicodedata.normalize("NFC", str(name)).replace("/", "-") for name in data["class_names"]]
+# [insert reading]
+
+
+def shuffled():
+    """The images of each step of standard training, and its learning rate."""
+    left = torch.empty(0, dtype=torch.long)
+    for step in range(NUM_STEPS):
+        if len(left) < BATCH_SIZE:
+            left = torch.randperm(len(inputs))
+        yield left[:BATCH_SIZE], LR * (1 + math.cos(math.pi * step / NUM_STEPS)) / 2
+        left = left[BATCH_SIZE:]
+
+
+# [if is_random]
+def drawn():
+    """The images of each step of the set's own recipe, and its learning rate."""
+    for _ in range(OWN_NUM_STEPS):
+        yield torch.randperm(len(inputs))[:OWN_BATCH_SIZE], data["learned_rates"][0]
+
+
+# [end]
+# [if is_augmented]
+# [insert operations]
+
+
+def changed(batch):
+    """The batch augmented, by random numbers per image."""
+    operations = [OPERATIONS]
+    # [if one_at_a_time]
+    operations = [operations[torch.randint(len(operations), ())]]
+    # [end]
+    for operation, num_numbers in operations:
+        batch = operation(batch, torch.rand(len(batch), num_numbers))
+    return batch
+
+
+# [end]
+# [if template]
+net, OWN_STEPS, OPERATIONS, BATCH = nn.Sequential(), drawn(), (flip, 1), inputs
+OWN_OPTIMISER = torch.optim.Adam(net.parameters())
+# [end]
+is_stored = sys.argv[2:] == ["as_distilled"]
+if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
+    sys.exit("Name a folder of test images with one sub-folder per class: python train.py TEST_FOLDER")
+tests = []
+for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
+    if (name := unicodedata.normalize("NFC", folder.name)) not in names:  # macOS separates accents from letters
+        sys.exit(f"The folder '{folder.name}' is not named after a class. The classes are: {', '.join(names)}.")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in KINDS and path.name[0] != "."]
+    tests += [(path, names.index(name)) for path in files]
+if not tests:
+    sys.exit(f"There are no images in the sub-folders of {sys.argv[1]}. Put them in one sub-folder per class.")
+# [if has_batch_norm]
+tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: mix the classes in each batch
+# [end]
+
+# [insert network]
+optimiser = OWN_OPTIMISER if is_stored else torch.optim.Adam(net.parameters())
+for chosen, rate in OWN_STEPS if is_stored else shuffled():
+    loss = F.cross_entropy(net(BATCH), targets[chosen])
+    optimiser.param_groups[0]["lr"] = float(rate)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+right = 0
+with torch.no_grad():
+    for start in range(0, len(tests), 1000):
+        paths, labels = zip(*tests[start : start + 1000], strict=True)
+        right += (net(torch.stack([read(path) for path in paths])).argmax(1) == torch.tensor(labels)).sum().item()
+print(f"accuracy {100 * right / len(tests):.1f} % on {len(tests)} images")

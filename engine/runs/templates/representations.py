@@ -1,0 +1,129 @@
+"""Pre-train TITLE on the SAMPLES in distilled.npz, and probe it with your own images:
+
+    python train.py LABELLED_FOLDER TEST_FOLDER PROBE_SCORE
+
+Pre-training uses no labels. Then the network is frozen, and a linear classifier on its NUM_DIMS outputs learns the
+classes of LABELLED_FOLDER. Each folder holds one sub-folder of images per class. Needs torch, numpy and pillow.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+# [if template]
+from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
+from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
+from engine.evaluation.train import EVALUATION_BATCH
+from engine.runs.templates.reading import KINDS, read
+
+NUM_STEPS, BATCH_SIZE, LR, WEIGHT_DECAY, PROBE_EPOCHS, PROBE_LR = 100, 10, 0.1, 0.0, 10, 0.1
+# [end]
+data = dict(np.load(Path(__file__).with_name("distilled.npz")))
+inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["representations"])
+# [insert reading]
+
+
+def listed(folder):
+    """(path, class) of each image in the sub-folders of a folder."""
+    folders = sorted(path for path in Path(folder).iterdir() if path.is_dir())
+    found = [(path, each.name) for each in folders for path in sorted(each.iterdir())]
+    images = [(path, name) for path, name in found if path.suffix.lower() in KINDS and path.name[0] != "."]
+    if not images:
+        sys.exit(f"There are no images in the sub-folders of {folder}. Put them in one sub-folder per class.")
+    return [(path, unicodedata.normalize("NFC", name)) for path, name in images]  # macOS separates accents from letters
+
+
+@torch.no_grad()
+def features(images):
+    """Outputs of the frozen network for each image, in order; each batch mixes the classes."""
+    order = torch.randperm(len(images))
+    batches = order.chunk(-(-len(images) // EVALUATION_BATCH))
+    found = [net(torch.stack([read(images[place][0]) for place in places])) for places in batches]
+    return torch.cat(found)[order.argsort()]
+
+
+def decayed(rate, step, num_steps):
+    """Cosine decay of a learning rate to zero."""
+    return rate * (1 + math.cos(math.pi * step / num_steps)) / 2
+
+
+if len(sys.argv) != 3 or not all(Path(folder).is_dir() for folder in sys.argv[1:]):
+    sys.exit(
+        "Name a folder of labelled images and one of test images, each with one sub-folder per class: "
+        "python train.py LABELLED_FOLDER TEST_FOLDER"
+    )
+labelled, tests = listed(sys.argv[1]), listed(sys.argv[2])
+names = sorted({name for _, name in labelled})
+if unknown := sorted({name for _, name in tests} - set(names)):
+    sys.exit(f"{sys.argv[1]} has no folder '{unknown[0]}', which is in {sys.argv[2]}. Its classes: {', '.join(names)}.")
+
+# [if augmented]
+coefficients, bases, mean_representation = (
+    torch.from_numpy(data[f"representation_{name}"]) for name in ("coefficients", "bases", "mean")
+)
+
+# [insert functions]
+
+
+def moved(number):
+    """The representations under an augmentation; its own small network shifts their coefficients."""
+    names = ("hidden_weights", "hidden_biases", "shift_weights", "shift_biases")
+    first, first_bias, second, second_bias = (torch.from_numpy(data[name][number]) for name in names)
+    shifts = torch.relu(coefficients @ first + first_bias) @ second + second_bias
+    return (coefficients + shifts) @ bases + mean_representation
+
+
+# [if template]
+NUM_AUGMENTATIONS, CHANGED, net = 1, inputs.flip(3), nn.Sequential()
+# [end]
+inputs = torch.cat(
+    [
+        inputs,
+        CHANGED,
+    ]
+)
+targets = torch.cat([targets, *(moved(number) for number in range(NUM_AUGMENTATIONS))])
+# [end]
+
+# [insert network]
+optimiser = torch.optim.SGD(net.parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+for step in range(NUM_STEPS):
+    chosen = torch.randperm(len(inputs))[:BATCH_SIZE]
+    loss = F.mse_loss(net(inputs[chosen]), targets[chosen])
+    optimiser.param_groups[0]["lr"] = decayed(LR, step, NUM_STEPS)
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), LONGEST_GRADIENT)
+    optimiser.step()
+
+known, queries = features(labelled), features(tests)
+mean, std = known.mean(0), known.std(0, correction=0)
+std = torch.where(std > 1e-6 * std.max(), std, 1.0)
+known, queries = (known - mean) / std, (queries - mean) / std
+classes, wanted = (torch.tensor([names.index(name) for _, name in images]) for images in (labelled, tests))
+probe = nn.Linear(known.shape[1], len(names))
+nn.init.zeros_(probe.weight)
+nn.init.zeros_(probe.bias)
+optimiser = torch.optim.SGD(probe.parameters(), momentum=MOMENTUM)
+per_epoch, step = -(-len(known) // PROBE_BATCH), 0
+for _ in range(PROBE_EPOCHS):
+    for chosen in torch.randperm(len(known)).chunk(per_epoch):
+        loss = F.cross_entropy(probe(known[chosen]), classes[chosen])
+        optimiser.param_groups[0]["lr"] = decayed(PROBE_LR, step, PROBE_EPOCHS * per_epoch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        step += 1
+
+right = (probe(queries).argmax(1) == wanted).sum().item()
+print(f"accuracy {100 * right / len(tests):.1f} % on {len(tests)} images")
