@@ -1,4 +1,4 @@
-"""One image file to pixels of the size that was asked for, or the reason why not."""
+"""Decode an image file to pixels of the chosen size, or say why it cannot be used."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from engine.core.errors import DataError
 from engine.data.images.options import ImportOptions
 from engine.data.imported.limits import Limits, variable
 
-# asked for by name, these four decide by a file's content whether it is theirs; no other reader ever sees it
-FORMATS = tuple(plugin.format for plugin in (
-    JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile, WebPImagePlugin.WebPImageFile, BmpImagePlugin.BmpImageFile
-))  # fmt: skip
-PHOTO_PAIR = "MPO"  # what Pillow calls a JPEG that carries a preview or a second view, as phones make them
+_READERS = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    BmpImagePlugin.BmpImageFile,
+)
+FORMATS = tuple(reader.format for reader in _READERS if reader.format)  # no other reader of Pillow sees a file
+PHOTO_PAIR = "MPO"  # Pillow's name for a JPEG with a preview or a second view, as phones make them
+_FLIP = Image.Transpose
 UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # EXIF's orientations, and what mends them
+    2: _FLIP.FLIP_LEFT_RIGHT,
+    3: _FLIP.ROTATE_180,
+    4: _FLIP.FLIP_TOP_BOTTOM,
+    5: _FLIP.TRANSPOSE,
+    6: _FLIP.ROTATE_270,
+    7: _FLIP.TRANSVERSE,
+    8: _FLIP.ROTATE_90,
+}
+"""What makes an image of this EXIF orientation upright."""
 SIDEWAYS = (5, 6, 7, 8)
 DIGEST_BYTES = 16
 LARGE_PIXELS = 8_000_000
 
-# our own bound on pixels is lower than the one at which Pillow warns, and says more
+# our own limit on pixels is lower than the one at which Pillow warns
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _one_large_image = threading.Lock()
 
@@ -45,7 +50,7 @@ class Undecodable(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What is known of an image. width and height: upright, as in its file. digest: of the pixels that were kept."""
+    """A decoded image. width, height: of the file, upright. digest: of the scaled pixels."""
 
     width: int
     height: int
@@ -54,119 +59,94 @@ class Decoded:
 
 
 def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limits) -> Decoded:
-    """Decode a file to pixels of `options.image_size`, upright, transparency over white, 16 bits scaled to 8.
+    """Decode to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
 
     Args:
         content: the whole file.
-        into: (C, S, S) uint8, written; one channel for grey, three otherwise.
+        into: (C, S, S) uint8, written; one channel for grey, otherwise three.
 
     Raises:
         Undecodable: it is damaged, animated, too large or too small.
-        DataError: there is no memory for it now.
+        DataError: there is not enough memory.
     """
+    too_many = f"more than the {caps.max_pixels:,} pixels allowed ({variable('max_pixels')})"
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image, caps)
-            # at full size an image may take hundreds of megabytes: large ones one at a time
-            with _one_large_image if image.width * image.height > LARGE_PIXELS else contextlib.nullcontext():
+            width, height = image.size
+            if width * height > caps.max_pixels:
+                raise Undecodable(f"is {width:,} x {height:,} pixels large: {too_many}")
+            if min(width, height) < caps.min_side:
+                raise Undecodable(f"is {width:,} x {height:,} pixels; both sides need {caps.min_side} or more")
+            if getattr(image, "n_frames", 1) > 1 and image.format != PHOTO_PAIR:
+                raise Undecodable("is animated; save one frame of it")
+            # a large image may take hundreds of megabytes at full size: one at a time
+            with _one_large_image if width * height > LARGE_PIXELS else contextlib.nullcontext():
                 return _decode(image, into, options)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Undecodable(_too_many(caps)) from None
+        raise Undecodable(f"has {too_many}") from None
     except Undecodable:
         raise
     except MemoryError:
-        raise DataError(
-            f"There is not enough memory to decode an image; free some, or set {variable('max_pixels')} below "
-            f"{caps.max_pixels:,}."
-        ) from None
-    except Exception as error:  # a broken file makes Pillow's readers raise whatever their parsing ran into
-        raise Undecodable(f"is damaged ({_said(error)})") from None
-
-
-def _said(error: Exception) -> str:
-    text = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    return "its content is cut short or unreadable" if "<_io" in text else text
-
-
-def _check(image: Image.Image, caps: Limits) -> None:
-    width, height = image.size
-    if width * height > caps.max_pixels:
-        raise Undecodable(f"is {width:,} x {height:,} pixels large: " + _too_many(caps).removeprefix("has "))
-    if min(width, height) < caps.min_side:
-        raise Undecodable(f"is {width:,} x {height:,} pixels; both sides need {caps.min_side} or more")
-    if getattr(image, "n_frames", 1) > 1 and image.format != PHOTO_PAIR:
-        raise Undecodable("is animated; save one frame of it")
-
-
-def _too_many(caps: Limits) -> str:
-    return f"has more than the {caps.max_pixels:,} pixels allowed ({variable('max_pixels')})"
+        lower = f"set {variable('max_pixels')} below {caps.max_pixels:,}"
+        raise DataError(f"There is not enough memory to decode an image; free some, or {lower}.") from None
+    except Exception as error:  # Pillow's readers raise many kinds of errors for damaged files
+        text = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        why = "its content is truncated or unreadable" if "<_io" in text else text
+        raise Undecodable(f"is damaged ({why})") from None
 
 
 def _decode(image: Image.Image, into: np.ndarray, options: ImportOptions) -> Decoded:
     width, height = image.size
-    # a JPEG can be decoded at a half, a quarter or an eighth of its size; twice the wanted one keeps its quality
+    # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size; twice the wanted size keeps the quality
     image.draft(image.mode, (2 * options.image_size, 2 * options.image_size))
     image.load()
     orientation = _orientation(image)
-    small = _over_white(_fitted(_plain(image), options.image_size, options.fit))
+    small = _scaled(_plain(image), options.image_size, options.fit)
+    if small.mode == "RGBA":
+        small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
     if options.fit == "pad":
-        small = _padded(small, options.image_size)
+        square = Image.new("RGB", (options.image_size, options.image_size))
+        left, top = ((options.image_size - side) // 2 for side in small.size)
+        square.paste(small.convert("RGB"), (left, top))
+        small = square
     if orientation in UPRIGHT:
         small = small.transpose(UPRIGHT[orientation])
-    if options.colour == "grey":
-        pixels = np.asarray(small.convert("L"))[:, :, None]
-    else:
-        pixels = np.asarray(small.convert("RGB"))
-    into[:] = pixels.transpose(2, 0, 1)
-    return Decoded(
-        *((height, width) if orientation in SIDEWAYS else (width, height)),
-        hashlib.blake2b(into.tobytes(), digest_size=DIGEST_BYTES).digest(),
-        bool((pixels == pixels[:, :, :1]).all()),
+    pixels = (
+        np.asarray(small.convert("L"))[:, :, None] if options.colour == "grey" else np.asarray(small.convert("RGB"))
     )
+    into[:] = pixels.transpose(2, 0, 1)
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    digest = hashlib.blake2b(into.tobytes(), digest_size=DIGEST_BYTES).digest()
+    return Decoded(width, height, digest, bool((pixels == pixels[:, :, :1]).all()))
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number for how the camera was held, 1 for upright."""
+    """The EXIF orientation, 1 for upright."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a broken block of camera data, read by many parsers, must not cost the picture
+    except Exception:  # damaged camera data must not cost the picture
         return 1
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The same image as L, RGB or RGBA, 8 bits a channel."""
+    """The same image as L, RGB or RGBA, 8 bits per channel."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65_535) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
         return image.convert("RGBA")
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _fitted(image: Image.Image, size: int, fit: str) -> Image.Image:
+def _scaled(image: Image.Image, size: int, fit: str) -> Image.Image:
     """Scaled with antialiasing: to `size` x `size`, or inside it for "pad"."""
     width, height = image.size
     if fit == "pad":
-        longer = max(width, height)
-        shape = tuple(max(1, round(side * size / longer)) for side in (width, height))
-        return image.resize(shape, Image.Resampling.BILINEAR)
+        inner_width, inner_height = (max(1, round(side * size / max(width, height))) for side in image.size)
+        return image.resize((inner_width, inner_height), Image.Resampling.BILINEAR)
     box = None
     if fit == "crop":
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-
-
-def _padded(image: Image.Image, size: int) -> Image.Image:
-    """In the middle of a black square."""
-    square = Image.new("RGB", (size, size))
-    square.paste(image.convert("RGB"), ((size - image.width) // 2, (size - image.height) // 2))
-    return square

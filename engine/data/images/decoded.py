@@ -1,7 +1,7 @@
-"""Decoded images on disk, found again by what they were made of.
+"""Decoded images on disk, shared by data sets made from the same files.
 
-`decoded/<digest>.safetensors` under the data root holds one set of images at one size, whoever brought it. The digest
-is of the files' bytes, classes, splits and options, so equal content that is imported again is not decoded again.
+`decoded/<digest>.safetensors` under the data root has one set of images at one size. The digest is of the files' bytes,
+classes, splits and options, so the same content is not decoded twice.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ SPLIT_SEED = 2017
 
 @dataclass(frozen=True)
 class DecodedSet:
-    """What became of M files, of which N could be decoded, in the order of the layout's members.
+    """The result for M files, of which N could be decoded, in the order of the layout's members.
 
-    sizes: (M, 2) width and height in the file. digests: (M, 16) uint8, of the decoded pixels. reasons: why the others
-    could not be decoded, by their place. targets: (N,) labels. splits: (N,) places in SPLITS. num_channels: 1 or 3.
+    num_channels: 1 or 3. reasons: why files could not be decoded, by index. sizes: (M, 2) width and height in the file.
+    digests: (M, 16) uint8, of the decoded pixels. targets: (N,) labels. splits: (N,) indices into SPLITS.
     """
 
     digest: str
     num_channels: int
+    reasons: dict[int, str]
     sizes: np.ndarray
     digests: np.ndarray
-    reasons: dict[int, str]
     targets: np.ndarray
     splits: np.ndarray
 
@@ -69,21 +69,14 @@ class DecodedSet:
 
 
 def path_of(digest: str, data_root: Path) -> Path:
-    """Where the images of this digest lie."""
+    """Where the images of a digest are stored."""
     return data_root / "decoded" / f"{digest}.safetensors"
 
 
 def digest_of(layout: Layout, options: ImportOptions, caps: Limits) -> str:
-    """The digest of a set: equal for equal files, classes, splits and options, whatever the files are called."""
-    what = [
-        VERSION,
-        options.image_size,
-        options.fit,
-        options.colour,
-        caps.max_pixels,
-        caps.min_side,
-        layout.class_names,
-    ]
+    """Equal for equal files, classes, splits and options, whatever the files are called."""
+    pixels = (options.image_size, options.fit, options.colour, caps.max_pixels, caps.min_side)
+    what = [VERSION, *pixels, layout.class_names]
     digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=DIGEST_BYTES)
     for entry, label, split in layout.members:
         digest.update(f"{entry.digest} {label} {split}\n".encode())
@@ -93,13 +86,13 @@ def digest_of(layout: Layout, options: ImportOptions, caps: Limits) -> str:
 def decode_set(
     layout: Layout, options: ImportOptions, caps: Limits, data_root: Path, workplace: Path
 ) -> Generator[Event, None, DecodedSet]:
-    """Decode all images of a layout, or find them decoded.
+    """Decode all images of a layout, unless they are stored already.
 
-    workplace: a folder on the same disk, for the file while it grows.
+    workplace: a folder on the same disk, for the file while it is written.
 
     Raises:
-        DataError: they would take too much memory, a class has too few images that can be decoded, or a file is no
-            longer what it was. Nothing that may pass is kept as a reason, for the reasons are kept with the pixels.
+        DataError: they need too much memory, a class has too few images that can be decoded, or a file has changed. Temporary
+            problems are errors, never reasons, because the reasons are stored.
     """
     _check_counts(layout, {})
     digest = digest_of(layout, options, caps)
@@ -114,20 +107,22 @@ def decode_set(
     _check_counts(layout, reasons)
     good = [number for number in range(len(found)) if number not in reasons]
     if reasons:
-        for place, number in enumerate(good):  # in place: a second copy may not fit
+        for place, number in enumerate(good):  # in place: there may be no memory for a copy
             images[place] = images[number]
         images = images[: len(good)]
-    if options.colour == "auto" and all(found[number].is_grey for number in good):
+    if options.colour == "auto" and all(isinstance(one, str) or one.is_grey for one in found):
         images = np.ascontiguousarray(images[:, :1])
     targets = np.array([layout.members[number][1] for number in good], np.int64)
     result = DecodedSet(
         digest,
         images.shape[1],
-        np.array([(0, 0) if isinstance(one, str) else (one.width, one.height) for one in found], np.int32),
-        np.array([list(bytes(DIGEST_BYTES) if isinstance(one, str) else one.digest) for one in found], np.uint8),
         reasons,
-        targets,
-        _splits([layout.members[number][2] for number in good], targets, len(layout.class_names)),
+        sizes=np.array([(0, 0) if isinstance(one, str) else (one.width, one.height) for one in found], np.int32),
+        digests=np.array(
+            [list(bytes(DIGEST_BYTES) if isinstance(one, str) else one.digest) for one in found], np.uint8
+        ),
+        targets=targets,
+        splits=_splits([layout.members[number][2] for number in good], targets, len(layout.class_names)),
     )
     yield Progress("store images", 0, 1)
     _write(images, result, path, workplace)
@@ -138,21 +133,20 @@ def decode_set(
 def _decode_all(
     layout: Layout, options: ImportOptions, caps: Limits
 ) -> Generator[Event, None, tuple[np.ndarray, list[Decoded | str]]]:
-    """Pixels (M, C, S, S) uint8, undefined where a file could not be decoded, and what was found or why not."""
-    shape = (len(layout.members), 1 if options.colour == "grey" else 3, options.image_size, options.image_size)
+    """Pixels (M, C, S, S) uint8, undefined for files that could not be decoded, and the results or reasons."""
+    size, count = options.image_size, len(layout.members)
+    shape = (count, 1 if options.colour == "grey" else 3, size, size)
     num_bytes = math.prod(shape)
-    takes = (
-        f"{shape[0]:,} images of {options.image_size} x {options.image_size} pixels take {num_bytes:,} bytes of memory"
-    )
+    need = f"{count:,} images of {size} x {size} pixels need {num_bytes:,} bytes of memory"
     if num_bytes > caps.max_decoded_bytes:
-        raise DataError(
-            f"{takes} and {caps.max_decoded_bytes:,} are allowed; choose a smaller image size, or set "
-            f"{variable('max_decoded_bytes')}."
-        )
+        instead = f"choose a smaller image size, or set {variable('max_decoded_bytes')}"
+        raise DataError(f"{need}, but at most {caps.max_decoded_bytes:,} are allowed; {instead}.")
     main_memory = torch.device("cpu")
     free = machine.available_memory(main_memory) - machine.reserve(main_memory)
-    if num_bytes > free:  # the system grants more than there is, and ends the program when it is used
-        raise DataError(f"{takes} and {max(0, free):,} can be used now; choose a smaller image size, or bring fewer.")
+    if num_bytes > free:  # the system would grant more than there is, then kill the program
+        raise DataError(
+            f"{need}, but only {max(0, free):,} are free; choose a smaller image size, or use fewer images."
+        )
     images = np.empty(shape, np.uint8)
 
     def work(number: int) -> Decoded | str:
@@ -163,19 +157,19 @@ def _decode_all(
             raise DataError(f"'{shown(entry.name)}' can no longer be read ({error.strerror}); import again.") from error
         if hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest() != entry.digest:
             raise DataError(
-                f"'{shown(entry.name)}' was changed while it was read; import again when nothing writes to it."
+                f"'{shown(entry.name)}' was changed during the import; import again when nothing writes to it."
             )
         try:
             return decode(content, images[number], options, caps)
         except Undecodable as reason:
             return str(reason)
 
-    found = yield from in_threads(work, len(layout.members), "decode images")
+    found = yield from in_threads(work, count, "decode images")
     return images, found
 
 
 def _check_counts(layout: Layout, reasons: dict[int, str]) -> None:
-    """Raise DataError naming the first class with too few images; `reasons` are of those that could not be decoded."""
+    """Raise DataError for the first class with too few images. reasons: of images that could not be decoded."""
     counts = {split: np.zeros(len(layout.class_names), int) for split in (*SPLITS, "")}
     for number, (_, label, split) in enumerate(layout.members):
         counts[split][label] += number not in reasons
@@ -183,22 +177,21 @@ def _check_counts(layout: Layout, reasons: dict[int, str]) -> None:
         train, validation, test, undivided = (int(counts[split][label]) for split in (*SPLITS, ""))
         if counts[""].any():
             if undivided < 3:
-                has = f"has {_images(undivided)}{_why(layout, reasons, label)}"
-                raise DataError(f"Class '{name}' {has}; three or more are needed, one of them to test on.")
+                found = f"has {_images(undivided)}{_why(layout, reasons, label)}"
+                raise DataError(f"Class '{name}' {found}; it needs at least three, one of them for testing.")
         elif train < 1 or train + validation < 2:
-            has = f"has {_images(train, 'training ')}{_why(layout, reasons, label)}"
-            raise DataError(f"Class '{name}' {has}; two or more are needed.")
+            found = f"has {_images(train, 'training ')}{_why(layout, reasons, label)}"
+            raise DataError(f"Class '{name}' {found}; it needs at least two.")
         elif test < 1:
-            has = f"has no test image{_why(layout, reasons, label)}"
-            raise DataError(f"Class '{name}' {has}; one or more is needed.")
+            raise DataError(f"Class '{name}' has no test images{_why(layout, reasons, label)}; it needs at least one.")
 
 
 def _why(layout: Layout, reasons: dict[int, str], label: int) -> str:
     skipped = [number for number in reasons if layout.members[number][1] == label]
     if not skipped:
         return ""
-    first = layout.members[skipped[0]][0].name
-    return f" that can be used ({len(skipped):,} skipped, the first '{shown(first)}', which {reasons[skipped[0]]})"
+    first = shown(layout.members[skipped[0]][0].name)
+    return f" that can be used ({len(skipped):,} skipped, the first '{first}', which {reasons[skipped[0]]})"
 
 
 def _images(count: int, kind: str = "") -> str:
@@ -206,34 +199,27 @@ def _images(count: int, kind: str = "") -> str:
 
 
 def _splits(given: list[str], targets: np.ndarray, num_classes: int) -> np.ndarray:
-    """(N,) places in SPLITS: as the folders say, or a fifth of each class, by a fixed seed, to test on."""
+    """(N,) indices into SPLITS: as the folders say, or a fifth of each class, drawn with a fixed seed, for testing."""
     if "" not in given:
         return np.array([SPLITS.index(split) for split in given], np.uint8)
-    counts = (
-        (torch.bincount(torch.from_numpy(targets), minlength=num_classes) * TEST_FRACTION).round().long().clamp(min=1)
-    )
-    test, _ = stratified(torch.from_numpy(targets), counts, torch.Generator().manual_seed(SPLIT_SEED))
+    labels = torch.from_numpy(targets)
+    counts = (torch.bincount(labels, minlength=num_classes) * TEST_FRACTION).round().long().clamp(min=1)
+    test, _ = stratified(labels, counts, torch.Generator().manual_seed(SPLIT_SEED))
     splits = np.full(len(targets), SPLITS.index("train"), np.uint8)
     splits[test.numpy()] = SPLITS.index("test")
     return splits
 
 
+_ARRAYS = ("sizes", "digests", "targets", "splits")
+
+
 def _write(images: np.ndarray, result: DecodedSet, path: Path, workplace: Path) -> None:
-    tensors = {
-        "images": images,
-        "targets": result.targets,
-        "splits": result.splits,
-        "sizes": result.sizes,
-        "digests": result.digests,
-    }
+    arrays = {"images": images} | {name: getattr(result, name) for name in _ARRAYS}
     growing = workplace / "decoded.safetensors"
+    metadata = {"version": str(VERSION), "reasons": json.dumps(result.reasons)}
     try:
-        save_file(
-            {name: torch.from_numpy(array) for name, array in tensors.items()},
-            growing,
-            {"version": str(VERSION), "reasons": json.dumps(result.reasons)},
-        )
-    except SafetensorError as error:  # how it tells what the disk refused
+        save_file({name: torch.from_numpy(array) for name, array in arrays.items()}, growing, metadata)
+    except SafetensorError as error:  # what it raises if the disk is full
         raise OSError(str(error)) from error
     with growing.open("rb") as file:
         os.fsync(file.fileno())
@@ -242,30 +228,24 @@ def _write(images: np.ndarray, result: DecodedSet, path: Path, workplace: Path) 
 
 
 def _read(path: Path, digest: str) -> DecodedSet:
-    """All but the pixels. Raises SafetensorError if the file is damaged."""
+    """Everything but the pixels. Raises SafetensorError if the file is damaged."""
     with safe_open(path, "pt") as file:
-        arrays = {name: file.get_tensor(name).numpy() for name in ("sizes", "digests", "targets", "splits")}
+        arrays = {name: file.get_tensor(name).numpy() for name in _ARRAYS}
         num_channels = file.get_slice("images").get_shape()[1]
         reasons = {int(number): reason for number, reason in json.loads(file.metadata()["reasons"]).items()}
-    return DecodedSet(digest, num_channels, reasons=reasons, **arrays)
+    return DecodedSet(digest, num_channels, reasons, **arrays)
 
 
 def raw_images(digest: str, data_root: Path) -> RawImages:
-    """The images as read. Raises DataError if the file is gone or damaged."""
+    """The images as decoded. Raises DataError if the file is missing or damaged."""
     path = path_of(digest, data_root)
     try:
         with safe_open(path, "pt") as file:
             images, targets, splits = (file.get_tensor(name) for name in ("images", "targets", "splits"))
     except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"The decoded images {path.absolute()} are missing or damaged ({error}); delete the data set and import it again."
-        ) from None
+        message = f"The decoded images {path.absolute()} are missing or damaged ({error})"
+        raise DataError(f"{message}; delete the data set and import it again.") from None
     is_test = splits == SPLITS.index("test")
     is_validation = splits[~is_test] == SPLITS.index("validation")
-    return RawImages(
-        images[~is_test],
-        targets[~is_test],
-        images[is_test],
-        targets[is_test],
-        is_validation.nonzero().flatten() if is_validation.any() else None,
-    )
+    validation = is_validation.nonzero().flatten() if is_validation.any() else None
+    return RawImages(images[~is_test], targets[~is_test], images[is_test], targets[is_test], validation)

@@ -153,13 +153,13 @@ def test_the_second_file_of_a_name_is_left_out(data_root):
 
 
 def test_no_files_at_all(data_root):
-    assert refused({}, data_root) == "There are no images in it; bring one sub-folder a class, with JPEG, PNG, WebP or BMP files."  # fmt: skip
+    assert refused({}, data_root) == "There are no images; use one sub-folder per class, with JPEG, PNG, WebP or BMP files."  # fmt: skip
 
 
 def test_an_empty_folder(data_root, tmp_path):
     (tmp_path / "nothing").mkdir()
     sentence = refusal(import_path(tmp_path / "nothing", options(), data_root), data_root)
-    assert sentence.startswith("There are no images in it;")
+    assert sentence.startswith("There are no images;")
 
 
 def test_a_path_that_does_not_exist(data_root, tmp_path):
@@ -170,23 +170,21 @@ def test_a_path_that_does_not_exist(data_root, tmp_path):
 def test_no_image_among_the_files_names_the_first_and_why(data_root):
     sentence = refused({"cats/a.jpg": b"hello", "dogs/b.gif": animation("GIF")}, data_root)
     assert sentence == (
-        "There is no image that can be used (JPEG, PNG, WebP or BMP): the first of 2 skipped files, 'cats/a.jpg', "
+        "There are no usable images (JPEG, PNG, WebP or BMP): the first of 2 skipped files, 'cats/a.jpg', "
         "is not an image (JPEG, PNG, WebP or BMP)."
     )
 
 
 def test_no_class_folders(data_root):
     flat = {f"{number}.png": picture(number) for number in range(6)}
-    assert refused(flat, data_root).startswith(
-        "There are no class folders: '0.png' and the other images lie side by side"
-    )
+    assert refused(flat, data_root).startswith("There are no class folders: '0.png' is at the top.")
     wrapped = {f"photos/{name}": content for name, content in flat.items()}
-    assert refused(wrapped, data_root).startswith("There is only one class folder, 'photos';")
+    assert refused(wrapped, data_root).startswith("There is only one class folder, 'photos',")
 
 
 def test_one_class(data_root):
     assert refused(classes(("cats",)), data_root).startswith(
-        "There is only one class folder, 'cats'; two classes or more are needed to tell apart. If its"
+        "There is only one class folder, 'cats', but at least two classes are needed. If it"
     )
 
 
@@ -194,32 +192,30 @@ def test_one_class(data_root):
 def test_a_class_of_too_few_images_without_a_test_folder(count, data_root):
     sentence = refused(classes(("cats",)) | classes(("dogs",), count, seed=1), data_root)
     images = "1 image" if count == 1 else "2 images"
-    assert sentence == f"Class 'dogs' has {images}; three or more are needed, one of them to test on."
+    assert sentence == f"Class 'dogs' has {images}; it needs at least three, one of them for testing."
 
 
 def test_a_class_of_one_training_image_beside_a_test_folder(data_root):
     tree = split_classes()
     del tree["train/dogs/0.png"], tree["train/dogs/1.png"]
-    assert refused(tree, data_root) == "Class 'dogs' has 1 training image; two or more are needed."
+    assert refused(tree, data_root) == "Class 'dogs' has 1 training image; it needs at least two."
 
 
 def test_a_class_without_test_images(data_root):
     tree = {name: content for name, content in split_classes().items() if not name.startswith("test/dogs")}
-    assert refused(tree, data_root) == "Class 'dogs' has no image in the test folder; give it one or more, or remove the test folder."  # fmt: skip
+    assert refused(tree, data_root) == "Class 'dogs' has no images in the test folder; add some, or remove the test folder."  # fmt: skip
 
 
 def test_an_empty_class_folder(data_root, tmp_path):
     folder = written(tmp_path / "animals", classes())
     (folder / "birds").mkdir()
     sentence = refusal(import_path(folder, options(), data_root), data_root)
-    assert sentence == "Class folder 'birds' holds no image; put images in it or remove it."
+    assert sentence == "Class folder 'birds' has no images; put images in it or remove it."
 
 
 def test_a_class_folder_of_bad_files_alone_says_how_many(data_root):
     sentence = refused(classes() | {"birds/a.jpg": b"", "birds/b.jpg": b"no"}, data_root)
-    assert (
-        sentence == "Class folder 'birds' holds no image that can be used (2 skipped); put images in it or remove it."
-    )
+    assert sentence == "Class folder 'birds' has no usable images (2 skipped); put images in it or remove it."
 
 
 def test_a_class_whose_images_cannot_be_decoded_names_the_first(data_root):
@@ -230,31 +226,31 @@ def test_a_class_whose_images_cannot_be_decoded_names_the_first(data_root):
 
 def test_class_folders_that_differ_by_case_alone(data_root):
     sentence = refused(classes(("Cats", "cats", "dogs")), data_root)
-    assert sentence == "The class folders 'Cats' and 'cats' differ by case alone; merge them or rename one."
+    assert sentence == "The class folders 'Cats' and 'cats' differ only by case; merge them or rename one."
     other = split_classes() | classes(("Cats",), under="test/")
-    assert "differ by case alone" in refused(other, data_root)
+    assert "differ only by case" in refused(other, data_root)
 
 
 def test_a_class_in_the_test_folder_alone(data_root):
     sentence = refused(split_classes() | classes(("birds",), under="test/"), data_root)
-    assert sentence == "Class folder 'birds' is in the test folder but not in the train folder; give it training images or remove it."  # fmt: skip
+    assert sentence == "Class folder 'birds' is in the test folder but not in the train folder; add training images or remove it."  # fmt: skip
 
 
 def test_images_nested_too_deep(data_root):
     deep = {f"{label}/{side}/{number}.png": picture(number) for label in "ab" for side in "lr" for number in range(3)}
-    assert refused(deep, data_root) == "The images are nested too deep: 'a/l/0.png' lies 2 folders down; each must lie directly in its class folder."  # fmt: skip
+    assert refused(deep, data_root) == "The images are nested too deep: 'a/l/0.png' is 2 folders down, but must be directly in its class folder."  # fmt: skip
     source = uploaded(classes() | {"cats/more/1.png": picture(999)}, data_root)
-    assert source.report.skipped == (("cats/more/1.png", "is nested too deep: it must lie directly in its class folder"),)  # fmt: skip
+    assert source.report.skipped == (("cats/more/1.png", "is nested too deep: it must be directly in its class folder"),)  # fmt: skip
 
 
 def test_one_class_nested_too_deep(data_root):
     deep = {f"birds/more/{number}.png": picture(number) for number in range(3)}
-    assert refused(classes() | deep, data_root) == "Class folder 'birds' holds no image itself, but 3 deeper down; move them up into it."  # fmt: skip
+    assert refused(classes() | deep, data_root) == "Class folder 'birds' has images only in sub-folders (3); move them up into it."  # fmt: skip
 
 
 def test_images_outside_the_class_folders_are_left_out(data_root):
     source = uploaded(classes() | {"stray.png": picture(999)}, data_root)
-    assert source.report.skipped == (("stray.png", "lies in no class folder"),)
+    assert source.report.skipped == (("stray.png", "is not in a class folder"),)
 
 
 def test_too_many_files(data_root, monkeypatch):
@@ -275,13 +271,13 @@ def test_too_many_bytes(way, data_root, tmp_path, monkeypatch):
 
 def test_too_many_classes(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_CLASSES", "2")
-    assert refused(classes(("a", "b", "c")), data_root) == "There are 3 class folders and 2 are allowed; bring fewer, or set DISTILLERY_MAX_CLASSES."  # fmt: skip
+    assert refused(classes(("a", "b", "c")), data_root) == "There are 3 class folders, but at most 2 are allowed; use fewer, or set DISTILLERY_MAX_CLASSES."  # fmt: skip
 
 
 def test_more_memory_than_allowed(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_DECODED_BYTES", "1000")
     assert refused(classes(), data_root) == (
-        "10 images of 8 x 8 pixels take 1,920 bytes of memory and 1,000 are allowed; choose a smaller image size, or set "
+        "10 images of 8 x 8 pixels need 1,920 bytes of memory, but at most 1,000 are allowed; choose a smaller image size, or set "
         "DISTILLERY_MAX_DECODED_BYTES."
     )
 
@@ -312,7 +308,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(data_root, monkeypatch):
 def test_more_pixels_than_there_is_memory_are_refused_before_they_are_decoded(data_root, monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda device: machine.reserve(device) + 100)
     sentence = refused(classes(), data_root)
-    assert "1,920 bytes of memory and 100 can be used now; choose a smaller image size" in sentence
+    assert "1,920 bytes of memory, but only 100 are free; choose a smaller image size" in sentence
 
 
 def test_memory_that_runs_out_in_an_import_is_said_and_leaves_nothing(data_root, monkeypatch):

@@ -47,7 +47,7 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_one(data_root):
     assert source.report.layout == "class folders"
     assert source.report.counts == {"train": (16, 8, 2), "validation": (0, 0, 0), "test": (4, 2, 1)}
     assert source.report.notes == (
-        "No test folder was found, so a fifth of each class, by a fixed seed, is the test set.",
+        "There is no test folder, so a fifth of each class, drawn with a fixed seed, is the test set.",
     )
     assert (source.num_train, source.num_test, source.fewest_per_class) == (26, 7, 2)
 
@@ -73,7 +73,7 @@ def test_a_validation_folder_alone_is_the_test_set(validation, data_root):
     source = uploaded(split_classes(splits=("train", validation)), data_root)
     assert source.report.layout == "train and validation folders"
     assert source.report.counts["test"] == (3, 3) and source.report.counts["validation"] == (0, 0)
-    assert "so the validation folder's images are the test set" in source.report.notes[0]
+    assert "so the images of the validation folder are the test set" in source.report.notes[0]
 
 
 def test_three_split_folders_keep_their_validation_images(data_root):
@@ -93,7 +93,7 @@ def test_unlabelled_test_images_are_left_out(data_root):
     tree = split_classes(splits=("train", "val")) | {"test/0.png": picture(999)}
     source = uploaded(tree, data_root)
     assert source.report.layout == "train and validation folders"
-    assert source.report.skipped == (("test/0.png", "lies in no class folder"),)
+    assert source.report.skipped == (("test/0.png", "is not in a class folder"),)
 
 
 def test_a_train_folder_beside_unlabelled_images_is_split(data_root):
@@ -104,7 +104,7 @@ def test_a_train_folder_beside_unlabelled_images_is_split(data_root):
 
 def test_images_beside_the_split_folders_are_left_out(data_root):
     source = uploaded(split_classes() | {"extra/cats/0.png": picture(999)}, data_root)
-    assert source.report.skipped == (("extra/cats/0.png", "lies outside the train, validation and test folders"),)
+    assert source.report.skipped == (("extra/cats/0.png", "is outside the train, validation and test folders"),)
 
 
 def test_two_folders_for_one_split_are_refused(data_root):
@@ -126,7 +126,7 @@ def test_folders_around_everything_are_peeled_off(wrapper, data_root):
 def test_images_beside_the_folder_around_everything_are_left_out(data_root):
     source = uploaded(classes(under="animals/") | {"preview.png": picture(999)}, data_root)
     assert source.class_names == ("cats", "dogs")
-    assert source.report.skipped == (("preview.png", "lies in no class folder"),)
+    assert source.report.skipped == (("preview.png", "is not in a class folder"),)
 
 
 def test_class_names_are_in_composed_form_and_of_any_script(data_root):

@@ -61,13 +61,13 @@ def test_tiny_imagenet_without_its_annotations_is_split(data_root):
 def test_a_wrong_line_of_a_list_is_named(data_root):
     tree = tiny_imagenet() | {"tiny-imagenet-200/val/val_annotations.txt": b"val_0.JPEG\tn01443537\nval_1.JPEG\n"}
     assert refused(tree, data_root) == (
-        "'val/val_annotations.txt', line 2: 2 fields are needed, not 'val_1.JPEG'; put the published file in its place."
+        "'val/val_annotations.txt', line 2: expected 2 fields, but found 'val_1.JPEG'; replace it with the published file."
     )
 
 
 def test_a_list_that_is_no_text_is_named(data_root):
     tree = tiny_imagenet() | {"tiny-imagenet-200/words.txt": b"\xff\xfe\x00\x01"}
-    assert refused(tree, data_root) == "'words.txt' is no text; put the published file in its place."
+    assert refused(tree, data_root) == "'words.txt' is not text; replace it with the published file."
 
 
 def cub() -> Tree:
@@ -107,7 +107,7 @@ def test_cub_says_what_its_lists_and_images_do_not_share(data_root):
 
 def test_cub_without_its_images_is_refused(data_root):
     tree = {name.replace("/images/", "/pictures/"): content for name, content in cub().items()}
-    assert refused(tree, data_root).startswith("None of the images that images.txt lists is here;")
+    assert refused(tree, data_root).startswith("None of the images listed in images.txt are here;")
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
@@ -132,12 +132,12 @@ def test_a_subset_is_picked_from_a_larger_tree_by_every_way_in(data_root, tmp_pa
     by_path = imported_path(written(tmp_path / "ImageNet", tree), data_root, subset="meow", name="By path")
     assert by_upload.class_names == by_path.class_names == tuple(SUBSETS["meow"].values())
     assert by_upload.digest == by_path.digest
-    assert "Only the ten classes of ImageNet Meow were taken, as asked for." in by_path.report.notes
+    assert "Only the ten classes of ImageNet Meow are used, as chosen." in by_path.report.notes
 
 
 def test_a_subset_that_is_not_there_is_refused(data_root):
     sentence = refused(classes(tuple(SUBSETS["nette"])[1:], 3), data_root, subset="nette")
-    assert sentence.startswith("ImageNet Nette was asked for, but 1 of its ten class folders are missing, the first 'n01440764' (tench);")  # fmt: skip
+    assert sentence.startswith("1 of the ten class folders of ImageNet Nette are missing, the first is 'n01440764' (tench);")  # fmt: skip
 
 
 def test_the_lists_of_the_subsets_are_ten_different_classes_each():

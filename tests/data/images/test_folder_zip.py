@@ -182,7 +182,7 @@ def encrypted(archive: io.BytesIO) -> io.BytesIO:
 
 def test_an_encrypted_zip_is_refused(data_root):
     assert refused_zip(encrypted(zipped(classes())), data_root) == (
-        "There is no image that can be used (JPEG, PNG, WebP or BMP): the first of 10 skipped files, 'cats/0.png', is "
+        "There are no usable images (JPEG, PNG, WebP or BMP): the first of 10 skipped files, 'cats/0.png', is "
         "encrypted; make the zip file without a password."
     )
 
@@ -234,7 +234,7 @@ def test_an_empty_folder_of_a_zip_is_an_empty_class(data_root):
     archive = zipped(classes())
     with zipfile.ZipFile(archive, "a") as file:
         file.mkdir("birds")
-    assert refused_zip(archive, data_root) == "Class folder 'birds' holds no image; put images in it or remove it."
+    assert refused_zip(archive, data_root) == "Class folder 'birds' has no images; put images in it or remove it."
 
 
 def test_a_zip_file_of_this_machine_keeps_only_pixels(data_root, tmp_path):
@@ -247,7 +247,9 @@ def test_a_zip_file_of_this_machine_keeps_only_pixels(data_root, tmp_path):
 
 def test_a_refused_zip_can_be_tried_again(data_root):
     archive = zipped(classes())
-    assert "was asked for" in refusal(import_zip(archive, options(subset="nette"), data_root), data_root)
+    assert "class folders of ImageNet Nette are missing" in refusal(
+        import_zip(archive, options(subset="nette"), data_root), data_root
+    )
     assert imported_zip(archive, data_root).num_test == 2
 
 
