@@ -2,6 +2,7 @@
 
 from engine.synthetic.base import SyntheticSet, Training, load
 from engine.synthetic.candles import CandleSet
+from engine.synthetic.bases import BasisSet
 from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet

@@ -1,16 +1,17 @@
-"""What every distilled data set can do, however it is parameterised, and how it is kept in one file."""
+"""What every synthetic set can do, whatever its parameterisation, and its file format."""
 
 from __future__ import annotations
 
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
@@ -20,27 +21,26 @@ from torch import Tensor, nn
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Preview
 from engine.data.prices.scaling import WindowScaling
-from engine.data.source import NUM_OUTPUTS, Splits, TaskSpec
+from engine.data.source import NUM_OUTPUTS, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.meta import update_rules
 from engine.meta.inner import Batch
 
 SCHEMA_VERSION = 1
-MOST_STEPS = 10**7
-"""Inner or outer steps that the header of a file may claim."""
+MOST_STEPS = 10**7  # inner or outer steps that the header of a file may claim
 HEADER_KEY = "distillery"
 PREPARATION = "preparation."  # stands before the names of its tensors
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a student is trained on the set "as distilled": the rule, how many steps, on which samples, from which weights.
+    """How a student is trained on the set "as distilled".
 
-    num_steps: of the training; with random batches, of the longest one that was intended.
-    start_seed: the seed of the one initialisation the set was made for; None where any initialisation serves.
-    batch_size: samples a step, taken at random without repetition, all at one shared rate; 0 means the stored batches
-        in stored order, each at its stored rate.
-    is_augmented: each random batch is to go through the data set's augmentation (`Splits.augment`) first.
+    rule: the update rule. num_steps: length of the training; with random batches, of the longest one intended.
+    start_seed: the seed of the one initialisation the set was made for; None if any will do.
+    batch_size: samples per step, drawn without repetition, all at one shared rate; 0 means the stored batches in stored
+        order, each at its stored rate.
+    is_augmented: apply the data set's augmentation (`Splits.augment`) to each random batch.
     """
 
     rule: str
@@ -50,22 +50,30 @@ class Training:
     is_augmented: bool = False
 
 
+class Shown(Protocol):
+    """Whatever turns samples into pictures: splits, or the preparation that a set carries."""
+
+    def to_display(self, inputs: Tensor, /) -> np.ndarray: ...
+
+
 class SyntheticSet(nn.Module):
-    """Distilled data. Its parameters are what the outer optimiser moves."""
+    """Distilled data. Its parameters are what the outer optimiser moves.
+
+    step: outer steps done. preparation: how real data became samples, and the way back. request: what was asked for, as
+    JSON. has_labels: targets are labels, hard or soft; otherwise representations (N, d).
+    """
 
     spec: TaskSpec
-    training: Training
-    step: int = 0  # outer steps that made it what it is
-    preparation: Preparation | WindowScaling | None = (
-        None  # how its samples were made of real data, and are shown again
-    )
-    request: dict[str, Any] | None = None  # what was asked for, as JSON
-    has_labels: bool = True  # targets are labels, hard or soft; else representations (N, d), of no class
+    training: Training  # type: ignore[assignment]  # hides nn.Module's train/eval flag, which means nothing for a set
+    step: int = 0
+    preparation: Preparation | WindowScaling | None = None
+    request: dict[str, Any] | None = None
+    has_labels: bool = True
 
     @property
     @abstractmethod
     def num_samples(self) -> int:
-        """Samples that a student can be given."""
+        """Samples a student can be trained on."""
 
     @property
     @abstractmethod
@@ -81,19 +89,19 @@ class SyntheticSet(nn.Module):
         """The `training.num_steps` batches in stored order at their stored rates; differentiable."""
 
     def drawn(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Endless batches of `training.batch_size` random samples, all of them if there are fewer, at the shared rate.
+        """Endless batches of `training.batch_size` random samples, or all if there are fewer, at the shared rate.
 
-        generator: on the CPU, so that every device draws the same samples.
-        Each batch is made when it is asked for, of the parameters as they then are; differentiable in all of them.
+        The generator is on the CPU, so every device draws the same samples. Each batch is made on request from the
+        parameters as they are then; differentiable in all of them.
         """
         while True:
             indices = torch.randperm(self.num_samples, generator=generator)[: self.training.batch_size]
             yield Batch(*self.at(indices), self.rates[0])
 
     def batches(self, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """The `training.num_steps` batches of the set's own training, differentiable in every parameter of the set.
+        """The `training.num_steps` batches of the set's own training; differentiable in every parameter of the set.
 
-        generator: of the random batches, where the training has such; one seeded with 0 if None.
+        generator: draws random batches, if the training uses them; seeded with 0 if None.
         """
         if not self.training.batch_size:
             return self.stored_batches()
@@ -105,7 +113,7 @@ class SyntheticSet(nn.Module):
 
     @abstractmethod
     def num_stored_values(self) -> int:
-        """Numbers a reader must be given: samples, labels, rates, networks."""
+        """Numbers to store: samples, labels, rates, networks."""
 
     @abstractmethod
     def num_bytes(self) -> int:
@@ -115,26 +123,37 @@ class SyntheticSet(nn.Module):
     def describe(self) -> dict[str, Any]:
         """JSON-able constructor arguments besides `spec` and `training`, for `load`."""
 
-    def provided(self, preparation: Preparation | WindowScaling | None, request: dict[str, Any]) -> SyntheticSet:
-        """The same set, knowing how its samples were prepared and what was asked for: its file then stands alone."""
+    @abstractmethod
+    def check(self, inputs: Tensor, targets: Tensor) -> None:
+        """Raise ValueError or RuntimeError for targets or a preparation, read from a file, that do not fit the set."""
+
+    def project(self) -> None:
+        """Bring parameters back to where they must be, after an outer step. Not differentiable."""
+
+    def to_resume(self) -> dict[str, Tensor]:
+        """What a resumed run needs to build the set again, besides its parameters."""
+        return {}
+
+    def provided(self, preparation: Preparation | WindowScaling | None, request: dict[str, Any]) -> Self:
+        """The same set with its preparation and request, so that its file stands alone."""
         self.preparation, self.request = preparation, request
         return self
 
-    def companions(self) -> dict[str, SyntheticSet]:
-        """Other versions of the same result, by the name of the arm that they are compared as."""
+    def companions(self) -> Mapping[str, SyntheticSet]:
+        """Other versions of the same result, by the arm they are compared as."""
         return {}
 
     def sample_names(self) -> tuple[str, ...]:
-        """The class of each sample in stored order, the likeliest where labels are soft; empty texts where there are none."""
+        """The class of each sample in stored order, the likeliest where labels are soft; empty without labels."""
         if not self.has_labels:
             return ("",) * self.num_samples
         targets = self.materialise()[1]
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return tuple(self.spec.class_names[int(label)] for label in hard)
 
-    def preview(self, step: int, splits: Splits | Preparation | WindowScaling) -> Preview:
-        """The set as pictures, in stored order, with the class of each (the likeliest where labels are soft)."""
-        return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names())
+    def preview(self, step: int, shown: Shown) -> Preview:
+        """The set as pictures, in stored order, with the class of each."""
+        return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names())
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; its header holds all that is needed to read it back."""
@@ -150,13 +169,12 @@ class SyntheticSet(nn.Module):
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if self.preparation is not None:
             tensors |= {PREPARATION + name: value.contiguous() for name, value in self.preparation.state().items()}
-        save_file(
-            tensors, path, {HEADER_KEY: json.dumps(header, sort_keys=True)}
-        )  # one key: the same set, the same bytes
+        # one header entry, so that the same set gives the same bytes
+        save_file(tensors, path, {HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a saved set. Raises DataError if it is none."""
+    """The header of a saved set. Raises DataError if the file is not one."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -175,7 +193,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if version > SCHEMA_VERSION:
         raise DataError(
-            f"{path.name} was written by a newer version (schema {header['schema_version']}). Update this program to read it."
+            f"{path.name} was written by a newer version (schema {version}). Update this program to read it."
         )
     return header
 
@@ -196,66 +214,38 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
     kind = kinds.get(header["parameterisation"])
     if kind is None:
         raise DataError(
-            f"{path.name} holds a '{header['parameterisation']}', which this version does not know. Update this program to read it."
+            f"{path.name} holds a '{header['parameterisation']}', which this version does not know. "
+            "Update this program to read it."
         )
-    with torch.device("meta"):  # nothing is allocated for what a header claims
+    with torch.device("meta"):  # allocate nothing for what a header claims
         synthetic = kind(spec=spec, training=training, **header["description"])
     tensors = load_file(path)
-    prepared = {
-        name.removeprefix(PREPARATION): tensors.pop(name) for name in list(tensors) if name.startswith(PREPARATION)
-    }
+    names = [name for name in tensors if name.startswith(PREPARATION)]
+    prepared = {name.removeprefix(PREPARATION): tensors.pop(name) for name in names}
     wants_gradient = {name: value.requires_grad for name, value in synthetic.named_parameters()}
     synthetic.load_state_dict(tensors, assign=True)
     for name, value in synthetic.named_parameters():
         value.requires_grad_(wants_gradient[name])
-    synthetic.step = step
-    synthetic.request = header.get("request")
-    kind = WindowScaling if spec.is_forecast else Preparation
-    synthetic.preparation = kind.from_state(prepared) if prepared else None
-    _check_tensors(synthetic)
-    return synthetic
-
-
-def _check_tensors(synthetic: SyntheticSet) -> None:
-    """Raise ValueError or RuntimeError for samples, labels or a preparation that are not what the rest of the program counts on."""
-    spec, prepared = synthetic.spec, synthetic.preparation
+    synthetic.step, synthetic.request = step, header.get("request")
+    if prepared:
+        synthetic.preparation = (WindowScaling if spec.is_forecast else Preparation).from_state(prepared)
     inputs, targets = synthetic.materialise()
     if not len(targets) or inputs.dtype != torch.float32 or inputs.shape != (len(targets), *spec.sample_shape):
         raise ValueError(f"samples of shape {tuple(inputs.shape)}, {inputs.dtype}")
-    if targets.ndim == 1 and not (
-        targets.dtype == torch.int64 and bool(((targets >= 0) & (targets < spec.num_outputs)).all())
-    ):
-        raise ValueError(f"labels that are none of its {spec.num_outputs} classes")
-    if not synthetic.has_labels and (targets.ndim != 2 or not bool(torch.isfinite(targets).all())):
-        raise ValueError("representations that are no numbers")
-    if spec.is_forecast:
-        _check_windows(synthetic, targets)
-        return
-    if synthetic.has_labels and targets.ndim == 2 and not bool((targets >= 0).all()):
-        raise ValueError("soft labels that are negative or no numbers")
-    for other in synthetic.companions().values():
-        if other.materialise()[0].shape != inputs.shape or other.materialise()[0].dtype != torch.float32:
-            raise ValueError("a companion of other samples")
-    if prepared is not None:
-        if not prepared.mean.shape == prepared.std.shape == spec.sample_shape[:1]:
+    synthetic.check(inputs, targets)
+    return synthetic
+
+
+def check_preparation(prepared: Preparation | WindowScaling | None, inputs: Tensor) -> None:
+    """Raise ValueError or RuntimeError for a preparation that cannot have made images (N, C, H, W)."""
+    if isinstance(prepared, Preparation):
+        if not prepared.mean.shape == prepared.std.shape == inputs.shape[1:2]:
             raise ValueError(f"a normalisation of {len(prepared.mean)} channels")
-        prepared.of_pixels(prepared.inverse(inputs[:1]))  # a RuntimeError of torch where a whitening does not fit
-
-
-def _check_windows(synthetic: SyntheticSet, targets: Tensor) -> None:
-    """Raise ValueError for targets or a scaling that do not fit the tokens and the task of sequences."""
-    spec, scaling = synthetic.spec, synthetic.preparation
-    if targets.shape[1:] != (spec.num_outputs,) or not bool(torch.isfinite(targets).all()):
-        raise ValueError(f"targets of shape {tuple(targets.shape)} for {spec.num_outputs} outputs, or no numbers")
-    if scaling is not None and len(scaling.target_scale) != len(spec.class_names):
-        raise ValueError(f"a scaling of {len(scaling.target_scale)} tokens, not of {len(spec.class_names)}")
+        prepared.of_pixels(prepared.inverse(inputs[:1]))  # a RuntimeError of torch if the whitening does not fit
 
 
 def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
-    """What a header says of the set: it may come from anywhere, and is shown, counted with and written into programs.
-
-    Raises ValueError for what `save` never writes.
-    """
+    """What a header says of the set; the file may come from anywhere. Raises ValueError for what `save` never writes."""
     spec = TypeAdapter(TaskSpec).validate_python(header["spec"])
     training = TypeAdapter(Training).validate_python(header["training"])
     step = TypeAdapter(int).validate_python(header["step"])

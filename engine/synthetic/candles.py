@@ -27,7 +27,7 @@ from engine.data.prices.scaling import WindowScaling
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.meta.inner import Batch
-from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
+from engine.synthetic.base import Shown, SyntheticSet, Training, inverse_softplus
 
 BOUND = 25.0
 """B, in standard deviations: wider than any bar of a market."""
@@ -47,6 +47,12 @@ OUTPUTS = {
 
 class CandleSet(SyntheticSet):
     """`raw_bars` (M, T, 5), `values` (M, 1) or None, `direction_logits` (M, 2) or None, `raw_rates` (1,)."""
+
+    preparation: WindowScaling | None
+    values: nn.Parameter | None
+    direction_logits: nn.Parameter | None
+    price_floor: Tensor
+    volume_floor: Tensor
 
     def __init__(
         self,
@@ -70,11 +76,10 @@ class CandleSet(SyntheticSet):
             raise ValueError(f"{num_features} features for {num_tokens} tokens")
         self.says_token = num_features > NUM_FEATURES
         self.raw_bars = nn.Parameter(torch.zeros(num_sequences, num_bars, NUM_FEATURES))
-        self.values = self.direction_logits = None
-        if spec.task != "direction":
-            self.values = nn.Parameter(torch.zeros(num_sequences, 1), requires_grad=learn_targets)
-        if spec.task in ("direction", "both"):
-            self.direction_logits = nn.Parameter(torch.zeros(num_sequences, 2), requires_grad=learn_targets)
+        for name, size in (("values", 1), ("direction_logits", 2)):
+            is_told = spec.task != "direction" if name == "values" else spec.task in ("direction", "both")
+            value = nn.Parameter(torch.zeros(num_sequences, size), requires_grad=learn_targets) if is_told else None
+            self.register_parameter(name, value)
         self.raw_rates = nn.Parameter(torch.zeros(1), requires_grad=learn_rates)
         self.register_buffer("price_floor", torch.zeros(num_sequences, 1))
         self.register_buffer("volume_floor", torch.zeros(num_sequences, 1))
@@ -171,7 +176,7 @@ class CandleSet(SyntheticSet):
 
     def targets(self) -> Tensor:
         """(M, D): the value in standard deviations, then the probabilities of down and up; differentiable."""
-        parts = [] if self.values is None else [self.values]
+        parts: list[Tensor] = [] if self.values is None else [self.values]
         if self.direction_logits is not None:
             parts.append(self.direction_logits.softmax(1))
         return torch.cat(parts, 1)
@@ -188,6 +193,8 @@ class CandleSet(SyntheticSet):
 
     def bars(self) -> np.ndarray:
         """(M, T, 5) float64: open, high, low, close, volume; needs the scaling (`preparation`)."""
+        if self.preparation is None:
+            raise ValueError("the set does not say how its bars were scaled")
         return self.preparation.bars(self.inputs(), self.tokens)
 
     def num_stored_values(self) -> int:
@@ -205,9 +212,19 @@ class CandleSet(SyntheticSet):
     def sample_names(self) -> tuple[str, ...]:
         return tuple(self.spec.class_names[token] for token in self.tokens.tolist())
 
-    def preview(self, step: int, splits: WindowSplits | WindowScaling) -> Preview:
-        """The sequences as small pictures, and as the bars they are."""
-        scaling = splits if isinstance(splits, WindowScaling) else splits.scaling
+    def check(self, inputs: Tensor, targets: Tensor) -> None:
+        if targets.shape[1:] != (self.spec.num_outputs,) or not bool(torch.isfinite(targets).all()):
+            shape = tuple(targets.shape)
+            raise ValueError(f"targets of shape {shape} for {self.spec.num_outputs} outputs, or no numbers")
+        scaling, num_tokens = self.preparation, len(self.spec.class_names)
+        if scaling is not None and len(scaling.target_scale) != num_tokens:
+            raise ValueError(f"a scaling of {len(scaling.target_scale)} tokens, not of {num_tokens}")
+
+    def preview(self, step: int, shown: Shown) -> Preview:
+        """The sequences as small pictures, and as bars."""
+        scaling = shown.scaling if isinstance(shown, WindowSplits) else shown
+        if not isinstance(scaling, WindowScaling):
+            raise TypeError("sequences are shown by the scaling of their bars")
         inputs, targets = self.materialise()
         bars = scaling.bars(inputs, self.tokens).astype(np.float32)
         names = self.sample_names()

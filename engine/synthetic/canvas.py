@@ -1,7 +1,7 @@
-"""Textures: each synthetic image is a canvas larger than a sample, joined at opposite edges; samples are cut out of it at random.
+"""Each image is a canvas larger than a sample, joined at opposite edges; samples are cut out of it at random.
 
-M = ipc * K canvases of k H x k W pixels. A training cuts `canvas_samples` samples out of each, anywhere, across the edges
-too; the finished set is shown and counted as the k * k tiles of each canvas.
+M = ipc * K canvases of k H x k W pixels. Training cuts `canvas_samples` samples out of each, anywhere, also across the
+edges. The finished set is shown and counted as the k * k tiles of each canvas.
 Source: Cazenavette et al. 2022, arXiv:2203.11932, section 4.4 and its code's option "texture".
 """
 
@@ -11,40 +11,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.core.errors import ConfigError
+from engine.data.source import TaskSpec
 from engine.meta.inner import Batch
+from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
 
 
 class CanvasSet(PixelSet):
-    """Canvases `images` (M, C, k H, k W); the rest as in PixelSet, for trainings on random batches."""
+    """Canvases `images` (M, C, k H, k W) for training on random batches; the rest as in PixelSet."""
 
-    def __init__(self, *, canvas_size: int, canvas_samples: int = 1, **pixel_set: Any) -> None:
-        super().__init__(**pixel_set)
-        if not self.training.batch_size:
-            raise ConfigError(
-                "Textures are cut out at random, so their training takes random batches. Set a batch size."
-            )
+    wanted_for = "that fill its canvases. Lower the images per class or the canvas, or start from noise."
+
+    def __init__(
+        self, *, spec: TaskSpec, training: Training, canvas_size: int, canvas_samples: int = 1, **options: Any
+    ) -> None:
+        if not training.batch_size:
+            raise ConfigError("Samples are cut out of a canvas at random, so training needs random batches.")
         if not (canvas_size >= 1 and canvas_samples >= 1):
             raise ValueError(f"canvases of {canvas_size} samples a side, {canvas_samples} cut out of each")
-        self.canvas_size, self.canvas_samples = canvas_size, canvas_samples
-        channels, height, width = self.spec.sample_shape
-        size = (len(self.classes), channels, canvas_size * height, canvas_size * width)
-        self.images = nn.Parameter(torch.zeros(size))
-        if self.other_images is not None:
-            self.other_images = torch.zeros(size)
+        super().__init__(spec=spec, training=training, side=canvas_size, **options)
+        self.canvas_size, self.canvas_samples, self.real_each = canvas_size, canvas_samples, canvas_size**2
 
-    WANTED_FOR = "that fill its canvases. Lower the images per class or the canvas, or start from noise."
-
-    @property
-    def real_each(self) -> int:
-        return self.canvas_size**2
-
-    def made_of(self, real: Tensor) -> Tensor:
-        """Each tile of each canvas is another real image."""
-        return _joined(real, self.canvas_size)
+    def put(self, places: Tensor, samples: Tensor) -> None:
+        """Each tile of a canvas is another sample, row by row."""
+        side, (channels, height, width) = self.canvas_size, samples.shape[1:]
+        grid = samples.reshape(len(places), side, side, channels, height, width).permute(0, 3, 1, 4, 2, 5)
+        self.images[places] = grid.reshape(len(places), channels, side * height, side * width)
 
     @property
     def num_samples(self) -> int:
@@ -52,15 +47,17 @@ class CanvasSet(PixelSet):
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Tiles, canvas by canvas, row by row."""
-        tiles = self.canvas_size**2
         indices = indices.to(self.images.device)
         _, height, width = self.spec.sample_shape
-        place = indices % tiles
+        canvases, place = indices // self.real_each, indices % self.real_each
         rows, columns = place // self.canvas_size * height, place % self.canvas_size * width
-        return self._cut(indices // tiles, rows, columns), self.labels[indices // tiles]
+        return self._cut(canvases, rows, columns), self.labels[canvases]
+
+    def everything(self) -> tuple[Tensor, Tensor]:
+        return self.at(torch.arange(self.num_samples))
 
     def drawn(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Endless batches of random cut-outs, `canvas_samples` of each canvas where the batch has room for all."""
+        """Endless batches of random cut-outs, `canvas_samples` of each canvas if the batch has room for all."""
         height, width = self.images.shape[2:]
         count = len(self.classes)
         while True:
@@ -70,26 +67,14 @@ class CanvasSet(PixelSet):
             chosen, rows, columns = (part.to(self.images.device) for part in (chosen % count, rows, columns))
             yield Batch(self._cut(chosen, rows, columns), self.labels[chosen], self.rates[0])
 
-    def materialise(self) -> tuple[Tensor, Tensor]:
-        inputs, targets = self.at(torch.arange(self.num_samples))
-        return inputs.detach(), targets.detach()
-
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"canvas_size": self.canvas_size, "canvas_samples": self.canvas_samples}
 
     def _cut(self, canvases: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Samples (n, C, H, W) of `canvases` (n,) whose upper left corners are at rows and columns (n,)."""
+        """Samples (n, C, H, W) of `canvases` (n,) whose top left corners are at rows and columns (n,)."""
         _, height, width = self.spec.sample_shape
-        down = torch.arange(height, device=rows.device)
-        across = torch.arange(width, device=rows.device)
+        down, across = (torch.arange(length, device=rows.device) for length in (height, width))
         rows = (rows[:, None] + down) % self.images.shape[2]
         columns = (columns[:, None] + across) % self.images.shape[3]
         cut = self.images[canvases[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         return cut.permute(0, 3, 1, 2)
-
-
-def _joined(tiles: Tensor, side: int) -> Tensor:
-    """(n * side * side, C, H, W) -> (n, C, side * H, side * W), row by row."""
-    count, (channels, height, width) = len(tiles) // side**2, tiles.shape[1:]
-    grid = tiles.reshape(count, side, side, channels, height, width).permute(0, 3, 1, 4, 2, 5)
-    return grid.reshape(count, channels, side * height, side * width)

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from engine.core.errors import ConfigError
-from engine.core.events import Event, Progress
+from engine.core.events import Event
 from engine.core.progress import ticking
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.pca import pca
@@ -31,13 +30,10 @@ from engine.data.transforms.predefined import Predefined
 from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
 from engine.synthetic.base import Training
+from engine.synthetic.bases import basis_shape, enlarged, pictures, small_images
 from engine.synthetic.representations import RepresentationSet
 
-MOST_SHOWN = 512
-"""Components of a spectrum that are kept to be drawn."""
-MOST_PICTURES = 256
-"""Bases that a preview shows."""
-PIECE_VALUES = 3_000_000  # pixels that are made small at once
+MOST_SHOWN = 512  # components of a spectrum that are kept for its figure
 
 
 class LowRankSet(RepresentationSet):
@@ -46,6 +42,9 @@ class LowRankSet(RepresentationSet):
     image_bases (U, C * h * w), image_coefficients (m, U), image_mean (C * h * w,), representation_bases (V, d),
     representation_coefficients (m, V), representation_mean (d,); the networks as in `approximation.Networks`.
     """
+
+    image_mean: Tensor
+    representation_mean: Tensor
 
     def __init__(
         self,
@@ -90,8 +89,8 @@ class LowRankSet(RepresentationSet):
 
         The networks shift nothing yet; this is for a set as it was made. Raises ConfigError for more bases than there are components, too.
         """
-        indices = self.chosen(train, generator)
-        rows = yield from self._small(train, phase)
+        indices, _ = self.chosen(train, generator)
+        rows = yield from small_images(train, self.basis_shape, phase)
         of_images = yield from ticking(f"{phase}: images", lambda: pca(rows, len(self.image_bases), "image bases"))
         of_representations = yield from ticking(
             f"{phase}: representations",
@@ -175,12 +174,7 @@ class LowRankSet(RepresentationSet):
         return {"augmentations": names, "with_networks": with_networks, "without": without}
 
     def views(self) -> dict[str, np.ndarray]:
-        """ "bases", each around mid grey, its largest value white or its smallest black."""
-        bases = self.image_bases.detach()[:MOST_PICTURES].float().cpu().view(-1, *self.basis_shape)
-        largest = bases.abs().amax((1, 2, 3), keepdim=True)
-        shown = 127.5 + 127.5 * bases / torch.where(largest > 0, largest, 1.0)
-        shown = shown.nan_to_num(nan=0.0).round().clamp(0, 255).to(torch.uint8)
-        return {"bases": shown.permute(0, 2, 3, 1).contiguous().numpy()}
+        return {"bases": pictures(self.image_bases, self.basis_shape)}
 
     def num_stored_values(self) -> int:
         return sum(tensor.numel() for tensor in (*self.parameters(), *self.buffers()))
@@ -195,37 +189,7 @@ class LowRankSet(RepresentationSet):
         }
 
     def _images(self, coefficients: Tensor) -> Tensor:
-        small = coefficients @ self.image_bases + self.image_mean
-        return F.interpolate(
-            small.view(-1, *self.basis_shape), self.spec.sample_shape[1:], mode="bilinear", align_corners=False
-        )
+        return enlarged(coefficients @ self.image_bases + self.image_mean, self.basis_shape, self.spec.sample_shape)
 
     def _representations(self, coefficients: Tensor) -> Tensor:
         return coefficients @ self.representation_bases + self.representation_mean
-
-    def _small(self, train: LabelledSet, phase: str) -> Generator[Event, None, Tensor]:
-        """All training images at the size of a base, flattened: (N, C * h * w), with Progress."""
-        size = max(1, PIECE_VALUES // train.inputs[0].numel())
-        rows = None
-        for start in range(0, len(train), size):
-            yield Progress(phase, start, len(train))
-            images = train.batch(torch.arange(start, min(start + size, len(train))))[0]
-            small = F.interpolate(images, self.basis_shape[1:], mode="bilinear", antialias=True).flatten(1)
-            rows = small.new_empty(len(train), small.shape[1]) if rows is None else rows
-            rows[start : start + size] = small
-        yield Progress(phase, len(train), len(train))
-        return rows
-
-
-def basis_shape(sample_shape: tuple[int, ...], basis_size: int) -> tuple[int, int, int]:
-    """(C, h, w) of an image base: its shorter side is `basis_size`, the other in proportion to the image's.
-
-    Raises ConfigError where it would be larger than an image (C, H, W).
-    """
-    num_channels, height, width = sample_shape
-    shorter = min(height, width)
-    if basis_size > shorter:
-        raise ConfigError(
-            f"A base of {basis_size} pixels a side is larger than the images of {height} x {width}. Choose {shorter} or less."
-        )
-    return num_channels, *(max(1, round(side * basis_size / shorter)) for side in (height, width))

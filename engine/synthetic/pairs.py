@@ -1,4 +1,4 @@
-"""Whole pairs: every pixel of every image and every number of its representation is a free value.
+"""Every pixel of every image and every number of its representation is a free value.
 
 Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, which distils such pairs without labels.
 """
@@ -28,9 +28,9 @@ class PairSet(RepresentationSet):
         self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
     ) -> Generator[Event, None, None]:
         yield Progress(phase, 0, 1)
-        indices = self.chosen(train, generator)
+        indices, images = self.chosen(train, generator)
         with torch.no_grad():
-            self.inputs.copy_(self.real_images)
+            self.inputs.copy_(images)
             self.targets.copy_(representations[indices.to(representations.device)])
         yield Progress(phase, 1, 1)
 
@@ -46,9 +46,6 @@ class PairSet(RepresentationSet):
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.inputs.device)
         return self.inputs[indices], self.targets[indices]
-
-    def materialise(self) -> tuple[Tensor, Tensor]:
-        return self.inputs.detach(), self.targets.detach()
 
     def num_stored_values(self) -> int:
         return self.inputs.numel() + self.targets.numel()

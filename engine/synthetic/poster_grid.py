@@ -135,6 +135,16 @@ def patch_pixels(grid: PosterGrid, device: torch.device) -> tuple[Tensor, Tensor
     return (tops[:, None] * grid.width + lefts).flatten(), (rows[:, None] * grid.width + columns).flatten()
 
 
+def blended(images: Tensor, grid: PosterGrid) -> Tensor:
+    """The poster (C, H, W) float64 whose patches are nearest to images (P, C, h, w): the mean where they overlap."""
+    corners, inside = patch_pixels(grid, images.device)
+    places = (corners[:, None] + inside).flatten()
+    pixels = images.flatten(2).transpose(1, 2).reshape(len(places), -1).double()
+    total = pixels.new_zeros(grid.height * grid.width, pixels.shape[1]).index_add_(0, places, pixels)
+    mean = total / places.bincount(minlength=len(total))[:, None]
+    return mean.T.reshape(-1, grid.height, grid.width)
+
+
 def planned_grid(
     ipc: float,
     num_classes: int,
@@ -211,10 +221,8 @@ def _patch_numbers(poster: tuple[int, int], image: tuple[int, int], most: int) -
     longest, numbers = max(image), (1, 1)
     for spacing in range(1, max(longest // 2, 1) + 1):
         strides = [max(round(spacing * side / longest), 1) for side in image]
-        numbers = tuple(
-            1 + math.ceil(max(length - side, 0) / stride)
-            for length, side, stride in zip(poster, image, strides, strict=True)
-        )
+        gaps = [max(length - side, 0) for length, side in zip(poster, image, strict=True)]
+        numbers = (1 + math.ceil(gaps[0] / strides[0]), 1 + math.ceil(gaps[1] / strides[1]))
         if math.prod(numbers) <= most:
             break
     return numbers

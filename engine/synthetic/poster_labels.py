@@ -8,6 +8,7 @@ a fixed size instead, which overlap or leave gaps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -116,7 +117,7 @@ def _even(number: int) -> tuple[list[float], float]:
     return [i / number for i in range(number)], 1 / number
 
 
-def _overlaps(starts: list[float], size: float, borders: list[float]) -> Tensor:
+def _overlaps(starts: Sequence[float], size: float, borders: Sequence[float]) -> Tensor:
     """Lengths that intervals start .. start + size share with the cells between borders: (n, cells) float64."""
     begin = torch.tensor(starts, dtype=torch.float64, device="cpu")[:, None]
     cells = torch.tensor(borders, dtype=torch.float64, device="cpu")

@@ -1,4 +1,4 @@
-"""What sets of images and representations have in common, however either is stored: they have no labels.
+"""What sets of images and representations share, however either is stored. They have no labels.
 
 A network is pre-trained on them: its output for an image is fitted to the image's representation.
 """
@@ -16,23 +16,21 @@ from torch import Tensor
 
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Preview
-from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.predefined import Predefined, augmented
-from engine.data.transforms.preparation import Preparation
 from engine.meta.inner import Batch
-from engine.synthetic.base import SyntheticSet, Training
+from engine.synthetic.base import Shown, SyntheticSet, Training, check_preparation
 
-MOST_VALUES = 10**9
-"""Pixels of all images together, 4 GB."""
+MOST_VALUES = 10**9  # pixels of all images together, 4 GB
 
 
 class RepresentationSet(SyntheticSet):
     """m images, each with a representation of d numbers, and with one more under each of the set's augmentations.
 
     augmentations: fixed changes of the images that have representations too.
-    real_images: (m, C, H, W) prepared, that the images began as; None after loading.
-    spectrum: explained shares of the variance by each component at the start, of "images" and of "representations", at most
-        MOST_SHOWN each; empty after loading and where nothing is decomposed.
+    real_images: (m, C, H, W) prepared, that the images started from; None after loading.
+    spectrum: shares of the variance explained by each component at the start, of "images" and of "representations", at
+        most MOST_SHOWN each; empty after loading and where nothing is decomposed.
     """
 
     has_labels = False
@@ -40,7 +38,7 @@ class RepresentationSet(SyntheticSet):
     real_images: Tensor | None = None
 
     def __init__(self, spec: TaskSpec, training: Training, num_dims: int, num_images: int, rate: float) -> None:
-        """rate: of the training on the set, the same for all steps."""
+        """rate: the learning rate of training on the set, the same for all steps."""
         super().__init__()
         if len(spec.sample_shape) != 3:
             raise ConfigError(f"Representations are of images, but these samples have shape {spec.sample_shape}.")
@@ -71,12 +69,12 @@ class RepresentationSet(SyntheticSet):
     def start_from_real(
         self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
     ) -> Generator[Event, None, None]:
-        """Begin as random training images with their representations, as near as the set can hold them.
+        """Start as random training images with their representations, as near as the set can hold them.
 
         Args:
             train: all training images.
             representations: (N, d) of all of them, in their order.
-            generator: on the CPU, of which images are taken, without repetition.
+            generator: on the CPU; draws the images, without repetition.
             phase: what the Progress is called.
 
         Raises:
@@ -89,7 +87,7 @@ class RepresentationSet(SyntheticSet):
 
     @property
     def rates(self) -> Tensor:
-        """(1,), which no file needs: it stands in the header."""
+        """(1,); stored in the header of the file."""
         return torch.tensor([self.rate], device=next(self.parameters()).device)
 
     def stored_batches(self) -> Iterator[Batch]:
@@ -98,7 +96,7 @@ class RepresentationSet(SyntheticSet):
 
     def materialise(self) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            return self.images(), self.representations()
+            return self.images().detach(), self.representations().detach()
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """What a network is pre-trained on, detached: inputs ((1 + A) m, C, H, W) and targets ((1 + A) m, d).
@@ -115,10 +113,12 @@ class RepresentationSet(SyntheticSet):
     def num_bytes(self) -> int:
         return 4 * self.num_stored_values()
 
-    def preview(self, step: int, splits: Splits | Preparation) -> Preview:
-        """The images as pictures; at the start also the "real" ones that they began as."""
-        began = {"real": splits.to_display(self.real_images)} if step == 0 and self.real_images is not None else {}
-        return Preview(step, splits.to_display(self.materialise()[0]), self.sample_names(), views=self.views() | began)
+    def preview(self, step: int, shown: Shown) -> Preview:
+        """The images as pictures; at the start also the "real" ones that they started from."""
+        views = self.views()
+        if step == 0 and self.real_images is not None:
+            views |= {"real": shown.to_display(self.real_images)}
+        return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names(), views=views)
 
     def views(self) -> dict[str, np.ndarray]:
         """Further pictures of the set by name, (n, H, W, C) uint8 each."""
@@ -127,10 +127,15 @@ class RepresentationSet(SyntheticSet):
     def describe(self) -> dict[str, Any]:
         return {"num_dims": self.num_dims, "num_images": self.num_images, "rate": self.rate}
 
-    def chosen(self, train: LabelledSet, generator: torch.Generator) -> Tensor:
-        """Indices (m,) of random training images, without repetition; the images are kept as `real_images`.
+    def check(self, inputs: Tensor, targets: Tensor) -> None:
+        if targets.ndim != 2 or not bool(torch.isfinite(targets).all()):
+            raise ValueError("representations that are no numbers")
+        check_preparation(self.preparation, inputs)
 
-        Raises ConfigError where there are too few.
+    def chosen(self, train: LabelledSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Indices (m,) of random training images, without repetition, and the images, kept as `real_images`.
+
+        Raises ConfigError if there are too few.
         """
         if len(train) < self.num_images:
             raise ConfigError(
@@ -139,4 +144,4 @@ class RepresentationSet(SyntheticSet):
             )
         indices = torch.randperm(len(train), generator=generator)[: self.num_images]
         self.real_images = train.batch(indices)[0]
-        return indices
+        return indices, self.real_images

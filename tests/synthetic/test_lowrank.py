@@ -24,7 +24,7 @@ from engine.data.transforms.predefined import NAMES, optimal_ones, predefined
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.synthetic import LowRankSet, approximation, load
 from engine.synthetic.base import Training
-from engine.synthetic.lowrank import basis_shape
+from engine.synthetic.bases import basis_shape
 
 SPLITS = toy_splits()
 OPTIONS = {"jitter": 0.4, "crop_scale": 0.6, "blur_kernel": 3, "blur_sigma": 1.0, "seed": 0}
@@ -154,7 +154,7 @@ def test_the_start_is_nearer_to_the_real_images_the_more_bases_there_are():
 
 
 def test_the_start_is_in_small_pictures_what_pca_is_in_small_rows(monkeypatch):
-    monkeypatch.setattr("engine.synthetic.lowrank.PIECE_VALUES", 64 * 7)  # nine pieces, the last a smaller one
+    monkeypatch.setattr("engine.synthetic.bases.PIECE_VALUES", 64 * 7)  # nine pieces, the last a smaller one
     piecewise = started()
     monkeypatch.undo()
     assert torch.equal(piecewise.image_coefficients, started().image_coefficients)
@@ -342,7 +342,7 @@ def test_previews_show_images_bases_and_at_the_start_the_real_ones():
 
 
 def test_a_preview_shows_so_many_bases_and_no_more_whatever_their_values(monkeypatch):
-    monkeypatch.setattr("engine.synthetic.lowrank.MOST_PICTURES", 5)
+    monkeypatch.setattr("engine.synthetic.bases.MOST_PICTURES", 5)
     synthetic = started()
     with torch.no_grad():
         synthetic.image_bases[0] = 0
@@ -379,7 +379,7 @@ def test_images_that_are_not_square_are_enlarged_to_their_own_size():
         ({"num_images": 61}, "60 training images, fewer than the 61"),
         ({"image_bases": 17}, "at most 16 image bases here"),
         ({"representation_bases": 7}, "at most 6 representation bases here"),
-        ({"basis_size": 9}, "A base of 9 pixels a side is larger than the images of 8 x 8. Choose 8 or less"),
+        ({"basis_size": 9}, "A basis of 9 pixels a side is larger than the images of 8 x 8. Choose 8 or less"),
     ],
 )
 def test_sets_that_the_data_cannot_start_are_refused_with_what_to_do(changes, message):

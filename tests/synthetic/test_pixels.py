@@ -136,7 +136,8 @@ def test_a_set_of_an_earlier_version_is_read_as_stored_batches(tmp_path):
 def test_clamp_cuts_to_the_range_and_nothing_else():
     synthetic = pixel_set()
     before = synthetic.images.detach().clone()
-    synthetic.clamp(torch.full((1, 1, 1), -0.5), torch.full((1, 1, 1), 0.5))
+    synthetic.bounds = torch.full((1, 1, 1), -0.5), torch.full((1, 1, 1), 0.5)
+    synthetic.project()
     assert torch.equal(synthetic.images, before.clamp(-0.5, 0.5))
 
 

@@ -276,7 +276,7 @@ def test_clipping_leaves_no_negative_label_and_changes_no_other():
     with torch.no_grad():
         synthetic.label_map.sub_(0.5)
     before = synthetic.label_map.detach().clone()
-    synthetic.clip_labels()
+    synthetic.project()
     assert torch.equal(synthetic.label_map, before.clamp(min=0)) and before.min() < 0
 
 

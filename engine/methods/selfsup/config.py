@@ -14,7 +14,7 @@ from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, Predefined
 from engine.evaluation.probing.config import ProbingConfig
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
-from engine.synthetic.lowrank import basis_shape
+from engine.synthetic.bases import basis_shape
 
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
 

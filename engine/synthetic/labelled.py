@@ -1,0 +1,327 @@
+"""What sets of labelled images share, however they store them: learning rates, companions, starts, parameter groups.
+
+A set stores its samples in one or several parameters (`parts`), with labels and learning rates softplus(r) beside them.
+A second version of the samples, a moving average or what it was made of, can be kept too; it is compared as an arm of its
+own and does not count as storage.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Literal, NoReturn, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.core.errors import ConfigError
+from engine.core.events import Event
+from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.prepare import ImageSplits
+from engine.meta.inner import Batch
+from engine.synthetic.base import SyntheticSet, Training, check_preparation, inverse_softplus
+
+SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
+COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
+Start = Literal["noise", "real", "tiles", "result"]
+
+
+class LabelledImages(SyntheticSet):
+    """Parameters `parts`, then `raw_rates` (T,) or (1,), then the labels if they are learned.
+
+    bounds: (C, 1, 1) values that `project` cuts pixels to; None for no limit.
+    """
+
+    raw_rates: nn.Parameter
+    num_batches = 1
+    bounds: tuple[Tensor, Tensor] | None = None
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        training: Training,
+        parts: dict[str, Tensor],
+        num_rates: int,
+        learn_rates: bool,
+        companion: str,
+    ) -> None:
+        super().__init__()
+        if companion not in COMPANIONS:
+            raise ValueError(f"there is no arm '{companion}' for a companion")
+        self.spec, self.training = spec, training
+        self.learn_rates, self.companion, self.part_names = learn_rates, companion, tuple(parts)
+        for name, value in parts.items():
+            self.register_parameter(name, nn.Parameter(value))
+        self.raw_rates = nn.Parameter(torch.zeros(num_rates), requires_grad=learn_rates)
+        for name, value in parts.items():
+            self.register_buffer(f"other_{name}", torch.zeros_like(value) if companion else None)
+
+    @property
+    @abstractmethod
+    def label_parameter(self) -> nn.Parameter | None:
+        """What learned labels are made of; None if labels are fixed."""
+
+    @abstractmethod
+    def everything(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of all samples in stored order; differentiable."""
+
+    @abstractmethod
+    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
+        """Random numbers of unit variance in the prepared space; every rate `lr`."""
+
+    @abstractmethod
+    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
+        """Random real images of each class, without repetition; every rate `lr`."""
+
+    def start_from_tiles(self, lr: float, generator: torch.Generator) -> None:
+        """A tile of random numbers for each class, on a poster alone."""
+        raise ConfigError("Only a poster can start from tiles. Start from real images or noise.")
+
+    @abstractmethod
+    def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
+        """Come as near as this form can to the samples of another set.
+
+        inputs: (N, C, H, W) of `result`, prepared as this run prepares images. targets: (N,) or (N, K). train: real images.
+        Raises ConfigError if there are too few samples.
+        """
+
+    def start_from(
+        self, start: Start, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
+    ) -> Generator[Event, None, None]:
+        """Begin as a config says. Raises ConfigError, in one sentence, where that cannot be."""
+        yield from ()
+        if start == "result":
+            self.start_from_result(result, splits, lr)
+        elif start == "real":
+            self.start_from_real(splits.train, lr, generator)
+        elif start == "tiles":
+            self.start_from_tiles(lr, generator)
+        else:
+            self.start_from_noise(lr, generator)
+        for name in self.part_names if self.companion else ():
+            self.get_buffer(f"other_{name}").copy_(self.get_parameter(name).detach())
+
+    def start_from_result(self, result: SyntheticSet | None, splits: ImageSplits, lr: float) -> None:
+        """Begin from a finished set of any form; keep its rates if there are as many, otherwise start them at `lr`.
+
+        Samples that were prepared in another way are prepared again, without rounding.
+        """
+        if result is None:
+            raise ConfigError("There is no result to start from. Name a run with one in 'start', or start from noise.")
+        if not isinstance(result, LabelledImages):
+            raise ConfigError(
+                "The result to start from holds no labelled images. Choose the result of another method, "
+                "or start from real images."
+            )
+        inputs, targets = (part.cpu() for part in result.materialise())
+        if inputs.shape[1:] != self.spec.sample_shape or result.spec.num_outputs != self.spec.num_outputs:
+            theirs, ours = ("x".join(map(str, shape)) for shape in (inputs.shape[1:], self.spec.sample_shape))
+            raise ConfigError(
+                f"The result to start from holds {result.spec.num_outputs} classes of {theirs} values, this data set "
+                f"{self.spec.num_outputs} of {ours}. Choose the data set it was made from, or start from real images."
+            )
+        with torch.no_grad():
+            self.fit(result, splits.reprepared(inputs, result.preparation), targets, splits.train)
+            self.raw_rates.copy_(torch.tensor([inverse_softplus(rate) for rate in self._rates_of(result, lr)]))
+
+    def _rates_of(self, result: LabelledImages, lr: float) -> list[float]:
+        """The rates of a finished set if this one has as many, else `lr` for every step."""
+        learned = result.rates.expand(result.training.num_steps).tolist()
+        if len(set(learned)) == self.raw_rates.numel() == 1:
+            return learned[:1]  # both have one rate for all steps
+        if len(learned) == self.training.num_steps == self.raw_rates.numel():
+            return learned
+        return [lr] * self.raw_rates.numel()
+
+    def groups(self, lr: float, label_lr: float, rates_lr: float) -> list[dict[str, Any]]:
+        """Parameter groups of an outer optimiser, each with its step size: samples, learned labels, learned rates."""
+        groups: list[dict[str, Any]] = [{"params": [self.get_parameter(name)], "lr": lr} for name in self.part_names]
+        if self.label_parameter is not None:
+            groups.append({"params": [self.label_parameter], "lr": label_lr})
+        if self.learn_rates:
+            groups.append({"params": [self.raw_rates], "lr": rates_lr})
+        return groups
+
+    @property
+    def rates(self) -> Tensor:
+        return F.softplus(self.raw_rates)
+
+    def stored_batches(self) -> Iterator[Batch]:
+        batches = list(zip(*(part.chunk(self.num_batches) for part in self.everything()), strict=True))
+        rates = self.rates.expand(self.training.num_steps)
+        for step in range(self.training.num_steps):
+            yield Batch(*batches[step % self.num_batches], rates[step])
+
+    def materialise(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            inputs, targets = self.everything()
+        return inputs.detach(), targets.detach()
+
+    def average(self, decay: float) -> None:
+        """Move the companion towards the samples: e <- decay e + (1 - decay) x."""
+        with torch.no_grad():
+            for name in self.part_names:
+                self.get_buffer(f"other_{name}").lerp_(self.get_parameter(name), 1 - decay)
+
+    def exchange(self, companion: str) -> None:
+        """Swap the two versions of the samples; `companion` is the arm of the one that was first."""
+        with torch.no_grad():
+            for name in self.part_names:
+                value, other = self.get_parameter(name), self.get_buffer(f"other_{name}")
+                first = value.clone()
+                value.copy_(other)
+                other.copy_(first)
+        self.companion = companion
+
+    def companions(self) -> Mapping[str, Self]:
+        if not self.companion:
+            return {}
+        other = type(self)(spec=self.spec, training=self.training, **(self.describe() | {"companion": ""}))
+        state = self.state_dict()
+        others = {name: state.pop(f"other_{name}") for name in self.part_names}
+        other.load_state_dict(state | others)
+        other.step, other.preparation, other.request = self.step, self.preparation, self.request
+        return {self.companion: other.to(self.raw_rates.device)}
+
+    def project(self) -> None:
+        """Cut pixels to `bounds`."""
+        if self.bounds is not None:
+            low, high = (bound.to(self.raw_rates) for bound in self.bounds)
+            with torch.no_grad():
+                for name in self.part_names:
+                    pixels = self.get_parameter(name)
+                    pixels.copy_(torch.minimum(torch.maximum(pixels, low), high))
+
+    def num_bytes(self) -> int:
+        learned = sum(value.numel() for value in self.parameters())
+        start = 0 if self.training.start_seed is None else 8
+        return 4 * learned + (self.num_stored_values() - learned) + start
+
+    def check(self, inputs: Tensor, targets: Tensor) -> None:
+        if targets.ndim == 1:
+            if targets.dtype != torch.int64 or not bool(((targets >= 0) & (targets < self.spec.num_outputs)).all()):
+                raise ValueError(f"labels that are none of its {self.spec.num_outputs} classes")
+        elif not bool((targets >= 0).all()):
+            raise ValueError("soft labels that are negative or no numbers")
+        for other in self.companions().values():
+            samples = other.materialise()[0]
+            if samples.shape != inputs.shape or samples.dtype != torch.float32:
+                raise ValueError("a companion of other samples")
+        check_preparation(self.preparation, inputs)
+
+
+class ImagesPerClass(LabelledImages):
+    """`ipc` images of each class in `num_batches` batches, each with a hard label or with learned logits (M, K).
+
+    M = ipc * K images, sorted by class within each batch. Subclasses say what the images are made of.
+    """
+
+    classes: Tensor
+    label_logits: nn.Parameter | None
+    real_each = 1  # samples that one image is made of
+    wanted_for = "wanted per class. Lower the images per class, or start from noise."
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        training: Training,
+        parts: dict[str, Tensor],
+        *,
+        ipc: int,
+        num_batches: int = 1,
+        num_rates: int = 1,
+        soft_labels: bool = False,
+        learn_rates: bool = True,
+        companion: str = "",
+    ) -> None:
+        super().__init__(spec, training, parts, num_rates, learn_rates, companion)
+        if ipc % num_batches:
+            divisor = min((d for d in range(1, ipc + 1) if ipc % d == 0), key=lambda d: abs(d - num_batches))
+            raise ConfigError(
+                f"{ipc} images per class cannot be split evenly into {num_batches} batches. "
+                f"Choose a number of batches that divides {ipc}, for instance {divisor}."
+            )
+        self.ipc, self.num_batches = ipc, num_batches
+        classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
+        self.register_buffer("classes", classes)
+        logits = SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float() if soft_labels else None
+        self.register_parameter("label_logits", None if logits is None else nn.Parameter(logits))
+
+    @abstractmethod
+    def put(self, places: Tensor, samples: Tensor) -> None:
+        """Make the images at `places` (n,) of n * real_each samples (n * real_each, C, H, W)."""
+
+    @property
+    def label_parameter(self) -> nn.Parameter | None:
+        return self.label_logits
+
+    @property
+    def labels(self) -> Tensor:
+        """(M,) int64, or (M, K) probabilities."""
+        return self.classes if self.label_logits is None else self.label_logits.softmax(1)
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.classes)
+
+    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
+        targets = real.targets.cpu()
+        with torch.no_grad():
+            for label in range(self.spec.num_outputs):
+                mine = (self.classes == label).nonzero().flatten()
+                theirs = (targets == label).nonzero().flatten()
+                wanted = self.real_each * len(mine)
+                if len(theirs) < wanted:
+                    self._refuse(label, len(theirs), wanted)
+                chosen = theirs[torch.randperm(len(theirs), generator=generator)[:wanted]]
+                self.put(mine, real.batch(chosen)[0].to(self.raw_rates))
+            self.raw_rates.fill_(inverse_softplus(lr))
+
+    def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
+        """As many samples of each class as there are images; their labels too where both sets have soft ones."""
+        for label, name in enumerate(self.spec.class_names):
+            mine = (self.classes == label).nonzero().flatten()
+            wanted = self.real_each * len(mine)
+            chosen = samples_of(targets, label, wanted)
+            if len(chosen) < wanted:
+                raise ConfigError(
+                    f"The result to start from has {len(chosen)} samples of class '{name}', fewer than the {wanted} needed. "
+                    "Lower the images per class, or start from real images."
+                )
+            self.put(mine, inputs[chosen].to(self.raw_rates))
+            if self.label_logits is not None and targets.ndim == 2:
+                shares = targets[chosen].view(len(mine), self.real_each, -1).mean(1)
+                self.label_logits[mine] = shares.clamp_min(1e-6).log().to(self.raw_rates)
+
+    def num_stored_values(self) -> int:
+        labels = len(self.classes) if self.label_logits is None else self.label_logits.numel()
+        return sum(self.get_parameter(name).numel() for name in self.part_names) + self.raw_rates.numel() + labels
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "ipc": self.ipc,
+            "num_batches": self.num_batches,
+            "num_rates": self.raw_rates.numel(),
+            "soft_labels": self.label_logits is not None,
+            "learn_rates": self.learn_rates,
+            "companion": self.companion,
+        }
+
+    def _refuse(self, label: int, found: int, wanted: int) -> NoReturn:
+        name = self.spec.class_names[label]
+        raise ConfigError(f"Class '{name}' has {found} training images, fewer than the {wanted} {self.wanted_for}")
+
+
+def samples_of(targets: Tensor, label: int, wanted: int) -> Tensor:
+    """Indices (n,), n <= wanted, of the samples that best stand for a class, in stored order.
+
+    targets: (N,) classes, or (N, K) shares. First come samples whose likeliest class it is, then those that give it at least
+    half as much as their likeliest class; surer ones first.
+    """
+    if targets.ndim == 1:
+        return (targets == label).nonzero().flatten()[:wanted]
+    shares, own = targets[:, label], targets.argmax(1) == label
+    candidates = (shares >= targets.amax(1) / 2).nonzero().flatten()
+    order = (own[candidates].float() + shares[candidates] / (1 + shares.max())).argsort(descending=True, stable=True)
+    return candidates[order[:wanted]].sort()[0]
