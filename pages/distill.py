@@ -84,9 +84,11 @@ def chosen_start(method: engine.methods.method.Method, source: str, old: engine.
             "name": "",
         }
     if usable_old:
-        begins = {"images_from": "result"} if "start" in st.query_params else {}
+        values = usable_old.config
+        if "start" in st.query_params:
+            values = method.config.begun_from_result(values) or values
         name = "" if usable_old.sweep else usable_old.name  # a sweep names its runs by their values
-        return OWN, usable_old.model_dump() | {"config": usable_old.config | begins, "name": name}
+        return OWN, usable_old.model_dump() | {"config": values, "name": name}
     return OWN, {"config": {}, "data": {}, "evaluation": {}, "seed": 0, "device": "auto", "name": ""}
 
 
@@ -240,7 +242,7 @@ with services.said_plainly():
                     "config": forms.differing(method.config, values["config"]),
                     "data": values["data"],
                     "evaluation": values["evaluation"],
-                    "start": began_from if values["config"].get("images_from") == "result" else "",
+                    "start": began_from if config.starts_from == "result" else "",
                     **about,
                 },
                 "Settings",

@@ -22,6 +22,7 @@ ALLOWED = {
         "data.transforms.pca",
         "data.transforms.predefined",
         "data.transforms.preparation",
+        "data.transforms.prepare",
         "meta",
         "synthetic",
     },
@@ -65,7 +66,16 @@ ALLOWED = {
     },
     "run": {"core", "data", "nets", "synthetic", "methods", "evaluation"},
 }
-SHARED = ("diagnosis", "method", "presets", "state", "windowed")  # of engine/methods, for every method
+SHARED = (
+    "diagnosis",
+    "forms",
+    "method",
+    "options",
+    "presets",
+    "state",
+    "windowed",
+    "windowed_config",
+)  # of engine/methods, for every method
 BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
 
 

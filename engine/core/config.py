@@ -337,20 +337,6 @@ class Size:
         return self.num_values / (math.prod(spec.sample_shape) * spec.num_outputs)
 
 
-class ImagesPerClass(Config):
-    """A size in whole images. Named after MethodConfig among the bases of a method's config, it comes first in the form."""
-
-    ipc: int = option(1, "Synthetic images of each class", low=1, high=500, label="Images per class")
-
-    def whole_images(self, spec: Task, has_soft_labels: bool) -> Size:
-        """`ipc` images of each class, every value of them stored, with a label each."""
-        num_samples = self.ipc * spec.num_outputs
-        num_values = num_samples * math.prod(spec.sample_shape)
-        if has_soft_labels:
-            return Size(num_samples, num_values, num_label_values=num_samples * spec.num_outputs)
-        return Size(num_samples, num_values, num_indices=num_samples)
-
-
 @dataclass(frozen=True)
 class Validation:
     """How often a run tests its set on validation data: `times` along the way and `at_end` after the last step.
@@ -443,6 +429,11 @@ class MethodConfig(Config):
     def starts_from(self) -> str:
         """What the set starts as; "result" for the result of another run."""
         return "its own start"
+
+    @classmethod
+    def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any] | None:
+        """The same options for a run that starts from a result; None if the method cannot."""
+        return None
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
-"""What a run must remember between two outer steps, as named tensors and numbers; the same for several methods."""
+"""What a run carries from one outer step to the next, as named tensors and numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,10 +14,11 @@ from engine.synthetic.base import SyntheticSet
 
 
 class Best:
-    """The set that did best on validation data so far."""
+    """The set with the best validation result so far."""
 
     def __init__(self) -> None:
-        self.merit, self.step, self.state = -1.0, 0, {}
+        self.merit, self.step = -1.0, 0
+        self.state: dict[str, Tensor] = {}
 
     def offer(self, found: float, step: int, synthetic: SyntheticSet) -> None:
         if found >= self.merit or not self.state:  # ties go to the later set
@@ -23,24 +26,30 @@ class Best:
             self.state = {name: value.detach().clone() for name, value in synthetic.state_dict().items()}
 
     def put_back(self, synthetic: SyntheticSet) -> bool:
-        """Make a set what did best again; whether any was tried."""
+        """Restore the best set; returns whether there is one."""
         if self.state:
             synthetic.load_state_dict(self.state)
             synthetic.step = self.step
         return bool(self.state)
 
 
-def snapshot(step: int, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> dict[str, Any]:
-    """Copies of everything that step `step` + 1 needs: {name: tensor or number}."""
+def snapshot(
+    step: int,
+    synthetic: SyntheticSet,
+    outer: torch.optim.Optimizer,
+    best: Best,
+    further: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Copies of everything that step `step` + 1 needs, and `further`: {name: tensor or number}."""
     state: dict[str, Any] = {"step": step, "best.accuracy": best.merit, "best.step": best.step}
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
     state |= {f"outer.{name}": value for name, value in optimiser_state.export_state(outer).items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
-    return state
+    return state | synthetic.to_resume() | further
 
 
 def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> int:
-    """Put a snapshot back; the number of outer steps already done."""
+    """Restore a snapshot; returns the number of outer steps done."""
     if state is None:
         return 0
 

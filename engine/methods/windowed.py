@@ -16,271 +16,52 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from itertools import islice
-from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
-from engine.core.config import Load, MethodConfig, Task, Validation, kept_steps, option, unless
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured, Progress
 from engine.core.progress import QUIET_SECONDS, paced
 from engine.data.source import Splits
+from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.forecasting.measures import forecast, judge_of, skill
 from engine.evaluation.train import accuracy, loss_of
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, Loss, burn_in, inner_loop
 from engine.meta.update_rules import UpdateRule
-from engine.meta.windows import Growth, Unroll, Window, WindowSchedule, window_at
+from engine.meta.windows import Growth, Window, window_at
 from engine.methods.diagnosis import diagnose
+from engine.methods.forms import Asked, initial_set
 from engine.methods.state import Best, restore, snapshot
+from engine.methods.windowed_config import ImagesWindowedConfig, WindowedConfig
 from engine.nets import make_student
 from engine.nets.student import Student
-from engine.synthetic.base import SyntheticSet, Training
+from engine.synthetic.base import SyntheticSet
+from engine.synthetic.labelled import LabelledImages
 
 Set = TypeVar("Set", bound=SyntheticSet)
 
 REAL_AT_ONCE = 1000  # real samples whose activations are in memory together
 
 
-class WindowedConfig(MethodConfig):
-    """Hyperparameters of the shared loop, in the order the form shows them."""
+def distill_images(
+    splits: ImageSplits, config: ImagesWindowedConfig, context: Context
+) -> Generator[Event, None, LabelledImages]:
+    """Learn a set of any form on which a student can be trained for long, in random batches.
 
-    window_schedule: WindowSchedule = option(
-        "random_each_step",
-        "How long the student trains before the window: a random time drawn each outer step or each epoch, the longest, "
-        "growing as the loss stalls, not at all with windows of random length, or the whole training as one window",
-        group="Inner loop",
-    )
-    unroll_length: int = option(
-        200,
-        "Longest training of a student inside an outer step",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group="Inner loop",
-    )
-    window: int = option(
-        60,
-        "Last steps of a training, which the gradient passes through; the most of them where their number is random",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group="Inner loop",
-        when=(
-            "window_schedule",
-            ("random_each_step", "random_each_epoch", "fixed_late", "growing", "random_length"),
-        ),
-    )
-    min_burn_in: int = option(
-        0,
-        "Shortest training before the window",
-        low=0,
-        high=10_000,
-        unit="inner steps",
-        advanced=True,
-        group="Inner loop",
-        when=("window_schedule", ("random_each_step", "random_each_epoch", "growing")),
-    )
-    epoch_steps: int = option(
-        10,
-        "Outer steps that share one random window",
-        low=1,
-        high=100_000,
-        unit="outer steps",
-        advanced=True,
-        group="Inner loop",
-        when=("window_schedule", "random_each_epoch"),
-    )
-    patience: int = option(
-        200,
-        "The burn-in grows after so many outer steps without a new lowest loss",
-        low=1,
-        high=1_000_000,
-        unit="outer steps",
-        advanced=True,
-        group="Inner loop",
-        when=("window_schedule", "growing"),
-    )
-    num_inits: int = option(
-        1,
-        "Start weights per outer step; their gradients are averaged, one in memory at a time",
-        low=1,
-        high=1024,
-        advanced=True,
-        group="Inner loop",
-        label="Starts per step",
-    )
-    batch_size: int = option(
-        50,
-        "Synthetic samples a student sees at each inner step, drawn at random; all of them if there are fewer",
-        low=1,
-        high=10_000,
-        unit="samples",
-        group="Inner loop",
-        label="Synthetic batch",
-    )
-    inner_optimiser: Literal["adam", "sgd", "momentum"] = option(
-        "adam", "How the student is trained on the synthetic samples", group="Inner loop"
-    )
-    student_lr: float = option(
-        0.001, "Inner learning rate", low=1e-6, high=10.0, group="Inner loop", label="Student learning rate"
-    )
-    learn_rates: bool = option(
-        False,
-        "Learn the inner learning rate with the samples",
-        advanced=True,
-        group="Inner loop",
-        label="Learn the rate",
-    )
-    rates_lr: float = option(
-        0.001,
-        "Step size of Adam on the inner rate, which is learned as softplus(r)",
-        low=1e-6,
-        high=10.0,
-        advanced=True,
-        group="Inner loop",
-        label="Learning rate of the rate",
-        when=("learn_rates", True),
-    )
-    memory: Literal["auto", "store", "recompute"] = option(
-        "auto",
-        "Keep the graph of every step of the window, or rebuild one at a time in backward: same gradient, less memory, more time",
-        advanced=True,
-        group="Inner loop",
-    )
-    augment_synthetic: bool = option(
-        True,
-        "Apply the training augmentation to synthetic batches too, here and wherever a student is trained on the result",
-        advanced=True,
-        group="Inner loop",
-        when=unless("data.augmentation", "none"),
-    )
-
-    real_batch: int = option(
-        1024,
-        "Real images that judge the student at each outer step",
-        low=1,
-        high=100_000,
-        unit="images",
-        group="Outer loop",
-    )
-    outer_lr: float = option(
-        0.01,
-        "Step size of Adam on the synthetic pixels",
-        low=1e-6,
-        high=10.0,
-        group="Outer loop",
-        label="Outer learning rate",
-    )
-    outer_decay: Literal["none", "cosine"] = option(
-        "none",
-        "Keep the outer learning rates, or bring them down to 0 along a cosine over the run",
-        group="Outer loop",
-    )
-    clip: Literal["running", "fixed", "none"] = option(
-        "running",
-        "Cut the meta-gradient to twice its running average, to a fixed length, or not at all",
-        names={"running": "Running average"},
-        group="Outer loop",
-        label="Gradient clip",
-    )
-    clip_length: float = option(
-        1.0,
-        "Longest meta-gradient allowed",
-        low=1e-9,
-        high=1e6,
-        advanced=True,
-        group="Outer loop",
-        when=("clip", "fixed"),
-    )
-    num_validations: int = option(
-        20,
-        "Times the set is tried on validation data during the run; 0 for never",
-        low=0,
-        high=1000,
-        advanced=True,
-        group="Outer loop",
-        label="Validations",
-    )
-    validation_students: int = option(
-        2,
-        "Fresh networks trained each time the set is tried",
-        low=1,
-        high=20,
-        advanced=True,
-        group="Outer loop",
-    )
-    validation_steps: int = option(
-        300,
-        "Steps that each of them trains",
-        low=1,
-        high=100_000,
-        unit="inner steps",
-        advanced=True,
-        group="Outer loop",
-    )
-    keep: Literal["best", "last"] = option(
-        "best",
-        "Return the set that did best on validation data, or the last",
-        advanced=True,
-        group="Outer loop",
-        label="Set to keep",
-    )
-
-    @model_validator(mode="after")
-    def _window_fits(self) -> WindowedConfig:
-        shortest = 0 if self.window_schedule in ("fixed_late", "random_length") else self.min_burn_in
-        if self.window_schedule != "full" and self.window + shortest > self.unroll_length:
-            raise ValueError(
-                f"a window of {self.window} steps after at least {shortest} others is longer than the training of {self.unroll_length}; "
-                f"lower the window or lengthen the training"
-            )
-        return self
-
-    def validation(self) -> Validation:
-        """`validation_students` fresh students, trained for `validation_steps`."""
-        return Validation(self.num_validations, self.validation_students, self.validation_steps)
-
-    def real_samples_per_step(self, spec: Task) -> int:
-        """`real_batch` samples of any class or token."""
-        return self.real_batch
-
-    def step_loads(self, spec: Task, stored: float) -> list[Load]:
-        """The differentiated window of the inner loop."""
-        batch = min(self.batch_size, self.size(spec).num_samples)
-        length = self.unroll_length if self.window_schedule == "full" else self.window
-        setting = f"a smaller synthetic batch (now {batch:,})" if batch > 1 else ""
-        return self.unrolled_loads(spec, batch, kept_steps(self.memory, length, stored / batch), setting)
-
-    @property
-    def unroll(self) -> Unroll:
-        """The limits of the windows."""
-        return Unroll(self.unroll_length, self.window, self.min_burn_in, self.epoch_steps, self.patience)
-
-    @property
-    def training(self) -> Training:
-        """How students are trained on the set, inside an outer step and afterwards."""
-        return Training(
-            self.inner_optimiser, self.unroll_length, batch_size=self.batch_size, is_augmented=self.augment_synthetic
-        )
-
-
-def moved(
-    config: WindowedConfig, samples: Tensor, labels: Tensor | None, rates: Tensor, label_lr_divisor: float
-) -> list[dict[str, Any]]:
-    """What the outer optimiser moves, and how fast: pixels, labels where they are learned, and the rate if it is."""
-    groups = [{"params": [samples], "lr": config.outer_lr}]
-    if labels is not None:
-        groups.append({"params": [labels], "lr": config.outer_lr / label_lr_divisor})
-    if config.learn_rates:
-        groups.append({"params": [rates], "lr": config.rates_lr})
-    return groups
+    Yields and raises what `distill_windowed` does, and ConfigError if the set cannot start as it should.
+    """
+    asked = Asked(config.training, config.student_lr, config.learn_rates)
+    synthetic = yield from initial_set(config, splits, asked, context)
+    lr = config.outer_lr * config.form.lr_factor
+    groups = synthetic.groups(lr, config.outer_lr / config.label_lr_divisor, config.rates_lr)
+    return (yield from distill_windowed(synthetic, groups, splits, config, context))
 
 
 def distill_windowed(
@@ -289,19 +70,16 @@ def distill_windowed(
     splits: Splits,
     config: WindowedConfig,
     context: Context,
-    project: Callable[[], None] = lambda: None,
-    kept: Mapping[str, Tensor] = MappingProxyType({}),
     penalty: Callable[[], Tensor] | None = None,
 ) -> Generator[Event, None, Set]:
     """Move a synthetic set until students trained on it for long do well on real data.
 
-    synthetic: at its start, on the context's device. groups: what the outer Adam moves (`moved`).
-    project: called after each outer step, to bring parameters back to where they must be. penalty: a scalar of the set's
-    parameters that is made small beside the outer loss. kept: what every snapshot is to hold besides.
+    synthetic: at its start, on the context's device. groups: of the outer Adam, with "lr". penalty: a scalar of the set's
+    parameters that is added to the outer loss.
 
     Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, penalty if there is one, and
-    validation_accuracy, or validation_skill of forecasts, now and then) each outer step, a Preview now and then, a Checkpoint
-    each step, and Progress within steps that take long.
+    validation_accuracy, or validation_skill of forecasts, now and then) each outer step, a Preview now and then, a
+    Checkpoint each step, and Progress within steps that take long.
     Raises Diverged before anything is updated with a value that is not finite, and ConfigError if images and student do
     not fit.
     """
@@ -352,7 +130,7 @@ def distill_windowed(
         if config.clip != "none":
             clip_gradient(learned, norm, 2 * usual_norm if config.clip == "running" else config.clip_length)
         outer.step()
-        project()
+        synthetic.project()
         growth = growth.after(outer_loss, config.unroll)
 
         done = synthetic.step = step + 1
@@ -369,10 +147,8 @@ def distill_windowed(
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
-        carried = dict(kept) | _carry(growth, usual_norm)
-        yield Checkpoint(
-            done, lambda done=done, carried=carried: snapshot(done, synthetic, outer, best) | carried, synthetic
-        )
+        carried = _carry(growth, usual_norm)
+        yield Checkpoint(done, partial(snapshot, done, synthetic, outer, best, carried), synthetic)
 
     if config.keep == "best" and best.put_back(synthetic):
         yield synthetic.preview(best.step, splits)

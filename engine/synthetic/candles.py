@@ -152,6 +152,16 @@ class CandleSet(SyntheticSet):
                 if mine is not None:
                     mine.copy_(theirs.to(mine))
 
+    def groups(self, lr: float, target_lr: float, rates_lr: float) -> list[dict[str, Any]]:
+        """Parameter groups of an outer optimiser, each with its step size: bars, learned targets, learned rate."""
+        groups: list[dict[str, Any]] = [{"params": [self.raw_bars], "lr": lr}]
+        if self.learn_targets:
+            targets = [part for part in (self.values, self.direction_logits) if part is not None]
+            groups.append({"params": targets, "lr": target_lr})
+        if self.learn_rates:
+            groups.append({"params": [self.raw_rates], "lr": rates_lr})
+        return groups
+
     @property
     def tokens(self) -> Tensor:
         """(M,) int64: the token of each sequence."""

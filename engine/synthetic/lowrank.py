@@ -21,7 +21,6 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine.core.errors import ConfigError
 from engine.core.events import Event
 from engine.core.progress import ticking
 from engine.data.source import LabelledSet, TaskSpec

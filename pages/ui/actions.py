@@ -80,7 +80,7 @@ def _choices(row: engine.RunRow) -> list[str]:
 def _begins_from_results(row: engine.RunRow) -> bool:
     """Whether the run's method can begin from a result; posters cannot."""
     method = engine.METHODS.get(row.method)
-    return method is not None and "images_from" in method.config.model_fields
+    return method is not None and method.config.begun_from_result({}) is not None
 
 
 def _do(choice: str | None, row: engine.RunRow) -> None:

@@ -143,9 +143,10 @@ def test_att_compares_a_step_before_a_student_explodes():
     assert [found.step for found in matched(path, torch.zeros(2), "att", "l1")] == [1, 2, 2, 2, 2]
 
 
-def test_textures_that_start_from_a_result_are_refused():
-    with pytest.raises(ConfigError, match="textures cannot start from a result"):
-        config(canvas_size=2, images_from="result")
+def test_a_request_from_before_there_were_forms_means_a_canvas_where_it_gave_one_a_size():
+    assert config(canvas_size=1).stored_as == "pixels" and config().stored_as == "pixels"
+    old = config(canvas_size=2, canvas_samples=3)
+    assert old.stored_as == "canvas" and (old.canvas.size, old.canvas.samples) == (2, 3)
 
 
 def test_normalised_distance_and_its_gradient_are_those_of_autograd():

@@ -15,7 +15,7 @@ What differs from the paper is listed in README.md.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import Splits
+from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, as_distilled
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm
@@ -32,17 +32,18 @@ from engine.meta.windows import Window
 from engine.methods.bilevel.config import BilevelConfig
 from engine.methods.bilevel.starts import Starts
 from engine.methods.diagnosis import diagnose
+from engine.methods.forms import Asked, initial_set
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.synthetic.base import Training
-from engine.synthetic.pixels import PixelSet
+from engine.synthetic.labelled import LabelledImages
 
 
-def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generator[Event, None, PixelSet]:
-    """Learn `config.ipc` images per class that train a student in S * E steps.
+def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Generator[Event, None, LabelledImages]:
+    """Learn a set that trains a student in S * E steps.
 
     Yields Measured(outer_loss, gradient_norm, student_lr, student_lr_min, student_lr_max, and validation_accuracy now
     and then) each outer step, a Preview now and then, a Checkpoint each step, and Progress within steps that take long.
@@ -50,10 +51,12 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
     not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
-    synthetic = _initial_set(splits, config, context).to(context.device)
+    synthetic = yield from initial_set(config, splits, _asked(config, context), context)
     starts = yield from Starts.prepare(student, splits.train, config, context)
     learned = [p for p in synthetic.parameters() if p.requires_grad]
-    outer = torch.optim.Adam(_groups(synthetic, config), betas=(config.adam_beta1, 0.999))
+    groups = synthetic.groups(config.outer_lr * config.form.lr_factor, config.outer_lr, config.rates_lr)
+    groups = [group | {"first_lr": group["lr"]} for group in groups]
+    outer = torch.optim.Adam(groups, betas=(config.adam_beta1, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
     rule = update_rules.BY_NAME[config.inner_optimiser]()
@@ -86,8 +89,7 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         if config.clip:
             clip_gradient(learned, norm, config.clip)
         outer.step()
-        if config.clamp and splits.display_range is not None:
-            synthetic.clamp(*splits.display_range)
+        synthetic.project()
 
         done = synthetic.step = step + 1
         rates = synthetic.rates.detach()
@@ -104,33 +106,22 @@ def distill(splits: Splits, config: BilevelConfig, context: Context) -> Generato
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
-        yield Checkpoint(done, lambda done=done: snapshot(done, synthetic, outer, best), synthetic)
+        yield Checkpoint(done, partial(snapshot, done, synthetic, outer, best), synthetic)
 
     if config.keep == "best" and best.put_back(synthetic):
         yield synthetic.preview(best.step, splits)
     return synthetic
 
 
-def _initial_set(splits: Splits, config: BilevelConfig, context: Context) -> PixelSet:
-    num_steps = config.num_batches * config.passes
-    start_seed = None
-    if config.initialisation == "fixed":
-        start_seed = context.stream("fixed start").initial_seed()
-    synthetic = PixelSet(
-        spec=splits.spec,
-        training=Training(config.inner_optimiser, num_steps, start_seed),
-        ipc=config.ipc,
-        num_batches=config.num_batches,
-        num_rates=1 if config.shared_rate else num_steps,
-        soft_labels=config.labels == "soft",
-        learn_rates=config.learn_rates,
-    )
-    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
-    return synthetic
+def _asked(config: BilevelConfig, context: Context) -> Asked:
+    start_seed = context.stream("fixed start").initial_seed() if config.initialisation == "fixed" else None
+    training = Training(config.inner_optimiser, config.inner_steps, start_seed)
+    num_rates = 1 if config.shared_rate else config.inner_steps
+    return Asked(training, config.student_lr, config.learn_rates, config.stored_batches, num_rates)
 
 
 def _batches(
-    synthetic: PixelSet, splits: Splits, config: BilevelConfig, context: Context, step: int, number: int
+    synthetic: LabelledImages, splits: ImageSplits, config: BilevelConfig, context: Context, step: int, number: int
 ) -> Iterator[Batch]:
     """The batches of one inner loop: those of outer step `step`, start `number`."""
     if not config.augment_synthetic:
@@ -139,21 +130,14 @@ def _batches(
     return (batch._replace(inputs=splits.augment(batch.inputs, generator)) for batch in synthetic.batches())
 
 
-def _groups(synthetic: PixelSet, config: BilevelConfig) -> list[dict[str, Any]]:
-    """What the outer optimiser moves, and how fast before any decay."""
-    samples = [p for p in (synthetic.images, synthetic.label_logits) if p is not None]
-    groups = [{"params": samples, "first_lr": config.outer_lr}]
-    if config.learn_rates:
-        groups.append({"params": [synthetic.raw_rates], "first_lr": config.rates_lr})
-    return groups
-
-
 def _decay(config: BilevelConfig, step: int) -> float:
     """The factor on every outer learning rate at a step."""
     return config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)
 
 
-def _validate(student: Student, synthetic: PixelSet, splits: Splits, starts: Starts, context: Context) -> float:
+def _validate(
+    student: Student, synthetic: LabelledImages, splits: ImageSplits, starts: Starts, context: Context
+) -> float:
     """Mean validation accuracy of students trained as distilled, from starts the outer loop has not seen."""
     found = [
         accuracy(student, as_distilled(student, theta, synthetic), splits.validation) for theta in starts.unseen(3)
@@ -164,7 +148,8 @@ def _validate(student: Student, synthetic: PixelSet, splits: Splits, starts: Sta
 METHOD = Method(
     key="bilevel",
     title="Bilevel (Dataset Distillation)",
-    summary="Learns images and learning rates on which a few gradient steps train a network, by differentiating through the training itself.",
+    summary="Learns images and learning rates on which a few gradient steps train a network, by differentiating through "
+    "the training itself.",
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("1910.02551", "Sucholutsky & Schonlau 2019")),
     tasks=frozenset({"classification"}),
     config=BilevelConfig,

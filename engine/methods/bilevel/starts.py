@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from engine.core.events import Event, Progress
 from engine.data.source import LabelledSet
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
+from engine.methods.bilevel.config import BilevelConfig
 from engine.nets.student import Student
 
 POOL_LR = 0.01
@@ -33,8 +34,10 @@ class Starts:
         self.kind, self.student, self.context, self.pool = kind, student, context, pool
 
     @classmethod
-    def prepare(cls, student: Student, train: LabelledSet, config, context: Context) -> Generator[Event, None, Starts]:
-        """Train the pool, if there is one: `pool_size` networks of ages evenly spread up to pool_steps, by SGD with momentum on real batches."""
+    def prepare(
+        cls, student: Student, train: LabelledSet, config: BilevelConfig, context: Context
+    ) -> Generator[Event, None, Starts]:
+        """Train the pool, if there is one: `pool_size` networks of ages evenly spaced up to `pool_steps`, by SGD with momentum."""
         pool = []
         if config.initialisation == "pool":
             for number in range(config.pool_size):
@@ -66,7 +69,7 @@ class Starts:
         return [self.student.init(self.context.stream("validation start", number)) for number in range(count)]
 
 
-def _real_batches(train: LabelledSet, count: int, generator: torch.Generator):
+def _real_batches(train: LabelledSet, count: int, generator: torch.Generator) -> Iterator[Batch]:
     lr = torch.tensor(POOL_LR, device=train.inputs.device)
     for _ in range(count):
         yield Batch(*train.batch(torch.randint(len(train), (POOL_BATCH,), generator=generator)), lr)

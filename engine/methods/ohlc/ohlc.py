@@ -30,7 +30,7 @@ from engine.evaluation.forecasting.cost import try_comparison
 from engine.methods.method import Method, Paper
 from engine.methods.ohlc.config import OhlcConfig
 from engine.methods.presets import read_presets
-from engine.methods.windowed import distill_windowed, moved
+from engine.methods.windowed import distill_windowed
 from engine.synthetic.candles import CandleSet
 
 REAL_WINDOWS = 1000
@@ -43,7 +43,7 @@ def distill(splits: WindowSplits, config: OhlcConfig, context: Context) -> Gener
     Yields and raises what `distill_windowed` does.
     """
     synthetic = _initial_set(splits, config, context).to(context.device)
-    groups = _moved(synthetic, config)
+    groups = synthetic.groups(config.outer_lr, config.outer_lr / config.target_lr_divisor, config.rates_lr)
     penalty = _penalty(synthetic, splits, config, context)
     return (yield from distill_windowed(synthetic, groups, splits, config, context, penalty=penalty))
 
@@ -62,15 +62,6 @@ def _initial_set(splits: WindowSplits, config: OhlcConfig, context: Context) -> 
     )
     synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
     return synthetic
-
-
-def _moved(synthetic: CandleSet, config: OhlcConfig) -> list[dict]:
-    """What the outer optimiser moves: bars, the rate, and targets of either kind."""
-    groups = moved(config, synthetic.raw_bars, None, synthetic.raw_rates, config.target_lr_divisor)
-    targets = [part for part in (synthetic.values, synthetic.direction_logits) if part is not None]
-    if config.learn_targets:
-        groups.insert(1, {"params": targets, "lr": config.outer_lr / config.target_lr_divisor})
-    return groups
 
 
 def _penalty(

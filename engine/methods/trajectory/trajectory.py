@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,13 +31,15 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, at_random
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
 from engine.meta.path import Path
 from engine.meta.windows import Window
 from engine.methods.diagnosis import diagnose
+from engine.methods.forms import Asked, initial_set
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
@@ -46,11 +49,10 @@ from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained.experts import Buffer, load_or_record, plan, try_experts
 from engine.pretrained.recording import RecordingPlan
-from engine.synthetic.canvas import CanvasSet
-from engine.synthetic.pixels import PixelSet
+from engine.synthetic.labelled import LabelledImages
 
 
-def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, PixelSet]:
+def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, LabelledImages]:
     """Learn `config.ipc` images per class on which students follow the experts.
 
     Yields what `load_or_record` does, then Measured(outer_loss, gradient_norm, matched_step, start_epoch, expert, student_lr,
@@ -60,12 +62,11 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
     Raises ConfigError where experts do not fit, Diverged before anything is updated with a value that is not finite.
     """
     student = make_student(config.student, splits.spec, context.device)
-    synthetic = _initial_set(splits, config, context).to(
-        context.device
-    )  # refuses what cannot be before anything is recorded
+    synthetic = yield from _initial_set(splits, config, context)  # refuses bad settings before anything is recorded
     experts = yield from load_or_record(student, splits, config.student, config.experts, context)
     _check_length(experts, config)
-    groups = _groups(synthetic, config)
+    # the rate's step size is set at each step (`_move`)
+    groups = synthetic.groups(config.outer_lr * config.form.lr_factor, config.labels_lr, config.rates_lr)
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
     best = Best()
@@ -107,7 +108,7 @@ def distill(splits: Splits, config: TrajectoryConfig, context: Context) -> Gener
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
-        yield Checkpoint(done, lambda done=done: snapshot(done, synthetic, outer, best), synthetic)
+        yield Checkpoint(done, partial(snapshot, done, synthetic, outer, best), synthetic)
 
     if config.keep == "best":
         best.put_back(synthetic)
@@ -121,13 +122,15 @@ def plan_recording(config: TrajectoryConfig, spec: TaskSpec) -> RecordingPlan | 
     return plan(config.experts, config.student, spec)
 
 
-def record(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
+def record(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
     """Record the experts that a run of this config would follow, and no more. Returns what they are, for people."""
     student = make_student(config.student, splits.spec, context.device)
     return (yield from load_or_record(student, splits, config.student, config.experts, context)).describe()
 
 
-def try_record(splits: Splits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
+def try_record(
+    splits: ImageSplits, config: TrajectoryConfig, context: Context
+) -> Generator[Event, None, RecordingPlan]:
     """What the experts of a config take, by a few steps of one."""
     student = make_student(config.student, splits.spec, context.device)
     return (yield from try_experts(student, splits, config.student, config.experts, context))
@@ -142,38 +145,16 @@ def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:
         raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.") from None
 
 
-def _initial_set(splits: Splits, config: TrajectoryConfig, context: Context) -> PixelSet:
-    common = {
-        "spec": splits.spec,
-        "training": config.training(splits.spec),
-        "ipc": config.ipc,
-        "num_batches": 1,
-        "num_rates": 1,
-        "soft_labels": config.labels == "soft",
-        "learn_rates": config.learn_rates,
-        "companion": "distilled_ema" if config.ema_decay else "",
-    }
-    if config.canvas_size > 1:
-        synthetic = CanvasSet(canvas_size=config.canvas_size, canvas_samples=config.canvas_samples, **common)
-    else:
-        synthetic = PixelSet(**common)
-    synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
-    if config.ema_decay:
-        synthetic.other_images.copy_(synthetic.images.detach())
-    return synthetic
+def _initial_set(
+    splits: ImageSplits, config: TrajectoryConfig, context: Context
+) -> Generator[Event, None, LabelledImages]:
+    companion = "distilled_ema" if config.ema_decay else ""
+    training = config.training(splits.spec)
+    asked = Asked(training, config.student_lr, config.learn_rates, companion=companion)
+    return (yield from initial_set(config, splits, asked, context))
 
 
-def _groups(synthetic: PixelSet, config: TrajectoryConfig) -> list[dict[str, Any]]:
-    """What the outer optimiser moves, and how fast; the rate's step size is set at each step (`_move`)."""
-    groups = [{"params": [synthetic.images], "lr": config.outer_lr}]
-    if synthetic.label_logits is not None:
-        groups.append({"params": [synthetic.label_logits], "lr": config.labels_lr})
-    if config.learn_rates:
-        groups.append({"params": [synthetic.raw_rates], "lr": config.rates_lr})
-    return groups
-
-
-def _move(outer: torch.optim.Optimizer, synthetic: PixelSet, config: TrajectoryConfig, step: int) -> None:
+def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
     """One outer step, and one of the moving average, e <- decay e + (1 - decay) x.
 
     The rate is kept positive as eta = softplus(r), and the step size on r is such that eta moves as far as the published
@@ -193,8 +174,9 @@ def _move(outer: torch.optim.Optimizer, synthetic: PixelSet, config: TrajectoryC
     outer.step()
     with torch.no_grad():
         synthetic.raw_rates.clamp_(before - math.log(2), before + math.log(2))
-        if config.ema_decay:
-            synthetic.other_images.lerp_(synthetic.images, 1 - config.ema_decay)
+    synthetic.project()
+    if config.ema_decay:
+        synthetic.average(config.ema_decay)
 
 
 def _segment(experts: Buffer, config: TrajectoryConfig, context: Context, step: int) -> tuple[int, int]:
@@ -206,7 +188,7 @@ def _segment(experts: Buffer, config: TrajectoryConfig, context: Context, step: 
     return int(order[step % count]), int(epoch)
 
 
-def _batches(synthetic: PixelSet, splits: Splits, context: Context, step: int) -> Callable[[int], Batch]:
+def _batches(synthetic: LabelledImages, splits: ImageSplits, context: Context, step: int) -> Callable[[int], Batch]:
     """What makes the batch of each inner step of an outer step, from the set's parameters as they are then."""
 
     def batch_at(inner_step: int) -> Batch:
@@ -229,7 +211,7 @@ def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config:
 
 
 def _validate(
-    student: Student, synthetic: PixelSet, splits: Splits, config: TrajectoryConfig, context: Context
+    student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
 ) -> Generator[Event, None, dict[str, float]]:
     """Mean validation accuracy of fresh students trained on the images, and of as many trained on their average."""
     versions = {"validation_accuracy": synthetic}
@@ -253,10 +235,10 @@ def _validate(
 
 
 def _choose(
-    student: Student, synthetic: PixelSet, splits: Splits, config: TrajectoryConfig, context: Context
+    student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
 ) -> Generator[Event, None, None]:
     """Put what does better on validation images first: the images, or their moving average."""
-    if synthetic.other_images is None:
+    if not synthetic.companion:
         return
     tried = yield from _validate(student, synthetic, splits, config, context)
     if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:

@@ -12,7 +12,7 @@ import torch
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress
 from engine.core.progress import ticking
-from engine.methods.podd.distances import cosine_distances, in_words
+from engine.methods.forms.distances import cosine_distances, in_words
 
 WEIGHTS = "openai/clip-vit-base-patch32"
 NAMES_AT_ONCE = 16

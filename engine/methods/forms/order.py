@@ -25,8 +25,8 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress, Warned
 from engine.data.source import Splits
-from engine.methods.podd import clip
-from engine.methods.podd.distances import checked, feature_distances, name_distances
+from engine.methods.forms import clip
+from engine.methods.forms.distances import checked, feature_distances, name_distances
 
 OrderKind = Literal["listed", "features", "names", "clip", "given"]
 

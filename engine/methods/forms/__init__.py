@@ -1,0 +1,147 @@
+"""What a synthetic set is stored as, chosen apart from the algorithm that moves it.
+
+A form is a few options and a record that knows the size of its set, describes it and makes it. An algorithm asks the form
+for a set (`initial_set`), and the set for its parameter groups and its projection; it need not know which form it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from engine.core.config import MethodConfig, Size, Task
+from engine.core.context import Context
+from engine.core.events import Event
+from engine.core.options import Config, option
+from engine.data.transforms.prepare import ImageSplits
+from engine.methods.forms.form import Asked, Form
+from engine.methods.forms.images import CanvasConfig, ImageForm
+from engine.methods.forms.low_rank import LowRankConfig, LowRankForm
+from engine.methods.forms.poster import StoredPoster
+from engine.methods.options import SYNTHETIC
+from engine.synthetic.labelled import LabelledImages
+
+__all__ = ["AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
+
+StoredAs = Literal["pixels", "canvas", "poster", "low_rank"]
+IMAGES = ("pixels", "canvas")
+
+
+class FormConfig(MethodConfig):
+    """A config whose set has a form; what others ask of the config is answered by it."""
+
+    @property
+    def form(self) -> Form:
+        raise NotImplementedError
+
+    @property
+    def cuts_pixels(self) -> bool:
+        """Whether pixels are cut to the range of real ones after every outer step."""
+        return False
+
+    @property
+    def starts_from(self) -> str:
+        return self.form.start
+
+    def size(self, spec: Task) -> Size:
+        return self.form.size_for(spec)
+
+    def describe_size(self, spec: Task) -> str:
+        return self.form.describe(spec) or super().describe_size(spec)
+
+    def check(self, spec: Task, data_root: Path) -> None:
+        self.form.check_for(spec, data_root)
+
+
+class ImagesPerClass(Config):
+    """The number of images, first in the form."""
+
+    ipc: int = option(
+        1, "Synthetic images per class", low=1, high=500, label="Images per class", when=("stored_as", IMAGES)
+    )
+
+
+class AnyForm(FormConfig, ImagesPerClass):
+    """The choice of a form, with the options of each."""
+
+    stored_as: StoredAs = option(
+        "pixels",
+        "What is stored: every pixel of every image; canvases that images are cut out of at random; one poster that "
+        "classes share; or a few bases that all images are sums of",
+        group=SYNTHETIC,
+        names={"low_rank": "Low-rank bases"},
+        label="Stored as",
+    )
+    images_from: Literal["noise", "real", "result"] = option(
+        "noise",
+        "What the images start from: noise, real images, or the result of another run",
+        group=SYNTHETIC,
+        label="Images start from",
+        when=("stored_as", IMAGES),
+    )
+    labels: Literal["hard", "soft"] = option(
+        "hard",
+        "One class per image, or a learned distribution over the classes",
+        group=SYNTHETIC,
+        when=("stored_as", (*IMAGES, "low_rank")),
+    )
+    clamp: bool = option(
+        False,
+        "Cut pixels to the range of real ones after every outer step",
+        advanced=True,
+        group=SYNTHETIC,
+        when=("stored_as", (*IMAGES, "poster")),
+    )
+    canvas: CanvasConfig = option(CanvasConfig(), "Canvases", group=SYNTHETIC, when=("stored_as", "canvas"))
+    poster: StoredPoster = option(StoredPoster(), "Poster", group=SYNTHETIC, when=("stored_as", "poster"))
+    low_rank: LowRankConfig = option(LowRankConfig(), "Low-rank bases", group=SYNTHETIC, when=("stored_as", "low_rank"))
+
+    @property
+    def has_soft_labels(self) -> bool:
+        return self.labels == "soft"
+
+    @property
+    def form(self) -> Form:
+        if self.stored_as == "poster":
+            return self.poster
+        if self.stored_as == "low_rank":
+            return LowRankForm(self.low_rank, self.has_soft_labels)
+        canvas = self.canvas if self.stored_as == "canvas" else None
+        return ImageForm(self.ipc, self.images_from, self.has_soft_labels, canvas)
+
+    @property
+    def cuts_pixels(self) -> bool:
+        return self.clamp and self.stored_as != "low_rank"
+
+    @classmethod
+    def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
+        starts = {"poster": {"poster_from": "result"}, "low_rank": {"bases_from": "result"}}
+        nested = {name: values.get(name, {}) | start for name, start in starts.items()}
+        return values | nested | {"images_from": "result"}
+
+    def for_trial(self) -> Self:
+        return self.model_copy(update={"poster": self.poster.offline()})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_canvases(cls, values: Any) -> Any:
+        """Requests from before there were forms say `canvas_size` and `canvas_samples`; a size of 1 meant plain images."""
+        if not isinstance(values, dict) or not {"canvas_size", "canvas_samples"} & set(values):
+            return values
+        values = dict(values)
+        size, samples = values.pop("canvas_size", 1), values.pop("canvas_samples", 1)
+        if size == 1:
+            return values
+        return values | {"stored_as": "canvas", "canvas": {"size": size, "samples": samples}}
+
+
+def initial_set(
+    config: FormConfig, splits: ImageSplits, asked: Asked, context: Context
+) -> Generator[Event, None, LabelledImages]:
+    """The set of a config at its start, on the context's device."""
+    synthetic = yield from config.form.make(splits, asked, context)
+    synthetic.bounds = splits.display_range if config.cuts_pixels else None
+    return synthetic.to(context.device)

@@ -1,0 +1,74 @@
+"""What an algorithm asks of a form, and what a form answers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.core.config import Size, Task
+from engine.core.context import Context
+from engine.core.events import Event
+from engine.data.transforms.prepare import ImageSplits
+from engine.synthetic.base import Training
+from engine.synthetic.labelled import LabelledImages
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an algorithm asks of its set, whatever the form.
+
+    num_batches: that the images of each class are split into. num_rates: learning rates, 1 or one per inner step.
+    companion: the arm of a second version of the samples; "" for none.
+    """
+
+    training: Training
+    student_lr: float
+    learn_rates: bool
+    num_batches: int = 1
+    num_rates: int = 1
+    companion: str = ""
+
+    def options(self, splits: ImageSplits) -> dict[str, Any]:
+        """Arguments that the sets of all forms take."""
+        return {
+            "spec": splits.spec,
+            "training": self.training,
+            "num_rates": self.num_rates,
+            "learn_rates": self.learn_rates,
+            "companion": self.companion,
+        }
+
+
+class Form(Protocol):
+    """How a set is stored. lr_factor: its samples move at the outer learning rate times this."""
+
+    @property
+    def start(self) -> str:
+        """What the samples start from."""
+
+    @property
+    def lr_factor(self) -> float: ...
+
+    def size_for(self, spec: Task) -> Size:
+        """Samples and stored values. Raises ConfigError if there can be no such set."""
+
+    def whole_batch(self, spec: Task) -> int:
+        """Samples per step if all are used."""
+
+    def describe(self, spec: Task) -> str:
+        """The size in words, as the beginning of a sentence; "" for plain images."""
+
+    def check_for(self, spec: Task, data_root: Path) -> None:
+        """Raise UserError for what can be known to fail before a run begins."""
+
+    def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
+        """The set at its start, on the CPU. Raises ConfigError, in one sentence, where it cannot start so."""
+
+
+def labelled_size(num_samples: int, num_values: int, num_labels: int, spec: Task, has_soft_labels: bool) -> Size:
+    """The size of a set that stores a label per image: a byte if it is hard, a value per class if it is soft."""
+    if has_soft_labels:
+        return Size(num_samples, num_values, num_label_values=num_labels * spec.num_outputs)
+    return Size(num_samples, num_values, num_indices=num_labels)

@@ -1,0 +1,112 @@
+"""Images that are sums of few bases: more images, sharper or softer, for the same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.core.config import Size, Task
+from engine.core.context import Context
+from engine.core.errors import ConfigError
+from engine.core.events import Event
+from engine.core.options import Config, option
+from engine.data.transforms.prepare import ImageSplits
+from engine.methods.forms.form import Asked, labelled_size
+from engine.synthetic.bases import BasisSet, basis_shape
+from engine.synthetic.labelled import LabelledImages
+
+GROUP = "Low rank"
+
+
+class LowRankConfig(Config):
+    """How many images are made of how many bases."""
+
+    ipc: int = option(
+        5, "Images per class that are sums of the bases", low=1, high=500, group=GROUP, label="Sums per class"
+    )
+    num_bases: int = option(
+        10, "Pictures that all images are sums of", low=1, high=10_000, group=GROUP, label="Number of bases"
+    )
+    basis_size: int = option(
+        8,
+        "Height or width of a basis, whichever is shorter; images are enlarged from it. No larger than the images",
+        low=2,
+        high=1024,
+        unit="px",
+        group=GROUP,
+        label="Basis size",
+    )
+    bases_from: Literal["real", "noise", "result"] = option(
+        "real",
+        "What the set starts from: principal components of the training images with the coefficients of random ones, "
+        "noise, or the result of another run",
+        group=GROUP,
+        label="Bases start from",
+    )
+    lr_factor: float = option(
+        1.0,
+        "Bases and coefficients move at the outer learning rate times this",
+        low=1e-6,
+        high=1e6,
+        advanced=True,
+        group=GROUP,
+        label="Learning rate factor of bases",
+    )
+
+
+@dataclass(frozen=True)
+class LowRankForm:
+    """Labelled images of shared bases, by the options of a config."""
+
+    options: LowRankConfig
+    has_soft_labels: bool
+
+    @property
+    def start(self) -> str:
+        return self.options.bases_from
+
+    @property
+    def lr_factor(self) -> float:
+        return self.options.lr_factor
+
+    def size_for(self, spec: Task) -> Size:
+        num_pixels = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
+        num_images, num_bases = self.options.ipc * spec.num_outputs, self.options.num_bases
+        num_values = (num_bases + 1) * num_pixels + num_images * num_bases
+        return labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
+
+    def whole_batch(self, spec: Task) -> int:
+        return self.options.ipc * spec.num_outputs
+
+    def describe(self, spec: Task) -> str:
+        size, bases = self.size_for(spec), f"{self.options.num_bases:,} bases"
+        labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
+        return (
+            f"{size.num_samples:,} images of {spec.num_outputs:,} classes, sums of {bases} "
+            f"({size.num_values:,} values, {size.per_class(spec):.2f} images per class){labels}"
+        )
+
+    def check_for(self, spec: Task, data_root: Path) -> None:
+        most = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
+        if self.options.num_bases > most:
+            raise ConfigError(
+                f"There can be at most {most:,} bases of {self.options.basis_size} pixels a side, "
+                f"not {self.options.num_bases:,}. Choose fewer or larger bases."
+            )
+
+    def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
+        chosen = self.options
+        synthetic = BasisSet(
+            ipc=chosen.ipc,
+            num_bases=chosen.num_bases,
+            basis_size=chosen.basis_size,
+            num_batches=asked.num_batches,
+            soft_labels=self.has_soft_labels,
+            **asked.options(splits),
+        )
+        generator = context.stream("bases")
+        yield from synthetic.start_from(chosen.bases_from, splits, context.start, asked.student_lr, generator)
+        return synthetic

@@ -1,0 +1,246 @@
+"""One poster for all classes: its size, start, labels, and where its classes lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+
+from engine.core.config import Size, Task
+from engine.core.context import Context
+from engine.core.errors import ConfigError
+from engine.core.events import Event, Warned
+from engine.core.options import Config, option
+from engine.data.transforms.prepare import ImageSplits
+from engine.methods.forms import clip
+from engine.methods.forms.distances import given_distances
+from engine.methods.forms.form import Asked
+from engine.methods.forms.order import OrderKind, placed
+from engine.synthetic.labelled import LabelledImages
+from engine.synthetic.poster import Labels, PosterSet
+from engine.synthetic.poster_grid import PosterGrid, planned_grid
+from engine.synthetic.poster_labels import LabelRule, label_cells
+
+POSTER, LABELS, ORDER = "Poster", "Labels", "Class order"
+
+
+class PosterConfig(Config):
+    """The options of a poster; a form of its own."""
+
+    ipc: float = option(
+        0.5, "Size of the poster in images per class; may be below 1", low=0.01, high=50.0, label="Images per class"
+    )
+    poster_from: Literal["tiles", "real", "noise", "result"] = option(
+        "tiles",
+        "What the poster starts from: a tile of noise per class that fades into its neighbours, a real image per class, "
+        "noise, or the result of another run",
+        group=POSTER,
+        label="Poster starts from",
+    )
+    poster_height: int = option(
+        0,
+        "Height of the poster; 0 for automatic",
+        low=0,
+        high=10_000,
+        unit="pixels",
+        advanced=True,
+        group=POSTER,
+    )
+    poster_width: int = option(
+        0,
+        "Width of the poster; 0 for automatic. Height and width together override the images per class",
+        low=0,
+        high=10_000,
+        unit="pixels",
+        advanced=True,
+        group=POSTER,
+    )
+    class_rows: int = option(
+        0, "Rows of class areas; 0 for automatic", low=0, high=1000, unit="rows", advanced=True, group=POSTER
+    )
+    class_columns: int = option(
+        0, "Columns of class areas; 0 for automatic", low=0, high=1000, unit="columns", advanced=True, group=POSTER
+    )
+    patch_rows: int = option(
+        0,
+        "Rows of overlapping patches, which students are trained on; 0 for automatic",
+        low=0,
+        high=1000,
+        unit="rows",
+        advanced=True,
+        group=POSTER,
+    )
+    patch_columns: int = option(
+        0,
+        "Columns of overlapping patches; 0 for automatic",
+        low=0,
+        high=1000,
+        unit="columns",
+        advanced=True,
+        group=POSTER,
+    )
+    labels: Labels = option(
+        "fixed",
+        "A patch's label is the share of each class's area in it, or is read from a learned label map over the poster",
+        group=LABELS,
+        label="Patch labels",
+    )
+    label_rule: LabelRule = option(
+        "share",
+        "Fixed labels are the shares of the class areas, or a softmax of them",
+        names={"share": "Share of the area"},
+        group=LABELS,
+        when=("labels", "fixed"),
+    )
+    temperature: float = option(
+        0.1,
+        "Temperature of the softmax: low for one certain class, high for equal shares",
+        low=1e-4,
+        high=100.0,
+        advanced=True,
+        group=LABELS,
+        when=("label_rule", "softmax"),
+    )
+    label_ipc: float = option(
+        1.0,
+        "Cells per class of the learned label map; never fewer in all than class areas",
+        low=0.01,
+        high=1000.0,
+        group=LABELS,
+        label="Label cells per class",
+        when=("labels", "learned"),
+    )
+    order: OrderKind = option(
+        "features",
+        "How similar classes become neighbours: by the features of a briefly trained student, the letters of their "
+        "names, CLIP's text features, or your own distances; or keep the order of the data set",
+        group=ORDER,
+        names={
+            "listed": "As listed",
+            "features": "Student features",
+            "names": "Letters of the names",
+            "given": "From a file",
+        },
+        label="Class order",
+    )
+    distances: str = option(
+        "",
+        "CSV file of class distances, one row and one column per class; names are matched if given. It must lie in "
+        "folders/ under the data root or in DISTILLERY_FOLDERS",
+        advanced=True,
+        group=ORDER,
+        label="File of class distances",
+        when=("order", "given"),
+    )
+    clip_download: bool = option(
+        False,
+        "Download CLIP's weights (about 600 MB) if they are not on this machine",
+        advanced=True,
+        group=ORDER,
+        label="Download CLIP",
+        when=("order", "clip"),
+    )
+
+    @property
+    def start(self) -> str:
+        return self.poster_from
+
+    def grid(self, spec: Task) -> PosterGrid:
+        """The geometry of the poster. Raises ConfigError if there can be none."""
+        if len(spec.sample_shape) != 3:
+            raise ConfigError(f"A poster is cut into images, but these samples have shape {spec.sample_shape}.")
+        _, height, width = spec.sample_shape
+        poster = (self.poster_height, self.poster_width)
+        cells, patches = (self.class_rows, self.class_columns), (self.patch_rows, self.patch_columns)
+        return planned_grid(self.ipc, spec.num_outputs, (height, width), *poster, *cells, *patches)
+
+    def label_cells(self, spec: Task) -> tuple[int, int] | None:
+        """Rows and columns of the label map; None for fixed labels."""
+        return label_cells(self.grid(spec), spec.num_outputs, self.label_ipc) if self.labels == "learned" else None
+
+    def size_for(self, spec: Task) -> Size:
+        """The patches, which share the poster's pixels, a learned label map, and the class of each class area."""
+        grid, cells = self.grid(spec), self.label_cells(spec)
+        num_values = spec.sample_shape[0] * grid.height * grid.width
+        num_label_values = spec.num_outputs * math.prod(cells) if cells else 0
+        return Size(grid.num_patches, num_values, num_label_values, num_indices=grid.num_cells)
+
+    def whole_batch(self, spec: Task) -> int:
+        return self.grid(spec).num_patches
+
+    def describe(self, spec: Task) -> str:
+        grid, size = self.grid(spec), self.size_for(spec)
+        labels = f", and a label map of {size.num_label_values:,} values" if size.num_label_values else ""
+        return (
+            f"One poster of {grid.height} x {grid.width} pixels ({grid.ipc(spec.num_outputs):.2f} images per class, "
+            f"{size.num_values:,} values), cut into {size.num_samples:,} patches{labels}"
+        )
+
+    def check_for(self, spec: Task, data_root: Path) -> None:
+        """Refuse a class order that cannot be found: its file is wrong, or CLIP is not available."""
+        if self.order == "given":
+            given_distances(self.distances, spec.class_names, data_root)
+        elif self.order == "clip":
+            clip.check(self.clip_download)
+
+    def offline(self) -> Self:
+        """The same without a download: if CLIP's weights are missing, classes stay in the order of the data set."""
+        if self.order != "clip":
+            return self
+        order = "clip" if clip.is_at_hand() else "listed"
+        return self.model_copy(update={"order": order, "clip_download": False})
+
+    def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
+        """Yields Progress of the class order and, if it was chosen by distances, what it costs."""
+        synthetic = PosterSet(
+            grid=self.grid(splits.spec),
+            order=(yield from self._class_order(splits, context)),
+            labels=self.labels,
+            label_cells=self.label_cells(splits.spec),
+            label_rule=self.label_rule,
+            temperature=self.temperature,
+            **asked.options(splits),
+        )
+        generator = context.stream("poster")
+        yield from synthetic.start_from(self.poster_from, splits, context.start, asked.student_lr, generator)
+        return synthetic
+
+    def _class_order(self, splits: ImageSplits, context: Context) -> Generator[Event, None, list[int]]:
+        """The class of each class area, row by row; a resumed run keeps its order."""
+        if context.resume_from is not None:
+            order: torch.Tensor = context.resume_from["order"]
+            return order.tolist()
+        distances = None
+        if self.order == "given":
+            distances = given_distances(self.distances, splits.spec.class_names, context.data_root)
+        grid = self.grid(splits.spec)
+        cells, download = (grid.class_rows, grid.class_columns), self.clip_download
+        found = yield from placed(self.order, splits, cells, context, distances=distances, clip_download=download)
+        if found.costs:
+            yield Warned(f"{found}.", level="note")
+        return list(found.order)
+
+
+class StoredPoster(PosterConfig):
+    """A poster as one of several forms to choose from."""
+
+    ipc: float = option(
+        0.5,
+        "Size of the poster in images per class; may be below 1",
+        low=0.01,
+        high=50.0,
+        group=POSTER,
+        label="Poster size (images per class)",
+    )
+    lr_factor: float = option(
+        1.0,
+        "The poster moves at the outer learning rate times this",
+        low=1e-6,
+        high=1e6,
+        advanced=True,
+        group=POSTER,
+        label="Learning rate factor of the poster",
+    )
