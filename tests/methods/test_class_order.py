@@ -20,9 +20,9 @@ from engine.core.errors import ConfigError, DataError
 from engine.core.events import Progress, Warned
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.methods.forms import clip
+from engine.methods.forms import order as placing
 from engine.methods.forms.distances import MOST_FILE_BYTES, distances_from_csv, given_distances
 from engine.methods.forms.order import ClassOrder, adjacency_of, greedy_order, placed
-from engine.methods.forms import order as placing
 
 
 def splits_of(names, inputs=None, targets=None) -> Splits:
