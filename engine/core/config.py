@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from engine.core.errors import ConfigError
 from engine.core.options import Condition, Config, option, unless
+from engine.core.students import StudentConfig
 
 DsaOperation = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
 DSA_OPERATIONS: tuple[DsaOperation, ...] = get_args(DsaOperation)
@@ -150,74 +151,6 @@ class DataConfig(Config):
         if not chosen:
             raise ValueError("choose at least one DSA operation, or another augmentation")
         return tuple(name for name in DSA_OPERATIONS if name in chosen)
-
-
-SEQUENCE_STUDENTS = ("lstm", "gru", "transformer")
-"""Students of windows that have hidden units and layers."""
-
-
-class StudentConfig(Config):
-    """The network that is trained on the synthetic set."""
-
-    name: Literal[
-        "convnet",
-        "lenet",
-        "alexcifarnet",
-        "mlp",
-        "simpleconvnet",
-        "convnetrgb",
-        "alexnet",
-        "vgg11",
-        "resnet18",
-        "resnet18_ap",
-        "lstm",
-        "gru",
-        "transformer",
-        "linear",
-    ] = option("convnet", "Network trained on the synthetic set", label="Student", among="students")
-    depth: int = option(
-        3,
-        "Blocks of convolution, normalisation, activation and pooling, or layers of a sequence network",
-        low=1,
-        high=8,
-        advanced=True,
-        when=("name", ("convnet", *SEQUENCE_STUDENTS)),
-    )
-    width: int = option(
-        64,
-        "Channels of each block, or hidden units of a sequence network",
-        low=4,
-        high=1024,
-        advanced=True,
-        unit="channels",
-        when=("name", ("convnet", *SEQUENCE_STUDENTS)),
-    )
-    heads: int = option(
-        4, "Attention heads; they share the hidden units", low=1, high=16, advanced=True, when=("name", "transformer")
-    )
-    growth: int = option(
-        1, "Times that each block is as wide as the one before", low=1, high=4, advanced=True, when=("name", "convnet")
-    )
-    norm: Literal["instance", "batch", "layer", "group", "none"] = option(
-        "instance",
-        "Normalisation inside each block",
-        advanced=True,
-        when=("name", ("convnet", "vgg11", "resnet18", "resnet18_ap")),
-    )
-    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
-        "relu", "Non-linearity", advanced=True, when=("name", ("convnet", "mlp"))
-    )
-    pooling: Literal["average", "max", "none"] = option(
-        "average", "Halves the picture after each block", advanced=True, when=("name", "convnet")
-    )
-    precision: Literal["float32", "tf32"] = option(
-        "float32",
-        "Multiplications on a CUDA card: exact, or with 10 bits of mantissa (TF32), faster and coarser; the CPU is always exact",
-        advanced=True,
-    )
-    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
-        "xavier", "How random initial weights are drawn", advanced=True, label="Weight initialisation"
-    )
 
 
 class EvaluationConfig(Config):

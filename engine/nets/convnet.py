@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from engine.core.config import StudentConfig
 from engine.core.errors import ConfigError
+from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm
 

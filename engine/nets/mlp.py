@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from engine.core.config import StudentConfig
+from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets.convnet import activation
 

@@ -16,8 +16,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine.core.config import StudentConfig
 from engine.core.errors import ConfigError
+from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import recurrence
 from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions

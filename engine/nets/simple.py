@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from engine.core.config import StudentConfig
+from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets.convnet import image_shape
 

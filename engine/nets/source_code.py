@@ -7,7 +7,7 @@ import re
 
 from torch import nn
 
-from engine.core.config import StudentConfig
+from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import make_student
 from engine.nets.layers import AveragePool, Convolution, InstanceNorm

@@ -7,33 +7,13 @@ rather than a list makes update rules, distances between trajectories and checkp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.core.config import StudentConfig
-from engine.data.source import TaskSpec
-
 NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.LayerNorm)
-
-
-@dataclass(frozen=True)
-class StudentCard:
-    """An architecture that can be chosen. build(config, spec) raises ConfigError where the samples do not fit.
-
-    takes: the kinds of sources whose samples may fit.
-    """
-
-    key: str
-    title: str
-    summary: str
-    build: Callable[[StudentConfig, TaskSpec], nn.Module]
-    takes: tuple[Literal["images", "prices"], ...] = ("images",)
 
 
 class Student:

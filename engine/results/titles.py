@@ -93,4 +93,4 @@ def pretrained(found: Recording) -> list[str]:
 
 def student(config: StudentConfig) -> str:
     """A network's name as papers write it, "ConvNet-D3"."""
-    return f"{architecture(config.name)}{config.depth if config.name == 'convnet' else ''}"
+    return STUDENTS[config.name].named(config)

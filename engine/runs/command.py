@@ -31,7 +31,7 @@ def command_line(request: RunRequest) -> str:
     Repeated are the settings, the seed and the name; not that the run was one of a sweep. A request that this version
     cannot read in full is told by its file.
     """
-    program = f"{COMMAND} {'experts' if request.action == 'record' else 'distill'}"
+    program = f"{COMMAND} {'pretrained record' if request.action == 'record' else 'distill'}"
     try:
         line = _words(request)
     except UserError:

@@ -71,7 +71,7 @@ class Entry:
 def choice_name(value: str) -> str:
     """A choice whose option gives it no other name: a student's title, an acronym, or the key in words."""
     if value in engine.STUDENTS:
-        return engine.titles.architecture(value).removesuffix("-D")  # of ConvNet-D3: the depth is an option of its own
+        return engine.titles.architecture(value)
     if value in ACRONYMS:
         return value.upper()
     return SPELT.get(value) or (formats.words(value) if value.islower() else value)

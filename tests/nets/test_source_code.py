@@ -12,7 +12,7 @@ from engine.core.config import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import STUDENTS, make_student, source_code
 
-OF_WINDOWS = ("lstm", "gru", "transformer", "linear")
+OF_WINDOWS = [name for name, card in STUDENTS.items() if "images" not in card.takes]
 OF_IMAGES = [name for name in STUDENTS if name not in OF_WINDOWS]
 DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
 SCHEMES = ("default", "xavier", "kaiming", "orthogonal")

@@ -7,17 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from engine.core.config import StudentConfig
+from engine.core.config import StudentConfig, checked
 from engine.core.errors import ConfigError
+from engine.core.options import option_of
 from engine.data.source import TaskSpec
 from engine.nets import STUDENTS, make_student
 
-OF_IMAGES = [name for name in STUDENTS if name not in ("lstm", "gru", "transformer", "linear")]
+OF_IMAGES = [name for name, card in STUDENTS.items() if "images" in card.takes]
 DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
 SCHEMES = ("default", "xavier", "kaiming", "orthogonal")
 GREY28 = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
 COLOUR32 = TaskSpec("classification", (3, 32, 32), 10, tuple("0123456789"))
 FOLDERS = TaskSpec("classification", (3, 32, 32), 12, tuple("abcdefghijkl"))
+WINDOWS = TaskSpec("close", (30, 5), 1, ("token",))
 TINY8 = TaskSpec("classification", (1, 8, 8), 10, tuple("0123456789"))
 
 PUBLISHED = (
@@ -161,3 +163,42 @@ def test_operations_of_a_sample_are_counted_by_hand():
     """LeNet: two convolutions on 28 x 28 and 10 x 10 positions, three matrix products; two operations a multiplication."""
     products = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert make_student(StudentConfig(name="lenet"), GREY28).flops((1, 28, 28)) == 2 * products
+
+
+def test_all_that_names_students_is_made_from_the_table():
+    """The allowed names, the form's schema and the conditions of options; each card's builder exists."""
+    schema = StudentConfig.model_json_schema()["properties"]
+    assert schema["name"]["enum"] == list(STUDENTS)
+    for name, info in StudentConfig.model_fields.items():
+        readers = [key for key, card in STUDENTS.items() if name in card.options]
+        for condition in option_of(info).when:
+            assert condition.path == "name" and list(condition.values) == readers
+    assert all(set(card.options) <= schema.keys() for card in STUDENTS.values())
+    assert StudentConfig(name="gru").name == "gru"
+    with pytest.raises(ConfigError, match="name: input should be 'convnet', 'lenet'.*not 'vit'"):
+        checked(StudentConfig, {"name": "vit"}, "student")
+
+
+def test_a_student_is_called_as_papers_call_it():
+    assert STUDENTS["convnet"].named(StudentConfig(depth=4)) == "ConvNet-D4"
+    assert STUDENTS["vgg11"].named(StudentConfig(name="vgg11")) == "VGG11"
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_options_that_a_student_does_not_read_change_nothing(name):
+    """Only those that its card names change the network's size, or a layer of it."""
+    spec = COLOUR32 if "images" in STUDENTS[name].takes else WINDOWS
+    other = {
+        "depth": 2,
+        "width": 12,
+        "heads": 2,
+        "growth": 2,
+        "norm": "batch",
+        "activation": "softplus",
+        "pooling": "max",
+    }
+    plain = {"depth": 1, "width": 8}
+    before = repr(make_student(StudentConfig(name=name, **plain), spec).module)
+    for option, value in other.items():
+        after = repr(make_student(StudentConfig(name=name, **plain | {option: value}), spec).module)
+        assert option in STUDENTS[name].options or after == before, option

@@ -185,7 +185,7 @@ def test_architectures_are_compared_in_a_map_and_a_table(visit, store):
         for trace in figure(app, number)["data"]
         if trace["type"] == "heatmap"
     ]
-    assert [name.replace("<br>", " ") for name in heat["y"]] == ["MLP 256-128", "ConvNet-D", "LeNet"]
+    assert [name.replace("<br>", " ") for name in heat["y"]] == ["MLP 256-128", "ConvNet", "LeNet"]
     assert [name.replace("<br>", " ") for name in heat["x"]] == [
         "Distilled",
         "Distilled, moving average",

@@ -1,0 +1,106 @@
+"""The table of students and the config that chooses one. A new student is a file in `engine/nets` and a line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.core.options import Config, option
+
+
+@dataclass(frozen=True)
+class StudentCard:
+    """An architecture that can be chosen.
+
+    builder: "module.function" in `engine.nets`, which takes a StudentConfig and a TaskSpec and returns an nn.Module.
+    options: fields of StudentConfig that it reads, besides `precision` and `init`. takes: the kinds of data it accepts.
+    in_full: the title with its settings, as papers write it; the title alone if empty.
+    """
+
+    key: str
+    title: str
+    builder: str
+    options: tuple[str, ...] = ()
+    takes: tuple[Literal["images", "prices"], ...] = ("images",)
+    in_full: str = ""
+
+    def named(self, config: StudentConfig) -> str:
+        """The title with settings: "ConvNet-D3"."""
+        return self.in_full.format(config) if self.in_full else self.title
+
+
+CONVNET = ("depth", "width", "growth", "norm", "activation", "pooling")
+RECURRENT = ("depth", "width")
+BARS: tuple[Literal["prices"]] = ("prices",)
+CARDS = (
+    StudentCard("convnet", "ConvNet", "convnet.build", CONVNET, in_full="ConvNet-D{0.depth}"),
+    StudentCard("lenet", "LeNet", "lenet.build"),
+    StudentCard("alexcifarnet", "AlexCifarNet", "alexcifarnet.build"),
+    StudentCard("mlp", "MLP 256-128", "mlp.build", ("activation",), ("images", "prices")),
+    StudentCard("simpleconvnet", "SimpleConvNet", "simple.simple_convnet"),
+    StudentCard("convnetrgb", "ConvNetRGB", "simple.convnet_rgb"),
+    StudentCard("alexnet", "AlexNet", "alexnet.build"),
+    StudentCard("vgg11", "VGG11", "vgg.build", ("norm",)),
+    StudentCard("resnet18", "ResNet18", "resnet.strided", ("norm",)),
+    StudentCard("resnet18_ap", "ResNet18-AP", "resnet.average_pooled", ("norm",)),
+    StudentCard("lstm", "LSTM", "sequence.lstm", RECURRENT, BARS),
+    StudentCard("gru", "GRU", "sequence.gru", RECURRENT, BARS),
+    StudentCard("transformer", "Transformer", "sequence.transformer", (*RECURRENT, "heads"), BARS),
+    StudentCard("linear", "Linear", "sequence.linear", (), BARS),
+)
+STUDENTS = {card.key: card for card in CARDS}
+
+if TYPE_CHECKING:
+    StudentName = str  # a type checker cannot read a Literal that is made from the table
+else:
+    StudentName = Literal[tuple(STUDENTS)]
+
+
+def _read(name: str) -> tuple[str, tuple[str, ...]]:
+    """The condition that the chosen student reads the option `name`."""
+    return "name", tuple(card.key for card in CARDS if name in card.options)
+
+
+class StudentConfig(Config):
+    """The network that is trained on the synthetic set."""
+
+    name: StudentName = option(
+        "convnet",
+        "Network to train on the synthetic set; VGG11 and both ResNets are slow on a CPU",
+        label="Student",
+        among="students",
+    )
+    depth: int = option(
+        3, "Blocks of a ConvNet, layers of a sequence network", low=1, high=8, advanced=True, when=_read("depth")
+    )
+    width: int = option(
+        64,
+        "Channels of a ConvNet's first block, hidden units of a sequence network",
+        low=4,
+        high=1024,
+        advanced=True,
+        when=_read("width"),
+    )
+    heads: int = option(
+        4, "Attention heads; the width must be a multiple of it", low=1, high=16, advanced=True, when=_read("heads")
+    )
+    growth: int = option(
+        1, "Channels of each block relative to the block before", low=1, high=4, advanced=True, when=_read("growth")
+    )
+    norm: Literal["instance", "batch", "layer", "group", "none"] = option(
+        "instance", "Normalisation after each convolution", advanced=True, when=_read("norm")
+    )
+    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
+        "relu", "Activation function", advanced=True, when=_read("activation")
+    )
+    pooling: Literal["average", "max", "none"] = option(
+        "average", "Pooling at the end of each block; halves the image", advanced=True, when=_read("pooling")
+    )
+    precision: Literal["float32", "tf32"] = option(
+        "float32",
+        "Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact",
+        advanced=True,
+    )
+    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
+        "xavier", "Distribution of the initial weights", advanced=True, label="Weight initialisation"
+    )
