@@ -3,13 +3,14 @@
 # make test-fast  the core of every module, in less than a minute
 # make bench      timing studies, minutes each
 # make lint       style and types
+# make docs       write the reference of all options, engine/REFERENCE.md
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := pytest==9.2.0 pytest-timeout==2.4.0 pytest-xdist==3.8.0 hypothesis==6.170.15 playwright==1.65.2 ruff==0.17.5 mypy==2.4.1 types-psutil==7.2.2.20261111
 
-.PHONY: app test test-browser test-others bench lint
+.PHONY: app test test-browser test-others test-fast bench lint docs
 
 app: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -32,6 +33,9 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --select E501 --statistics --exit-zero .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m engine docs --to engine/REFERENCE.md
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; run make PYTHON=/path/to/python3.11")'

@@ -6,7 +6,6 @@ Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong; 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -21,19 +20,21 @@ from engine.cli import (
     exports,
     forecasts,
     imports,
+    lists,
     pretrained,
     prices,
+    reference,
     representations,
     results,
 )
+from engine.cli.lists import print_json
 from engine.cli.requests import request_options, requested
 from engine.core import machine
-from engine.core.config import Config, RunRequest, checked
-from engine.core.context import data_root, runs_root
-from engine.core.errors import ConfigError, UserError
+from engine.core.config import RunRequest, checked
+from engine.core.context import runs_root
+from engine.core.errors import UserError
 from engine.core.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
 from engine.core.program import COMMAND, version
-from engine.data import sources
 from engine.evaluation.ranking import ranking
 from engine.evaluation.scores import SKILL, Row, headlines, summarise
 from engine.figures import formats
@@ -41,7 +42,6 @@ from engine.methods import METHODS
 from engine.results import titles
 from engine.run import resolve
 from engine.runs import report
-from engine.runs.doctor import diagnose
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -68,29 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command, text: str, *, machine_readable: bool = False) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, description=text, **({"help": text} if text else {}))  # no text: not listed
+        # a command without a text is not listed
+        sub = commands.add_parser(name, description=text, help=text) if text else commands.add_parser(name)
         sub.set_defaults(command=command)
-        sub.add_argument(
-            "--runs",
-            type=Path,
-            default=None,
-            metavar="DIR",
-            help="folder of the runs (default: DISTILLERY_RUNS or runs/)",
-        )
+        runs = "folder of the runs (default: DISTILLERY_RUNS or runs/)"
+        sub.add_argument("--runs", type=Path, default=None, metavar="DIR", help=runs)
         if machine_readable:
             sub.add_argument("--json", action="store_true", help="print JSON")
         return sub
 
-    add("sources", _sources, "List the data sets and whether they are here.", machine_readable=True)
-    methods = add("methods", _methods, "List the methods, or the options of one.", machine_readable=True)
-    methods.add_argument("method", nargs="?", help="show this method's options and presets")
-    add(
-        "doctor",
-        _doctor,
-        "Check this installation: versions, device, gradients, disk, a one-step run.",
-        machine_readable=True,
-    )
-
+    lists.register(add)
     request_options(add("distill", _start, "Start a run here and show its progress."))
     pretrained.register(add, _start)
     for name, command, text in (
@@ -105,80 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
-    for part in (dashboard, imports, prices, estimates, exports, results):
+    for part in (reference, dashboard, imports, prices, estimates, exports, results):
         part.register(add)
     return parser
-
-
-# ---------------------------------------------------------------------------------------------- lists
-
-
-def _sources(options) -> int:
-    rows = []
-    for key, source in sources(data_root()).items():
-        available = source.availability(data_root())
-        rows.append({"key": key, "title": source.title, "shape": list(source.sample_shape), "classes": len(source.class_names), "train": source.num_train, "test": source.num_test, "state": available.state, "message": available.message})  # fmt: skip
-    if options.json:
-        return _print_json(rows)
-    for row in rows:
-        print(
-            f"{row['key']:15} {row['state']:13} {row['train']:>7,} + {row['test']:>6,}  {'x'.join(map(str, row['shape'])):9} {row['message']}"
-        )
-    return 0
-
-
-def _methods(options) -> int:
-    if options.method and options.method not in METHODS:
-        raise ConfigError(f"There is no method '{options.method}'. Choose one of: {', '.join(METHODS)}.")
-    chosen = [METHODS[options.method]] if options.method else list(METHODS.values())
-    if options.json:
-        return _print_json([
-            {"key": m.key, "title": m.title, "summary": m.summary, "papers": [p.arxiv for p in m.papers],
-             "presets": [{"key": p.key, "source": p.source, "title": p.title, "cost": p.cost} for p in m.presets], "options": m.config.model_json_schema()}
-            for m in chosen
-        ])  # fmt: skip
-    for method in chosen:
-        print(f"{method.key}: {method.title}. {method.summary}")
-        if options.method:
-            print("\noptions (--set config.NAME=VALUE):")
-            for name, kind, default, text in option_rows(method.config):
-                print(f"  {name:24} {kind:28} {default!s:10} {text}")
-        print("\npresets:" if options.method else "presets:")
-        for preset in method.presets:
-            print(f"  {preset.source or 'similar data':14} {preset.key:20} {preset.title} ({preset.cost})")
-    return 0
-
-
-def option_rows(model: type[Config], prefix: str = "") -> list[tuple[str, str, Any, str]]:
-    """(dotted name, type and bounds, default, sentence) of every option of a config, nested ones included."""
-    rows = []
-    schemas = model.model_json_schema()["properties"]
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
-            rows += option_rows(field.annotation, f"{prefix}{name}.")
-            continue
-        schema = schemas[name]
-        low, high = schema.get("minimum"), schema.get("maximum")
-        kind = " | ".join(schema["enum"]) if "enum" in schema else schema.get("type", "")
-        rows.append(
-            (prefix + name, kind + (f" {low:g}..{high:g}" if low is not None else ""), field.default, field.description)
-        )
-    return rows
-
-
-def _doctor(options) -> int:
-    checks = []
-    for check in diagnose():
-        checks.append(check)
-        if not options.json:
-            print(
-                f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.finding}"
-                + (f"  -> {check.remedy}" if check.remedy else ""),
-                flush=True,
-            )
-    if options.json:
-        _print_json([vars(check) for check in checks])
-    return 0 if all(check.ok for check in checks) else 1
 
 
 # ---------------------------------------------------------------------------------------------- runs
@@ -311,7 +227,7 @@ def _delete(options) -> int:
 def _list(options) -> int:
     rows = _store(options).runs()
     if options.json:
-        return _print_json([_row_json(row) for row in rows])
+        return print_json([_row_json(row) for row in rows])
     if not rows:
         print(f"no runs yet; start one with: {COMMAND} distill --source digits --method bilevel --preset quick")
     for row in rows:
@@ -330,7 +246,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return _print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+        return print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -369,7 +285,7 @@ def _evaluate(options) -> int:
     rows = evaluate(request, load(path, device), context, note)
     printer.close()
     if options.json:
-        return _print_json([_clean(vars(found)) for found in (summarise(scores) if _forecasts(row) else rows)])
+        return print_json([_clean(vars(found)) for found in (summarise(scores) if _forecasts(row) else rows)])
     _print_rows(rows)
     if _forecasts(row):
         forecasts.print_told(scores, report.student_config(row).name)
@@ -444,8 +360,3 @@ def _print_rows(rows: list[Row]) -> None:
             f"{row.arm:14} {row.protocol:13} {row.student:13} {measured}{100 * row.mean:.1f} %{spread} (n={row.n}), "
             f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
         )
-
-
-def _print_json(value: Any) -> int:
-    print(json.dumps(value, indent=2, default=str))
-    return 0
