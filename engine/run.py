@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,9 +19,9 @@ from engine.core.errors import ConfigError
 from engine.core.events import Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
-from engine.evaluation import baselines
-from engine.evaluation.bench import Bench
-from engine.evaluation.compare import architectures, compare, has_soft_labels, make_bench, real_ordinary
+from engine.evaluation import comparison as comparisons
+from engine.evaluation.bench import make_bench
+from engine.evaluation.plan import architectures
 from engine.evaluation.scores import against_full, summarise
 from engine.methods import METHODS
 from engine.methods.method import Method
@@ -28,6 +30,8 @@ from engine.synthetic.base import SyntheticSet
 
 DATA_KEY = "data_fingerprint"
 """In a checkpoint's state: the fingerprint of the splits that the run was distilling."""
+SECONDS_KEY = "seconds_distilling"
+"""The same: the seconds of distilling until then."""
 COARSE = (
     "This run multiplies in TF32: three digits instead of seven, in meta-gradients too. Check a result that matters "
     "against a run with precision float32."
@@ -112,25 +116,12 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         yield Warned(COARSE)
     others = yield from load_others(config, request.data.windows, context)
     if context.resume_from is None:
-        yield from _baseline(method, config, bench)
-
-    clock = _Clock(context.resume_from)
-    steps = _provided(method.distill(splits, config, context), splits, request)
-    synthetic = yield from clock.timed(steps)
-    seconds = clock.seconds  # before the comparison
-    results = yield from _compared(synthetic, splits, config, request, context, others)
+        yield from comparisons.baseline(method.comparison(splits, config, request.evaluation, context))
+    costs: comparisons.Costs = {}
+    synthetic, seconds = yield from _distilled(method, config, splits, request, context, others, costs)
+    results = yield from _compared(synthetic, splits, config, request, context, others, costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
-
-
-def _baseline(method: Method, config: MethodConfig, bench: Bench) -> Generator[Event, None, None]:
-    """Scores of random real data on validation data, which a run is held against on its way; none for representations."""
-    splits = bench.splits
-    if method.baseline is not None:
-        yield from method.baseline(splits, config, bench.evaluation, bench.context)
-    elif method.compare is None:
-        count = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
-        yield from real_ordinary(bench, "random_real", count, ("validation",))
 
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
@@ -224,47 +215,43 @@ def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
         )
 
 
-def _provided(
-    events: Generator[Event, None, SyntheticSet], splits: Splits, request: RunRequest
-) -> Generator[Event, None, SyntheticSet]:
-    """The same events; every set in them carries its preparation and request, so that its file stands alone, and every
-    checkpoint's snapshot says what data it belongs to.
+def _distilled(
+    method: Method,
+    config: MethodConfig,
+    splits: Splits,
+    request: RunRequest,
+    context: Context,
+    others: dict[str, Splits],
+    costs: comparisons.Costs,
+) -> Generator[Event, None, tuple[SyntheticSet, float]]:
+    """Distil. Returns the set and the seconds it took, over all sittings of the run.
+
+    Every set in the events knows its preparation and request, so that its file stands alone, and every snapshot says how
+    long the run has worked and which data it belongs to. After the first step the comparison is planned and timed (`costs`).
     """
+    before = float((context.resume_from or {}).get(SECONDS_KEY, 0.0))
+    began, is_planned = time.perf_counter() - before, False
     preparation, asked = getattr(splits, "preparation", None), request.model_dump(mode="json")
+    events = method.distill(splits, config, context)
     while True:
         try:
             event = next(events)
         except StopIteration as end:
-            return end.value.provided(preparation, asked)
+            return end.value.provided(preparation, asked), time.perf_counter() - began
         if isinstance(event, Checkpoint):
             event.synthetic.provided(preparation, asked)
-            event = replace(event, snapshot=lambda taken=event.snapshot: taken() | {DATA_KEY: splits.fingerprint})
+            event = replace(event, snapshot=partial(_snapshot, event.snapshot, began, splits.fingerprint))
         yield event
+        if isinstance(event, Checkpoint) and not is_planned:
+            is_planned, paused = True, time.perf_counter()
+            comparison = method.comparison(splits, config, request.evaluation, context, event.synthetic, others)
+            yield comparisons.timed(comparison, costs)
+            began += time.perf_counter() - paused
 
 
-class _Clock:
-    """Seconds of distilling, over all the sittings of a run: each checkpoint carries what had passed when it was made."""
-
-    KEY = "seconds_distilling"
-
-    def __init__(self, resume_from: dict | None) -> None:
-        self._before = float((resume_from or {}).get(self.KEY, 0.0))
-        self._began = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return self._before + time.perf_counter() - self._began
-
-    def timed(self, events: Generator[Event, None, SyntheticSet]) -> Generator[Event, None, SyntheticSet]:
-        """The same events; a checkpoint's snapshot also holds the seconds so far. Returns what `events` returns."""
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                return end.value
-            if isinstance(event, Checkpoint):
-                event = replace(event, snapshot=lambda taken=event.snapshot: taken() | {self.KEY: self.seconds})
-            yield event
+def _snapshot(taken: Callable[[], dict[str, Any]], began: float, fingerprint: str) -> dict[str, Any]:
+    """What a checkpoint keeps, with the seconds of work so far and the data that it belongs to."""
+    return taken() | {SECONDS_KEY: time.perf_counter() - began, DATA_KEY: fingerprint}
 
 
 def _source(request: RunRequest, root: Path) -> Source:
@@ -364,15 +351,13 @@ def _compared(
     request: RunRequest,
     context: Context,
     others: dict[str, Splits],
-) -> Generator[Event, None, dict]:
-    """The events of a comparison, a method's own where it has one; returns its summary."""
+    costs: comparisons.Costs | None = None,
+) -> Generator[Event, None, dict[str, Any]]:
+    """The events of a comparison; returns its summary. costs: of its units of work, where they were measured before."""
     scores: list[Scored] = []
-    own = METHODS[request.method].compare
-    if own is not None:
-        steps = own(synthetic, splits, config, request.evaluation, context, others)
-    else:
-        steps = compare(synthetic, splits, config.student, request.evaluation, context)
-    for event in steps:
+    kind = METHODS[request.method].comparison
+    comparison = kind(splits, config, request.evaluation, context, synthetic, others)
+    for event in comparisons.run(comparison, comparison.plan(), costs):
         if isinstance(event, Scored):
             scores.append(event)
         yield event
@@ -386,20 +371,12 @@ def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], stude
         "num_samples": synthetic.num_samples,
         "num_bytes": synthetic.num_bytes(),
         "num_stored_values": synthetic.num_stored_values(),
-        "labels": _labels(synthetic),
+        "labels": synthetic.labels_kind(),
         "full_samples": len(splits.train),
         "full_bytes": splits.train.raw_bytes,
         "compression": splits.train.raw_bytes / synthetic.num_bytes(),
         **against_full(summarise(scores), student),
     }
-
-
-def _labels(synthetic: SyntheticSet) -> str:
-    if synthetic.spec.is_forecast:
-        return "targets"
-    if not synthetic.has_labels:
-        return "none"
-    return "soft" if has_soft_labels(synthetic) else "hard"
 
 
 def load_others(

@@ -26,12 +26,27 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of a named stretch: a download, a ZCA fit, the students of an evaluation."""
+    """`done` of `total` units of a named stretch: a download, a ZCA fit, the trainings of a comparison.
+
+    part: "compare" for the trainings of a comparison, "" for everything else. seconds_left: of that part, where planned.
+    """
 
     phase: str
     done: int
     total: int
+    part: Literal["", "compare"] = ""
+    seconds_left: float | None = None
     kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How long a later part of the run will take, known after the first outer step: the `num_trainings` of the comparison."""
+
+    seconds: float
+    num_trainings: int
+    part: Literal["compare"] = "compare"
+    kind: Literal["planned"] = "planned"
 
 
 @dataclass(frozen=True)
@@ -231,6 +246,7 @@ class Stopped:
 Event = (
     Started
     | Progress
+    | Planned
     | Measured
     | Preview
     | Checkpoint
@@ -249,6 +265,7 @@ _BY_KIND = {
     for cls in (
         Started,
         Progress,
+        Planned,
         Measured,
         Scored,
         ExpertEpoch,

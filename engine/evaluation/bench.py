@@ -21,7 +21,6 @@ from engine.evaluation import baselines
 from engine.evaluation.scores import HEADLINE
 from engine.nets import STUDENTS, make_student
 from engine.nets.student import Student
-from engine.synthetic.base import Training
 
 SPLITS = ("validation", "test")
 WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images"}
@@ -38,7 +37,8 @@ VERSIONS = {
 class Bench:
     """What every arm shares: the data, one architecture, and how much to train.
 
-    is_own: whether it is the architecture the set was distilled for. note: what every recipe ends with.
+    flops: of one sample's forward pass. is_own: whether the set was distilled for this architecture.
+    note: what every recipe ends with.
     """
 
     splits: Splits
@@ -46,8 +46,15 @@ class Bench:
     student_config: StudentConfig
     evaluation: EvaluationConfig
     context: Context
+    flops: int
     is_own: bool = True
     note: str = ""
+    _drawn: dict[tuple[str, int, int | str], LabelledSet] = field(default_factory=dict, repr=False, compare=False)
+
+    def enter(self) -> None:
+        """Set this thread up for the architecture: its number of threads and the precision of its products."""
+        machine.set_precision(self.student_config.precision)
+        machine.set_threads(self.flops)
 
     @property
     def title(self) -> str:
@@ -64,10 +71,20 @@ class Bench:
         """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
         return self.student.init(generator_of("start", self.student.name, seed))
 
+    def start_of(self, start_seed: int | None, seed: int | str) -> Tensor:
+        """The same, or the one start that a set was made for, where it was made for one."""
+        if start_seed is None:
+            return self.start(seed)
+        return self.student.init(torch.Generator().manual_seed(start_seed))
+
     def real(self, arm: str, count: int, seed: int | str) -> LabelledSet:
-        """`count` real samples of a small arm of `baselines.DRAWS`; the same for every run."""
-        generator = generator_of(arm.replace("_", " "), count, seed)
-        return baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
+        """`count` real samples of a small arm of `baselines.DRAWS`, the same for every run. The last draw is kept."""
+        key = arm, count, seed
+        if key not in self._drawn:
+            generator = generator_of(arm.replace("_", " "), count, seed)
+            self._drawn.clear()
+            self._drawn[key] = baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
+        return self._drawn[key]
 
 
 @dataclass(frozen=True)
@@ -90,17 +107,18 @@ def make_bench(
     *,
     is_own: bool = True,
 ) -> Bench:
-    """A bench for one architecture on the context's device; this thread's work is set up for it (machine.set_threads, set_precision).
+    """A bench for one architecture on the context's device, with this thread set up for it.
 
-    Other architectures than the set's own are measured on `evaluation.other_images` of the validation and the test images.
+    Architectures other than the set's own are measured on `evaluation.other_images` validation and test images.
     """
-    machine.set_precision(student_config.precision)
     student = make_student(student_config, splits.spec, context.device)
-    machine.set_threads(student.flops(splits.spec.sample_shape))
     measured = splits if is_own else fewer(splits, evaluation.other_images)
     is_part = len(measured.test) < len(splits.test)
     note = f", measured on {len(measured.test):,} test images" if is_part else ""
-    return Bench(measured, student, student_config, evaluation, context, is_own, note)
+    flops = student.flops(splits.spec.sample_shape)
+    bench = Bench(measured, student, student_config, evaluation, context, flops, is_own, note)
+    bench.enter()
+    return bench
 
 
 def fewer(splits: Splits, count: int) -> Splits:
@@ -131,13 +149,6 @@ def size_of(bench: Bench, count: int) -> tuple[int, int]:
     """Samples and bytes of a small arm of real data that `count` are asked of."""
     drawn = baselines.num_drawn(bench.splits.train, count, bench.splits.spec.num_outputs)
     return drawn, baselines.num_bytes(drawn, bench.splits.spec)
-
-
-def start_as_distilled(bench: Bench, training: Training, seed: int | str) -> Tensor:
-    """Weights that student number `seed` begins with: the set's own start where it has one for this architecture."""
-    if bench.is_own and training.start_seed is not None:
-        return bench.student.init(torch.Generator().manual_seed(training.start_seed))
-    return bench.start(seed)
 
 
 def cache_path(bench: Bench, parts: dict) -> Path:

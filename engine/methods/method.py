@@ -9,6 +9,8 @@ from typing import Any, Literal
 from engine.core.config import MethodConfig
 from engine.core.events import Event
 from engine.data import find_source
+from engine.evaluation.comparison import Comparison
+from engine.evaluation.labelled import LabelledComparison
 from engine.methods.presets import Preset, fitting
 from engine.pretrained.recording import RecordingPlan
 
@@ -29,11 +31,7 @@ class Method:
     record(splits, config, context), where a method follows networks trained beforehand, is one that only trains and keeps
     those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) times a
     few steps of that and returns a RecordingPlan; plan_recording(config, spec) returns one before the data are read, or None.
-    baseline(splits, config, evaluation, context), of sets that are no labelled samples, yields the scores on validation data that
-    a run is held against on its way, before its steps.
-    compare(synthetic, splits, config, evaluation, context, others), of such sets too, yields the scores of
-    their comparison with real data; others: the splits of other sources by key (`config.others`). try_compare, with the same
-    arguments, tries it for a moment and returns the seconds of all of it and of what a trial of the steps leaves out.
+    comparison: how its set is compared with real data.
     result: what its set is: labelled samples, samples with representations, or windows with targets to forecast.
     tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
     its axis says.
@@ -51,9 +49,7 @@ class Method:
     recorded: str = ""
     try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
     plan_recording: Callable[..., RecordingPlan | None] | None = None
-    baseline: Callable[..., Generator[Event, None, None]] | None = None
-    compare: Callable[..., Generator[Event, None, None]] | None = None
-    try_compare: Callable[..., Generator[Event, None, float]] | None = None
+    comparison: type[Comparison[Any]] = LabelledComparison
     result: Literal["labelled", "representations", "forecasts"] = "labelled"
     outer_loss: str = "cross-entropy on real data"
 

@@ -1,8 +1,8 @@
 """What a request takes: time, memory and disk, measured on a moment of the real thing on this machine.
 
-The data are loaded as in the run, an expert is trained for a few steps where a method follows some that are not recorded,
-the method does a few outer steps with the request's own settings, and one student of each architecture is trained a little
-under each protocol. The rest is counting: epochs of experts, outer steps, and the trainings of the comparison. Real arms that an earlier run has measured cost nothing; they are counted all the same.
+Loads the data as the run does, tries recording for a few steps where experts or a teacher are missing, distils for a few outer
+steps with the request's own settings, and times each kind of training step of the comparison. The rest is counting: outer
+steps, and the trainings of the evaluation plan that are not cached.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,26 +23,13 @@ from torch import Tensor
 
 from engine.core import machine
 from engine.core.checkpoint import NUM_KEPT
-from engine.core.config import EvaluationConfig, MethodConfig, RunRequest
+from engine.core.config import MethodConfig, RunRequest
 from engine.core.context import Context
 from engine.core.errors import ConfigError
 from engine.core.events import Checkpoint, Event, Preview, Progress, to_json
 from engine.data.source import LabelledSet, Splits
-from engine.evaluation import baselines
-from engine.evaluation.bench import Bench, make_bench
-from engine.evaluation.compare import (
-    CONSTANT_RATES,
-    SMALL_SET_LRS,
-    architectures,
-    full_passes,
-    has_full,
-    has_hard_arm,
-    rates_tried,
-    versions,
-    ways_of,
-)
-from engine.evaluation.random_batches import choosing_steps, lengths, own_rate, rates_for_real
-from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, as_distilled, at_random, ordinary
+from engine.evaluation.bench import make_bench
+from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
 from engine.methods.method import Method
 from engine.run import load_others, load_splits, resolve
 from engine.synthetic.base import SyntheticSet
@@ -56,8 +43,7 @@ TRYING_STEPS = "try outer steps"
 LOOKED_AT = 5000
 """Training images of a trial whose method looks at all of them first."""
 SAMPLE_SECONDS = 0.2
-MOST_TIMED = 50
-"""Students are tried until one of the two is reached."""
+"""For how long each kind of training step is timed."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +109,18 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         bench = make_bench(splits, config.student, request.evaluation, context)
         found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
         yield found
-        if request.action == "evaluate":
-            seconds = yield from _comparing(method, config, request, bench, context.start)
-            return replace(
-                found,
-                seconds_evaluating=seconds,
-                memory_bytes=memory.bytes,
-                disk_bytes=2 * _set_bytes(context.start),
-            )
+        others: dict[str, Splits] = {}
+
+        def compared(synthetic: SyntheticSet) -> Comparison[Any]:
+            return method.comparison(splits, config, request.evaluation, context, synthetic, others)
+
+        if request.action != "record":
+            others |= yield from load_others(config, request.data.windows, context)
+        if request.action == "evaluate" and context.start is not None:
+            comparison = compared(context.start)
+            seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
+            found = replace(found, seconds_evaluating=sum(seconds.values()), memory_bytes=memory.bytes)
+            return replace(found, disk_bytes=2 * _set_bytes(context.start))
         if method.record is not None:
             planned = yield from method.try_record(splits, config, context)
             found = replace(
@@ -157,14 +147,18 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
         yield found
-        if method.try_compare is not None:
-            seconds = yield from _comparing(method, config, request, bench, steps.synthetic)
-            return replace(found, seconds_evaluating=seconds, memory_bytes=memory.bytes)
-        costs = yield from _try_students(bench, steps.synthetic)
+        comparison, costs = compared(steps.synthetic), Costs()
+        trainings = tuple(dict.fromkeys([*comparison.baseline(), *comparison.plan()]))
+        seconds = yield from planned_seconds(comparison, trainings, costs, SAMPLE_SECONDS)
+        bench = comparison.bench(config.student.name)
+        before = yield from price(comparison, bench, comparison.work_before(bench), costs, SAMPLE_SECONDS)
+        work = comparison.validation_work(bench, config.validation())
+        validation = yield from price(comparison, bench, work, costs, SAMPLE_SECONDS)
         return replace(
             found,
-            seconds_distilling=_distilling(steps, costs[0], config, splits),
-            seconds_evaluating=_comparison(costs, steps.synthetic) + _baseline(costs[0], steps.synthetic, config),
+            seconds_preparing=found.seconds_preparing + before,
+            seconds_distilling=_distilling(steps, validation, config),
+            seconds_evaluating=sum(seconds.values()),
             memory_bytes=memory.bytes,
         )
 
@@ -264,13 +258,12 @@ def _try_steps(
     )
 
 
-def _distilling(steps: _Steps, cost: _Cost, config: MethodConfig, splits: Splits) -> float:
-    """Seconds of all outer steps and of the validations between them."""
+def _distilling(steps: _Steps, validation_seconds: float, config: MethodConfig) -> float:
+    """Seconds of all outer steps and of the validations between them, each of which takes `validation_seconds`."""
     validation = config.validation()
-    once = validation.students * (validation.steps * cost.inner_step + cost.sample * len(splits.validation))
-    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * once)
+    plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation_seconds)
     times = min(validation.times, config.outer_steps) + validation.at_end
-    return plain * config.outer_steps + once * times
+    return plain * config.outer_steps + validation_seconds * times
 
 
 def _preview_bytes(event: Preview) -> int:
@@ -293,177 +286,3 @@ def _set_bytes(synthetic: SyntheticSet) -> int:
 
 def _tensor_bytes(state: dict[str, Any]) -> int:
     return sum(value.nbytes for value in state.values() if isinstance(value, Tensor))
-
-
-# ---------------------------------------------------------------------------------------------- students
-
-
-def _comparing(
-    method: Method, config: MethodConfig, request: RunRequest, bench: Bench, synthetic: SyntheticSet
-) -> Generator[Event, None, float]:
-    """Seconds of the comparison of a set, a method's own where it has one."""
-    if method.try_compare is None:
-        costs = yield from _try_students(bench, synthetic)
-        return _comparison(costs, synthetic)
-    others = yield from load_others(config, request.data.windows, bench.context)
-    return (yield from method.try_compare(synthetic, bench.splits, config, bench.evaluation, bench.context, others))
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What `compare` does with one architecture.
-
-    inner_steps: of all trainings as distilled, or so without augmentation. ordinary: trainings of `evaluation.ordinary_steps` on a small set.
-    full_steps: minibatches of the full set, over all students. draws: of each small arm of real images. tests,
-    validations: passes over those splits.
-    """
-
-    inner_steps: int
-    ordinary: int
-    full_steps: int
-    draws: int
-    tests: int
-    validations: int
-
-
-def workload(evaluation: EvaluationConfig, num_train: int, synthetic: SyntheticSet, is_own: bool) -> Workload:
-    """The trainings of a comparison, as `engine.evaluation.compare` goes through its arms.
-
-    is_own: with the architecture that the set was made for; a set made for one start is tried as distilled once there.
-    """
-    training, students, arms = synthetic.training, evaluation.num_students, len(baselines.DRAWS)
-    sets, ways, recipes = len(versions(synthetic)), len(ways_of(training, evaluation, is_own)), len(rates_tried(is_own))
-    starts = 1 if is_own and training.start_seed is not None else students
-    own = starts * (sets * ways + has_hard_arm(synthetic, is_own))
-    full = students if has_full(evaluation, is_own) else 0
-    if training.batch_size:
-        num_steps, num_lengths = evaluation.inner_steps, len(lengths(evaluation.inner_steps))
-        rates, choosing = len(rates_for_real(training, own_rate(synthetic))), choosing_steps(num_steps)
-    else:
-        num_steps, num_lengths = training.num_steps, 1
-        rates, choosing = 1 + len(CONSTANT_RATES), num_steps
-    return Workload(
-        inner_steps=own * num_steps + arms * ways * (rates * choosing + students * num_steps),
-        ordinary=(sets + arms) * (recipes + students),
-        full_steps=full * full_passes(evaluation, num_train) * max(1, num_train // evaluation.batch_size),
-        draws=(1 + ways) * (1 + students),
-        tests=own * num_lengths + sets * students + arms * (1 + ways * num_lengths) * students + full,
-        validations=own * num_lengths
-        + sets * (students + recipes)
-        + arms * (ways * rates + recipes + (1 + ways * num_lengths) * students)
-        + full,
-    )
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """Seconds with one architecture.
-
-    inner_step: of a step as distilled. small_step, full_step: of a minibatch of the distilled and of the full set in
-    ordinary training. sample: of one sample's test. draw: of one draw from each of the small arms of real images.
-    """
-
-    bench: Bench
-    inner_step: float
-    small_step: float
-    full_step: float
-    sample: float
-    draw: float
-
-    def trainings(self, count: int) -> float:
-        """Of so many ordinary trainings on a small set."""
-        return count * self.bench.evaluation.ordinary_steps * self.small_step
-
-
-def _try_students(bench: Bench, synthetic: SyntheticSet) -> Generator[Event, None, list[_Cost]]:
-    """What each architecture of the comparison costs, that of the bench first."""
-    configs = architectures(bench.student_config, bench.evaluation)
-    count = baselines.samples_at_equal_storage(synthetic.num_stored_values(), bench.splits.spec)
-    splits = bench.splits
-    draw = sum(_seconds(bench, lambda arm=arm: bench.real(arm, count, 0)) for arm in baselines.DRAWS)
-    costs = []
-    for number, config in enumerate(configs):
-        yield Progress("try students", number, len(configs))
-        if number:
-            bench = make_bench(splits, config, bench.evaluation, bench.context, is_own=False)
-        costs.append(_cost(bench, synthetic, draw))
-    return costs
-
-
-def _cost(bench: Bench, synthetic: SyntheticSet, draw: float) -> _Cost:
-    splits, student, theta = bench.splits, bench.student, bench.start(0)
-    few = splits.test.subset(torch.arange(min(len(splits.test), EVALUATION_BATCH)))
-    distilled = LabelledSet(*synthetic.materialise(), lambda inputs: inputs)
-    return _Cost(
-        bench=bench,
-        inner_step=_inner_step_seconds(bench, synthetic, distilled),
-        small_step=_ordinary_step_seconds(bench, distilled),
-        full_step=_ordinary_step_seconds(bench, splits.train) if has_full(bench.evaluation, bench.is_own) else 0.0,
-        sample=_seconds(bench, lambda: accuracy(student, theta, few)) / len(few),
-        draw=draw,
-    )
-
-
-def _comparison(costs: list[_Cost], synthetic: SyntheticSet) -> float:
-    """Seconds of `compare` over all architectures."""
-    total = 0.0
-    for cost in costs:
-        splits = cost.bench.splits
-        load = workload(cost.bench.evaluation, len(splits.train), synthetic, cost.bench.is_own)
-        total += load.inner_steps * cost.inner_step + cost.trainings(load.ordinary) + load.full_steps * cost.full_step
-        total += cost.sample * (load.tests * len(splits.test) + load.validations * len(splits.validation))
-        total += load.draws * cost.draw
-    return total
-
-
-def _baseline(cost: _Cost, synthetic: SyntheticSet, config: MethodConfig) -> float:
-    """Seconds of the random real images measured before the first outer step; none where the comparison uses them again."""
-    splits = cost.bench.splits
-    planned = baselines.samples_of_values(config.size(splits.spec).num_values, splits.spec)
-    if planned == baselines.samples_at_equal_storage(synthetic.num_stored_values(), splits.spec):
-        return 0.0
-    students, recipes = cost.bench.evaluation.num_students, len(SMALL_SET_LRS)
-    samples = (recipes + students) * len(splits.validation) + students * len(splits.test)
-    return cost.trainings(recipes + students) + cost.sample * samples
-
-
-def _inner_step_seconds(bench: Bench, synthetic: SyntheticSet, distilled: LabelledSet) -> float:
-    """Seconds of one step as distilled."""
-    student, theta, training = bench.student, bench.start(0), synthetic.training
-    if not training.batch_size:
-        return _seconds(bench, lambda: as_distilled(student, theta, synthetic)) / training.num_steps
-    rate, augment = own_rate(synthetic), bench.splits.augment
-    path = at_random(student, theta, distilled, training, rate, MOST_TIMED, torch.Generator(), augment)
-    return _step_seconds(bench, path)
-
-
-def _ordinary_step_seconds(bench: Bench, data: LabelledSet) -> float:
-    """Seconds of one minibatch of ordinary training."""
-    recipe = Recipe(MOST_TIMED, bench.evaluation.batch_size, 1e-3)
-    path = ordinary(bench.student, bench.start(0), data, recipe, torch.Generator(), bench.splits.augment)
-    return _step_seconds(bench, path)
-
-
-def _step_seconds(bench: Bench, path: Iterator[Tensor]) -> float:
-    """Seconds of a step of a training, which is followed for a moment."""
-    next(path)  # the first one also warms up
-    began, count = bench.now(), 0
-    for _ in path:
-        count += 1
-        if bench.now() - began > SAMPLE_SECONDS:
-            break
-    return (bench.now() - began) / count
-
-
-def _seconds(bench: Bench, do: Callable[[], object]) -> float:
-    """Seconds of a call: of the first if it is long, else the mean of those after it."""
-    began = bench.now()
-    do()
-    first = bench.now() - began
-    if first > STEP_SECONDS:
-        return first
-    began, count = bench.now(), 0
-    while count < MOST_TIMED and (count == 0 or bench.now() - began < SAMPLE_SECONDS):
-        do()
-        count += 1
-    return (bench.now() - began) / count

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -142,6 +142,14 @@ class SyntheticSet(nn.Module):
     def companions(self) -> Mapping[str, SyntheticSet]:
         """Other versions of the same result, by the arm they are compared as."""
         return {}
+
+    def labels_kind(self) -> Literal["targets", "none", "soft", "hard"]:
+        """What its targets are: of forecasts, of no class (representations), probabilities of classes, or classes."""
+        if self.spec.is_forecast:
+            return "targets"
+        if not self.has_labels:
+            return "none"
+        return "soft" if self.materialise()[1].ndim == 2 else "hard"
 
     def sample_names(self) -> tuple[str, ...]:
         """The class of each sample in stored order, the likeliest where labels are soft; empty without labels."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 
 import pytest
 import torch
+from comparing import events_of, labelled
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Scored
 from engine.data.source import LabelledSet
-from engine.evaluation import bench, compare, random_batches
+from engine.evaluation import labelled as comparisons
 from engine.evaluation.bench import fewer
 from engine.evaluation.scores import by_length, headlines, summarise
-from engine.runs.estimate import workload
 from engine.synthetic.base import SyntheticSet, Training
 from engine.synthetic.pixels import PixelSet
 
@@ -58,7 +57,7 @@ def made(splits, training, *, soft=False, seed=0, lr=0.01):
 
 def scores(splits, folder, synthetic, **changes):
     evaluation = QUICK.model_copy(update=changes)
-    events = compare.compare(synthetic, splits, MLP, evaluation, Context(cache_root=folder))
+    events = events_of(labelled(synthetic, splits, MLP, evaluation, Context(cache_root=folder)))
     return [event for event in events if isinstance(event, Scored)]
 
 
@@ -179,14 +178,13 @@ def test_lengths_are_those_of_the_training_as_distilled(splits, tmp_path):
 
 def test_other_architectures_are_measured_on_part_of_the_images_and_say_so(splits, tmp_path, monkeypatch):
     looked_at = set()
-    accuracy = compare.accuracy
+    accuracy = comparisons.accuracy
 
     def watched(student, theta, data):
         looked_at.add((student.name, len(data)))
         return accuracy(student, theta, data)
 
-    monkeypatch.setattr(compare, "accuracy", watched)
-    monkeypatch.setattr(random_batches, "accuracy", watched)
+    monkeypatch.setattr(comparisons, "accuracy", watched)
     found = scores(splits, tmp_path, made(splits, AT_RANDOM), students=("convnet",))
     assert looked_at == {("mlp", 100), ("convnet", 40)}
     for score in found:
@@ -231,48 +229,6 @@ def test_other_architectures_see_the_full_set_only_if_asked(splits, tmp_path, co
         splits, tmp_path, made(splits, ORDERED), students=("convnet",), compare_full=compares, other_full=others
     )
     assert {score.student for score in found if score.arm == "full"} == expected
-
-
-# ---- the estimate counts them
-
-
-@pytest.mark.parametrize(("training", "soft"), [(ORDERED, True), (AT_RANDOM, True), (AT_RANDOM, False)])
-def test_the_workload_counts_companions_hard_labels_and_both_ways(splits, tmp_path, monkeypatch, training, soft):
-    done = {"mlp": Counter(), "convnet": Counter()}
-
-    def counted(owner, function, count):
-        real = getattr(owner, function)
-
-        def call(*arguments):
-            count(*arguments)
-            return real(*arguments)
-
-        monkeypatch.setattr(owner, function, call)
-
-    def trained(student, theta, data, recipe, *rest):
-        is_full = data is splits.train
-        done[student.name]["full"] += recipe.num_steps * is_full
-        done[student.name]["ordinary"] += not is_full
-
-    def stepped(student, number):
-        done[student.name]["steps"] += number
-
-    unequal = dataclasses.replace(splits, validation=splits.validation.subset(torch.arange(30)))
-    counted(compare, "ordinary", trained)
-    counted(compare, "follow", lambda student, theta, batches, way: stepped(student, way.num_steps))
-    counted(random_batches, "at_random", lambda student, *rest: stepped(student, rest[4]))
-    for module in (compare, random_batches):
-        counted(module, "accuracy", lambda student, theta, data: done[student.name].update([len(data) == 30]))
-    counted(bench.Bench, "real", lambda self, *rest: done[self.student.name].update(["draws"]))
-    evaluation = QUICK.model_copy(update={"students": ("convnet",), "without_augmentation": True, "compare_full": True})
-    synthetic = made(splits, training, soft=soft)
-    synthetic.beside = (made(splits, training, soft=soft, seed=1),)
-    drained(compare.compare(synthetic, unequal, MLP, evaluation, Context(cache_root=tmp_path)))
-    for name, calls in done.items():
-        load = workload(evaluation, len(splits.train), synthetic, is_own=name == "mlp")
-        assert (load.inner_steps, load.ordinary, load.full_steps) == (calls["steps"], calls["ordinary"], calls["full"])
-        assert (load.tests, load.validations) == (calls[False], calls[True])
-        assert load.draws * len(compare.baselines.DRAWS) == calls["draws"]
 
 
 def test_every_arm_keeps_its_headline(splits, tmp_path):

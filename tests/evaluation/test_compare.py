@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from comparing import events_of, labelled
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
@@ -13,7 +14,7 @@ from engine.core.events import Scored
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
 from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage, samples_of_values
-from engine.evaluation.compare import compare, full_passes
+from engine.evaluation.plan import full_passes
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
 
@@ -35,7 +36,7 @@ def pixel_set(splits, *, start_seed=None, soft=False, ipc=1):
 
 
 def scores(splits, context, synthetic=None, evaluation=QUICK):
-    events = compare(synthetic or pixel_set(splits), splits, MLP, evaluation, context)
+    events = events_of(labelled(synthetic or pixel_set(splits), splits, MLP, evaluation, context))
     return [event for event in events if isinstance(event, Scored)]
 
 

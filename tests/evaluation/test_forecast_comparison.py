@@ -9,22 +9,19 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from comparing import events_of, forecasts
 from draining import drained
 from price_windows import MLP, TOKENS, candle_set, window_splits
 
 from engine import Context, EvaluationConfig, RunRequest, run
 from engine.core.events import Analysed, Progress, Scored, Warned
-from engine.evaluation.forecasting.arms import lengths_of
-from engine.evaluation.forecasting.compare import (
-    AGAINST_RANDOM,
-    compare_forecasts,
-    random_on_validation,
-    verdict,
-    windows_per_token,
-)
-from engine.evaluation.forecasting.cost import try_comparison
+from engine.evaluation.comparison import baseline as measured_before
+from engine.evaluation.comparison import planned_seconds
+from engine.evaluation.forecasting.comparison import ForecastComparison, lengths_of, windows_per_token
 from engine.evaluation.forecasting.draws import DRAWS, kmeans_windows, num_bytes
+from engine.evaluation.forecasting.findings import AGAINST_RANDOM, verdict
 from engine.evaluation.scores import SKILL, against_full, baseline, best_by_arm, headlines, summarise
+from engine.methods.ohlc.config import OhlcConfig
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
 TRAINED = ("distilled", "random_real", "kmeans_real", "full")
@@ -39,7 +36,7 @@ METRICS = {
 
 
 def events(splits, context, synthetic=None, evaluation=QUICK, others=None):
-    return list(compare_forecasts(synthetic or candle_set(splits), splits, MLP, evaluation, context, others or {}))
+    return events_of(forecasts(synthetic or candle_set(splits), splits, MLP, evaluation, context, others))
 
 
 def scores_of(found):
@@ -184,8 +181,8 @@ def test_real_arms_are_measured_once(volatility, tmp_path):
 
 def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatility, tmp_path):
     context = Context(cache_root=tmp_path)
-    counts = windows_per_token(candle_set(volatility))
-    found = scores_of(random_on_validation(volatility, counts, MLP, QUICK, context))
+    config = OhlcConfig(student=MLP, sequences_per_token=2)
+    found = scores_of(measured_before(ForecastComparison(volatility, config, QUICK, context)))
     assert {(score.arm, score.split, score.protocol) for score in found} == {("random_real", "validation", "ordinary")}
     assert baseline(found).metric == SKILL
     again = [score for score in scores_of(events(volatility, context)) if score.cached]
@@ -244,9 +241,9 @@ def test_long_stretches_tell_progress(found):
 
 
 def test_lengths_are_halves_down_to_a_few_steps_and_the_set_s_own():
-    assert lengths_of(300) == [5, 10, 19, 38, 75, 150, 300]
-    assert lengths_of(40, own=25) == [5, 10, 20, 25, 40]
-    assert lengths_of(1) == [1]
+    assert lengths_of(300) == (5, 10, 19, 38, 75, 150, 300)
+    assert lengths_of(40, own=25) == (5, 10, 20, 25, 40)
+    assert lengths_of(1) == (1,)
 
 
 @pytest.mark.parametrize("name", DRAWS)
@@ -269,7 +266,7 @@ def test_one_window_by_kmeans_is_the_one_nearest_to_the_mean(volatility):
 
 
 def test_windows_per_token_are_the_set_s(volatility):
-    assert windows_per_token(candle_set(volatility, sequences_per_token=3)) == [3, 3]
+    assert windows_per_token(candle_set(volatility, sequences_per_token=3)) == (3, 3)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +323,8 @@ def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):
     def seconds(**changes):
         evaluation = QUICK.model_copy(update=changes)
         context = Context(cache_root=tmp_path)
-        return drained(try_comparison(candle_set(volatility), volatility, MLP, evaluation, context, {}))[1]
+        compared = forecasts(candle_set(volatility), volatility, MLP, evaluation, context)
+        return sum(drained(planned_seconds(compared, compared.plan(), {}, 0.01))[1].values())
 
     assert 0 < seconds() < seconds(num_students=200, inner_steps=20_000)
     assert not list(tmp_path.iterdir())

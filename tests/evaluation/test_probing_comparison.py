@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 
 import pytest
 import torch
+from comparing import events_of
 from draining import drained
 
-from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.config import EvaluationConfig, MethodConfig, StudentConfig
 from engine.core.context import Context
 from engine.core.events import Progress, Scored
 from engine.data.source import LabelledSet, TaskSpec
@@ -17,15 +19,11 @@ from engine.data.transforms.augment import Augmentation
 from engine.data.transforms.predefined import optimal_ones, predefined
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.probing import judge
-from engine.evaluation.probing.compare import (
-    compare_representations,
-    pairs_at_equal_storage,
-    random_pairs,
-    short_probe,
-    short_probe_of_real,
-)
+from engine.evaluation.comparison import planned_seconds
+from engine.evaluation.probing import comparison as probing_comparison
+from engine.evaluation.probing.comparison import RepresentationComparison
 from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.short import pairs_at_equal_storage, random_pairs, short_probe, short_probe_of_real
 from engine.evaluation.scores import against_full, baseline, best_by_arm, likeness, summarise, transfers
 from engine.nets import make_encoder
 from engine.synthetic.base import Training
@@ -106,11 +104,21 @@ def pair_set(splits, real, num_images=30, student=CONVNET):
 def scores(splits, teacher, cache, *, probing=BRIEF, evaluation=ONCE, others=None, seed=0, synthetic=None):
     """Scores of a comparison too brief to teach anything."""
     real = real_of(splits, teacher)
-    events = compare_representations(
-        synthetic or pair_set(splits, real), splits, CONVNET, probing, evaluation, teacher, real,
-        Context(seed=seed, cache_root=cache), others or {},
-    )  # fmt: skip
-    return [event for event in events if isinstance(event, Scored)]
+    compared = comparison(splits, teacher, cache, real, probing, evaluation, others, seed, synthetic)
+    return [event for event in events_of(compared) if isinstance(event, Scored)]
+
+
+def comparison(splits, teacher, cache, real, probing=BRIEF, evaluation=ONCE, others=None, seed=0, synthetic=None):
+    class Compared(RepresentationComparison):
+        def load_teacher(self):
+            yield from ()
+            return teacher, real
+
+    Compared.probing = probing
+    Compared.__abstractmethods__ = frozenset()
+    context = Context(seed=seed, cache_root=cache)
+    config = MethodConfig(student=CONVNET)
+    return Compared(splits, config, evaluation, context, synthetic or pair_set(splits, real), others)
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +266,13 @@ def test_no_label_is_seen_before_a_network_is_frozen(splits, teacher, tmp_path):
 
 def test_each_image_is_looked_at_once_for_all_measures_of_a_network(splits, teacher, tmp_path, monkeypatch):
     looked = []
-    features_of = judge.features_of
+    features_of = probing_comparison.features_of
 
     def counting(represent, data, phase):
         looked.append((phase, len(data)))
         return features_of(represent, data, phase)
 
-    monkeypatch.setattr(judge, "features_of", counting)
+    monkeypatch.setattr(probing_comparison, "features_of", counting)
     teacher.seen = 0
     evaluation = ONCE.model_copy(update={"compare_full": False})
     scores(splits, teacher, tmp_path, evaluation=evaluation)
@@ -346,3 +354,19 @@ def test_a_short_probe_repeats_and_real_images_are_its_baseline(splits, teacher)
     row = baseline([score])
     assert (score.arm, score.protocol, score.split) == ("random_real", "short_probe", "validation")
     assert row.mean == score.value and row.num_samples == 30
+
+
+def test_the_plan_counts_networks_of_every_arm_and_the_teacher(splits, teacher, tmp_path):
+    compared = comparison(splits, teacher, tmp_path, real_of(splits, teacher), evaluation=EVALUATION)
+    counted = Counter(training.arm for training in compared.plan())
+    assert counted == {"distilled": 2, "random_real": 2, "untrained": 2, "full": 2, "teacher": 1}
+
+
+def test_planned_seconds_grow_with_the_pre_training(splits, teacher, tmp_path):
+    def seconds(**changes):
+        probing, real = BRIEF.model_copy(update=changes), real_of(splits, teacher)
+        compared = comparison(splits, teacher, tmp_path, real, probing)
+        return sum(drained(planned_seconds(compared, compared.plan(), {}, 0.01))[1].values())
+
+    assert 0 < seconds() < seconds(pretrain_steps=5000)
+    assert not list(tmp_path.iterdir()), "a trial leaves nothing behind"

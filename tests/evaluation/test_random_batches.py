@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 import torch
+from comparing import events_of, labelled
 from draining import drained
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Progress, Scored
 from engine.data.source import LabelledSet
-from engine.evaluation import random_batches
+from engine.evaluation import comparison
 from engine.evaluation.baselines import DRAWS
-from engine.evaluation.compare import compare
-from engine.evaluation.random_batches import lengths, own_rate, rates_for_real
+from engine.evaluation.labelled import lengths_of, own_rate, rates_for_real
 from engine.evaluation.scores import after, against_full, baseline, best_by_arm, by_length, headlines, summarise
 from engine.evaluation.train import at_random, follow
 from engine.nets import make_student
@@ -42,7 +42,11 @@ def pixel_set(splits, *, lr=0.003, is_augmented=False, start_seed=None):
 
 
 def events(splits, context, synthetic=None, evaluation=QUICK):
-    return list(compare(synthetic or pixel_set(splits), splits, MLP, evaluation, context))
+    return events_of(labelled(synthetic or pixel_set(splits), splits, MLP, evaluation, context))
+
+
+def labelled_plan(splits, folder):
+    return labelled(pixel_set(splits), splits, MLP, QUICK, Context(cache_root=folder)).plan()
 
 
 def scores(*arguments, **options):
@@ -57,7 +61,7 @@ def found(splits, tmp_path_factory):
 
 @pytest.mark.parametrize(("longest", "expected"), [(2000, [300, 600, 1000, 2000]), (40, MARKS), (2, [1, 2]), (1, [1])])
 def test_lengths_are_the_published_shares_each_once(longest, expected):
-    assert lengths(longest) == expected
+    assert list(lengths_of(longest)) == expected
 
 
 def test_training_at_random_sees_what_the_set_itself_draws(splits):
@@ -149,12 +153,14 @@ def test_set_of_one_start_is_scored_once_as_distilled(splits, tmp_path):
 def test_own_rate_is_tried_first_and_constant_rates_once(splits):
     synthetic = pixel_set(splits, lr=0.001)
     assert own_rate(synthetic) == 0.001
-    assert rates_for_real(synthetic.training, 0.001) == [0.001, 0.0003, 0.003]
+    assert rates_for_real(synthetic.training.rule, 0.001) == [0.001, 0.0003, 0.003]
 
 
 def test_long_trainings_say_how_far_they_are(splits, tmp_path, monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr(random_batches.time, "perf_counter", lambda: next(clock))  # a second a look
+    monkeypatch.setattr(comparison.time, "perf_counter", lambda: next(clock))  # a second a look
     said = [event for event in events(splits, Context(cache_root=tmp_path)) if isinstance(event, Progress)]
-    mine = [event.done for event in said if event.phase.endswith("as distilled")]
-    assert mine == [*range(41), *range(41)]
+    mine = [event for event in said if event.phase.endswith(" on the distilled set, its own training")]
+    assert [event.done for event in mine] == [0] * 41 + [1] * 41, "trainings are counted, one message a step"
+    assert {event.total for event in mine} == {len(labelled_plan(splits, tmp_path))}
+    assert all(after.seconds_left <= before.seconds_left for before, after in pairwise(mine[:41]))

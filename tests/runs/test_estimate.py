@@ -16,13 +16,11 @@ from engine import advice, machine
 from engine.core.config import EvaluationConfig, MethodConfig, RunRequest, StudentConfig, Validation
 from engine.core.context import Context
 from engine.core.events import CandleView, PosterView, Preview, Progress
-from engine.evaluation import compare, random_batches
+from engine.evaluation.labelled import LabelledComparison
 from engine.methods.bilevel import bilevel
-from engine.runs.estimate import Estimate, _Cost, _distilling, _preview_bytes, _Steps, estimate, workload
+from engine.runs.estimate import Estimate, _distilling, _preview_bytes, _Steps, estimate
 from engine.runs.store import Store
 from engine.runs.worker import execute
-from engine.synthetic.base import Training
-from engine.synthetic.pixels import PixelSet
 
 GB = 10**9
 SHORT = engine.request_from_preset(
@@ -103,7 +101,7 @@ def test_parts_are_told_as_soon_as_they_are_known(hasty, context):
     assert [part.seconds_per_step > 0 for part in parts] == [False, False, True]
     assert last.seconds_evaluating > 0 and last.memory_bytes >= parts[-1].memory_bytes
     phases = [event.phase for event in events if not isinstance(event, Estimate)]
-    assert phases[-2:] == ["try outer steps", "try students"]
+    assert list(dict.fromkeys(phases))[-2:] == ["try outer steps", "time a few training steps"]
 
 
 def test_progress_within_an_outer_step_is_part_of_its_time(hasty, context, monkeypatch):
@@ -117,7 +115,9 @@ def test_progress_within_an_outer_step_is_part_of_its_time(hasty, context, monke
     events, last = drained(estimate(request, context))
     assert last.seconds_per_step >= 0.3
     phases = [event.phase for event in events if not isinstance(event, Estimate)]
-    assert phases[-2:] == ["try outer steps", "try students"], "a trial that is cut short is known to be at its steps"
+    assert list(dict.fromkeys(phases))[-2:] == ["try outer steps", "time a few training steps"], (
+        "a trial that is cut short is known to be at its steps"
+    )
 
 
 def test_the_disk_estimate_covers_what_a_run_keeps(hasty, tmp_path, context):
@@ -215,54 +215,6 @@ def counting(monkeypatch, module, names) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("initialisation", ["random", "fixed"])
-def test_the_workload_is_what_a_comparison_does(monkeypatch, context, initialisation):
-    config = SHORT.config | {"outer_steps": 1, "initialisation": initialisation}
-    evaluation = EvaluationConfig(num_students=2, ordinary_steps=3, full_epochs=2, batch_size=128)
-    request = SHORT.model_copy(update={"config": config, "evaluation": evaluation})
-    synthetic, _ = engine.distill(request, context)
-    source = engine.SOURCES["digits"]
-    _, splits = drained(source.load(request.data, context.data_root))
-    student = StudentConfig(name="mlp")
-    fresh = replace(context, cache_root=context.cache_root / "fresh")
-
-    calls = counting(monkeypatch, compare, ["follow", "ordinary", "accuracy"])
-    draws = counting(monkeypatch, compare.Bench, ["real"])
-    drained(compare.compare(synthetic, splits, student, evaluation, fresh))
-
-    load = workload(evaluation, len(splits.train), synthetic, is_own=True)
-    trained = [arguments[2] for arguments in calls["ordinary"]]
-    full = [arguments[3].num_steps for arguments in calls["ordinary"] if arguments[2] is splits.train]
-    tested = [arguments[2] for arguments in calls["accuracy"]]
-    assert load.inner_steps == len(calls["follow"]) * synthetic.training.num_steps
-    assert load.ordinary == len(trained) - len(full) and load.full_steps == sum(full)
-    assert load.tests == sum(data is splits.test for data in tested)
-    assert load.validations == sum(data is splits.validation for data in tested)
-    assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
-
-
-@pytest.mark.parametrize("start_seed", [None, 5])
-def test_the_workload_of_a_set_for_random_batches_is_what_a_comparison_does(monkeypatch, context, start_seed):
-    splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
-    evaluation = EvaluationConfig(num_students=2, ordinary_steps=3, inner_steps=10, compare_full=False)
-    training = Training("adam", 20, start_seed, batch_size=4)
-    synthetic = PixelSet(spec=splits.spec, training=training, ipc=1, num_batches=1, num_rates=1, soft_labels=False)
-    synthetic.start_from_real(splits.train, 0.01, torch.Generator().manual_seed(0))
-
-    calls = counting(monkeypatch, random_batches, ["at_random", "accuracy"])
-    others = counting(monkeypatch, compare, ["ordinary", "accuracy"])
-    draws = counting(monkeypatch, compare.Bench, ["real"])
-    drained(compare.compare(synthetic, splits, StudentConfig(name="mlp"), evaluation, context))
-
-    load = workload(evaluation, len(splits.train), synthetic, is_own=True)
-    tested = [arguments[2] for arguments in calls["accuracy"] + others["accuracy"]]
-    assert load.inner_steps == sum(arguments[5] for arguments in calls["at_random"])
-    assert load.ordinary == len(others["ordinary"]) and load.full_steps == 0
-    assert load.tests == sum(data is splits.test for data in tested)
-    assert load.validations == sum(data is splits.validation for data in tested)
-    assert load.draws * len(compare.baselines.DRAWS) == len(draws["real"])
-
-
-@pytest.mark.parametrize("initialisation", ["random", "fixed"])
 def test_a_validation_trains_as_many_students_as_the_config_says(monkeypatch, context, initialisation):
     calls = counting(monkeypatch, bilevel, ["as_distilled"])
     config = SHORT.config | {"outer_steps": 2, "num_validations": 1, "initialisation": initialisation}
@@ -282,8 +234,11 @@ class OneStudent(MethodConfig):
 def test_the_time_of_a_step_is_corrected_by_one_student_where_one_is_trained(context):
     splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
     steps = _Steps(None, num_timed=2, seconds_before=0.0, seconds=2.0, validated=1.0, kept_bytes=0)
-    cost = _Cost(None, inner_step=0.01, small_step=0.0, full_step=0.0, sample=0.0, draw=0.0)
-    assert _distilling(steps, cost, OneStudent(outer_steps=10), splits) == pytest.approx(10 * 1.0 + 10 * 1.0)
+    config = OneStudent(student=StudentConfig(name="mlp"), outer_steps=10)
+    compared = LabelledComparison(splits, config, EvaluationConfig(), context)
+    work = compared.validation_work(compared.bench("mlp"), config.validation())
+    assert work == {"step as distilled": 100, "sample": len(splits.validation)}
+    assert _distilling(steps, 1.0, config) == pytest.approx(10 * (2.0 - 1.0) + 10 * 1.0)
 
 
 def test_a_trial_whose_steps_all_validate_does_not_count_validations_twice(hasty, context):

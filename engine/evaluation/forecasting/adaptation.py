@@ -7,15 +7,17 @@ rate that does best on the other source's validation windows, over all lengths.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.core.events import Event, Progress
+from engine.core.events import Event
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.evaluation.bench import Bench, generator_of
+from engine.evaluation.comparison import followed
 from engine.evaluation.forecasting.measures import Forecast, Judge, forecast, judge_of, losses, reference_of
 from engine.evaluation.train import at_random, loss_of
 from engine.synthetic.base import Training
@@ -25,34 +27,46 @@ NUM_WINDOWS = 64
 STEPS = (0, 5, 10, 20, 40, 70, 100)
 """After which a student is measured."""
 RATES = (1e-3, 3e-3)
+STARTS = ("distilled", "scratch")
 FINE_TUNING = Training("adam", STEPS[-1], batch_size=32)
 
 
-def adapt(
-    bench: Bench, other: WindowSplits, starts: dict[str, Sequence[Tensor]]
-) -> Generator[Event, None, dict[str, Any]]:
-    """{"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}: test errors of each arm after each of STEPS.
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """Students of one start at one rate: errors (students, STEPS) on validation and test windows of the other source."""
+
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def adapt(bench: Bench, other: WindowSplits, starts: Sequence[Tensor], rate: float) -> Generator[Event, None, Adapted]:
+    """Train students from `starts`, weights (P,) each, on the other source, and measure them after each of STEPS."""
+    paths = []
+    for seed, theta in enumerate(starts):
+        paths.append([theta, *(yield from _path(bench, other, theta, rate, seed))])
+    validation, test = (
+        _errors(bench, other, part, judge_of(other, part), paths) for part in (other.validation, other.test)
+    )
+    return Adapted(validation, test)
+
+
+def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapted]]) -> dict[str, Any]:
+    """{"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}: test errors of each start after each of STEPS.
 
     Errors are RMSE in log returns, or log loss of directions; naive: the reference forecast's.
 
     Args:
-        starts: weights (P,) of the students of each arm.
+        tried: (start, rate, what was found). The rate of a start is the one with the least error on validation windows.
     """
-    validation, test = judge_of(other, other.validation), judge_of(other, other.test)
-    arms = {}
-    for arm, students in starts.items():
-        tried: dict[float, list[list[Tensor]]] = {}
-        for rate in RATES:
-            tried[rate] = []
-            for seed, theta in enumerate(students):
-                yield Progress(f"adapt {bench.title} to {_named(other)}", seed, len(students))
-                tried[rate].append(_path(bench, other, theta, rate, seed))
-        rate = min(tried, key=lambda each: _errors(bench, other, other.validation, validation, tried[each]).mean())
-        errors = _errors(bench, other, other.test, test, tried[rate])
+    test, arms = judge_of(other, other.test), {}
+    for arm in dict.fromkeys(arm for arm, *_ in tried):
+        mine = [(rate, found) for name, rate, found in tried if name == arm]
+        rate, best = min(mine, key=lambda each: each[1].validation.mean())
+        errors = best.test
         std = errors.std(0, ddof=1) if len(errors) > 1 else np.zeros(len(STEPS))
         arms[arm] = {"mean": errors.mean(0).tolist(), "std": std.tolist(), "lr": rate}
     return {
-        "token": _named(other),
+        "token": ", ".join(other.spec.class_names),
         "steps": list(STEPS),
         "metric": "log_loss" if test.task == "direction" else "rmse",
         "naive": _error(test, test.naive[reference_of(test.task)]),
@@ -65,18 +79,14 @@ def few_windows(train: WindowSet, seed: int) -> WindowSet:
     return train.subset(torch.randperm(len(train), generator=generator_of("adaptation", seed))[:NUM_WINDOWS])
 
 
-def _named(other: WindowSplits) -> str:
-    """The token, or the tokens, of another source."""
-    return ", ".join(other.spec.class_names)
-
-
-def _path(bench: Bench, other: WindowSplits, theta: Tensor, rate: float, seed: int) -> list[Tensor]:
-    """Weights (P,) after each of STEPS."""
+def _path(
+    bench: Bench, other: WindowSplits, theta: Tensor, rate: float, seed: int
+) -> Generator[Event, None, list[Tensor]]:
+    """Weights (P,) after each of STEPS but the first, which is 0."""
     generator, loss = generator_of("adaptation batches", seed), loss_of(other.spec)
     data = few_windows(other.train, seed)
     steps = at_random(bench.student, theta, data, FINE_TUNING, rate, STEPS[-1], generator, other.augment, loss)
-    found = {0: theta} | dict(enumerate(steps, 1))
-    return [found[step] for step in STEPS]
+    return [theta for theta, _ in (yield from followed(steps, STEPS[1:], bench))]
 
 
 def _errors(

@@ -20,13 +20,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.core.config import EvaluationConfig
 from engine.core.context import Context
 from engine.core.events import Event
 from engine.data.prices.windows import WindowSplits
 from engine.data.source import NUM_FEATURES
-from engine.evaluation.forecasting.compare import compare_forecasts, random_on_validation
-from engine.evaluation.forecasting.cost import try_comparison
+from engine.evaluation.forecasting.comparison import ForecastComparison
 from engine.methods.method import Method, Paper
 from engine.methods.ohlc.config import OhlcConfig
 from engine.methods.presets import read_presets
@@ -107,38 +105,6 @@ def correlations(returns: Tensor, num_lags: int) -> Tensor:
     return torch.stack(found)
 
 
-def baseline(
-    splits: WindowSplits, config: OhlcConfig, evaluation: EvaluationConfig, context: Context
-) -> Generator[Event, None, None]:
-    """Scores of random real windows of equal number on validation data."""
-    counts = [config.sequences_per_token] * len(splits.spec.class_names)
-    yield from random_on_validation(splits, counts, config.student, evaluation, context)
-
-
-def compare(
-    synthetic: CandleSet,
-    splits: WindowSplits,
-    config: OhlcConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    others: dict[str, WindowSplits],
-) -> Generator[Event, None, None]:
-    """Forecasters trained on the set against the same on real windows, and against naive forecasts."""
-    yield from compare_forecasts(synthetic, splits, config.student, evaluation, context, others)
-
-
-def try_compare(
-    synthetic: CandleSet,
-    splits: WindowSplits,
-    config: OhlcConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    others: dict[str, WindowSplits],
-) -> Generator[Event, None, float]:
-    """Seconds of `compare`."""
-    return (yield from try_comparison(synthetic, splits, config.student, evaluation, context, others))
-
-
 METHOD = Method(
     key="ohlc",
     title="OHLC sequences (bilevel)",
@@ -148,9 +114,7 @@ METHOD = Method(
     config=OhlcConfig,
     presets=read_presets(__file__),
     distill=distill,
-    baseline=baseline,
-    compare=compare,
-    try_compare=try_compare,
+    comparison=ForecastComparison,
     result="forecasts",
     outer_loss="loss on real windows",
 )

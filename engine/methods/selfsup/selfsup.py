@@ -20,6 +20,7 @@ What differs from the papers is listed in README.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
@@ -27,16 +28,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.config import EvaluationConfig
 from engine.core.context import Context
 from engine.core.errors import Diverged
 from engine.core.events import Analysed, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.source import Splits, TaskSpec
 from engine.data.transforms.predefined import augmented, optimal_ones, predefined
-from engine.evaluation.bench import make_bench
-from engine.evaluation.probing.compare import compare_representations, short_probe, short_probe_of_real
-from engine.evaluation.probing.cost import cost_of, short_seconds, try_comparison
+from engine.evaluation.bench import Bench
+from engine.evaluation.probing.comparison import RepresentationComparison
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.short import short_probe, short_probe_of_real
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.methods.method import Method, Paper, RecordingPlan
@@ -138,39 +139,24 @@ def try_record(splits: Splits, config: SelfsupConfig, context: Context) -> Gener
     return (yield from try_teacher(splits, config.teacher, context))
 
 
-def compare(
-    synthetic: LowRankSet | PairSet,
-    splits: Splits,
-    config: SelfsupConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    others: dict[str, Splits],
-) -> Generator[Event, None, None]:
+class SelfsupComparison(RepresentationComparison):
     """Networks pre-trained on the set, frozen and probed with labels, against the same on real images."""
-    teacher = yield from load_or_train(splits, config.teacher, context)
-    real = yield from of_training(teacher, splits, context)
-    yield from compare_representations(
-        synthetic, splits, config.student, config.probing, evaluation, teacher, real, context, others
-    )
 
+    config: SelfsupConfig
 
-def try_compare(
-    synthetic: LowRankSet | PairSet,
-    splits: Splits,
-    config: SelfsupConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    others: dict[str, Splits],
-) -> Generator[Event, None, float]:
-    """Seconds of `compare`, and of what a trial leaves out: representing all images, warming up the pool, probes along the way."""
-    probing, bench = config.probing, make_bench(splits, config.student, evaluation, context)
-    cost = cost_of(bench, synthetic, probing)
-    seconds = len(splits.train) * cost.image + sum(warm_up_ages(config, context)) * cost.step
-    if config.num_validations:
-        times = 1 + min(config.num_validations, config.outer_steps)  # once of random real images
-        seconds += times * short_seconds(cost, splits, probing, config.validation_steps)
-    compared = try_comparison(synthetic, splits, config.student, probing, evaluation, context, others)
-    return seconds + (yield from compared)
+    @property
+    def probing(self) -> ProbingConfig:
+        return self.config.probing
+
+    def load_teacher(self) -> Generator[Event, None, tuple[Teacher, Tensor]]:
+        teacher = yield from load_or_train(self.splits, self.config.teacher, self.context)
+        return teacher, (yield from of_training(teacher, self.splits, self.context))
+
+    def work_before(self, bench: Bench) -> Counter[str]:
+        """Representing all images, warming up the pool, and the first probe, of random real images."""
+        work = Counter({"image": len(self.splits.train)})
+        work["pre-training step"] = sum(warm_up_ages(self.config, self.context))
+        return work + self.validation_work(bench, self.config.validation()) if self.config.num_validations else work
 
 
 def _initial_set(
@@ -312,8 +298,7 @@ METHOD = Method(
     recorded="teacher",
     try_record=try_record,
     plan_recording=plan_recording,
-    compare=compare,
-    try_compare=try_compare,
+    comparison=SelfsupComparison,
     result="representations",
     outer_loss="error on real data",
 )

@@ -1,0 +1,467 @@
+"""Comparison of forecasts: students trained on distilled windows, on real windows of equal number, on all windows, and no network.
+
+Under both protocols students are measured after several lengths of training, each twice the one before. One length for all
+students of an arm is chosen on validation windows; a training ends when three lengths in a row are no better. So every arm may
+stop early: trained for long, a network learns a handful of windows by heart, and the noise of all of them.
+
+as distilled   random minibatches with the set's rule at the set's rate. Real windows, and other architectures, also try a few others.
+ordinary       standard training: Adam with cosine decay, at the best of a few rates.
+
+All architectures are trained on all windows too: these networks are small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.core.config import Validation
+from engine.core.events import Analysed, Event, Progress, Scored, Warned
+from engine.data.prices.windows import WindowSet, WindowSplits
+from engine.data.source import LabelledSet
+from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, make_bench, scored
+from engine.evaluation.comparison import (
+    DRAW,
+    MOST_TIMED,
+    Comparison,
+    Outcome,
+    call_seconds,
+    followed,
+    step_seconds,
+)
+from engine.evaluation.forecasting import adaptation
+from engine.evaluation.forecasting.adaptation import Adapted, compared_starts
+from engine.evaluation.forecasting.draws import DRAWS, WORDS, num_bytes
+from engine.evaluation.forecasting.facts import facts
+from engine.evaluation.forecasting.findings import Judged, forecasts_shown, intervals_of, judged, mean_skills, verdict
+from engine.evaluation.forecasting.measures import Forecast, Judge, forecast, judge_of, measured, skill
+from engine.evaluation.forecasting.naive import RECIPES
+from engine.evaluation.forecasting.privacy import privacy
+from engine.evaluation.labelled import choosing_steps, own_rate, rates_for_real, samples
+from engine.evaluation.plan import CHOOSING, Training, full_steps, with_choice
+from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY
+from engine.evaluation.train import Recipe, at_random, loss_of, ordinary, outputs
+from engine.synthetic.candles import CandleSet
+
+PROTOCOLS = (AS_DISTILLED, ORDINARY)
+SHORTEST = 5
+"""Steps: lengths are halves of each other, from the longest down to about this."""
+PATIENCE = 3
+"""Lengths that are no better than the best one before a training ends."""
+SMALL_RATES = (1e-3, 3e-3, 1e-2)
+"""Tried for standard training on a few windows."""
+FULL_RATES = (1e-3, 3e-3)
+USUAL_SHARE = 0.3
+"""Of the longest training on few windows, what is usually done before nothing gets better."""
+TIMED_WINDOWS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One student: its forecasts of validation and of test windows, and the seconds of its training alone."""
+
+    validation: Forecast
+    test: Forecast
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The students of an arm, after the `num_steps` that did best on validation windows.
+
+    skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each, of the distilled set's.
+    """
+
+    num_steps: int
+    skill: float
+    students: tuple[Trained, ...] = ()
+    weights: tuple[Tensor, ...] = field(default=(), repr=False)
+
+
+Found = Cohort | Adapted
+
+
+def lengths_of(longest: int, own: int = 0) -> tuple[int, ...]:
+    """The steps after which students are measured, each once. own: those that a set was made for, 0 for none."""
+    found = {longest} | ({own} if own else set())
+    while longest > SHORTEST:
+        longest = -(-longest // 2)
+        found.add(longest)
+    return tuple(sorted(found))
+
+
+def windows_per_token(synthetic: CandleSet) -> tuple[int, ...]:
+    """How many sequences the set has of each token; it is compared with as many real windows."""
+    return tuple(torch.bincount(synthetic.tokens.cpu(), minlength=len(synthetic.spec.class_names)).tolist())
+
+
+class ForecastComparison(Comparison[Found]):
+    """See the module's docstring."""
+
+    splits: WindowSplits
+
+    # ---- the plan
+
+    def counts(self) -> tuple[int, ...]:
+        """Planned sequences of each token, before a set is made."""
+        num_tokens = len(self.splits.spec.class_names)
+        return (self.config.size(self.splits.spec).num_samples // num_tokens,) * num_tokens
+
+    def plan(self) -> tuple[Training, ...]:
+        found: list[Training] = []
+        counts = windows_per_token(self._distilled)
+        for student in self.students:
+            for protocol in PROTOCOLS:
+                found += self._of_distilled(student, protocol)
+            for arm in DRAWS:
+                found += self._as_distilled_real(student, arm, counts)
+                found += self._ordinary_real(student, arm, counts)
+            if self.evaluation.compare_full:
+                found += self._full(student)
+            found += [Training(student, arm, NAIVE, (0,), 0, 0, 0, 0, lengths=(0,)) for arm in RECIPES]
+        return (*found, *self._adaptations())
+
+    def baseline(self) -> tuple[Training, ...]:
+        return tuple(self._ordinary_real(self.config.student.name, "random_real", self.counts()))
+
+    @property
+    def _distilled(self) -> CandleSet:
+        found = self.sets["distilled"]
+        if not isinstance(found, CandleSet):
+            raise TypeError(f"a {type(found).__name__} holds no windows of prices")
+        return found
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return tuple(range(self.evaluation.num_students))
+
+    def _of_distilled(self, student: str, protocol: str) -> list[Training]:
+        """Architectures other than the set's own may train at other rates than the one it learned."""
+        synthetic, is_own = self._distilled, self.is_own(student)
+        size = synthetic.num_samples, synthetic.num_bytes()
+        if protocol == ORDINARY:
+            return self._with_rates(self._ordinary(student, "distilled", self.evaluation.ordinary_steps, size))
+        training = self._followed(student, "distilled", size)
+        if training.own is not None and training.own.start_seed is not None:
+            training = replace(training, seeds=(0,))
+        own = own_rate(synthetic)
+        rates = [own] if is_own else rates_for_real(synthetic.training.rule, own)
+        return with_choice([training], rates, CHOOSING, self._tried(training))
+
+    def _as_distilled_real(self, student: str, arm: str, counts: tuple[int, ...]) -> list[Training]:
+        """Real windows in the place of the synthetic ones, another draw for each student."""
+        training = replace(self._followed(student, arm, self._size(counts)), draw=counts, is_shared=True)
+        rates = rates_for_real(self._distilled.training.rule, own_rate(self._distilled))
+        return with_choice([training], rates, CHOOSING, self._tried(training))
+
+    def _followed(self, student: str, arm: str, size: tuple[int, int]) -> Training:
+        """Training as the set was made for."""
+        own, longest = self._distilled.training, self.evaluation.inner_steps
+        own = replace(own, start_seed=own.start_seed if self.is_own(student) else None)
+        lengths = lengths_of(longest, own.num_steps)
+        steps = lengths[-1], own.batch_size
+        return Training(student, arm, AS_DISTILLED, self._seeds, *steps, *size, own=own, lengths=lengths)
+
+    def _tried(self, training: Training) -> tuple[int, ...]:
+        """The lengths that rates are tried with."""
+        longest = max(choosing_steps(self.evaluation.inner_steps), training.lengths[0])
+        return tuple(length for length in training.lengths if length <= longest)
+
+    def _ordinary(self, student: str, arm: str, num_steps: int, size: tuple[int, int]) -> Training:
+        steps, lengths = (num_steps, self.evaluation.batch_size), lengths_of(num_steps)
+        return Training(student, arm, ORDINARY, self._seeds, *steps, *size, lengths=lengths)
+
+    def _ordinary_real(self, student: str, arm: str, counts: tuple[int, ...]) -> list[Training]:
+        training = self._ordinary(student, arm, self.evaluation.ordinary_steps, self._size(counts))
+        return self._with_rates(replace(training, draw=counts, is_shared=True))
+
+    def _full(self, student: str) -> list[Training]:
+        num_train = len(self.splits.train)
+        size = num_train, num_bytes(num_train, self.splits.spec)
+        training = self._ordinary(student, "full", full_steps(self.evaluation, num_train), size)
+        return self._with_rates(replace(training, is_shared=True), FULL_RATES)
+
+    def _with_rates(self, training: Training, rates: Sequence[float] = SMALL_RATES) -> list[Training]:
+        return with_choice([training], rates, CHOOSING, training.lengths)
+
+    def _size(self, counts: tuple[int, ...]) -> tuple[int, int]:
+        return sum(counts), num_bytes(sum(counts), self.splits.spec)
+
+    def _adaptations(self) -> list[Training]:
+        """Adaptation to every other source that is windowed alike, from the distilled set's students and from fresh weights."""
+        student, found = self.config.student.name, []
+        for key in self._alike():
+            for arm in adaptation.STARTS:
+                for rate in adaptation.RATES:
+                    steps = adaptation.STEPS[-1], adaptation.FINE_TUNING.batch_size
+                    training = Training(student, arm, "adaptation", self._seeds, *steps, 0, 0, lr=rate, facts=(key,))
+                    found.append(replace(training, lengths=adaptation.STEPS, purpose="adapt"))
+        return found
+
+    def _alike(self) -> dict[str, WindowSplits]:
+        """Other sources whose windows are cut as those of the run."""
+        found = {}
+        spec, config = self.splits.spec, self.splits.config
+        for key, other in self.others.items():
+            same_task = (other.spec.sample_shape, other.spec.task) == (spec.sample_shape, spec.task)
+            if isinstance(other, WindowSplits) and same_task and other.config == config:
+                found[key] = other
+        return found
+
+    # ---- one training
+
+    def begin(self) -> Generator[Event, None, None]:
+        """Warn of sources that cannot be adapted to."""
+        alike = self._alike()
+        for key, other in self.others.items():
+            if key not in alike:
+                yield Warned(
+                    f"{other.title} was not adapted to: its windows are made otherwise than those of this run. "
+                    "A student that is told the token can adapt to sources of as many tokens alone.",
+                    level="note",
+                )
+
+    @cached_property
+    def judges(self) -> dict[str, Judge]:
+        """What validation and test windows are judged by."""
+        return {part: judge_of(self.splits, getattr(self.splits, part)) for part in SPLITS}
+
+    def new_bench(self, student: str) -> Bench:
+        """Other architectures are measured on all windows too."""
+        bench = make_bench(self.splits, self.students[student], self.evaluation, self.context)
+        return replace(bench, is_own=self.is_own(student))
+
+    def train(self, bench: Bench, training: Training) -> Generator[Event, None, Found]:
+        if training.protocol == NAIVE:
+            said = {part: self.judges[part].naive[training.arm] for part in SPLITS}
+            return Cohort(0, math.nan, (Trained(said["validation"], said["test"], 0.0),))
+        if training.purpose == "adapt":
+            starts = self._judged(training.student).best["distilled"].weights
+            if training.arm != "distilled":
+                starts = [bench.start(f"scratch {seed}") for seed in range(len(starts))]
+            return (yield from adaptation.adapt(bench, self._alike()[training.facts[0]], starts, training.rate))
+        num_steps, merit, reached = yield from self._best_length(bench, training)
+        if training.purpose == "choose":
+            return Cohort(num_steps, merit)
+        students, student = [], bench.student
+        for theta, seconds in reached:
+            parts = self.splits.validation, self.splits.test
+            students.append(Trained(*(forecast(student, theta, part, self.splits) for part in parts), seconds))
+        weights = tuple(theta for theta, _ in reached) if training.arm == "distilled" else ()
+        return Cohort(num_steps, merit, tuple(students), weights)
+
+    def _best_length(
+        self, bench: Bench, training: Training
+    ) -> Generator[Event, None, tuple[int, float, list[tuple[Tensor, float]]]]:
+        """Train the students side by side until PATIENCE lengths are no better.
+
+        Returns the best length, the mean skill on validation windows, and (weights (P,), seconds) of each student.
+        """
+        paths = [self._path(bench, training, seed) for seed in training.seeds]
+        reached = [(bench.start(seed), 0.0) for seed in training.seeds]
+        best: tuple[int, float, list[tuple[Tensor, float]]] | None = None
+        least = training.own.num_steps if training.own else 0
+        behind = done = 0
+        for length in training.lengths:
+            for number, path in enumerate(paths):
+                ((theta, seconds),) = yield from followed(islice(path, length - done), [length - done], bench)
+                reached[number] = theta, reached[number][1] + seconds
+            done = length
+            merit = sum(self._skill(bench, theta) for theta, _ in reached) / len(reached)
+            if best is None or merit > best[1]:
+                best, behind = (length, merit, list(reached)), 0
+            else:
+                behind += 1
+            if behind >= PATIENCE and length >= least:
+                break
+        if best is None:
+            raise ValueError("a training without lengths measures nothing")
+        return best
+
+    def _skill(self, bench: Bench, theta: Tensor) -> float:
+        return skill(self.judges["validation"], forecast(bench.student, theta, self.splits.validation, self.splits))
+
+    def _path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
+        """The weights (P,) of a student after each step."""
+        own, rate, data = training.own, training.rate, self._data(training, seed)
+        loss, augment = loss_of(self.splits.spec), self.splits.augment
+        if own is None:
+            recipe, generator = _recipe(training), generator_of("minibatches", seed)
+            return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
+        theta, longest = bench.start_of(own.start_seed, seed), training.lengths[-1]
+        generator = generator_of("random batches", seed)
+        return at_random(bench.student, theta, data, own, rate, longest, generator, augment, loss)
+
+    def _data(self, training: Training, seed: int | str) -> LabelledSet:
+        if training.arm == "full":
+            return self.splits.train
+        return self._drawn(training.arm, training.draw, seed) if training.draw else samples(self._distilled)
+
+    def _drawn(self, arm: str, counts: tuple[int, ...], seed: int | str) -> WindowSet:
+        """Real windows of each token; the draws of one arm are kept while it is trained."""
+        if self._draws and next(iter(self._draws))[:2] != (arm, counts):
+            self._draws.clear()
+        key = arm, counts, seed
+        if key not in self._draws:
+            generator = generator_of(arm.replace("_", " "), *counts, seed)
+            self._draws[key] = DRAWS[arm](self.splits.train, counts, generator)
+        return self._draws[key]
+
+    @cached_property
+    def _draws(self) -> dict[tuple[str, tuple[int, ...], int | str], WindowSet]:
+        return {}
+
+    def merit(self, found: Found) -> float:
+        return found.skill if isinstance(found, Cohort) else math.nan
+
+    def to_json(self, found: Found) -> dict[str, Any]:
+        if not isinstance(found, Cohort):
+            raise TypeError("adaptation belongs to its run alone")
+        students = [
+            {part: getattr(student, part).to_json() for part in SPLITS} | {"seconds": student.seconds}
+            for student in found.students
+        ]
+        return {"num_steps": found.num_steps, "skill": found.skill, "students": students}
+
+    def from_json(self, record: dict[str, Any]) -> Found:
+        students = [
+            Trained(*(Forecast.from_json(student[part]) for part in SPLITS), student["seconds"])
+            for student in record["students"]
+        ]
+        return Cohort(record["num_steps"], record["skill"], tuple(students))
+
+    # ---- scores, findings and words
+
+    def scores(self, bench: Bench, outcomes: Sequence[Outcome[Found]]) -> Iterator[Scored]:
+        """Every measure of every student, on test windows also those of each token."""
+        for outcome in outcomes:
+            training, found = outcome.training, outcome.found
+            if not isinstance(found, Cohort):
+                continue
+            arm = Arm(training.arm, training.protocol, training.num_samples, training.num_bytes, "")
+            if training.protocol == NAIVE:
+                arm = replace(arm, recipe=RECIPES[training.arm][self.splits.spec.task])
+            else:
+                numbers = {"num_steps": found.num_steps, "batch_size": training.batch_size, "lr": training.lr}
+                arm = replace(arm, recipe=self._told(training, found.num_steps), training=numbers)
+            for seed, student in enumerate(found.students):
+                for part in SPLITS:
+                    measures = measured(self.judges[part], getattr(student, part), by_token=part == "test")
+                    told = {"split": part, "cached": outcome.is_cached}
+                    for metric, value in measures.items():
+                        yield scored(bench, arm, seed, value, student.seconds, metric=metric, **told)
+
+    def _told(self, training: Training, num_steps: int) -> str:
+        """How the students of an arm were trained, in words."""
+        own, rate = training.own, training.rate
+        if own is not None:
+            batch = f"at most {own.batch_size:,} random windows each"
+            recipe = f"{num_steps:,} steps of {own.rule}, {batch}, at rate {rate:g}"
+        else:
+            stopped = f", stopped after {num_steps:,}" if num_steps < training.num_steps else ""
+            recipe = f"{_recipe(training)}{stopped}"
+        chosen = f"length of {training.lengths[0]:,} to {training.lengths[-1]:,} steps"
+        if training.choice:
+            chosen += f" and rate of {', '.join(f'{each:g}' for each in self._rates(training))}"
+        return f"{recipe}; {chosen} by validation data"
+
+    def _rates(self, training: Training) -> Sequence[float]:
+        """The rates that the students of an arm chose from."""
+        if training.own is not None:
+            return rates_for_real(training.own.rule, own_rate(self._distilled))
+        return FULL_RATES if training.arm == "full" else SMALL_RATES
+
+    def _judged(self, student: str) -> Judged:
+        """The best outcome of each arm with one architecture."""
+        scored_ones = [
+            (each.training.arm, each.found)
+            for each in self.outcomes
+            if each.training.student == student and each.training.purpose == "score" and isinstance(each.found, Cohort)
+        ]
+        return judged(self.judges, scored_ones)
+
+    def findings(self) -> Generator[Event, None, None]:
+        """Intervals, forecasts of the test period, the verdict, what the windows give away, their statistics, adaptation."""
+        yield Progress("judge the forecasts", 0, 1, part="compare")
+        all_judged = {student: self._judged(student) for student in self.students}
+        intervals = {student: intervals_of(each, self.splits) for student, each in all_judged.items()}
+        own = self.config.student.name
+        yield Analysed("intervals", intervals)
+        yield Analysed("forecasts", forecasts_shown(all_judged[own], self.splits))
+        elsewhere = {student: found for student, found in intervals.items() if student != own}
+        skills = mean_skills(all_judged[own])
+        yield Analysed("verdict", verdict(intervals[own], skills, self.splits.spec.task, elsewhere))
+        yield Progress("measure what the distilled windows give away", 0, 2, part="compare")
+        yield Analysed("privacy", privacy(self._distilled, self.splits))
+        yield Progress("measure what the distilled windows give away", 1, 2, part="compare")
+        yield Analysed("facts", facts(self._distilled, self.splits))
+        yield from self._adapted()
+
+    def _adapted(self) -> Generator[Event, None, None]:
+        """Of each other source: errors of both starts, each at its best rate."""
+        for number, (key, other) in enumerate(self._alike().items()):
+            mine = [each for each in self.outcomes if each.training.facts == (key,)]
+            found = [(each.training.arm, each.training.rate, each.found) for each in mine]
+            tried = [(arm, rate, each) for arm, rate, each in found if isinstance(each, Adapted)]
+            yield Analysed("adaptation" if not number else f"adaptation:{key}", compared_starts(other, tried))
+
+    def words(self, training: Training) -> str:
+        title, arm = self.title(training.student), training.arm
+        if training.protocol == NAIVE:
+            return "score the forecasts that need no network"
+        if training.purpose == "adapt":
+            start = "from the distilled set" if arm == "distilled" else "from fresh weights"
+            return f"adapt {title} to {self.others[training.facts[0]].title} {start}"
+        data = {"distilled": "the distilled set", "full": "the full set"}.get(arm) or WORDS[arm]
+        if training.purpose == "choose":
+            return f"try rate {training.rate:g} on {data}"
+        return f"train {title} on {data}"
+
+    # ---- what it takes
+
+    def work(self, bench: Bench, training: Training) -> Counter[str]:
+        students = len(training.seeds)
+        if training.protocol == NAIVE:
+            return Counter()
+        if training.purpose == "adapt":
+            other = self._alike()[training.facts[0]]
+            looked_at = (len(other.validation) + len(other.test)) * len(training.lengths)
+            return Counter({"step": students * training.num_steps, "window": students * looked_at})
+        longest = training.lengths[-1]
+        if training.arm != "full":  # few windows: a training stops early
+            longest = max(training.own.num_steps if training.own else 1, math.ceil(USUAL_SHARE * longest))
+        looked_at = len(training.lengths) * len(self.splits.validation)
+        unit = "step as distilled" if training.own else "full step" if training.arm == "full" else "step"
+        draw = {f"{DRAW}{training.arm}": students} if training.draw else {}
+        return Counter({unit: students * longest, "window": students * looked_at, **draw})
+
+    def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
+        students, num_windows = validation.students, len(self.splits.validation)
+        return Counter({"step as distilled": students * validation.steps, "window": students * num_windows})
+
+    def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
+        splits, train = self.splits, self.splits.train
+        if unit.startswith(DRAW):
+            counts = windows_per_token(self._distilled)
+            return call_seconds(lambda: self._drawn(unit.removeprefix(DRAW), counts, 0), bench, 0.0)
+        theta, first = bench.start("trial"), train.subset(torch.arange(min(TIMED_WINDOWS, len(train))))
+        if unit == "window":
+            return call_seconds(lambda: outputs(bench.student, theta, first), bench, patience) / len(first)
+        few = self._distilled.num_samples
+        batch_size = self._distilled.training.batch_size if unit == "step as distilled" else bench.evaluation.batch_size
+        recipe = Recipe(MOST_TIMED, batch_size if unit == "full step" else min(few, batch_size), 1e-3)
+        loss = loss_of(splits.spec)
+        path = ordinary(bench.student, theta, train, recipe, torch.Generator(), splits.augment, loss)
+        return step_seconds(path, bench, patience)
+
+
+def _recipe(training: Training) -> Recipe:
+    return Recipe(training.num_steps, training.batch_size, training.rate)

@@ -1,0 +1,334 @@
+"""Comparison of representations: networks that learned them from distilled pairs against networks that learned them from real ones.
+
+Each network is pre-trained on pairs of an image and its representation, then frozen and judged with labels by its output.
+Networks of one seed begin with the same weights in every arm:
+
+    distilled    the pairs of the synthetic set, under its augmentations too
+    random_real  random real images of equal storage with the teacher's representations, under the same augmentations. The
+                 teacher's representations of the augmented images do not count as storage, which favours this arm.
+    untrained    not pre-trained
+    full         all real images with the teacher's representations, without augmentation
+    teacher      the teacher itself, for reference
+
+No label is seen before a network is frozen. Other architectures are judged by their linear probes alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.core.config import Validation
+from engine.core.events import Event, Scored
+from engine.data.transforms.prepare import ImageSplits
+from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, scored
+from engine.evaluation.comparison import MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.plan import Training, has_full, per_student
+from engine.evaluation.probing.config import ProbingConfig
+from engine.evaluation.probing.fine_tune import Classifier, fine_tune
+from engine.evaluation.probing.judge import (
+    ELSEWHERE,
+    Lab,
+    Measure,
+    Teacher,
+    by_labels,
+    fitted_others,
+    likeness_to,
+    transferred,
+    way,
+)
+from engine.evaluation.probing.pretrain import Draw, of_images, of_pairs, pretrain
+from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, features_of, knn, labelled_part, linear_probe
+from engine.evaluation.probing.short import (
+    SHORT_IMAGES,
+    augmented,
+    pairs_at_equal_storage,
+    random_pairs,
+    recipe_of,
+    recipe_of_real,
+)
+from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
+from engine.evaluation.train import accuracy
+from engine.nets import make_encoder
+from engine.synthetic.representations import RepresentationSet
+
+WORDS = {"distilled": "distilled pairs", "random_real": "random real images", "full": "all real images"}
+"""What networks are pre-trained on, in messages."""
+TIMED_IMAGES = 125
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network, judged: everything measured of it, and the seconds of its pre-training alone."""
+
+    measures: tuple[Measure, ...]
+    seconds: float
+
+
+class RepresentationComparison(Comparison[Network]):
+    """See the module's docstring. `load_teacher` and `probing` are the method's."""
+
+    splits: ImageSplits
+    teacher: Teacher
+    real: Tensor  # (N, d), the teacher's representations of all training images, in their order
+    digest = ""  # of them
+
+    @cached_property
+    def _labs(self) -> dict[str, Lab]:
+        return {}
+
+    @property
+    @abstractmethod
+    def probing(self) -> ProbingConfig:
+        """How networks are pre-trained and judged."""
+
+    @abstractmethod
+    def load_teacher(self) -> Generator[Event, None, tuple[Teacher, Tensor]]:
+        """The teacher and its representations (N, d) of all training images, in their order."""
+
+    @property
+    def _distilled(self) -> RepresentationSet:
+        found = self.sets["distilled"]
+        if not isinstance(found, RepresentationSet):
+            raise TypeError(f"a {type(found).__name__} has no representations to learn")
+        return found
+
+    # ---- the plan
+
+    def plan(self) -> tuple[Training, ...]:
+        synthetic, train, count = self._distilled, self.splits.train, self.evaluation.num_students
+        found: list[Training] = []
+        pixels, dims = math.prod(self.splits.spec.sample_shape), synthetic.num_dims
+        num_real = pairs_at_equal_storage(synthetic, train)
+        augmentations = tuple(repr(augment) for augment in synthetic.augmentations)
+        for student in self.students:
+            pretrained = self._pretrained(student, "distilled", self.probing.pretrain_steps)
+            shared = replace(pretrained, is_shared=True)
+            size = {"num_samples": num_real, "num_bytes": 4 * num_real * (pixels + dims)}
+            arms = [
+                replace(pretrained, num_samples=synthetic.num_samples, num_bytes=synthetic.num_bytes()),
+                replace(shared, arm="random_real", draw=(num_real,), facts=augmentations, **size),
+                replace(self._pretrained(student, "untrained", 0), is_shared=True),
+            ]
+            if has_full(self.evaluation, self.is_own(student)):
+                num_steps = full_steps(self.probing, self.evaluation.full_epochs, len(train))
+                full = self._pretrained(student, "full", num_steps)
+                num_bytes = len(train) * pixels + 4 * len(train) * dims
+                arms.append(replace(full, num_samples=len(train), num_bytes=num_bytes, is_shared=True))
+            for arm in arms:
+                found += per_student(arm, count)
+            if self.is_own(student):  # judged once: there is one teacher
+                found.append(replace(self._pretrained(student, "teacher", 0), is_shared=True))
+        return tuple(found)
+
+    def baseline(self) -> tuple[Training, ...]:
+        """None: the method probes random real pairs itself, as it does its set along the way."""
+        return ()
+
+    def _pretrained(self, student: str, arm: str, num_steps: int) -> Training:
+        batch_size, lr = self.probing.pretrain_batch, self.probing.pretrain_lr
+        return Training(student, arm, LINEAR_PROBE, (0,), num_steps, batch_size, 0, 0, lr=lr, lengths=(num_steps,))
+
+    # ---- one network
+
+    def begin(self) -> Generator[Event, None, None]:
+        """Load the teacher."""
+        self.teacher, self.real = yield from self.load_teacher()
+        content = self.real.cpu().contiguous().numpy().data
+        self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    def new_bench(self, student: str) -> Bench:
+        bench = super().new_bench(student)
+        spec, dims = self.splits.spec, self._distilled.num_dims
+        return replace(bench, student=make_encoder(bench.student_config, spec, dims, self.context.device))
+
+    def cache_facts(self, bench: Bench) -> dict[str, Any] | None:
+        """The probes, the teacher and the other sources; None before the teacher is loaded."""
+        if not self.digest:
+            return None
+        return {
+            "probing": self.probing.model_dump(mode="json", exclude={"transfer"}),
+            "others": {key: other.fingerprint for key, other in self.others.items()},
+            "elsewhere": ELSEWHERE,
+            "is_own": bench.is_own,
+            "dims": self._distilled.num_dims,
+            "teacher": self.digest,
+        }
+
+    def train(self, bench: Bench, training: Training) -> Generator[Event, None, Network]:
+        """Pre-train a network, freeze it and judge it; each image is looked at once for all measures."""
+        lab, seed = self._lab(bench), int(training.seed)
+        if bench.is_own and not lab.references:
+            yield from self._represent(lab)
+        if training.arm == "teacher":
+            found = by_labels(lab, lab.references, seed)
+            found += yield from transferred(lab, self.teacher.represent, seed)
+            return Network(tuple(found), 0.0)
+        theta, seconds = bench.start(seed), 0.0
+        if training.num_steps:
+            path = pretrain(bench.student, theta, self._draw(training), self.probing, training.num_steps)
+            ((theta, seconds),) = yield from followed(path, training.lengths, bench)
+        represent = partial(bench.student, theta)
+        features = {}
+        for split, data in lab.images.items():
+            features[split] = yield from features_of(represent, data, f"look at {split} images")
+        found = by_labels(lab, features, seed)
+        if bench.is_own:
+            found += likeness_to(lab.references, features)
+            found += yield from transferred(lab, represent, seed)
+            if self.probing.fine_tune_steps:
+                found += yield from self._fine_tuned(lab, theta, seed)
+        return Network(tuple(found), seconds)
+
+    def _draw(self, training: Training) -> Draw:
+        """What a network is pre-trained on at each step."""
+        batch_size, generator = training.batch_size, generator_of("pre-training", training.seed)
+        if training.arm == "full":
+            return of_images(self.splits.train, self.real, batch_size, generator)
+        pairs = self._distilled.pairs()
+        if training.arm == "random_real":
+            pairs = random_pairs(self._distilled, self.splits.train, self.teacher, self.real, int(training.seed))
+        return of_pairs(*pairs, batch_size, generator)
+
+    def _lab(self, bench: Bench) -> Lab:
+        """What the networks of an architecture are judged with."""
+        student, splits = bench.student_config.name, bench.splits
+        if student not in self._labs:
+            wanted = self.probing.probe_images or (0 if bench.is_own else ELSEWHERE)
+            most = wanted if bench.is_own else min(wanted, ELSEWHERE)
+            rows = labelled_part(splits.train, most, splits.spec.num_outputs)
+            labelled = splits.train if len(rows) == len(splits.train) else splits.train.subset(rows)
+            images = {"train": labelled, "validation": splits.validation, "test": splits.test}
+            others = fitted_others(self.others, bench, self.probing) if bench.is_own else {}
+            self._labs[student] = Lab(bench, self.probing, images, rows, others, references={})
+        return self._labs[student]
+
+    def _represent(self, lab: Lab) -> Generator[Event, None, None]:
+        """The teacher's representations of the images that networks are judged with; it sees each of them once."""
+        lab.references["train"] = self.real[lab.rows.to(self.real.device)].to(self.context.device)
+        for split in SPLITS:
+            doing = f"represent {split} images"
+            lab.references[split] = yield from features_of(self.teacher.represent, lab.images[split], doing)
+
+    def _fine_tuned(self, lab: Lab, theta: Tensor, seed: int) -> Generator[Event, None, list[Measure]]:
+        """The whole network trained on with the labelled images."""
+        bench, num_steps = lab.bench, self.probing.fine_tune_steps
+        classifier = Classifier(bench.student, bench.splits.spec.num_outputs)
+        start, generator = classifier.start(theta, self._distilled.num_dims), generator_of("fine-tuning", seed)
+        augment = bench.splits.augment
+        path = fine_tune(classifier, start, lab.images["train"], self.probing, augment, generator)
+        ((tuned, _),) = yield from followed(path, (num_steps,), bench)
+        return [Measure(FINE_TUNE, HEADLINE, split, accuracy(classifier, tuned, lab.images[split])) for split in SPLITS]
+
+    def merit(self, found: Network) -> float:
+        return next(each.value for each in found.measures if each.split == "validation")
+
+    def to_json(self, found: Network) -> dict[str, Any]:
+        return {"found": found.measures, "seconds": found.seconds}
+
+    def from_json(self, record: dict[str, Any]) -> Network:
+        return Network(tuple(Measure(*values) for values in record["found"]), record["seconds"])
+
+    # ---- scores and words
+
+    def scores(self, bench: Bench, outcomes: Sequence[Outcome[Network]]) -> Iterator[Scored]:
+        """Every measure of every network."""
+        for outcome in outcomes:
+            training, told = outcome.training, self._told(outcome.training)
+            numbers = {"num_steps": training.num_steps, "batch_size": training.batch_size, "lr": training.lr}
+            arm = Arm(training.arm, "", training.num_samples, training.num_bytes, told)
+            if training.num_steps:
+                arm = replace(arm, training=numbers)
+            for each in outcome.found.measures:
+                said = replace(arm, protocol=each.protocol, recipe=told + way(self._lab(bench), each))
+                where = {"split": each.split, "metric": each.metric}
+                seconds, cached = outcome.found.seconds, outcome.is_cached
+                yield scored(bench, said, int(training.seed), each.value, seconds, cached=cached, **where)
+
+    def _told(self, training: Training) -> str:
+        """How a network came to be, in words."""
+        if training.arm == "teacher":
+            return f"{self.teacher.title}, frozen"
+        if training.arm == "untrained":
+            return "Fresh weights, not pre-trained"
+        if training.arm == "random_real":
+            return recipe_of_real(self._distilled, training.num_samples, self.probing, training.num_steps)
+        recipe = recipe_of(self.probing, training.num_steps)
+        if training.arm == "full":
+            return (
+                f"{recipe} of all real images with the teacher's representations, not augmented; "
+                "bytes: 1 per pixel value, 4 per number of a representation"
+            )
+        return f"{recipe} of {len(self._distilled.pairs()[0]):,} distilled pairs{augmented(self._distilled)}"
+
+    def words(self, training: Training) -> str:
+        if training.arm == "teacher":
+            return "probe the teacher"
+        if training.arm == "untrained":
+            return f"probe an untrained {self.title(training.student)}"
+        return f"pre-train {self.title(training.student)} on {WORDS[training.arm]}"
+
+    # ---- what it takes
+
+    def work(self, bench: Bench, training: Training) -> Counter[str]:
+        parts = bench.splits
+        most = self.probing.probe_images or (len(parts.train) if bench.is_own else ELSEWHERE)
+        num_measured = len(parts.validation) + len(parts.test)
+        work = self._judging(min(len(parts.train), most), num_measured, self.probing.neighbours if bench.is_own else 0)
+        work["pre-training step"] += training.num_steps
+        if not bench.is_own:
+            return work
+        elsewhere = self.evaluation.other_images or math.inf
+        for other in self.others.values():
+            num_measured = int(sum(min(len(part), elsewhere) for part in (other.validation, other.test)))
+            work += self._judging(min(len(other.train), ELSEWHERE), num_measured, 0)
+        if training.arm != "teacher":
+            work["pre-training step"] += self.probing.fine_tune_steps
+        return work
+
+    def _judging(self, num_labelled: int, num_measured: int, neighbours: int) -> Counter[str]:
+        """The work of one network's features, a linear probe, and the neighbours among the labelled images."""
+        passes = self.probing.probe_epochs * num_labelled
+        compared = num_labelled * num_measured if neighbours else 0
+        return Counter({"image": num_labelled + num_measured, "probed image": passes, "neighbour": compared})
+
+    def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
+        num_labelled = min(SHORT_IMAGES, len(bench.splits.train))
+        work = self._judging(num_labelled, len(bench.splits.validation), 0)
+        work["pre-training step"] += validation.steps
+        return Counter({unit: validation.students * count for unit, count in work.items()})
+
+    def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
+        """On random features where features are needed."""
+        encoder, splits, probing = bench.student, bench.splits, self.probing
+        theta, dims, num_classes = bench.start(0), self._distilled.num_dims, splits.spec.num_outputs
+        if unit == "pre-training step":
+            draw = of_pairs(*self._distilled.pairs(), probing.pretrain_batch, torch.Generator().manual_seed(0))
+            return step_seconds(pretrain(encoder, theta, draw, probing, MOST_TIMED), bench, patience)
+        if unit == "image":
+            few = splits.test.subset(torch.arange(min(len(splits.test), TIMED_IMAGES)))
+            inputs = few.batch(torch.arange(len(few)))[0]
+            with torch.no_grad():
+                return call_seconds(lambda: encoder(theta, inputs), bench, patience) / len(few)
+        features = torch.randn(10 * PROBE_BATCH, dims, generator=torch.Generator().manual_seed(0))
+        labels, queries = torch.zeros(len(features), dtype=torch.int64), features[:QUERIES_AT_ONCE]
+        if unit == "neighbour":
+            vote = partial(knn, features, labels, queries, max(1, probing.neighbours), num_classes)
+            return call_seconds(vote, bench, patience) / len(queries) / len(features)
+        once = probing.model_copy(update={"probe_epochs": 1})
+        probe = partial(linear_probe, features, labels, num_classes, once, torch.Generator())
+        return call_seconds(probe, bench, patience) / len(features)
+
+
+def full_steps(probing: ProbingConfig, full_epochs: int, num_train: int) -> int:
+    """Steps of pre-training on all real images: at least those of the small arms, and the passes asked for."""
+    return max(probing.pretrain_steps, full_epochs * -(-num_train // probing.pretrain_batch))
