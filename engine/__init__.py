@@ -18,7 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 # ConvNet on 512 images took 1.1 s of a core, a good part of it spent on being given memory, and 0.7 to 0.9 s so.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from engine import figures, pretrained
+from engine import figures, pretrained, results
 from engine.core import errors, events, machine, options
 from engine.core.config import (
     Config,
@@ -122,5 +122,5 @@ __all__ = [
     "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "Kind", "Method", "MethodConfig", "Pending", "Refusal", "Row",
     "RunRequest", "RunRow", "Scored", "Size", "Source", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
     "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "images", "headlines", "kind_of", "likeness", "load", "machine", "options", "pretrained", "price_request", "prices",
-    "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "run", "runs_root", "sources", "summarise", "sweep", "titles", "transfers",
+    "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "results", "run", "runs_root", "sources", "summarise", "sweep", "titles", "transfers",
 ]  # fmt: skip

@@ -5,8 +5,7 @@ from functools import partial
 import streamlit as st
 
 import engine
-from engine import figures
-from pages.ui import candles, downloads, frame, live, pictures, poster, representations, services, words
+from pages.ui import downloads, frame, heading, pictures, services, sets, words
 
 frame.ensure()
 
@@ -33,24 +32,19 @@ def show(row: engine.RunRow) -> None:
     """One step, seen in the ways there are of it, or a time-lapse, and the downloads."""
     steps = services.store().previews(row.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        live.badge(row.status, row.stop_requested)
+        heading.badge(row.status, row.stop_requested)
         st.page_link("pages/runs.py", label="Open the run", icon=":material/monitoring:", query_params={"run": row.id})
-    if pictures.is_poster(row):
-        ways = ["Poster", "Patches", "Labels"]
-    elif words.is_forecast(row):
-        ways = ["Candles", "Small pictures"]
-    else:
-        ways = ["One step"] if words.has_labels(row) else representations.ways(row, steps)
+    ways = sets.look(row).ways(row, steps)
     way = st.segmented_control(
         "Show", [*ways, "Time-lapse"], default=ways[0], required=True, key=f"gallery mode {ways[0]} {len(ways)}"
     )
-    with st.container(width=1200 if way == "Candles" else 900):
+    with st.container(width=sets.WIDE if sets.look(row).is_wide else sets.NARROW):
         if way == "Time-lapse":
             show_over_time(row, steps)
-        elif way == "Candles":
-            show_candles(row, steps)
-        else:
-            show_step(row, steps, pictures.shown_step(row, steps), way)
+        elif found := sets.look(row).show(row, steps, way):
+            picture, step, kind = found
+            marked = partial(engine.export.marked, picture, row, step)
+            download("Download picture", marked, f"run-{row.id}-{kind}step-{step}.png", "image/png")
     st.subheader("Take it home", anchor=False)
     downloads.show(row)
 
@@ -73,37 +67,6 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
     with st.container(horizontal=True, gap="small"):
         download("Download GIF", picture, f"run-{row.id}-timelapse.gif", "image/gif")
         download("Download WebP", webp, f"run-{row.id}-timelapse.webp", "image/webp")
-
-
-def show_candles(row: engine.RunRow, steps: list[int]) -> None:
-    """The sequences of every token at one step beside real ones, and their small pictures to download."""
-    step = candles.show(row, steps, starts_with_all=True)
-    picture = pictures.preview_png(row.id, row.created, step, services.theme())
-    name = f"run-{row.id}-step-{step}.png"
-    download("Download picture", partial(engine.export.marked, picture, row, step), name, "image/png")
-
-
-def show_step(row: engine.RunRow, steps: list[int], step: int, way: str) -> None:
-    """The set at one step, and its picture to download."""
-    name = f"run-{row.id}-step-{step}.png"
-    if way == "Labels":
-        poster.show_labels(row, step)
-        return
-    if way == "Poster":
-        picture = poster.show_large(row, step)
-    elif way == "Patches":
-        picture, name = poster.show_patches(row, step), f"run-{row.id}-patches-step-{step}.png"
-    elif not words.has_labels(row) and not words.is_forecast(row):
-        picture = representations.show_picture(row, steps, step, way, 1000)
-        name = name if way == representations.IMAGES else f"run-{row.id}-{way.lower()}-step-{step}.png"
-    else:
-        picture = pictures.preview_png(row.id, row.created, step, services.theme())
-        st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
-        num_images = len(services.store().preview(row.id, step).images)
-        if num_images > figures.MAX_IMAGES:
-            what = "sequences" if words.is_forecast(row) else "images"
-            st.caption(f"The first {figures.MAX_IMAGES} of {num_images:,} {what}.")
-    download("Download picture", partial(engine.export.marked, picture, row, step), name, "image/png")
 
 
 def download(label: str, picture: object, name: str, mime: str) -> None:

@@ -18,30 +18,27 @@ from engine.cli import (
     dashboard,
     estimates,
     exports,
-    forecasts,
     imports,
     lists,
     pretrained,
     prices,
     reference,
-    representations,
     results,
 )
 from engine.cli.lists import print_json
 from engine.cli.requests import request_options, requested
+from engine.cli.sections import print_sections
 from engine.core import machine
 from engine.core.config import RunRequest, checked
 from engine.core.context import runs_root
 from engine.core.errors import UserError
 from engine.core.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
 from engine.core.program import COMMAND, version
-from engine.evaluation.ranking import ranking
-from engine.evaluation.scores import SKILL, Row, headlines, summarise
+from engine.evaluation.scores import summarise
 from engine.figures import formats
 from engine.methods import METHODS
-from engine.results import titles
+from engine.results import Run, kind_of, one, titles
 from engine.run import resolve
-from engine.runs import report
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -246,7 +243,7 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), "ranking": _ranking(store, row), **_told(store, row), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
+        return print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), **_numbers(Run(row, store)), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
     print(
         f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     )
@@ -282,13 +279,11 @@ def _evaluate(options) -> int:
         if isinstance(event, Scored):
             scores.append(event)
 
-    rows = evaluate(request, load(path, device), context, note)
+    evaluate(request, load(path, device), context, note)
     printer.close()
     if options.json:
-        return print_json([_clean(vars(found)) for found in (summarise(scores) if _forecasts(row) else rows)])
-    _print_rows(rows)
-    if _forecasts(row):
-        forecasts.print_told(scores, report.student_config(row).name)
+        return print_json([_clean(vars(found)) for found in summarise(scores)])
+    print_sections(one.printed(Run(row, store, scores)))
     return 0
 
 
@@ -305,32 +300,9 @@ def _score_rows(store, run_id: str) -> list[dict[str, Any]]:
     return [_clean(vars(row)) for row in summarise(store.scores(run_id))]
 
 
-def _ranking(store, row) -> dict[str, float | None]:
-    """The numbers of the field by name; none before there are scores, or where this version does not know the method."""
-    scores = store.scores(row.id)
-    if not scores or not _has_labels(row):
-        return {}
-    student = report.student_config(row).name
-    return {number.key: number.value for number in ranking(scores, student, row.summary.get("labels", ""))}
-
-
-def _has_labels(row) -> bool:
-    """Whether a run's set is one of labelled images; False where this version does not know the method."""
-    return row.method in METHODS and METHODS[row.method].result == "labelled"
-
-
-def _forecasts(row) -> bool:
-    """Whether a run's set is one of windows with targets to forecast; False where this version does not know the method."""
-    return row.method in METHODS and METHODS[row.method].result == "forecasts"
-
-
-def _told(store, row) -> dict[str, Any]:
-    """What there is to tell of a run without labels besides accuracies or skills, by name."""
-    if row.method not in METHODS or _has_labels(row):
-        return {}
-    if _forecasts(row):
-        return forecasts.told(store.scores(row.id), report.student_config(row).name)
-    return representations.told(summarise(store.scores(row.id)), report.student_config(row).name)
+def _numbers(run: Run) -> dict[str, Any]:
+    """What its kind of result tells beside scores; nothing where this version does not know the method."""
+    return kind_of(run.row.method).numbers(run) if run.row.method in METHODS else {"ranking": {}}
 
 
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
@@ -340,23 +312,5 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
 
 def _print_results(store, row) -> None:
     """What a run found, as far as it is."""
-    rows = summarise(store.scores(row.id))
     pretrained.print_ends(store, row.id)
-    _print_rows(rows)
-    if _forecasts(row):
-        forecasts.print_told(store.scores(row.id), report.student_config(row).name)
-        forecasts.print_verdict(store, row.id)
-    elif row.method in METHODS and not _has_labels(row):
-        representations.print_told(rows, report.student_config(row).name)
-        representations.print_errors(store, row.id)
-
-
-def _print_rows(rows: list[Row]) -> None:
-    """What is compared, a line each."""
-    for row in headlines(rows):
-        spread = "" if math.isnan(row.std) else f" +- {100 * row.std:.1f}"
-        measured = "skill " if row.metric == SKILL else ""
-        print(
-            f"{row.arm:14} {row.protocol:13} {row.student:13} {measured}{100 * row.mean:.1f} %{spread} (n={row.n}), "
-            f"{formats.duration(row.seconds)}, {row.num_samples:,} samples, {formats.num_bytes(row.num_bytes)}"
-        )
+    print_sections(one.printed(Run(row, store)))

@@ -59,8 +59,8 @@ SHADES = ((0, "rgba(198,120,63,0.04)"), (1, "rgba(198,120,63,0.6)"))
 ARM_NAMES = {
     "distilled": "Distilled",
     "distilled_ema": "Distilled, moving average",
-    "distilled_raw": "Distilled, not averaged",
-    "distilled_hard": "Distilled, labels made hard",
+    "distilled_raw": "Distilled, without averaging",
+    "distilled_hard": "Distilled, hard labels",
     "random_real": "Random real, same size",
     "kmeans_real": "k-means real, same size",
     "untrained": "Random initialisation",
@@ -75,9 +75,9 @@ NAIVE_ARMS = ("last_value", "train_mean")
 """Arms that are forecasts of no network."""
 
 PROTOCOL_NAMES = {
-    "as_distilled": "As distilled",
-    "unaugmented": "As distilled, without augmentation",
-    "ordinary": "As ordinary data",
+    "as_distilled": "Own recipe",
+    "unaugmented": "Own recipe, no augmentation",
+    "ordinary": "Standard training",
     "linear_probe": "Linear probe",
     "knn": "Nearest neighbours",
     "fine_tune": "Fine-tuned",
@@ -85,12 +85,12 @@ PROTOCOL_NAMES = {
 }
 """Protocols in the order they are shown, and what people call them."""
 PROTOCOL_NOTES = {
-    "as_distilled": "the training the set was made for, at its own learning rates",
-    "unaugmented": "the same, each image as it is stored",
-    "ordinary": "shuffled minibatches, from scratch",
-    "linear_probe": "a linear classifier of the frozen features, on labelled training images",
-    "knn": "the classes of the nearest labelled training images, by the frozen features",
-    "fine_tune": "the whole network trained on with labelled training images",
+    "as_distilled": "the training recipe that the set was optimised for, with its own learning rates",
+    "unaugmented": "the same without augmentation",
+    "ordinary": "shuffled minibatches from a fresh initialisation",
+    "linear_probe": "a linear classifier on frozen features, fitted to labelled training images",
+    "knn": "the classes of the nearest labelled training images in feature space",
+    "fine_tune": "the whole network, fine-tuned on labelled training images",
 }
 
 

@@ -1,6 +1,20 @@
-"""What a finished run says: sections by kind of result, which a page, a report and the terminal draw."""
+"""What a run says: sections by kind of result, which a page, a report and the terminal draw."""
 
+from engine.results import followed, looks, names, one, sections, shared, together
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
+from engine.results.run import Run, student_of
 
-__all__ = ["Kind", "kind_of"]
+__all__ = [
+    "Kind",
+    "Run",
+    "followed",
+    "kind_of",
+    "looks",
+    "names",
+    "one",
+    "sections",
+    "shared",
+    "student_of",
+    "together",
+]

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from engine import figures
 from engine.core.config import RunRequest, Size
 from engine.data.source import TaskSpec
+from engine.evaluation.scores import CKA, COSINE, LINEAR_PROBE, Row, likeness, transfers
 from engine.figures import formats
+from engine.results import shared, titles
 from engine.results.kind import Kind
+from engine.results.run import Run
+from engine.results.sections import Chart, Choice, Group, Metric, Section, Sentence, Table
+from engine.results.shared import boxed, shown_arms, spread
+
+PHRASES = {
+    "distilled": ("after pre-training on {}", "distilled image"),
+    "random_real": ("on {} with the teacher's representations", "random real image"),
+    "untrained": ("without pre-training", ""),
+    "full": ("on all {}", "real image"),
+    "teacher": ("for the teacher itself", ""),
+}
+"""What a verdict says of each training set, and the noun of its samples."""
 
 
 def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
@@ -13,4 +32,169 @@ def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
     return formats.counted(size.num_samples, "image")
 
 
-KIND = Kind("representations", "images", "image", "image", "accuracy", False, size)
+def cards(run: Run) -> Sequence[Metric]:
+    """Linear probes of a finished run; loss and a short probe of one at work."""
+    if run.is_compared:
+        untrained = ("Random initialisation", "untrained")
+        return [*shared.finished_metrics(run, "Distilled, linear probe", untrained), shared.full_metric(run)]
+    judged = shared.validation_metric(run, "Linear probe, validation", KIND.validated)
+    return [shared.loss_metric(run), judged, shared.baseline_metric(run)]
+
+
+def verdict(run: Run) -> Sequence[Section]:
+    """The linear-probe accuracy of each frozen network."""
+    return shared.outcome("Linear-probe accuracy on test images", run, PHRASES)
+
+
+def measures(run: Run) -> Sequence[Section]:
+    """The table of scores, probes on other data sets, and similarity to the teacher."""
+    mine = [row for row in run.every if row.student == run.student.name]
+    return [*shared.score_table(run.own, KIND), *_transfer(run, mine), *_likeness(mine)]
+
+
+def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
+    """Linear probes of the same frozen networks on other data sets, a column each."""
+    others = transfers(rows)
+    if not others:
+        return []
+    own = {row.arm: row for row in run.own if row.protocol == LINEAR_PROBE}
+    arms = shown_arms(arm for found in others.values() for arm in found)
+    by_source = others if run.row.source in others else {run.row.source: own} | others
+    columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
+    for source, found in by_source.items():
+        title = titles.source(source) + (", its own" if source == run.row.source else "")
+        columns[title] = [spread(found.get(arm)) for arm in arms]
+    note = (
+        "Linear probe, test images of each data set. The pre-trained networks stay frozen; only a linear classifier is "
+        "fitted to the training images of the other data set."
+    )
+    return [Group("Transfer", [Table(columns, "Linear probes on other data sets"), Sentence(note, "caption")])]
+
+
+def _likeness(rows: Sequence[Row]) -> list[Section]:
+    """How similar the representations of each network and of the teacher are."""
+    found = likeness(rows)
+    if not found:
+        return []
+    arms = shown_arms(found)
+    columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
+    for metric, title in ((COSINE, "Mean cosine"), (CKA, "Linear CKA")):
+        columns[title] = [_similarity(found[arm].get(metric)) for arm in arms]
+    note = (
+        "Test images. Cosine: mean cosine similarity of the network's and the teacher's centred representations. "
+        "CKA: whether both find the same images similar, whatever the axes (Kornblith et al. 2019). 1 is identical."
+    )
+    table = Table(columns, "Similarity of representations to those of the teacher")
+    return [Group("Similarity to the teacher", [table, Sentence(note, "caption")])]
+
+
+def _similarity(row: Row | None) -> str:
+    return formats.NOTHING if row is None else formats.likeness(row.mean, row.std, row.n)
+
+
+# ---- analyses ----
+
+
+def findings(run: Run) -> Sequence[Section]:
+    """A map of the representations, the spectrum of the bases, and errors of the approximation networks."""
+    drawn = [draw(run.analyses) for draw in (_map, _spectrum, _approximation)]
+    known = [group for group in drawn if group is not None]
+    if not known:
+        waiting = "A map of the representations and the spectrum of the bases appear here."
+        return [Sentence(waiting, "caption")] if run.row.status in ("queued", "running") else []
+    return [Group("", known, "grid")]
+
+
+def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
+    maps = {way: name for name, way in figures.MAPS.items() if name in found}
+    if not maps:
+        return None
+    alt = "Representations in two dimensions: real validation images as dots by class, distilled images as diamonds"
+
+    def drawn(name: str) -> Sequence[Section]:
+        return [Chart(partial(figures.representation_map, found[name]), name, alt)]
+
+    ways = {way: partial(drawn, name) for way, name in maps.items()}
+    note = (
+        "Dots: validation images in the teacher's representation space, coloured by class. Diamonds: representations of "
+        "the distilled images, which were made without labels."
+    )
+    return Group(
+        "Map of the representations", [Choice("Projection", ways, "map way"), Sentence(note, "caption")], "box"
+    )
+
+
+def _spectrum(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
+    if "spectrum" not in found:
+        return None
+    values = found["spectrum"]
+    parts = [
+        f"{used:,} bases explain {formats.percent(sum(values[name][:used]))} of the variance of the {name}"
+        for name, used in values.get("used", {}).items()
+        if 0 < used <= len(values.get(name, ()))
+    ]
+    kept = f"At the start, {' and '.join(parts)}. " if parts else ""
+    return boxed(
+        "Spectrum of the principal components",
+        partial(figures.spectrum, values),
+        "spectrum",
+        "Cumulative share of the variance explained by the first bases of images and of representations",
+        f"{kept}Solid lines: cumulative; dotted: each base alone.",
+    )
+
+
+def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
+    if "approximation" not in found:
+        return None
+    values = found["approximation"]
+    names, columns = values["augmentations"], (("with_networks", "With its network"), ("without", "Without"))
+    table = {"Augmentation": [formats.words(name) for name in names]} | {
+        title: [formats.percent(error) for error in values[key]] for key, title in columns
+    }
+    note = (
+        "Relative error of the stored representations under each augmentation. A small network predicts the shift that "
+        "an augmentation causes, so that no shift is stored per image; without it, the unshifted representation is used."
+    )
+    group = boxed(
+        "Representations of augmented images",
+        partial(figures.approximation_errors, values),
+        "approximation",
+        "Relative error of the representations under each augmentation, with and without approximation networks",
+        note,
+    )
+    values_table = Group("Values", [Table(table, "Relative error under each augmentation")], "fold")
+    return Group(group.title, [*group.of, values_table], "box")
+
+
+def numbers(run: Run) -> dict[str, Any]:
+    """Transfer and similarity to the teacher by data set, training set and metric."""
+    mine = [row for row in run.every if row.student == run.student.name]
+    return {
+        "ranking": {},
+        "transfers": {source: _of_arms(arms) for source, arms in transfers(mine).items()},
+        "likeness": {arm: _of_arms(metrics) for arm, metrics in likeness(mine).items()},
+    }
+
+
+def _of_arms(rows: Mapping[str, Row]) -> dict[str, Any]:
+    return {name: shared.as_json(row) for name, row in rows.items()}
+
+
+KIND = Kind(
+    key="representations",
+    takes="images",
+    sample="image",
+    real="image",
+    measure="accuracy",
+    counted=shared.COUNTED,
+    has_classes=False,
+    always=(),
+    size=size,
+    group=lambda request: "",
+    cards=cards,
+    verdict=verdict,
+    measures=measures,
+    findings=findings,
+    findings_title="Representations",
+    numbers=numbers,
+)

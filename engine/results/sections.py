@@ -65,6 +65,13 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Text to copy."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class File:
     """Something to download."""
 
@@ -98,4 +105,4 @@ class Choice:
     is_another_view: bool = False
 
 
-Section = Sentence | Metrics | Table | Chart | Picture | File | Group | Choice
+Section = Sentence | Metrics | Table | Chart | Picture | Code | File | Group | Choice

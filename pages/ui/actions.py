@@ -188,7 +188,7 @@ def evaluate_again(row: engine.RunRow) -> None:
 
 def _fits(student: str, row: engine.RunRow) -> bool:
     """Whether an architecture takes what a run distils: windows of prices or images."""
-    return ("prices" if words.is_forecast(row) else "images") in engine.STUDENTS[student].takes
+    return engine.kind_of(row.method).takes in engine.STUDENTS[student].takes
 
 
 def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:

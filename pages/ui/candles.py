@@ -12,7 +12,7 @@ import engine
 from engine import figures
 from engine.figures import formats
 from pages.ui import pictures, services, words
-from pages.ui.pictures import QUIET
+from pages.ui.sections import QUIET
 
 MAX_SHOWN = 6
 """Sequences of a token that are drawn at once."""

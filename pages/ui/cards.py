@@ -11,7 +11,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import live, services, words
+from pages.ui import heading, services, words
 
 REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
@@ -155,7 +155,7 @@ def _card(row: engine.RunRow, can_tick: bool) -> None:
             with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
                 if can_tick:
                     _tick_box(row)
-                live.badge(row.status, row.stop_requested)
+                heading.badge(row.status, row.stop_requested)
                 st.page_link("pages/runs.py", label=words.escaped(words.run_title(row)), query_params={"run": row.id})
             st.markdown(_score(row), width="content")
         if row.status in ("queued", "running"):
@@ -167,7 +167,7 @@ def _card(row: engine.RunRow, can_tick: bool) -> None:
         if row.note:
             st.caption(f"*{words.escaped(_first_line(row.note))}*")
         if row.tags or row.sweep:
-            live.tags_and_sweep(row)
+            heading.tags_and_sweep(row)
         if row.status == "failed":
             st.markdown(f":small[:red[{words.escaped(row.error)}]]")
 
@@ -200,7 +200,7 @@ def _score(row: engine.RunRow) -> str:
         return ""
     distilled = best["distilled"]
     beside = "".join(f" · {name} {formats.percent(best[arm].mean)}" for arm, name in BESIDE.items() if arm in best)
-    what = "skill, distilled" if words.is_forecast(row) else "distilled"
+    what = {"accuracy": "distilled", "skill": "skill, distilled"}[engine.kind_of(row.method).measure]
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** {what}{beside}"
 
 
@@ -222,7 +222,7 @@ def _best(row: engine.RunRow) -> dict[str, engine.Row]:
     """The arms of a finished run, none before."""
     if row.status != "done" or row.action == "record":
         return {}
-    return _best_of_done(str(services.store().root), row.id, row.finished, live.row_student(row))
+    return _best_of_done(str(services.store().root), row.id, row.finished, words.student_config(row).name)
 
 
 @lru_cache(maxsize=4096)

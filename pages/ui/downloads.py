@@ -54,7 +54,7 @@ def show(row: engine.RunRow) -> None:
 
 def _files(row: engine.RunRow) -> tuple[tuple[str, str, str, str], ...]:
     """The single files there are of a result."""
-    if words.is_forecast(row):
+    if engine.kind_of(row.method).takes == "prices":
         return *FILES, *SEQUENCES
     return *FILES, *([BASES] if pictures.has_bases(row) else [])
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 import engine
-from pages.ui import forms, frame, live, words
+from pages.ui import forms, frame, sections, words
 
 
 def metrics(rows: Iterable[tuple[str, str | int, str]], columns: int) -> None:
@@ -21,7 +21,7 @@ def metrics(rows: Iterable[tuple[str, str | int, str]], columns: int) -> None:
 
 def chart(figure: go.Figure, key: str, alt: str) -> None:
     """A figure with the toolbar of all figures."""
-    st.plotly_chart(figure, key=key, config=live.QUIET, alt=alt)
+    st.plotly_chart(figure, key=key, config=sections.QUIET, alt=alt)
 
 
 def pick(label: str, ways: Mapping[str, tuple[str, str]], key: str) -> str:

@@ -1,4 +1,4 @@
-"""Composed pictures of a run's previews, made once for each step and theme."""
+"""Pictures of a run's set, made once for each step and theme, and the slider that picks the step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import streamlit as st
 
 import engine
 from engine import figures
-from pages.ui import services, words
+from engine.figures.palette import Theme
+from engine.results import looks
+from pages.ui import services
 
-QUIET = {"displayModeBar": False, "scrollZoom": False}
-"""How charts behave: nothing to press, and the page scrolls over them."""
+MAX_NAMED_COLUMNS = 16
+"""Up to so many patches a row there is room for a class name below each."""
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -19,32 +21,55 @@ def preview_png(
     run_id: str,
     created: float,
     step: int,
-    theme: str,
+    theme: Theme,
     width: int = 1000,
     classes: tuple[str, ...] = (),
     overlay: bool = False,
     patch_grid: bool = False,
 ) -> bytes:
-    """One kept preview, a poster in its true aspect or else a grid; `created` only tells runs apart that had the same number.
-
-    classes: sort the images into this order of class names, those of other classes last; as they are if empty.
-    overlay, patch_grid: what is drawn over a poster.
-    """
+    """One kept picture, see `looks.picture`. `created` tells runs apart that had the same number."""
     preview = services.store().preview(run_id, step)
-    if preview.poster is not None:
-        return figures.poster_png(preview.poster, theme, width, overlay=overlay, patch_grid=patch_grid)
-    images, labels = preview.images, preview.labels
-    if classes:
-        place = {name: number for number, name in enumerate(classes)}
-        order = sorted(range(len(labels)), key=lambda index: place.get(labels[index], len(place)))
-        images, labels = images[order], tuple(labels[index] for index in order)
-    return figures.grid_png(images, labels, theme=theme, width=width)
+    return looks.picture(preview, theme, width, classes=classes, overlay=overlay, patch_grid=patch_grid)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def bases_png(run_id: str, created: float, step: int, theme: Theme, width: int = 1000) -> bytes:
+    """The pictures that all images of a set are sums of."""
+    return looks.bases(services.store().preview(run_id, step), theme, width)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def reconstruction_png(run_id: str, created: float, first: int, step: int, theme: Theme, width: int = 1000) -> bytes:
+    """Real images above those that were initialised with them, at the `first` step and at another."""
+    store = services.store()
+    return looks.reconstruction(store.preview(run_id, first), store.preview(run_id, step), theme, width)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def patches_png(run_id: str, created: float, step: int, theme: Theme, width: int = 1000) -> bytes:
+    """The patches of a poster as they lie on it, the likeliest class below each where there is room."""
+    preview = services.store().preview(run_id, step)
+    columns = preview.poster.grid["patch_columns"] if preview.poster is not None else 0
+    labels = preview.labels if columns <= MAX_NAMED_COLUMNS else ()
+    return figures.grid_png(preview.images, labels, columns=columns, theme=theme, width=width)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
+def about(run_id: str, created: float, step: int) -> tuple[str, dict[str, int]]:
+    """What a kept picture shows, as a heading, and how many further pictures of each name it has."""
+    preview = services.store().preview(run_id, step)
+    return looks.name_of(preview), {name: len(view) for name, view in preview.views.items()}
+
+
 def view_names(run_id: str, created: float, step: int) -> dict[str, int]:
-    """How many further pictures of each name a kept preview has."""
-    return {name: len(view) for name, view in services.store().preview(run_id, step).views.items()}
+    """How many further pictures of each name a kept picture has."""
+    return about(run_id, created, step)[1]
+
+
+def name(row: engine.RunRow) -> str:
+    """What the pictures of a run show, as a heading; images where there is none yet."""
+    steps = services.store().previews(row.id)
+    return about(row.id, row.created, steps[-1])[0] if steps else looks.IMAGES
 
 
 def has_bases(row: engine.RunRow) -> bool:
@@ -54,106 +79,47 @@ def has_bases(row: engine.RunRow) -> bool:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def bases_png(run_id: str, created: float, step: int, theme: str, width: int = 1000) -> bytes:
-    """The pictures that all images of a kept preview are sums of."""
-    return figures.grid_png(services.store().preview(run_id, step).views["bases"], theme=theme, width=width)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def reconstruction_png(run_id: str, created: float, first: int, step: int, theme: str, width: int = 1000) -> bytes:
-    """Real images, those that stood for them at the `first` step, and what these are at another."""
-    start, now = (services.store().preview(run_id, each) for each in (first, step))
-    rows = [("Real", start.views["real"])]
-    if "bases" in start.views:
-        rows.append(("From the bases, before the first step", start.images))
-    if step != first:
-        rows.append((f"After step {step:,}", now.images))
-    count = min(RECONSTRUCTED, *(len(images) for _, images in rows))
-    return figures.rows_png([(name, images[:count]) for name, images in rows], theme=theme, width=width)
-
-
-RECONSTRUCTED = 8
-"""Images of a row that shows what became of real ones."""
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def patches_png(run_id: str, created: float, step: int, theme: str, width: int = 1000) -> bytes:
-    """The patches of a poster as they lie on it, each as the student sees it, the likeliest class below where there is room."""
-    preview = services.store().preview(run_id, step)
-    columns = preview.poster.grid["patch_columns"]
-    labels = preview.labels if columns <= MAX_NAMED_COLUMNS else ()
-    return figures.grid_png(preview.images, labels, columns=columns, theme=theme, width=width)
-
-
-MAX_NAMED_COLUMNS = 16
-"""Up to so many patches a row there is room for a class name below each."""
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
 def poster(run_id: str, created: float, step: int) -> engine.events.PosterView | None:
-    """The poster of a kept preview; None where the run makes whole images."""
+    """The poster of a kept picture, if it is one."""
     return services.store().preview(run_id, step).poster
-
-
-def is_poster(row: engine.RunRow) -> bool:
-    """Whether the run makes a poster, as far as its pictures tell."""
-    steps = services.store().previews(row.id)
-    return bool(steps) and poster(row.id, row.created, steps[-1]) is not None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def candles(run_id: str, created: float, step: int) -> engine.events.CandleView | None:
-    """The sequences of price bars of a kept preview; None where the run makes images."""
+    """The sequences of price bars of a kept picture, if it shows some."""
     return services.store().preview(run_id, step).candles
 
 
-def result_step(row: engine.RunRow, steps: list[int]) -> int:
-    """The kept preview that shows the result: the set that was chosen, or the newest while there is none."""
-    chosen = row.summary.get("step")
-    return chosen if chosen in steps else steps[-1]
-
-
-@st.cache_data(max_entries=16, show_spinner="Making the time-lapse …")
-def timelapse(run_id: str, created: float, steps: tuple[int, ...], theme: str) -> bytes:
-    """An animated GIF over the kept previews of a run."""
+@st.cache_data(max_entries=16, show_spinner="Making the time-lapse...")
+def timelapse(run_id: str, created: float, steps: tuple[int, ...], theme: Theme) -> bytes:
+    """An animated GIF over the kept pictures of a run."""
     return animation(services.store(), run_id, steps, theme, "gif")
 
 
 def animation(
-    store: engine.Store, run_id: str, steps: tuple[int, ...], theme: str, kind: Literal["gif", "webp"]
+    store: engine.Store, run_id: str, steps: tuple[int, ...], theme: Theme, kind: Literal["gif", "webp"]
 ) -> bytes:
-    """The kept previews of a run as frames of one file."""
-    kept = [store.preview(run_id, step) for step in steps]
-    if kept[-1].poster is not None:
-        return figures.poster_timelapse([preview.poster for preview in kept], kind)
-    return figures.timelapse([preview.images for preview in kept], kept[-1].labels, kind, theme=theme)
+    """The kept pictures of a run as frames of one file."""
+    return looks.animation([store.preview(run_id, step) for step in steps], theme, kind)
+
+
+def result_step(row: engine.RunRow, steps: list[int]) -> int:
+    """The kept picture that shows the result."""
+    return looks.result_step(row, steps)
 
 
 def caption(row: engine.RunRow, step: int) -> str:
-    """What a picture shows: the set after which step, and whether it is the one that was chosen."""
-    if not row.total_steps:
-        return f"The result as it was after step {step:,}"
-    what = "Poster" if poster(row.id, row.created, step) is not None else "Synthetic images"
-    what = "Distilled sequences" if words.is_forecast(row) else what
-    moment = "before the first step" if step == 0 else f"after step {step:,}"
-    is_chosen = step == row.summary.get("step") and step != row.total_steps
-    return f"{what} {moment} of {row.total_steps:,}" + (", the best on validation data" if is_chosen else "")
+    """What a picture shows, after which outer step, and whether that one was chosen."""
+    return looks.caption(row, step, about(row.id, row.created, step)[0])
 
 
 def alt(row: engine.RunRow, step: int) -> str:
-    """What a picture of a preview is, for those who cannot see it."""
-    if poster(row.id, row.created, step) is not None:
-        return f"The poster of run {row.id} at step {step}"
-    if words.is_forecast(row):
-        return (
-            f"The distilled sequences of run {row.id} at step {step} as small candle charts, their tokens beside them"
-        )
-    beside = ", class names beside them" if words.has_labels(row) else ""
-    return f"Grid of the synthetic images of run {row.id} at step {step}{beside}"
+    """The same for those who cannot see the picture."""
+    return looks.alt(row, step, about(row.id, row.created, step)[0])
 
 
 def shown_step(row: engine.RunRow, steps: list[int]) -> int:
-    """A slider over kept previews; until it is moved it shows the result, which in a live run is the newest."""
+    """A slider over kept pictures; until it is moved it shows the result, which in a live run is the newest."""
     key, following = f"preview step {row.id}", f"preview follows {row.id}"
     result = result_step(row, steps)
     st.session_state.setdefault(following, True)
@@ -165,12 +131,12 @@ def shown_step(row: engine.RunRow, steps: list[int]) -> int:
     def moved() -> None:
         st.session_state[following] = st.session_state[key] == steps[-1]
 
-    help_text = "Follows the newest picture until you move it; move it to the right end to follow again."
+    follows = "Follows the newest picture until you move it; move it to the right end to follow again."
     return st.select_slider(
         "Outer step shown",
         options=steps,
         key=key,
         format_func=lambda step: f"{step:,}",
         on_change=moved,
-        help=help_text if row.status == "running" else None,
+        help=follows if row.status == "running" else None,
     )

@@ -8,7 +8,7 @@ import engine
 from engine import figures
 from engine.figures import formats
 from pages.ui import pictures, services, words
-from pages.ui.pictures import QUIET
+from pages.ui.sections import QUIET
 
 LARGE = 1000
 """Width of the poster's picture where it has a page of its own, pixels."""

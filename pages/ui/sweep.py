@@ -10,7 +10,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, forms, frame, live, plan, services, words
+from pages.ui import cards, differences, forms, frame, plan, sections, services, words
 
 
 def ask(
@@ -124,12 +124,16 @@ def _results(sweep_id: str, was_active: bool) -> None:
     if was_active and not any(row.status in ("queued", "running") for row in rows):
         st.rerun()
     best, judged = (
-        {row.id: engine.best_by_arm(services.store().scores(row.id), live.row_student(row), split) for row in rows}
+        {
+            row.id: engine.best_by_arm(services.store().scores(row.id), words.student_config(row).name, split)
+            for row in rows
+        }
         for split in ("test", "validation")
     )
     varied = differences.varied(rows)
     done = sum(row.status not in ("queued", "running") for row in rows)
-    judged_by, samples = words.judged_by(rows[0]), "windows" if words.is_forecast(rows[0]) else "images"
+    kind = engine.kind_of(rows[0].method)
+    judged_by, samples = kind.measure, kind.reals
     students = {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
@@ -149,15 +153,15 @@ def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differe
         first, second = varied
         cells = {(first.texts[n], second.texts[n]): _mean(judged[row.id]) for n, row in enumerate(rows)}
         st.plotly_chart(
-            figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Validation {words.judged_by(rows[0])} over {first.label} and {second.label}",
+            figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=sections.QUIET,
+            alt=f"Validation {engine.kind_of(rows[0].method).measure} over {first.label} and {second.label}",
         )  # fmt: skip
     elif len(varied) == 1:
         (option,) = varied
         points = [(_place(option, n), judged[rows[n].id]) for n in scored]
         st.plotly_chart(
-            figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=live.QUIET,
-            alt=f"Validation {words.judged_by(rows[0])} over {option.label}, distilled and real data of the same size, with 95 % intervals",
+            figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=sections.QUIET,
+            alt=f"Validation {engine.kind_of(rows[0].method).measure} over {option.label}, distilled and real data of the same size, with 95 % intervals",
         )  # fmt: skip
     else:
         st.caption("Too few or too many options differ between these runs for a plot.")

@@ -21,13 +21,6 @@ STATES = {
 """Of each state: what it is called, its badge's colour and icon."""
 
 
-TARGETS = {
-    "close": "next close",
-    "both": "next close and direction",
-    "volatility": "volatility",
-    "direction": "direction",
-}
-"""What a run of prices forecasts, and what people call it."""
 _LINKED = re.compile(r"(https?:(?=//)|www(?=\.)|(?<=[\w.+-])@(?=[\w-]))", re.IGNORECASE)
 """Beginnings of addresses that Markdown makes links of, escaped or not."""
 
@@ -45,71 +38,7 @@ def escaped_lines(text: str) -> str:
 
 def run_title(row: engine.RunRow) -> str:
     """What a run is called: the name it was given, or what it distils."""
-    if row.name:
-        return row.name
-    title = f"{engine.titles.source(row.source)} · {engine.titles.method(row.method)}"
-    if row.action == "record":
-        return f"{title} · {engine.titles.recorded(row.method)} only"
-    source = engine.sources().get(row.source)
-    planned = planned_size(row, source)
-    if planned is None:
-        return title
-    if is_forecast(row):
-        each = planned.num_samples // max(1, len(source.class_names))
-        return f"{title} · {TARGETS[row.request.data.windows.target]}, {formats.counted(each, 'sequence')} a token"
-    if not has_labels(row):
-        return f"{title} · {formats.counted(planned.num_samples, 'image')}"
-    return f"{title} · {_size(planned, engine.data.task_of(source))}"
-
-
-def has_labels(row: engine.RunRow) -> bool:
-    """Whether a run's images have classes; without, they come with representations and are compared by what a network learns."""
-    method = engine.METHODS.get(row.method)
-    return row.summary.get("labels") != "none" and (method is None or method.result == "labelled")
-
-
-def is_forecast(row: engine.RunRow) -> bool:
-    """Whether a run's samples are windows of prices: networks forecast from them and are compared by their skill."""
-    method = engine.METHODS.get(row.method)
-    return method is not None and method.result == "forecasts"
-
-
-def judged_by(row: engine.RunRow) -> str:
-    """What its networks are compared by, "accuracy" or "skill"."""
-    return "skill" if is_forecast(row) else "accuracy"
-
-
-def planned_size(row: engine.RunRow, source: engine.data.Source | None) -> engine.Size | None:
-    """How large a run's synthetic set is meant to be; None where its request, or its data set, cannot be read here."""
-    config = method_config(row)
-    if source is None or config is None:
-        return None
-    try:
-        return config.size(engine.data.task_of(source, row.request.data))
-    except engine.UserError:
-        return None
-
-
-def method_config(row: engine.RunRow) -> engine.MethodConfig | None:
-    """A run's own hyperparameters with every default; None where its request cannot be read here."""
-    method = engine.METHODS.get(row.method)
-    try:
-        return None if method is None else engine.checked(method.config, row.request.config, "config")
-    except engine.UserError:
-        return None
-
-
-def planned_experts(row: engine.RunRow) -> int:
-    """How many experts a run is to follow, 0 where it follows none or its request cannot be read here."""
-    planned = getattr(method_config(row), "experts", None)
-    return planned.num_experts if planned is not None else 0
-
-
-def _size(size: engine.Size, spec: engine.data.TaskSpec) -> str:
-    """A size in two or three words: whole images are counted, of a poster it is what they would come to."""
-    if size.num_values == size.num_samples * math.prod(spec.sample_shape):
-        return formats.counted(size.num_samples, "image")
-    return f"{size.per_class(spec):.2g} images per class"
+    return engine.results.names.run_title(row)
 
 
 def loaded_from(row: engine.RunRow) -> str:
@@ -154,10 +83,7 @@ def student_name(row: engine.RunRow) -> str:
 
 def student_config(row: engine.RunRow) -> engine.StudentConfig:
     """A run's student with all its settings; the default one where the request's cannot be read."""
-    try:
-        return engine.checked(engine.StudentConfig, row.request.config.get("student", {}), "student")
-    except engine.UserError:
-        return engine.StudentConfig()
+    return engine.results.student_of(row)
 
 
 def clock(moment: float | None) -> str:

@@ -1,0 +1,45 @@
+"""Sections of results on a terminal: sentences and tables; pictures and charts are for pages and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.results.sections import Choice, Group, Metrics, Section, Sentence, Table
+
+
+def print_sections(sections: Sequence[Section]) -> None:
+    """Print what a terminal can show, a blank line between tables."""
+    for line in lines(sections):
+        print(line)
+
+
+def lines(sections: Sequence[Section]) -> list[str]:
+    """The same as lines."""
+    return [line for section in sections for line in _lines(section)]
+
+
+def _lines(section: Section) -> list[str]:
+    match section:
+        case Sentence(text, tone) if tone != "caption":
+            return [text.replace("**", "")]
+        case Metrics(metrics):
+            return [f"{each.label}: {each.value}{f' ({each.note})' if each.note else ''}" for each in metrics]
+        case Table(columns):
+            return _table([[title, *cells] for title, cells in columns.items()])
+        case Group(title, inside):
+            found = lines(inside)
+            return ["", title, *found] if title and found else found
+        case Choice(_, options, is_another_view=is_another_view):
+            names = list(options)[:1] if is_another_view else list(options)
+            found = {name: lines(options[name]()) for name in names}
+            titled = len(names) > 1
+            return [line for name in names if found[name] for line in ([f"{name}:"] * titled + found[name])]
+    return []
+
+
+def _table(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of texts, each as wide as its widest."""
+    cells = [[text.replace("\n", ", ").replace("\u00a0", " ") for text in column] for column in columns]
+    widths = [max(map(len, column)) for column in cells]
+    rows = zip(*cells, strict=True)
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

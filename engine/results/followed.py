@@ -1,0 +1,157 @@
+"""The networks that a run follows, experts or a teacher: how they learned, and what a run that only trains them has done."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import partial
+
+from engine import figures
+from engine.core.events import ExpertEpoch, TeacherEpoch
+from engine.figures import formats
+from engine.methods.trajectory.config import TrajectoryConfig
+from engine.results import titles
+from engine.results.names import method_config
+from engine.results.run import Run
+from engine.results.sections import Chart, Group, Metric, Section, Sentence, Table
+from engine.results.shared import boxed
+
+MATCHED = "matched_step"
+TEACHER = (
+    "A network trained on the images without labels, to map augmented views of an image to similar features. The distilled "
+    "images pass these features on. Class labels only measure how well nearest neighbours agree."
+)
+EXPERTS = (
+    "Networks trained on the real data, whose weights were stored after every epoch. The synthetic images are optimised "
+    "so that a student trained on them reaches the same weights."
+)
+
+
+def title(run: Run) -> str:
+    """What the networks are called, as a heading."""
+    return {"teacher": "Teacher", "experts": "Experts"}[titles.recorded(run.row.method)]
+
+
+def has_begun(run: Run) -> bool:
+    """Whether any epoch of them is known."""
+    return bool(run.teacher_epochs or run.expert_epochs)
+
+
+def curves(run: Run) -> list[Section]:
+    """How they learned over their epochs, or what will be here."""
+    is_teacher = titles.recorded(run.row.method) == "teacher"
+    parts: list[Section] = [Sentence(TEACHER if is_teacher else EXPERTS, "caption")]
+    if not has_begun(run):
+        is_coming = run.row.status in ("queued", "running")
+        text = "The curves appear here with the first epochs." if is_coming else "No epoch was trained."
+        return [Group(title(run), [*parts, Sentence(text, "caption")], "box")]
+    parts += _teacher(run.teacher_epochs) if is_teacher else _experts(run.expert_epochs)
+    if run.teacher_epochs and all(point.cached for point in run.teacher_epochs):
+        parts.append(Sentence("An earlier run trained it.", "caption"))
+    return [Group(title(run), parts, "box")]
+
+
+def cards(run: Run) -> list[Metric]:
+    """Figures of merit of a run that only trains them."""
+    is_teacher = titles.recorded(run.row.method) == "teacher"
+    mine = _teacher_cards(run) if is_teacher else _expert_cards(run)
+    return [*mine, Metric("Time", formats.duration(run.row.seconds), "of work")]
+
+
+# ---- a teacher ----
+
+
+def _teacher(epochs: Sequence[TeacherEpoch]) -> list[Section]:
+    accuracy = boxed(
+        "Nearest neighbours, validation",
+        partial(figures.teacher_accuracy, epochs),
+        "teacher accuracy",
+        "Accuracy of the teacher's nearest neighbours on validation images over its epochs",
+    )
+    loss = boxed("Loss", partial(figures.teacher_loss, epochs), "teacher loss", "Loss of the teacher over its epochs")
+    has_loss = any(point.train_loss is not None for point in epochs)
+    return [Group("", [accuracy, loss] if has_loss else [accuracy], "grid")]
+
+
+def _teacher_cards(run: Run) -> list[Metric]:
+    epochs = run.teacher_epochs
+    trained = [(point, point.train_loss) for point in epochs if point.train_loss is not None]
+    loss, accuracy = Metric("Loss", formats.NOTHING, "no epoch yet"), formats.NOTHING
+    before = "not measured yet"
+    if trained:
+        loss = Metric("Loss", formats.number(trained[-1][1]), f"{formats.number(trained[0][1])} in epoch 1")
+    if epochs:
+        accuracy = formats.percent(epochs[-1].knn_accuracy)
+        before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if trained else "before training"
+    pace = formats.duration(statistics.fmean(point.seconds for point, _ in trained)) if trained else formats.NOTHING
+    probe = next((row for row in run.rows if (row.arm, row.protocol) == ("teacher", "linear_probe")), None)
+    is_coming = run.row.status in ("queued", "running")
+    note = "linear classifier" if probe else "measured at the end" if is_coming else "not measured"
+    return [
+        loss,
+        Metric("Neighbours, validation", accuracy, before),
+        Metric("Linear probe, test", formats.percent(probe.mean) if probe else formats.NOTHING, note),
+        Metric("Epoch", pace, "of training"),
+    ]
+
+
+# ---- experts ----
+
+
+def _experts(epochs: Sequence[ExpertEpoch]) -> list[Section]:
+    alt = "Validation accuracy of each expert over its epochs, with the newest and the mean in full colour"
+    by_expert = figures.by_expert(epochs)
+    ends = {expert: points[-1] for expert, points in sorted(by_expert.items())}
+    columns = {
+        "Expert": [str(expert + 1) for expert in ends],
+        "Epochs": [f"{end.epoch} of {end.num_epochs}" for end in ends.values()],
+        "Accuracy, validation": [formats.percent(end.validation_accuracy) for end in ends.values()],
+        "Training loss": [formats.number(end.train_loss) for end in ends.values()],
+        "Time": [formats.duration(sum(point.seconds for point in by_expert[expert])) for expert in ends],
+        "Recorded": ["earlier" if end.cached else "by this run" for end in ends.values()],
+    }
+    return [
+        Chart(partial(figures.expert_curves, epochs), "experts", alt),
+        Group("Each expert", [Table(columns, "Last epoch of each expert")], "fold"),
+    ]
+
+
+def _expert_cards(run: Run) -> list[Metric]:
+    epochs = run.expert_epochs
+    complete = [points for points in figures.by_expert(epochs).values() if points[-1].epoch == points[-1].num_epochs]
+    ends = [points[-1].validation_accuracy for points in complete]
+    config = method_config(run.row)
+    planned = config.experts.num_experts if isinstance(config, TrajectoryConfig) else 0
+    wanted = epochs[-1].num_experts if epochs else planned
+    earlier = sum(points[-1].cached for points in complete)
+    recorded = f"of {formats.count(wanted)}" + (f", {formats.count(earlier)} earlier" if earlier else "")
+    deviation = statistics.stdev(ends) if len(ends) > 1 else math.nan
+    mean = formats.percent_spread(statistics.fmean(ends), deviation, len(ends)) if ends else formats.NOTHING
+    seconds = [point.seconds for point in epochs if point.epoch]
+    pace = formats.duration(statistics.fmean(seconds)) if seconds else formats.NOTHING
+    return [
+        Metric("Experts recorded", formats.count(len(complete)), recorded),
+        Metric("Accuracy, validation", mean, "at the last epoch" if ends else "none is complete yet"),
+        Metric("Weakest expert", formats.percent(min(ends)) if ends else formats.NOTHING, "validation"),
+        Metric("Epoch", pace, "of one expert"),
+    ]
+
+
+def student_path(run: Run) -> list[Section]:
+    """The step of the student that was compared with the expert, at each outer step."""
+    config = method_config(run.row)
+    if MATCHED not in run.series or not isinstance(config, TrajectoryConfig):
+        return [Sentence("The steps appear here after two outer steps.", "caption")]
+    steps = formats.counted(config.student_steps, "step")
+    if config.objective == "mtt":
+        note = f"MTT always compares the last of the student's {steps}. ATT would choose the nearest."
+    else:
+        note = (
+            f"The student trains for {steps} on the synthetic images. Each dot is the step that came nearest to the "
+            "expert; the images learn from the steps up to it. If the dots lie well below the dashed line, fewer steps "
+            "are enough; if they lie on it, more steps may come nearer."
+        )
+    alt = f"The step nearest to the expert, of {config.student_steps}, at each outer step, with its running median"
+    draw = partial(figures.matched_steps, run.series[MATCHED], config.student_steps)
+    return [boxed("Step of the student nearest to the expert", draw, "matched", alt, note)]

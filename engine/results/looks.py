@@ -1,0 +1,209 @@
+"""What the pictures of a run show: whole images, a poster, sequences of price bars; with bases or what they began as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+
+from engine import figures
+from engine.core.errors import DataError
+from engine.core.events import CandleView, Preview
+from engine.core.run_row import RunRow
+from engine.figures import formats
+from engine.figures.palette import Theme
+from engine.results.run import Run
+from engine.results.sections import Chart, Group, Picture, Section, Sentence
+from engine.synthetic import load
+
+STRIP = 6
+"""Pictures of the set along the run."""
+MAX_SEQUENCES = 12
+"""Sequences that a report draws."""
+RECONSTRUCTED = 8
+"""Images of a row that shows what became of real ones."""
+
+
+IMAGES, POSTER, SEQUENCES = "Synthetic images", "Poster", "Distilled sequences"
+
+
+def name_of(preview: Preview) -> str:
+    """What a picture shows, as a heading."""
+    if preview.poster is not None:
+        return POSTER
+    return IMAGES if preview.candles is None else SEQUENCES
+
+
+def result_step(row: RunRow, steps: Sequence[int]) -> int:
+    """The kept picture that shows the result: the step that was chosen, or the newest while there is none."""
+    chosen = row.summary.get("step")
+    return chosen if chosen in steps else steps[-1]
+
+
+def caption(row: RunRow, step: int, name: str) -> str:
+    """What a picture shows, after which outer step, and whether that one was chosen. name: as `name_of` has it."""
+    if not row.total_steps:
+        return f"The result as it was after step {step:,}"
+    moment = "before the first step" if step == 0 else f"after step {step:,}"
+    is_chosen = step == row.summary.get("step") and step != row.total_steps
+    return f"{name} {moment} of {row.total_steps:,}{', best on validation data' if is_chosen else ''}"
+
+
+def alt(row: RunRow, step: int, name: str) -> str:
+    """The same for those who cannot see the picture."""
+    what = {POSTER: "The poster", IMAGES: "Grid of the synthetic images"}
+    where = f"of run {row.id} at step {step}"
+    return f"{what[name]} {where}" if name in what else f"The distilled sequences {where} as small candle charts"
+
+
+def picture(
+    preview: Preview,
+    theme: Theme = "page",
+    width: int = 1000,
+    *,
+    classes: Sequence[str] = (),
+    overlay: bool = False,
+    patch_grid: bool = False,
+) -> bytes:
+    """A PNG of a preview: a poster in its true aspect, or else a grid.
+
+    classes: sort the images into this order of class names, those of other classes last; as they are if empty.
+    overlay, patch_grid: what is drawn over a poster.
+    """
+    if preview.poster is not None:
+        ground: Theme = "light" if theme == "page" else theme
+        return figures.poster_png(preview.poster, ground, width, overlay=overlay, patch_grid=patch_grid)
+    images, labels = preview.images, preview.labels
+    if classes:
+        place = {name: number for number, name in enumerate(classes)}
+        order = sorted(range(len(labels)), key=lambda index: place.get(labels[index], len(place)))
+        images, labels = images[order], tuple(labels[index] for index in order)
+    return figures.grid_png(images, labels, theme=theme, width=width)
+
+
+def bases(preview: Preview, theme: Theme = "page", width: int = 1000) -> bytes:
+    """The pictures that all images of a preview are sums of."""
+    return figures.grid_png(preview.views["bases"], theme=theme, width=width)
+
+
+def reconstruction(first: Preview, now: Preview, theme: Theme = "page", width: int = 1000) -> bytes:
+    """Real images, what stood for them before the first step, and what has become of these."""
+    rows = [("Real", first.views["real"])]
+    if "bases" in first.views:
+        rows.append(("From the bases, before the first step", first.images))
+    if now.step != first.step:
+        rows.append((f"After step {now.step:,}", now.images))
+    count = min(RECONSTRUCTED, *(len(images) for _, images in rows))
+    return figures.rows_png([(name, images[:count]) for name, images in rows], theme=theme, width=width)
+
+
+def animation(previews: Sequence[Preview], theme: Theme, kind: Literal["gif", "webp"]) -> bytes:
+    """Previews of a run as frames of one file."""
+    posters = [preview.poster for preview in previews if preview.poster is not None]
+    if posters:
+        return figures.poster_timelapse(posters, kind)
+    return figures.timelapse([preview.images for preview in previews], previews[-1].labels, kind, theme=theme)
+
+
+# ---- the pictures of a report ----
+
+
+def pictures(run: Run) -> list[Section]:
+    """The result in large, the set along the run, and what it is made of."""
+    steps = run.store.previews(run.row.id)
+    if not steps:
+        return []
+    final = run.store.preview(run.row.id, result_step(run.row, steps))
+    shown: list[Section] = [*_poster(final), *(_sequences(run, final) if final.candles else _grid(run, final))]
+    if len(steps) > 1:
+        strip = [_small(run.store.preview(run.row.id, step)) for step in spread(steps, STRIP)]
+        shown.append(Group("Along the run", strip, "grid"))
+    return [*shown, *_made_of(run.store.preview(run.row.id, steps[0]), final)]
+
+
+def _grid(run: Run, final: Preview) -> list[Section]:
+    noun = ("patch", "patches") if final.poster is not None else ("image",)
+    made = f"{formats.counted(len(final.images), *noun)}: {caption(run.row, final.step, name_of(final))}"
+    if len(final.images) > figures.MAX_IMAGES:
+        made += f", the first {figures.MAX_IMAGES} of them"
+    title = "The patches as a student sees them" if final.poster is not None else "The distilled images"
+    png = partial(figures.grid_png, final.images, final.labels, theme="page")
+    named = ", with class names" if any(final.labels) else ""
+    return [Group(title, [Picture(png, f"Grid of the distilled images{named}", made)])]
+
+
+def _poster(final: Preview) -> list[Section]:
+    """The poster in large, plain and with its classes."""
+    if final.poster is None:
+        return []
+    height, width, _ = final.poster.pixels.shape
+    captions = (f"The poster, {height} x {width} pixels", "The poster with the area of each class")
+    shown = [
+        Picture(partial(figures.poster_png, final.poster, overlay=overlay), text, text)
+        for overlay, text in enumerate(captions)
+    ]
+    return [Group("The distilled poster", shown)]
+
+
+def _small(preview: Preview) -> Picture:
+    return Picture(
+        partial(picture, Preview(preview.step, preview.images, (), preview.poster), width=400),
+        f"The set after outer step {preview.step}",
+        f"outer step {preview.step:,}",
+    )
+
+
+def _made_of(first: Preview, final: Preview) -> list[Section]:
+    """The bases, and what real images became."""
+    parts: list[Section] = []
+    if "bases" in final.views:
+        count = len(final.views["bases"])
+        shown = "" if count <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES} of them"
+        text = f"{formats.counted(count, 'base')}{shown}: every image is a weighted sum of them. Grey is zero."
+        parts.append(Group("The bases", [Picture(partial(bases, final), "Grid of the bases", text)]))
+    if "real" in first.views:
+        text = "Real images that the set was initialised with, and what has become of them."
+        what = "Real images above the distilled images that were initialised with them"
+        parts.append(Group("Reconstruction", [Picture(partial(reconstruction, first, final), what, text)]))
+    return parts
+
+
+def _sequences(run: Run, final: Preview) -> list[Section]:
+    """The distilled sequences as candles, each with its target in words."""
+    view = final.candles
+    assert view is not None
+    told = figures.target_words(view, _values(run, view))
+    views = [(f"{token}: {words}", bars) for token, words, bars in zip(view.tokens, told, view.bars, strict=True)]
+    alt = "Candlesticks and volume of the distilled sequences, with the target of each"
+    some = f", the first {MAX_SEQUENCES} of them" if len(views) > MAX_SEQUENCES else ""
+    note = (
+        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{some}. Hollow candles rise, filled ones "
+        "fall. The sequences were learned; they are no market history."
+    )
+    chart = Chart(partial(figures.candle_grid, views[:MAX_SEQUENCES], columns=2), "candles", alt)
+    return [Group("The distilled sequences", [chart, Sentence(note, "caption")])]
+
+
+def _values(run: Run, view: CandleView) -> np.ndarray | None:
+    """(M,) log returns that are the targets, or their absolute values; None without a result that tells their scale."""
+    path = run.store.result(run.row.id)
+    if path is None or view.outputs[0] not in ("close", "volatility"):
+        return None
+    try:
+        synthetic = load(path)
+    except DataError:
+        return None
+    names = synthetic.spec.class_names
+    if synthetic.preparation is None or not set(view.tokens) <= set(names):
+        return None
+    tokens = torch.tensor([names.index(token) for token in view.tokens])
+    return synthetic.preparation.values(torch.from_numpy(view.targets[:, 0]), tokens)
+
+
+def spread(steps: Sequence[int], number: int) -> list[int]:
+    """`number` of the steps, evenly spread, the first and the last among them."""
+    places = {round(place * (len(steps) - 1) / (number - 1)) for place in range(number)}
+    return [steps[place] for place in sorted(places)]

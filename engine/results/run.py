@@ -1,0 +1,109 @@
+"""A run with all that its store holds of it, read when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.core.config import StudentConfig, checked
+from engine.core.errors import UserError
+from engine.core.events import ExpertEpoch, Preview, Scored, TeacherEpoch
+from engine.core.run_row import RunRow
+from engine.evaluation.scores import Row, best_by_arm, headlines, summarise
+from engine.figures.curves import Line
+from engine.results import titles
+
+
+def student_of(row: RunRow) -> StudentConfig:
+    """The student that a run distils for; the default one where this version cannot read its settings."""
+    try:
+        return checked(StudentConfig, row.request.config.get("student", {}), "student")
+    except UserError:
+        return StudentConfig()
+
+
+class Records(Protocol):
+    """What sections read of a store."""
+
+    def scores(self, run_id: str) -> list[Scored]: ...
+    def analyses(self, run_id: str) -> dict[str, dict[str, Any]]: ...
+    def series(self, run_id: str) -> Mapping[str, Line]: ...
+    def teacher_epochs(self, run_id: str) -> list[TeacherEpoch]: ...
+    def expert_epochs(self, run_id: str) -> list[ExpertEpoch]: ...
+    def previews(self, run_id: str) -> list[int]: ...
+    def preview(self, run_id: str, step: int) -> Preview: ...
+    def result(self, run_id: str) -> Path | None: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its row, and what its store holds of it.
+
+    measured: scores that were measured just now and are not stored; they are then all that is known of the result.
+    """
+
+    row: RunRow
+    store: Records
+    measured: Sequence[Scored] | None = None
+
+    @cached_property
+    def student(self) -> StudentConfig:
+        """The student that the run distils for."""
+        return student_of(self.row)
+
+    @cached_property
+    def scores(self) -> Sequence[Scored]:
+        return self.store.scores(self.row.id) if self.measured is None else self.measured
+
+    @cached_property
+    def every(self) -> Sequence[Row]:
+        """A row for each training set, protocol, student and metric."""
+        return summarise(self.scores)
+
+    @cached_property
+    def rows(self) -> Sequence[Row]:
+        """The rows of the metric that runs are compared by."""
+        return headlines(self.every)
+
+    @cached_property
+    def own(self) -> Sequence[Row]:
+        """Those of the run's own student."""
+        return [row for row in self.rows if row.student == self.student.name]
+
+    @cached_property
+    def best(self) -> Mapping[str, Row]:
+        """{arm: row of the run's own student under its best protocol}."""
+        return best_by_arm(self.scores, self.student.name)
+
+    @cached_property
+    def analyses(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.store.analyses(self.row.id) if self.measured is None else {}
+
+    @cached_property
+    def series(self) -> Mapping[str, Line]:
+        return self.store.series(self.row.id)
+
+    @cached_property
+    def teacher_epochs(self) -> Sequence[TeacherEpoch]:
+        return self.store.teacher_epochs(self.row.id)
+
+    @cached_property
+    def expert_epochs(self) -> Sequence[ExpertEpoch]:
+        return self.store.expert_epochs(self.row.id)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether its scores are what counts: it is done, or does nothing but evaluate."""
+        return self.row.status == "done" or self.row.action == "evaluate"
+
+    @property
+    def target(self) -> str:
+        """What a run on prices forecasts."""
+        return self.row.request.data.windows.target
+
+    def name_of(self, student: str) -> str:
+        """A student's title, the run's own with its depth."""
+        return titles.student(self.student) if student == self.student.name else titles.architecture(student)

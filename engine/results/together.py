@@ -1,0 +1,175 @@
+"""Several runs side by side: their scores in one chart and table, against their bytes, and by inner steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from engine import figures
+from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY, Row, by_length
+from engine.figures import formats
+from engine.results import looks, titles
+from engine.results.kind import Kind
+from engine.results.kinds import kind_of
+from engine.results.names import run_title, short_name
+from engine.results.run import Run
+from engine.results.sections import Chart, Choice, Group, Section, Sentence, Table
+from engine.results.shared import span
+
+Arms = Mapping[str, Row]
+
+
+def compared(runs: Sequence[Run]) -> list[Section]:
+    """The scores of runs, apart where they are judged by different measures, and accuracy by inner steps."""
+    parts: list[Section] = []
+    for measure in dict.fromkeys(kind_of(run.row.method).measure for run in runs):
+        alike = [run for run in runs if kind_of(run.row.method).measure == measure]
+        ways = {figures.protocol_name(key): partial(scores, alike, key) for key in protocols(alike)}
+        parts.append(Choice("Protocol of the synthetic and the small real sets", ways, f"compared protocol {measure}"))
+    return [*parts, *lengths(runs)]
+
+
+def protocols(runs: Sequence[Run]) -> list[str]:
+    """Protocols to choose from: those that some distilled or small real set was scored under, or that always are."""
+    always = {key for run in runs for key in kind_of(run.row.method).always}
+    scored = {row.protocol for run in runs for row in run.own if row.arm not in ("full", *figures.NAIVE_ARMS)}
+    return [key for key in figures.PROTOCOL_NOTES if key in always | scored] or [AS_DISTILLED]
+
+
+def by_arm(run: Run, protocol: str) -> Arms:
+    """A run's scores of its own student under one protocol.
+
+    The full set of labelled data only has standard training, and naive forecasts are not trained.
+    """
+    return {
+        row.arm: row
+        for row in run.own
+        if row.protocol in (protocol, NAIVE) or (row.arm, row.protocol) == ("full", ORDINARY)
+    }
+
+
+def scores(runs: Sequence[Run], protocol: str) -> list[Section]:
+    """Every training set of each run under one protocol: a chart, a table, and scores against bytes."""
+    kind = kind_of(runs[0].row.method)
+    found = [(run, by_arm(run, protocol)) for run in runs]
+    named = [(short_name(run.row), row) for run, arms in found for row in arms.values()]
+    title = f"Test {kind.measure}"
+    if not named:
+        none = "None of these runs has scores yet. They are measured after the last outer step."
+        return [Group(title, [Sentence(none, "caption")], "box")]
+    alt = f"{title} of the compared runs on each training set, with 95 % intervals"
+    chart = Chart(partial(figures.runs, named), f"runs together {kind.measure} {protocol}", alt)
+    alike = dict.fromkeys((run.row.source, kind.group(run.row.request)) for run in runs)
+    budgets = [
+        section
+        for source, group in alike
+        for section in against_bytes(
+            source, group, [each for each in found if _shares_axis(each[0], source, group)], kind, protocol
+        )
+    ]
+    return [Group(title, [chart], "box"), *_table(found, kind), *_matrix(found, kind, protocol), *budgets]
+
+
+def _shares_axis(run: Run, source: str, group: str) -> bool:
+    return (run.row.source, kind_of(run.row.method).group(run.row.request)) == (source, group)
+
+
+def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
+    columns: dict[str, list[str]] = {
+        "Run": [f"{run.row.id} · {run_title(run.row)}" for run, _ in found],
+        "Student": [run.name_of(run.student.name) for run, _ in found],
+    }
+    groups = [kind.group(run.row.request) for run, _ in found]
+    if any(groups):
+        columns["Forecasts"] = groups
+    for arm in figures.ARM_NAMES:
+        if any(arm in arms for _, arms in found):
+            columns[figures.arm_name(arm)] = [mean_and_interval(arms.get(arm)) for _, arms in found]
+    distilled = [arms.get("distilled") for _, arms in found]
+    columns["n"] = [str(row.n) if row else formats.NOTHING for row in distilled]
+    columns["Stored"] = [formats.num_bytes(row.num_bytes if row else None) for row in distilled]
+    columns["Distilling"] = [formats.duration(run.row.summary.get("seconds_distilling")) for run, _ in found]
+    note = f"Mean over n students, below it the 95 % interval over students. {kind.counted}"
+    if any(groups):
+        note += " Each target has its own baseline forecast, so compare skills of the same target only."
+    return [Table(columns, "Scores of the compared runs with 95 % intervals"), Sentence(note, "caption")]
+
+
+def mean_and_interval(row: Row | None) -> str:
+    """A mean, its 95 % interval on a second line."""
+    if row is None:
+        return formats.NOTHING
+    mean = formats.percent(row.mean)
+    return (
+        mean if row.n < 2 else f"{mean}\n{span(row.low, row.high).removesuffix(' %')}".replace(" to ", "\u00a0to\u00a0")
+    )
+
+
+def _matrix(found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str) -> list[Section]:
+    """Runs of prices and their training sets as one map."""
+    scored = {run.row.id: (run, arms) for run, arms in found if "distilled" in arms}
+    if len(scored) < 2 or not any(kind.group(run.row.request) for run, _ in scored.values()):
+        return []
+    names = [f"{run.row.id} {kind.group(run.row.request)}" for run, _ in scored.values()]
+    cells = {run_id: arms for run_id, (_, arms) in scored.items()}
+    alt = f"Test {kind.measure} by run and training set: mean, standard deviation and number of students"
+    chart = Chart(partial(figures.matrix, cells, names), f"skill matrix {protocol}", alt)
+    note = Sentence(f"Test {kind.measure} in %, a row per run.", "caption")
+    return [Group("Runs and training sets", [chart, note], "box")]
+
+
+def against_bytes(
+    source: str, group: str, found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str
+) -> list[Section]:
+    """Scores against stored bytes of runs on one data set, where their sizes differ; published results beside them."""
+    scored = [(run, arms) for run, arms in found if "distilled" in arms]
+    if len({arms["distilled"].num_bytes for _, arms in scored}) < 2:
+        return []
+    budgeted = [figures.Budgeted(run.row.id, short_name(run.row), _form(run), arms) for run, arms in scored]
+    published = figures.published(source)
+
+    def drawn(beside: Sequence[figures.Published]) -> list[Section]:
+        alt = f"Test {kind.measure} of the compared runs against the bytes they store, with 95 % intervals"
+        draw = partial(figures.accuracy_against_bytes, budgeted, beside)
+        note = "Labels are run numbers. Whiskers: 95 % interval of the mean. Each run is scored with its own student."
+        return [
+            Chart(draw, f"bytes {source} {group} {protocol}", alt),
+            Sentence(f"{note} {published_note(beside)}".strip(), "caption"),
+        ]
+
+    ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
+    shown = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
+    where = f"{titles.source(source)}{f', {group}' if group else ''}"
+    return [Group(f"{kind.measure.capitalize()} against bytes: {where}", shown, "box")]
+
+
+def _form(run: Run) -> str:
+    """What a run's set is drawn as: its last picture tells."""
+    steps = run.store.previews(run.row.id)
+    return looks.name_of(run.store.preview(run.row.id, steps[-1])) if steps else looks.IMAGES
+
+
+def published_note(published: Sequence[figures.Published]) -> str:
+    """Where the hollow marks come from, what they cost, and how far to trust them."""
+    if not published:
+        return ""
+    costs = "; ".join(dict.fromkeys(one.cost for one in published))
+    methods = ", ".join(dict.fromkeys(one.method for one in published))
+    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; their bytes are those of the pixels."
+    if any(one.is_second_hand for one in published):
+        note += " Second-hand results are taken from other authors' accounts."
+    return note
+
+
+def lengths(runs: Sequence[Run]) -> list[Section]:
+    """The distilled set of each run after several numbers of inner steps, where they were measured."""
+    measured = [(run, steps) for run in runs if len(steps := by_length(run.every, run.student.name)) > 1]
+    if not measured:
+        return []
+    columns = {"Run": [f"{run.row.id} · {run_title(run.row)}" for run, _ in measured]}
+    for num_steps in sorted({num_steps for _, steps in measured for num_steps in steps}):
+        cells = [mean_and_interval(steps.get(num_steps, {}).get("distilled")) for _, steps in measured]
+        columns[formats.count(num_steps)] = cells
+    note = "Test images, own recipe. The number of inner steps is chosen on validation images."
+    table = Table(columns, "Accuracy of the distilled sets by inner steps")
+    return [Group("Accuracy by inner steps", [table, Sentence(note, "caption")])]

@@ -1,0 +1,120 @@
+"""The comparison of one run with real data, and of several runs with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import streamlit as st
+
+import engine
+from engine import figures
+from engine.results import Run, names, one, shared, together
+from pages.ui import differences, downloads, pictures, sections, services, sets, words
+from pages.ui.sections import QUIET
+
+MAX_OVERLAID = 12
+"""Runs whose curves and images are shown together; more could not be told apart."""
+ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
+
+
+# ---- one run ----
+
+
+def show_one(row: engine.RunRow) -> None:
+    """Everything about one run: the verdict in words, ratios, a chart and a table per architecture."""
+    run, key = Run(row, services.store()), f"compared {row.id}"
+    st.header(words.escaped(words.run_title(row)), anchor=False)
+    if not run.rows:
+        st.info(_unscored(row), icon=":material/schedule:")
+        return
+    sections.show(one.verdict(run), key)
+    sections.show_metrics(shared.ratios(run, engine.kind_of(row.method)))
+    look = sets.look(row)
+    chart, images = (st.container(), st.container()) if look.is_wide else st.columns([3, 2], gap="medium")
+    with chart:
+        sections.show(one.scores(run), key)
+    steps = services.store().previews(row.id)
+    if steps:
+        with images, st.container(border=True, height="stretch"):
+            st.subheader("What it was trained on", anchor=False)
+            look.few(row, pictures.result_step(row, steps))
+    sections.show(one.measures(run), key)
+    sections.show(one.architectures(run), key)
+    sections.show(one.findings(run), key)
+    downloads.show(row)
+    sections.show(shared.recipes(run), key)
+
+
+def _unscored(row: engine.RunRow) -> str:
+    """Why a run has nothing to compare."""
+    if row.status in ENDED:
+        return f"Run {row.id} {ENDED[row.status]} before it was scored."
+    return f"Run {row.id} has no scores yet. They are measured after its last outer step."
+
+
+# ---- several runs ----
+
+
+def show_together(rows: Sequence[engine.RunRow]) -> None:
+    """Several runs side by side: scores, what they cost in bytes, curves, settings, sets."""
+    runs = [Run(row, services.store()) for row in rows]
+    sections.show(together.compared(runs), "together")
+    if len(rows) > MAX_OVERLAID:
+        st.caption(f"Curves and images of the first {MAX_OVERLAID} of these {len(rows)} runs.")
+    shown = runs[:MAX_OVERLAID]
+    _show_curves(shown)
+    with st.container(border=True):
+        differences.show([run.row for run in shown])
+    _show_sets([run.row for run in shown])
+
+
+def _show_curves(runs: Sequence[Run]) -> None:
+    """One measured quantity of all runs in one chart."""
+    known = figures.chart_names(list(dict.fromkeys(name for run in runs for name in run.series)))
+    if not known:
+        return
+    against: dict[str, Literal["step", "seconds"]] = {"Outer steps": "step", "Time": "seconds"}
+    with st.container(border=True):
+        st.subheader("Curves", anchor=False)
+        with st.grid(4, min_column_width=180, vertical_alignment="bottom"):
+            name = st.selectbox(
+                "Quantity", known, format_func=lambda key: figures.chart_of(key).title, key="compared quantity"
+            )
+            axis = st.segmented_control(
+                "Over", list(against), default="Outer steps", required=True, key="compared axis"
+            )
+            span = st.slider("Smoothing (steps)", 1, 200, 25, key="compared smoothing")
+            log = st.toggle("Log scale", key="compared log")
+        drawn = [(names.short_name(run.row), run.series) for run in runs]
+        figure = figures.overlay(name, drawn, against=against[axis], span=span, log=log)
+        alt = f"{figures.chart_of(name).title} of the compared runs, a line each"
+        st.plotly_chart(figure, key="overlay", config=QUIET, alt=alt)
+        missing = [run.row.id for run in runs if name not in run.series]
+        if missing:
+            st.caption(f"Not measured by {', '.join(missing)}.")
+
+
+def _show_sets(rows: Sequence[engine.RunRow]) -> None:
+    """What each run distilled; images with their classes in the same order."""
+    steps = {row.id: services.store().previews(row.id) for row in rows}
+    shown = [(row, pictures.result_step(row, steps[row.id])) for row in rows if steps[row.id]]
+    if not shown:
+        return
+    is_wide = all(sets.look(row).is_wide for row, _ in shown)
+    st.subheader(f"Distilled {'sequences' if is_wide else 'images'}", anchor=False)
+    order = tuple(dict.fromkeys(services.store().preview(shown[0][0].id, shown[0][1]).labels))
+    with st.container() if is_wide else st.grid(min(3, len(shown)), min_column_width=250):
+        for row, step in shown:
+            with st.container(border=True):
+                label = words.escaped(names.short_name(row))
+                st.page_link("pages/runs.py", label=label, query_params={"run": row.id})
+                if is_wide:
+                    sets.look(row).few(row, step)
+                else:
+                    _picture(row, step, order)
+
+
+def _picture(row: engine.RunRow, step: int, classes: tuple[str, ...]) -> None:
+    picture = pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes, overlay=True)
+    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))

@@ -1,0 +1,128 @@
+"""Sections of results on a page: each record of `engine.results.sections` as Streamlit elements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.results.sections import Chart, Choice, Code, File, Group, Metric, Metrics, Picture, Section, Sentence, Table
+from pages.ui import words
+
+QUIET = {"displayModeBar": False, "scrollZoom": False}
+"""How charts behave: no tool bar, and the page scrolls over them."""
+HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
+"""Texts of cells that Markdown takes as they are."""
+ACROSS = {6: 3, 7: 4}
+"""Metrics per row where rows of five would leave one or two alone."""
+
+
+def show(sections: Sequence[Section], key: str, is_nested: bool = False) -> None:
+    """Draw sections below each other. key: begins the keys of their elements; unique for a run and a place of the page."""
+    for section in sections:
+        _one(section, key, is_nested)
+
+
+def _one(section: Section, key: str, is_nested: bool) -> None:
+    match section:
+        case Sentence():
+            _sentence(section)
+        case Metrics():
+            show_metrics(section.of, section.is_explained)
+        case Table():
+            show_table(section)
+        case Chart():
+            st.plotly_chart(section.draw(), key=f"{key} {section.key}", config=QUIET, alt=section.alt)
+        case Picture():
+            st.image(section.png(), caption=section.caption or None, width="stretch", alt=section.alt)
+        case Code():
+            st.code(section.text, language=None)
+        case File():
+            icon = ":material/table:"
+            st.download_button(
+                section.label, section.content, section.name, section.mime, icon=icon, key=f"{key} {section.name}"
+            )
+        case Group():
+            _group(section, key, is_nested)
+        case Choice():
+            _choice(section, key, is_nested)
+
+
+def _sentence(sentence: Sentence) -> None:
+    text = marked(sentence.text)
+    if sentence.tone == "note":
+        st.info(text, icon=":material/balance:")
+    elif sentence.tone == "caption":
+        st.caption(text)
+    else:
+        st.markdown(text)
+
+
+def marked(text: str) -> str:
+    """Plain text as Markdown, in which nothing but `**` is markup."""
+    return "**".join(words.escaped(part) for part in text.split("**"))
+
+
+def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
+    """Figures of merit, equally high."""
+    with st.grid(4 if is_explained else ACROSS.get(len(metrics), 5), min_column_width=210 if is_explained else 165):
+        for metric in metrics:
+            if is_explained:
+                with st.container(border=True, height="stretch"):
+                    st.metric(metric.label, metric.value)
+                    st.caption(words.escaped(metric.help))
+                continue
+            look: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
+            st.metric(metric.label, metric.value, metric.note or None, help=metric.help or None, **look)
+
+
+def show_table(table: Table) -> None:
+    """Columns of plain text; the second line of a cell is small and grey."""
+    columns = {_plain(title): [_cell(cell) for cell in cells] for title, cells in table.columns.items()}
+    st.table(columns, border="horizontal", hide_index=True, alt=table.alt)
+
+
+def _cell(text: str) -> str:
+    first, remark = map(_plain, (*text.split("\n", 1), "")[:2])
+    return f"{first}  \n:small[:gray[{remark}]]" if remark else first
+
+
+def _plain(text: str) -> str:
+    return text if HARMLESS.fullmatch(text) else words.escaped(text)
+
+
+def _group(group: Group, key: str, is_nested: bool) -> None:
+    if group.layout == "fold":
+        with st.expander(words.escaped(group.title), icon=":material/table_rows:"):
+            show(group.of, f"{key} {group.title}", is_nested=True)
+    elif group.layout == "grid":
+        _title(group.title, is_nested)
+        with st.grid(min(3, len(group.of)), min_column_width=280):
+            for section in group.of:
+                with st.container():
+                    _one(section, key, is_nested=True)
+    else:
+        with st.container(border=group.layout == "box", height="stretch"):
+            _title(group.title, is_nested)
+            show(group.of, key, is_nested=True)
+
+
+def _title(title: str, is_nested: bool) -> None:
+    if title and is_nested:
+        st.markdown(f"**{words.escaped(title)}**")
+    elif title:
+        st.subheader(words.escaped(title), anchor=False)
+
+
+def _choice(choice: Choice, key: str, is_nested: bool) -> None:
+    """The widget, where there is something to choose, and what was chosen."""
+    names = list(choice.options)
+    name = names[0]
+    if len(names) > 1 and choice.is_list:
+        name = st.selectbox(choice.label, names, key=f"{key} {choice.key}", width=220)
+    elif len(names) > 1:
+        where = f"{key} {choice.key}"
+        name = st.segmented_control(choice.label, names, default=names[0], required=True, key=where)
+    show(choice.options[name](), key, is_nested)

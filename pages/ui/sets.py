@@ -1,0 +1,138 @@
+"""The distilled set of a run on the pages: whole images, a poster or candles, each seen in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+import engine
+from engine import figures
+from engine.figures import formats
+from engine.results import looks
+from pages.ui import candles, pictures, poster, services
+
+IMAGES, BASES, RECONSTRUCTION = "Images", "Bases", "Reconstruction"
+NOTES = {
+    BASES: "Every distilled image is a weighted sum of these pictures. Grey is zero, brighter adds, darker subtracts.",
+    RECONSTRUCTION: "Real images that the set was initialised with, and what has become of them.",
+}
+"""What a way to look at the set shows, in a sentence."""
+WIDE, NARROW = 1200, 900
+"""Pixels that a gallery of candles and one of pictures fill."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a kind of picture is shown.
+
+    live: beside the curves of its run, with a slider over the steps. few: small, at one step. ways: names of the ways to
+    look at it in the gallery. show: (row, steps, way) -> the PNG it shows, its step and what its file name begins with;
+    None where it shows charts. is_wide: it needs the whole width of a page.
+    """
+
+    live: Callable[[engine.RunRow, list[int]], None]
+    few: Callable[[engine.RunRow, int], None]
+    ways: Callable[[engine.RunRow, Sequence[int]], list[str]]
+    show: Callable[[engine.RunRow, list[int], str], tuple[bytes, int, str] | None]
+    is_wide: bool = False
+
+
+def look(row: engine.RunRow) -> Look:
+    """The look of a run's pictures; that of images while there is none."""
+    return LOOKS[pictures.name(row)]
+
+
+# ---- images ----
+
+
+def _images_live(row: engine.RunRow, steps: list[int]) -> None:
+    found = _image_ways(row, steps)
+    way = IMAGES
+    if len(found) > 1:
+        way = st.segmented_control(
+            "Show", found, default=IMAGES, required=True, key=f"way {row.id} {len(found)}", label_visibility="collapsed"
+        )
+    _image_way(row, steps, pictures.shown_step(row, steps), way, 640)
+
+
+def _image_ways(row: engine.RunRow, steps: Sequence[int]) -> list[str]:
+    """Bases where the set has some, reconstruction where what it was initialised with was kept."""
+    began = pictures.view_names(row.id, row.created, steps[0])
+    return [IMAGES, *([BASES] if pictures.has_bases(row) else []), *([RECONSTRUCTION] if "real" in began else [])]
+
+
+def _show_images(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str]:
+    step = pictures.shown_step(row, steps)
+    picture = _image_way(row, steps, step, way, 1000)
+    count = len(services.store().preview(row.id, step).images)
+    if way == IMAGES and count > figures.MAX_IMAGES:
+        st.caption(f"The first {figures.MAX_IMAGES} of {count:,} images.")
+    return picture, step, "" if way == IMAGES else f"{way.lower()}-"
+
+
+def _image_way(row: engine.RunRow, steps: list[int], step: int, way: str, width: int) -> bytes:
+    theme, moment = services.theme(), pictures.caption(row, step)
+    if way == BASES:
+        picture = pictures.bases_png(row.id, row.created, step, theme, width)
+        count = pictures.view_names(row.id, row.created, step)["bases"]
+        first = f"The first {figures.MAX_IMAGES} of " if count > figures.MAX_IMAGES else ""
+        moment = f"{first}{formats.counted(count, 'base')} · {moment}"
+        alt = f"The bases of the images of run {row.id} at step {step}"
+    elif way == RECONSTRUCTION:
+        picture = pictures.reconstruction_png(row.id, row.created, steps[0], step, theme, width)
+        moment = f"Real and distilled · {moment}"
+        alt = f"Real images, and the distilled ones that were initialised with them, at step {step}"
+    else:
+        picture, alt = pictures.preview_png(row.id, row.created, step, theme, width), pictures.alt(row, step)
+    st.image(picture, caption=moment, width="stretch", alt=alt)
+    if way in NOTES:
+        st.caption(NOTES[way])
+    return picture
+
+
+def _few(row: engine.RunRow, step: int) -> None:
+    picture = pictures.preview_png(row.id, row.created, step, services.theme(), 640, overlay=True)
+    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
+
+
+# ---- posters and candles ----
+
+
+def _show_poster(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str] | None:
+    step = pictures.shown_step(row, steps)
+    if way == "Labels":
+        poster.show_labels(row, step)
+        return None
+    if way == "Patches":
+        return poster.show_patches(row, step), step, "patches-"
+    return poster.show_large(row, step), step, ""
+
+
+def _poster_live(row: engine.RunRow, steps: list[int]) -> None:
+    poster.show_live(row, pictures.shown_step(row, steps))
+
+
+def _show_candles(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str]:
+    if way == "Candles":
+        step = candles.show(row, steps, starts_with_all=True)
+        return pictures.preview_png(row.id, row.created, step, services.theme()), step, ""
+    step = pictures.shown_step(row, steps)
+    picture = pictures.preview_png(row.id, row.created, step, services.theme())
+    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
+    return picture, step, ""
+
+
+def _candles_live(row: engine.RunRow, steps: list[int]) -> None:
+    candles.show(row, steps)
+
+
+LOOKS = {
+    looks.IMAGES: Look(_images_live, _few, _image_ways, _show_images),
+    looks.POSTER: Look(_poster_live, _few, lambda row, steps: ["Poster", "Patches", "Labels"], _show_poster),
+    looks.SEQUENCES: Look(
+        _candles_live, candles.show_few, lambda row, steps: ["Candles", "Small pictures"], _show_candles, is_wide=True
+    ),
+}
+"""By what a picture shows, as `looks.name_of` has it."""
