@@ -29,10 +29,10 @@ def _lines(section: Section) -> list[str]:
         case Group(title, inside):
             found = lines(inside)
             return ["", title, *found] if title and found else found
-        case Choice(_, options, is_another_view=is_another_view):
+        case Choice(_, options, is_list=is_list, is_another_view=is_another_view):
             names = list(options)[:1] if is_another_view else list(options)
             found = {name: lines(options[name]()) for name in names}
-            titled = len(names) > 1
+            titled = is_list or len(names) > 1
             return [line for name in names if found[name] for line in ([f"{name}:"] * titled + found[name])]
     return []
 

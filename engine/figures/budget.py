@@ -20,17 +20,25 @@ _MOST_TICKS = 5
 _REAL_ARMS = ("kmeans_real", "random_real")
 
 
+FORMS = {
+    "Poster": ("Distilled poster", "square"),
+    "Synthetic images": ("Distilled images", "circle"),
+    "Distilled sequences": ("Distilled sequences", "circle"),
+}
+"""What sets look like: their name in a legend, and their mark."""
+
+
 @dataclass(frozen=True)
 class Budgeted:
     """One run in a chart of accuracy against bytes.
 
-    short: written beside its point. name: in full. is_poster: or whole images. arms: its rows of scores by arm, under
-    one protocol.
+    short: written beside its point. name: in full. form: what its set looks like, a key of `FORMS`. arms: its rows of
+    scores by arm, under one protocol.
     """
 
     short: str
     name: str
-    is_poster: bool
+    form: str
     arms: Mapping[str, Row]
 
 
@@ -41,10 +49,9 @@ def accuracy_against_bytes(
     squares, whole images and sequences as circles, real data of the same sizes as small marks, published results hollow.
     """
     colours, judged_by = PALETTES[theme], measure(row for run in runs for row in run.arms.values())
-    whole = "Distilled sequences" if judged_by == "skill" else "Distilled images"
     figure = go.Figure()
-    for title, symbol, is_poster in (("Distilled poster", "square", True), (whole, "circle", False)):
-        found = [(run, run.arms["distilled"]) for run in runs if run.is_poster is is_poster and "distilled" in run.arms]
+    for form, (title, symbol) in FORMS.items():
+        found = [(run, run.arms["distilled"]) for run in runs if run.form == form and "distilled" in run.arms]
         if found:
             names = [run.name for run, _ in found]
             _add(figure, title, [row for _, row in found], names, colours, symbol, [run.short for run, _ in found])

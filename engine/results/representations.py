@@ -119,8 +119,9 @@ def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
         "Dots: validation images in the teacher's representation space, coloured by class. Diamonds: representations of "
         "the distilled images, which were made without labels."
     )
+    by = f", by {next(iter(maps))}" if len(maps) == 1 else ""
     return Group(
-        "Map of the representations", [Choice("Projection", ways, "map way"), Sentence(note, "caption")], "box"
+        f"Map of the representations{by}", [Choice("Projection", ways, "map way"), Sentence(note, "caption")], "box"
     )
 
 

@@ -240,11 +240,7 @@ def architectures(run: Run, kind: Kind) -> list[Section]:
         for arm in figures.matrix_arms(cells)
     }
     name = f"run-{run.row.id}-architectures.csv"
-    others = [
-        Group(f"All scores of {title}", score_table([row for row in run.rows if row.student == student], kind), "fold")
-        for student, title in zip(cells, names, strict=True)
-        if student != run.student.name
-    ]
+    others = [_all_scores(run, kind, student) for student in cells if student != run.student.name]
     return [
         Group(
             "Across architectures",
@@ -258,6 +254,13 @@ def architectures(run: Run, kind: Kind) -> list[Section]:
             ],
         )
     ]
+
+
+def _all_scores(run: Run, kind: Kind, student: str) -> Group:
+    """A chart and a table of another student."""
+    rows = [row for row in run.rows if row.student == student]
+    parts = [score_chart(run, rows, kind, student), *score_table(rows, kind)]
+    return Group(f"All scores of {run.name_of(student)}", parts, "fold")
 
 
 def recipes(run: Run) -> list[Section]:

@@ -84,7 +84,7 @@ class _Writer:
     def _choice(self, choice: Choice, level: int) -> list[str]:
         """Every option below its name; of several views of the same the first one."""
         names = list(choice.options)
-        if choice.is_another_view or len(names) == 1:
+        if choice.is_another_view or (len(names) == 1 and not choice.is_list):
             return self.written(choice.options[names[0]](), level)
         return [
             text

@@ -79,6 +79,8 @@ function draw() {
 }
 draw();
 isDark.addEventListener("change", draw);
+for (const fold of document.querySelectorAll("details"))  // a chart that was hidden does not know its width
+  fold.addEventListener("toggle", () => fold.querySelectorAll("[data-chart]").forEach((place) => Plotly.Plots.resize(place)));
 </script>
 </body>
 </html>

@@ -120,7 +120,7 @@ def _choice(choice: Choice, key: str, is_nested: bool) -> None:
     """The widget, where there is something to choose, and what was chosen."""
     names = list(choice.options)
     name = names[0]
-    if len(names) > 1 and choice.is_list:
+    if choice.is_list:
         name = st.selectbox(choice.label, names, key=f"{key} {choice.key}", width=220)
     elif len(names) > 1:
         where = f"{key} {choice.key}"

@@ -24,8 +24,8 @@ def runs() -> list:
     poster = {"distilled": row("distilled", 1300, (0.6, 0.62)), "random_real": row("random_real", 1280)}
     images = {"distilled": row("distilled", 2600), "kmeans_real": row("kmeans_real", 2560, (0.4,))}
     return [
-        figures.Budgeted("0001", "0001 · a <b>poster</b>", True, poster),
-        figures.Budgeted("0002", "0002 · images", False, images),
+        figures.Budgeted("0001", "0001 · a <b>poster</b>", "Poster", poster),
+        figures.Budgeted("0002", "0002 · images", "Synthetic images", images),
     ]
 
 

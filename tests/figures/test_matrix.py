@@ -64,12 +64,12 @@ def test_the_file_has_a_line_a_cell_and_no_spread_of_one_student():
 def test_every_arm_and_protocol_has_a_name_and_a_colour_of_its_own():
     palette = figures.PALETTES["light"]
     assert figures.arm_name("distilled_ema") == "Distilled, moving average"
-    assert figures.arm_name("distilled_raw") == "Distilled, not averaged"
-    assert figures.protocol_name("unaugmented") == "As distilled, without augmentation"
+    assert figures.arm_name("distilled_raw") == "Distilled, without averaging"
+    assert figures.protocol_name("unaugmented") == "Own recipe, no augmentation"
     together = ["distilled", "distilled_ema", "distilled_hard", "random_real", "kmeans_real", "full"]
     assert len({palette.arm(arm) for arm in together}) == len(together)
 
 
 def test_notes_are_those_of_the_protocols_that_were_used():
     rows = [row for arms in CELLS.values() for row in arms.values()]
-    assert figures.protocol_notes(rows) == "As ordinary data: shuffled minibatches, from scratch."
+    assert figures.protocol_notes(rows) == "Standard training: shuffled minibatches from a fresh initialisation."

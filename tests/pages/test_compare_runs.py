@@ -70,7 +70,7 @@ def test_the_chart_has_each_arm_in_its_own_colour(visit, three):
 
 def test_the_other_protocol_changes_scores_of_small_sets_and_not_of_the_full_one(visit, three):
     app = visit("compare", run=three)
-    app.get("segmented_control")[0].set_value("ordinary").run()
+    app.get("segmented_control")[0].set_value("Standard training").run()
     table = app.table[0].value
     assert list(table["Distilled"])[0].startswith("82.3 %") and list(table["Full data"])[0].startswith("97.0 %")
 
@@ -153,18 +153,18 @@ def test_runs_without_scores_are_compared_by_what_they_have(visit, store, make):
 
 def test_one_run_without_scores_is_a_sentence(visit, store):
     assert "has no scores yet" in words(visit("compare", run=running(store)))
-    assert "0002 failed before it was measured" in words(visit("compare", run=failed(store)))
+    assert "0002 failed before it was scored" in words(visit("compare", run=failed(store)))
 
 
 def test_a_queued_run_is_not_compared_yet_and_said_so(visit, store, three):
     waiting = queued(store)
     app = visit("compare", run=[waiting, three[0]])
-    assert f"Run {waiting} has not begun yet." in words(app)
+    assert f"Run {waiting} has not started yet." in words(app)
     assert app.multiselect[0].value == [three[0]]
 
 
 def test_the_verdict_names_k_means_where_it_was_measured(visit, three):
-    assert "on as many chosen by k-means: **63.4 %**" in words(visit("compare", run=three[0]))
+    assert "**63.4 %** on 10 real images chosen by k-means" in words(visit("compare", run=three[0]))
     assert "k-means" not in words(visit("compare", run=three[2]))
 
 
@@ -197,7 +197,7 @@ def test_architectures_are_compared_in_a_map_and_a_table(visit, store):
     table = table_of(app, "Architecture")
     assert (
         table["Distilled, moving average"][1]
-        == "74.2\u00a0±\u00a01.0\u00a0% (n\u00a0=\u00a03)  \n:small[:gray[As distilled]]"
+        == "74.2\u00a0±\u00a01.0\u00a0% (n\u00a0=\u00a03)  \n:small[:gray[Own recipe]]"
     )
     assert table["Full data"][1:] == ["–", "–"]
     assert [entry.label for entry in app.expander if entry.label.startswith("All scores of")] == [
@@ -237,7 +237,7 @@ def test_numbers_that_lack_an_arm_say_what_to_switch_on(visit, three):
 
 def test_numbers_come_when_a_run_is_done(visit, store):
     unfinished = evaluated(store, finished(store), is_done=False)
-    assert "Numbers of the field" not in words(visit("compare", run=unfinished))
+    assert "Benchmark scores" not in words(visit("compare", run=unfinished))
 
 
 def test_last_and_chosen_length_stand_side_by_side(visit, store):
@@ -249,9 +249,9 @@ def test_last_and_chosen_length_stand_side_by_side(visit, store):
 
 def test_training_without_augmentation_is_a_protocol_where_it_was_measured(visit, store, three):
     apart = visit("compare", run=[three[0], three[1]]).get("segmented_control")[0]
-    assert "without augmentation" not in str(apart.options)
+    assert "no augmentation" not in str(apart.options)
     app = visit("compare", run=[three[0], across_architectures(store, name="augmented")])
-    app.get("segmented_control")[0].set_value("unaugmented").run()
+    app.get("segmented_control")[0].set_value("Own recipe, no augmentation").run()
     table = app.table[0].value
     assert [cell[:4] for cell in table["Distilled"]] == ["–", "80.5"]
 

@@ -93,7 +93,7 @@ def test_gallery_and_compare_have_no_place_for_recordings(store, visit):
 
 def test_compare_of_nothing_but_recordings_says_what_the_page_is_for(store, visit):
     canned.recorded(store)
-    assert "Runs are compared here" in canned.words(visit("compare"))
+    assert "Compare runs here" in canned.words(visit("compare"))
 
 
 def test_distilling_run_shows_the_experts_until_its_first_step_and_in_a_tab_then(store, visit):
@@ -102,14 +102,14 @@ def test_distilling_run_shows_the_experts_until_its_first_step_and_in_a_tab_then
     assert "Networks trained on the real data" in canned.words(app)
     late = canned.following(store)
     app = visit("runs", run=late)
-    assert [tab.label for tab in app.tabs] == ["Student's path", "Measured", "Experts"]
+    assert [tab.label for tab in app.tabs] == ["Result", "Curves", "Student's path", "Experts"]
     text = canned.words(app)
-    assert "Step of the student nearest to the expert" in text and "The student has 20 steps" in text
+    assert "Step of the student nearest to the expert" in text and "The student trains for 20 steps" in text
     assert "Accuracy of the moving average" not in text, "it is drawn beside the accuracy of the images"
 
 
-def test_runs_of_other_methods_have_no_tabs(store, visit):
-    assert not visit("runs", run=canned.running(store)).tabs
+def test_runs_of_other_methods_have_no_tab_of_experts(store, visit):
+    assert [tab.label for tab in visit("runs", run=canned.running(store)).tabs] == ["Result", "Curves"]
 
 
 def form(visit) -> AppTest:

@@ -34,13 +34,13 @@ def drawn(app: AppTest, part: str) -> int:
 def test_run_that_waits_says_what_will_be_here(store, visit):
     text = canned.words(visit("runs", run=store.submit(forecasts.request(), status="running")))
     assert "The loss curve and the sequences appear here with the first outer steps." in text
-    assert "next close, 1 sequence a token" in text and "images" not in text
+    assert "next close, 1 sequence per token" in text and "images" not in text
 
 
 def test_live_run_leads_with_skill_beside_random_real_and_the_naive_forecast(store, visit):
     app = visit("runs", run=forecasts.running(store))
     text = canned.words(app)
-    assert "Skill, validation 2.6 % 6.8 points over random" in text
+    assert "Skill, validation 2.6 % 6.8 points above random" in text
     assert "Random real, same size −4.2 % validation, 1 student" in text
     assert "Naive forecast 0.0 % last close" in text
     assert "Distilled sequences" in text and "ccuracy" not in text
@@ -118,7 +118,7 @@ def test_finished_run_tells_every_metric_with_intervals_and_the_naive_forecasts(
     assert f"{naive} " in text and shown.count("−5.0\u00a0to\u00a03.0") == (target != "direction"), (
         "no skill, no interval"
     )
-    assert "Token by token" in text and "SIM-C" in shown and "ccuracy, validation" not in text
+    assert "By token" in text and "SIM-C" in shown and "ccuracy, validation" not in text
 
 
 def test_finished_run_says_plainly_whether_anything_beats_the_naive_forecast(store, visit):
@@ -128,23 +128,25 @@ def test_finished_run_says_plainly_whether_anything_beats_the_naive_forecast(sto
 
 def test_finished_run_draws_forecasts_by_date_and_as_prices(store, visit):
     app = visit("runs", run=forecasts.finished(store))
-    assert "forecast 0001" in " ".join(charts(app)) and "what counts is the difference" not in canned.words(app)
+    assert "result 0001 forecast SIM-A Returns" in " ".join(
+        charts(app)
+    ) and "Judge it by the returns" not in canned.words(app)
     app.get("button_group")[0].set_value("Prices").run()
-    assert not app.exception and "the last value too: what counts is the difference to it" in canned.words(app)
+    assert not app.exception and "Judge it by the returns" in canned.words(app)
 
 
 def test_finished_run_shows_privacy_facts_and_every_adaptation(store, visit):
     app = visit("runs", run=forecasts.finished(store))
     text = canned.words(app)
-    assert "None is close to a copy of a real one." in text and "Membership, AUC 0.51" in text
-    assert "A head start on GOLD?" in text and "A head start on TIN?" in text
-    assert drawn(app, "distances") == drawn(app, "Fat tails") == drawn(app, "Wild times cluster") == 1
-    assert drawn(app, "curve") == 2
+    assert "None is close to a copy of a real one." in text and "Membership inference, AUC 0.51" in text
+    assert "Does it help on GOLD?" in text and "Does it help on TIN?" in text
+    assert drawn(app, "distances") == drawn(app, "tails") == drawn(app, "squares") == 1
+    assert drawn(app, "adaptation") == 2
 
 
 def test_metric_of_the_tokens_can_be_chosen(store, visit):
     app = visit("runs", run=forecasts.finished(store, "both"))
-    app.selectbox(key="token metric 0001").set_value("mcc").run()
+    app.selectbox(key="result 0001 token metric").set_value("MCC").run()
     assert not app.exception and "0.062\u00a0±\u00a00.008" in tables(app)
 
 
@@ -177,11 +179,14 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     app = visit("compare", run=forecasts.finished(store, others=("transformer",)))
     text = canned.words(app).replace("**", "")
     assert forecasts.NOTHING in text
-    assert "Trained on 3 distilled sequences: 3.1 %; on 3 random real windows: −4.2 %;" in text
-    assert "on all 3,500 real windows: 3.6 % of the error of the last close taken away on test windows." in text
-    assert "Error, of full 100.5 % as distilled" in text and "Compression 1 : 1,100" in text
+    assert (
+        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, −4.2 % on 3 random real"
+        in text
+    )
+    assert "3.6 % on all 3,500 real windows." in text
+    assert "Relative error 100.5 % own recipe" in text and "Compression 1 : 1,100" in text
     assert "Across architectures" in text and "Privacy and fidelity" in text
-    for absent in ("Numbers of the field", "Retention", "made hard", "images", "Accuracy", "accuracy"):
+    for absent in ("Benchmark scores", "Retention", "hard labels", "images", "Accuracy", "accuracy"):
         assert absent not in text, absent
 
 
@@ -190,7 +195,9 @@ def test_compare_has_a_skill_matrix_of_several_runs(store, visit):
     app = visit("compare", run=runs)
     text, shown = canned.words(app), tables(app)
     assert (
-        "Test skill" in text and "Runs and arms" in text and "Skill against bytes: Simulated prices, next close" in text
+        "Test skill" in text
+        and "Runs and training sets" in text
+        and "Skill against bytes: Simulated prices, next close" in text
     )
     assert "3.1 %" in shown and "4.1 %" in shown and "next close" in shown
     assert "Test accuracy" not in text and drawn(app, "skill matrix") == 1

@@ -34,9 +34,9 @@ def test_an_exported_result_becomes_a_finished_run_and_is_shown(visit, store, tm
 def test_a_loaded_result_shows_what_is_known_of_it_and_offers_to_measure_it(visit, store, tmp_path):
     app = loaded(visit, "best_digits.safetensors", result_file(tmp_path))
     text = words(app)
-    assert "Loaded from best_digits.safetensors. Evaluate it again to measure it." in text
-    assert [metric.label for metric in app.metric] == ["Synthetic images", "Storage"]
-    assert "Synthetic images 10 as after outer step 1" in text and "of full data" in text and "1 : " in text
+    assert "Loaded from best_digits.safetensors. Evaluate it again to score it." in text
+    assert [metric.label for metric in app.metric] == ["Distilled images", "Storage"]
+    assert "Distilled images 10 as after outer step 1" in text and "of the full data" in text and "1 : " in text
     for absent in ("Outer loss", "not measured", "Time", "\N{EN DASH}"):
         assert absent not in text
     assert app.button(key="evaluate again").proto.type == "primary"
@@ -51,7 +51,7 @@ def test_a_loaded_result_whose_data_set_is_not_here_is_shown_without_a_compressi
     asked = store.run("0001").request.model_copy(update={"source": source})
     (store.folder("0001") / "request.json").write_text(asked.model_dump_json())
     store.rebuild()
-    assert ("of full data" in words(visit("runs", run="0001"))) == (source == "digits")
+    assert ("of the full data" in words(visit("runs", run="0001"))) == (source == "digits")
 
 
 def test_the_list_says_which_file_a_result_was_loaded_from(visit, store, tmp_path):

@@ -64,16 +64,16 @@ def test_run_says_how_it_stands(visit, store, make, said):
 def test_interrupted_run_says_what_is_left_of_it(visit, store):
     run_id = running(store)
     store.append(run_id, [{"kind": "interrupted", "time": time.time()}])
-    assert "It had kept no checkpoint yet; start it again." in words(visit("runs", run=run_id))
+    assert "It has no checkpoint yet; start it again." in words(visit("runs", run=run_id))
     checkpoint.save(store.folder(run_id) / "checkpoints", 100, {"step": 100})
-    assert "What its last checkpoint holds is safe; resume to go on from there." in words(visit("runs", run=run_id))
+    assert "Its last checkpoint is kept; resume to continue from there." in words(visit("runs", run=run_id))
 
 
 def test_live_run_shows_better_than_what(visit, store):
     text = words(visit("runs", run=running(store)))
     assert "Random real, same size 55.0 %" in text
-    assert "points better" in text
-    assert "1 : 32.7 of full data" in text
+    assert "points above" in text
+    assert "1 : 32.7 of the full data" in text
 
 
 def test_stop_is_asked_for_once(visit, store):
@@ -153,10 +153,10 @@ def test_list_filters_by_state_and_text(visit, store):
 def test_compare_says_the_verdict_in_words(visit, store):
     text = words(visit("compare", run=finished(store)))
     assert (
-        "Trained on 10 synthetic images: **85.1 %**; on 10 random real images: **55.1 %**; on all 1,294: **97.0 %**"
-        in text
+        "Test accuracy is **85.1 %** after training on 10 synthetic images, **55.1 %** on 10 random real images and "
+        "**97.0 %** on all 1,294 real images." in text
     )
-    assert "Retention 87.7 % as distilled" in text
+    assert "Retention 87.7 % own recipe" in text
     assert "Cached scores come from an earlier run" in text
 
 
@@ -185,7 +185,7 @@ def test_compare_puts_several_runs_together(visit, store):
 def test_done_run_without_scores_is_compared_without_error(visit, store):
     run_id = running(store)
     store.append(run_id, [Finished({})])
-    assert "No score has been measured yet" in words(visit("compare", run=run_id))
+    assert "has no scores yet" in words(visit("compare", run=run_id))
 
 
 def test_gallery_time_lapse(visit, store):

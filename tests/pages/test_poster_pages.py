@@ -53,7 +53,7 @@ def test_a_run_of_whole_images_has_none_of_it(visit, store):
     run_id = finished(store)
     app = visit("runs", run=run_id)
     assert heading(app, "Synthetic images") and not [toggle for toggle in app.toggle if "Patch" in toggle.label]
-    assert visit("gallery", run=run_id).get("segmented_control")[0].options == ["One step", "Time-lapse"]
+    assert visit("gallery", run=run_id).get("segmented_control")[0].options == ["Images", "Time-lapse"]
 
 
 def test_the_picture_is_the_poster_in_true_aspect(store):
@@ -132,19 +132,21 @@ def test_both_animations_show_the_whole_run(store):
 
 
 def test_the_verdict_speaks_of_a_poster(visit, store):
-    assert "Trained on one poster of 72 patches: **85.1 %**" in words(visit("compare", run=poster_finished(store)))
+    assert "**85.1 %** after training on one poster of 72 patches" in words(
+        visit("compare", run=poster_finished(store))
+    )
 
 
 def test_accuracies_on_the_way_are_a_chart_and_not_lines_of_the_table(visit, store):
     app = visit("compare", run=poster_finished(store))
     table = app.table[0].value
     assert len(table) == 5 and list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
-    assert heading(app, "Accuracy after so many inner steps")
+    assert heading(app, "Accuracy by inner steps")
     lines = {trace["name"]: trace for trace in traces(app, 1)}
     assert list(lines) == ["Distilled", "Random real, same size"]
     assert values(lines["Distilled"]["x"]) == [300, 600, 1000, 2000]
     assert values(lines["Distilled"]["y"]) == pytest.approx([79.1, 83.1, 85.1, 84.1])
-    assert not heading(visit("compare", run=finished(store)), "Accuracy after so many inner steps")
+    assert not heading(visit("compare", run=finished(store)), "Accuracy by inner steps")
 
 
 def values(sent: object) -> list[float]:
@@ -181,10 +183,10 @@ def test_published_results_are_shown_beside_with_their_cost_and_doubt(visit, sto
     runs = [poster_finished(store, size, source="cifar10") for size in (36864, 61440)]
     app = visit("compare", run=runs)
     text = words(app)
-    assert "Hollow marks were published, not measured here: PoDD, 100,000 outer steps, days on a GPU" in text
-    assert "Second-hand ones were read in somebody else's account" in text
+    assert "Hollow marks are published results, not measured here: PoDD, 100,000 outer steps, days on a GPU" in text
+    assert "Second-hand results are taken from other authors' accounts" in text
     assert "Published, second-hand" in [trace["name"] for trace in traces(app, 1)]
-    app.toggle(key="published cifar10").set_value(False).run()
+    app.get("segmented_control")[1].set_value("These runs only").run()
     assert "Published, second-hand" not in [trace["name"] for trace in traces(app, 1)]
     assert "Hollow marks" not in words(app)
 

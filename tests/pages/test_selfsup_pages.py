@@ -63,7 +63,7 @@ def test_ended_training_of_a_teacher_can_go_on(store, visit, ending):
 
 def test_distilling_run_shows_its_teacher_until_the_first_step(store, visit):
     app = visit("runs", run=selfsup.training_teacher(store, action="distill"))
-    assert "A network trained on the images alone" in canned.words(app) and len(charts(app)) == 2
+    assert "A network trained on the images without labels" in canned.words(app) and len(charts(app)) == 2
 
 
 def test_lists_and_compare_take_a_teacher_for_a_run_without_scores(store, visit):
@@ -132,7 +132,7 @@ def test_live_run_shows_loss_pictures_and_what_is_known_of_its_bases(store, visi
     app = visit("runs", run=run_id)
     text = canned.words(app)
     assert "Accuracy, validation" in text and "Random real, same size 62.0 %" in text
-    assert [tab.label for tab in app.tabs] == ["Measured", "Representations", "Teacher"]
+    assert [tab.label for tab in app.tabs] == ["Result", "Curves", "Representations", "Teacher"]
     assert "Spectrum of the principal components" in text and "Representations of augmented images" in text
     assert "Map of the representations" not in text, "it is made at the end"
     way = app.get("button_group")[0]
@@ -187,17 +187,17 @@ def test_gallery_shows_bases_reconstruction_and_a_time_lapse(store, visit):
 def test_compare_says_the_outcome_in_words_without_labels(store, visit):
     app = visit("compare", run=selfsup.finished(store))
     text = canned.words(app).replace("**", "")
-    assert "A network pre-trained on 20 distilled images gets by a linear probe 86.0 %" in text
-    assert "on 25 random real images with the teacher's representations 74.0 %; not pre-trained 55.0 %" in text
-    assert "on all 1,294 real images 93.0 %; the teacher itself 95.0 % of test images right." in text
+    assert "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images" in text
+    assert "74.0 % on 25 random real images with the teacher's representations, 55.0 % without pre-training" in text
+    assert "93.0 % on all 1,294 real images and 95.0 % for the teacher itself." in text
     assert "Retention 92.5 % linear probe" in text and "Compression" in text
-    assert "Numbers of the field" not in text and "DD-Ranking" not in text and "takes linear probes" in text
+    assert "Benchmark scores" not in text and "DD-Ranking" not in text and "uses the linear probe" in text
 
 
 def test_compare_has_transfer_and_likeness_tables(store, visit):
     app = visit("compare", run=selfsup.finished(store))
     text, shown = canned.words(app), tables(app)
-    assert "Transfer" in text and "Likeness to the teacher" in text
+    assert "Transfer" in text and "Similarity to the teacher" in text
     assert "Fashion-MNIST" in shown and "66.0 ± 0.0 %" in shown and "Digits, its own" in shown
     assert "Linear CKA" in shown and "0.810 ± 0.000" in shown
     assert "Nearest neighbours" in shown and "Fine-tuned" in shown
@@ -209,12 +209,12 @@ def test_runs_without_labels_are_compared_with_each_other_and_with_labelled_ones
     assert app.get("button_group")[0].options == ["Linear probe", "Nearest neighbours", "Fine-tuned"]
     assert "86.0 %" in tables(app) and "88.0 %" in tables(app)
     app = visit("compare", run=[first, labelled])
-    assert set(app.get("button_group")[0].options) >= {"As distilled", "Linear probe"}
+    assert set(app.get("button_group")[0].options) >= {"Own recipe", "Linear probe"}
 
 
 def test_labelled_runs_are_offered_no_probes(store, visit):
     app = visit("compare", run=[canned.finished(store), canned.finished(store, better=0.02)])
-    assert app.get("button_group")[0].options == ["As distilled", "As ordinary data"]
+    assert app.get("button_group")[0].options == ["Own recipe", "Standard training"]
 
 
 # ---- on disk ----

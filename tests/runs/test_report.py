@@ -62,7 +62,7 @@ def test_report_says_verdict_scores_recipe_and_command(finished, text):
     store, run_id = finished
     best = engine.best_by_arm(store.scores(run_id), "mlp")
     verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
-    assert "trained on 10 synthetic images" in verdict
+    assert "after training on 10 synthetic images" in verdict
     for arm in ("distilled", "random_real", "full"):
         assert f"<strong>{100 * best[arm].mean:.1f} %</strong>" in verdict
     for row in engine.summarise(store.scores(run_id)):
@@ -121,12 +121,12 @@ def scored_run(store: Store, students: dict[str, float], **more: float) -> str:
 def test_several_architectures_are_a_map_and_a_table(store):
     text = text_of(store, scored_run(store, {"mlp": 0.0, "convnet": 0.1}))
     assert text.count("data-chart=") == 3 and "<h2>Across architectures</h2>" in text
-    assert "<td>52.0 ± 1.4 % (n = 2), as distilled</td>" in text
+    assert '<td>52.0\u00a0±\u00a01.4\u00a0% (n\u00a0=\u00a02)<br><span class="faint">Own recipe</span></td>' in text
     assert "<th>Distilled, moving average</th>" in text
     assert "Across architectures" not in text_of(store, scored_run(store, {"mlp": 0.0}))
 
 
-def test_numbers_of_the_field_are_told_or_what_they_lack(store):
+def test_benchmark_scores_are_told_or_what_they_lack(store):
     text = text_of(store, scored_run(store, {"mlp": 0.0}, full=0.8))
     assert re.search(r"<td>Hard-label recovery</td><td>20.0 points</td><td>How much accuracy is lost", text)
     assert "<td>Improvement over random</td><td>30.0 points</td>" in text
@@ -140,7 +140,7 @@ def test_report_is_the_same_each_time(finished, text):
 @pytest.mark.parametrize(
     ("ended", "sentence"),
     [
-        (stopped, "This run is stopped; no score has been measured yet."),
+        (stopped, "This run is stopped; there are no scores yet."),
         (failed, "The run failed at outer step 8. The loss became NaN."),
     ],
 )

@@ -38,33 +38,35 @@ def section(text: str, title: str) -> str:
 def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is_beaten(text):
     verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
     assert verdict.startswith(
-        "Skill of networks against the training mean: trained <strong>12.5 %</strong> on 6 distilled sequences; "
+        "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled sequences, "
     )
     assert "<strong>−29.5 %</strong> on 6 random real windows" in verdict and "on all 5,000 real windows" in verdict
-    assert verdict.endswith("Students trained on the distilled set forecast better than the training mean.")
+    note = re.search(r'<p class="note">(.*?)</p>', text)[1]
+    assert note == "Students trained on the distilled set forecast better than the training mean."
 
 
 def test_table_has_every_measure_with_the_naive_forecasts_and_the_interval_over_time(text):
-    told = section(text, "Forecasts")
+    told = section(text, "Forecast errors")
     head = re.findall(r"<th>(.*?)</th>", told)
-    assert head[:4] == ["Trained on", "Skill", "95 % interval", "MAE"]
-    assert head[4:] == ["RMSE", "R²", "Skill against last value", "n"]
+    assert head[:4] == ["Trained on", "Skill (%)", "95 % interval (%)", "MAE (%)"]
+    assert head[4:] == ["RMSE (%)", "R²", "Skill against last value (%)", "n"]
+    told = told.replace("\u00a0", " ")
     lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", told)]
     assert len(lines) == len(SKILLS) + len(NAIVE)
-    assert lines[0][:4] == ["Distilled", "12.50 ± 0.71 %", "7.0 to 17.0 %", "2.130 ± 0.000 %"]
-    assert lines[0][4:] == ["3.120 ± 0.000 %", "−0.010 ± 0.000", "40.00 ± 0.00 %", "2"]
-    assert lines[-2][:2] == ["Last value, naive forecast", "−80.00 %"] and lines[-1][0].startswith("Training mean")
+    assert lines[0][:4] == ["Distilled", "12.50 ± 0.71", "7.0 to 17.0", "2.130 ± 0.000"]
+    assert lines[0][4:] == ["3.120 ± 0.000", "−0.010 ± 0.000", "40.00 ± 0.00", "2"]
+    assert lines[-2][:2] == ["Last value, no network", "−80.00"] and lines[-1][0].startswith("Training mean")
 
 
 def test_tokens_and_ratios_are_told(text):
-    assert "<td>4.120 ± 0.000 %</td>" in section(text, "RMSE, token by token")
+    assert "<td>4.120\u00a0±\u00a00.000</td>" in section(text, "By token")
     ratios = section(text, "Against the full data")
     assert "<td>110.0 %</td>" in ratios and "1 : 500" in ratios
 
 
 def test_sequences_are_candles_that_are_said_to_be_learned(text):
     told = section(text, "The distilled sequences")
-    assert "data-chart" in told and "no history of a market" in told
+    assert "data-chart" in told and "they are no market history" in told
     assert "Grid of the distilled images" not in text and "outer step 0" in section(text, "Along the run")
     charts = [json.loads(chart) for chart in re.findall(r'<script type="application/json" id="chart-\d+">(.*?)</script>', text)]  # fmt: skip
     candles = [chart for chart in charts if any(trace["type"] == "candlestick" for trace in chart["data"])]
@@ -77,14 +79,14 @@ def test_sequences_are_candles_that_are_said_to_be_learned(text):
 
 def test_privacy_facts_and_adaptation_are_told_and_names_are_escaped(text):
     assert "None is close to a copy of a real one." in section(text, "Does it reveal real prices?")
-    assert "0.47 to 0.58" in text and "Tails of returns" in text
-    assert "SIM-D &lt;new&gt;" in section(text, "A head start on a new token?") and "SIM-D <new>" not in text
+    assert "0.47 to 0.58" in text and "Fat tails" in text
+    assert "Does it help on SIM-D &lt;new&gt;?" in text and "SIM-D <new>" not in text
 
 
 def test_nothing_speaks_of_images_accuracies_or_labels(text):
     said = re.sub(r"<pre>.*?</pre>|<script.*?</script>|<style>.*?</style>", "", text, flags=re.DOTALL)
     said = re.sub(r'src="[^"]*"', "", said)
-    for word in ("accuracy", "image", "class name", "DD-Ranking", "Numbers of the field", "nan"):
+    for word in ("accuracy", "image", "class name", "DD-Ranking", "Benchmark scores", "nan"):
         assert word not in re.sub(r"<[^>]*>", "", said).lower().replace("<", ""), word
     assert "Training windows" in said and "Test skill of GRU" in said
 
@@ -92,8 +94,8 @@ def test_nothing_speaks_of_images_accuracies_or_labels(text):
 def test_skill_is_told_against_the_reference_of_each_target(store):
     for target, reference in (("close", "the last close"), ("direction", "the training frequencies")):
         told = text_of(store, finished(store, request(target)))
-        assert f"Skill of networks against {reference}:" in told
-        assert ("log loss" in section(told, "Forecasts")) == (target == "direction")
+        assert f"Test skill relative to {reference} is" in told
+        assert ("log loss" in section(told, "Forecast errors")) == (target == "direction")
 
 
 def test_a_run_that_failed_early_is_reported_with_what_it_has(store):
@@ -107,8 +109,9 @@ def test_command_line_shows_measures_verdict_and_privacy(made, capsys):
     store, run_id = made
     assert cli.main(["show", run_id, "--runs", str(store.root)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"distilled +ordinary +gru +skill 12\.5 % \+- 0\.7 \(n=2\)", said)
-    assert "RMSE 3.120 ± 0.000 %" in said and "SIM-A: RMSE 4.120 ± 0.000 %" in said
+    assert re.search(r"gru +Distilled +Standard training +12\.5 ± 0\.7 % +2", said)
+    assert re.search(r"Distilled +12\.50 ± 0\.71 +7\.0 to 17\.0 +2\.130 ± 0\.000 +3\.120 ± 0\.000", said)
+    assert re.search(r"RMSE \(%\):\n.*\nDistilled +4\.120 ± 0\.000", said)
     assert "forecast better than the training mean." in said and "close to a copy" in said
 
 
@@ -127,7 +130,7 @@ def test_command_line_evaluates_again_and_gives_every_measure(store, capsys):
     run_id = finished(store, asked)
     assert cli.main(["evaluate", run_id, "--runs", str(store.root)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"distilled +as_distilled +linear +skill -?\d", said) and "MCC" in said and "SIM-C: Skill" in said
+    assert re.search(r"linear +Distilled +Own recipe +−?\d", said) and "MCC" in said and "SIM-C" in said
     assert cli.main(["evaluate", run_id, "--runs", str(store.root), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"skill", "rmse", "mcc@SIM-B"} <= {row["metric"] for row in rows}
