@@ -201,7 +201,7 @@ def test_architectures_are_compared_in_a_map_and_a_table(visit, store):
     )
     assert table["Full data"][1:] == ["–", "–"]
     assert [entry.label for entry in app.expander if entry.label.startswith("All scores of")] == [
-        "All scores of ConvNet\\-D",
+        "All scores of ConvNet",
         "All scores of LeNet",
     ]
 
