@@ -62,7 +62,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         set_number(page, "Outer steps", OUTER_STEPS)
         expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
         page.get_by_role("tab", name="Inner networks").click()
-        set_number(page, "Steps of a life", OUTER_STEPS)
+        set_number(page, "Network lifetime", OUTER_STEPS)
         page.get_by_role("tab", name="Probing").click()
         set_number(page, "Pretrain steps", 40)
         page.get_by_role("combobox", name="Transfer to").click()

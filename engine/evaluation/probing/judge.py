@@ -24,8 +24,11 @@ ELSEWHERE = 5000
 class Teacher(Protocol):
     """What a comparison asks of a teacher. represent: prepared inputs (n, C, H, W) to representations (n, num_dims)."""
 
-    num_dims: int
-    title: str
+    @property
+    def num_dims(self) -> int: ...
+
+    @property
+    def title(self) -> str: ...
 
     def represent(self, inputs: Tensor) -> Tensor: ...
 

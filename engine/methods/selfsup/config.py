@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -10,13 +11,24 @@ from pydantic import field_validator, model_validator
 
 from engine.core.config import Action, Load, MethodConfig, Size, Task, Validation, option
 from engine.core.errors import ConfigError
+from engine.core.options import Condition, unless
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape
 
+LOW_RANK = Condition("parameterisation", ("low_rank",))
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
+
+_bases = partial(option, group=SYNTHETIC, when=LOW_RANK)
+_augmented = partial(option, group=AUGMENTED, when=LOW_RANK)
+_augmented_fine = partial(_augmented, advanced=True)
+_optimal = partial(_augmented_fine, when=[LOW_RANK, unless("num_optimal", 0)])
+_pool = partial(option, group=POOL)
+_pool_fine = partial(_pool, advanced=True)
+_outer = partial(option, group=OUTER)
+_outer_fine = partial(_outer, advanced=True)
 
 
 class SelfsupConfig(MethodConfig):
@@ -26,71 +38,135 @@ class SelfsupConfig(MethodConfig):
         f"evaluation.{name}" for name in ("inner_steps", "ordinary_steps", "batch_size", "without_augmentation")
     )
 
-    num_images: int = option(100, "Images that are distilled, each with a representation; they have no class", low=1, high=100_000, label="Distilled images")  # fmt: skip
+    num_images: int = option(
+        100, "Unlabelled images to distil, each with a representation", low=1, high=100_000, label="Distilled images"
+    )
     parameterisation: Literal["low_rank", "full"] = option(
         "low_rank",
-        "Images and representations as sums of few bases, or each stored whole (KRR-ST)",
+        "Store images and representations as linear combinations of bases, or each in full (KRR-ST)",
         group=SYNTHETIC,
         names={"low_rank": "Low-rank bases"},
     )
-    image_bases: int = option(100, "Pictures that all images are sums of (U)", low=1, high=10_000, group=SYNTHETIC, label="Image bases", when=("parameterisation", "low_rank"))  # fmt: skip
-    representation_bases: int = option(50, "Vectors that all representations are sums of (V)", low=1, high=4096, group=SYNTHETIC, label="Representation bases", when=("parameterisation", "low_rank"))  # fmt: skip
-    basis_size: int = option(16, "Side of an image base; images are made of them and then enlarged", low=2, high=1024, unit="px", group=SYNTHETIC, label="Side of a base", when=("parameterisation", "low_rank"))  # fmt: skip
+    image_bases: int = _bases(100, "Bases that all images are combinations of (U)", low=1, high=10_000)
+    representation_bases: int = _bases(50, "Bases that all representations are combinations of (V)", low=1, high=4096)
+    basis_size: int = _bases(
+        16, "Side of an image basis; images are enlarged from this size", low=2, high=1024, unit="px"
+    )
     storage_budget: int = option(
-        0, "Refuse a set that takes more storage than so many images with their representations; 0 for no limit", low=0, high=1_000_000, unit="pairs", advanced=True, group=SYNTHETIC
-    )  # fmt: skip
+        0,
+        "Refuse sets that take more storage than this many images with representations; 0 for no limit",
+        low=0,
+        high=1_000_000,
+        unit="pairs",
+        advanced=True,
+        group=SYNTHETIC,
+    )
     teacher: TeacherConfig = TeacherConfig()
-    augmentations: tuple[PredefinedName, ...] = option(
-        ("rotate_90", "rotate_180", "rotate_270"), "Fixed changes of the distilled images, each with representations of its own", group=AUGMENTED, names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)}, when=("parameterisation", "low_rank")
-    )  # fmt: skip
-    jitter: float = option(0.4, "Strength of the colour jitter", low=0.0, high=1.0, advanced=True, group=AUGMENTED, label="Colour jitter", when=("parameterisation", "low_rank"))  # fmt: skip
-    crop_scale: float = option(0.6, "Share of the image that the crop shows", low=0.05, high=1.0, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
-    blur_kernel: int = option(3, "Side of the blur's kernel, odd", low=3, high=31, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
-    blur_sigma: float = option(1.0, "Deviation of the blur's kernel", low=0.05, high=20.0, unit="px", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
-    augmentation_seed: int = option(0, "Seed of what is drawn once: the crop's place, the jitter's numbers", low=0, high=2**31 - 1, advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
-    num_optimal: int = option(
-        0, "Changes that are made of the images and representations themselves, under which Barlow Twins would learn these; 0 = none, published 3", low=0, high=len(OPTIMAL), advanced=True, group=AUGMENTED, label="Optimal augmentations", when=("parameterisation", "low_rank")
-    )  # fmt: skip
-    kernel_type: Kernel = option("rbf", "Kernel that optimal augmentations compare images by", advanced=True, group=AUGMENTED, label="Kernel of optimal ones", when=("parameterisation", "low_rank"))  # fmt: skip
-    kernel_gamma: float = option(1e-5, "Gamma of the rbf kernel exp(-gamma |x - y|²)", low=1e-12, high=1e3, advanced=True, group=AUGMENTED, label="Gamma of the kernel", when=("parameterisation", "low_rank"))  # fmt: skip
-    lambda_ridge: float = option(1.0, "Ridge of their regression from images to representations (lambda)", low=0.0, high=1e6, advanced=True, group=AUGMENTED, label="Ridge of optimal ones", when=("parameterisation", "low_rank"))  # fmt: skip
-    mu_p: float = option(1.0, "Ridge of the way back from the kernel to images (mu)", low=0.0, high=1e6, advanced=True, group=AUGMENTED, label="Ridge of pre-images", when=("parameterisation", "low_rank"))  # fmt: skip
-    refresh_every: int = option(
-        50, "Outer steps after which the teacher sees the augmented images anew", low=1, high=100_000, unit="steps", advanced=True, group=AUGMENTED, label="Renew targets every", when=("parameterisation", "low_rank")
-    )  # fmt: skip
-    hidden_dims: int = option(4, "Hidden units of the approximation network of an augmentation (4 as published, 16 for Stanford Dogs)", low=1, high=4096, group=AUGMENTED, label="Approximation's width", when=("parameterisation", "low_rank"))  # fmt: skip
-    approximation_steps: int = option(500, "Adam steps of each approximation network", low=1, high=100_000, unit="steps", advanced=True, group=AUGMENTED, when=("parameterisation", "low_rank"))  # fmt: skip
-    approximation_lr: float = option(0.01, "Their learning rate", low=1e-6, high=1.0, advanced=True, group=AUGMENTED, label="Approximation's rate", when=("parameterisation", "low_rank"))  # fmt: skip
-    pool_size: int = option(10, "Inner networks that take turns (L)", low=1, high=100, group=POOL, label="Networks")
-    pool_steps: int = option(1000, "Steps after which an inner network begins anew (Z)", low=1, high=100_000, unit="steps", group=POOL, label="Steps of a life")  # fmt: skip
-    prewarm: bool = option(True, "Networks begin at different ages, so that they do not all begin anew together", advanced=True, group=POOL, label="Different ages")  # fmt: skip
-    inner_lr: float = option(0.1, "Learning rate of inner networks, SGD", low=1e-6, high=10.0, group=POOL)
-    inner_momentum: float = option(0.9, "Momentum of inner networks", low=0.0, high=0.999, advanced=True, group=POOL)
-    inner_weight_decay: float = option(1e-4, "Weight decay of inner networks", low=0.0, high=1.0, advanced=True, group=POOL)  # fmt: skip
-    inner_batch: int = option(0, "Distilled pairs of an inner step, augmented ones among them; 0 for all", low=0, high=100_000, advanced=True, group=POOL)  # fmt: skip
-    inner_clip: float = option(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=POOL)  # fmt: skip
-    ridge: float = option(1e-6, "Ridge of the regression, times the trace of the kernel", low=0.0, high=10.0, group=OUTER)  # fmt: skip
-    real_batch: int = option(512, "Real images that the regression is judged on", low=1, high=100_000, group=OUTER)
-    outer_lr: float = option(1e-2, "Learning rate of AdamW on the set, linear decay to 0", low=1e-8, high=10.0, group=OUTER)  # fmt: skip
-    relative_steps: bool = option(
-        True, "Each part of the set moves in proportion to its own size at the start; else all by the same amount, as published", advanced=True, group=OUTER
-    )  # fmt: skip
-    outer_weight_decay: float = option(0.0, "Weight decay of AdamW on the set (0.01 in the low-rank system)", low=0.0, high=1.0, advanced=True, group=OUTER)  # fmt: skip
-    outer_clip: float = option(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6, advanced=True, group=OUTER)  # fmt: skip
-    num_validations: int = option(5, "Times that a fresh network is pre-trained on the set and probed along the way", low=0, high=1000, group=OUTER, label="Probes along the way")  # fmt: skip
-    validation_steps: int = option(200, "Steps that it is pre-trained for", low=1, high=100_000, unit="steps", advanced=True, group=OUTER)  # fmt: skip
+    augmentations: tuple[PredefinedName, ...] = _augmented(
+        ("rotate_90", "rotate_180", "rotate_270"),
+        "Fixed augmentations of the distilled images, each with its own representations",
+        names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)},
+    )
+    jitter: float = _augmented_fine(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
+    crop_scale: float = _augmented_fine(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
+    blur_kernel: int = _augmented_fine(3, "Side of the blur kernel, odd", low=3, high=31, unit="px")
+    blur_sigma: float = _augmented_fine(1.0, "Standard deviation of the blur", low=0.05, high=20.0, unit="px")
+    augmentation_seed: int = _augmented_fine(0, "Seed of the crop's position and the jitter", low=0, high=2**31 - 1)
+    num_optimal: int = _augmented_fine(
+        0,
+        "Augmentations computed so that Barlow Twins would learn these representations; 0 for none (published: 3)",
+        low=0,
+        high=len(OPTIMAL),
+        label="Optimal augmentations",
+    )
+    kernel_type: Kernel = _optimal("rbf", "Kernel of optimal augmentations", label="Kernel")
+    kernel_gamma: float = _augmented_fine(
+        1e-5,
+        "Gamma of the RBF kernel exp(-gamma |x - y|²)",
+        low=1e-12,
+        high=1e3,
+        when=[LOW_RANK, unless("num_optimal", 0), Condition("kernel_type", ("rbf",))],
+    )
+    lambda_ridge: float = _optimal(
+        1.0,
+        "Ridge of the regression from images to representations (lambda)",
+        low=0.0,
+        high=1e6,
+        label="Ridge of optimal augmentations",
+    )
+    mu_p: float = _optimal(
+        1.0, "Ridge of the pre-image map from kernel space to images (mu)", low=0.0, high=1e6, label="Pre-image ridge"
+    )
+    refresh_every: int = _augmented_fine(
+        50,
+        "Interval at which the teacher represents the augmented images again",
+        low=1,
+        high=100_000,
+        unit="outer steps",
+        label="Refresh targets every",
+    )
+    hidden_dims: int = _augmented(
+        4,
+        "Hidden units of each augmentation's approximation network (published: 4, 16 for Stanford Dogs)",
+        low=1,
+        high=4096,
+        label="Approximation width",
+    )
+    approximation_steps: int = _augmented_fine(
+        500, "Adam steps to fit each approximation network", low=1, high=100_000, unit="steps"
+    )
+    approximation_lr: float = _augmented_fine(
+        0.01, "Learning rate of approximation networks", low=1e-6, high=1.0, label="Approximation learning rate"
+    )
+    pool_size: int = _pool(10, "Inner networks in the pool (L)", low=1, high=100, label="Networks")
+    pool_steps: int = _pool(
+        1000,
+        "Training steps after which an inner network is reinitialised (Z)",
+        low=1,
+        high=100_000,
+        unit="steps",
+        label="Network lifetime",
+    )
+    prewarm: bool = _pool_fine(
+        True,
+        "Start the networks at different ages, so that they are not all reinitialised at once",
+        label="Stagger ages",
+    )
+    inner_lr: float = _pool(0.1, "Learning rate of inner networks (SGD)", low=1e-6, high=10.0)
+    inner_momentum: float = _pool_fine(0.9, "Momentum of inner networks", low=0.0, high=0.999)
+    inner_weight_decay: float = _pool_fine(1e-4, "Weight decay of inner networks", low=0.0, high=1.0)
+    inner_batch: int = _pool_fine(
+        0, "Pairs per inner step, including augmented ones; 0 for all", low=0, high=100_000, label="Inner batch size"
+    )
+    inner_clip: float = _pool_fine(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6)
+    ridge: float = _outer(1e-6, "Ridge of the regression, relative to the trace of the kernel", low=0.0, high=10.0)
+    real_batch: int = _outer(512, "Real images per outer step", low=1, high=100_000, label="Real batch size")
+    outer_lr: float = _outer(1e-2, "AdamW learning rate of the set, with linear decay to 0", low=1e-8, high=10.0)
+    relative_steps: bool = _outer_fine(
+        True, "Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)"
+    )
+    outer_weight_decay: float = _outer_fine(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
+    outer_clip: float = _outer_fine(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
+    num_validations: int = _outer(
+        5,
+        "Times that a network is pretrained on the set and probed during the run",
+        low=0,
+        high=1000,
+        label="Validations",
+    )
+    validation_steps: int = _outer_fine(200, "Pretraining steps of each of them", low=1, high=100_000, unit="steps")
     probing: ProbingConfig = ProbingConfig()
 
     @field_validator("augmentations")
     @classmethod
     def _in_one_order(cls, chosen: tuple[PredefinedName, ...]) -> tuple[PredefinedName, ...]:
-        """Each once, in the order of the choices, so that the same choice is always the same value."""
+        """Sorted, without repeats, so that the same choice is always the same value."""
         return tuple(name for name in NAMES if name in chosen)
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Self:
         if self.blur_kernel % 2 == 0:
-            raise ValueError(f"the blur's kernel has a middle only if it is odd; choose {self.blur_kernel + 1} in place of {self.blur_kernel}")  # fmt: skip
+            raise ValueError(f"blur_kernel must be odd; choose {self.blur_kernel + 1} instead of {self.blur_kernel}")
         return self
 
     @property
@@ -99,24 +175,24 @@ class SelfsupConfig(MethodConfig):
 
     @property
     def num_augmentations(self) -> int:
-        """Changes of each image of a low-rank set, the optimal ones among them."""
+        """Augmentations of each image of a low-rank set, including optimal ones."""
         return len(self.augmentations) + self.num_optimal
 
     @property
     def num_dims(self) -> int:
-        """Numbers of a representation."""
+        """Dimensions of a representation."""
         return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
 
     def validation(self) -> Validation:
-        """One fresh network, pre-trained on the set and probed."""
+        """One new network, pretrained on the set and probed."""
         return Validation(self.num_validations, 1, self.validation_steps)
 
     def real_samples_per_step(self, spec: Task) -> int:
-        """`real_batch` images, which have no class here."""
+        """`real_batch` images, whose labels are not used."""
         return self.real_batch
 
     def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
-        """Of the network that learns representations, and of the teacher where it is trained here."""
+        """Of the network that learns representations, and of the teacher if it is trained here."""
         pairs = self.num_images * (1 + self.num_augmentations)
         inner, pretrain = min(self.inner_batch or pairs, pairs), self.probing.pretrain_batch
         pretraining = {f"a smaller batch of the pre-training (now {pretrain:,})": pretrain}
@@ -140,7 +216,7 @@ class SelfsupConfig(MethodConfig):
         return found
 
     def size(self, spec: Task) -> Size:
-        """Bases, coefficients, means and approximation networks, or whole images and representations."""
+        """Bases, coefficients, means and approximation networks, or images and representations in full."""
         if self.parameterisation == "full":
             num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
         else:
@@ -151,12 +227,12 @@ class SelfsupConfig(MethodConfig):
         return Size(self.num_images, num_values, num_label_values=num_targets)
 
     def describe_size(self, spec: Task) -> str:
-        """Images and representations; no class is part of the set."""
+        """Images and the dimensions of their representations."""
         images = "1 synthetic image" if self.num_images == 1 else f"{self.num_images:,} synthetic images"
         return f"{images} with representations of {self.num_dims:,} numbers"
 
     def check(self, spec: Task, data_root: Path) -> None:
-        """Raises ConfigError for more bases than there can be, and for a set larger than its budget."""
+        """Raises ConfigError for more bases than there can be or a set over its storage budget."""
         size = self.size(spec)
         if self.parameterisation == "low_rank":
             pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
@@ -165,24 +241,22 @@ class SelfsupConfig(MethodConfig):
                 (self.representation_bases, self.num_dims, f"bases of representations of {self.num_dims} numbers"),
             ):
                 if count > most:
-                    raise ConfigError(
-                        f"There can be at most {most:,} {what}, but {count:,} are wanted. Lower their number."
-                    )
+                    raise ConfigError(f"There can be at most {most:,} {what}, not {count:,}. Lower their number.")
         pair = math.prod(spec.sample_shape) + self.num_dims
         stored = size.num_values + size.num_label_values
         if self.storage_budget and stored > self.storage_budget * pair:
             raise ConfigError(
-                f"This set takes the storage of {math.ceil(stored / pair):,} images with their representations, more than the budget of "
-                f"{self.storage_budget:,}. Lower the numbers of images or bases, or raise the storage budget."
+                f"This set takes the storage of {math.ceil(stored / pair):,} images with representations, more than "
+                f"the budget of {self.storage_budget:,}. Use fewer images or bases, or raise the storage budget."
             )
 
     def for_trial(self) -> Self:
-        """A teacher of two steps in the place of the real one, and networks of age 0: an outer step costs the same."""
+        """With a teacher trained for two steps and no warm-up; an outer step costs the same."""
         teacher = self.teacher
         if teacher.kind in TRAINED:
             teacher = teacher.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
         return self.model_copy(update={"teacher": teacher, "prewarm": False})
 
     def training(self) -> Training:
-        """How a network is pre-trained on the set: random batches, momentum, one rate."""
+        """How a network is pretrained on the set: random batches, momentum, a constant learning rate."""
         return Training("momentum", self.probing.pretrain_steps, batch_size=self.probing.pretrain_batch)

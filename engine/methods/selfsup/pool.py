@@ -1,7 +1,7 @@
-"""The pool of inner networks: trained on the distilled pairs as they change, each begun anew at the end of its life.
+"""The pool of inner networks, which train on the distilled pairs as these change and are reinitialised after a while.
 
-A set that were judged by one network alone would fit that one. The pool holds L networks of different ages; each outer step
-takes one of them at random, and trains it a step further afterwards.
+A set judged by a single network would overfit to it. The pool holds L networks of different ages. Each outer step picks
+one at random and afterwards trains it one step further.
 
 Source: Zhou et al. 2022 (FRePo, arXiv:2206.00719), as used by KRR-ST, Lee et al. 2024, arXiv:2310.06511, section 3.3.
 """
@@ -24,7 +24,7 @@ from engine.nets.student import Student
 
 @dataclass
 class Member:
-    """One inner network: weights and velocity (P,), the steps it has been trained for, and how often it began anew."""
+    """One inner network: weights and velocity (P,), its training steps, and how often it was reinitialised."""
 
     theta: Tensor
     velocity: Tensor
@@ -33,14 +33,14 @@ class Member:
 
 
 class Pool:
-    """`config.pool_size` networks; everything drawn for them depends on the run's seed and their own counts alone."""
+    """`config.pool_size` networks. Their random draws depend only on the run's seed and on their own counts."""
 
     def __init__(self, encoder: Student, config: SelfsupConfig, context: Context) -> None:
         self._encoder, self._config, self._context = encoder, config, context
         self.members = [self._fresh(number, 0) for number in range(config.pool_size)]
 
     def warm_up(self, inputs: Tensor, targets: Tensor) -> Iterator[int]:
-        """Train each network to an age of its own on pairs (n, C, H, W), (n, d); yield the steps done so far."""
+        """Train each network to its initial age on pairs (n, C, H, W), (n, d). Yields the steps done so far."""
         done = 0
         for number, age in enumerate(warm_up_ages(self._config, self._context)):
             for _ in range(age):
@@ -49,17 +49,18 @@ class Pool:
                 yield done
 
     def pick(self, step: int) -> int:
-        """The network of an outer step."""
+        """The network used in an outer step."""
         return int(torch.randint(len(self.members), (), generator=self._context.stream("pool", step)))
 
     def features(self, number: int, inputs: Tensor) -> Tensor:
-        """Features (n, D) of images (n, C, H, W) by one network; differentiable in the images."""
+        """Features (n, D) of images (n, C, H, W) from one network; differentiable in the images."""
         return self._encoder.features(self.members[number].theta, inputs)
 
     def train(self, number: int, inputs: Tensor, targets: Tensor) -> float:
-        """One step of SGD of one network on pairs (n, C, H, W), (n, d), or its rebirth at the end of its life; the loss.
+        """Train one network for one SGD step on pairs (n, C, H, W), (n, d), reinitialised first if it is too old.
 
-        MSE(f(x), y), clipped, with weight decay and momentum as torch.optim.SGD has them. Raises Diverged.
+        Clipping, weight decay and momentum are those of torch.optim.SGD. Returns the mean squared error.
+        Raises Diverged if the gradient is not finite.
         """
         config, member = self._config, self.members[number]
         if member.age >= config.pool_steps:
@@ -74,10 +75,8 @@ class Pool:
         with torch.no_grad():
             norm = gradient.norm()
             if not torch.isfinite(norm):
-                raise Diverged(
-                    f"The gradient of inner network {number + 1} became infinite or NaN after {member.age} steps. Lower the inner learning rate.",
-                    quantity="inner gradient", step=0,
-                )  # fmt: skip
+                message = f"The gradient of inner network {number + 1} became infinite or NaN after {member.age} steps."
+                raise Diverged(f"{message} Lower the inner learning rate.", quantity="inner gradient", step=0)
             if config.inner_clip and norm > config.inner_clip:
                 gradient = gradient * (config.inner_clip / norm)
             gradient = gradient + config.inner_weight_decay * theta
@@ -87,7 +86,7 @@ class Pool:
         return loss.item()
 
     def state(self) -> dict[str, Any]:
-        """Copies of everything, {name: tensor}; `load_state` puts it back."""
+        """Copies of all networks, {name: tensor}, for `load_state`."""
         return {
             "pool.thetas": torch.stack([member.theta.detach() for member in self.members]),
             "pool.velocities": torch.stack([member.velocity for member in self.members]),
@@ -95,7 +94,7 @@ class Pool:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """The networks as they were when `state` was called."""
+        """Restore the networks from what `state` returned."""
         thetas, velocities = (state[f"pool.{name}"].to(self._encoder.device) for name in ("thetas", "velocities"))
         counts = state["pool.counts"].tolist()
         self.members = [Member(*parts, *count) for *parts, count in zip(thetas, velocities, counts, strict=True)]
@@ -106,7 +105,7 @@ class Pool:
 
 
 def warm_up_ages(config: SelfsupConfig, context: Context) -> list[int]:
-    """The ages that the networks of a pool begin with: all 0, or evenly over a life in random order."""
+    """The initial ages of a pool's networks: all 0, or spread evenly over a lifetime in random order."""
     if not config.prewarm:
         return [0] * config.pool_size
     order = torch.randperm(config.pool_size, generator=context.stream("ages"))

@@ -1,14 +1,14 @@
-"""Self-supervised distillation: few images and representations on which a network learns what a teacher knows. No labels.
+"""Self-supervised distillation: a few images with representations that teach a network what a teacher knows. No labels.
 
-A teacher g, trained on images alone, gives every real image x_r a representation g(x_r). The set holds images X and
-representations Y, sums of few bases (X = up(C_x B_x + mean), Y = C_y B_y + mean) or stored whole. With features f of a network
-that is being trained on the set, the best linear layer on top of them is known in closed form, and its error on real
-images moves the set:
+A teacher g, trained on unlabelled images, gives each real image x_r a representation g(x_r). The set holds images X and
+representations Y, as linear combinations of bases (X = up(C_x B_x + mean), Y = C_y B_y + mean) or in full. Let f be the
+features of a network that is being trained on the set. The best linear layer on top of f has a closed form, and its
+error on real images is what the set minimises:
 
-    minimise over the set:   || f(X_r) f(X)^T (f(X) f(X)^T + lambda I)^{-1} Y - g(X_r) ||^2
+    min over the set:   || f(X_r) f(X)^T (f(X) f(X)^T + lambda I)^{-1} Y - g(X_r) ||^2
 
-Under predefined augmentations a the images have representations of their own, Y^a = Y + shift. The teacher sees a(X) now
-and then; small networks learn these shifts from the coefficients of Y, and are kept in their place.
+Under a predefined augmentation a, images have representations of their own, Y^a = Y + shift. Now and then the teacher
+represents a(X); small networks learn the shifts from the coefficients of Y, and are stored instead of them.
 
 Sources:
     KRR-ST: Lee et al. 2024, arXiv:2310.06511, Algorithm 1.
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,14 +51,15 @@ from engine.nets import make_encoder
 from engine.pretrained.teachers import Teacher, load_or_train, of_training, plan, try_teacher
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet
+from engine.synthetic.representations import RepresentationSet
 
 
-def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, LowRankSet | PairSet]:
+def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RepresentationSet]:
     """Learn `config.num_images` images with representations that teach a network what the teacher knows.
 
-    Yields what `load_or_train` does, then Measured(outer_loss, gradient_norm, inner_loss, age, and validation_accuracy now and
-    then) each outer step, a Preview and an Analysed now and then, a Checkpoint each step.
-    Raises ConfigError where more bases are wanted than there can be, Diverged where a value is not finite.
+    Yields the events of `load_or_train`. Then each outer step yields Measured(outer_loss, gradient_norm, inner_loss,
+    age, sometimes validation_accuracy) and a Checkpoint, and some steps a Preview and an Analysed.
+    Raises ConfigError for more bases than there can be, Diverged if the gradient is not finite.
     """
     teacher = yield from load_or_train(splits, config.teacher, context)
     real = yield from of_training(teacher, splits, context)
@@ -65,21 +67,24 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     synthetic = yield from _initial_set(splits, real, config, context)
     learned = [parameter for parameter in synthetic.parameters() if parameter.requires_grad]
     sizes = [_size(parameter) if config.relative_steps else 1.0 for parameter in learned]
-    outer = torch.optim.AdamW(
-        [{"params": [parameter]} for parameter in learned], weight_decay=config.outer_weight_decay
-    )
-    pool, unused = Pool(encoder, config, context), Best()  # labels choose nothing: the last set is the result
-    first_step = synthetic.step = restore(context.resume_from, synthetic, outer, unused)
+    groups = [{"params": [parameter]} for parameter in learned]
+    outer = torch.optim.AdamW(groups, weight_decay=config.outer_weight_decay)
+    pool, unused = (
+        Pool(encoder, config, context),
+        Best(),
+    )  # without labels nothing is chosen: the last set is the result
+    saved = context.resume_from
+    first_step = synthetic.step = restore(saved, synthetic, outer, unused)
 
-    if first_step == 0:
+    if saved is None:
         yield from _begin(synthetic, splits, teacher, real, config, context)
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
         yield synthetic.preview(0, splits)
         if num_steps := sum(warm_up_ages(config, context)):
             yield from paced("warm up inner networks", pool.warm_up(*_pairs(synthetic, shifts)), num_steps)
     else:
-        pool.load_state(context.resume_from)
-        shifts = context.resume_from["shifts"].to(context.device)
+        pool.load_state(saved)
+        shifts = saved["shifts"].to(context.device)
     for step in range(first_step, config.outer_steps):
         if step % config.refresh_every == 0 and step:
             shifts = yield from _renew(synthetic, teacher, config, context, step)
@@ -112,35 +117,37 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
-        state = {"shifts": shifts}
-        yield Checkpoint(
-            done,
-            lambda done=done, state=state: snapshot(done, synthetic, outer, unused) | pool.state() | state,
-            synthetic,
-        )
+        yield Checkpoint(done, partial(_state, done, synthetic, outer, unused, pool, shifts), synthetic)
 
     yield from _renew(synthetic, teacher, config, context, config.outer_steps)
     yield from representation_map(synthetic, teacher, splits)
     return synthetic
 
 
+def _state(
+    step: int, synthetic: RepresentationSet, outer: torch.optim.Optimizer, unused: Best, pool: Pool, shifts: Tensor
+) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return snapshot(step, synthetic, outer, unused, pool.state() | {"shifts": shifts})
+
+
 def plan_recording(config: SelfsupConfig, spec: TaskSpec) -> RecordingPlan:
-    """What the teacher takes, as if it were not recorded."""
+    """What training the teacher takes, before the data are read."""
     return plan(config.teacher, spec)
 
 
 def record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
-    """Train the teacher of a config, and no more. Returns what it is, for people."""
+    """Train only the teacher. Returns a description of it."""
     return (yield from load_or_train(splits, config.teacher, context)).describe()
 
 
 def try_record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
-    """What the teacher takes, by a few steps of its training."""
+    """What training the teacher takes, from a few timed steps."""
     return (yield from try_teacher(splits, config.teacher, context))
 
 
 class SelfsupComparison(RepresentationComparison):
-    """Networks pre-trained on the set, frozen and probed with labels, against the same on real images."""
+    """Networks pretrained on the set or on real images, then frozen and probed with labels."""
 
     config: SelfsupConfig
 
@@ -161,58 +168,60 @@ class SelfsupComparison(RepresentationComparison):
 
 def _initial_set(
     splits: Splits, real: Tensor, config: SelfsupConfig, context: Context
-) -> Generator[Event, None, LowRankSet | PairSet]:
-    common = {
-        "spec": splits.spec,
-        "training": config.training(),
-        "rate": config.probing.pretrain_lr,
-        "num_dims": real.shape[1],
-        "num_images": config.num_images,
-    }
-    if config.parameterisation == "full":
-        synthetic = PairSet(**common)
-    else:
-        augmentations = predefined(
-            config.augmentations,
-            jitter=config.jitter,
-            crop_scale=config.crop_scale,
-            blur_kernel=config.blur_kernel,
-            blur_sigma=config.blur_sigma,
-            seed=config.augmentation_seed,
-        )
-        optimal = optimal_ones(
-            config.num_optimal,
-            kernel=config.kernel_type,
-            gamma=config.kernel_gamma,
-            ridge=config.lambda_ridge,
-            preimage_ridge=config.mu_p,
-        )
-        synthetic = LowRankSet(
-            image_bases=config.image_bases,
-            representation_bases=config.representation_bases,
-            basis_size=config.basis_size,
-            augmentations=augmentations + optimal,
-            hidden_dims=config.hidden_dims,
-            **common,
-        )
+) -> Generator[Event, None, RepresentationSet]:
+    """The set as random real images and their representations."""
+    synthetic = _new_set(splits.spec, real.shape[1], config)
     yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
     return synthetic.to(context.device)
 
 
+def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> RepresentationSet:
+    training, rate, num_images = config.training(), config.probing.pretrain_lr, config.num_images
+    if config.parameterisation == "full":
+        return PairSet(spec=spec, training=training, num_dims=num_dims, num_images=num_images, rate=rate)
+    fixed = predefined(
+        config.augmentations,
+        jitter=config.jitter,
+        crop_scale=config.crop_scale,
+        seed=config.augmentation_seed,
+        blur_kernel=config.blur_kernel,
+        blur_sigma=config.blur_sigma,
+    )
+    optimal = optimal_ones(
+        config.num_optimal,
+        kernel=config.kernel_type,
+        gamma=config.kernel_gamma,
+        ridge=config.lambda_ridge,
+        preimage_ridge=config.mu_p,
+    )
+    return LowRankSet(
+        spec=spec,
+        training=training,
+        num_dims=num_dims,
+        num_images=num_images,
+        rate=rate,
+        image_bases=config.image_bases,
+        representation_bases=config.representation_bases,
+        basis_size=config.basis_size,
+        augmentations=fixed + optimal,
+        hidden_dims=config.hidden_dims,
+    )
+
+
 def _size(parameter: Tensor) -> float:
-    """Root mean square of a part of the set; 1 for one that is all 0."""
+    """Root mean square of a parameter, or 1 if it is all zeros."""
     return parameter.detach().square().mean().sqrt().item() or 1.0
 
 
 def _begin(
-    synthetic: LowRankSet | PairSet,
+    synthetic: RepresentationSet,
     splits: Splits,
     teacher: Teacher,
     real: Tensor,
     config: SelfsupConfig,
     context: Context,
 ) -> Generator[Event, None, None]:
-    """What a run is held against on its way, and the spectrum of its bases."""
+    """Yield the baseline of the validations, and the spectrum of the bases."""
     if config.num_validations:
         yield from short_probe_of_real(
             synthetic, splits, teacher, real, config.student, config.probing, config.validation_steps, context
@@ -223,13 +232,13 @@ def _begin(
 
 
 def _renew(
-    synthetic: LowRankSet | PairSet, teacher: Teacher, config: SelfsupConfig, context: Context, step: int
+    synthetic: RepresentationSet, teacher: Teacher, config: SelfsupConfig, context: Context, step: int
 ) -> Generator[Event, None, Tensor]:
-    """Shifts (A, m, V) of the coefficients under each augmentation as the teacher sees the images now, and networks that fit them.
+    """Refit the approximation networks. Returns the shifts (A, m, V) of the coefficients under each augmentation.
 
-    A shift is the least-squares coefficient of g(a(X)) - g(X) in the bases of the representations.
+    Shifts are the least-squares coefficients of g(a(X)) - g(X) in the bases of the representations.
     """
-    if not synthetic.augmentations:
+    if not (isinstance(synthetic, LowRankSet) and synthetic.augmentations):
         return torch.zeros(0, synthetic.num_samples, 1, device=context.device)
     with torch.no_grad():
         images, own = synthetic.materialise()
@@ -244,46 +253,45 @@ def _renew(
 
 
 @torch.no_grad()
-def _pairs(synthetic: LowRankSet | PairSet, shifts: Tensor) -> tuple[Tensor, Tensor]:
-    """All images as they are and augmented, ((1 + A) m, C, H, W), with their representations as the teacher last saw them."""
+def _pairs(synthetic: RepresentationSet, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """Images ((1 + A) m, C, H, W), plain and augmented, with the teacher's latest representations of them."""
     images, targets = synthetic.materialise()
-    wanted = [targets, *(targets + shift @ synthetic.representation_bases for shift in shifts)]
+    wanted = [targets]
+    if isinstance(synthetic, LowRankSet):
+        wanted += [targets + shift @ synthetic.representation_bases for shift in shifts]
     return torch.cat([images, *augmented(synthetic.augmentations, images, targets)]), torch.cat(wanted)
 
 
 def _real_batch(
     splits: Splits, real: Tensor, config: SelfsupConfig, context: Context, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Random training images (b, C, H, W) and their representations (b, d); no label is looked at."""
+    """Random training images (b, C, H, W) and their representations (b, d), without labels."""
     generator = context.stream("real", step)
     chosen = torch.randperm(len(splits.train), generator=generator)[: config.real_batch]
     return splits.train.batch(chosen)[0], real[chosen.to(real.device)]
 
 
 def _outer_loss(
-    pool: Pool, number: int, synthetic: LowRankSet | PairSet, inputs: Tensor, targets: Tensor, config: SelfsupConfig
+    pool: Pool, number: int, synthetic: RepresentationSet, inputs: Tensor, targets: Tensor, config: SelfsupConfig
 ) -> Tensor:
-    """Mean squared error of the ridge regression from the set, on real images."""
+    """Mean squared error on real images of the ridge regression fitted to the set."""
     with torch.no_grad():
         queries = pool.features(number, inputs)
-    predicted = ridge.predict(
-        pool.features(number, synthetic.images()), synthetic.representations(), queries, config.ridge
-    )
+    features = pool.features(number, synthetic.images())
+    predicted = ridge.predict(features, synthetic.representations(), queries, config.ridge)
     return F.mse_loss(predicted, targets)
 
 
 def _diverged(outer_loss: float, step: int) -> Diverged:
-    return Diverged(
-        f"The gradient of the set is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}). Lower the outer or the inner "
-        f"learning rate, or raise the ridge.",
-        quantity="meta-gradient", step=step,
-    )  # fmt: skip
+    where = f"The gradient of the set is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g})."
+    advice = "Lower the outer or the inner learning rate, or raise the ridge."
+    return Diverged(f"{where} {advice}", quantity="meta-gradient", step=step)
 
 
 METHOD = Method(
     key="selfsup",
     title="Self-supervised (KRR-ST, low-rank)",
-    summary="Learns images and representations, without labels, on which a network learns what a self-supervised teacher knows.",
+    summary="Learns unlabelled images with representations that teach a network what a self-supervised teacher knows.",
     papers=(
         Paper("2310.06511", "Lee et al. 2024"),
         Paper("2507.21455", "Yu et al. 2025"),
