@@ -204,13 +204,10 @@ def _given(trainer: ExpertTrainer) -> Manifest:
         what = f"There are no experts in {folder}: it has no manifest.json of experts."
         raise ConfigError(f"{what} Name the folder of a recording, or clear this option to record experts here.")
     theirs = found.manifest
-    if theirs.num_params != wanted.num_params:
-        what = f"The experts in {folder} are '{theirs.title}' networks with {theirs.num_params:,} weights"
-        ours = f"this run's student '{wanted.title}' has {wanted.num_params:,}"
-        raise ConfigError(f"{what}; {ours}. Choose the same student, or other experts.")
     for part, what in (("student", "another student"), ("data", "other data, or of data prepared differently")):
         if theirs.key.get(part) != wanted.key[part]:
-            found_here = f"{theirs.title} on {theirs.source}"
+            these = f"'{theirs.title}' with {theirs.num_params:,} weights on {theirs.source}"
+            this = f"this run's student is '{wanted.title}' with {wanted.num_params:,} on {wanted.source}"
             advice = "Choose the settings they were recorded with, or other experts."
-            raise ConfigError(f"The experts in {folder} are of {what}: {found_here}. {advice}")
+            raise ConfigError(f"The experts in {folder} are of {what}: {these}; {this}. {advice}")
     return theirs

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.core.checkpoint import write_atomically
 from engine.core.context import Context
 from engine.core.events import Event
-from engine.data.source import LabelledSet, Splits
+from engine.data.source import Splits
 from engine.evaluation.probing.probe import features_of
 
 PIECE = 64
@@ -50,11 +50,6 @@ class Teacher:
         return {"title": self.title, "num_dims": self.num_dims} | self.facts
 
 
-def of_set(teacher: Teacher, data: LabelledSet, phase: str) -> Generator[Event, None, Tensor]:
-    """Representations (N, d) of all images of a set, in order. Yields Progress each second."""
-    return (yield from features_of(teacher.represent, data, phase))
-
-
 def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator[Event, None, Tensor]:
     """Representations (N, d) float32 of the training images, in order, cached in the teacher's folder.
 
@@ -63,7 +58,7 @@ def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator
     path = context.cache_root / "teachers" / teacher.digest / FILE
     found = _read(path)
     if found is None or found.shape != (len(splits.train), teacher.num_dims):
-        found = (yield from of_set(teacher, splits.train, "represent the training images")).cpu()
+        found = (yield from features_of(teacher.represent, splits.train, "represent the training images")).cpu()
         write_atomically(path, bytes_from_tensors({TENSOR: found.contiguous()}))
     return found.to(context.device)
 

@@ -266,7 +266,7 @@ def test_experts_of_a_folder_serve_where_they_fit_and_are_refused_in_a_sentence_
     assert given.files == recorded.files and told(found, cached=True) and not (tmp_path / "elsewhere").exists()
     convnet = StudentConfig(name="convnet", depth=2, width=4)
     with pytest.raises(
-        ConfigError, match=r"'mlp' networks with [\d,]+ weights; this run's student 'convnet' has [\d,]+"
+        ConfigError, match=r"another student: 'mlp' with [\d,]+ .*this run's student is 'convnet' with [\d,]+"
     ):
         drained(recording(tmp_path, config(folder=folder), student_config=convnet))
     other_data = toy_splits()

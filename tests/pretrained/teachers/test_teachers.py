@@ -21,7 +21,7 @@ from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.nets import make_encoder
 from engine.pretrained import store
-from engine.pretrained.teachers import networks, of_set, train, try_teacher
+from engine.pretrained.teachers import networks, of_training, train, try_teacher
 
 
 def told(found, cached=None):
@@ -82,9 +82,9 @@ def test_the_mean_variance_of_a_dimension_over_training_images_is_one(tmp_path):
     assert teacher.represent(all_inputs()).var(0, correction=0).mean().item() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_all_images_of_a_set_are_represented_in_their_order(tmp_path):
+def test_training_images_are_represented_in_their_order(tmp_path):
     _, teacher = drained(teaching(tmp_path))
-    _, found = drained(of_set(teacher, toy_splits().train, "represent"))
+    _, found = drained(of_training(teacher, toy_splits(), Context(cache_root=tmp_path)))
     torch.testing.assert_close(found, teacher.represent(all_inputs()), rtol=1e-4, atol=1e-5)
 
 
