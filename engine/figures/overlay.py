@@ -144,7 +144,7 @@ def _add_arm(
 
 
 def sweep_map(
-    cells: Mapping[tuple[object, object], float], options: tuple[str, str], *, theme: Theme = "page", height: int = 0
+    cells: Mapping[tuple[str, str], float | None], options: tuple[str, str], *, theme: Theme = "page", height: int = 0
 ) -> go.Figure:
     """Validation accuracy, or skill, over the values of two options: the first down, the second across, a number in each cell.
 

@@ -1,66 +1,73 @@
-"""Sweeps: the widgets that ask for one before the start, and the table and plot of what it found."""
+"""Sweeps: the widgets that ask for one before the start, and the table and plot of its scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
 
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, forms, frame, plan, sections, services, words
+from pages.ui import cards, differences, forms, frame, parts, plan, services, words
+
+Scores = Mapping[str, Mapping[str, engine.Row]]
+"""Run -> arm -> its score."""
 
 
-def ask(
-    method: Any, request: engine.RunRequest, key: str, answer: plan.Answer | None = None
-) -> list[engine.RunRequest]:
-    """An expander that makes several requests out of one, for one or two options with a list of values each.
+def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None) -> list[engine.RunRequest]:
+    """An expander that makes several requests out of one, from one or two options with a list of values each.
 
     Returns [request] while it is not used, and [] while it cannot be started, having said why. key: of the widgets.
-    answer: what is known of the time that the request takes.
+    answer: the estimate of the request.
     """
     known = _options(request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
         chosen = st.multiselect(
-            "Options to vary", list(known), max_selections=engine.sweep.MAX_OPTIONS, key=f"{key}/sweep options",
-            format_func=lambda name: known[name][0], placeholder="None: a single run", persist_state="session",
-            help="A run for each value, or for each pair of values of two options; their scores in one table and one plot.",
-        )  # fmt: skip
+            "Options to vary",
+            list(known),
+            max_selections=engine.sweep.MAX_OPTIONS,
+            key=f"{key}/sweep options",
+            format_func=lambda name: known[name][0],
+            placeholder="None: a single run",
+            persist_state="session",
+            help="One run per value, or per pair of values of two options; their scores in one table and one plot.",
+        )
         if not chosen:
             return [request]
         typed = {name: _ask_values(name, *known[name], key) for name in chosen}
         if not all(typed.values()):
-            st.caption("Type the values to try, separated by commas.")
+            st.caption("Enter the values to try, separated by commas.")
             return []
         try:
             requests = engine.sweep.expand(request, typed)
         except engine.UserError as error:
             st.error(words.escaped(str(error)), icon=":material/error:")
             return []
-        product = " x ".join(str(len(set(values))) for values in typed.values())
+        product = " × ".join(str(len(set(values))) for values in typed.values())
+        runs = formats.counted(len(requests), "run") + (f" ({product})" if len(typed) > 1 else "")
         st.caption(
-            f"{formats.counted(len(requests), 'run')}{f' ({product})' if len(typed) > 1 else ''}, one after the other{_together(len(requests), typed, answer)}. The estimate above is for one, without these values."
+            f"{runs}, one after the other{_together(len(requests), typed, answer)}. The estimate above is for a "
+            "single run without these values."
         )
         return requests
 
 
 def _together(num_runs: int, varied: Iterable[str], answer: plan.Answer | None) -> str:
-    """How long so many runs take if each takes as long as the one that was estimated; "" where that is not known.
+    """The time of all runs if each takes as long as the estimated one; "" where that is not known.
 
-    Experts, or a teacher, are recorded once, unless what they depend on is varied.
+    Experts or a teacher are trained once, unless what they depend on is varied.
     """
     if not isinstance(answer, engine.Estimate) or answer.is_out_of_memory:
         return ""
     seconds = num_runs * answer.seconds
     if not any(part in name for name in varied for part in ("experts", "teacher", "student.", "data.")):
         seconds -= (num_runs - 1) * answer.seconds_recording
-    return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(seconds)} together"
+    return f", {'at least' if answer.lower_bound else 'about'} {formats.duration(seconds)} in total"
 
 
 def may_start(requests: Sequence[engine.RunRequest]) -> bool:
-    """Whether the runs of a sweep that may ask for most fit this machine, each tried in turn. The page says which does not.
+    """Whether the most demanding runs of a sweep fit this machine, tried one by one. The page says which does not.
 
     A single run without a sweep was tried before.
     """
@@ -68,9 +75,8 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
         with st.spinner("Trying an outer step of the most demanding runs …"):
             answer = plan.trials().wait(request, requests[0].sweep)
         if sentence := plan.refused(answer, request):
-            st.error(
-                words.escaped(sentence), title=words.escaped(f"{request.name} cannot start"), icon=":material/block:"
-            )
+            title = words.escaped(f"{request.name} cannot start")
+            st.error(words.escaped(sentence), title=title, icon=":material/block:")
             return False
     return True
 
@@ -83,12 +89,15 @@ def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
     return found | {"seed": ("Seed", str(request.seed))}
 
 
-def _ask_values(name: str, label: str, now: Any, key: str) -> list[str]:
-    """What was typed for one option, in pieces."""
+def _ask_values(name: str, label: str, now: str, key: str) -> list[str]:
+    """The values entered for one option."""
     text = st.text_input(
-        f"Values: {label}", key=f"{key}/sweep {name}", placeholder="0, 1, 2" if name == "seed" else f"Now {now}",
-        help="Separated by commas.", persist_state="session",
-    )  # fmt: skip
+        f"Values: {label}",
+        key=f"{key}/sweep {name}",
+        placeholder="0, 1, 2" if name == "seed" else f"Now {now}",
+        help="Separated by commas.",
+        persist_state="session",
+    )
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -96,15 +105,14 @@ def show(sweep_id: str) -> None:
     """Everything about one sweep, refreshed while its runs are queued or running."""
     rows = _rows(sweep_id)
     if not rows:
-        st.info("There is no run of this sweep any more.", icon=":material/linear_scale:")
+        st.info("All runs of this sweep were deleted.", icon=":material/linear_scale:")
         return
     is_active = any(row.status in ("queued", "running") for row in rows)
     st.header(words.escaped(_title(rows)), anchor=False)
     st.fragment(_results, run_every=cards.REFRESH if is_active else None)(sweep_id, is_active)
     started = [row.id for row in rows if row.status != "queued"]
-    if len(started) > 1 and st.button(
-        "Compare these runs in full", icon=":material/compare_arrows:", key="compare sweep"
-    ):
+    label = "Compare these runs in full"
+    if len(started) > 1 and st.button(label, icon=":material/compare_arrows:", key="compare sweep"):
         frame.go_to("compare", {"run": started})
 
 
@@ -123,51 +131,49 @@ def _results(sweep_id: str, was_active: bool) -> None:
     rows = _rows(sweep_id)
     if was_active and not any(row.status in ("queued", "running") for row in rows):
         st.rerun()
-    best, judged = (
-        {
-            row.id: engine.best_by_arm(services.store().scores(row.id), words.student_config(row).name, split)
-            for row in rows
-        }
-        for split in ("test", "validation")
-    )
+    test, validation = ({row.id: _best(row, split) for row in rows} for split in ("test", "validation"))
     varied = differences.varied(rows)
     done = sum(row.status not in ("queued", "running") for row in rows)
-    kind = engine.kind_of(rows[0].method)
-    judged_by, samples = kind.measure, kind.reals
-    students = {words.student_name(row) for row in rows}
+    kind, students = engine.kind_of(rows[0].method), {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
-        f"{done} of {formats.counted(len(rows), 'run')} ended. {judged_by.capitalize()} of {whose} on validation {samples}, under the protocol that did better there, "
-        f"with 95 % intervals. Choose by it; test {judged_by} stands in the table and chooses nothing."
+        f"{done} of {formats.counted(len(rows), 'run')} finished. {kind.measure.capitalize()} of {whose} on validation "
+        f"{kind.reals}, with the better protocol and 95 % intervals. Choose settings by it; the test {kind.measure} "
+        "in the table is not for choosing."
     )
     with st.container(border=True):
-        _plot(sweep_id, rows, varied, judged)
-    _table(rows, varied, best, judged)
+        _plot(sweep_id, rows, varied, validation)
+    _table(rows, varied, test, validation)
 
 
-def _plot(sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], judged: dict) -> None:
-    scored = [number for number, row in enumerate(rows) if "distilled" in judged[row.id]]
+def _best(row: engine.RunRow, split: str) -> Mapping[str, engine.Row]:
+    return engine.best_by_arm(services.store().scores(row.id), words.student_config(row).name, split)
+
+
+def _plot(
+    sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], validation: Scores
+) -> None:
+    scored = [number for number, row in enumerate(rows) if "distilled" in validation[row.id]]
+    measure = f"Validation {engine.kind_of(rows[0].method).measure}"
     if not scored:
-        st.caption("The plot fills in as runs are scored.")
+        st.caption("The plot appears with the first scores.")
     elif len(varied) == 2:
         first, second = varied
-        cells = {(first.texts[n], second.texts[n]): _mean(judged[row.id]) for n, row in enumerate(rows)}
-        st.plotly_chart(
-            figures.sweep_map(cells, (first.label, second.label)), key=f"sweep {sweep_id}", config=sections.QUIET,
-            alt=f"Validation {engine.kind_of(rows[0].method).measure} over {first.label} and {second.label}",
-        )  # fmt: skip
+        cells = {(first.texts[n], second.texts[n]): _mean(validation[row.id]) for n, row in enumerate(rows)}
+        figure = figures.sweep_map(cells, (first.label, second.label))
+        parts.chart(figure, f"sweep {sweep_id}", f"{measure} over {first.label} and {second.label}")
     elif len(varied) == 1:
         (option,) = varied
-        points = [(_place(option, n), judged[rows[n].id]) for n in scored]
-        st.plotly_chart(
-            figures.sweep_line(points, option.label), key=f"sweep {sweep_id}", config=sections.QUIET,
-            alt=f"Validation {engine.kind_of(rows[0].method).measure} over {option.label}, distilled and real data of the same size, with 95 % intervals",
-        )  # fmt: skip
+        points = [(_place(option, n), validation[rows[n].id]) for n in scored]
+        alt = (
+            f"{measure} over {option.label} of the distilled set and of real data of the same size, with 95 % intervals"
+        )
+        parts.chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
     else:
-        st.caption("Too few or too many options differ between these runs for a plot.")
+        st.caption("There is a plot where one or two options differ between the runs.")
 
 
-def _mean(arms: dict[str, engine.Row]) -> float | None:
+def _mean(arms: Mapping[str, engine.Row]) -> float | None:
     return arms["distilled"].mean if "distilled" in arms else None
 
 
@@ -177,22 +183,24 @@ def _place(option: differences.Option, number: int) -> float | str:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else option.texts[number]
 
 
-def _table(rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], best: dict, judged: dict) -> None:
-    """A line a run: its values, how it did on validation images, and each arm on test images."""
+def _table(
+    rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], test: Scores, validation: Scores
+) -> None:
+    """A line per run: its values, its validation score, and the test score of each arm."""
     columns: dict[str, list[str]] = {"Run": [f"[{row.id}](runs?run={row.id})" for row in rows]}
     for option in varied:
         columns[option.label] = [words.escaped(text) for text in option.texts]
     columns["State"] = [words.STATES[row.status][0] for row in rows]
-    columns["Distilled, validation"] = [accuracy(judged[row.id].get("distilled")) for row in rows]
+    columns["Distilled, validation"] = [accuracy(validation[row.id].get("distilled")) for row in rows]
     for arm in figures.ARM_NAMES:
-        if any(arm in best[row.id] for row in rows):
-            columns[f"{figures.arm_name(arm)}, test"] = [accuracy(best[row.id].get(arm)) for row in rows]
+        if any(arm in test[row.id] for row in rows):
+            columns[f"{figures.arm_name(arm)}, test"] = [accuracy(test[row.id].get(arm)) for row in rows]
     columns["Time"] = [formats.duration(row.seconds) if row.seconds else formats.NOTHING for row in rows]
     st.table(columns, border="horizontal", hide_index=True, alt="The runs of the sweep with their values and scores")
 
 
 def accuracy(score: engine.Row | None) -> str:
-    """A mean in per cent, below it the 95 % interval where there is one."""
+    """A mean in per cent, with the 95 % interval below it if there is one."""
     if score is None:
         return formats.NOTHING
     if score.n < 2:

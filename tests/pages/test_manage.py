@@ -331,7 +331,7 @@ def test_only_settings_that_begin_from_a_result_are_said_to(visit, store):
     run_id = give_result(store, finished(store))
     address = {"from": run_id, "start": run_id}
     app = visit("distill", **address)
-    began = f"Its images begin from the result of run {run_id}."
+    began = f"Distilling starts from the result of run {run_id}."
     assert began in words(app)
     app.selectbox(key=f"distil method {run_id}").select("podd").run()
     assert f"Filled in from run {run_id}." in words(app) and began not in words(app)
@@ -377,7 +377,7 @@ def ask_script():
     from pages.ui import sweep
 
     request = engine.request_from_preset("digits", "bilevel", "quick")
-    st.session_state["asked"] = sweep.ask(engine.METHODS["bilevel"], request, "form")
+    st.session_state["asked"] = sweep.ask(request, "form")
 
 
 def test_a_sweep_that_is_not_used_is_the_request_itself(store):

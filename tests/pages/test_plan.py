@@ -132,9 +132,9 @@ def sweep_over(app, option: str, values: str):
 
 def test_a_sweep_says_how_long_all_its_runs_take_together(visit, answers):
     app = sweep_over(visit("distill"), "config.ipc", "1, 2, 4")
-    assert "3 runs, one after the other, about 1 min 21 s together." in text(app)
+    assert "3 runs, one after the other, about 1 min 21 s in total." in text(app)
     answers(replace(engine.Trials.answer, lower_bound=True))
-    assert "at least 1 min 21 s together" in text(app.run())
+    assert "at least 1 min 21 s in total" in text(app.run())
     answers(engine.Refusal("The trial step ended by itself with status 3."))
     assert "3 runs, one after the other. " in text(app.run())
 
@@ -195,5 +195,5 @@ def test_data_that_must_be_downloaded_first_have_no_estimate(visit, monkeypatch)
 
     monkeypatch.setitem(engine.SOURCES, "digits", Downloadable())
     app = visit("distill")
-    assert "There is no estimate yet" in text(app) and "About 27 s" not in text(app)
+    assert "No estimate yet" in text(app) and "About 27 s" not in text(app)
     assert not app.button(key="start").disabled
