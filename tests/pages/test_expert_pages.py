@@ -39,7 +39,7 @@ def test_finished_recording_offers_distilling_and_nothing_of_a_result(store, vis
     assert "Distil with these experts" in buttons(app)
     assert not buttons(app) & {"Compare", "Gallery", "Edit and start again"} and "Take it home" not in text
     app.button(key="distil with these").click().run()
-    assert not app.exception and app.selectbox(key=f"distil method {run_id}").value == "trajectory"
+    assert not app.exception and app.selectbox(key=f"distil method {run_id} images").value == "trajectory"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_runs_of_other_methods_have_no_tab_of_experts(store, visit):
 
 def form(visit) -> AppTest:
     app = visit("distill")
-    app.selectbox(key="distil method ").set_value("trajectory").run()
+    app.selectbox(key="distil method  images").set_value("trajectory").run()
     return app
 
 

@@ -271,7 +271,7 @@ def test_a_tag_that_is_too_long_is_one_sentence_and_nothing_is_saved(store):
         (failed, False, ["Name, note and tags", "Delete"]),
         (finished, True, ["Name, note and tags", "Evaluate again", "Start from this result", "Delete"]),
         (stopped, True, ["Name, note and tags", "Evaluate again", "Start from this result", "Delete"]),
-        (poster_finished, True, ["Name, note and tags", "Evaluate again", "Delete"]),
+        (poster_finished, True, ["Name, note and tags", "Evaluate again", "Start from this result", "Delete"]),
     ],
 )
 def test_the_menu_offers_what_this_state_allows(visit, store, make, has_result, choices):
@@ -333,7 +333,7 @@ def test_only_settings_that_begin_from_a_result_are_said_to(visit, store):
     app = visit("distill", **address)
     began = f"Distilling starts from the result of run {run_id}."
     assert began in words(app)
-    app.selectbox(key=f"distil method {run_id}").select("podd").run()
+    app.selectbox(key=f"distil method {run_id} images").select("podd").run()
     assert f"Filled in from run {run_id}." in words(app) and began not in words(app)
 
 
@@ -394,7 +394,7 @@ def test_values_typed_for_two_options_become_runs(store):
     app.text_input(key="form/sweep seed").set_value("0,1,2").run()
     found = app.session_state["asked"]
     assert [(each.config["outer_lr"], each.seed) for each in found][:4] == [(0.01, 0), (0.01, 1), (0.01, 2), (0.03, 0)]
-    assert "6 runs (2 x 3)" in words(app)
+    assert "6 runs (2 × 3)" in words(app)
 
 
 def test_a_wrong_value_is_one_sentence_and_no_run(store):

@@ -50,7 +50,7 @@ def test_finished_teacher_offers_distilling_with_it(store, visit):
     assert "Linear probe, test 95.0 %" in canned.words(app) and "Distil with this teacher" in buttons(app)
     assert not buttons(app) & {"Compare", "Gallery"} and "Take it home" not in canned.words(app)
     app.button(key="distil with these").click().run()
-    assert not app.exception and app.selectbox(key=f"distil method {run_id}").value == "selfsup"
+    assert not app.exception and app.selectbox(key=f"distil method {run_id} images").value == "selfsup"
 
 
 @pytest.mark.parametrize("ending", [Stopped(0), Failed("The disk is full.", "", 0)])
@@ -78,7 +78,7 @@ def test_lists_and_compare_take_a_teacher_for_a_run_without_scores(store, visit)
 
 def form(visit) -> AppTest:
     app = visit("distill")
-    app.selectbox(key="distil method ").set_value("selfsup").run()
+    app.selectbox(key="distil method  images").set_value("selfsup").run()
     assert not app.exception
     return app
 
