@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -117,7 +117,7 @@ class Splits:
         inputs, targets = self.train.batch(indices)
         return self.augment(inputs, generator), targets
 
-    def to(self, device: torch.device) -> Splits:
+    def to(self, device: torch.device) -> Self:
         """The same splits on another device."""
         return replace(
             self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)

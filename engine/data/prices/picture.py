@@ -7,12 +7,12 @@ import numpy as np
 HEIGHT = 64
 VOLUME_HEIGHT = 12
 PITCH = 4
-"""Pixels from one candle to the next: three of the body, one between."""
+"""Pixels per candle: three for the body, one between."""
 GROUND, UP, DOWN, VOLUME = (250, 248, 245), (46, 125, 94), (176, 62, 54), (176, 180, 186)
 
 
 def candle_pictures(bars: np.ndarray) -> np.ndarray:
-    """Bars (N, T, 5) as pictures (N, H, W, 3) uint8: rising candles hollow, falling ones filled; empty where a price is no number."""
+    """Bars (N, T, 5) as pictures (N, H, W, 3) uint8: rising candles hollow, falling ones filled; empty if not all finite."""
     num_windows, num_bars, _ = bars.shape
     pictures = np.full((num_windows, HEIGHT, PITCH * num_bars + 1, 3), GROUND, dtype=np.uint8)
     for picture, window in zip(pictures, bars, strict=True):

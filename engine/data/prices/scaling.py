@@ -1,12 +1,12 @@
-"""How bars become what a student sees, and back; fitted for each token on its training bars alone.
+"""How bars become what a student sees, and back; fitted per token on training bars only.
 
-Returns. With o, h, l, c, v of a bar and p the close before it, a student sees five values, each divided by its deviation in
-training; the volume's mean is taken off before:
+Returns. With o, h, l, c, v of a bar and p the close before it, a student sees five values, each divided by its standard
+deviation in training; the mean of the volume is subtracted first:
 
     log(o / p),  log(c / o),  log(h / max(o, c)) >= 0,  log(min(o, c) / l) >= 0,  log(1 + v)
 
-Prices. The five values of the bar itself, prices scaled so that the lowest low of training is 0 and the highest high 1, the
-volume so that its largest value is 1. All four prices share one scale: a scale for each would not keep low <= open, close <= high.
+Prices. The bar itself, with prices scaled so that the lowest low of training is 0 and the highest high 1, and the volume so
+that its maximum is 1. All four prices share one scale, which keeps low <= open, close <= high.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from engine.data.prices.picture import candle_pictures
 from engine.data.source import NUM_FEATURES
 
 FIRST_CLOSE = 100.0
-"""The close before the first bar of a window that is drawn from returns: the true one is not kept."""
+"""The close before the first bar of a window drawn from returns; the true one is not stored."""
 NAME = "windows"
-"""What the tensors of a scaling are named after in a file."""
+"""Prefix of a scaling's tensors in a file."""
 LEAST_SHARE = 1e-3
-"""Of a token's moves from close to close: the least scale of its gaps, bodies and wicks. Where opens are the closes before them,
-gaps are nothing but rounding, and a scale of that size, or of none, would make whole log units of a student's ones."""
+"""Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open is the close before it,
+gaps are only rounding errors, and dividing by their deviation would turn one unit of a student into many log units."""
 FIELDS = ("feature_shift", "feature_scale", "target_shift", "target_scale")
 
 
 @dataclass(frozen=True, eq=False)
 class WindowScaling:
-    """Shifts and scales of K tokens, float64.
+    """Shifts and scales of K tokens, float64. kind: "returns" or "prices".
 
-    feature_shift, feature_scale: (K, 5): a student sees (value - shift) / scale.
-    target_shift, target_scale: (K,) of the forecast log return, or of its absolute value; 0 and 1 for directions.
+    feature_shift, feature_scale: (K, 5); a student sees (value - shift) / scale.
+    target_shift, target_scale: (K,) of the log return to forecast, or of its absolute value; 0 and 1 for directions.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class WindowScaling:
     target_scale: Tensor
 
     def features(self, table: np.ndarray, token: int) -> np.ndarray:
-        """(n, 5) float64: what a student sees of the bars `table` (n, 5) of a token; the first row of returns has no close before it and holds NaN."""
+        """(n, 5) float64: what a student sees of a token's bars (n, 5). The first row of returns is NaN."""
         raw = raw_features(table, self.kind)
         return (raw - self.feature_shift[token].numpy()) / self.feature_scale[token].numpy()
 
@@ -61,13 +61,13 @@ class WindowScaling:
         open_, close = np.exp(close - body), np.exp(close)
         # factors of 1 or more, so that rounding cannot bring a high below its body
         high, low = np.maximum(open_, close) * np.exp(upper), np.minimum(open_, close) * np.exp(-lower)
-        # a volume of 0 comes back from float32 as a little less
+        # in float32, a volume of 0 comes back slightly negative
         return np.stack([open_, high, low, close, np.maximum(np.expm1(volume), 0.0)], axis=-1)
 
     def to_display(self, inputs: Tensor) -> np.ndarray:
-        """Windows (N, T, F) as small pictures (N, H, W, 3) uint8; of those that do not say their token, as of the first one."""
-        said = inputs[:, 0, NUM_FEATURES:].cpu()
-        tokens = said.argmax(1) if said.shape[1] else torch.zeros(len(inputs), dtype=torch.int64)
+        """Windows (N, T, F) as small pictures (N, H, W, 3) uint8; without token identity, in the scale of the first token."""
+        identity = inputs[:, 0, NUM_FEATURES:].cpu()
+        tokens = identity.argmax(1) if identity.shape[1] else torch.zeros(len(inputs), dtype=torch.int64)
         return candle_pictures(self.bars(inputs, tokens))
 
     def values(self, targets: Tensor, tokens: Tensor) -> np.ndarray:
@@ -76,19 +76,14 @@ class WindowScaling:
         return (targets.detach().double().cpu() * self.target_scale[tokens] + self.target_shift[tokens]).numpy()
 
     def is_like(self, other: object) -> bool:
-        """Whether both scale alike, up to rounding."""
-        return (
-            isinstance(other, WindowScaling)
-            and self.kind == other.kind
-            and all(
-                getattr(self, name).shape == getattr(other, name).shape
-                and torch.allclose(getattr(self, name), getattr(other, name), rtol=1e-6, atol=1e-9)
-                for name in FIELDS
-            )
-        )
+        """Whether both are equal up to rounding."""
+        if not isinstance(other, WindowScaling) or self.kind != other.kind:
+            return False
+        pairs = [(getattr(self, name), getattr(other, name)) for name in FIELDS]
+        return all(one.shape == two.shape and torch.allclose(one, two, rtol=1e-6, atol=1e-9) for one, two in pairs)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything as named tensors, for a file; `from_state` reads it back."""
+        """Named tensors for a file; `from_state` reads them."""
         return {f"{NAME}.{self.kind}.{name}": getattr(self, name) for name in FIELDS}
 
     @classmethod
@@ -99,39 +94,32 @@ class WindowScaling:
             if set(names) == set(tensors):
                 found = [tensors[name] for name in names]
                 count = len(found[2])
-                if [tuple(each.shape) for each in found] == [(count, NUM_FEATURES)] * 2 + [(count,)] * 2 and all(
+                has_shape = [tuple(each.shape) for each in found] == [(count, NUM_FEATURES)] * 2 + [(count,)] * 2
+                if has_shape and all(
                     each.dtype == torch.float64 and bool(torch.isfinite(each).all()) for each in found
                 ):
                     return cls(kind, *found)
-        raise DataError("This result does not say how its price bars were scaled; it was written by another program.")
+        raise DataError("This result does not contain the scaling of its price bars; another program wrote it.")
 
 
 def raw_features(table: np.ndarray, kind: str) -> np.ndarray:
-    """(n, 5) float64: the values that are scaled, of bars (n, 5). Returns of the first bar are NaN."""
+    """(n, 5) float64: bars (n, 5) as the values to scale. Returns of the first bar are NaN."""
     if kind == "prices":
         return table.copy()
     open_, high, low, close = np.log(table[:, :4].T)
     before = np.concatenate([[np.nan], close[:-1]])
     upper, lower = high - np.maximum(open_, close), np.minimum(open_, close) - low
-    # a close of rounded decimals may be above the rounded high by the last digit of a double
-    return np.stack(
-        [open_ - before, close - open_, np.maximum(upper, 0.0), np.maximum(lower, 0.0), np.log1p(table[:, 4])], axis=1
-    )
+    # rounding may leave a close slightly above the high
+    wicks = np.maximum(upper, 0.0), np.maximum(lower, 0.0)
+    return np.stack([open_ - before, close - open_, *wicks, np.log1p(table[:, 4])], axis=1)
 
 
 def fitted(tables: list[np.ndarray], values: list[np.ndarray], kind: str, is_direction: bool) -> WindowScaling:
-    """The scaling of training bars (n_k, 5) and of the training windows' targets (m_k,) of each token k."""
+    """The scaling for training bars (n_k, 5) and targets (m_k,) of each token k."""
     shifts, scales = zip(*(_of_features(raw_features(table, kind), kind) for table in tables), strict=True)
-    if is_direction:
-        targets = [(0.0, 1.0)] * len(values)
-    else:
-        targets = [(float(each.mean()), float(each.std()) or 1.0) for each in values]
-    return WindowScaling(
-        kind,
-        torch.from_numpy(np.stack(shifts)),
-        torch.from_numpy(np.stack(scales)),
-        *torch.tensor(targets, dtype=torch.float64).T.contiguous(),
-    )
+    targets = [(0.0, 1.0) if is_direction else (float(each.mean()), float(each.std()) or 1.0) for each in values]
+    features = torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(scales))
+    return WindowScaling(kind, *features, *torch.tensor(targets, dtype=torch.float64).T.contiguous())
 
 
 def _of_features(raw: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
-"""Simulated price histories: seeded, with calm, rising, falling and wild regimes, so that the program can be tried without any file.
+"""Simulated price histories with calm, rising, falling and volatile regimes, so that the program can be tried without files.
 
-Daily log returns r_t = mu_s + sigma_t e_t with e_t ~ Student-t(5) of variance 1, shared in part by all tokens. The regime s_t
-is a Markov chain; within it sigma_t^2 = (1 - a - b) sigma_s^2 + a r_{t-1}^2 + b sigma_{t-1}^2 (GARCH(1, 1)), so that volatility
-comes in clusters, as in real markets, while the direction is next to unpredictable, as there.
+Daily log returns r_t = mu_s + sigma_t e_t with e_t ~ Student-t(5) of variance 1, partly shared by all tokens. The regime s_t
+is a Markov chain; within it sigma_t^2 = (1 - a - b) sigma_s^2 + a r_{t-1}^2 + b sigma_{t-1}^2 (GARCH(1, 1)). As in real
+markets, volatility comes in clusters and the direction is almost unpredictable.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.data.prices.bars import Bars
 
-# mean and deviation of a day's log return in each regime: calm, rising, falling, wild
+# mean and deviation of a day's log return in each regime: calm, rising, falling, volatile
 MEANS = np.array([0.0002, 0.0025, -0.0025, 0.0])
 DEVIATIONS = np.array([0.012, 0.022, 0.03, 0.06])
 STAY = np.array([0.985, 0.975, 0.97, 0.95])
@@ -24,7 +24,7 @@ FIRST_DAY = 1_514_764_800  # 2018-01-01
 
 
 def simulate(tokens: tuple[str, ...], num_bars: int, seed: int) -> tuple[Bars, ...]:
-    """`num_bars` daily bars of each token, the same for the same arguments."""
+    """`num_bars` daily bars of each token; deterministic."""
     random = np.random.default_rng(seed)
     regimes = _regimes(num_bars, random)
     common = _shocks(num_bars, random)
@@ -32,7 +32,7 @@ def simulate(tokens: tuple[str, ...], num_bars: int, seed: int) -> tuple[Bars, .
 
 
 def _regimes(num_bars: int, random: np.random.Generator) -> np.ndarray:
-    """(n,) the regime of each bar: it stays, or changes to one of the others."""
+    """(n,) the regime of each bar."""
     found, current = np.empty(num_bars, dtype=int), 0
     for number in range(num_bars):
         if random.random() > STAY[current]:

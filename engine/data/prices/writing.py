@@ -1,9 +1,6 @@
-"""Bars as a CSV file that any program reads, ours included."""
+"""Bars as a CSV file that any program reads."""
 
 from __future__ import annotations
-
-import csv
-import io
 
 import numpy as np
 
@@ -11,12 +8,10 @@ from engine.data.prices.bars import COLUMNS, Bars
 
 
 def to_csv(bars: Bars) -> str:
-    """`date,open,high,low,close,volume`, oldest first, times in UTC, numbers with all their digits: `read_bars` gives them back."""
+    """`date,open,high,low,close,volume`, oldest first, in UTC, with all digits, so that `read_bars` gives the bars back."""
     times = bars.times.astype("datetime64[s]")
-    dates = times.astype("datetime64[D]") if (bars.times % 86_400 == 0).all() else times
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("date", *COLUMNS))
-    for date, values in zip(np.datetime_as_string(dates), bars.table.tolist(), strict=True):
-        writer.writerow((str(date).replace("T", " "), *map(repr, values)))
-    return text.getvalue()
+    is_daily = bool((bars.times % 86_400 == 0).all())
+    dates = np.datetime_as_string(times.astype("datetime64[D]") if is_daily else times).tolist()
+    rows = zip(dates, bars.table.tolist(), strict=True)
+    lines = [",".join((date.replace("T", " "), *map(repr, values))) for date, values in rows]
+    return "\n".join([",".join(("date", *COLUMNS)), *lines, ""])

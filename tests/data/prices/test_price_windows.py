@@ -201,7 +201,7 @@ def test_a_scaling_survives_its_file_and_nothing_else_passes_for_one():
     assert again.is_like(scaling) and scaling.is_like(again)
     for spoilt in ({}, {"windows.returns.target_shift": torch.zeros(2)}, scaling.state() | {"more": torch.zeros(1)},
                    {name: value.float() for name, value in scaling.state().items()}):  # fmt: skip
-        with pytest.raises(DataError, match="does not say how its price bars were scaled"):
+        with pytest.raises(DataError, match="does not contain the scaling of its price bars"):
             WindowScaling.from_state(spoilt)
 
 
