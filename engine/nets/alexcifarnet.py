@@ -9,7 +9,7 @@ from engine.data.source import TaskSpec
 from engine.nets.convnet import image_shape
 
 
-def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Two 5 x 5 convolutions of 64 channels with local response normalisation, then 384-192-K."""
     channels, height, width = image_shape(spec, "alexcifarnet", 16)
 

@@ -1,11 +1,13 @@
-"""ConvNet-D: the field's standard student, D blocks of convolution, normalisation, activation, pooling.
+"""ConvNet-D: the field's standard student, D blocks of convolution, normalisation, activation and pooling.
 
-Source: Zhao et al. 2021 (arXiv:2006.05929), Gidaris & Komodakis 2018. D3, width 128 has 320,010 weights there; here the
-convolution's bias is left out where a normalisation follows, which cancels it: its vanishing gradient is only noise to
-a meta-gradient through Adam.
+Source: Zhao et al. 2021 (arXiv:2006.05929), Gidaris & Komodakis 2018. D3 of width 128 has 320,010 weights there. Here a
+convolution has no bias if a normalisation follows: that would cancel it, and Adam would amplify the noise in its
+vanishing gradient.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from torch import nn
 
@@ -15,8 +17,8 @@ from engine.data.source import TaskSpec
 from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm
 
 
-def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """A ConvNet for (C, H, W) samples. Raises ConfigError if pooling would leave no pixel."""
+def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """A ConvNet for (C, H, W) samples. Raises ConfigError if the image is too small for so many poolings."""
     channels, height, width = image_shape(spec, "convnet")
     halvings = 0 if config.pooling == "none" else config.depth
     if min(height, width) >> halvings < 1:
@@ -37,7 +39,7 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
 
 
 def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int, int]:
-    """(C, H, W) of the samples. Raises ConfigError if they are no images, or smaller than `smallest` pixels a side."""
+    """(C, H, W) of the samples. Raises ConfigError if they are not images, or have a side below `smallest` pixels."""
     if len(spec.sample_shape) != 3:
         raise ConfigError(
             f"Student '{name}' takes images, but these samples have shape {spec.sample_shape}. Choose another student."
@@ -52,17 +54,16 @@ def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int,
 
 
 def activation(name: str) -> nn.Module:
-    """The non-linearity of a config's `activation`."""
-    return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.01), "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}[
-        name
-    ]()
+    """The layer of a config's `activation`."""
+    layers: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
+    return (layers | {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus})[name]()
 
 
 def normalisation(name: str, width: int) -> list[nn.Module]:
-    """The layer of a config's `norm` for `width` channels; none for "none"."""
+    """The layer of a config's `norm` for `width` channels; empty for "none"."""
     if name == "none":
         return []
-    if name == "batch":  # the batch's own statistics, in evaluation too: running ones would be hidden state
+    if name == "batch":  # batch statistics in evaluation too: running ones would be hidden state
         return [nn.BatchNorm2d(width, track_running_stats=False)]
     if name == "instance":
         return [InstanceNorm(width)]

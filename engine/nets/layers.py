@@ -1,14 +1,14 @@
-"""The layers of a ConvNet, with first and second derivatives that are as cheap as the layers themselves.
+"""The layers of a ConvNet, with first and second derivatives as cheap as the layers themselves.
 
-A meta-gradient differentiates every layer twice, and there the derivatives that PyTorch composes cost more than the
-arithmetic: a convolution with a kernel as large as the picture, a normalisation in a dozen passes, a pooling that fills
-zeros. Here each derivative is a function of its own, whose derivative is again one of these:
+A meta-gradient differentiates each layer twice. Second derivatives composed by PyTorch are slow: a convolution with a
+kernel as large as the image, a normalisation in a dozen passes, a pooling that writes zeros. Here each derivative is
+its own function, whose derivative is again one of these:
 
     convolution is bilinear: with y = x * w,  dx = y' *T w  and  dw = y' (x) x, and each is bilinear in turn
-    instance norm, ReLU and average pooling together: one pass over memory forward, backward, and backward again
+    instance norm, ReLU and average pooling are fused: one pass over memory forward, backward, and backward again
 
-All of them want images in memory as (N, H, W, C), PyTorch's channels_last. Each is exact: tests hold them to finite
-differences and to PyTorch's own layers. Layers keep the names, weights and printed form of those they replace.
+All want images in memory as (N, H, W, C), PyTorch's channels_last. They are exact: tests compare them with finite
+differences and PyTorch's own layers. Layers keep the names, weights and printed form of those they replace.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _convolution_backward = torch.ops.aten.convolution_backward.default
 _threshold_backward = torch.ops.aten.threshold_backward.default
 
 PIECE_BYTES = 2**21
-"""Images are gone through in pieces of about so much, which stay in a processor's cache from one pass to the next."""
+"""Images are processed in pieces of about this size, which stay in the CPU cache between passes."""
 
 
 class ConvNetLayers(nn.Sequential):
-    """Layers in order; an instance norm, a ReLU and an average pooling that follow each other are computed as one."""
+    """Layers in order; an instance norm, ReLU and average pooling in a row are computed as one."""
 
     def forward(self, x: Tensor) -> Tensor:
         layers = list(self)
@@ -46,8 +46,8 @@ class ConvNetLayers(nn.Sequential):
 class Convolution(nn.Conv2d):
     """3 x 3 convolution with a border of one pixel, (N, C, H, W) -> (N, K, H, W).
 
-    reads_samples: its inputs are the student's. A gradient at those that is to be differentiated again is not made:
-    inner steps ask for that at the weights, a meta-gradient for that at the samples, and no more after it.
+    reads_samples: its inputs are the samples. Their gradient is then not made differentiable again: inner steps
+    differentiate by the weights, and the meta-gradient by the samples comes last.
     """
 
     def __init__(self, channels: int, width: int, *, bias: bool, reads_samples: bool = False) -> None:
@@ -77,7 +77,7 @@ class _Convolve(Function):
 
 
 class _ToInput(Function):
-    """x = y *T w: what a gradient y (N, K, H, W) of the outputs is at the inputs."""
+    """x = y *T w: the gradient at the inputs, for a gradient y (N, K, H, W) at the outputs."""
 
     @staticmethod
     def forward(ctx, y, w):
@@ -93,7 +93,7 @@ class _ToInput(Function):
 
 
 class _ToWeight(Function):
-    """w = y (x) x: what a gradient y (N, K, H, W) of the outputs is at the weights, for inputs x."""
+    """w = y (x) x: the gradient at the weights, for a gradient y (N, K, H, W) at the outputs and inputs x."""
 
     @staticmethod
     def forward(ctx, y, x):
@@ -124,7 +124,7 @@ class AveragePool(nn.AvgPool2d):
 
 
 class InstanceNorm(nn.GroupNorm):
-    """Each channel of each image with mean 0 and deviation 1, then a weight and a bias a channel."""
+    """Each channel of each image normalised to mean 0 and variance 1, then one weight and bias per channel."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, width)
@@ -155,11 +155,11 @@ class _NormReluPool(Function):
 
 
 class _NormReluPoolBackward(Function):
-    """From the gradient at p those at a, w and b. With g the one at z, spread from p where z > 0:
+    """The gradients at a, w and b from that at p. With g the gradient at z, spread from p where z > 0:
 
     da = r w (g - <g> - u <g u>),  dw = sum g u,  db = sum g.
 
-    With x = a - <a> and u = x r, each is a sum of g, x and a constant a channel: u itself is never made.
+    With x = a - <a> and u = x r, each is a sum of g, x and one constant per channel: u itself is never computed.
     """
 
     @staticmethod
@@ -182,8 +182,8 @@ class _NormReluPoolBackward(Function):
     def backward(ctx, v, vw, vb):
         """Gradients at at_p, a and w of <v, da> + <vw, dw> + <vb, db>.
 
-        At u the gradient is p v + q g with p, q below; it goes on to a as any gradient at u does, and r has a term of
-        its own, w r k.
+        The gradient at u is p v + q g, with p and q below. It continues to a like any gradient at u; r adds the term
+        w r k.
         """
         at_p, a, w, b, centre, r, mean_g, mean_gu = ctx.saved_tensors
         of_p, of_a, of_w = torch.empty_like(at_p), torch.empty_like(a), torch.empty_like(r)
@@ -207,7 +207,7 @@ class _NormReluPoolBackward(Function):
 
 
 def _pieces(a: Tensor) -> Iterator[slice]:
-    """Images (N, C, H, W) a few at a time, as slices of their rows; all at once on a card, whose threads share them out."""
+    """Slices of images (N, C, H, W), a few at a time on a CPU and all at once on a GPU."""
     size = len(a) if a.is_cuda else max(1, PIECE_BYTES // (a[0].numel() * a.element_size()))
     return (slice(first, first + size) for first in range(0, len(a), size))
 
@@ -218,7 +218,7 @@ def _affine(x: Tensor, r: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 
 def _spread(at_p: Tensor, z: Tensor) -> Tensor:
-    """The gradient at z: a quarter of the pooled pixel's where z > 0, and 0 in a row or column that pooling dropped."""
+    """The gradient at z: a quarter of the pooled pixel's where z > 0, and 0 in rows or columns dropped by pooling."""
     g = F.interpolate(at_p * 0.25, scale_factor=2.0, mode="nearest")
     if g.shape != z.shape:
         g = F.pad(g, (0, z.shape[3] - g.shape[3], 0, z.shape[2] - g.shape[2]))
@@ -231,10 +231,10 @@ def _mean(values: Tensor) -> Tensor:
 
 
 def _like(a: Tensor, height: int, width: int) -> Tensor:
-    """Room for (N, C, height, width), channels last."""
+    """An uninitialised (N, C, height, width), channels last."""
     return a.new_empty(len(a), height, width, a.shape[1]).permute(0, 3, 1, 2)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W) in memory as (N, H, W, C); the same tensor where it is so already."""
+    """The same values with memory order (N, H, W, C); the same tensor if it has that order already."""
     return x.contiguous(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from engine.data.source import TaskSpec
 from engine.nets.convnet import image_shape
 
 
-def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
+def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Two 5 x 5 convolutions (6, 16) with max pooling, then 120-84-K. Images of 28 pixels are padded to 32."""
     channels, height, width = image_shape(spec, "lenet", 28)
     padding = 2 if min(height, width) < 32 else 0

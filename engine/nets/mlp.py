@@ -11,8 +11,8 @@ from engine.data.source import TaskSpec
 from engine.nets.convnet import activation
 
 
-def build(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """Any sample shape, flattened, then two hidden layers."""
+def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """Samples of any shape, flattened, then two hidden layers."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(math.prod(spec.sample_shape), 256),

@@ -1,9 +1,9 @@
 """The recurrences of LSTM and GRU over all bars, with first and second derivatives as cheap as the recurrence itself.
 
-A meta-gradient differentiates every bar's step twice. The derivatives that PyTorch composes take some two hundred small
-operations a bar there, and cuDNN's has no second one at all. Here the whole recurrence is one function, its gradient a
-second, and that one's derivative is written out too; what does not depend on the bar before is done for all bars at once,
-so that each bar takes a handful of operations. Tests hold both to finite differences and to a plain loop.
+A meta-gradient differentiates each step of the recurrence twice. Derivatives composed by PyTorch take about 200
+small operations per bar, and cuDNN has no second derivative. Here the whole recurrence is one function, its gradient a
+second one, and the derivative of that is written out too. What does not depend on the previous bar is computed for all
+bars at once, so each bar takes a handful of operations. Tests compare both with finite differences and with a loop.
 
 Notation: a' is the gradient of the final value at a; a. is the derivative of a along the direction (inputs., weight.).
 The gradient's derivative is found that way round (Pearlmutter 1994): with v the gradient at what `backward` gives,
@@ -40,12 +40,12 @@ def gru(inputs: Tensor, weight: Tensor) -> Tensor:
 
 
 def _bars(*arrays: Tensor) -> list[tuple[Tensor, ...]]:
-    """Each bar's parts of arrays (T, ...); to index them one by one would take longer than to calculate with them."""
+    """Each bar's parts of arrays (T, ...); indexing them one by one would take longer than the arithmetic."""
     return list(zip(*(array.unbind(0) for array in arrays), strict=True))
 
 
 def _backwards(now: Sequence[Tensor], after: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """From the last bar but one to the first: its parts of `now`, and the following bar's of `after`."""
+    """From the second to last bar to the first: its parts of `now`, and the next bar's parts of `after`."""
     return [(*bar, *following) for bar, following in zip(_bars(*now)[-2::-1], _bars(*after)[:0:-1], strict=True)]
 
 

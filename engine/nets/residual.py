@@ -1,4 +1,4 @@
-"""The one part of a student that is no plain layer of PyTorch; its text goes into exported programs as it stands."""
+"""Residual blocks, the only part of an image student that PyTorch lacks; exported programs contain this source."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Students of windows (N, T, F): LSTM, GRU, Transformer, and a linear model as the simplest thing that forecasts.
+"""Students of windows (N, T, F): LSTM, GRU, Transformer, and a linear model as the simplest forecaster.
 
-Published: hidden 64, two layers, T = 30, F = 5, one output; the LSTM has 51,521 weights, the Transformer 562,753. Here they
-have 51,009, as one bias a layer does what PyTorch's two do, and 100,545: feed-forward layers are 4 times the width, not
-PyTorch's 2,048. Neither has dropout, which would make the inner loop random; the Transformer normalises before each part,
-not after it, and trains without a warm-up.
+Published: width 64, two layers, T = 30, F = 5, one output; the LSTM has 51,521 weights, the Transformer 562,753. Ours
+have 51,009, with one bias per layer instead of PyTorch's two, and 100,545, with feed-forward layers of 4 times the width
+instead of PyTorch's 2,048. Neither has dropout, so that the inner loop is deterministic. The
+Transformer normalises before each sublayer (pre-norm) and trains without warm-up.
 
-The recurrence is our own (`recurrence`), twice differentiable on every device: cuDNN's has no second derivative.
-Attention is written out for the same reason.
+The recurrence is our own (`recurrence`) because cuDNN's has no second derivative; attention is written out for the same
+reason.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from engine.nets import recurrence
 from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions
 
 
-def lstm(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """`depth` layers of `width` hidden units; the last bar's go into the last layer."""
+def lstm(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """`depth` LSTM layers of `width` hidden units; the last layer reads the state at the last bar."""
     return _recurrent(QuickLSTM, config, spec)
 
 
-def gru(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """The same of GRU layers."""
+def gru(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """The same with GRU layers."""
     return _recurrent(QuickGRU, config, spec)
 
 
-def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """Bars as `width` values with sinusoidal positions, `depth` encoder layers, the last bar's into the last layer.
+def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """Bars embedded in `width` values, sinusoidal positions, `depth` encoder layers; the last layer reads the last bar.
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762). Raises ConfigError where the heads cannot share the width.
+    Source: Vaswani et al. 2017 (arXiv:1706.03762). Raises ConfigError unless the width is a multiple of the heads.
     """
     num_bars, num_features = window_shape(spec, "transformer")
     if config.width % config.heads:
         raise ConfigError(
-            f"The transformer's {config.heads} heads cannot share {config.width} hidden units equally. "
-            f"Choose a width that is a multiple of {config.heads}, or other heads."
+            f"The transformer's width ({config.width}) is not a multiple of its {config.heads} heads. "
+            f"Change one of them."
         )
     layers = [EncoderLayer(config.width, config.heads, layer + 1 == config.depth) for layer in range(config.depth)]
     return nn.Sequential(
@@ -55,13 +55,13 @@ def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Module:
     )
 
 
-def linear(config: StudentConfig, spec: TaskSpec) -> nn.Module:
-    """All values of a window into one linear layer."""
+def linear(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+    """One linear layer on all values of a window."""
     return nn.Sequential(nn.Flatten(), Head(math.prod(window_shape(spec, "linear")), spec.num_outputs))
 
 
 def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
-    """(T, F) of the samples. Raises ConfigError if they are no windows of bars."""
+    """(T, F) of the samples. Raises ConfigError if they are not windows of bars."""
     if len(spec.sample_shape) != 2:
         raise ConfigError(
             f"Student '{name}' takes windows of price bars, but these samples have shape {spec.sample_shape}. "
@@ -71,7 +71,7 @@ def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
     return num_bars, num_features
 
 
-def _recurrent(layer: type[LSTM | GRU], config: StudentConfig, spec: TaskSpec) -> nn.Module:
+def _recurrent(layer: type[LSTM | GRU], config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     _, num_inputs = window_shape(spec, config.name)
     sizes = [num_inputs, *[config.width] * config.depth]
     layers = [layer(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
@@ -79,7 +79,7 @@ def _recurrent(layer: type[LSTM | GRU], config: StudentConfig, spec: TaskSpec) -
 
 
 class QuickLSTM(LSTM):
-    """The same with the recurrence as one function."""
+    """LSTM with the whole recurrence as one function."""
 
     def __init__(self, num_inputs: int, width: int) -> None:
         super().__init__(num_inputs, width)
@@ -93,7 +93,7 @@ class QuickLSTM(LSTM):
 
 
 class QuickGRU(GRU):
-    """The same with the recurrence as one function."""
+    """GRU with the whole recurrence as one function."""
 
     def forward(self, x: Tensor) -> Tensor:
         return recurrence.gru(self.read(x.transpose(0, 1)), self.recall.weight).transpose(0, 1)

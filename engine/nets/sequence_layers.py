@@ -1,4 +1,4 @@
-"""The layers of students of windows, written plainly; their text goes into exported programs as it stands."""
+"""The layers of students of windows, written plainly; exported programs contain this source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Gates(nn.Linear):
-    """(N, inputs) -> (N, num_gates * width), each gate's weights drawn as a layer of their own."""
+    """(N, inputs) -> (N, num_gates * width), with each gate's weights drawn as a separate layer."""
 
     def __init__(self, num_inputs, width, num_gates, bias=True):
         super().__init__(num_inputs, num_gates * width, bias)
@@ -17,7 +17,7 @@ class Gates(nn.Linear):
 class LSTM(nn.Module):
     """h of every bar, (N, T, inputs) -> (N, T, width): c' = f c + i g, h' = o tanh(c').
 
-    g = tanh(.) and i, f, o = sigmoid(.) of W x + U h + b; one is added for f, so that a fresh network remembers.
+    g = tanh(.) and i, f, o = sigmoid(.) of W x + U h + b; f has 1 added, so that a new network remembers.
     """
 
     def __init__(self, num_inputs, width):
@@ -59,7 +59,7 @@ class GRU(nn.Module):
 
 
 class Head(nn.Linear):
-    """The last layer, its first weights a tenth of others: a fresh network forecasts about the mean of the targets."""
+    """The last layer, initialised at a tenth of the usual size: a new network forecasts about the mean target."""
 
     gain = 0.1
 
@@ -71,14 +71,14 @@ class Head(nn.Linear):
 
 
 class LastBar(nn.Module):
-    """What the last bar has, (N, T, width) -> (N, width)."""
+    """The last bar, (N, T, width) -> (N, width)."""
 
     def forward(self, x):
         return x[:, -1]
 
 
 class Positions(nn.Module):
-    """Adds sin and cos of a bar's place, at wavelengths from 2 pi to 20,000 pi bars; (N, T, width) -> the same."""
+    """Adds sin and cos of the position, at wavelengths from 2 pi to 20,000 pi bars; (N, T, width) -> the same shape."""
 
     def __init__(self, num_bars, width):
         super().__init__()
@@ -91,9 +91,9 @@ class Positions(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention to all bars, then a feed-forward layer, each added to what it was given normalised.
+    """Pre-norm attention over all bars, then a feed-forward layer, both residual.
 
-    (N, T, width) -> the same. for_last: only the last bar asks, as nothing reads the others; -> (N, 1, width).
+    (N, T, width) -> the same shape; (N, 1, width) with for_last, where only the last bar queries.
     """
 
     def __init__(self, width, num_heads, for_last):

@@ -1,4 +1,4 @@
-"""A student as the text of plain PyTorch, for programs that stand alone."""
+"""A student as plain PyTorch source, for exported programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.nets.residual import Residual
 from engine.nets.sequence import QuickGRU, QuickLSTM
 from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Gates, Head, LastBar, Positions
 
-# what a layer's repr says although it is the layer's default
+# defaults that a layer's repr spells out
 DEFAULTS = (
     ", stride=(1, 1)",
     ", padding=0, dilation=1, ceil_mode=False",
@@ -27,7 +27,7 @@ DEFAULTS = (
     ", bias=True",
 )
 OURS = (Convolution, InstanceNorm, AveragePool, QuickLSTM, QuickGRU)
-"""Layers that compute what the layer they are made from does."""
+"""Faster versions of their base classes, which are written instead."""
 ARGUMENTS = {
     LSTM: lambda layer: f"{layer.read.in_features}, {layer.recall.in_features}",
     GRU: lambda layer: f"{layer.read.in_features}, {layer.recall.in_features}",
@@ -36,46 +36,43 @@ ARGUMENTS = {
     Positions: lambda layer: "{}, {}".format(*layer.waves.shape),
     EncoderLayer: lambda layer: f"{layer.ask.in_features}, {layer.num_heads}, for_last={layer.for_last}",
 }
-"""What layers of students of windows are made with."""
-DEFINED = (Residual, *ARGUMENTS)
-"""Classes whose text goes into a program that names them."""
-GATED = {LSTM, GRU, EncoderLayer}
-"""Those of them that have gates inside."""
+"""The constructor arguments of layers of students of windows."""
+DEFINED: tuple[type[nn.Module], ...] = (Residual, *ARGUMENTS)
+"""Classes whose source goes into a program that uses them."""
+GATED: set[type[nn.Module]] = {LSTM, GRU, EncoderLayer}
+"""Those of them that contain gates."""
 DRAWN_BY_GATE = """\
         for gate in layer.weight.data.chunk(getattr(layer, "num_gates", 1)):
             {}(gate)
         layer.weight.data *= getattr(layer, "gain", 1)"""
-"""How the weights of their layers are drawn."""
+"""How the weights of their layers are initialised."""
 INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "orthogonal": "orthogonal_"}
 
 
 def network(config: StudentConfig, spec: TaskSpec) -> str:
-    """The expression `nn.Sequential(...)` of a student, a layer a line, for `from torch import nn`.
+    """The expression `nn.Sequential(...)` of a student, one layer per line, for `from torch import nn`.
 
-    Where it has shortcuts or reads bars it names classes whose text `definitions` gives. Raises ConfigError where the samples
-    do not fit the architecture, TypeError for a network that is no sequence of plain layers and these.
+    `definitions` gives the classes it uses besides PyTorch's. Raises ConfigError if the samples do not fit the
+    architecture, TypeError for other layers than these.
     """
-    module = make_student(config, spec, "cpu").module
-    if not isinstance(module, nn.Sequential):
-        raise TypeError(f"{config.name} is a {type(module).__name__}; only an nn.Sequential can be written out")
-    return _sequence(module, "")
+    return _sequence(make_student(config, spec, "cpu").module, "")
 
 
 def definitions(network: str) -> str:
-    """The classes that the text of a network names besides those of PyTorch; empty where there are none."""
+    """The source of the classes that a network's text uses besides PyTorch's; may be empty."""
     found = _named(network)
     named = [*([Gates] if found & GATED else []), *(kind for kind in DEFINED if kind in found)]
     return "\n\n" + "\n\n".join(inspect.getsource(kind) for kind in named) + "\n\n" if named else ""
 
 
 def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
-    """The lines that build `net` and draw its weights: those that `Student.init` draws from a generator of this seed.
+    """The lines that build `net` and initialise it with the weights that `Student.init` draws at this seed.
 
     Raises as `network` does.
     """
     text = network(config, spec)
     built, seeded = f"net = {text}\n", f"torch.manual_seed({seed})\n"
-    if config.init not in INITIALISERS:  # PyTorch's own way: drawn as the layers are made
+    if config.init not in INITIALISERS:  # PyTorch initialises layers as it makes them
         return definitions(text) + seeded + built
     drawn = f"nn.init.{INITIALISERS[config.init]}"
     return (
@@ -89,12 +86,12 @@ def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
 
 
 def _named(network: str) -> set[type[nn.Module]]:
-    """Those of DEFINED that the text of a network names."""
+    """Those of DEFINED that a network's text uses."""
     return {kind for kind in DEFINED if re.search(rf"\b(?<!\.){kind.__name__}\(", network)}
 
 
 def _sequence(layers: nn.Sequential, indent: str) -> str:
-    """The layers in order, each on a line of its own."""
+    """The layers in order, one per line."""
     if not len(layers):
         return "nn.Sequential()"
     inner = f"{indent}    "
@@ -110,14 +107,12 @@ def _written(layer: nn.Module, indent: str) -> str:
 
 
 def _layer(layer: nn.Module) -> str:
-    """One layer as code; its repr is valid but for the module's name."""
-    kind = type(layer)
-    if kind in OURS:
-        kind = kind.__base__
+    """One layer as code; its repr lacks only the module's name."""
+    kind = type(layer).__mro__[1 if type(layer) in OURS else 0]
     if kind in ARGUMENTS:
         return f"{kind.__name__}({ARGUMENTS[kind](layer)})"
     if kind.__module__.partition(".")[0] != "torch" or list(layer.children()):
-        raise TypeError(f"{kind.__name__} is no plain layer of PyTorch and cannot be written out")
+        raise TypeError(f"{kind.__name__} is not a plain PyTorch layer and cannot be exported")
     text = f"{kind.__name__}({layer.extra_repr()})"
     for said in DEFAULTS:
         text = text.replace(said, "")

@@ -1,7 +1,7 @@
 """A student: a network as a pure function of one flat parameter vector.
 
-`student(theta, inputs)` keeps no state, so theta may be the result of a differentiable inner loop. One vector (P,)
-rather than a list makes update rules, distances between trajectories and checkpoints single operations.
+`student(theta, inputs)` keeps no state, so theta may come from a differentiable inner loop. With one vector (P,)
+instead of a list, update rules, distances between trajectories and checkpoints are single operations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.LayerNorm)
 class Student:
     """`student(theta, inputs)`: theta (P,) float, inputs (N, *sample_shape) -> logits (N, num_outputs).
 
-    Networks are deterministic (no dropout) and keep no running statistics: a student inside an inner loop must be a
-    function of its weights alone.
+    Networks have no dropout and no running statistics: inside an inner loop a student must depend only on its weights.
     """
 
-    def __init__(self, module: nn.Module, name: str, init: str, device: torch.device | str = "cpu") -> None:
+    def __init__(self, module: nn.Sequential, name: str, init: str, device: torch.device | str = "cpu") -> None:
         self.module = module.to(device)
         self.name = name
         self.init_scheme = init
@@ -32,13 +31,13 @@ class Student:
         self.shapes = tuple(parameter.shape for parameter in module.parameters())
         self.sizes = tuple(parameter.numel() for parameter in module.parameters())
         self.num_params = sum(self.sizes)
-        self.graph_bytes: dict[tuple, int] = {}  # what one stored inner step keeps, by batch shape (meta/inner.py)
+        self.graph_bytes: dict[tuple, int] = {}  # of one inner step, by batch shape (meta/inner.py)
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         return functional_call(self.module, self.unflatten(theta), (inputs,))
 
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        """What the last layer is given, (N, D), for theta (P,) and inputs (N, *sample_shape)."""
+        """Inputs of the last layer (N, D), for theta (P,) and inputs (N, *sample_shape)."""
         trunk, weights = self.module[:-1], self.unflatten(theta)
         return functional_call(trunk, {name: weights[name] for name, _ in trunk.named_parameters()}, (inputs,))
 
@@ -54,14 +53,14 @@ class Student:
         return counter.get_total_flops()
 
     def init(self, generator: torch.Generator) -> Tensor:
-        """Fresh initial weights (P,) float32, drawn on the CPU from `generator` and moved to the student's device."""
+        """Initial weights (P,) float32, drawn on the CPU from `generator`, then moved to the student's device."""
         drawn = []
         for module in self.module.modules():
             own = dict(module.named_parameters(recurse=False))
             if isinstance(module, NORMS):
                 drawn += [torch.full(p.shape, 1.0 if name == "weight" else 0.0) for name, p in own.items()]
             elif own:
-                gates = own["weight"].shape[0] // getattr(module, "num_gates", 1)  # each a layer of its own
+                gates = own["weight"].shape[0] // getattr(module, "num_gates", 1)  # each gate is drawn as its own layer
                 parts = torch.empty(own["weight"].shape).split(gates)
                 weight = torch.cat([_draw(part, self.init_scheme, generator) for part in parts])
                 gain = getattr(module, "gain", 1.0)

@@ -224,7 +224,7 @@ def test_mlp_takes_windows_too():
 
 
 def test_heads_that_cannot_share_the_width_are_refused():
-    with pytest.raises(ConfigError, match="4 heads cannot share 6 hidden units"):
+    with pytest.raises(ConfigError, match="width .6. is not a multiple of its 4 heads"):
         make_student(StudentConfig(name="transformer", width=6, heads=4), PUBLISHED)
 
 
