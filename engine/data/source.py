@@ -178,7 +178,7 @@ class Source(Protocol):
 
 
 def task_of(source: Source, config: DataConfig | None = None) -> TaskSpec:
-    """What a student of a source must fit, known before anything is loaded; config: what is made of prices, the defaults if None."""
+    """What a student of a source must fit, known before anything is loaded. config: for windows of prices."""
     if source.kind == "prices":
         windows = (config or DataConfig()).windows
         num_features = NUM_FEATURES + (len(source.class_names) if windows.token_identity else 0)

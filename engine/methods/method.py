@@ -54,5 +54,5 @@ class Method:
     outer_loss: str = "cross-entropy on real data"
 
     def presets_for(self, source: str) -> dict[str, Preset]:
-        """The presets for a source, by key: those made for it, then those for data of its kind; the first is its default."""
+        """The presets for a source by key, its own before those for data of its kind; the first is the default."""
         return fitting(self.presets, source, find_source(source))

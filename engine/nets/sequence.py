@@ -1,9 +1,9 @@
 """Students of windows (N, T, F): LSTM, GRU, Transformer, and a linear model as the simplest forecaster.
 
 Published: width 64, two layers, T = 30, F = 5, one output; the LSTM has 51,521 weights, the Transformer 562,753. Ours
-have 51,009, with one bias per layer instead of PyTorch's two, and 100,545, with feed-forward layers of 4 times the width
-instead of PyTorch's 2,048. Neither has dropout, so that the inner loop is deterministic. The
-Transformer normalises before each sublayer (pre-norm) and trains without warm-up.
+have 51,009, with one bias per layer instead of PyTorch's two, and 100,545, with feed-forward layers of four times the
+width instead of 2,048. Neither has dropout, so that the inner loop is deterministic. The Transformer normalises before
+each sublayer (pre-norm) and trains without warm-up.
 
 The recurrence is our own (`recurrence`) because cuDNN's has no second derivative; attention is written out for the same
 reason.

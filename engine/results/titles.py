@@ -1,4 +1,4 @@
-"""What people call the things that a run names by key; the key itself where this version does not know it."""
+"""Titles of what a run names by key; the key itself for what this version does not know."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, StudentConfig
-from engine.core.context import data_root
-from engine.data import sources
+from engine.data import find_source
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.methods.presets import Preset
 from engine.nets import STUDENTS
 from engine.pretrained import Recording
 
+OWN_SETTINGS = "own settings"
+
 
 def source(key: str) -> str:
     """A data set's title."""
-    found = sources(data_root()).get(key)
+    found = find_source(key)
     return found.title if found else key
 
 
@@ -29,7 +30,7 @@ def method(key: str) -> str:
 
 
 def recorded(method_key: str) -> str:
-    """What a method follows that is trained beforehand: "experts" or "teacher"."""
+    """What a method trains beforehand: "experts" or "teacher"."""
     found = METHODS.get(method_key)
     return (found.recorded if found else "") or "experts"
 
@@ -43,7 +44,7 @@ def action(key: str, method_key: str) -> str:
 def preset(method_key: str, source_key: str, key: str) -> str:
     """A preset's title, or "own settings"."""
     found = _preset(method_key, source_key, key)
-    return found.title if found else "own settings"
+    return found.title if found else OWN_SETTINGS
 
 
 def _preset(method_key: str, source_key: str, key: str) -> Preset | None:
@@ -51,20 +52,19 @@ def _preset(method_key: str, source_key: str, key: str) -> Preset | None:
 
 
 def settings(request: RunRequest) -> str:
-    """The title of the preset that a request began as, with a word where it was changed since; or "own settings"."""
-    title = preset(request.method, request.source, request.preset)
+    """The title of the request's preset, with ", changed" if the request differs from it; or "own settings"."""
     found = _preset(request.method, request.source, request.preset)
     if found is None:
-        return title
+        return OWN_SETTINGS
     config = METHODS[request.method].config
     given = [(config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
     if request.action == "distill":
         given.append((EvaluationConfig, request.evaluation.model_dump(), found.evaluation))
-    return f"{title}, changed" if any(_differs(*each) for each in given) else title
+    return f"{found.title}, changed" if any(_differs(*each) for each in given) else found.title
 
 
 def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> bool:
-    """Whether two configs are not the same; one that this version cannot read is no preset's."""
+    """Whether two configs differ; one that this version cannot read differs from any."""
     try:
         return model.model_validate(now) != model.model_validate(then)
     except ValidationError:
@@ -72,7 +72,7 @@ def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> 
 
 
 def architecture(key: str) -> str:
-    """An architecture's title without its settings."""
+    """An architecture's title, without settings."""
     card = STUDENTS.get(key)
     return card.title if card else key
 

@@ -1,13 +1,14 @@
-"""A sweep: values for one or two options become runs that differ in nothing else.
+"""A sweep: runs that differ only in one or two options.
 
     expand(request, {"config.outer_lr": ["0.01", "0.03"], "seed": ["0", "1"]})    # four requests
 
-Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values come as typed.
+Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values are as typed.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -16,10 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, checked
-from engine.core.context import data_root
 from engine.core.errors import ConfigError
 from engine.core.options import option_of
-from engine.data import sources
+from engine.data import find_source
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import resolve
@@ -31,31 +31,27 @@ _MAX_NAME = RunRequest.model_fields["name"].metadata[0].max_length
 
 
 def expand(request: RunRequest, values: Mapping[str, Sequence[str]]) -> list[RunRequest]:
-    """A request for each combination of values, in order, the last option varying fastest; all share a `sweep` id.
+    """One request per combination of values, the last option varying fastest; all share a `sweep` id.
 
-    Args:
-        values: dotted option -> values as typed, read by the option's type; several words of one value joined by "+".
-
-    Raises:
-        ConfigError: no such option, a value that it cannot take (named in the sentence), no value, or more than
-            MAX_OPTIONS options or MAX_RUNS runs.
+    values: dotted option -> values as typed. Several choices of one value are joined by "+".
+    Raises ConfigError for an unknown option, a wrong value, no values, more than MAX_OPTIONS options or MAX_RUNS runs.
     """
     if not 1 <= len(values) <= MAX_OPTIONS:
         raise ConfigError(f"A sweep varies one or two options, not {len(values)}.")
     axes = [_axis(request, option, texts) for option, texts in values.items()]
-    count = 1
-    for axis in axes:
-        count *= len(axis)
+    count = math.prod(len(axis) for axis in axes)
     if count > MAX_RUNS:
-        raise ConfigError(f"These values make {count} runs. A sweep can have {MAX_RUNS}; leave some values out.")
+        raise ConfigError(
+            f"These values make {count} runs. A sweep can have at most {MAX_RUNS}; leave some values out."
+        )
     sweep = secrets.token_hex(4)
     return [_one(request, dict(zip(values, chosen, strict=True)), sweep) for chosen in itertools.product(*axes)]
 
 
 def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
-    """Those requests of a sweep that may ask for most, MAX_EXTREMES at most: every swept number at its least or greatest.
+    """The requests of a sweep that may need the most resources: those with every swept number at an end of its range.
 
-    Greater numbers come first, so that they are among these where other options are swept too.
+    At most MAX_EXTREMES, the largest numbers first.
     """
     asked = [_numbers(request.model_dump(mode="json", exclude={"name"})) for request in requests]
     ends = {name: {pick(numbers[name] for numbers in asked) for pick in (min, max)} for name in _common(asked)}
@@ -65,7 +61,7 @@ def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
 
 
 def _numbers(values: Mapping[str, Any], part: str = "") -> dict[str, float]:
-    """dotted option -> value of every option that is a number."""
+    """dotted option -> value, of every numeric option."""
     found: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -76,12 +72,12 @@ def _numbers(values: Mapping[str, Any], part: str = "") -> dict[str, float]:
 
 
 def _common(asked: Sequence[Mapping[str, float]]) -> list[str]:
-    """The options that all have."""
+    """The options that all requests have."""
     return [name for name in asked[0] if all(name in numbers for numbers in asked)]
 
 
 def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-    """(text, value) of each value of an option, each once."""
+    """(text, value) of each different value of an option."""
     name, kind = _label(request, option), _kind(request, option)
     found: dict[str, tuple[str, Any]] = {}
     for text in (text.strip() for text in texts):
@@ -93,38 +89,38 @@ def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[
             raise ConfigError(f"'{text}' is {_missed(kind)} for {name}.") from None
         found.setdefault(repr(value), (text, value))
     if not found:
-        raise ConfigError(f"There is no value for {name} yet. Type some, separated by commas.")
+        raise ConfigError(f"There is no value for {name} yet. Type values separated by commas.")
     return list(found.values())
 
 
 def _read(text: str, kind: Any) -> Any:
-    """A typed value. Raises ValidationError where the type cannot take it."""
+    """The value of a text. Raises ValidationError if the type does not allow it."""
     typed: Any = tuple(part for part in text.split("+") if part) if get_origin(kind) is tuple else text
     return TypeAdapter(kind).validate_python(typed)
 
 
 def _missed(kind: Any) -> str:
-    """What a text that an option cannot take is, as what comes after "is"."""
+    """What is wrong with a text, to follow "is"."""
     if get_origin(kind) is tuple:
         return _missed(get_args(kind)[0])
     if get_origin(kind) is Literal:
         *first, last = get_args(kind)
         return f"none of {', '.join(first)} and {last}"
-    return {int: "no whole number", float: "no number", bool: "neither on nor off"}.get(kind, "no value")
+    return {int: "not a whole number", float: "not a number", bool: "neither on nor off"}.get(kind, "not allowed")
 
 
 def _kind(request: RunRequest, option: str) -> Any:
-    """The type of an option. Raises ConfigError if there is none of this name."""
+    """The type of an option. Raises ConfigError for an unknown one."""
     return _field(request, option).annotation
 
 
 def _label(request: RunRequest, option: str) -> str:
-    """What the form calls an option. Raises ConfigError if there is none of this name."""
+    """The form's name of an option. Raises ConfigError for an unknown one."""
     return option_of(_field(request, option)).label or formats.words(option.rpartition(".")[2])
 
 
 def _field(request: RunRequest, option: str) -> FieldInfo:
-    """An option as its config declares it. Raises ConfigError if there is none of this name."""
+    """An option as its config declares it. Raises ConfigError for an unknown one."""
     if option == "seed":
         return RunRequest.model_fields["seed"]
     part, _, rest = option.partition(".")
@@ -137,7 +133,7 @@ def _field(request: RunRequest, option: str) -> FieldInfo:
         field = kind.model_fields.get(name) if _is_config(kind) else None
         kind = field.annotation if field else None
     if field is None or _is_config(kind):
-        raise ConfigError(f"There is no option '{option}' to sweep over. Options of method '{request.method}' are named config.ipc, data.zca or seed.")  # fmt: skip
+        raise ConfigError(f"There is no option '{option}' to sweep. Name options as config.ipc, data.zca or seed.")
     return field
 
 
@@ -146,14 +142,14 @@ def _is_config(kind: Any) -> bool:
 
 
 def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str) -> RunRequest:
-    """The request with the chosen values, checked as if it stood alone."""
+    """The request with the chosen values, checked."""
     said = ", ".join(f"{_label(request, option)} {text}" for option, (text, _) in chosen.items())
     values = request.model_dump(mode="json")
     for option, (_, value) in chosen.items():
         *path, name = option.split(".")
         place = values
         for part in path:
-            place[part] = dict(place.get(part) or {})  # never the caller's own
+            place[part] = dict(place.get(part) or {})  # a copy
             place = place[part]
         place[name] = value
     values |= {"name": _named(request, said), "sweep": sweep}
@@ -168,8 +164,8 @@ def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str)
 
 
 def _named(request: RunRequest, said: str) -> str:
-    """A name that says what is special about the run, cut in front where it is too long."""
-    known = sources(data_root()).get(request.source)
+    """A name with the run's values at its end, shortened before them if too long."""
+    known = find_source(request.source)
     base = request.name or (known.title if known else request.source)
     room = max(0, _MAX_NAME - len(said) - 3)
     return f"{base[:room]} · {said}"[:_MAX_NAME]

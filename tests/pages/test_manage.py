@@ -402,4 +402,4 @@ def test_a_wrong_value_is_one_sentence_and_no_run(store):
     app.multiselect(key="form/sweep options").set_value(["config.outer_lr"]).run()
     app.text_input(key="form/sweep config.outer_lr").set_value("0.01, fast").run()
     assert app.session_state["asked"] == []
-    assert "'fast' is no number for Outer learning rate" in app.error[0].value.replace("\\", "")
+    assert "'fast' is not a number for Outer learning rate" in app.error[0].value.replace("\\", "")

@@ -74,8 +74,8 @@ def test_a_sweep_over_seeds_keeps_the_preset():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"config.outer_lr": ["0.1", "fast"]}, "^'fast' is no number for Outer learning rate.$"),
-        ({"config.ipc": ["1", "zwei"]}, "^'zwei' is no whole number for Images per class.$"),
+        ({"config.outer_lr": ["0.1", "fast"]}, "^'fast' is not a number for Outer learning rate.$"),
+        ({"config.ipc": ["1", "zwei"]}, "^'zwei' is not a whole number for Images per class.$"),
         ({"data.dsa_operations": ["flip+blur"]}, "^'flip\\+blur' is none of color, .* and rotate for DSA operations.$"),
         ({"data.zca": ["maybe"]}, "^'maybe' is neither on nor off for ZCA whitening.$"),
         ({"config.outer_lr": ["0.1", "5000"]}, "With Outer learning rate 5000: .* less than or equal to 10"),

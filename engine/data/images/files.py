@@ -171,7 +171,7 @@ def download(published: Published, data_root: Path, title: str) -> Generator[Eve
         except OSError as error:
             raise DataError(
                 f"{title}: {published.name} cannot be written to {target.parent.absolute()} "
-                f"({error.strerror or error}); make room or change its permissions, or set DISTILLERY_DATA to another folder."
+                f"({error.strerror or error}); free some space, change its permissions, or set DISTILLERY_DATA."
             ) from error
         else:
             if is_continued:  # the earlier part may be wrong: once more from the start
