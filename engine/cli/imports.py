@@ -1,65 +1,100 @@
-"""Folders in: a folder or a zip file becomes a data set that runs can name, and is forgotten again."""
+"""Import folders of images and price files as data sets, and delete them again."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, get_args
+from typing import TypeVar, get_args
 
 from engine.core.config import checked
 from engine.core.context import data_root
+from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress
 from engine.data import check_title, images, prices
 from engine.figures import formats
 
 SHOWN_FILES = 20
+ROLES = tuple(prices.Mapping.model_fields)
+
+Result = TypeVar("Result")
 
 
-def register(add) -> None:
-    """Add `import` and `forget` to the command line."""
-    parser = add("import", _import, "Make a data set of a folder or zip file with one sub-folder a class.")
+def register(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add `import`, `import-prices` and `forget` to the command line."""
+    parser = add("import", _import, "Make a data set from a folder or zip file with one sub-folder per class.")
     parser.add_argument("path", type=Path, help="the folder or zip file")
     for name, field in images.ImportOptions.model_fields.items():
-        if name == "name":
-            parser.add_argument("--name", default=None, help=f"{field.description} (default: the folder's name)")
-        else:
-            choices = get_args(field.annotation) or None
-            flag = "--size" if name == "image_size" else f"--{name}"
-            parser.add_argument(
-                flag, dest=name, type=field.annotation if choices is None else str, choices=choices,
-                default=field.default, help=f"{field.description} (default: {field.default})",
-            )  # fmt: skip
-    add("forget", _forget, "Delete an imported data set; the folder it was read from stays.").add_argument("key")
+        flag = "--size" if name == "image_size" else f"--{name}"
+        choices = get_args(field.annotation) or None
+        default = None if name == "name" else field.default
+        text = f"{field.description} (default: {default or 'name of the folder'})"
+        kind = str if choices or name == "name" else int
+        parser.add_argument(flag, dest=name, type=kind, choices=choices, default=default, help=text)
+    parser = add("import-prices", _import_prices, "Make a data set from price files: one CSV file per token.")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a CSV file, a folder or a zip file")
+    parser.add_argument("--name", default=None, help="Name of the data set (default: name of the first file)")
+    text = f"column of every file for {', '.join(ROLES)}; repeatable (default: detected)"
+    parser.add_argument("--column", action="append", default=[], dest="columns", metavar="ROLE=NAME", help=text)
+    text = "token name of a file; repeatable (default: from its symbol column or its name)"
+    parser.add_argument("--token", action="append", default=[], dest="tokens", metavar="FILE=NAME", help=text)
+    add("forget", _forget, "Delete an imported data set; the files it was read from stay.").add_argument("key")
 
 
-def _import(options) -> int:
+def _import(options: argparse.Namespace) -> int:
     values = {name: getattr(options, name) for name in images.ImportOptions.model_fields}
     path = options.path.absolute()
     values["name"] = values["name"] or (path.name if path.is_dir() else path.stem)
     wanted = checked(images.ImportOptions, values, "import")
     check_title(wanted.name, data_root())
     source = shown(images.import_path(options.path, wanted, data_root()))
-    print(f"{source.key}: {source.title}, {source.report.layout}")
-    print(source.summary)
+    print(f"{source.key}: {source.title}, {source.report.layout}\n{source.summary}")
     for split, counts in source.report.counts.items():
         if any(counts):
-            print(f"  {split:10} {formats.count(sum(counts)):>7} images, {min(counts):,} to {max(counts):,} a class")
-    for note in source.report.notes:
-        print(f"note: {note}")
+            print(f"  {split:10} {formats.count(sum(counts)):>7} images, {min(counts):,} to {max(counts):,} per class")
     if pairs := source.report.duplicates:
-        print(
-            f"warning: {formats.counted(len(pairs), 'test image')} equal to a training image, as {' and '.join(pairs[0])}"
-        )
-    for name, reason in source.report.skipped[:SHOWN_FILES]:
-        print(f"skipped: {name} {reason}")
-    if more := source.report.skipped[SHOWN_FILES:]:
-        print(f"skipped: {len(more):,} more")
+        equal = f"{formats.counted(len(pairs), 'test image')} equal to a training image"
+        print(f"warning: {equal}, for example {' and '.join(pairs[0])}")
+    _print_report(source.report)
     return 0
 
 
-def shown(events: Generator[Event, None, Any]) -> Any:
-    """Run an import; its progress on standard error, one line rewritten on a terminal, one line a phase elsewhere."""
+def _import_prices(options: argparse.Namespace) -> int:
+    brought = [(path.name, path) for path in options.paths]
+    chosen, mappings = _pairs(options.columns, "--column", ROLES), {}
+    if chosen:
+        files = prices.expanded(brought).files
+        mappings = {name: prices.preview(content, name).mapping.model_copy(update=chosen) for name, content in files}
+    name = options.name or options.paths[0].absolute().stem
+    values = {"name": name, "mappings": mappings, "tokens": _pairs(options.tokens, "--token")}
+    wanted = checked(prices.PriceOptions, values, "import-prices")
+    check_title(wanted.name, data_root())
+    source = shown(prices.import_prices(brought, wanted, data_root()))
+    print(f"{source.key}: {source.title}\n{source.summary}")
+    for file in source.report.files:
+        bars = f"{formats.count(file.num_bars):>9} bars of {prices.distance(file.seconds)}"
+        print(f"  {file.token:12} {bars}, {prices.moment(file.first)} to {prices.moment(file.last)} ({file.name})")
+        for repair in file.repairs:
+            print(f"    {repair}")
+    _print_report(source.report)
+    return 0
+
+
+def _print_report(report: images.ImageReport | prices.PriceReport) -> None:
+    for note in report.notes:
+        print(f"note: {note}")
+    for name, reason in report.skipped[:SHOWN_FILES]:
+        print(f"skipped: {name} {reason}")
+    if more := report.skipped[SHOWN_FILES:]:
+        print(f"skipped: {len(more):,} more")
+
+
+def shown(events: Generator[Event, None, Result]) -> Result:
+    """Run a generator to its end and return its result.
+
+    Progress goes to standard error: one line that is rewritten on a terminal, otherwise one line per phase.
+    """
     live, phase = sys.stderr.isatty(), ""
     while True:
         try:
@@ -77,7 +112,20 @@ def shown(events: Generator[Event, None, Any]) -> Any:
             phase = event.phase
 
 
-def _forget(options) -> int:
-    (prices if options.key.startswith(prices.KEY_PREFIX) else images).delete(options.key, data_root())
+def _forget(options: argparse.Namespace) -> int:
+    delete = prices.delete if options.key.startswith(prices.KEY_PREFIX) else images.delete
+    delete(options.key, data_root())
     print(f"{options.key} deleted")
     return 0
+
+
+def _pairs(texts: list[str], flag: str, names: tuple[str, ...] = ()) -> dict[str, str]:
+    """{"close": "Last"} of ["close=Last"]. Raises ConfigError for anything else."""
+    found = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not value or (names and name not in names):
+            known = f", where NAME is one of {', '.join(names)}" if names else ""
+            raise ConfigError(f"{flag} {text}: write it as NAME=VALUE{known}.")
+        found[name] = value
+    return found

@@ -21,7 +21,6 @@ from engine.cli import (
     imports,
     lists,
     pretrained,
-    prices,
     reference,
     results,
 )
@@ -89,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
-    for part in (reference, dashboard, imports, prices, estimates, exports, results):
+    for part in (reference, dashboard, imports, estimates, exports, results):
         part.register(add)
     return parser
 

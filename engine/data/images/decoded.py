@@ -91,7 +91,8 @@ def decode_set(
     workplace: a folder on the same disk, for the file while it is written.
 
     Raises:
-        DataError: they need too much memory, a class has too few images that can be decoded, or a file has changed. Temporary
+        DataError: they need too much memory, a class has too few images that can be decoded, or a file has changed.
+        Temporary
             problems are errors, never reasons, because the reasons are stored.
     """
     _check_counts(layout, {})

@@ -1,7 +1,7 @@
 """Ways to import images: a directory upload, a zip file, a path on this machine, or a data set imported earlier.
 
-Each is a generator of Progress events that returns the new source. An import is all or nothing: it is built in a temporary
-folder, which an error or closing the generator removes.
+Each is a generator of Progress events that returns the new source. An import is all or nothing: it is built in a
+temporary folder, which an error or closing the generator removes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Import = Generator[Event, None, FolderSource]
 def import_upload(files: Sequence[tuple[str, BinaryIO]], options: ImportOptions, data_root: Path) -> Import:
     """Import a directory upload.
 
-    files: (relative path from the browser, open file). Raises DataError: the folders are not a data set, a limit is exceeded,
-    or the disk is full; nothing is kept.
+    files: (relative path from the browser, open file). Raises DataError: the folders are not a data set, a limit is
+    exceeded, or the disk is full; nothing is kept.
     """
     return _imported(lambda into: intake.uploaded(files, into, limits()), options, data_root, "Uploaded folder")
 

@@ -1,4 +1,4 @@
-"""Image files as they arrive: copied from an upload or a zip file, or read where they are. Skipped files carry a reason."""
+"""Image files as they arrive: copied from an upload or a zip file, or read in place; skipped ones carry a reason."""
 
 from __future__ import annotations
 
@@ -198,8 +198,8 @@ def store(file: IO[bytes], parts: names.Parts, target: Path, found: Found, caps:
 def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
     """Look at the files in a folder of this machine without copying them.
 
-    subset: of an ImageNet tree, only the folders of these classes are read. Raises DataError: too many files, or the folder
-    cannot be read.
+    subset: of an ImageNet tree, only the folders of these classes are read. Raises DataError: too many files, or the
+    folder cannot be read.
     """
     found, reporter, num_bytes = Found(), _Reporter("read folder"), [0]
     listed: list[tuple[names.Parts, Path]] = []

@@ -27,8 +27,9 @@ FORMATS = "JPEG, PNG, WebP or BMP"
 class Tree:
     """Images and folders by path, without the folders around all of them.
 
-    title: of a published layout, otherwise "". images: (parts, file). texts: its lists by their parts. names: of classes, by
-    folder, where they differ from the folder's. order: the class folders to use, in order; all folders if empty.
+    title: of a published layout, otherwise "". images: (parts, file). texts: its lists by their parts. names: of
+    classes, by folder, where they differ from the folder's. order: the class folders to use, in order; all folders if
+    empty.
     """
 
     title: str
@@ -43,7 +44,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Layout:
-    """What to decode. members: (file, label, split), where the split is "" if it is drawn later. skipped: (name, reason)."""
+    """What to decode. members: (file, label, split); the split is "" if it is drawn later. skipped: (name, reason)."""
 
     title: str
     class_names: tuple[str, ...]
@@ -252,7 +253,7 @@ def _described(tested_on: str, has_validation: bool) -> tuple[str, tuple[str, ..
         note = "The images of the validation folder are used only for validation, not for training."
         return "train, validation and test folders", (note,)
     if tested_on == "validation":
-        note = "There is no labelled test folder, so the images of the validation folder are the test set, as in most papers."
+        note = "There is no labelled test folder, so the validation folder is the test set, as in most papers."
         return "train and validation folders", (note,)
     return "train and test folders", ()
 

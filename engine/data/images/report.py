@@ -18,9 +18,9 @@ class ImageReport(Report):
     """What an image import found.
 
     layout: how the folders were read, as "class folders" or "Tiny ImageNet". counts: images of each class in "train",
-    "validation" (0 unless the folders have a validation split) and "test". duplicates: (training or validation image, test
-    image) with equal bytes or equal decoded pixels. sizes: (width, height, images) of the files, most frequent first.
-    num_files: all that were looked at. total_bytes: of the files that were kept.
+    "validation" (0 unless the folders have a validation split) and "test". duplicates: (training or validation image,
+    test image) with equal bytes or equal decoded pixels. sizes: (width, height, images) of the files, most frequent
+    first. num_files: all that were looked at. total_bytes: of the files that were kept.
     """
 
     layout: str

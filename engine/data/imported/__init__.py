@@ -1,1 +1,1 @@
-"""What imported images and imported prices share: the library on disk, limits, and the reading of folders and zip files."""
+"""Shared by imported images and prices: the library on disk, limits, and the reading of folders and zip files."""

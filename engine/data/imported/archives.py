@@ -44,10 +44,9 @@ def opened(file: IO[bytes], caps: Limits) -> zipfile.ZipFile:
     total, packed = sum(member.file_size for member in archive.infolist()), file.seek(0, 2)
     check_total(total, caps)
     if total > RATIO_FROM_BYTES and total > caps.max_ratio * packed:
-        raise DataError(
-            f"This zip file unpacks to {total // max(packed, 1):,} times its size, but at most {caps.max_ratio:,} times is "
-            f"allowed; import the unpacked folder, or set {variable('max_ratio')}."
-        )
+        ratio = f"This zip file unpacks to {total // max(packed, 1):,} times its size"
+        instead = f"import the unpacked folder, or set {variable('max_ratio')}"
+        raise DataError(f"{ratio}, but at most {caps.max_ratio:,} times is allowed; {instead}.")
     return archive
 
 
@@ -85,10 +84,8 @@ def _check_directory(file: IO[bytes], caps: Limits) -> None:
     start, size = _directory(file)
     allowed = LISTED_BYTES * caps.max_files
     if size > allowed:
-        raise DataError(
-            f"The list of files in this zip file takes {size:,} bytes, but at most {allowed:,} are allowed; use fewer files, "
-            f"or set {variable('max_files')}."
-        )
+        taken = f"The list of files in this zip file takes {size:,} bytes, but at most {allowed:,} are allowed"
+        raise DataError(f"{taken}; use fewer files, or set {variable('max_files')}.")
     file.seek(start)
     listed, place, counts = file.read(size), 0, {"files": 0, "folders": 0}
     while place + ENTRY.size <= len(listed):

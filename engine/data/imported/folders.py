@@ -48,8 +48,8 @@ def checked_path(text: str, data_root: Path, what: str = "folder or zip file") -
 def walk(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is skipped or "") of each file, sorted; the names of folders end in "/".
 
-    Links are followed if they lead to a file inside the folder. Hidden folders, and those whose name `is_wanted` denies,
-    are left out. Raises DataError if a folder cannot be read.
+    Links are followed if they lead to a file inside the folder. Hidden folders, and those whose name `is_wanted`
+    denies, are left out. Raises DataError if a folder cannot be read.
     """
 
     def fail(error: OSError) -> None:

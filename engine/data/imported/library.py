@@ -144,15 +144,12 @@ class Library(Generic[Kind]):
         try:
             yield
         except MemoryError:
-            raise DataError(
-                f"There is not enough memory to import {title}; use fewer or smaller files, or wait until the current run "
-                "has finished."
-            ) from None
+            instead = "use fewer or smaller files, or wait until the current run has finished"
+            raise DataError(f"There is not enough memory to import {title}; {instead}.") from None
         except OSError as error:
-            raise DataError(
-                f"{title} cannot be stored under {data_root.absolute()} ({error.strerror or error}); free some space, "
-                "change its permissions, or set DISTILLERY_DATA to another folder."
-            ) from error
+            what = f"{title} cannot be stored under {data_root.absolute()} ({error.strerror or error})"
+            instead = "free some space, change its permissions, or set DISTILLERY_DATA to another folder"
+            raise DataError(f"{what}; {instead}.") from error
 
     @contextlib.contextmanager
     def workplace(self, data_root: Path) -> Iterator[Path]:

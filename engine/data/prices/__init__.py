@@ -1,8 +1,9 @@
 """Price histories, simulated or imported from CSV files, one per token.
 
-`import_prices` is a generator of events that returns a `PriceSource`; `preview` shows a file before it is imported. The steps
-of an import: `files` collects files, `tables` reads their text, `columns`, `dates`, `numbers` and `cells` interpret it,
-`building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student sees.
+`import_prices` is a generator of events that returns a `PriceSource`; `preview` shows a file before it is imported. The
+steps of an import: `files` collects files, `tables` reads their text, `columns`, `dates`, `numbers` and `cells`
+interpret it, `building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student
+sees.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 class Bars:
     """The history of one token, oldest bar first.
 
-    times: (n,) int64, unix seconds (UTC) at which each bar begins, strictly increasing. prices: (n, 4) float64, open, high, low,
-    close, above 0, with low <= open, close <= high. volume: (n,) float64, 0 or more.
+    times: (n,) int64, unix seconds (UTC) at which each bar begins, strictly increasing. prices: (n, 4) float64, open,
+    high, low, close, above 0, with low <= open, close <= high. volume: (n,) float64, 0 or more.
     """
 
     token: str

@@ -52,8 +52,8 @@ class Built:
 def build(table: Table, mapping: Mapping, token: str) -> Built:
     """The bars of a file.
 
-    Raises DataError, naming the file and the line if there is one: rows are unreadable, a price is impossible, there are too
-    few bars, or the price never changes.
+    Raises DataError, naming the file and the line if there is one: rows are unreadable, a price is impossible, there
+    are too few bars, or the price never changes.
     """
     repairs = list(table.notes)
     rows, num_rows = cells.read(table, mapping, repairs)
@@ -100,7 +100,7 @@ def _check_prices(table: Table, rows: np.ndarray, repairs: list[str]) -> None:
 
 
 def _fill_volume(table: Table, rows: np.ndarray, is_mapped: bool, repairs: list[str]) -> None:
-    """Set missing volumes: to 1 if no row has any, to 0 if only some have none. Raises DataError for impossible ones."""
+    """Set missing volumes: to 1 if no row has any, otherwise to 0. Raises DataError for impossible ones."""
     volume = rows["volume"]
     if (row := _first((volume < 0) | (volume > LARGEST * LARGEST))) is not None:
         wrong = f"the volume is {_number(volume[row])}; correct the row, or choose no column for the volume."

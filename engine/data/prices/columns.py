@@ -13,21 +13,22 @@ from engine.data.prices import dates, numbers
 from engine.data.prices.options import Mapping
 
 _ALIASES = {
-    "date": "date, datetime, date time, time open, open time, kline open time, time period start, timestamp, time, unix, "
-    "unix timestamp, unix time, epoch, ts, day, trade date, trading date, trading day, gmt time, utc time, utc, time utc, "
-    "local time, date utc, timestamp utc, start, start time, begin, bar time, period, datum, fecha, data, dates, zeit",
+    "date": "date, datetime, date time, time open, open time, kline open time, time period start, timestamp, "
+    "time, unix, unix timestamp, unix time, epoch, ts, day, trade date, trading date, trading day, "
+    "gmt time, utc time, utc, time utc, local time, date utc, timestamp utc, start, start time, "
+    "begin, bar time, period, datum, fecha, data, dates, zeit",
     "time": "time, time of day, hour, uhrzeit, zeit, hora",
-    "open": "open, o, open price, opening price, opening, price open, openprice, first, eroffnung, erster, eroffnungskurs, "
-    "apertura, ouverture, abertura, px open",
-    "high": "high, h, high price, price high, highprice, highest, max, day high, hoch, hochst, tageshoch, maximo, alto, "
-    "plus haut, px high",
-    "low": "low, l, low price, price low, lowprice, lowest, min, day low, tief, tiefst, tagestief, minimo, bajo, plus bas, "
-    "px low",
-    "close": "close, c, close price, closing price, closing, price close, closeprice, close last, last, last price, price, "
-    "px last, settle, settlement, latest, schluss, schlusskurs, schlusspreis, cierre, cloture, fechamento, ultimo, dernier, "
-    "adj close, adjusted close, adjclose, close adj",
-    "volume": "volume, v, vol, base volume, volumefrom, volume from, volume traded, trade volume, total volume, qty, "
-    "quantity, volumen, umsatz, stuck, volumes, tick volume, tickvol, ticks",
+    "open": "open, o, open price, opening price, opening, price open, openprice, first, eroffnung, erster, "
+    "eroffnungskurs, apertura, ouverture, abertura, px open",
+    "high": "high, h, high price, price high, highprice, highest, max, day high, hoch, hochst, tageshoch, "
+    "maximo, alto, plus haut, px high",
+    "low": "low, l, low price, price low, lowprice, lowest, min, day low, tief, tiefst, tagestief, minimo, "
+    "bajo, plus bas, px low",
+    "close": "close, c, close price, closing price, closing, price close, closeprice, close last, last, last "
+    "price, price, px last, settle, settlement, latest, schluss, schlusskurs, schlusspreis, cierre, "
+    "cloture, fechamento, ultimo, dernier, adj close, adjusted close, adjclose, close adj",
+    "volume": "volume, v, vol, base volume, volumefrom, volume from, volume traded, trade volume, total volume, "
+    "qty, quantity, volumen, umsatz, stuck, volumes, tick volume, tickvol, ticks",
 }
 ALIASES = {role: tuple(names.split(", ")) for role, names in _ALIASES.items()}
 """Plain names of columns, the most certain first."""
@@ -124,7 +125,7 @@ def _by_content(sample: Cells) -> dict[str, int]:
 
 
 def _order(sample: Cells, places: list[int]) -> tuple[int, ...]:
-    """The columns as open, high, low, close, so that no price is above the high or below the low; empty if impossible."""
+    """The columns as open, high, low, close, with no price above the high or below the low; empty if impossible."""
     if len(places) < 4:
         return ()
     decimal = numbers.decimal_of(row[place] for row in sample for place in places)

@@ -48,7 +48,7 @@ _NO_DATE: Parts = (UNREADABLE, 0, 0, 0, 0, 0)
 
 
 def is_date(cell: str) -> bool:
-    """Whether a cell is certainly a date: not a plain number, except for seconds since 1970 and the like of 20180131."""
+    """Whether a cell is certainly a date: of plain numbers, only seconds since 1970 and 20180131 are."""
     return not _SERIAL.fullmatch(cell.strip()) and _parts(cell)[0] != UNREADABLE
 
 

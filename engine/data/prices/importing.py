@@ -35,8 +35,8 @@ SAME_DISTANCE = 1.5
 class PricePreview:
     """A file before it is imported.
 
-    columns: their names. mapping: detected, or given. rows: the first ones, one cell per column. problem: why it cannot be
-    imported like this, "" if it can. The rest is as in FileReport, 0 if there is a problem.
+    columns: their names. mapping: detected, or given. rows: the first ones, one cell per column. problem: why it cannot
+    be imported like this, "" if it can. The rest is as in FileReport, 0 if there is a problem.
     """
 
     name: str
@@ -89,7 +89,8 @@ def import_prices(
         origin: where they come from, in words; derived from the files if "".
 
     Raises:
-        DataError: a file cannot be used, two do not fit together, the name is taken or the disk is full; nothing is kept.
+        DataError: a file cannot be used, two do not fit together, the name is taken or the disk is full; nothing is
+        kept.
     """
     with LIBRARY.importing(options.name, data_root):
         (opened,) = yield from in_threads(lambda _: files.expanded(brought), 1, "open files")

@@ -5,8 +5,8 @@ deviation in training; the mean of the volume is subtracted first:
 
     log(o / p),  log(c / o),  log(h / max(o, c)) >= 0,  log(min(o, c) / l) >= 0,  log(1 + v)
 
-Prices. The bar itself, with prices scaled so that the lowest low of training is 0 and the highest high 1, and the volume so
-that its maximum is 1. All four prices share one scale, which keeps low <= open, close <= high.
+Prices. The bar itself, with prices scaled so that the lowest low of training is 0 and the highest high 1, and the
+volume so that its maximum is 1. All four prices share one scale, which keeps low <= open, close <= high.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FIRST_CLOSE = 100.0
 NAME = "windows"
 """Prefix of a scaling's tensors in a file."""
 LEAST_SHARE = 1e-3
-"""Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open is the close before it,
-gaps are only rounding errors, and dividing by their deviation would turn one unit of a student into many log units."""
+"""Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open equals the previous
+close, gaps are only rounding errors; dividing by their deviation would turn one unit of a student into many log units."""
 FIELDS = ("feature_shift", "feature_scale", "target_shift", "target_scale")
 
 
@@ -65,7 +65,7 @@ class WindowScaling:
         return np.stack([open_, high, low, close, np.maximum(np.expm1(volume), 0.0)], axis=-1)
 
     def to_display(self, inputs: Tensor) -> np.ndarray:
-        """Windows (N, T, F) as small pictures (N, H, W, 3) uint8; without token identity, in the scale of the first token."""
+        """Windows (N, T, F) as pictures (N, H, W, 3) uint8; without token identity, in the scale of the first token."""
         identity = inputs[:, 0, NUM_FEATURES:].cpu()
         tokens = identity.argmax(1) if identity.shape[1] else torch.zeros(len(inputs), dtype=torch.int64)
         return candle_pictures(self.bars(inputs, tokens))

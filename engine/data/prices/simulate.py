@@ -1,8 +1,8 @@
-"""Simulated price histories with calm, rising, falling and volatile regimes, so that the program can be tried without files.
+"""Simulated price histories with calm, rising, falling and volatile regimes, for trying the program without files.
 
-Daily log returns r_t = mu_s + sigma_t e_t with e_t ~ Student-t(5) of variance 1, partly shared by all tokens. The regime s_t
-is a Markov chain; within it sigma_t^2 = (1 - a - b) sigma_s^2 + a r_{t-1}^2 + b sigma_{t-1}^2 (GARCH(1, 1)). As in real
-markets, volatility comes in clusters and the direction is almost unpredictable.
+Daily log returns r_t = mu_s + sigma_t e_t with e_t ~ Student-t(5) of variance 1, partly shared by all tokens. The
+regime s_t is a Markov chain; within it sigma_t^2 = (1 - a - b) sigma_s^2 + a r_{t-1}^2 + b sigma_{t-1}^2 (GARCH(1, 1)).
+As in real markets, volatility comes in clusters and the direction is almost unpredictable.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def flaw(name: str, what: str, line: int | None = None) -> DataError:
 class Table:
     """A text file whose cells can be read, row by row.
 
-    columns: unique names; "column 1" and so on without a header. header: its cells, empty without one. begin: number of lines
-    before the first row. sample: the first rows, one cell per column. notes: sentences on how the file was read.
+    columns: unique names; "column 1" and so on without a header. header: its cells, empty without one. begin: number of
+    lines before the first row. sample: the first rows, one cell per column. notes: sentences on how the file was read.
     """
 
     name: str

@@ -14,8 +14,8 @@ UNNAMED = "token"
 
 _EXCHANGES = r"binance|bitstamp|bitfinex|bittrex|bybit|cex|coinbase|ftx|gemini|huobi|kraken|kucoin|okx|poloniex|yahoo"
 _BEHIND = re.compile(
-    r"[-_ .](?:d|w|h|m|\d{1,3}(?:s|m|min|h|d|w|mo)|daily|day|weekly|week|hourly|hour|minute|min|monthly|ohlcv?|prices?|data|"
-    r"hist(?:ory|orical)?|candles?|klines?|max|full|\d{4}(?:-\d{2}){0,2}|\(\d+\))$",
+    r"[-_ .](?:d|w|h|m|\d{1,3}(?:s|m|min|h|d|w|mo)|daily|day|weekly|week|hourly|hour|minute|min|monthly|ohlcv?|prices?|"
+    r"data|hist(?:ory|orical)?|candles?|klines?|max|full|\d{4}(?:-\d{2}){0,2}|\(\d+\))$",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(rf"^(?:{_EXCHANGES})[-_ ]", re.IGNORECASE)

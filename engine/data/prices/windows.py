@@ -1,8 +1,8 @@
 """From price bars to windows with targets, split by date, without look-ahead.
 
-The time from the first to the last bar of all tokens is cut at two dates, the same for every token: train | validation | test.
-After each date, an embargo of window + horizon bars is left out. A window and its target lie within one part. Scales are
-fitted on training bars and training targets only.
+The time from the first to the last bar of all tokens is cut at two dates, the same for every token: train | validation
+| test. After each date, an embargo of window + horizon bars is left out. A window and its target lie within one part.
+Scales are fitted on training bars and training targets only.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ CLOSE = 3
 class WindowSet(LabelledSet):
     """Windows of price bars. inputs: (N, T, F) float32 as a student sees them. targets: (N, D) float32.
 
-    tokens: (N,) int64. ends: (N,) int64, unix seconds at which a window's last bar begins. anchors: (N,) float64, that bar's
-    close, from which forecasts start. last_value: (N, D) float32, targets as the last-value forecast predicts them.
+    tokens: (N,) int64. ends: (N,) int64, unix seconds at which a window's last bar begins. anchors: (N,) float64, that
+    bar's close, from which forecasts start. last_value: (N, D) float32, targets as the last-value forecast predicts
+    them.
     """
 
     tokens: Tensor
@@ -70,8 +71,8 @@ class WindowSet(LabelledSet):
 class WindowSplits(Splits):
     """Splits of price histories.
 
-    scaling: how bars became inputs. bars: the whole history of each token. borders: unix seconds at which validation and test
-    begin, each with its embargo. config: how the windows were made.
+    scaling: how bars became inputs. bars: the whole history of each token. borders: unix seconds at which validation
+    and test begin, each with its embargo. config: how the windows were made.
     """
 
     train: WindowSet
@@ -117,7 +118,7 @@ class _Token:
         return self.starts(part) + self.config.window_length - 1
 
     def check(self, title: str) -> None:
-        """Raise DataError unless every part has a window, training enough that two share no bar, and training closes vary."""
+        """Raise DataError unless closes vary and every part has a window, training enough that two share no bar."""
         config = self.config
         for part, (first, end) in self.bounds.items():
             windows = (end - first - _lead(part) - config.window_length - config.horizon) // config.stride + 1
@@ -125,11 +126,10 @@ class _Token:
             if windows < needed:
                 wanted = config.window_length + config.horizon + (needed - 1) * config.stride + _lead(part)
                 purpose, share = ("training", "validation or test") if part == "train" else (part, part)
-                raise DataError(
-                    f"{title}: {self.bars.token} has {end - first:,} bars for {purpose}, but a window of "
-                    f"{config.window_length} and a horizon of {config.horizon} need {wanted:,}. Choose a shorter window or "
-                    f"horizon, another share for {share}, or use more bars."
-                )
+                has = f"{self.bars.token} has {end - first:,} bars for {purpose}"
+                need = f"a window of {config.window_length} and a horizon of {config.horizon} need {wanted:,}"
+                instead = f"Choose a shorter window or horizon, another share for {share}, or use more bars."
+                raise DataError(f"{title}: {has}, but {need}. {instead}")
         closes = self.bars.prices[slice(*self.bounds["train"]), CLOSE]
         if (closes == closes[0]).all():
             constant = f"the close of {self.bars.token} is {closes[0]:.10g} in every training bar"

@@ -8,7 +8,7 @@ from engine.data.prices.bars import COLUMNS, Bars
 
 
 def to_csv(bars: Bars) -> str:
-    """`date,open,high,low,close,volume`, oldest first, in UTC, with all digits, so that `read_bars` gives the bars back."""
+    """`date,open,high,low,close,volume`, oldest first, in UTC, with all digits: `read_bars` gives the bars back."""
     times = bars.times.astype("datetime64[s]")
     is_daily = bool((bars.times % 86_400 == 0).all())
     dates = np.datetime_as_string(times.astype("datetime64[D]") if is_daily else times).tolist()

@@ -73,7 +73,7 @@ def test_a_validation_folder_alone_is_the_test_set(validation, data_root):
     source = uploaded(split_classes(splits=("train", validation)), data_root)
     assert source.report.layout == "train and validation folders"
     assert source.report.counts["test"] == (3, 3) and source.report.counts["validation"] == (0, 0)
-    assert "so the images of the validation folder are the test set" in source.report.notes[0]
+    assert "so the validation folder is the test set" in source.report.notes[0]
 
 
 def test_three_split_folders_keep_their_validation_images(data_root):
