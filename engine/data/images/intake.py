@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -118,36 +120,14 @@ class Found:
         self.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
 
 
-class _Reporter:
-    """Progress events, a few per second."""
-
-    def __init__(self, phase: str) -> None:
-        self.phase, self.last = phase, 0.0
-
-    def due(self, done: int, total: int) -> list[Event]:
-        if time.monotonic() - self.last < PROGRESS_SECONDS:
-            return []
-        self.last = time.monotonic()
-        return [Progress(self.phase, done, total)]
-
-
 def uploaded(files: Sequence[tuple[str, BinaryIO]], into: Path, caps: Limits) -> Loading:
     """Copy the files of a directory upload to `into`, numbered, one at a time.
 
     files: (relative path from the browser, open file). Raises DataError if there are too many.
     """
     check_count(len(files), caps)
-    found, reporter = Found(), _Reporter("copy files")
-    for number, (name, file) in enumerate(files):
-        yield from reporter.due(number, len(files))
-        if (parts := found.named(name)) is not None:
-            file.seek(0)  # a rejected import may have read it before
-            try:
-                store(file, parts, into / f"{number:06d}", found, caps)
-            except Skipped as reason:
-                found.skip("/".join(parts), str(reason))
-    yield Progress("copy files", len(files), len(files))
-    return found
+    opened = ((name, contextlib.nullcontext(file)) for name, file in files)
+    return (yield from _copied(opened, len(files), "copy files", into, caps))
 
 
 def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Loading:
@@ -155,21 +135,29 @@ def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Loading:
 
     Raises DataError: it is not a complete zip file, or unpacks to more than allowed.
     """
-    found, reporter = Found(), _Reporter("unpack files")
     with archives.opened(file, caps) as archive:
-        total = len(archive.filelist)
-        for number, (name, member) in enumerate(archives.members(archive)):
-            yield from reporter.due(number, total)
-            if name.endswith("/"):
-                found.note_folder(name)
-            elif (parts := found.named(name)) is not None:
-                try:
-                    _check_size(member.file_size, caps)
-                    with archives.opened_member(archive, member) as packed:
-                        store(packed, parts, into / f"{number:06d}", found, caps)
-                except Skipped as reason:
-                    found.skip("/".join(parts), str(reason))
-        yield Progress("unpack files", total, total)
+        opened = ((name, archives.opened_member(archive, member)) for name, member in archives.members(archive))
+        return (yield from _copied(opened, len(archive.filelist), "unpack files", into, caps))
+
+
+def _copied(
+    files: Iterable[tuple[str, AbstractContextManager[IO[bytes]]]], total: int, phase: str, into: Path, caps: Limits
+) -> Loading:
+    """Store each file in turn. files: (name, what opens it); the names of folders end in "/"."""
+    found, reported = Found(), 0.0
+    for number, (name, opened) in enumerate(files):
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            yield Progress(phase, number, total)
+        if name.endswith("/"):
+            found.note_folder(name)
+        elif (parts := found.named(name)) is not None:
+            try:
+                with opened as file:
+                    store(file, parts, into / f"{number:06d}", found, caps)
+            except Skipped as reason:
+                found.skip("/".join(parts), str(reason))
+    yield Progress(phase, total, total)
     return found
 
 
@@ -178,6 +166,8 @@ def store(file: IO[bytes], parts: names.Parts, target: Path, found: Found, caps:
 
     Raises Skipped, leaving no file, if it is not used, and DataError if the files are too large together.
     """
+    if file.seekable():
+        file.seek(0)  # a rejected import may have read it before
     block = file.read(contents.HEAD_BYTES)
     kind = _kind(block, parts[-1])
     size, digest = 0, hashlib.blake2b(digest_size=DIGEST_BYTES)
@@ -201,7 +191,7 @@ def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
     subset: of an ImageNet tree, only the folders of these classes are read. Raises DataError: too many files, or the
     folder cannot be read.
     """
-    found, reporter, num_bytes = Found(), _Reporter("read folder"), [0]
+    found, num_bytes = Found(), [0]
     listed: list[tuple[names.Parts, Path]] = []
     classes = SUBSETS.get(subset)
     for name, path, reason in walk(
@@ -214,7 +204,8 @@ def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
         elif (parts := found.named(name)) is not None:
             listed.append((parts, path))
             check_count(len(listed), caps)
-            yield from reporter.due(0, len(listed))
+            if len(listed) % 1000 == 1:
+                yield Progress("read folder", 0, len(listed))
 
     def look(number: int) -> tuple[str, int, str] | str:
         parts, path = listed[number]

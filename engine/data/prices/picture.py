@@ -12,7 +12,7 @@ GROUND, UP, DOWN, VOLUME = (250, 248, 245), (46, 125, 94), (176, 62, 54), (176, 
 
 
 def candle_pictures(bars: np.ndarray) -> np.ndarray:
-    """Bars (N, T, 5) as pictures (N, H, W, 3) uint8: rising candles hollow, falling ones filled; blank if not finite."""
+    """Bars (N, T, 5) as pictures (N, H, W, 3) uint8: rising candles hollow, falling filled; blank if not finite."""
     num_windows, num_bars, _ = bars.shape
     pictures = np.full((num_windows, HEIGHT, PITCH * num_bars + 1, 3), GROUND, dtype=np.uint8)
     for picture, window in zip(pictures, bars, strict=True):

@@ -26,8 +26,8 @@ FIRST_CLOSE = 100.0
 NAME = "windows"
 """Prefix of a scaling's tensors in a file."""
 LEAST_SHARE = 1e-3
-"""Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open equals the previous
-close, gaps are only rounding errors; dividing by their deviation would turn one unit of a student into many log units."""
+"""Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open equals the last
+close, gaps are rounding errors; dividing by their deviation would turn one unit of a student into many log units."""
 FIELDS = ("feature_shift", "feature_scale", "target_shift", "target_scale")
 
 

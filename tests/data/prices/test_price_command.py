@@ -43,7 +43,10 @@ def test_columns_are_chosen_for_every_file_of_an_archive(command, data_root, tmp
     ("words", "sentence"),
     [
         (("absent.csv",), "'absent.csv' is not a readable file"),
-        (("{good}", "--column", "shut=x"), "--column shut=x: write it as NAME=VALUE, where NAME is one of date, time, open"),
+        (
+            ("{good}", "--column", "shut=x"),
+            "--column shut=x: write it as NAME=VALUE, where NAME is one of date, time, open",
+        ),
         (("{good}", "--token", "BTC"), "--token BTC: write it as NAME=VALUE."),
         (("{good}", "--name", "Simulated prices"), "There is already a data set called 'Simulated prices'"),
         (("{good}", "--name", "a\nb"), "name"),
