@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from engine.core.config import Config, DataConfig, EvaluationConfig, WindowConfig
 from engine.core.options import bounds, option_of
 from engine.core.program import ROOT
+from engine.data.imported.limits import Limits
 from engine.methods import METHODS
 
 PLACE = ROOT / "engine" / "REFERENCE.md"
@@ -92,7 +93,13 @@ def reference() -> str:
         ("Evaluation", option_rows(EvaluationConfig, "evaluation.")),
         *((TITLES.get(model.__name__, model.__name__), option_rows(model, prefix)) for model, prefix in shared.items()),
     ]
-    return INTRODUCTION + "".join(_section(title, rows) for title, rows in sections) + METHOD_NOTE + methods
+    return INTRODUCTION + "".join(_section(title, rows) for title, rows in sections) + METHOD_NOTE + methods + _limits()
+
+
+def _limits() -> str:
+    """The limits on imports, which environment variables set."""
+    lines = [f"| `{name}` | {value:,} {unit} | {text} |\n" for name, value, unit, text in Limits().rows()]
+    return f"\n## Limits on imports\n\n| environment variable | default | what it limits |\n|---|---|---|\n{''.join(lines)}"
 
 
 def _section(title: str, rows: Iterable[OptionRow]) -> str:
