@@ -1,4 +1,4 @@
-"""What the data page shows of a source: counts, statistics, samples, and what it takes in memory and on disk."""
+"""Facts about a source for the data page: counts, statistics, samples, and needed memory and disk space."""
 
 from __future__ import annotations
 
@@ -19,32 +19,26 @@ WORKSPACE_BYTES = 100_000_000  # buffers of decoders and of PyTorch's products, 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes of main memory: `held` by the splits, and `peak` while they are made."""
+    """Bytes of main memory: `held` by the splits, `peak` while they are made."""
 
     held: int
     peak: int
 
 
 def class_counts(splits: Splits) -> dict[str, np.ndarray]:
-    """Samples of each class (K,) int64 in "train", "validation" and "test"."""
+    """Samples per class (K,) int64 in "train", "validation" and "test"."""
+    num_classes = splits.spec.num_outputs
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    return {
-        name: torch.bincount(part.targets.cpu(), minlength=splits.spec.num_outputs).numpy()
-        for name, part in parts.items()
-    }
+    return {name: torch.bincount(part.targets.cpu(), minlength=num_classes).numpy() for name, part in parts.items()}
 
 
 def channel_statistics(splits: ImageSplits) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (C,) of the training pixels in [0, 1], the values that normalisation uses."""
+    """Mean and standard deviation (C,) of the training pixels in [0, 1], as used for normalisation."""
     return splits.preparation.mean.numpy(), splits.preparation.std.numpy()
 
 
 def sample_grid(splits: Splits, per_class: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Training images drawn at random, class by class.
-
-    Returns:
-        images (N, H, W, C) uint8 and labels (N,) int64; a class with fewer than `per_class` images gives all it has.
-    """
+    """Random training images, class by class: (N, H, W, C) uint8 and labels (N,) int64; all of a smaller class."""
     targets = splits.train.targets.cpu()
     chosen = []
     for label in range(splits.spec.num_outputs):
@@ -55,11 +49,11 @@ def sample_grid(splits: Splits, per_class: int, generator: torch.Generator) -> t
 
 
 def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
-    """The memory that loading a source takes, from its sizes alone.
+    """The memory that loading a source takes, computed from its sizes.
 
-    Raw images are bytes. Whitened ones are floats, beside two matrices of one row and column a pixel and channel, and
-    fitting them takes a covariance, its eigenvectors and their products in double precision. While files are decoded
-    their content exists up to three times; while splits are made, beside them.
+    Raw images are bytes. Whitened images are floats, and the whitening is two square matrices with a row per pixel and
+    channel; fitting it needs the covariance, its eigenvectors and their products in float64. Decoding holds the content
+    of the files up to three times; making splits holds it once more.
     """
     num_values = int(np.prod(source.sample_shape))
     num_validation = round(source.num_train * config.validation_fraction)
@@ -78,5 +72,5 @@ def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
 
 
 def bytes_on_disk(source: Source, data_root: Path) -> int:
-    """Bytes of a source's files that are there now, archives and unpacked files alike."""
+    """Bytes of a source's files on disk now, both archives and unpacked files."""
     return sum(path.stat().st_size for path in source.paths(data_root))

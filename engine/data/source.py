@@ -1,6 +1,6 @@
-"""A source gives splits: where a data set comes from, and the one record all methods read.
+"""Sources, data sets that can be chosen, and splits, what a method gets of one.
 
-`Source.load` is a generator of events (a download or a ZCA fit shows progress) that returns `Splits`.
+`Source.load` is a generator that yields Progress, for a download or a ZCA fit, and returns `Splits`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from engine.core.events import Event
 
 TaskName = Literal["classification", "close", "direction", "both", "volatility"]
 NUM_OUTPUTS = {"close": 1, "direction": 2, "both": 3, "volatility": 1}
-"""Columns of the targets of windows, by what is forecast."""
+"""Columns of the targets of windows, by the forecast quantity."""
 NUM_FEATURES = 5
-"""Values of a bar as a student sees it."""
+"""Values per bar in a student's inputs."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a student must fit: sample_shape is (C, H, W) for images, (T, F) for windows of price bars.
+    """What a student has to fit. sample_shape: (C, H, W) for images, (T, F) for windows of price bars.
 
-    task: of windows what is forecast. num_outputs: columns of a student's outputs, classes for classification.
-    class_names: of the classes; of windows the tokens, which are no outputs.
+    task: classification, or the quantity to forecast. num_outputs: of a student; the classes for classification.
+    class_names: of the classes; for windows the tokens, which are not outputs.
     """
 
     task: TaskName
@@ -45,10 +45,10 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Samples held whole on one device.
+    """Samples on one device.
 
     inputs: (N, C, H, W), uint8 as read or float32 as prepared. targets: (N,) int64.
-    prepare: turns a slice of `inputs` into what a student sees, float32 (n, C, H, W).
+    prepare: maps a slice of `inputs` to a student's inputs, float32 (n, C, H, W).
     """
 
     inputs: Tensor
@@ -79,7 +79,7 @@ class LabelledSet:
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of the samples as the source stores them, 8 bits a value, plus one byte a label."""
+        """Bytes of the samples at 8 bits per value, plus one byte per label."""
         return self.inputs[0].numel() * len(self) + len(self)
 
 
@@ -89,11 +89,9 @@ class Splits:
 
     to_display: prepared inputs (N, C, H, W) float32 -> (N, H, W, C) uint8, the inverse of normalisation or ZCA.
     augment: (inputs (N, C, H, W), generator) -> the same shape, differentiable; the identity for "none".
-    fingerprint: a digest of the content and the preparation; equal only where results may be shared.
-    display_range: per-channel (low, high) of prepared values that a real pixel can take, shape (C, 1, 1) each, or
-        None where there is none (ZCA).
-    title: what people call the source.
-    augment_alike: `augment` with one draw for all images of a batch; None where `augment` draws nothing.
+    fingerprint: a hash of the content and the preparation; equal only if results may be shared.
+    display_range: lowest and highest prepared value of a real pixel, (C, 1, 1) each; None for ZCA.
+    title: of the source. augment_alike: `augment` with one draw for the whole batch; None if `augment` draws nothing.
     """
 
     train: LabelledSet
@@ -112,21 +110,20 @@ class Splits:
         return (self.augment_alike or self.augment)(inputs, generator)
 
     def random_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`size` random training samples, without repetition, augmented: (B, *sample_shape) and (B,)."""
+        """`size` random training samples without replacement, augmented: (B, *sample_shape) and (B,)."""
         indices = torch.randperm(len(self.train), generator=generator)[:size]
         inputs, targets = self.train.batch(indices)
         return self.augment(inputs, generator), targets
 
     def to(self, device: torch.device) -> Self:
         """The same splits on another device."""
-        return replace(
-            self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)
-        )
+        train, validation, test = (part.to(device) for part in (self.train, self.validation, self.test))
+        return replace(self, train=train, validation=validation, test=test)
 
 
 @dataclass(frozen=True)
 class Availability:
-    """state: "present" (loads now), "downloadable", or "missing". message: one sentence on what to do."""
+    """Whether a source can be loaded. message: one sentence on what to do."""
 
     state: Literal["present", "downloadable", "missing"]
     message: str
@@ -172,13 +169,17 @@ class Source(Protocol):
 
     def availability(self, data_root: Path) -> Availability: ...
 
+    def paths(self, data_root: Path) -> tuple[Path, ...]:
+        """The source's files on disk now."""
+        ...
+
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, Splits]:
         """Yield Progress, return the splits on the CPU. Raises DataError: what is missing or broken, what to do."""
         ...
 
 
 def task_of(source: Source, config: DataConfig | None = None) -> TaskSpec:
-    """What a student of a source must fit, known before anything is loaded. config: for windows of prices."""
+    """The task of a source, before anything is loaded. config: decides on windows of prices, the defaults if None."""
     if source.kind == "prices":
         windows = (config or DataConfig()).windows
         num_features = NUM_FEATURES + (len(source.class_names) if windows.token_identity else 0)

@@ -1,9 +1,8 @@
-"""The one door to torchvision.
+"""The only place that imports torchvision.
 
-torchvision's wheels of the package index carry operators compiled against CUDA. Beside a CPU-only PyTorch they do not
-load, and `import torchvision` fails with "operator torchvision::nms does not exist", because it describes two
-operators that nobody declared. Declaring their schemas is enough for datasets, transforms and models, which use
-neither. Where the operators load, nothing is declared.
+The wheels on the package index contain operators compiled for CUDA. With a CPU-only PyTorch these cannot be loaded, and
+`import torchvision` fails with "operator torchvision::nms does not exist". Declaring the schemas of two operators is
+enough for datasets, transforms and models, which use neither. If the operators load, nothing is declared.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ _SCHEMAS = {
 
 
 def operators_load() -> bool:
-    """Whether torchvision's compiled operators can be used with this PyTorch; found without importing torchvision."""
+    """Whether torchvision's compiled operators load with this PyTorch; checked without importing torchvision."""
     package = find_spec("torchvision")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("torchvision is not installed; run pip install -r requirements.txt")
     for library in Path(package.origin).parent.glob("_C.*"):
         try:
             torch.ops.load_library(library)
-        except OSError:  # its CUDA libraries are not here
+        except OSError:  # CUDA libraries are missing
             return False
     return hasattr(torch.ops.torchvision, "nms")
 
 
 def declare_missing_operators() -> torch.library.Library | None:
-    """Declare the schemas that `import torchvision` asks for, where its operators do not load.
+    """Declare the schemas that `import torchvision` needs; None if the operators load.
 
-    The declarations live as long as the returned object; None where the operators load.
+    The declarations live as long as the returned object.
     """
     if operators_load():
         return None

@@ -80,5 +80,5 @@ def test_equal_rows_have_a_mean_and_no_variance():
 
 
 def test_more_components_than_there_are_is_refused_with_how_many_there_can_be():
-    with pytest.raises(ConfigError, match="at most 7 image bases here: 7 training images with 12 values"):
+    with pytest.raises(ConfigError, match="at most 7 image bases of 7 training images with 12 values"):
         pca(rows(7, 12), 8, "image bases")

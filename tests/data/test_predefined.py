@@ -133,7 +133,7 @@ def test_what_optimal_ones_share_is_made_once_and_others_ignore_representations(
 
 
 def test_an_optimal_one_without_representations_is_refused():
-    with pytest.raises(ConfigError, match="made of images and their representations"):
+    with pytest.raises(ConfigError, match="needs the images' representations"):
         optimal_ones(1, **WAY)[0](images(9, 1, 4, 4))
 
 

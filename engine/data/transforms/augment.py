@@ -1,7 +1,7 @@
-"""Random changes to images, differentiable with respect to the images.
+"""Random augmentations of images, differentiable in the images.
 
-An augmentation first draws its numbers on the CPU, then applies them on any device: the same draw can be applied again,
-and every device sees the same numbers.
+Random numbers are drawn on the CPU and applied on any device, so every device sees the same ones and a draw can be
+reused.
 
     augment = augmentation("dsa")
     changed = augment(inputs, generator)              # draw and apply
@@ -9,10 +9,9 @@ and every device sees the same numbers.
     changed = augment.apply(inputs, draw)
 
 Sources:
-    DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (strategy color_crop_cutout_flip_scale_rotate,
-    each operation of which can be left out).
+    DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (color_crop_cutout_flip_scale_rotate).
     flip_rotate: PoDD, Shul et al. 2024, arXiv:2403.12040.
-    flip, crop: as the field trains on CIFAR; 4 pixels of reflected border at 28 pixels and more.
+    flip, crop: the usual augmentation for CIFAR; a reflected border of 4 pixels from 28 pixels a side.
 """
 
 from __future__ import annotations
@@ -55,9 +54,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random change.
+    """A random augmentation.
 
-    operations: names in OPERATIONS. one_at_a_time: each call takes one of them, for the whole batch, else all in order.
+    operations: names in OPERATIONS. one_at_a_time: each call applies one of them to the whole batch, else all in order.
     same_for_batch: all images of a call share their numbers (siamese augmentation), else each has its own.
     """
 
@@ -66,11 +65,11 @@ class Augmentation:
     same_for_batch: bool = False
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Changed inputs (N, C, H, W), by numbers drawn from a CPU generator."""
+        """Augmented inputs (N, C, H, W), by numbers drawn from a CPU generator."""
         return self.apply(inputs, self.draw(inputs.shape, generator))
 
     def alike(self) -> Augmentation:
-        """The same with one draw for all images of a call."""
+        """The same augmentation with one draw for all images of a call."""
         return replace(self, same_for_batch=True)
 
     def draw(self, shape: torch.Size | tuple[int, ...], generator: torch.Generator) -> Draw:
@@ -79,13 +78,13 @@ class Augmentation:
         if self.one_at_a_time and names:
             names = (names[int(torch.randint(len(names), (), generator=generator))],)
         rows = 1 if self.same_for_batch else shape[0]
-        # float64 whatever the inputs: a generator then gives every precision the same choices
+        # always float64: inputs of any precision get the same choices from a generator
         sizes = [(rows, OPERATIONS[name].num_numbers) for name in names]
         numbers = [torch.rand(size, generator=generator, dtype=torch.float64) for size in sizes]
         return tuple(Step(name, drawn) for name, drawn in zip(names, numbers, strict=True))
 
     def apply(self, inputs: Tensor, draw: Draw) -> Tensor:
-        """Change inputs (N, C, H, W) by numbers drawn before; differentiable, inputs are left as they are."""
+        """Augment inputs (N, C, H, W) by numbers drawn before; differentiable, not in place."""
         for name, numbers in draw:
             numbers = numbers.expand(len(inputs), -1).to(inputs.device)
             inputs = OPERATIONS[name].apply(inputs, numbers)
@@ -102,14 +101,10 @@ def augmentation(name: str, dsa_operations: Sequence[str] = DSA_OPERATIONS) -> A
 
 
 def dsa(operations: Sequence[str] = DSA_OPERATIONS, *, same_for_batch: bool = False) -> Augmentation:
-    """Differentiable siamese augmentation: one of the operations a call.
+    """Differentiable siamese augmentation: one operation per call, of some of DSA_OPERATIONS.
 
-    Args:
-        operations: some of DSA_OPERATIONS.
-        same_for_batch: all images share their numbers, which matching methods want.
-
-    Raises:
-        ConfigError: no operation, or one that DSA does not have.
+    same_for_batch: all images share their numbers, as gradient and trajectory matching need.
+    Raises ConfigError for no operation, or one that DSA does not have.
     """
     unknown = [name for name in operations if name not in DSA_OPERATIONS]
     if unknown or not operations:
@@ -120,39 +115,39 @@ def dsa(operations: Sequence[str] = DSA_OPERATIONS, *, same_for_batch: bool = Fa
 
 
 def flip(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Mirror left and right where numbers (N, 1) are below one half."""
+    """Flip images horizontally whose number (N, 1) is below one half."""
     return torch.where(_column(numbers, 0) < 0.5, inputs.flip(3), inputs)
 
 
 def crop(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Shift by whole pixels, the border filled by reflection: 4 pixels at most, an eighth of a side below 28."""
+    """Shift by whole pixels with a reflected border: at most 4 pixels, or an eighth of a side below 28 pixels."""
     side = min(inputs.shape[2:])
     reach = 4 if side >= 28 else max(1, side // 8)
     return _shifted(F.pad(inputs, (reach,) * 4, mode="reflect"), inputs.shape, numbers, reach)
 
 
 def crop_zeros(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """DSA's crop: shift by whole pixels, up to an eighth of a side, the border filled with zeros."""
+    """DSA's crop: shift by whole pixels, up to an eighth of a side, with a border of zeros."""
     reach = int(min(inputs.shape[2:]) * DSA_CROP_SHARE + 0.5)
     return _shifted(F.pad(inputs, (reach,) * 4), inputs.shape, numbers, reach)
 
 
 def rotate(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Turn by up to 15 degrees either way, bilinear, zeros outside."""
+    """Rotate by up to 15 degrees either way, bilinear, zeros outside."""
     angles = (numbers[:, 0] * 2 - 1) * math.radians(MAX_DEGREES)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
     return _warped(inputs, torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3))
 
 
 def scale(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Stretch each axis by a factor uniform in 1/1.2 .. 1.2 of the sampling grid, bilinear, zeros outside."""
+    """Scale the sampling grid along each axis by a factor uniform in 1/1.2 .. 1.2, bilinear, zeros outside."""
     factors = numbers * (MAX_SCALE - 1 / MAX_SCALE) + 1 / MAX_SCALE
     zero = torch.zeros_like(factors[:, 0])
     return _warped(inputs, torch.stack([factors[:, 0], zero, zero, zero, factors[:, 1], zero], 1).reshape(-1, 2, 3))
 
 
 def color(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Brightness, then saturation, then contrast, by numbers (N, 3); saturation leaves grey images as they are.
+    """Brightness, then saturation, then contrast, by numbers (N, 3); saturation does not change grey images.
 
     x + (u − 1/2);  (x − m_c) · 2u + m_c, m_c the mean over channels;  (x − m) · (u + 1/2) + m, m the mean of the image.
     """
@@ -165,7 +160,7 @@ def color(inputs: Tensor, numbers: Tensor) -> Tensor:
 
 
 def cutout(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Zero a box of half the sides, its centre anywhere in the image, cut at the edges."""
+    """Set a box of half the sides to zero; its centre lies anywhere in the image."""
     height, width = inputs.shape[2:]
     rows = _inside_box(height, numbers[:, 0])
     columns = _inside_box(width, numbers[:, 1])
@@ -192,12 +187,12 @@ _NAMED = {
 
 
 def _column(numbers: Tensor, index: int) -> Tensor:
-    """One number an image, (N, 1, 1, 1)."""
+    """One number per image, (N, 1, 1, 1)."""
     return numbers[:, index, None, None, None]
 
 
 def _shifted(padded: Tensor, shape: torch.Size, numbers: Tensor, reach: int) -> Tensor:
-    """Windows of `shape` out of images padded by `reach`, each at its own offset in 0 .. 2 · reach."""
+    """Windows of a shape cut from images padded by `reach`, each at its own offset in 0 .. 2 · reach."""
     num_images, num_channels, height, width = shape
     offsets = (numbers * (2 * reach + 1)).long()
     rows = offsets[:, :1] + torch.arange(height, device=padded.device)
@@ -207,7 +202,7 @@ def _shifted(padded: Tensor, shape: torch.Size, numbers: Tensor, reach: int) -> 
 
 
 def _warped(inputs: Tensor, matrices: Tensor) -> Tensor:
-    """Inputs sampled at grid points moved by (N, 2, 3) matrices."""
+    """Inputs resampled on grids transformed by (N, 2, 3) matrices."""
     grid = F.affine_grid(matrices.to(inputs.dtype), list(inputs.shape), align_corners=False)
     return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 

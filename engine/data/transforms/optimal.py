@@ -1,19 +1,19 @@
-"""Optimal augmentations of few images: those under which Barlow Twins would learn the representations that they have.
+"""Optimal augmentations of a few images: those for which Barlow Twins would learn the representations they have.
 
 Of n images with representations F (n, d), centred and whitened:
 
-    K = k(X, X) = U S U^T,  phi = U S^{1/2},  Sigma = phi^T phi / n = S / n     the images' coordinates by a kernel
+    K = k(X, X) = U S U^T,  phi = U S^{1/2},  Sigma = phi^T phi / n = S / n     the images' kernel coordinates
     W = F^T (K + lambda I)^{-1} phi,  f(x) = W phi(x)                           kernel ridge regression to F
-    Gamma = W^+ W^{+T}                                                          the least cross-moment with W Gamma W^T = I
-    (Sigma T + T Sigma) / 2 = Gamma,  T_ab = 2 Gamma_ab / (Sigma_a + Sigma_b)   one symmetric change of coordinates
-    x'_i ~ X^T (K + mu I)^{-1} phi T phi_i                                      its pre-image, by ridge
+    Gamma = W^+ W^{+T}                                                          the smallest with W Gamma W^T = I
+    (Sigma T + T Sigma) / 2 = Gamma,  T_ab = 2 Gamma_ab / (Sigma_a + Sigma_b)   a symmetric change of coordinates
+    x'_i ~ X^T (K + mu I)^{-1} phi T phi_i                                      its pre-image, by ridge regression
 
-Images and their changes then have Gamma as their cross-moment, for which W is the best linear map there is. All of this is
-made from the images and representations themselves, so that nothing has to be kept for it.
+Gamma is then the cross-moment of images and augmented images, for which W is the best linear map. Everything is
+computed from the images and representations, so nothing more is stored.
 
-Source: Feigin, Fleissner, Ghoshdastidar 2024, arXiv:2411.01767, for Barlow Twins. Here images are centred by their mean before
-the kernel, and the mean is added to the pre-images, which get the images' own spread: both ridges and the kernel's width
-scale it by up to tens, and Barlow Twins does not feel the scale of T.
+Source: Feigin, Fleissner, Ghoshdastidar 2024, arXiv:2411.01767, for Barlow Twins. Here images are centred before the
+kernel, and pre-images get the mean and the spread of the images back: both ridges and the kernel's width change their
+scale by up to tens, which Barlow Twins does not see.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from torch import Tensor
 Kernel = Literal["rbf", "linear"]
 
 MOST_AT_ONCE = 2000
-"""Images of one kernel matrix; of more, each so many in a row are taken by themselves."""
+"""Images per kernel matrix; more are split."""
 LEAST_VARIANCE = 1e-6
-"""Directions of representations with less than this share of the largest variance are left out."""
+"""Directions of representations below this share of the largest variance are dropped."""
 LEAST_EIGENVALUE = 1e-10
-"""Coordinates with less than this share of the kernel's largest eigenvalue are left out."""
+"""Coordinates below this share of the kernel's largest eigenvalue are dropped."""
 
 
 class Coordinates(NamedTuple):
@@ -45,17 +45,14 @@ class Coordinates(NamedTuple):
 def optimal(
     images: Tensor, representations: Tensor, *, kernel: Kernel, gamma: float, ridge: float, preimage_ridge: float
 ) -> Tensor:
-    """Each image as one optimal augmentation of them all changes it, (n, C, H, W), detached; taken in float64.
-
-    Images in another order are changed alike, up to MOST_AT_ONCE of them. Values that are not finite give NaN.
+    """Images (n, C, H, W) under their optimal augmentation, detached, in float64 inside; NaN if values are not finite.
 
     Args:
-        images: (n, C, H, W), prepared.
-        representations: (n, d), theirs.
+        images: (n, C, H, W), prepared; the result does not depend on their order, up to MOST_AT_ONCE of them.
+        representations: of the images, (n, d).
         kernel: "rbf", exp(-gamma |x - y|^2), or "linear", x . y without the mean.
-        gamma: of "rbf".
         ridge: lambda, of the regression to the representations.
-        preimage_ridge: mu, of the way back to images.
+        preimage_ridge: mu, of the pre-images.
     """
     if not (images.isfinite().all() and representations.isfinite().all()):
         return torch.full_like(images, math.nan)
@@ -64,7 +61,7 @@ def optimal(
 
 
 def whitened(representations: Tensor) -> Tensor:
-    """(n, k) of representations (n, d): of mean 0 and second moment I, without directions that hardly vary."""
+    """Representations (n, d) as (n, k) with mean 0 and second moment I, without directions that hardly vary."""
     centred = representations - representations.mean(0)
     vectors, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
     kept = sizes.square() > LEAST_VARIANCE * sizes.square().max()
@@ -81,14 +78,14 @@ def kernel_matrix(rows: Tensor, kernel: Kernel, gamma: float) -> Tensor:
 
 
 def coordinates(matrix: Tensor) -> Coordinates:
-    """Of a kernel matrix (n, n), without those that rounding makes."""
+    """Of a kernel matrix (n, n), without rounding noise."""
     values, vectors = torch.linalg.eigh(matrix)
     kept = values > LEAST_EIGENVALUE * values.max()
     return Coordinates(values[kept], vectors[:, kept])
 
 
 def regression(of: Coordinates, targets: Tensor, ridge: float) -> Tensor:
-    """W (k, r), which takes coordinates to the targets (n, k)."""
+    """W (k, r), which maps coordinates to the targets (n, k)."""
     return targets.T @ of.vectors * (of.values.sqrt() / (of.values + ridge))
 
 
@@ -100,7 +97,7 @@ def transformation(of: Coordinates, weights: Tensor) -> Tensor:
 
 
 def preimages(of: Coordinates, rows: Tensor, changed: Tensor, ridge: float) -> Tensor:
-    """Rows (n, D) of coordinates (n, r), as sums of the rows (n, D) whose kernel it was."""
+    """Pre-images (n, D) of coordinates (n, r), as sums of the kernel's rows (n, D)."""
     shares = changed * (of.values.sqrt() / (of.values + ridge))
     return shares @ of.vectors.T @ rows
 
@@ -108,7 +105,7 @@ def preimages(of: Coordinates, rows: Tensor, changed: Tensor, ridge: float) -> T
 def _changed(
     images: Tensor, representations: Tensor, kernel: Kernel, gamma: float, ridge: float, preimage_ridge: float
 ) -> Tensor:
-    """`optimal` of images that share one kernel matrix."""
+    """`optimal` for images that share one kernel matrix."""
     rows = images.flatten(1).double()
     mean = rows.mean(0)
     rows = rows - mean

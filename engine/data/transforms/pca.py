@@ -1,6 +1,6 @@
-"""Principal components: the few directions that rows of numbers differ in most.
+"""Principal components: the few directions along which rows of numbers vary most.
 
-x ~ mean + scores @ bases,  scores = (x - mean) @ bases.T,  bases orthonormal, by falling variance.
+x ~ mean + scores @ bases,  scores = (x - mean) @ bases.T,  bases orthonormal, by decreasing variance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.data.transforms.zca import chunk_size
 
 @dataclass(frozen=True, eq=False)
 class Pca:
-    """mean (D,), bases (number, D) in orthonormal rows and variances (min(N, D),) of every component, of rows (N, D)."""
+    """Of rows (N, D): mean (D,), orthonormal bases (number, D), and variances (min(N, D),) of all components."""
 
     mean: Tensor
     bases: Tensor
@@ -24,7 +24,7 @@ class Pca:
 
     @property
     def explained(self) -> Tensor:
-        """(min(N, D),) shares of the whole variance, of sum one; zeros where all rows are equal."""
+        """(min(N, D),) shares of the total variance; zeros if all rows are equal."""
         return self.variances / self.variances.sum().clamp_min(torch.finfo(self.variances.dtype).tiny)
 
     def scores(self, rows: Tensor) -> Tensor:
@@ -37,27 +37,21 @@ class Pca:
 
 
 def pca(rows: Tensor, number: int, called: str = "bases") -> Pca:
-    """The first components of rows (N, D), of the rows' dtype; equal rows give equal bits.
+    """The first components of rows (N, D), in the rows' dtype and deterministic.
 
-    Eigenvectors, in float64, of the covariance (D, D), whose products are taken in the rows' dtype, or of the products of
-    rows (N, N) where these are fewer. Each basis has the sign that makes its largest entry positive. Variances have
-    N - 1 in their denominator.
+    Eigenvectors, in float64, of the covariance (D, D), or of the products (N, N) if N < D; the signs make the largest
+    entry of each basis positive. Variances are divided by N - 1.
 
-    Args:
-        rows: float; on any device.
-        number: components wanted.
-        called: what the message calls them.
-
-    Raises:
-        ConfigError: more components than rows or values; the message says how many there can be.
+    number: of components; called: their name in the message. Raises ConfigError for more components than rows or
+    values.
     """
     num_rows, num_values = rows.shape
     most = min(num_rows, num_values)
     if number > most:
-        raise ConfigError(
-            f"There can be at most {most:,} {called} here: {num_rows:,} training images with {num_values:,} values each give no "
-            f"more. Choose {most:,} or fewer in place of {number:,}."
+        limit = (
+            f"There can be at most {most:,} {called} of {num_rows:,} training images with {num_values:,} values each."
         )
+        raise ConfigError(f"{limit} Choose {most:,} or fewer instead of {number:,}.")
     mean = rows.mean(0, dtype=torch.float64)
     if num_values <= num_rows:
         vectors, energies = _of_covariance(rows, mean)
@@ -71,7 +65,7 @@ def pca(rows: Tensor, number: int, called: str = "bases") -> Pca:
 
 
 def _of_covariance(rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions (D, D) in rows and their sums of squares (D,), falling."""
+    """Directions (D, D) in rows, and their sums of squares (D,), decreasing."""
     total = mean.new_zeros(len(mean), len(mean))
     for chunk in rows.split(chunk_size(len(mean))):
         centred = (chunk - mean).to(rows.dtype)
@@ -81,13 +75,13 @@ def _of_covariance(rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_products(rows: Tensor, mean: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The first `number` directions (number, D) and all sums of squares (N,), falling, of fewer rows than values.
+    """The first directions (number, D) and all sums of squares (N,), decreasing, for fewer rows than values.
 
-    Rows less their mean span one direction less than there are rows, or fewer: the last directions, of no variance, are
-    made up to be orthogonal to the others.
+    N centred rows span at most N - 1 directions: the last ones, without variance, are any that are orthogonal to the
+    rest.
     """
     centred = rows - mean
     energies, vectors = torch.linalg.eigh(centred @ centred.T)
     directions = vectors.flip(1)[:, :number].T @ centred
-    # orthonormal whatever the energies; what is found keeps its order, and its sign up to the caller's choice
+    # orthonormal for any energies; the order stays, signs may flip
     return torch.linalg.qr(directions.T)[0].T, energies.flip(0)

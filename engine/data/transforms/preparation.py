@@ -1,4 +1,4 @@
-"""How pixels become what a student sees, and back: normalisation or whitening, fitted on training images alone."""
+"""From pixels to a student's inputs, and back: normalisation or whitening, fitted on training images alone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from engine.core.errors import DataError
 from engine.data.transforms import zca
 
 WHITENINGS = {"standard": None, "unit": None, "zca": zca.Zca, "zca_podd": zca.PerImageZca}
-"""The kinds of preparation, with the record of the whitening of those that have one."""
+"""The kinds of preparation, and the class of the fitted whitening."""
 
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """How pixels become what a student sees, and back; a result carries it to be shown and used later.
+    """From pixels to a student's inputs, and back. Results store it, to be shown and used later.
 
-    normalisation: "standard", "unit", or "zca" or "zca_podd", which replace the other two.
-    mean, std: (C,) float32, of the training pixels in [0, 1], whatever the normalisation.
-    whitening: the fitted ZCA, for "zca" and "zca_podd" alone. The latter loses each image's brightness and contrast:
-        `inverse` gives those of an average training image.
+    normalisation: "standard", "unit", "zca" or "zca_podd". mean, std: (C,) float32, of the training pixels in [0, 1],
+    also if they are not used. whitening: the fitted ZCA of "zca" and "zca_podd". The latter removes each image's
+    brightness and contrast; `inverse`
+        restores those of an average training image.
     """
 
     normalisation: str
@@ -42,7 +42,7 @@ class Preparation:
         return (pixels - shift) / scale
 
     def inverse(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs (N, C, H, W) to pixels; real images land in [0, 1], synthetic ones may leave it."""
+        """Prepared inputs (N, C, H, W) to pixels: in [0, 1] for real images, possibly outside for synthetic ones."""
         if self.whitening is not None:
             return self.whitening.colour(inputs)
         shift, scale = (value.to(inputs.device) for value in self._shift_and_scale())
@@ -51,26 +51,26 @@ class Preparation:
     def to_display(self, inputs: Tensor) -> np.ndarray:
         """Prepared inputs (N, C, H, W) to pictures (N, H, W, C) uint8, rounded and clipped."""
         pixels = self.inverse(inputs.detach().float().cpu()) * 255
-        # a value that is not a number shows black: a picture of a diverged run must not fail
+        # NaN shows as black: a preview of a diverged run must not fail
         pixels = pixels.nan_to_num(nan=0.0).round().clamp(0, 255).to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
     def display_range(self) -> tuple[Tensor, Tensor] | None:
-        """Prepared values (C, 1, 1) of black and of full pixels; None for ZCA, where they differ from place to place."""
+        """Prepared values (C, 1, 1) of black and of white; None for ZCA, where they depend on the position."""
         if self.whitening is not None:
             return None
         shift, scale = self._shift_and_scale()
         return (0 - shift) / scale, (1 - shift) / scale
 
     def is_like(self, other: Preparation) -> bool:
-        """Whether both prepare a pixel alike, up to rounding."""
+        """Whether both prepare pixels the same way, up to rounding."""
         mine, theirs = self.state(), other.state()
         return mine.keys() == theirs.keys() and all(
             torch.allclose(mine[name], theirs[name], rtol=1e-4, atol=1e-5) for name in mine
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Everything as named tensors, for a file; `from_state` reads it back."""
+        """Named tensors for a file, see `from_state`."""
         tensors = {f"{self.normalisation}.mean": self.mean, f"{self.normalisation}.std": self.std}
         if self.whitening is not None:
             tensors |= {f"whitening.{each.name}": getattr(self.whitening, each.name) for each in fields(self.whitening)}
@@ -83,9 +83,7 @@ class Preparation:
         record = WHITENINGS[kinds[0]] if len(kinds) == 1 else None
         whitening = [f"whitening.{each.name}" for each in fields(record)] if record else []
         if len(kinds) != 1 or not all(name in tensors for name in whitening):
-            raise DataError(
-                "This result does not say how its images were normalised; it was written by another program."
-            )
+            raise DataError("This result does not say how its images were normalised; another program wrote it.")
         fitted = record(*(tensors[name] for name in whitening)) if record else None
         return cls(kinds[0], tensors[f"{kinds[0]}.mean"], tensors[f"{kinds[0]}.std"], fitted)
 
@@ -93,5 +91,5 @@ class Preparation:
         """(C, 1, 1) each."""
         if self.normalisation == "unit":
             return torch.zeros_like(self.mean)[:, None, None], torch.ones_like(self.std)[:, None, None]
-        # a channel of one value alone is shifted to zero and left there
+        # a constant channel is only shifted, to zero
         return self.mean[:, None, None], torch.where(self.std > 0, self.std, 1.0)[:, None, None]

@@ -1,15 +1,14 @@
-"""From raw pixels to splits: hold out validation, limit, normalise or whiten.
+"""From raw pixels to splits: hold out validation images, limit the training set, normalise or whiten.
 
-All that is fitted (mean, deviation, whitening) is fitted on the train part alone: neither validation nor test images
-move it.
+Mean, standard deviation and whitening are fitted on the training part alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,19 +22,18 @@ from engine.data.transforms import zca
 from engine.data.transforms.augment import augmentation
 from engine.data.transforms.preparation import Preparation
 
-SPLIT_SEED = 2018  # validation images and a limit's choice are the same in every run
-RECIPE = 1  # part of every fingerprint; raise it when this module changes what it makes of the same images
-
+SPLIT_SEED = 2018  # every run has the same validation images, and the same training images under a limit
+RECIPE = 1  # part of every fingerprint; raise it when the same images come to be prepared differently
 LATER = ("zca_kind", "dsa_operations")
-"""Options that came after the first runs were made."""
+"""Options added after the first runs."""
 
 
 @dataclass(frozen=True)
 class RawImages:
     """A data set as read: images (N, C, H, W) uint8, targets (N,) int64.
 
-    validation: indices (V,) int64 into the training images that its authors set apart for validation; None where
-    a share of the training images is to be held out.
+    validation: indices (V,) int64 of the training images that the authors reserved for validation; None if there are
+    none.
     """
 
     train_images: Tensor
@@ -59,36 +57,25 @@ class RawImages:
 class ImageSplits(Splits):
     """Splits of images, with the preparation that made them."""
 
-    preparation: Preparation | None = None
+    preparation: Preparation = field(kw_only=True)
 
     def reprepared(self, inputs: Tensor, made_by: Preparation | None) -> Tensor:
-        """Inputs (N, C, H, W) float32 of another preparation as these splits' students expect them; as they are if unknown."""
-        if made_by is None or self.preparation is None:
-            return inputs
-        return self.preparation.of_pixels(made_by.inverse(inputs))
+        """Inputs (N, C, H, W) float32 of another preparation, prepared like these; unchanged if it is unknown."""
+        return inputs if made_by is None else self.preparation.of_pixels(made_by.inverse(inputs))
 
 
 def prepare_images(
     raw: RawImages, spec: TaskSpec, title: str, key: str, config: DataConfig
 ) -> Generator[Event, None, ImageSplits]:
-    """Split, limit and normalise a data set, with progress.
+    """Split, limit and normalise a data set. Yields Progress.
 
-    The validation split is drawn from the training images before the limit is, so it is the same for every limit.
-
-    Args:
-        raw: the images as read.
-        spec: what the task is; class names are used in messages.
-        title: what the user calls the source.
-        key: the source's key, part of the fingerprint.
-        config: what to do.
-
-    Raises:
-        DataError: a class has too few images for the validation fraction or the limit.
+    The validation images do not depend on the limit. key: the source's, part of the fingerprint.
+    Raises DataError if a class has too few images for the validation fraction or the limit.
     """
     yield Progress(f"prepare {title}", 0, 3)
     augment = augmentation(config.augmentation, config.dsa_operations)
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
-    # what these options are by default goes unsaid, so that runs from before there were others can still be resumed
+    # defaults of later options stay out of the fingerprint, so that the first runs can still be resumed
     unsaid = {"windows"} | {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
     unsaid |= {"dsa_operations"} if config.augmentation != "dsa" else set()
     settings = config.model_dump(mode="json", exclude=unsaid)
@@ -107,7 +94,7 @@ def prepare_images(
         train_inputs = yield from zca.whiten_images(whitening, train_images, "ZCA: whiten train")
         validation_inputs = yield from zca.whiten_images(whitening, validation_images, "ZCA: whiten validation")
         test_inputs = yield from zca.whiten_images(whitening, raw.test_images, "ZCA: whiten test")
-        prepare = identity
+        prepare: Callable[[Tensor], Tensor] = identity
     else:
         preparation = Preparation(config.normalisation, mean, std)
         train_inputs, validation_inputs, test_inputs = train_images, validation_images, raw.test_images
@@ -130,24 +117,22 @@ def prepare_images(
 
 
 def identity(inputs: Tensor) -> Tensor:
-    """Whitened inputs are ready as they are."""
+    """For whitened inputs, which need no further preparation."""
     return inputs
 
 
 def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
-    """Images of each class for validation, of so many training images: at least one."""
+    """Validation images per class, given the numbers of training images: at least one."""
     return (torch.tensor(counts, dtype=torch.int64) * fraction).round().long().clamp(min=1).tolist()
 
 
 def split_indices(
     targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Indices (n,) int64 of the train part and of the validation part, both stratified by class.
+    """Indices (n,) int64 of the training part and of the validation part, both stratified by class.
 
-    given: the validation part (V,) where the data set has one of its own; nothing else is held out then.
-    A class of two images or more always gives one of them.
-
-    Raises DataError naming the first class that has too few images, and what to change.
+    given: the validation part (V,) if the data set has its own. Raises DataError naming the first class that is too
+    small.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
@@ -157,10 +142,9 @@ def split_indices(
         held_out = torch.bincount(targets[given], minlength=spec.num_outputs)
     for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):
         if held >= count:
-            raise DataError(
-                f"{title}: class '{name}' has {count} training {'image' if count == 1 else 'images'}, so validation "
-                f"leaves it none to train on; add images of this class."
-            )
+            images = "1 training image" if count == 1 else f"{count} training images"
+            left = "validation leaves it none to train on; add images of this class."
+            raise DataError(f"{title}: class '{name}' has {images}, so {left}")
     if given is None:
         validation, train = stratified(targets, held_out, generator)
     else:
@@ -169,37 +153,32 @@ def split_indices(
         validation, train = given, is_train.nonzero().flatten()
     if not config.train_limit or config.train_limit >= len(train):
         return train, validation
-    chosen, _ = stratified(
-        targets[train], limited_counts(counts - held_out, spec, title, config.train_limit), generator
-    )
+    kept = limited_counts(counts - held_out, spec, title, config.train_limit)
+    chosen, _ = stratified(targets[train], kept, generator)
     return train[chosen], validation
 
 
 def limited_counts(available: Tensor, spec: TaskSpec, title: str, limit: int) -> Tensor:
-    """Images to keep of each class (K,): equal, or one more of the first classes where the limit does not divide."""
+    """Images to keep per class (K,): equal numbers, the remainder going to the first classes. Raises DataError."""
     num_classes = len(available)
     if limit < 2 * num_classes:
-        raise DataError(
-            f"{title}: a limit of {limit} training images is less than 2 for each of {num_classes} classes; "
-            f"choose {2 * num_classes} or more, or 0 for all."
-        )
+        limited = f"a limit of {limit} training images is less than 2 for each of {num_classes} classes"
+        raise DataError(f"{title}: {limited}; choose {2 * num_classes} or more, or 0 for all.")
     wanted = torch.full((num_classes,), limit // num_classes)
     wanted[: limit % num_classes] += 1
     short = (wanted > available).nonzero().flatten().tolist()
     if short:
-        fewest = int(available.min())
-        raise DataError(
-            f"{title}: a balanced limit of {limit} training images takes {int(wanted[short[0]])} of class "
-            f"'{spec.class_names[short[0]]}', which has {int(available[short[0]])}; "
-            f"choose {fewest * num_classes} or less, or 0 for all."
-        )
+        first, most = short[0], int(available.min()) * num_classes
+        limited = f"a balanced limit of {limit} training images takes {int(wanted[first])} of class"
+        has = f"'{spec.class_names[first]}', which has {int(available[first])}"
+        raise DataError(f"{title}: {limited} {has}; choose {most} or less, or 0 for all.")
     return wanted
 
 
 def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose `counts[k]` samples of each class k at random: indices chosen and indices left, each ascending.
+    """Choose `counts[k]` random samples of each class k: indices chosen and indices left, each ascending.
 
-    A smaller count of the same generator state chooses a part of what a larger one chooses.
+    With the same generator state, a smaller count chooses a subset of what a larger one does.
     """
     is_chosen = torch.zeros(len(targets), dtype=torch.bool)
     for label, count in enumerate(counts.tolist()):
@@ -209,15 +188,15 @@ def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> t
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population deviation of each channel of (N, C, H, W) uint8 images: (C,) float64 each, of pixels in [0, 1].
+    """Mean and population standard deviation (C,) float64 per channel of images (N, C, H, W) uint8, scaled to [0, 1].
 
-    Counted in 256 bins, so exact whatever the order.
+    Computed from histograms, so exact in any order.
     """
     num_channels = images.shape[1]
     bins = torch.zeros(num_channels, 256, dtype=torch.int64)
     for chunk in images.split(zca.chunk_size(images[0].numel())):
         for channel in range(num_channels):
-            # NumPy's count of bytes takes a quarter of PyTorch's time
+            # np.bincount takes a quarter of the time of torch.bincount
             bins[channel] += torch.from_numpy(np.bincount(chunk[:, channel].flatten().numpy(), minlength=256))
     levels = torch.arange(256, dtype=torch.float64) / 255
     shares = bins.double() / bins.sum(1, keepdim=True)

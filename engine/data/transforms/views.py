@@ -1,13 +1,13 @@
-"""Views of images: each changed at random, so that what stays the same is what a teacher learns to see.
+"""Random views of images, on which teachers are trained: two views of an image should have the same representation.
 
     views = Views(crop_scale=0.2, mirror=True, jitter=0.4, grey_share=0.2, blur_share=0.5)
     first, second = views(pixels, generator), views(pixels, generator)
 
-In this order: a random part of the image enlarged to the whole, mirrored; brightness, contrast, saturation and hue; no colour;
-blur. Each image has its own numbers, drawn on the CPU at once. Changes of colour are one linear map an image.
+In this order: crop and resize, horizontal flip; brightness, contrast, saturation and hue; greyscale; blur. Each image
+has its own numbers, all drawn on the CPU at once. Colour changes are one linear map per image.
 
-Sources: SimCLR: Chen et al. 2020, arXiv:2002.05709, appendix A. Barlow Twins: Zbontar et al. 2021, arXiv:2103.03230, section 2.
-Here changes of colour come in a fixed order and are clipped once, at the end.
+Sources: SimCLR: Chen et al. 2020, arXiv:2002.05709, appendix A. Barlow Twins: Zbontar et al. 2021, arXiv:2103.03230,
+section 2. Here colour changes come in a fixed order, and values are clipped once, at the end.
 """
 
 from __future__ import annotations
@@ -20,30 +20,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 JITTERED = 0.8
-"""Share of views whose colours change."""
+"""Share of views with changed colours."""
 MIRRORED = 0.5
 ASPECTS = (3 / 4, 4 / 3)
-"""Least and largest width of a crop over its height, in pixels."""
+"""Range of a crop's width over its height, in pixels."""
 SIGMAS = (0.1, 2.0)
-"""Least and largest deviation of the blur, in pixels."""
+"""Range of the blur's standard deviation, in pixels."""
 LUMA = (0.299, 0.587, 0.114)
-"""What red, green and blue give to the brightness of a pixel."""
+"""Weights of red, green and blue in the brightness of a pixel."""
 YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
-NUMBERS = (
-    "area", "aspect", "row", "column", "mirror", "is_jittered", "brightness", "contrast", "saturation", "hue", "grey",
-    "is_blurred", "sigma",
-)  # fmt: skip
-"""What is drawn for each view, in [0, 1)."""
+_COLOUR_NUMBERS = ("is_jittered", "brightness", "contrast", "saturation", "hue", "grey")
+NUMBERS = ("area", "aspect", "row", "column", "mirror", *_COLOUR_NUMBERS, "is_blurred", "sigma")
+"""Drawn for each view, in [0, 1)."""
 
 
 @dataclass(frozen=True)
 class Views:
     """A random view of each image.
 
-    crop_scale: the smallest share of its area that a view shows, in (0, 1]. mirror: half of the views are mirrored.
-    jitter: in [0, 1], how far the factors of brightness and contrast are from 1; half of it for saturation, a quarter of it, as
-    a share of the whole turn, for hue. grey_share, blur_share: of views without colour, and blurred. What is said of colour
-    leaves grey images alone.
+    crop_scale: smallest share of the area in a view, in (0, 1]. mirror: flip half of the views. jitter: in [0, 1], how
+    far the factors of brightness and contrast are from 1; half as far for saturation, and a quarter of it, as a share
+    of the full circle, for hue. grey_share, blur_share: of views in greyscale, and blurred. Colour options do not
+    change grey images.
     """
 
     crop_scale: float
@@ -53,8 +51,8 @@ class Views:
     blur_share: float
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Views (N, C, H, W) of pixels (N, C, H, W) in [0, 1], in the same range; the numbers come from a CPU generator."""
-        # float64 whatever the pixels: a generator then gives every precision the same choices
+        """Views (N, C, H, W) of pixels (N, C, H, W), both in [0, 1], by a CPU generator."""
+        # always float64: pixels of any precision get the same choices from a generator
         drawn = torch.rand(len(pixels), len(NUMBERS), generator=generator, dtype=torch.float64)
         of = dict(zip(NUMBERS, drawn.to(pixels.device).unbind(1), strict=True))
         views = self._warped(pixels, of)
@@ -65,11 +63,11 @@ class Views:
         return views
 
     def _warped(self, pixels: Tensor, of: dict[str, Tensor]) -> Tensor:
-        """Cropped and mirrored, in one interpolation."""
+        """Cropped and flipped, in one interpolation."""
         area = _between(of["area"], self.crop_scale, 1.0)
         aspect = _between(of["aspect"], *map(math.log, ASPECTS)).exp()
         height, width = pixels.shape[2:]
-        # a crop that would be wider or higher than the image is cut to it
+        # a crop is no larger than the image
         across = (area * aspect * height / width).sqrt().clamp(max=1.0)
         down = (area / aspect * width / height).sqrt().clamp(max=1.0)
         x, y = _between(of["column"], -1.0, 1.0) * (1 - across), _between(of["row"], -1.0, 1.0) * (1 - down)
@@ -80,7 +78,7 @@ class Views:
         return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def _coloured(self, pixels: Tensor, of: dict[str, Tensor]) -> Tensor:
-        """Brightness, contrast, saturation, hue and grey as one map of an image's colours: x -> M x + offset."""
+        """Brightness, contrast, saturation, hue and greyscale as one map of an image's colours: x -> M x + offset."""
         is_jittered = of["is_jittered"] < JITTERED
 
         def factor(name: str, strength: float) -> Tensor:
@@ -93,7 +91,7 @@ class Views:
             is_grey = of["grey"] < self.grey_share
             saturation = torch.where(is_grey, 0.0, factor("saturation", self.jitter / 2))
             turn = (factor("hue", self.jitter / 4) - 1) * 2 * math.pi
-            # grey is luma in every channel; its colours have nothing to turn
+            # greyscale is luma in every channel; hue does not change it
             to_grey = luma.expand(3, 3)
             mixed = to_grey + saturation[:, None, None] * (torch.eye(3).to(pixels) - to_grey)
             colours = _hue(turn) @ mixed * (brightness * contrast)[:, None, None]
@@ -102,12 +100,12 @@ class Views:
         else:
             changed = pixels * (brightness * contrast)[:, None, None, None]
             mean = means.mean(1)
-        # contrast moves pixels from the mean of the brightened image, and a grey offset is grey whatever follows
+        # contrast scales around the mean of the brightened image; later colour changes keep a grey offset
         offset = (1 - contrast) * brightness * mean
         return changed.add_(offset[:, None, None, None]).clamp_(0, 1)
 
     def _blurred(self, pixels: Tensor, of: dict[str, Tensor]) -> Tensor:
-        """Some of them with a gaussian kernel of 3 x 3 pixels, edges reflected."""
+        """Some of them blurred by a Gaussian kernel of 3 x 3 pixels, with reflected edges."""
         chosen = (of["is_blurred"] < self.blur_share).nonzero().flatten()
         if not len(chosen) or min(pixels.shape[2:]) < 2:
             return pixels
@@ -121,12 +119,12 @@ class Views:
 
 
 def _between(numbers: Tensor, low: float, high: float) -> Tensor:
-    """Numbers in [0, 1) spread over [low, high)."""
+    """Numbers in [0, 1) mapped to [low, high)."""
     return low + numbers * (high - low)
 
 
 def _hue(turn: Tensor) -> Tensor:
-    """Maps of colours (N, 3, 3) that turn the hue by (N,) radians: a rotation of I and Q in YIQ."""
+    """Colour maps (N, 3, 3) that turn the hue by (N,) radians: rotations of I and Q in YIQ."""
     to_yiq = torch.tensor(YIQ, dtype=turn.dtype, device=turn.device)
     cos, sin, one, zero = turn.cos(), turn.sin(), torch.ones_like(turn), torch.zeros_like(turn)
     rotation = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).reshape(-1, 3, 3)

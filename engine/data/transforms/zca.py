@@ -1,19 +1,18 @@
-"""ZCA whitening: pixels decorrelated with the least change to the picture.
+"""ZCA whitening: decorrelates pixels while changing the picture as little as possible.
 
     x_white = (x − μ) W,  W = V diag((E + ε)^−1/2) Vᵀ,  x = x_white W⁻¹ + μ,  W⁻¹ = V diag((E + ε)^1/2) Vᵀ
 
 where x (D,) is an image flattened from (C, H, W) with pixels in [0, 1], μ the training mean, and V diag(E) Vᵀ the
-training covariance with N − 1 in its denominator. ε keeps directions of no variance from being blown up.
+training covariance, divided by N − 1. ε bounds the amplification of directions with little variance.
 
-Source: this is kornia's ZCAWhitening with ε = 0.1, by which MTT (arXiv:2203.11932) and ATT (arXiv:2407.14245) prepare
-their data. Here with a symmetric eigensolver and exact inverse.
+Source: kornia's ZCAWhitening with ε = 0.1, as used by MTT (arXiv:2203.11932) and ATT (arXiv:2407.14245). Here with a
+symmetric eigensolver and exact inverse.
 
-The variant of PoDD (Shul et al. 2024, arXiv:2403.12040) first takes each image's own brightness and contrast away:
+The variant of PoDD (Shul et al. 2024, arXiv:2403.12040) first removes each image's brightness and contrast:
 
     u = (x − mean(x)) / ‖x − mean(x)‖,  x_white = u V diag((E + ε · mean(E))^−1/2) Vᵀ,  V diag(E) Vᵀ = Σ u uᵀ / N
 
-again with ε = 0.1. The order in which an image is flattened plays no part: its matrices move along. The published code
-takes a general eigensolver.
+again with ε = 0.1. The published code uses a general eigensolver.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from torch import Tensor
 from engine.core.events import Event, Progress
 from engine.core.progress import ticking
 
-CHUNK_VALUES = 3_000_000  # pixels a chunk: a few tenths of a second for 32 x 32 colour images on two cores
-
+CHUNK_VALUES = 3_000_000  # values per chunk: a few tenths of a second for 32 x 32 colour images on two cores
 FAINTEST = 1e-4
-"""Norm of an image less its mean below which it counts as of one colour; one pixel off by a level has 4e-3."""
+"""An image counts as uniform if its norm without the mean is smaller; one pixel that is off by one level gives 4e-3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +52,10 @@ class Zca:
 
 @dataclass(frozen=True, eq=False)
 class PerImageZca:
-    """PoDD's whitening: forward and backward (D, D), float32, of images without brightness and contrast of their own.
+    """PoDD's whitening: forward and backward (D, D), float32, of images without their brightness and contrast.
 
-    Those two are lost, so that pictures are shown with the ones of an average training image: level (), the mean pixel,
-    and contrast (), the mean ‖x − mean(x)‖.
+    `colour` restores those of an average training image: level (), the mean pixel, and contrast (), the mean ‖x −
+    mean(x)‖.
     """
 
     level: Tensor
@@ -70,25 +68,21 @@ class PerImageZca:
         return (_directions(pixels.flatten(1)) @ self.forward.to(pixels.device)).reshape(pixels.shape)
 
     def colour(self, whitened: Tensor) -> Tensor:
-        """Whitened values to pixels; of a real image, its own up to brightness and contrast."""
+        """Whitened values to pixels; a real image comes back up to brightness and contrast."""
         flat = whitened.flatten(1) @ self.backward.to(whitened.device)
         shown = flat * self.contrast.to(flat.device) + self.level.to(flat.device)
         return shown.reshape(whitened.shape)
 
 
 def chunk_size(num_values: int) -> int:
-    """Images a chunk, for images of `num_values` pixels times channels."""
+    """Images per chunk, for images with `num_values` values."""
     return max(1, CHUNK_VALUES // num_values)
 
 
 def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
-    """Fit the whitening on all training images, with progress.
+    """Fit the whitening on images (N, C, H, W) uint8, N at least 2. eps: ε above. Yields Progress.
 
-    Products of a chunk are taken in float32 and summed over chunks in float64; the eigenvectors are float64.
-
-    Args:
-        images: (N, C, H, W) uint8, N of 2 or more.
-        eps: ε above.
+    Products within a chunk are float32, their sum over chunks and the eigenvectors float64.
     """
     num_values = images[0].numel()
     size = chunk_size(num_values)
@@ -109,7 +103,7 @@ def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
 
 
 def fit_per_image(images: Tensor, eps: float) -> Generator[Event, None, PerImageZca]:
-    """Fit PoDD's whitening on all training images (N, C, H, W) uint8, with progress. eps: ε above, times mean(E)."""
+    """Fit PoDD's whitening on images (N, C, H, W) uint8. eps: ε above, relative to mean(E). Yields Progress."""
     num_values = images[0].numel()
     size = chunk_size(num_values)
     covariance = torch.zeros(num_values, num_values, dtype=torch.float64)
@@ -123,14 +117,14 @@ def fit_per_image(images: Tensor, eps: float) -> Generator[Event, None, PerImage
         covariance += directions.T @ directions
     covariance /= len(images)
     yield Progress("ZCA: covariance", len(images), len(images))
-    # of images of one colour alone nothing is left: any positive number then does
+    # uniform images leave a covariance of 0; any positive number will do
     added = eps * float(covariance.diagonal().mean()) or 1.0
     forward, backward = yield from ticking("ZCA: eigenvectors", lambda: roots(covariance, added))
     return PerImageZca(torch.tensor(level), torch.tensor(contrast), forward, backward)
 
 
 def _directions(flat: Tensor) -> Tensor:
-    """Images (N, D) less their mean, to a norm of one; zeros for an image of one colour."""
+    """Images (N, D) minus their mean, normalised to length 1; zeros for uniform images."""
     centred = flat - flat.mean(1, keepdim=True)
     norms = centred.norm(dim=1, keepdim=True)
     return torch.where(norms < FAINTEST, 0.0, centred / norms.clamp_min(FAINTEST))
@@ -139,12 +133,12 @@ def _directions(flat: Tensor) -> Tensor:
 def roots(covariance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """(Σ + ε)^−1/2 and (Σ + ε)^1/2 of a symmetric Σ (D, D) float64, as float32."""
     energies, vectors = torch.linalg.eigh(covariance)
-    scales = (energies.clamp_min(0) + eps).sqrt()  # rounding can leave an eigenvalue just below zero
+    scales = (energies.clamp_min(0) + eps).sqrt()  # rounding can make an eigenvalue slightly negative
     return ((vectors / scales) @ vectors.T).float(), ((vectors * scales) @ vectors.T).float()
 
 
 def whiten_images(zca: Zca | PerImageZca, images: Tensor, phase: str) -> Generator[Event, None, Tensor]:
-    """Whiten (N, C, H, W) uint8 images in chunks, with progress; float32."""
+    """Whiten images (N, C, H, W) uint8, in chunks; float32. Yields Progress."""
     size = chunk_size(images[0].numel())
     whitened = torch.empty(images.shape, dtype=torch.float32)
     for start in range(0, len(images), size):
