@@ -19,7 +19,7 @@ from engine.results import titles
 from engine.runs.store import Store
 
 BEFORE = {"experts": "trajectory", "teachers": "selfsup"}
-"""The commands of version 0.1, and the method whose networks they recorded."""
+"""Earlier names of `pretrained record`, and the methods they stood for."""
 
 
 def register(add, start: Callable[[argparse.Namespace], int]) -> None:
@@ -44,7 +44,7 @@ def register(add, start: Callable[[argparse.Namespace], int]) -> None:
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which `experts` and `teachers`, the commands of version 0.1, are actions of `pretrained`."""
+    """Arguments in which the earlier commands `experts` and `teachers` are actions of `pretrained`."""
     name, rest = next(iter(arguments), ""), list(arguments[1:])
     if name not in BEFORE:
         return list(arguments)

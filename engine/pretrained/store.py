@@ -102,8 +102,8 @@ class Manifest(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_version_0_1(cls, values: Any) -> Any:
-        """Version 0.1 had one format for experts and another for teachers."""
+    def _from_earlier_formats(cls, values: Any) -> Any:
+        """Earlier programs had one format for experts and another for teachers."""
         if not isinstance(values, dict) or "kind" in values:
             return values
         if "experts" in values:
