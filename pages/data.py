@@ -7,12 +7,9 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages.ui import frame, images, intake, parts, price_intake, prices, services, words
+from pages.ui import frame, image_intake, images, parts, price_intake, prices, services, words
 
 frame.ensure()
-
-MANY = 8
-"""Data sets above which they are chosen from a list."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Kind:
 
 
 KINDS = {
-    "images": Kind("Images", ":material/image:", intake.panel, images.look, images.greeting),
+    "images": Kind("Images", ":material/image:", image_intake.panel, images.look, images.greeting),
     "prices": Kind("Prices", ":material/candlestick_chart:", price_intake.panel, prices.look, prices.greeting),
 }
 
@@ -47,20 +44,8 @@ def choose() -> engine.Source:
     start = wanted if wanted in keys else keys[0]
     titles = "/".join(source.title for source in found.values())
     key = f"data source {wanted} {titles}"  # the titles are part of it, as a widget keeps showing an old name otherwise
-    if len(keys) > MANY:
-        index, name = keys.index(start), engine.titles.source
-        chosen = st.selectbox("Data set", keys, index=index, format_func=name, key=key, persist_state="session")
-    else:
-        chosen = st.segmented_control(
-            "Data set",
-            keys,
-            default=start,
-            required=True,
-            wrap=True,
-            key=key,
-            persist_state="session",
-            format_func=lambda key: words.escaped(engine.titles.source(key)),
-        )
+    index, name = keys.index(start), engine.titles.source
+    chosen = st.selectbox("Data set", keys, index=index, format_func=name, key=key, persist_state="session")
     return found[chosen if chosen in found else start]
 
 
@@ -96,7 +81,7 @@ def make_again(source: engine.images.FolderSource) -> None:
     """The panel that imports the same files with other options."""
     panel(f"{words.escaped(source.title)} at another size", source.key)
     st.markdown("Makes another data set from the same files. The current one stays as it is.")
-    settle(intake.again(source))
+    settle(image_intake.again(source))
 
 
 with services.said_plainly():

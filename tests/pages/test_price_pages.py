@@ -154,7 +154,7 @@ def test_upload_becomes_a_data_set_with_a_line_that_counts(imported):
 def test_preview_tells_what_was_found_before_anything_is_kept(sent):
     app = sent(("AAA.csv", csv()))
     text = words(app)
-    assert "600 bars of 1 day from 1 Jan 2018 to 23 Aug 2019, of 600 rows." in text
+    assert "600 bars of 1 day, 1 Jan 2018 to 23 Aug 2019, from 600 rows." in text
     assert [picked(app, role).value for role in ("Date", "Open", "Close", "Volume")] == [
         "date",
         "open",
@@ -237,7 +237,7 @@ def test_files_on_the_server_are_found_and_read(sent):
     (folder / "AAA.csv").write_bytes(csv())
     app = sent()
     app.segmented_control(key="prices way").set_value("server").run()
-    picked(app, "Found there").select_index(0).run()
+    picked(app, "Found on the server").select_index(0).run()
     app.button(key="import").click().run()
     assert not app.exception and not app.error
     (source,) = saved().values()
@@ -264,7 +264,7 @@ def test_prices_are_renamed_and_keep_their_key(visit, imported):
     app.text_input[0].set_value("crypto").run()
     app.button(key="save name").click().run()
     assert not app.exception and saved()[key].title == "crypto"
-    assert "crypto" in visit("data").segmented_control[0].options
+    assert "crypto" in visit("data").selectbox[0].options
 
 
 def test_deleted_prices_are_gone_after_a_question(imported):
