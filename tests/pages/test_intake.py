@@ -359,7 +359,6 @@ def test_folder_on_the_server_is_found_and_read_in_place(opened):
 def test_path_outside_the_allowed_folders_is_refused(opened):
     app = opened("server")
     next(box for box in app.text_input if box.label == "Or its path").set_value("../../../etc").run()
-    app.button(key="import").click().run()
     assert "outside the folders" in app.error[0].value
     assert keys() == []
 
