@@ -61,7 +61,7 @@ def network(config: StudentConfig, spec: TaskSpec) -> str:
 def definitions(network: str) -> str:
     """The source of the classes that a network's text uses besides PyTorch's; may be empty."""
     found = _named(network)
-    named = [*([Gates] if found & GATED else []), *(kind for kind in DEFINED if kind in found)]
+    named = [kind for kind in (Gates, *DEFINED) if kind in found or (kind is Gates and found & GATED)]
     return "\n\n" + "\n\n".join(inspect.getsource(kind) for kind in named) + "\n\n" if named else ""
 
 

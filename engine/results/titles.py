@@ -57,10 +57,11 @@ def settings(request: RunRequest) -> str:
     if found is None:
         return OWN_SETTINGS
     config = METHODS[request.method].config
-    given = [(config, request.config, found.config), (DataConfig, request.data.model_dump(), found.data)]
+    is_changed = _differs(config, request.config, found.config)
+    is_changed |= _differs(DataConfig, request.data.model_dump(), found.data)
     if request.action == "distill":
-        given.append((EvaluationConfig, request.evaluation.model_dump(), found.evaluation))
-    return f"{found.title}, changed" if any(_differs(*each) for each in given) else found.title
+        is_changed |= _differs(EvaluationConfig, request.evaluation.model_dump(), found.evaluation)
+    return f"{found.title}, changed" if is_changed else found.title
 
 
 def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from engine.methods import METHODS
 from engine.methods.presets import read_presets
 from engine.run import resolve
 
-BEFORE = json.loads((Path(__file__).parents[1] / "reference" / "presets.json").read_text())
+BEFORE = json.loads((Path(__file__).parents[1] / "reference" / "presets" / "requests.json").read_text())
 """What every preset of every source asked for before presets were data."""
 
 OF_IMAGES = [key for key, method in METHODS.items() if "classification" in method.tasks]

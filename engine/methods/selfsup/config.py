@@ -19,16 +19,19 @@ from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape
 
 LOW_RANK = Condition("parameterisation", ("low_rank",))
+OPTIMAL_ONES = [LOW_RANK, unless("num_optimal", 0)]
+RBF = [*OPTIMAL_ONES, Condition("kernel_type", ("rbf",))]
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
 
+_set_adv = partial(option, group=SYNTHETIC, advanced=True)
 _bases = partial(option, group=SYNTHETIC, when=LOW_RANK)
-_augmented = partial(option, group=AUGMENTED, when=LOW_RANK)
-_augmented_fine = partial(_augmented, advanced=True)
-_optimal = partial(_augmented_fine, when=[LOW_RANK, unless("num_optimal", 0)])
+_views = partial(option, group=AUGMENTED, when=LOW_RANK)
+_views_adv = partial(_views, advanced=True)
+_optimal = partial(_views_adv, when=OPTIMAL_ONES)
 _pool = partial(option, group=POOL)
-_pool_fine = partial(_pool, advanced=True)
+_pool_adv = partial(_pool, advanced=True)
 _outer = partial(option, group=OUTER)
-_outer_fine = partial(_outer, advanced=True)
+_outer_adv = partial(_outer, advanced=True)
 
 
 class SelfsupConfig(MethodConfig):
@@ -49,30 +52,22 @@ class SelfsupConfig(MethodConfig):
     )
     image_bases: int = _bases(100, "Bases that all images are combinations of (U)", low=1, high=10_000)
     representation_bases: int = _bases(50, "Bases that all representations are combinations of (V)", low=1, high=4096)
-    basis_size: int = _bases(
-        16, "Side of an image basis; images are enlarged from this size", low=2, high=1024, unit="px"
-    )
-    storage_budget: int = option(
-        0,
-        "Refuse sets that take more storage than this many images with representations; 0 for no limit",
-        low=0,
-        high=1_000_000,
-        unit="pairs",
-        advanced=True,
-        group=SYNTHETIC,
+    basis_size: int = _bases(16, "Side of an image basis, before it is enlarged", low=2, high=1024, unit="px")
+    storage_budget: int = _set_adv(
+        0, "Largest storage, in full images with representations; 0 for no limit", low=0, high=1_000_000, unit="pairs"
     )
     teacher: TeacherConfig = TeacherConfig()
-    augmentations: tuple[PredefinedName, ...] = _augmented(
+    augmentations: tuple[PredefinedName, ...] = _views(
         ("rotate_90", "rotate_180", "rotate_270"),
-        "Fixed augmentations of the distilled images, each with its own representations",
+        "Fixed changes of the distilled images, each with its own representations",
         names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)},
     )
-    jitter: float = _augmented_fine(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
-    crop_scale: float = _augmented_fine(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
-    blur_kernel: int = _augmented_fine(3, "Side of the blur kernel, odd", low=3, high=31, unit="px")
-    blur_sigma: float = _augmented_fine(1.0, "Standard deviation of the blur", low=0.05, high=20.0, unit="px")
-    augmentation_seed: int = _augmented_fine(0, "Seed of the crop's position and the jitter", low=0, high=2**31 - 1)
-    num_optimal: int = _augmented_fine(
+    jitter: float = _views_adv(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
+    crop_scale: float = _views_adv(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
+    blur_kernel: int = _views_adv(3, "Side of the blur kernel, odd", low=3, high=31, unit="px")
+    blur_sigma: float = _views_adv(1.0, "Standard deviation of the blur", low=0.05, high=20.0, unit="px")
+    augmentation_seed: int = _views_adv(0, "Seed of the crop's position and the jitter", low=0, high=2**31 - 1)
+    num_optimal: int = _views_adv(
         0,
         "Augmentations computed so that Barlow Twins would learn these representations; 0 for none (published: 3)",
         low=0,
@@ -80,81 +75,51 @@ class SelfsupConfig(MethodConfig):
         label="Optimal augmentations",
     )
     kernel_type: Kernel = _optimal("rbf", "Kernel of optimal augmentations", label="Kernel")
-    kernel_gamma: float = _augmented_fine(
-        1e-5,
-        "Gamma of the RBF kernel exp(-gamma |x - y|²)",
-        low=1e-12,
-        high=1e3,
-        when=[LOW_RANK, unless("num_optimal", 0), Condition("kernel_type", ("rbf",))],
-    )
+    kernel_gamma: float = _optimal(1e-5, "Gamma of exp(-gamma |x - y|²), the RBF kernel", low=1e-12, high=1e3, when=RBF)
     lambda_ridge: float = _optimal(
-        1.0,
-        "Ridge of the regression from images to representations (lambda)",
-        low=0.0,
-        high=1e6,
-        label="Ridge of optimal augmentations",
+        1.0, "Ridge of the map from images to representations (lambda)", low=0.0, high=1e6, label="Regression ridge"
     )
     mu_p: float = _optimal(
         1.0, "Ridge of the pre-image map from kernel space to images (mu)", low=0.0, high=1e6, label="Pre-image ridge"
     )
-    refresh_every: int = _augmented_fine(
-        50,
-        "Interval at which the teacher represents the augmented images again",
-        low=1,
-        high=100_000,
-        unit="outer steps",
-        label="Refresh targets every",
+    refresh_every: int = _views_adv(
+        50, "Interval of new targets from the teacher", low=1, high=100_000, unit="outer steps", label="Refresh every"
     )
-    hidden_dims: int = _augmented(
-        4,
-        "Hidden units of each augmentation's approximation network (published: 4, 16 for Stanford Dogs)",
-        low=1,
-        high=4096,
-        label="Approximation width",
+    hidden_dims: int = _views(
+        4, "Hidden units per approximation network; published 4 or 16", low=1, high=4096, label="Approximation width"
     )
-    approximation_steps: int = _augmented_fine(
-        500, "Adam steps to fit each approximation network", low=1, high=100_000, unit="steps"
+    approximation_steps: int = _views_adv(
+        500, "Adam steps per approximation network", low=1, high=100_000, unit="steps"
     )
-    approximation_lr: float = _augmented_fine(
+    approximation_lr: float = _views_adv(
         0.01, "Learning rate of approximation networks", low=1e-6, high=1.0, label="Approximation learning rate"
     )
     pool_size: int = _pool(10, "Inner networks in the pool (L)", low=1, high=100, label="Networks")
     pool_steps: int = _pool(
-        1000,
-        "Training steps after which an inner network is reinitialised (Z)",
-        low=1,
-        high=100_000,
-        unit="steps",
-        label="Network lifetime",
+        1000, "Age at which a network is reinitialised (Z)", low=1, high=100_000, unit="steps", label="Network lifetime"
     )
-    prewarm: bool = _pool_fine(
-        True,
-        "Start the networks at different ages, so that they are not all reinitialised at once",
-        label="Stagger ages",
+    prewarm: bool = _pool_adv(
+        True, "Start networks at different ages, so that not all are reinitialised at once", label="Stagger ages"
     )
     inner_lr: float = _pool(0.1, "Learning rate of inner networks (SGD)", low=1e-6, high=10.0)
-    inner_momentum: float = _pool_fine(0.9, "Momentum of inner networks", low=0.0, high=0.999)
-    inner_weight_decay: float = _pool_fine(1e-4, "Weight decay of inner networks", low=0.0, high=1.0)
-    inner_batch: int = _pool_fine(
+    inner_momentum: float = _pool_adv(0.9, "Momentum of inner networks", low=0.0, high=0.999)
+    inner_weight_decay: float = _pool_adv(1e-4, "Weight decay of inner networks", low=0.0, high=1.0)
+    inner_batch: int = _pool_adv(
         0, "Pairs per inner step, including augmented ones; 0 for all", low=0, high=100_000, label="Inner batch size"
     )
-    inner_clip: float = _pool_fine(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6)
+    inner_clip: float = _pool_adv(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6)
     ridge: float = _outer(1e-6, "Ridge of the regression, relative to the trace of the kernel", low=0.0, high=10.0)
     real_batch: int = _outer(512, "Real images per outer step", low=1, high=100_000, label="Real batch size")
     outer_lr: float = _outer(1e-2, "AdamW learning rate of the set, with linear decay to 0", low=1e-8, high=10.0)
-    relative_steps: bool = _outer_fine(
+    relative_steps: bool = _outer_adv(
         True, "Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)"
     )
-    outer_weight_decay: float = _outer_fine(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
-    outer_clip: float = _outer_fine(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
+    outer_weight_decay: float = _outer_adv(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
+    outer_clip: float = _outer_adv(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
     num_validations: int = _outer(
-        5,
-        "Times that a network is pretrained on the set and probed during the run",
-        low=0,
-        high=1000,
-        label="Validations",
+        5, "How often to pretrain and probe a network during the run", low=0, high=1000, label="Validations"
     )
-    validation_steps: int = _outer_fine(200, "Pretraining steps of each of them", low=1, high=100_000, unit="steps")
+    validation_steps: int = _outer_adv(200, "Pretraining steps of each validation", low=1, high=100_000, unit="steps")
     probing: ProbingConfig = ProbingConfig()
 
     @field_validator("augmentations")
