@@ -26,7 +26,7 @@ from engine.data.images.decode import Decoded, Undecodable, decode
 from engine.data.images.intake import DIGEST_BYTES
 from engine.data.images.layouts import Layout
 from engine.data.images.options import ImportOptions
-from engine.data.imported.limits import Limits, variable
+from engine.data.imported.limits import Limits
 from engine.data.imported.names import shown
 from engine.data.imported.parallel import in_threads
 from engine.data.transforms.prepare import RawImages, stratified
@@ -139,9 +139,7 @@ def _decode_all(
     shape = (count, 1 if options.colour == "grey" else 3, size, size)
     num_bytes = math.prod(shape)
     need = f"{count:,} images of {size} x {size} pixels need {num_bytes:,} bytes of memory"
-    if num_bytes > caps.max_decoded_bytes:
-        instead = f"choose a smaller image size, or set {variable('max_decoded_bytes')}"
-        raise DataError(f"{need}, but at most {caps.max_decoded_bytes:,} are allowed; {instead}.")
+    caps.check("max_decoded_bytes", num_bytes, need, "choose a smaller image size")
     main_memory = torch.device("cpu")
     free = machine.available_memory(main_memory) - machine.reserve(main_memory)
     if num_bytes > free:  # the system would grant more than there is, then kill the program

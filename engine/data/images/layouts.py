@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.core.errors import DataError
 from engine.data.images.intake import Entry, Found
-from engine.data.imported.limits import Limits, variable
+from engine.data.imported.limits import Limits
 from engine.data.imported.names import Parts, shown
 
 SPLIT_FOLDERS = {
@@ -220,11 +220,7 @@ def _check_classes(order: Sequence[str], folders: dict[str, list[str]], caps: Li
             f"There is only one class folder, '{shown(order[0])}', but at least two classes are needed. "
             "If it contains images of several classes, put each class into its own sub-folder."
         )
-    if len(order) > caps.max_classes:
-        message = (
-            f"There are {len(order):,} class folders, but at most {caps.max_classes:,} are allowed; use fewer, or set "
-        )
-        raise DataError(f"{message}{variable('max_classes')}.")
+    caps.check("max_classes", len(order), f"There are {len(order):,} class folders", "use fewer")
     if missing := [folder for folder in order if folder not in folders["train"]]:
         more = f", and {len(missing) - 1} more of the {len(order)} classes" if len(missing) > 1 else ""
         raise DataError(f"The folder of class '{missing[0]}' is missing{more}.")

@@ -83,15 +83,11 @@ def _text(place: Path) -> str:
 
 def check_count(count: int, caps: Limits, what: str = "files") -> None:
     """Raise DataError if there are too many files, or folders."""
-    if count > caps.max_files:
-        message = f"There are {count:,} {what}, but at most {caps.max_files:,} are allowed; use fewer, or set "
-        raise DataError(f"{message}{variable('max_files')}.")
+    caps.check("max_files", count, f"There are {count:,} {what}", "use fewer")
 
 
 def check_total(num_bytes: int, caps: Limits) -> None:
     """Raise DataError if the files are too large together."""
     if num_bytes > caps.max_bytes:
-        message = (
-            f"The files are larger than {caps.max_bytes:,} bytes in total; use fewer, or set {variable('max_bytes')}."
-        )
-        raise DataError(message)
+        total = f"The files are larger than {caps.max_bytes:,} bytes in total"
+        raise DataError(f"{total}; use fewer, or set {variable('max_bytes')}.")

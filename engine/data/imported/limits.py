@@ -6,7 +6,7 @@ import os
 
 from pydantic import ValidationError
 
-from engine.core.errors import ConfigError
+from engine.core.errors import ConfigError, DataError
 from engine.core.options import Config, option, option_of
 
 
@@ -31,6 +31,11 @@ class Limits(Config):
             (variable(name), getattr(self, name), option_of(field).unit, field.description or "")
             for name, field in type(self).model_fields.items()
         ]
+
+    def check(self, name: str, value: int, what: str, instead: str) -> None:
+        """Raise DataError if a value exceeds a limit. what: "There are 10 files". instead: "use fewer"."""
+        if value > (allowed := getattr(self, name)):
+            raise DataError(f"{what}, but at most {allowed:,} are allowed; {instead}, or set {variable(name)}.")
 
 
 def variable(name: str) -> str:

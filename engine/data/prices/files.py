@@ -11,7 +11,7 @@ from typing import IO
 from engine.core.errors import DataError
 from engine.data.imported import archives, names
 from engine.data.imported.folders import Skipped, check_count, walk
-from engine.data.imported.limits import limits, variable
+from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 
 Content = bytes | Path
@@ -69,9 +69,8 @@ def content_of(content: Content, name: str) -> bytes:
 
 def check_size(size: int, name: str) -> None:
     """Raise DataError if a price file is too large."""
-    if size > (allowed := limits().max_price_bytes):
-        message = f"'{shown(name)}' has {size:,} bytes, but at most {allowed:,} are allowed"
-        raise DataError(f"{message}; use longer bars or a shorter history, or set {variable('max_price_bytes')}.")
+    instead = "use longer bars or a shorter history"
+    limits().check("max_price_bytes", size, f"'{shown(name)}' has {size:,} bytes", instead)
 
 
 def _each(brought: Sequence[tuple[str, Content]]) -> Iterator[_File]:

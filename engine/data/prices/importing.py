@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from engine.core.config import WindowConfig
 from engine.core.errors import DataError
 from engine.core.events import Event, Progress
-from engine.data.imported.limits import limits, variable
+from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 from engine.data.imported.parallel import in_threads
 from engine.data.prices import building, columns, files, kept, tables, tokens
@@ -31,25 +30,15 @@ SAME_DISTANCE = 1.5
 """Bars of two tokens have equal length if neither distance exceeds this multiple of the other: months differ."""
 
 
-@dataclass(frozen=True)
-class PricePreview:
+class PricePreview(FileReport):
     """A file before it is imported.
 
-    columns: their names. mapping: detected, or given. rows: the first ones, one cell per column. problem: why it cannot
-    be imported like this, "" if it can. The rest is as in FileReport, 0 if there is a problem.
+    columns: their names. rows: the first ones, one cell per column. problem: why it cannot be imported like this, "" if
+    it can; without bars, the numbers are 0.
     """
 
-    name: str
-    token: str
     columns: tuple[str, ...]
-    mapping: Mapping
     rows: tuple[tuple[str, ...], ...]
-    num_rows: int = 0
-    num_bars: int = 0
-    first: int = 0
-    last: int = 0
-    seconds: int = 0
-    repairs: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -59,13 +48,12 @@ def preview(content: Content, name: str, mapping: Mapping | None = None) -> Pric
     Raises DataError if it is not a table at all; if only the mapping is wrong, `problem` says so.
     """
     table, chosen = _opened(content, name, mapping)
-    token, rows = tokens.token_of(table), table.sample[:SHOWN_ROWS]
+    report, problem = FileReport(name=name, token=tokens.token_of(table), mapping=chosen), ""
     try:
-        found = building.build(table, chosen, token).report(name, chosen)
+        report = building.build(table, chosen, report.token).report(name, chosen)
     except DataError as error:
-        return PricePreview(name, token, table.columns, chosen, rows, problem=str(error))
-    span = found.num_rows, found.num_bars, found.first, found.last, found.seconds
-    return PricePreview(name, token, table.columns, chosen, rows, *span, found.repairs)
+        problem = str(error)
+    return PricePreview(**dict(report), columns=table.columns, rows=table.sample[:SHOWN_ROWS], problem=problem)
 
 
 def read_bars(
@@ -137,9 +125,7 @@ def _check_names(opened: files.Opened, options: PriceOptions) -> None:
     if not there:
         why = f": '{opened.skipped[0][0]}' {opened.skipped[0][1]}" if opened.skipped else ""
         raise DataError(f"There are no CSV files of prices here{why}. Add one for each token.")
-    if len(there) > (allowed := limits().max_tokens):
-        message = f"There are {len(there):,} price files, but at most {allowed:,} are allowed"
-        raise DataError(f"{message}; import fewer tokens, or set {variable('max_tokens')}.")
+    limits().check("max_tokens", len(there), f"There are {len(there):,} price files", "import fewer tokens")
     for name in (*options.mappings, *options.tokens):
         if name not in there:
             raise DataError(f"Columns or a token are chosen for '{shown(name)}', which is not among the files.")

@@ -21,13 +21,13 @@ class FileReport(Config):
     name: str
     token: str
     mapping: Mapping
-    repairs: tuple[str, ...]
-    num_rows: int
-    num_bars: int
-    first: int
-    last: int
-    seconds: int
-    num_missing: int
+    repairs: tuple[str, ...] = ()
+    num_rows: int = 0
+    num_bars: int = 0
+    first: int = 0
+    last: int = 0
+    seconds: int = 0
+    num_missing: int = 0
 
 
 class PriceReport(Report):

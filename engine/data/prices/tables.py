@@ -8,11 +8,11 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from engine.core.errors import DataError
-from engine.data.imported.limits import limits, variable
+from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 from engine.data.prices import columns, dates, numbers
 from engine.data.prices.files import check_size
@@ -55,26 +55,42 @@ def flaw(name: str, what: str, line: int | None = None) -> DataError:
 class Table:
     """A text file whose cells can be read, row by row.
 
-    columns: unique names; "column 1" and so on without a header. header: its cells, empty without one. begin: number of
-    lines before the first row. sample: the first rows, one cell per column. notes: sentences on how the file was read.
+    begin: number of lines before the first row. header: its cells, empty without one. columns: unique names; "column 1"
+    and so on without a header. sample: the first rows, one cell per column. notes: sentences on how the file was read.
     """
 
     name: str
     content: bytes
     encoding: str
     delimiter: str
-    columns: tuple[str, ...]
-    header: tuple[str, ...]
     begin: int
-    sample: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
+    header: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    sample: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[Row]:
         """Every row that is not empty, with at least one cell per column.
 
         Raises DataError: too many rows, an endless line, an unclosed quotation mark.
         """
-        return _rows(self.name, self.content, self.encoding, self.delimiter, self.begin, len(self.columns))
+        lines = islice(_lines(self.name, self.content, self.encoding), self.begin, None)
+        reader = csv.reader(lines, delimiter=self.delimiter)
+        count, before, width, caps = 0, 0, len(self.columns), limits()
+        try:
+            for cells in reader:
+                number, before = self.begin + before + 1, reader.line_num
+                if self.begin + before > number:
+                    raise flaw(self.name, "a quotation mark is not closed in its line; close it.", number)
+                if not any(cells) or not any(map(str.strip, cells)):
+                    continue
+                count += 1
+                if count > caps.max_price_rows:
+                    more = f"'{shown(self.name)}' has {count:,} rows or more"
+                    caps.check("max_price_rows", count, more, "use longer bars or a shorter history")
+                yield number, cells if len(cells) >= width else cells + [""] * (width - len(cells))
+        except csv.Error as error:
+            raise flaw(self.name, f"it is not valid CSV ({error}); save it again.", self.begin + before + 1) from None
 
 
 def opened(content: bytes, name: str) -> Table:
@@ -87,8 +103,8 @@ def opened(content: bytes, name: str) -> Table:
     delimiter = _delimiter(lines)
     cells = [_cells(line, delimiter) for line in lines]
     place, header = _header(cells, name)
-    begin = 0 if place is None else place + (1 if header else 0)
-    sample = [row for _, row in islice(_rows(name, content, encoding, delimiter, begin, 0), SAMPLE_ROWS)]
+    table = Table(name, content, encoding, delimiter, place + (1 if header else 0), tuple(header))
+    sample = [row for _, row in islice(table.rows(), SAMPLE_ROWS)]
     if not sample:
         raise flaw(name, "has a header but no rows; it needs a row for each bar.")
     names = _named(header, sample)
@@ -98,41 +114,34 @@ def opened(content: bytes, name: str) -> Table:
         counts = f"has {width} names in its header but {len(wide[0])} cells in a row"
         raise flaw(name, f"{counts}; save it with another separator, or with decimal points instead of commas.")
     whole = tuple(tuple(row + [""] * (width - len(row)))[:width] for row in sample)
-    notes = tuple(_notes(encoding, delimiter, cells[:place], header))
-    return Table(name, content, encoding, delimiter, names, tuple(header), begin, whole, notes)
+    return replace(table, columns=names, sample=whole, notes=tuple(_notes(table, cells[:place])))
 
 
 def _encoding(content: bytes, name: str) -> str:
     """Raises DataError unless the content is text."""
+    for encoding in _possible_encodings(content, name):
+        try:
+            content.decode(encoding)
+            return encoding
+        except UnicodeDecodeError:
+            continue
+    raise flaw(name, "is not readable text; save the prices as CSV (UTF-8).")
+
+
+def _possible_encodings(content: bytes, name: str) -> tuple[str, ...]:
+    """The most likely first. Raises DataError for known formats that are not text."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
-            return _decodable(content, encoding, name)
+            return (encoding,)
     head = content[:HEAD_BYTES]
     for pattern, what in _OTHERS.items():
         if re.match(pattern, head):
             raise flaw(name, what)
     zeros = Counter(place % 2 for place, byte in enumerate(head) if byte == 0)
     if zeros and sum(zeros.values()) > 0.3 * len(head) and min(zeros[0], zeros[1]) == 0:
-        return _decodable(content, "utf-16-le" if zeros[1] else "utf-16-be", name)
+        return ("utf-16-le",) if zeros[1] else ("utf-16-be",)
     strange = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
-    if b"\0" in content or strange > 0.01 * len(head):
-        raise _no_text(name)
-    try:
-        return _decodable(content, "utf-8", name)
-    except DataError:
-        return "latin-1"
-
-
-def _decodable(content: bytes, encoding: str, name: str) -> str:
-    try:
-        content.decode(encoding)
-    except UnicodeDecodeError:
-        raise _no_text(name) from None
-    return encoding
-
-
-def _no_text(name: str) -> DataError:
-    return flaw(name, "is not readable text; save the prices as CSV (UTF-8).")
+    return () if b"\0" in content or strange > 0.01 * len(head) else ("utf-8", "latin-1")
 
 
 def _lines(name: str, content: bytes, encoding: str) -> Iterator[str]:
@@ -144,25 +153,6 @@ def _lines(name: str, content: bytes, encoding: str) -> Iterator[str]:
         if len(line) == MAX_LINE:
             raise flaw(name, f"the line is longer than {MAX_LINE:,} characters; save the file as CSV.", number)
         yield line
-
-
-def _rows(name: str, content: bytes, encoding: str, delimiter: str, begin: int, width: int) -> Iterator[Row]:
-    reader = csv.reader(islice(_lines(name, content, encoding), begin, None), delimiter=delimiter)
-    count, before, allowed = 0, 0, limits().max_price_rows
-    try:
-        for cells in reader:
-            number, before = begin + before + 1, reader.line_num
-            if begin + before > number:
-                raise flaw(name, "a quotation mark is not closed in its line; close it.", number)
-            if not any(cells) or not any(map(str.strip, cells)):
-                continue
-            count += 1
-            if count > allowed:
-                message = f"has more than {allowed:,} rows; use longer bars or a shorter history, or set "
-                raise flaw(name, f"{message}{variable('max_price_rows')}.")
-            yield number, cells if len(cells) >= width else cells + [""] * (width - len(cells))
-    except csv.Error as error:
-        raise flaw(name, f"it is not valid CSV ({error}); save it again.", begin + before + 1) from None
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -179,7 +169,7 @@ def _delimiter(lines: list[str]) -> str:
     return max(DELIMITERS, key=score)  # the first of equal ones
 
 
-def _header(cells: list[list[str]], name: str) -> tuple[int | None, list[str]]:
+def _header(cells: list[list[str]], name: str) -> tuple[int, list[str]]:
     """(line of the header or first row, cells of the header); no cells if there is no header.
 
     Raises DataError if there is neither.
@@ -219,16 +209,16 @@ def _named(header: list[str], sample: list[list[str]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _notes(encoding: str, delimiter: str, before: list[list[str]], header: list[str]) -> Iterator[str]:
+def _notes(table: Table, before: list[list[str]]) -> Iterator[str]:
     """Sentences on how a file was read. before: the cells of the lines before the table."""
-    if encoding not in ("utf-8", "utf-8-sig"):
-        yield f"The text was read as {encoding.upper()}."
+    if table.encoding not in ("utf-8", "utf-8-sig"):
+        yield f"The text was read as {table.encoding.upper()}."
     before = [row for row in before if any(map(str.strip, row))]
     if before:
-        first = shown(delimiter.join(before[0]).strip())
+        first = shown(table.delimiter.join(before[0]).strip())
         yield were(len(before), "line before the table", f"skipped ('{first}').", "lines before the table")
-    if not header:
+    if not table.header:
         yield "There is no header; the columns were recognised by their content."
-    names = [" ".join(cell.split()).casefold() for cell in header]
+    names = [" ".join(cell.split()).casefold() for cell in table.header]
     for text in dict.fromkeys(name for name in names if name and names.count(name) > 1):
         yield f"There are {names.count(text)} columns called '{shown(text)}'; the first one is used."

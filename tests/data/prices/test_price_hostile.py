@@ -179,8 +179,9 @@ def test_a_file_past_the_cap_is_refused_unread(tmp_path, data_root, monkeypatch)
 
 def test_more_rows_than_allowed_are_refused(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_PRICE_ROWS", "100")
-    assert "has more than 100 rows; use longer bars or a shorter history, or set DISTILLERY_MAX_PRICE_ROWS" in refused(
-        data_root, ("TOY.csv", good())
+    assert (
+        "has 101 rows or more, but at most 100 are allowed; use longer bars or a shorter history, or set DISTILLERY_MAX_PRICE_ROWS"
+        in refused(data_root, ("TOY.csv", good()))
     )
 
 
