@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 
 from engine.figures.formats import words
+from engine.figures.layout import lay_out, ticked
+from engine.figures.layout import line as draw_line
 from engine.figures.palette import PALETTES, Theme
 
 MAX_POINTS = 500
@@ -23,8 +25,10 @@ SPARSE = 60
 class Line(Protocol):
     """A measured quantity: `steps` (n,) int64, ascending, and `values` (n,) float64."""
 
-    steps: np.ndarray
-    values: np.ndarray
+    @property
+    def steps(self) -> np.ndarray: ...
+    @property
+    def values(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -160,30 +164,31 @@ def curve(
     is_sparse = len(line.steps) <= SPARSE
     is_smoothed = span > 1 and not has_bounds and not is_sparse and np.isfinite(line.values).any()
     if has_bounds:
-        for bound, dash in (("max", "solid"), ("min", "dot")):
-            words_for = {"max": "highest", "min": "lowest"}[bound]
+        for bound, called, dash in (("max", "highest", "solid"), ("min", "lowest", "dot")):
             edge = series[f"{name}_{bound}"]
-            _add_line(figure, words_for, edge.steps, edge.values, colours.distilled, width=1.2, opacity=0.5, dash=dash)
+            _add_line(figure, called, edge, colours.distilled, width=1.2, opacity=0.5, dash=dash)
     values, top = line.values * scale, None
     if is_smoothed:
         steady = smooth(values, span)
         top = None if log else ceiling(values, steady)
         beyond = "" if top is None else f" ({np.sum(values > top):,} beyond the axis)"
-        _add_line(figure, f"each step{beyond}", line.steps, values, colours.distilled, width=1, opacity=0.3)
-        _add_line(figure, "smoothed", line.steps, steady, colours.distilled)
+        _add_line(figure, f"each step{beyond}", line, colours.distilled, scale, width=1, opacity=0.3)
+        _add_line(figure, "smoothed", Points(line.steps, steady), colours.distilled)
     else:
-        other = series.get(chart.other[0]) if chart.other is not None else None
-        label = "mean" if has_bounds else chart.label if other is not None else chart.title.lower()
-        _add_line(figure, label, line.steps, values, colours.distilled, has_markers=is_sparse)
-        if other is not None:
-            second = colours.arm("distilled_ema")
-            _add_line(figure, chart.other[1], other.steps, other.values * scale, second, has_markers=is_sparse)
+        beside = chart.other if chart.other is not None and chart.other[0] in series else None
+        label = "mean" if has_bounds else chart.label if beside is not None else chart.title.lower()
+        _add_line(figure, label, line, colours.distilled, scale, has_markers=is_sparse)
+        if beside is not None:
+            other, second = series[beside[0]], colours.arm("distilled_ema")
+            _add_line(figure, beside[1], other, second, scale, has_markers=is_sparse)
     if reference is not None and len(line.steps):
         label, level = reference
         margin = 1 if len(line.steps) == 1 else 0  # a line of one point would not be seen
-        ends = np.array([line.steps[0] - margin, line.steps[-1] + margin])
-        _add_line(figure, label, ends, np.full(2, level * scale), colours.random_real, width=1.6, dash="dash")
-    _lay_out(figure, height, y_title=axis or chart.axis, has_legend=len(figure.data) > 1)
+        ends = Points(np.array([line.steps[0] - margin, line.steps[-1] + margin]), np.full(2, level))
+        _add_line(figure, label, ends, colours.random_real, scale, width=1.6, dash="dash")
+    has_legend, across = len(figure.data) > 1, {"tickformat": ",d", "nticks": 7}
+    title, above = axis or chart.axis, 30 if len(figure.data) > 1 else 8
+    lay_out(figure, height, "outer step", title, legend=has_legend, top=above, hover="x unified", xaxis=across)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):
@@ -193,33 +198,21 @@ def curve(
     if len(line.steps) and line.steps[-1] - line.steps[0] < 6:
         figure.update_xaxes(dtick=1)  # there are no half steps
     if log and len(ticks := log_ticks(line.values * scale)):
-        figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
+        figure.update_yaxes(**ticked(ticks))
     return figure
 
 
-def _add_line(
-    figure: go.Figure,
-    label: str,
-    steps: np.ndarray,
-    values: np.ndarray,
-    colour: str,
-    *,
-    width: float = 2.2,
-    opacity: float = 1.0,
-    dash: str = "solid",
-    has_markers: bool = False,
-) -> None:
-    x, y = thin(steps, values)
-    figure.add_scatter(
-        x=x,
-        y=y,
-        name=label,
-        mode="lines+markers" if has_markers else "lines",
-        opacity=opacity,
-        line={"color": colour, "width": width, "dash": dash, "simplify": False},
-        marker={"size": 5},
-        hovertemplate="%{y:.3~g}",
-    )
+@dataclass(frozen=True)
+class Points:
+    """A line that was computed."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+def _add_line(figure: go.Figure, label: str, line: Line, colour: str, scale: float = 1.0, **more: Any) -> None:
+    x, y = thin(line.steps, line.values * scale)
+    draw_line(figure, x, y, label, colour, hover="%{y:.3~g}", **more)
 
 
 def log_ticks(values: np.ndarray, least: int = 4) -> np.ndarray:
@@ -244,17 +237,3 @@ def spans_decades(values: np.ndarray) -> bool:
     """Whether the values differ so much, 30 times and more, that only a logarithmic axis shows them all."""
     positive = values[(values > 0) & np.isfinite(values)]
     return len(positive) > 0 and positive.max() > 30 * positive.min()
-
-
-def _lay_out(figure: go.Figure, height: int, *, y_title: str, has_legend: bool) -> None:
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 8, "t": 30 if has_legend else 8, "b": 4},
-        showlegend=has_legend,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"title": {"text": "outer step"}, "tickformat": ",d", "showgrid": False, "nticks": 7, "automargin": True},
-        yaxis={"title": {"text": y_title}, "nticks": 6, "automargin": True},
-        hovermode="x unified",
-        dragmode=False,
-        uirevision="kept",
-    )

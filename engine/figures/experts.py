@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from engine.core.events import ExpertEpoch
+from engine.figures.layout import lay_out, line
 from engine.figures.palette import PALETTES, Theme
 
 MAX_POINTS = 1600
@@ -15,16 +16,14 @@ MAX_POINTS = 1600
 
 
 def expert_curves(epochs: Sequence[ExpertEpoch], *, theme: Theme = "page", height: int = 380) -> go.Figure:
-    """Validation accuracy over epochs, a thin line an expert.
+    """Validation accuracy over epochs, a thin line per expert.
 
-    epochs: of all experts, as `store.expert_epochs` gives them; at least one. The newest expert is the one told of last. The
-    mean is that of the experts that are complete, where there are two or more.
+    epochs: of all experts, at least one; the last one belongs to the newest expert. The mean is that of the complete
+    experts, where there are two or more.
     """
-    colours = PALETTES[theme]
-    curves = by_expert(epochs)
-    newest = epochs[-1].expert
-    shown = _few([expert for expert in curves if expert != newest], epochs[-1].num_epochs + 1)
-    figure = go.Figure()
+    colours, curves, figure = PALETTES[theme], by_expert(epochs), go.Figure()
+    newest, num_epochs = epochs[-1].expert, epochs[-1].num_epochs
+    shown = _few([expert for expert in curves if expert != newest], num_epochs + 1)
     xs: list[int | None] = []
     ys: list[float | None] = []
     numbers: list[int | None] = []
@@ -32,42 +31,26 @@ def expert_curves(epochs: Sequence[ExpertEpoch], *, theme: Theme = "page", heigh
         xs += [*(point.epoch for point in curves[expert]), None]
         ys += [*(100 * point.validation_accuracy for point in curves[expert]), None]
         numbers += [*(expert + 1 for _ in curves[expert]), None]
+    place = "epoch %{x}: %{y:.1f} %<extra></extra>"
     if xs:
         some = f"{len(shown)} of the others" if len(shown) < len(curves) - 1 else "others"
-        figure.add_scatter(
-            x=xs, y=ys, customdata=numbers, mode="lines", name=some, opacity=0.55,
-            line={"color": colours.random_real, "width": 1},
-            hovertemplate="expert %{customdata}, epoch %{x}: %{y:.1f} %<extra></extra>",
-        )  # fmt: skip
-    last = curves[newest]
-    figure.add_scatter(
-        x=[point.epoch for point in last], y=[100 * point.validation_accuracy for point in last],
-        mode="lines+markers", name=f"expert {newest + 1}, the newest", marker={"size": 5},
-        line={"color": colours.distilled, "width": 2},
-        hovertemplate=f"expert {newest + 1}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
-    )  # fmt: skip
+        hover, faint = f"expert %{{customdata}}, {place}", colours.random_real
+        line(figure, xs, ys, some, faint, width=1, hover=hover, opacity=0.55, customdata=numbers)
+    last, name = curves[newest], f"expert {newest + 1}"
+    x, y = [point.epoch for point in last], [100 * point.validation_accuracy for point in last]
+    hover = f"{name}, {place}"
+    line(figure, x, y, f"{name}, the newest", colours.distilled, width=2, hover=hover, has_markers=True)
     complete = [curve for curve in curves.values() if curve[-1].epoch == curve[-1].num_epochs]
     if len(complete) > 1:
         means = [
             100 * math.fsum(point.validation_accuracy for point in points) / len(points)
             for points in zip(*complete, strict=True)
         ]
-        figure.add_scatter(
-            x=[point.epoch for point in complete[0]], y=means, mode="lines", name=f"mean of {len(complete)}",
-            line={"color": colours.full, "width": 3.5},
-            hovertemplate=f"mean of {len(complete)}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 8, "t": 30, "b": 4},
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"title": {"text": "epoch of the expert"}, "range": [0, epochs[-1].num_epochs], "tickformat": ",d", "showgrid": False, "nticks": 8, "automargin": True},
-        yaxis={"title": {"text": "validation accuracy (%)"}, "nticks": 6, "rangemode": "tozero", "automargin": True},
-        dragmode=False,
-        uirevision="kept",
-    )  # fmt: skip
-    return figure
+        x, name = [point.epoch for point in complete[0]], f"mean of {len(complete)}"
+        line(figure, x, means, name, colours.full, width=3.5, hover=f"{name}, {place}")
+    across = {"range": [0, num_epochs], "tickformat": ",d", "nticks": 8}
+    up = {"rangemode": "tozero"}
+    return lay_out(figure, height, "epoch of the expert", "validation accuracy (%)", xaxis=across, yaxis=up)
 
 
 def by_expert(epochs: Sequence[ExpertEpoch]) -> dict[int, list[ExpertEpoch]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
+from engine.evaluation.scores import Row
 from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_ticks, smooth, thin
 from engine.figures.formats import percent, percent_spread
+from engine.figures.layout import lay_out, line, safe, ticked, whiskers
 from engine.figures.palette import PALETTES, SHADES, Palette, Theme, arm_name, measure
 
 MAX_OVERLAY_POINTS = 2000
@@ -62,20 +62,12 @@ def overlay(
         drawn.append(values)
         colour, dash = run_style(number, theme)
         x, y = thin(places, values, most)
-        figure.add_scatter(
-            x=x,
-            y=y,
-            name=html.escape(title, quote=False),
-            mode="lines+markers" if is_sparse else "lines",
-            line={"color": colour, "width": 2.2, "dash": dash, "simplify": False},
-            marker={"size": 5},
-            hovertemplate="%{y:.3~g}",
-        )
-    _lay_out(figure, height, "outer step" if against == "step" else "seconds of outer steps", chart.axis)
-    figure.update_xaxes(tickformat=",d", nticks=7)
+        line(figure, x, y, safe(title), colour, dash=dash, hover="%{y:.3~g}", has_markers=is_sparse)
+    x_title, across = "outer step" if against == "step" else "seconds of outer steps", {"tickformat": ",d", "nticks": 7}
+    lay_out(figure, height, x_title, chart.axis, top=30, hover="x unified", xaxis=across)
     ticks = log_ticks(np.concatenate(drawn)) if log and drawn else np.array([])
     if len(ticks):
-        figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks])
+        figure.update_yaxes(**ticked(ticks))
     return figure
 
 
@@ -90,12 +82,12 @@ def _places(line: Line, series: Mapping[str, Line], against: str) -> np.ndarray 
 
 
 def sweep_line(
-    points: Sequence[tuple[object, Mapping[str, object]]], option: str, *, theme: Theme = "page", height: int = 320
+    points: Sequence[tuple[Any, Mapping[str, Row]]], option: str, *, theme: Theme = "page", height: int = 320
 ) -> go.Figure:
-    """Validation accuracy, or skill, over the values of one option: a line an arm, with 95 % intervals.
+    """Validation accuracy, or skill, over the values of one option: a line per training set, with 95 % intervals.
 
     Args:
-        points: (value of the option, {arm: row of `engine.summarise`}). The full set does not vary and is left out.
+        points: (value of the option, {arm: row of scores}). The full set does not vary and is left out.
             Numbers stand where they are, on a logarithmic axis where they span a decade; all else side by side, in order.
         option: what the option is called.
     """
@@ -110,37 +102,26 @@ def sweep_line(
         if found:
             _add_arm(figure, arm, found, is_numeric, colours)
     what = measure(row for _, rows in points for row in rows.values())
-    _lay_out(figure, height, option, f"validation {what} (%)")
     places = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
-    figure.update_xaxes(
-        type="linear" if is_numeric else "category", tickvals=places, ticktext=[_shown(place) for place in places]
-    )
-    if is_numeric and places and places[0] > 0 and places[-1] >= 10 * places[0]:
-        figure.update_xaxes(type="log")
-    return figure
+    is_log = is_numeric and bool(places) and places[0] > 0 and places[-1] >= 10 * places[0]
+    across = {"type": "log" if is_log else "linear" if is_numeric else "category", "tickvals": places}
+    across["ticktext"] = [_shown(place) for place in places]
+    return lay_out(figure, height, option, f"validation {what} (%)", top=30, hover="x unified", xaxis=across)
 
 
-def _add_arm(
-    figure: go.Figure, arm: str, found: Sequence[tuple[object, object]], is_numeric: bool, colours: Palette
-) -> None:
-    is_main = arm == "distilled"
+def _add_arm(figure: go.Figure, arm: str, found: Sequence[tuple[Any, Row]], is_numeric: bool, colours: Palette) -> None:
+    is_main, rows, colour = arm == "distilled", [row for _, row in found], colours.arm(arm)
     figure.add_scatter(
         x=[value if is_numeric else _shown(value) for value, _ in found],
-        y=[100 * row.mean for _, row in found],
-        error_y={
-            "type": "data",
-            "array": [_half(row.high, row.mean) for _, row in found],
-            "arrayminus": [_half(row.mean, row.low) for _, row in found],
-            "thickness": 1.5,
-            "width": 5,
-        },
+        y=[100 * row.mean for row in rows],
+        error_y=whiskers(rows, colour),
         name=arm_name(arm),
         mode="lines+markers" if is_numeric else "markers",
-        line={"color": colours.arm(arm), "width": 2.2 if is_main else 1.6, "dash": "solid" if is_main else "dash"},
-        marker={"size": 8 if is_main else 6, "color": colours.arm(arm)},
-        customdata=[percent_spread(row.mean, row.std, row.n) for _, row in found],
+        line={"color": colour, "width": 2.2 if is_main else 1.6, "dash": "solid" if is_main else "dash"},
+        marker={"size": 8 if is_main else 6, "color": colour},
+        customdata=[percent_spread(row.mean, row.std, row.n) for row in rows],
         hovertemplate="%{customdata}",
-    )  # fmt: skip
+    )
 
 
 def sweep_map(
@@ -150,17 +131,17 @@ def sweep_map(
 
     cells: (value of the first, value of the second) -> fraction. Cells that are missing stay empty.
     """
-    down = list(dict.fromkeys(first for first, _ in cells))
+    down_values = list(dict.fromkeys(first for first, _ in cells))
     across = list(dict.fromkeys(second for _, second in cells))
-    shares = [[cells.get((first, second)) for second in across] for first in down]
+    shares = [[cells.get((first, second)) for second in across] for first in down_values]
     figure = go.Figure(
         go.Heatmap(
             z=[[None if share is None else 100 * share for share in line] for line in shares],
             text=[["" if share is None else percent(share) for share in line] for line in shares],
             x=[_shown(value) for value in across],
-            y=[_shown(value) for value in down],
+            y=[_shown(value) for value in down_values],
             texttemplate="%{text}",
-            hovertemplate=f"{html.escape(options[0])} %{{y}}, {html.escape(options[1])} %{{x}}: %{{text}}<extra></extra>",
+            hovertemplate=f"{safe(options[0])} %{{y}}, {safe(options[1])} %{{x}}: %{{text}}<extra></extra>",
             textfont={"color": PALETTES[theme].ink},
             colorscale=SHADES,
             xgap=3,
@@ -168,11 +149,9 @@ def sweep_map(
             showscale=False,
         )
     )
-    _lay_out(figure, height or 110 + 52 * len(down), options[1], options[0])
-    figure.update_layout(hovermode="closest", showlegend=False, margin={"l": 4, "r": 8, "t": 8, "b": 4})
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    return figure
+    down = {"type": "category", "autorange": "reversed", "showgrid": False}
+    tall, (first, second) = height or 110 + 52 * len(down_values), options
+    return lay_out(figure, tall, second, first, legend=False, xaxis={"type": "category"}, yaxis=down)
 
 
 def _shown(value: object) -> str:
@@ -181,24 +160,4 @@ def _shown(value: object) -> str:
         return "on" if value else "off"
     if isinstance(value, int | float):
         return f"{value:,.10g}"
-    return html.escape(", ".join(value) or "none" if isinstance(value, tuple | list) else str(value), quote=False)
-
-
-def _half(high: float, low: float) -> float:
-    """Half an interval in per cent; 0 where one student gives none."""
-    width = high - low
-    return 0.0 if math.isnan(width) else 100 * width
-
-
-def _lay_out(figure: go.Figure, height: int, x_title: str, y_title: str) -> None:
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 8, "t": 30, "b": 4},
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"title": {"text": html.escape(x_title, quote=False)}, "showgrid": False, "automargin": True},
-        yaxis={"title": {"text": html.escape(y_title, quote=False)}, "nticks": 6, "automargin": True},
-        hovermode="x unified",
-        dragmode=False,
-        uirevision="kept",
-    )
+    return safe(", ".join(value) or "none" if isinstance(value, tuple | list) else str(value))

@@ -1,0 +1,87 @@
+"""What charts have in common: margins, legend, axes, lines and whiskers."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from engine.evaluation.scores import Row
+
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}}
+"""Above the chart, from the left."""
+
+
+def safe(text: str) -> str:
+    """User text in a chart, where Plotly's small HTML must not act."""
+    return html.escape(text, quote=False)
+
+
+def short(name: str, longest: int) -> str:
+    """A class name in a chart, cut where it is too long."""
+    return safe(name if len(name) <= longest else name[: longest - 1] + "…")
+
+
+def lay_out(
+    figure: go.Figure,
+    height: int,
+    x: str = "",
+    y: str = "",
+    *,
+    legend: bool = True,
+    hover: Literal["closest", "x unified"] = "closest",
+    top: int | None = None,
+    xaxis: dict[str, Any] | None = None,
+    yaxis: dict[str, Any] | None = None,
+    **more: Any,
+) -> go.Figure:
+    """Give a figure its size, titles of axes and legend. top: margin; xaxis, yaxis: more of an axis; more: of the layout."""
+    margin = {"l": 4, "r": 8, "t": top if top is not None else 34 if legend else 8, "b": 4}
+    across = {"title": {"text": safe(x)}, "showgrid": False, "automargin": True} | (xaxis or {})
+    up = {"title": {"text": safe(y)}, "nticks": 6, "automargin": True} | (yaxis or {})
+    figure.update_layout(height=height, margin=margin, showlegend=legend, legend=LEGEND, dragmode=False)
+    figure.update_layout(hovermode=hover, uirevision="kept", xaxis=across, yaxis=up, **more)
+    return figure
+
+
+def line(
+    figure: go.Figure,
+    x: Sequence[Any] | np.ndarray,
+    y: Sequence[Any] | np.ndarray,
+    name: str,
+    colour: str,
+    *,
+    hover: str = "",
+    width: float = 2.2,
+    dash: str = "solid",
+    has_markers: bool = False,
+    **more: Any,
+) -> None:
+    """Add a line. hover: its text under the pointer, none if empty; more: of the trace."""
+    text = {"hovertemplate": hover} if hover else {"hoverinfo": "skip"}
+    stroke = {"color": colour, "width": width, "dash": dash, "simplify": False}
+    mode = "lines+markers" if has_markers else "lines"
+    more = {"line": stroke | more.pop("line", {}), "marker": {"size": 5} | more.pop("marker", {})} | more
+    figure.add_scatter(x=x, y=y, name=name, mode=mode, **text, **more)
+
+
+def whiskers(rows: Sequence[Row], colour: str) -> dict[str, Any]:
+    """95 % intervals in per cent; none where one student gives none."""
+    ends = {
+        "array": [_part(row.high - row.mean) for row in rows],
+        "arrayminus": [_part(row.mean - row.low) for row in rows],
+    }
+    return {"type": "data", "color": colour, "thickness": 1.5, "width": 5} | ends
+
+
+def _part(width: float) -> float:
+    return 0.0 if math.isnan(width) else 100 * width
+
+
+def ticked(ticks: np.ndarray) -> dict[str, Any]:
+    """A logarithmic axis with round numbers beside it."""
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks]}
