@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from engine.core.events import CandleView
 from engine.data.prices.windows import WindowSplits
 from engine.figures.formats import NOTHING, percent
+from engine.figures.layout import lay_out, line
 from engine.figures.palette import PALETTES, Theme, arm_name
 
 VALUES = {
@@ -26,10 +26,11 @@ VALUES = {
 DASHES = {"full": "dash", "random_real": "dot", "kmeans_real": "dashdot", "last_value": "dash", "train_mean": "dot"}
 """Of the lines of arms, so that colour is not all that tells them apart; the distilled one is solid."""
 NUM_BINS = 40
+TRUTH = "Truth"
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 
 
-# ---------------------------------------------------------------------------------------------- sequences
+# ---- sequences ----
 
 
 def target_words(view: CandleView, values: Sequence[float] | None = None) -> list[str]:
@@ -81,82 +82,83 @@ def target_values(view: CandleView, splits: WindowSplits) -> np.ndarray | None:
     return splits.scaling.values(torch.from_numpy(np.asarray(view.targets[:, 0])), tokens)
 
 
-# ---------------------------------------------------------------------------------------------- forecasts
+# ---- forecasts ----
 
 
 def forecast(
     values: Mapping[str, Any], target: str, *, as_prices: bool = False, theme: Theme = "page", height: int = 360
 ) -> go.Figure:
-    """What happened to one token in the test part, and what each arm forecast, by date.
+    """The truth of one token in the test part, and what each training set led to forecast, by date.
 
     Args:
         values: a token of Analysed "forecasts": "times", "truth", "closes" and "arms".
-        target: what is forecast. Of the naive forecasts that which skill counts from is in sight; others are called by the legend.
+        target: what is forecast. Of the naive forecasts the one that skill is relative to is shown; the legend has the others.
         as_prices: closes in place of log returns: the last close times exp(return). Only of returns.
     """
     colours, figure = PALETTES[theme], go.Figure()
     times = np.asarray(values["times"], dtype=np.int64).astype("datetime64[s]")
     closes = np.asarray(values["closes"], dtype=np.float64)
 
-    def shown(line: Sequence[float]) -> np.ndarray:
-        line = np.asarray(line, dtype=np.float64)
-        return closes * np.exp(line) if as_prices else 100 * line
+    def shown(forecasts: Sequence[float]) -> np.ndarray:
+        found = np.asarray(forecasts, dtype=np.float64)
+        return closes * np.exp(found) if as_prices else 100 * found
 
-    reference = "last_value" if target in ("close", "both") else "train_mean"
-    is_direction = target == "direction"
-    figure.add_scatter(
-        x=times, y=shown(values["truth"]), mode="markers" if is_direction else "lines", name="What happened",
-        line={"color": colours.random_real, "width": 1.2, "simplify": False}, opacity=0.8,
-        marker={"color": colours.random_real, "size": 4}, hovertemplate="%{y:,.4~g}",
-    )  # fmt: skip
-    for arm, line in values["arms"].items():
-        is_main = arm == "distilled"
-        figure.add_scatter(
-            x=times, y=shown(line), mode="lines", name=arm_name(arm), hovertemplate="%{y:,.4~g}",
-            visible=True if arm in ("distilled", "full", reference) else "legendonly",
-            line={"color": colours.arm(arm), "width": 2.2 if is_main else 1.5, "dash": DASHES.get(arm, "solid"), "simplify": False},
-        )  # fmt: skip
-    _lay_out(figure, height, "", "close" if as_prices else VALUES.get(target, target))
-    figure.update_layout(hovermode="x unified")
-    if is_direction:
-        figure.update_yaxes(range=[-5, 105])
-    return figure
+    visible = ("distilled", "full", "last_value" if target in ("close", "both") else "train_mean")
+    hover, grey, truth = "%{y:,.4~g}", colours.random_real, shown(values["truth"])
+    if target == "direction":
+        dots = {"color": grey, "size": 4}
+        figure.add_scatter(x=times, y=truth, mode="markers", name=TRUTH, marker=dots, opacity=0.8, hovertemplate=hover)
+    else:
+        line(figure, times, truth, TRUTH, grey, width=1.2, hover=hover, opacity=0.8)
+    for arm, forecasts in values["arms"].items():
+        dash, width = DASHES.get(arm, "solid"), 2.2 if arm == "distilled" else 1.5
+        is_visible = True if arm in visible else "legendonly"
+        y = shown(forecasts)
+        line(figure, times, y, arm_name(arm), colours.arm(arm), width=width, dash=dash, hover=hover, visible=is_visible)
+    y_title, across = "close" if as_prices else VALUES.get(target, target), {"nticks": 8}
+    lay_out(figure, height, "", y_title, hover="x unified", xaxis=across)
+    return figure.update_yaxes(range=[-5, 105]) if target == "direction" else figure
 
 
-# ---------------------------------------------------------------------------------------------- privacy and facts
+# ---- privacy and stylised facts ----
 
 
 def nearest_distances(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 280) -> go.Figure:
     """How far each distilled sequence is from its nearest real training window, over the distances between real ones.
 
-    values: Analysed "privacy", of which "nearest" tells the distances of "distilled" and "real".
+    values: Analysed "privacy", of which "nearest" has the distances of "distilled" and "real".
     """
     colours, figure = PALETTES[theme], go.Figure()
-    real = np.asarray(values["nearest"]["real"], dtype=np.float64)
-    distilled = np.asarray(values["nearest"]["distilled"], dtype=np.float64)
-    shares, edges = np.histogram(real, bins=NUM_BINS)
-    shares = 100 * shares / max(1, len(real))
+    real, distilled = (np.asarray(values["nearest"][arm], dtype=np.float64) for arm in ("real", "distilled"))
+    counts, edges = np.histogram(real, bins=NUM_BINS)
+    shares = 100 * counts / max(1, len(real))
     figure.add_bar(
-        x=(edges[:-1] + edges[1:]) / 2, y=shares, width=np.diff(edges), name="real to the nearest other real",
-        marker={"color": colours.full, "line": {"width": 0}}, opacity=0.75,
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=shares,
+        width=np.diff(edges),
+        name="real to the nearest other real",
+        marker={"color": colours.full, "line": {"width": 0}},
+        opacity=0.75,
         hovertemplate="%{x:.3~g}: %{y:.1f} % of the real windows<extra></extra>",
-    )  # fmt: skip
+    )
+    diamonds = {"color": colours.distilled, "size": 10, "symbol": "diamond", "line": {"width": 1, "color": colours.ink}}
     figure.add_scatter(
-        x=distilled, y=np.full(len(distilled), 1.08 * shares.max(initial=1.0)), mode="markers", name="distilled to the nearest real",
-        marker={"color": colours.distilled, "size": 10, "symbol": "diamond", "line": {"width": 1, "color": colours.ink}},
+        x=distilled,
+        y=np.full(len(distilled), 1.08 * shares.max(initial=1.0)),
+        mode="markers",
+        name="distilled to the nearest real",
+        marker=diamonds,
         hovertemplate="a distilled sequence: %{x:.3~g}<extra></extra>",
-    )  # fmt: skip
-    _lay_out(figure, height, "distance to the nearest window", "share of real windows (%)")
-    figure.update_layout(bargap=0)
-    figure.update_xaxes(rangemode="tozero")
-    return figure
+    )
+    x_title, y_title = "distance to the nearest window", "share of real windows (%)"
+    return lay_out(figure, height, x_title, y_title, xaxis={"rangemode": "tozero"}, bargap=0)
 
 
 def tails(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 280) -> go.Figure:
-    """The share of bars that move further than so many deviations, distilled, real and of a normal distribution; logarithmic, as tails are rare.
+    """The share of bars that move further than so many deviations: distilled, real and normal, on a logarithmic axis.
 
-    values: Analysed "facts", of which "returns" tells a sample of each in deviations of real ones, and "kurtosis" the excess over a
-    normal one.
+    values: Analysed "facts", of which "returns" has a sample of each in deviations of real ones, and "kurtosis" the excess
+    over a normal distribution.
     """
     colours, figure, reach = PALETTES[theme], go.Figure(), 4.0
     for arm, name, colour in _FACT_ARMS:
@@ -165,102 +167,66 @@ def tails(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 280
         sizes = np.sort(np.abs(np.asarray(values[arm]["returns"], dtype=np.float64)))
         reach = max(reach, float(sizes.max(initial=0.0)))
         kurtosis = values[arm].get("kurtosis")
-        figure.add_scatter(
-            x=sizes, y=100 * np.arange(len(sizes), 0, -1) / max(1, len(sizes)), mode="lines",
-            name=f"{name}, kurtosis {NOTHING if kurtosis is None else f'{kurtosis:.1f}'.replace('-', '−')}",
-            line={"color": colours.arm(colour), "width": 2, "shape": "vh"}, hovertemplate="more than %{x:.2f}: %{y:.3~g} %<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
+        called = f"{name}, kurtosis {NOTHING if kurtosis is None else f'{kurtosis:.1f}'.replace('-', '−')}"
+        shares = 100 * np.arange(len(sizes), 0, -1) / max(1, len(sizes))
+        hover = "more than %{x:.2f}: %{y:.3~g} %<extra>%{fullData.name}</extra>"
+        line(figure, sizes, shares, called, colours.arm(colour), width=2, hover=hover, line={"shape": "vh"})
     places = np.linspace(0, min(reach, 4.0), 80)
     normal = [100 * math.erfc(place / math.sqrt(2)) for place in places]
-    figure.add_scatter(
-        x=places, y=normal, mode="lines", name="normal, 0", hoverinfo="skip",
-        line={"color": colours.random_real, "width": 1.5, "dash": "dash"},
-    )  # fmt: skip
-    _lay_out(figure, height, "move, in deviations of real ones", "bars that move more (%)")
-    figure.update_yaxes(type="log", dtick=1, tickformat="~g")
-    return figure
+    line(figure, places, normal, "normal, 0", colours.random_real, width=1.5, dash="dash")
+    up = {"type": "log", "dtick": 1, "tickformat": "~g"}
+    return lay_out(figure, height, "move, in deviations of real ones", "bars that move more (%)", yaxis=up)
 
 
 def autocorrelation(values: Mapping[str, Any], name: str, *, theme: Theme = "page", height: int = 260) -> go.Figure:
-    """How alike returns, or their squares, are to those some bars earlier, in distilled and in real bars.
+    """Autocorrelation of returns, or of their squares, by lag, of distilled and of real bars.
 
-    values: Analysed "facts". name: "acf_returns" or "acf_squared", each a value a lag from 1. Whiskers: where 95 % of as many real
-    windows lie, drawn at random, if that is told.
+    values: Analysed "facts". name: "acf_returns" or "acf_squared", each a value per lag from 1. Whiskers: the 95 % range of
+    equally many random real windows, if it is known.
     """
     colours, figure = PALETTES[theme], go.Figure()
     for arm, title, colour in _FACT_ARMS:
         found = values.get(arm, {}).get(name)
         if found:
-            figure.add_bar(
-                x=list(range(1, len(found) + 1)), y=list(found), name=title,
-                marker={"color": colours.arm(colour), "line": {"width": 0}}, hovertemplate=f"{title}, lag %{{x}}: %{{y:.3f}}<extra></extra>",
-            )  # fmt: skip
+            lags, look = list(range(1, len(found) + 1)), {"color": colours.arm(colour), "line": {"width": 0}}
+            hover = f"{title}, lag %{{x}}: %{{y:.3f}}<extra></extra>"
+            figure.add_bar(x=lags, y=list(found), name=title, marker=look, hovertemplate=hover)
     chance = values.get("chance")
     if chance:
         low, high = (np.asarray(chance[side][name], dtype=np.float64) for side in ("low", "high"))
-        figure.add_scatter(
-            x=list(range(1, len(low) + 1)), y=(low + high) / 2, mode="markers", name="as few real windows", showlegend=False,
-            marker={"color": colours.ink, "size": 0.1, "opacity": 0}, hoverinfo="skip",
-            error_y={"type": "data", "array": (high - low) / 2, "color": colours.ink, "thickness": 1, "width": 4},
-        )  # fmt: skip
-    _lay_out(figure, height, "bars earlier", "autocorrelation")
-    figure.update_layout(barmode="group", bargap=0.3, yaxis={"zeroline": True, "zerolinewidth": 1.5})
-    figure.update_xaxes(dtick=1)
-    return figure
+        whisker = {"type": "data", "array": (high - low) / 2, "color": colours.ink, "thickness": 1, "width": 4}
+        lags, unseen = list(range(1, len(low) + 1)), {"color": colours.ink, "size": 0.1, "opacity": 0}
+        more = {"name": "random real windows", "showlegend": False, "hoverinfo": "skip", "error_y": whisker}
+        figure.add_scatter(x=lags, y=(low + high) / 2, mode="markers", marker=unseen, **more)
+    up, bars = {"zeroline": True, "zerolinewidth": 1.5}, {"barmode": "group", "bargap": 0.3}
+    return lay_out(figure, height, "lag (bars)", "autocorrelation", xaxis={"dtick": 1}, yaxis=up, **bars)
 
 
 def adaptation(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 320) -> go.Figure:
-    """The error on a new token over steps of fine-tuning, from a network trained on the distilled set and from scratch.
+    """The error on a new token by fine-tuning steps, of networks pre-trained on the distilled set and from scratch.
 
-    values: Analysed "adaptation": "steps", "mean" and "std" of each of the "arms", and the "naive" forecast's error. Shades: one
-    deviation over students.
+    values: Analysed "adaptation": "steps", "mean" and "std" of each of the "arms", and the "naive" forecast's error. Shades:
+    one deviation over students.
     """
     colours, figure = PALETTES[theme], go.Figure()
     is_share = values.get("metric", "rmse") == "rmse"
     scale, unit = (100, " %") if is_share else (1, "")
     steps = np.asarray(values["steps"])
     for arm, name, colour, dash in (
-        ("distilled", "trained on the distilled set first", colours.distilled, "solid"),
+        ("distilled", "pre-trained on the distilled set", colours.distilled, "solid"),
         ("scratch", "from scratch", colours.full, "dash"),
     ):
         found = values["arms"].get(arm)
         if found is None:
             continue
         mean, std = (scale * np.nan_to_num(np.asarray(found[part], dtype=np.float64)) for part in ("mean", "std"))
-        _add_band(figure, steps, mean, std, colour)
-        figure.add_scatter(
-            x=steps, y=mean, mode="lines+markers", name=name, line={"color": colour, "width": 2.2, "dash": dash},
-            marker={"size": 6}, customdata=std, hovertemplate="%{y:.3f} ± %{customdata:.3f}" + unit,
-        )  # fmt: skip
+        shade = {"width": 0.5, "opacity": 0.25, "fillcolor": "rgba(128,128,128,0.15)", "showlegend": False}
+        line(figure, steps, mean + std, name, colour, **shade)
+        line(figure, steps, mean - std, name, colour, fill="tonexty", **shade)
+        hover, dots = f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}", {"size": 6}
+        line(figure, steps, mean, name, colour, dash=dash, hover=hover, has_markers=True, marker=dots, customdata=std)
     if values.get("naive") is not None:
-        figure.add_scatter(
-            x=steps[[0, -1]], y=np.full(2, scale * values["naive"]), mode="lines", name="naive forecast", hoverinfo="skip",
-            line={"color": colours.random_real, "width": 1.5, "dash": "dot"},
-        )  # fmt: skip
-    _lay_out(figure, height, "steps of fine-tuning", "test RMSE (%)" if is_share else "test log loss")
-    figure.update_layout(hovermode="x unified")
-    return figure
-
-
-def _add_band(figure: go.Figure, x: np.ndarray, mean: np.ndarray, std: np.ndarray, colour: str) -> None:
-    """One deviation around a line, as two edges with the ground between them coloured."""
-    for edge, fill in ((mean + std, None), (mean - std, "tonexty")):
-        figure.add_scatter(
-            x=x, y=edge, mode="lines", line={"width": 0.5, "color": colour}, opacity=0.25, fill=fill,
-            fillcolor="rgba(128,128,128,0.15)", hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
-
-
-def _lay_out(figure: go.Figure, height: int, x_title: str, y_title: str) -> None:
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 8, "t": 34, "b": 4},
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"showgrid": False, "nticks": 8, "automargin": True}
-        | ({"title": {"text": html.escape(x_title, quote=False)}} if x_title else {}),
-        yaxis={"title": {"text": html.escape(y_title, quote=False)}, "nticks": 6, "automargin": True},
-        hovermode="closest",
-        dragmode=False,
-        uirevision="kept",
-    )
+        level = np.full(2, scale * values["naive"])
+        line(figure, steps[[0, -1]], level, "naive forecast", colours.random_real, width=1.5, dash="dot")
+    y_title = "test RMSE (%)" if is_share else "test log loss"
+    return lay_out(figure, height, "fine-tuning steps", y_title, hover="x unified", xaxis={"nticks": 8})

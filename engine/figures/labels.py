@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 
 import numpy as np
 import plotly.graph_objects as go
 
 from engine.core.events import PosterView
+from engine.figures.layout import lay_out, safe
 from engine.figures.palette import Theme
 from engine.figures.poster import heaviest
 
@@ -35,7 +35,7 @@ def label_heatmap(view: PosterView, theme: Theme = "light", height: int = 0) -> 
             view.patch_labels,
             theme,
             x=[f"row {row + 1}, column {column + 1}" for row in range(rows) for column in range(columns)],
-            y=[_safe(view.class_names[label]) for label in order],
+            y=[safe(view.class_names[label]) for label in order],
             hovertemplate="patch in %{x}<br>%{y}: %{z:.1%}<extra></extra>",
             colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0, "nticks": 5},
         )
@@ -43,28 +43,12 @@ def label_heatmap(view: PosterView, theme: Theme = "light", height: int = 0) -> 
     is_few = len(order) <= FEW_CLASSES
     every = math.ceil(rows / 12)
     firsts = list(range(0, rows * columns, every * columns))
-    figure.update_layout(
-        height=height or (90 + 22 * len(order) if is_few else min(900, 120 + 4 * len(order))),
-        margin={"l": 4, "r": 4, "t": 8, "b": 4},
-        xaxis={
-            "type": "category",
-            "title": {"text": "patches, row by row"},
-            "tickvals": firsts,
-            "ticktext": [f"row {place // columns + 1}" for place in firsts],
-            "tickangle": 0,
-            "automargin": True,
-        },
-        yaxis={
-            "type": "category",
-            "autorange": "reversed",
-            "title": {"text": "" if is_few else "classes, by their place on the poster"},
-            "showticklabels": is_few,
-            "showgrid": False,
-            "automargin": True,
-        },
-        dragmode=False,
-    )
-    return figure
+    across = {"type": "category", "tickvals": firsts, "tickangle": 0, "showgrid": None}
+    across["ticktext"] = [f"row {place // columns + 1}" for place in firsts]
+    down = {"type": "category", "autorange": "reversed", "showticklabels": is_few, "showgrid": False, "nticks": None}
+    tall = height or (90 + 22 * len(order) if is_few else min(900, 120 + 4 * len(order)))
+    y_title = "" if is_few else "classes, by their place on the poster"
+    return lay_out(figure, tall, "patches, row by row", y_title, legend=False, xaxis=across, yaxis=down)
 
 
 def class_weights(view: PosterView, label: int, theme: Theme = "light", height: int = 0) -> go.Figure:
@@ -73,7 +57,7 @@ def class_weights(view: PosterView, label: int, theme: Theme = "light", height: 
     label: of the class. height: in pixels, 0 for one that suits a column some 200 pixels wide.
     """
     weights = view.patch_labels[:, label].reshape(view.grid["patch_rows"], view.grid["patch_columns"])
-    said = f"{_safe(view.class_names[label])}: %{{z:.1%}}"
+    said = f"{safe(view.class_names[label])}: %{{z:.1%}}"
     return _over_poster(_map(weights, view.patch_labels, theme, **_cells(said)), height or _height(view, 200))
 
 
@@ -82,7 +66,7 @@ def class_map(view: PosterView, label: int, theme: Theme = "light", height: int 
 
     label, height: as for `class_weights`. Only for a view with a label map.
     """
-    said = f"{_safe(view.class_names[label])}: %{{z:.2f}}"
+    said = f"{safe(view.class_names[label])}: %{{z:.2f}}"
     heat = _map(view.label_map[label], view.label_map, theme, **_cells(said))
     return _over_poster(heat, height or _height(view, 200))
 
@@ -97,8 +81,8 @@ def learned_map(view: PosterView, theme: Theme = "light", height: int = 0) -> go
     cells = [[heaviest(view.label_map[:, i, j], view.class_names) for j in range(columns)] for i in range(rows)]
     room = _LETTERS_ACROSS // columns
     is_named = len({name[:room] for name in view.class_names}) == len(view.class_names)
-    names = [[_safe(cell[0][0][:room].strip()) if cell else "" for cell in row] for row in cells]
-    said = [["<br>".join(f"{_safe(name)}: {weight:.2f}" for name, weight in cell) for cell in row] for row in cells]
+    names = [[safe(cell[0][0][:room].strip()) if cell else "" for cell in row] for row in cells]
+    said = [["<br>".join(f"{safe(name)}: {weight:.2f}" for name, weight in cell) for cell in row] for row in cells]
     heat = _map(
         view.label_map.max(0),
         view.label_map,
@@ -110,11 +94,6 @@ def learned_map(view: PosterView, theme: Theme = "light", height: int = 0) -> go
         **_cells("%{customdata}", showscale=True),
     )
     return _over_poster(heat, height or _height(view, 600))
-
-
-def _safe(name: str) -> str:
-    """A class name that is no markup in a chart."""
-    return html.escape(name, quote=False)
 
 
 def _height(view: PosterView, width: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
 from engine.figures.formats import percent, percent_spread
+from engine.figures.layout import lay_out, safe
 from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PALETTES, SHADES, Theme, arm_name, protocol_name
 
 LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)
@@ -53,16 +53,10 @@ def matrix(
             showscale=False,
         )
     )
-    figure.update_layout(
-        height=height or 130 + 64 * len(cells),
-        margin={"l": 4, "r": 4, "t": 8, "b": 4},
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-    )
-    figure.update_xaxes(type="category", side="top", autotickangles=[0, -90], showgrid=False, ticks="", automargin=True)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, ticks="", automargin=True)
-    return figure
+    axis = {"type": "category", "showgrid": False, "ticks": ""}
+    across, down = axis | {"side": "top", "autotickangles": [0, -90]}, axis | {"autorange": "reversed"}
+    lay_out(figure, height or 130 + 64 * len(cells), legend=False, xaxis=across, yaxis=down)
+    return figure.update_layout(margin={"r": 4})
 
 
 def matrix_csv(cells: Mapping[str, Mapping[str, Row]]) -> str:
@@ -86,9 +80,10 @@ def _cell(row: Row) -> str:
 
 
 def _told(row: Row) -> str:
-    return f"{arm_name(row.arm)}, {protocol_name(row.protocol).lower()}: {percent_spread(row.mean, row.std, row.n)}, n = {row.n}"
+    score = percent_spread(row.mean, row.std, row.n)
+    return f"{arm_name(row.arm)}, {protocol_name(row.protocol).lower()}: {score}, n = {row.n}"
 
 
 def _wrapped(name: str) -> str:
     """A name in short lines; Plotly's small HTML is plain text in it."""
-    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(name, _LINE, break_long_words=False))
+    return "<br>".join(safe(line) for line in textwrap.wrap(name, _LINE, break_long_words=False))

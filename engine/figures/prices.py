@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from engine.data.prices.bars import Bars
 from engine.data.prices.windows import PARTS, WindowSplits, part_bounds
 from engine.figures.curves import log_ticks, thin
+from engine.figures.layout import LEGEND, lay_out, line, safe, ticked
 from engine.figures.palette import PALETTES, Palette, Theme
 
 UP, DOWN = "#2F9E63", "#D0453E"
@@ -178,23 +178,13 @@ def history(
         _draw(figure, panel, bars.table, bars.times, colours)
     else:
         times, closes = thin(bars.times, bars.prices[:, 3], 2 * MANY_BARS)
-        figure.add_scatter(
-            x=_dates(times), y=closes, mode="lines", name="close", showlegend=False,
-            line={"color": colours.ink, "width": 1.4, "simplify": False}, hovertemplate="%{x|%-d %b %Y}: %{y:,.5~r}<extra></extra>",
-        )  # fmt: skip
+        hover = "%{x|%-d %b %Y}: %{y:,.5~r}<extra></extra>"
+        line(figure, _dates(times), closes, "close", colours.ink, width=1.4, hover=hover, showlegend=False)
         _add_volume(figure, panel, _dates(_means(bars.times)), _means(bars.volume), colours.random_real)
         _place(figure, panel)
     _lay_out(figure, height, top=34 if parts else 8)
-    figure.update_layout(
-        showlegend=bool(parts),
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-    )
-    if log:
-        ticks = log_ticks(bars.prices[:, 3])
-        figure.update_layout(
-            yaxis={"type": "log", "tickvals": ticks, "ticktext": [f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks]}
-        )
-    return figure
+    figure.update_layout(showlegend=bool(parts), legend=LEGEND)
+    return figure.update_layout(yaxis=ticked(log_ticks(bars.prices[:, 3]))) if log else figure
 
 
 def return_histogram(bars: Bars, *, theme: Theme = "page", height: int = 280) -> go.Figure:
@@ -208,25 +198,15 @@ def return_histogram(bars: Bars, *, theme: Theme = "page", height: int = 280) ->
     deviation = max(float(values.std()), 1e-12)
     normal = len(values) * width * np.exp(-0.5 * ((centres - values.mean()) / deviation) ** 2)
     normal /= deviation * math.sqrt(2 * math.pi)
-    figure = go.Figure()
-    figure.add_bar(
-        x=centres, y=counts, width=width, name=html.escape(bars.token, quote=False), marker={"color": colours.full, "line": {"width": 0}},
-        hovertemplate="%{x:.2f} %: %{y:,d} bars<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=centres[normal > 0.5], y=normal[normal > 0.5], mode="lines", name="normal distribution",
-        line={"color": colours.distilled, "width": 2, "dash": "dash"}, hoverinfo="skip",
-    )  # fmt: skip
-    figure.update_layout(
-        height=height,
-        bargap=0,
-        margin={"l": 4, "r": 8, "t": 30, "b": 4},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
-        xaxis={"title": {"text": "log return from close to close (%)"}, "showgrid": False, "nticks": 8, "automargin": True},
-        yaxis={"title": {"text": "bars"}, "type": "log", "dtick": 1, "tickformat": ",d", "range": [math.log10(0.5), math.log10(2 * counts.max())], "automargin": True},
-        dragmode=False,
-    )  # fmt: skip
-    return figure
+    figure, look = go.Figure(), {"color": colours.full, "line": {"width": 0}}
+    hover = "%{x:.2f} %: %{y:,d} bars<extra></extra>"
+    figure.add_bar(x=centres, y=counts, width=width, name=safe(bars.token), marker=look, hovertemplate=hover)
+    shown = normal > 0.5
+    line(figure, centres[shown], normal[shown], "normal distribution", colours.distilled, width=2, dash="dash")
+    ends = [math.log10(0.5), math.log10(2 * counts.max())]
+    up = {"type": "log", "dtick": 1, "tickformat": ",d", "range": ends}
+    title = "log return from close to close (%)"
+    return lay_out(figure, height, title, "bars", top=30, xaxis={"nticks": 8}, yaxis=up, bargap=0)
 
 
 def _draw(
@@ -240,12 +220,20 @@ def _draw(
     """The candles of bars (T, 5) and the columns of their volume."""
     x = np.arange(1, len(bars) + 1) if times is None else _dates(times)
     open_, high, low, close, volume = bars.T
+    axes = {"xaxis": f"x{panel.prices}", "yaxis": f"y{panel.prices}"}
     figure.add_candlestick(
-        x=x, open=open_, high=high, low=low, close=close, name="", showlegend=False,
-        xaxis=f"x{panel.prices}", yaxis=f"y{panel.prices}", whiskerwidth=0,
+        x=x,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        name="",
+        showlegend=False,
+        whiskerwidth=0,
         increasing={"line": {"color": UP, "width": 1.2}, "fillcolor": "rgba(0,0,0,0)"},
         decreasing={"line": {"color": DOWN, "width": 1.2}, "fillcolor": DOWN},
-    )  # fmt: skip
+        **axes,
+    )
     _add_volume(figure, panel, x, volume, colours.random_real)
     _place(figure, panel, is_small=is_small, is_counted=times is None)
 
@@ -253,10 +241,9 @@ def _draw(
 def _add_volume(figure: go.Figure, panel: _Panel, x: np.ndarray, volume: np.ndarray, colour: str) -> None:
     mark = _round_below(float(np.max(volume, initial=0.0)))
     kind = "s" if mark >= 1 else "g"  # "500m" of a half would be read as millions
-    figure.add_bar(
-        x=x, y=volume, name="volume", showlegend=False, xaxis=f"x{panel.prices}", yaxis=f"y{panel.volume}",
-        marker={"color": colour, "line": {"width": 0}}, hovertemplate=f"volume %{{y:,.3~{kind}}}<extra></extra>",
-    )  # fmt: skip
+    look, axes = {"color": colour, "line": {"width": 0}}, {"xaxis": f"x{panel.prices}", "yaxis": f"y{panel.volume}"}
+    hover = f"volume %{{y:,.3~{kind}}}<extra></extra>"
+    figure.add_bar(x=x, y=volume, name="volume", showlegend=False, marker=look, hovertemplate=hover, **axes)
     figure.update_layout({f"yaxis{panel.volume}": {"tickvals": [0, mark], "tickformat": f".2~{kind}"}})
 
 
@@ -272,37 +259,29 @@ def _place(figure: go.Figure, panel: _Panel, *, is_small: bool = False, is_count
     """The panel's axes: time below both, prices above, the volume in the lowest fifth. Small ones have few marks and no names."""
     bottom, top = panel.up
     edge = bottom + _VOLUME_SHARE * (top - bottom)
-    shared = {"anchor": f"x{panel.prices}", "automargin": True, "tickfont": {"size": 10 if is_small else 12}}
-    figure.update_layout(
-        {
-            f"xaxis{panel.prices}": {
-                "anchor": f"y{panel.volume}", "domain": panel.across, "showgrid": False, "automargin": True,
-                "rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0, "tickfont": shared["tickfont"],
-            }
-            | ({"title": {"text": "bar", "standoff": 2}} if is_counted and not is_small else {}),
-            f"yaxis{panel.prices}": shared | {
-                "domain": (edge + _GAP * (top - bottom), top), "nticks": 4 if is_small else 6, "hoverformat": ",.5~r",
-                "tickformat": ",.4~r",
-            }
-            | ({} if is_small else {"title": {"text": "price"}}),
-            f"yaxis{panel.volume}": shared | {
-                "domain": (bottom, edge), "showgrid": False, "rangemode": "tozero",
-            },
-        }
-    )  # fmt: skip
+    font = {"size": 10 if is_small else 12}
+    shared = {"anchor": f"x{panel.prices}", "automargin": True, "tickfont": font}
+    prices = {"domain": (edge + _GAP * (top - bottom), top), "hoverformat": ",.5~r", "tickformat": ",.4~r"}
+    across = {"anchor": f"y{panel.volume}", "domain": panel.across, "tickfont": font, "automargin": True}
+    across |= {"showgrid": False, "rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0}
+    if is_counted and not is_small:
+        across["title"] = {"text": "bar", "standoff": 2}
+    up = shared | prices | ({"nticks": 4} if is_small else {"nticks": 6, "title": {"text": "price"}})
+    volume = shared | {"domain": (bottom, edge), "showgrid": False, "rangemode": "tozero"}
+    axes = {f"xaxis{panel.prices}": across, f"yaxis{panel.prices}": up, f"yaxis{panel.volume}": volume}
+    figure.update_layout(axes)
     if not is_small:
-        figure.add_annotation(
-            text="volume", x=panel.across[0], y=edge, xref="paper", yref="paper", xanchor="left", yanchor="bottom",
-            showarrow=False, font={"size": 11}, opacity=0.75,
-        )  # fmt: skip
+        _annotate(figure, "volume", panel.across[0], edge, font={"size": 11}, opacity=0.75)
 
 
 def _write(figure: go.Figure, panel: _Panel, title: str) -> None:
     """What a panel shows, above it."""
-    figure.add_annotation(
-        text=html.escape(title, quote=False), x=panel.across[0], y=panel.up[1], xref="paper", yref="paper",
-        xanchor="left", yanchor="bottom", showarrow=False, font={"size": 13},
-    )  # fmt: skip
+    _annotate(figure, safe(title), panel.across[0], panel.up[1], font={"size": 13})
+
+
+def _annotate(figure: go.Figure, text: str, x: float, y: float, **look: Any) -> None:
+    place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    figure.add_annotation(text=text, showarrow=False, **place, **look)
 
 
 def _lay_out(figure: go.Figure, height: int, *, top: int) -> None:
@@ -318,17 +297,18 @@ def _lay_out(figure: go.Figure, height: int, *, top: int) -> None:
 
 def _shade(figure: go.Figure, part: HistoryPart, seconds: int, colours: Palette) -> None:
     """A part behind the prices, from its first bar to the end of its last; each name once in the legend."""
-    shades: dict[str, tuple[str, float]] = {
-        "train": (colours.full, 0.18), "validation": (colours.kmeans_real, 0.22), "test": (colours.others[0], 0.28),
+    shades = {
+        "train": (colours.full, 0.18),
+        "validation": (colours.kmeans_real, 0.22),
+        "test": (colours.others[0], 0.28),
         "embargo": (colours.others[1], 0.55),
-    }  # fmt: skip
+    }
     colour, opacity = shades[part.name]
     known: list[Any] = [shape.name for shape in figure.layout.shapes]
     first, last = _dates(np.array([part.first, part.last + seconds]))
-    figure.add_shape(
-        type="rect", x0=first.item(), x1=last.item(), y0=0, y1=1, xref="x", yref="paper", layer="below", line={"width": 0},
-        fillcolor=colour, opacity=opacity, name=part.name, showlegend=part.name not in known,
-    )  # fmt: skip
+    place = {"x0": first.item(), "x1": last.item(), "y0": 0, "y1": 1, "xref": "x", "yref": "paper", "layer": "below"}
+    look = {"line": {"width": 0}, "fillcolor": colour, "opacity": opacity}
+    figure.add_shape(type="rect", name=part.name, showlegend=part.name not in known, **place, **look)
 
 
 def _dates(times: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine.figures.curves import log_ticks
+from engine.figures.layout import lay_out
 from engine.figures.palette import PALETTES, Theme
 
 MAX_MARKS = 400
@@ -36,38 +37,26 @@ def image_sizes(
     widths, heights = [width for width, _, _ in marks], [tall for _, tall, _ in marks]
     is_wide = any(max(values) > _MANY_TIMES * min(values) for values in (widths, heights))
     figure = go.Figure()
+    areas = [max(_SMALLEST_MARK, _LARGEST_MARK * math.sqrt(count / most)) for _, _, count in marks]
     figure.add_scatter(
         name="Images",
         mode="markers",
         x=widths,
         y=heights,
         customdata=[count for _, _, count in marks],
-        marker={
-            "color": colours.full,
-            "opacity": 0.65,
-            "size": [max(_SMALLEST_MARK, _LARGEST_MARK * math.sqrt(count / most)) for _, _, count in marks],
-            "line": {"width": 0},
-        },
+        marker={"color": colours.full, "opacity": 0.65, "size": areas, "line": {"width": 0}},
         hovertemplate="%{x:,d} × %{y:,d}: %{customdata:,d}<extra></extra>",
     )
     if used:
-        figure.add_scatter(
-            name=f"Used at {used} × {used}",
-            mode="markers",
-            x=[used],
-            y=[used],
-            marker={"color": colours.distilled, "size": 11, "symbol": "square"},
-            hovertemplate="used at %{x} × %{y}<extra></extra>",
+        square, hover = (
+            {"color": colours.distilled, "size": 11, "symbol": "square"},
+            "used at %{x} × %{y}<extra></extra>",
         )
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 8, "t": 34, "b": 4},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}, "itemsizing": "constant"},
-        xaxis=_axis("width (pixels)", [used or widths[0], *widths], is_wide),
-        yaxis=_axis("height (pixels)", [used or heights[0], *heights], is_wide),
-        dragmode=False,
-    )  # fmt: skip
-    return figure
+        name = f"Used at {used} × {used}"
+        figure.add_scatter(name=name, mode="markers", x=[used], y=[used], marker=square, hovertemplate=hover)
+    across, up = (_axis([used or sides[0], *sides], is_wide) for sides in (widths, heights))
+    lay_out(figure, height, "width (pixels)", "height (pixels)", xaxis={"showgrid": True} | across, yaxis=up)
+    return figure.update_layout(legend={"itemsizing": "constant"})
 
 
 def gathered(sizes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -87,9 +76,9 @@ def gathered(sizes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]
     return [(round(widths[cell] / n), round(heights[cell] / n), n) for cell, n in images.items()]
 
 
-def _axis(title: str, values: Sequence[int], is_wide: bool) -> dict[str, Any]:
+def _axis(values: Sequence[int], is_wide: bool) -> dict[str, Any]:
     """From zero, or logarithmic where the largest size is many times the smallest."""
-    axis = {"title": {"text": title}, "tickformat": ",d", "automargin": True}
+    axis: dict[str, Any] = {"tickformat": ",d"}
     if not is_wide:
         return axis | {"range": [0, 1.1 * max(values)], "nticks": 6}
     return axis | {"type": "log", "tickvals": list(log_ticks(np.array(values, dtype=float)))}

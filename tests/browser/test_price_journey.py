@@ -140,7 +140,7 @@ def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page,
             expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
         expect(page.get_by_test_id("stAlert").filter(has_text="training mean")).to_be_visible()
         expect(page.get_by_role("heading", name="Forecast and truth")).to_be_visible()
-        expect(page.locator(".js-plotly-plot").filter(has_text="What happened")).to_have_count(1)
+        expect(page.locator(".js-plotly-plot").filter(has_text="Truth")).to_have_count(1)
 
         page.get_by_role("button", name="Compare", exact=True).click()
         expect(page.get_by_role("heading", name="Privacy and fidelity")).to_be_visible()

@@ -45,14 +45,14 @@ def lines(figure) -> dict[str, list[float]]:
 def test_forecasts_stand_in_per_cent_by_date():
     figure = figures.forecast(TOKEN, "close")
     found = lines(figure)
-    assert found["What happened"] == pytest.approx([1, -2, 0, 3]) and found["Distilled"] == pytest.approx([0.1] * 4)
+    assert found["Truth"] == pytest.approx([1, -2, 0, 3]) and found["Distilled"] == pytest.approx([0.1] * 4)
     assert found["Last value"] == [0.0] * 4
     assert str(figure.data[0].x[1])[:10] == "2020-09-14"
 
 
 def test_forecasts_as_prices_multiply_the_last_close():
     found = lines(figures.forecast(TOKEN, "close", as_prices=True))
-    assert found["What happened"] == pytest.approx(np.array(TOKEN["closes"]) * np.exp(TRUTH))
+    assert found["Truth"] == pytest.approx(np.array(TOKEN["closes"]) * np.exp(TRUTH))
     assert found["Last value"] == TOKEN["closes"]
 
 
