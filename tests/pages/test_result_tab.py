@@ -6,6 +6,7 @@ import canned_forecasts as forecasts
 import canned_runs as canned
 import canned_selfsup as selfsup
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.core.events import Finished
@@ -40,14 +41,17 @@ def test_verdict_of_a_finished_run_stands_above_the_tabs(store, visit, made, mor
     assert any(" is **" in part.value and part.value not in inside for part in app.markdown)
 
 
-def test_tab_that_was_open_at_work_is_not_kept_when_the_run_ends(store, visit):
+def test_tab_that_was_open_at_work_is_not_kept_when_the_run_ends(store, visit, monkeypatch):
+    keys, tabs = [], st.tabs
+    monkeypatch.setattr(st, "tabs", lambda *titles, **options: keys.append(options["key"]) or tabs(*titles, **options))
     run_id = canned.running(store, canned.TOTAL)
     app = visit("runs", run=run_id)
-    before = bar(app).id
     canned.scored(store, run_id, canned.MEANS)
+    app.run()
     store.append(run_id, [Finished({"labels": "hard"})])
     app.run()
-    assert bar(app).id != before and [tab.label for tab in app.tabs][bar(app).default_tab_index] == "Result"
+    assert keys[0] == keys[1] != keys[2], "tabs of another key are other tabs, which open on their own default"
+    assert [tab.label for tab in app.tabs][bar(app).default_tab_index] == "Result"
 
 
 def test_result_tab_of_a_run_at_work_says_when_the_scores_come(store, visit):
