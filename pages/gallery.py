@@ -1,5 +1,6 @@
-"""Gallery: the distilled images or the poster of a run, large and over time, to look at and to take home."""
+"""Gallery: the distilled samples of a run, large and over time, to look at and to download."""
 
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -29,7 +30,7 @@ def choose(rows: list[engine.RunRow]) -> engine.RunRow:
 
 
 def show(row: engine.RunRow) -> None:
-    """One step, seen in the ways there are of it, or a time-lapse, and the downloads."""
+    """One step in one of its views, or a time-lapse, and the downloads."""
     steps = services.store().previews(row.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         heading.badge(row.status, row.stop_requested)
@@ -45,14 +46,14 @@ def show(row: engine.RunRow) -> None:
             picture, step, kind = found
             marked = partial(engine.export.marked, picture, row, step)
             download("Download picture", marked, f"run-{row.id}-{kind}step-{step}.png", "image/png")
-    st.subheader("Take it home", anchor=False)
+    st.subheader("Downloads", anchor=False)
     downloads.show(row)
 
 
 def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
-    """An animation of all kept steps, as two kinds of file."""
+    """An animation of all kept steps, as GIF and WebP."""
     if len(steps) < 2:
-        st.caption("There is one picture so far; a time-lapse needs two.")
+        st.caption("A time-lapse needs at least two pictures; there is one so far.")
         return
     theme = services.theme()
     picture = pictures.timelapse(row.id, row.created, tuple(steps), theme)
@@ -69,8 +70,8 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
         download("Download WebP", webp, f"run-{row.id}-timelapse.webp", "image/webp")
 
 
-def download(label: str, picture: object, name: str, mime: str) -> None:
-    """A button; what is downloaded may be made when it is asked for."""
+def download(label: str, picture: bytes | Callable[[], bytes], name: str, mime: str) -> None:
+    """A download button; `picture` may be made when it is asked for."""
     st.download_button(
         label, picture, name, mime, icon=":material/image:", on_click="ignore", key=f"download {mime} {label}"
     )
@@ -82,6 +83,6 @@ with services.said_plainly():
     if pictured:
         show(choose(pictured))
     else:
-        st.write("The distilled images of your runs are shown here: large, over time, and to download.")
+        st.write("The distilled samples of your runs appear here: large, over time, and to download.")
         if st.button("Start a run", type="primary", icon=":material/science:"):
             frame.go_to("distill")

@@ -1,4 +1,4 @@
-"""What can be done with one run, or with several that were ticked: the buttons, and the dialogs that they open."""
+"""What can be done with a run, or with several ticked ones: buttons, and the dialogs they open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ICONS = {
 
 
 def show(row: engine.RunRow) -> None:
-    """The buttons of one run: what this state calls for in sight, the rest in a menu."""
+    """The buttons of a run: the main ones for its state, the others in a menu."""
     store = services.store()
     if row.status in ("queued", "running"):
         label = "Stopping …" if row.stop_requested else "Stop"
@@ -36,10 +36,8 @@ def show(row: engine.RunRow) -> None:
         if st.button(EVALUATE, icon=ICONS[EVALUATE], type="primary", key="evaluate again"):
             evaluate_again(row)
     elif row.action == "record":
-        label = DISTIL[engine.titles.recorded(row.method)]
-        if row.status == "done" and st.button(
-            label, icon=":material/science:", type="primary", key="distil with these"
-        ):
+        label, icon = DISTIL[engine.titles.recorded(row.method)], ":material/science:"
+        if row.status == "done" and st.button(label, icon=icon, type="primary", key="distil with these"):
             frame.go_to("distill", {"from": row.id})
     elif row.status == "done" and st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare"):
         frame.go_to("compare", {"run": row.id})
@@ -48,16 +46,11 @@ def show(row: engine.RunRow) -> None:
         frame.go_to("distill", {"from": row.id})
     if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
         frame.go_to("gallery", {"run": row.id})
-    _do(
-        st.menu_button(
-            "More",
-            _choices(row),
-            icon=":material/more_horiz:",
-            key="more",
-            format_func=lambda name: f"{ICONS[name]} {name}",
-        ),
-        row,
+    icon = ":material/more_horiz:"
+    chosen = st.menu_button(
+        "More", _choices(row), icon=icon, key="more", format_func=lambda name: f"{ICONS[name]} {name}"
     )
+    _do(chosen, row)
 
 
 def _resume_label(row: engine.RunRow) -> str:
@@ -67,7 +60,7 @@ def _resume_label(row: engine.RunRow) -> str:
 
 
 def _choices(row: engine.RunRow) -> list[str]:
-    """What the menu offers in this state."""
+    """The menu in this state."""
     choices = [EDIT]
     if services.store().result(row.id):
         if not words.loaded_from(row):  # in sight
@@ -78,7 +71,7 @@ def _choices(row: engine.RunRow) -> list[str]:
 
 
 def _begins_from_results(row: engine.RunRow) -> bool:
-    """Whether the run's method can begin from a result; posters cannot."""
+    """Whether the run's method can start from a result."""
     method = engine.METHODS.get(row.method)
     return method is not None and method.config.begun_from_result({}) is not None
 
@@ -96,11 +89,10 @@ def _do(choice: str | None, row: engine.RunRow) -> None:
 
 @st.dialog("Name, note and tags", icon=":material/edit_note:")
 def edit(row: engine.RunRow) -> None:
-    """What people say about a run."""
+    """Edit what people wrote about a run."""
     name = st.text_input("Name", value=row.name, max_chars=120, placeholder="What this run is about", key="edit name")
-    note = st.text_area(
-        "Note", value=row.note, max_chars=2000, height=140, placeholder="What you found out", key="edit note"
-    )
+    hint = "What you found out"
+    note = st.text_area("Note", value=row.note, max_chars=2000, height=140, placeholder=hint, key="edit note")
     tags = _ask_tags("Tags", row.tags, "edit tags")
     if st.button("Save", type="primary", key="save about"):
         with services.said_plainly():
@@ -113,10 +105,10 @@ def edit(row: engine.RunRow) -> None:
 
 @st.dialog("Tag the ticked runs", icon=":material/sell:")
 def tag(rows: Sequence[engine.RunRow]) -> None:
-    """Add tags to several runs, or take away those that some of them have."""
+    """Add tags to several runs, or remove some."""
     added = _ask_tags("Add", (), "tags added")
     present = list(dict.fromkeys(tag for row in rows for tag in row.tags))
-    removed = st.multiselect("Take away", present, placeholder="None", key="tags removed") if present else []
+    removed = st.multiselect("Remove", present, placeholder="None", key="tags removed") if present else []
     if st.button("Save", type="primary", key="save tags", disabled=not (added or removed)):
         with services.said_plainly():
             for row in rows:
@@ -125,31 +117,38 @@ def tag(rows: Sequence[engine.RunRow]) -> None:
 
 
 def _ask_tags(label: str, chosen: Sequence[str], key: str) -> list[str]:
-    """Tags chosen from those in use, or typed."""
+    """Tags chosen from those in use, or new ones."""
     known = sorted({tag for row in services.store().runs() for tag in row.tags} | set(chosen), key=str.casefold)
     return st.multiselect(
-        label, known, default=list(chosen), accept_new_options=True, select_all=False, max_selections=20, key=key,
-        placeholder="Choose or type a tag", help="Up to 20 tags of 30 characters.",
-    )  # fmt: skip
+        label,
+        known,
+        default=list(chosen),
+        accept_new_options=True,
+        select_all=False,
+        max_selections=20,
+        key=key,
+        placeholder="Choose or type a tag",
+        help="Up to 20 tags of 30 characters.",
+    )
 
 
 @st.dialog("Delete?", icon=":material/delete:")
 def delete(rows: Sequence[engine.RunRow]) -> None:
-    """Ask once, then remove runs with all they made. Running ones are left."""
+    """Ask once, then delete runs with everything they made. Running ones are kept."""
     running = [row for row in rows if row.status == "running"]
     doomed = [row for row in rows if row.status != "running"]
     if len(rows) == 1 and doomed:
-        what = f"Run {rows[0].id}, {words.escaped(words.run_title(rows[0]))}, goes with its pictures, checkpoints and result."
+        title = words.escaped(words.run_title(rows[0]))
+        st.write(
+            f"Deletes run {rows[0].id}, {title}, with its pictures, checkpoints and result. This cannot be undone."
+        )
     elif doomed:
         named = ", ".join(row.id for row in doomed[:12]) + (" …" if len(doomed) > 12 else "")
-        what = f"{formats.counted(len(doomed), 'run')} ({named}) {'goes' if len(doomed) == 1 else 'go'} with all pictures, checkpoints and results."
-    else:
-        what = ""
-    if what:
-        st.write(f"{what} This cannot be undone.")
+        number = formats.counted(len(doomed), "run")
+        st.write(f"Deletes {number} ({named}) with all pictures, checkpoints and results. This cannot be undone.")
     if running:
-        named = ", ".join(row.id for row in running)
-        st.info(f"Running and therefore left: {named}. Stop {'it' if len(running) == 1 else 'them'} first.", icon=":material/play_circle:")  # fmt: skip
+        named, them = ", ".join(row.id for row in running), "it" if len(running) == 1 else "them"
+        st.info(f"Still running and kept: {named}. Stop {them} first.", icon=":material/play_circle:")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="confirm delete", disabled=not doomed):
             with services.said_plainly():
@@ -162,10 +161,11 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
 
 @st.dialog("Evaluate again", icon=":material/rule:")
 def evaluate_again(row: engine.RunRow) -> None:
-    """Ask for other architectures or more students, and queue a run that compares this result with real data again."""
-    st.write("Trains new students on this result and on real data. The result itself stays as it is.")
+    """Queue a run that compares this result with real data again, with other architectures or more students."""
+    st.write("Trains new students on this result and on real data. The result stays as it is.")
     own, evaluation = words.student_config(row).name, row.request.evaluation
-    students = [name for name in engine.STUDENTS if name != own and _fits(name, row)]
+    takes = engine.kind_of(row.method).takes
+    students = [name for name, card in engine.STUDENTS.items() if name != own and takes in card.takes]
     others = st.multiselect(
         "Other architectures",
         students,
@@ -174,7 +174,7 @@ def evaluate_again(row: engine.RunRow) -> None:
         placeholder="None",
         key="evaluate students",
         select_all=False,
-        help=f"Tested besides {words.student_name(row)}, the one it was made for.",
+        help=f"Tested besides {words.student_name(row)}, for which it was distilled.",
     )
     count = st.number_input(
         "Students per training set", 1, 200, value=evaluation.num_students, step=1, key="evaluate count"
@@ -186,13 +186,8 @@ def evaluate_again(row: engine.RunRow) -> None:
             frame.go_to("runs", {"run": services.submit(request)})
 
 
-def _fits(student: str, row: engine.RunRow) -> bool:
-    """Whether an architecture takes what a run distils: windows of prices or images."""
-    return engine.kind_of(row.method).takes in engine.STUDENTS[student].takes
-
-
 def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:
-    """The request that compares a run's result with real data again. Raises ConfigError where it cannot."""
+    """The request that compares a run's result with real data again. Raises ConfigError if that is not possible."""
     asked = row.request.model_dump(mode="json")
     asked["evaluation"] |= {"students": list(students), "num_students": num_students}
     asked |= {"action": "evaluate", "start": row.id, "sweep": ""}

@@ -19,7 +19,7 @@ PARTS = {"run": "Run", "config": "Method and student", "data": "Data preparation
 class Option:
     """One option of several runs.
 
-    name: dotted, as `--set` takes it. values: one per run, None where a run has no such option. texts: how people read them.
+    name: dotted, as `--set` takes it. values: one per run, None if it has no such option. texts: how people read them.
     """
 
     name: str

@@ -32,7 +32,7 @@ def show(run_id: str) -> None:
     st.fragment(_moving, run_every=FAST if is_live else None)(run_id, row.status)
     st.fragment(_tabs, run_every=SLOW if is_live else None)(run_id, row.status)
     if services.store().result(run_id):
-        st.subheader("Take it home", anchor=False)
+        st.subheader("Downloads", anchor=False)
         downloads.show(row)
     _settings(row)
 

@@ -12,7 +12,7 @@ from engine.figures import formats
 from pages.ui import services, words
 
 SETTLED_SECONDS = 1.0
-"""Settings that have stood still for so long are tried; while somebody types, nothing is."""
+"""Settings are tried once they have been unchanged for this long."""
 REFRESH = 1.0
 Answer = engine.Estimate | engine.Refusal | engine.Pending
 
@@ -24,7 +24,7 @@ def trials() -> engine.Trials:
 
 
 def show(request: engine.RunRequest) -> Answer:
-    """Draw what is known of a request now. Refreshes by itself until that is an estimate, then the page is drawn again."""
+    """Draw the estimate of a request; refreshes until there is one, then the page is drawn again."""
     answer = _known(request)
     is_pending = isinstance(answer, engine.Pending)
     st.fragment(_estimate, run_every=REFRESH if is_pending else None)(request, is_pending)
@@ -32,14 +32,14 @@ def show(request: engine.RunRequest) -> Answer:
 
 
 def refused(answer: Answer, request: engine.RunRequest) -> str | None:
-    """Why this cannot be started, with the setting to change; None where it can, as far as is known."""
+    """Why a request cannot be started and what to change; None if it can, as far as is known."""
     if isinstance(answer, engine.Estimate):
         return engine.advice.verdict(answer, request)
     return answer.sentence if isinstance(answer, engine.Refusal) and answer.is_final else None
 
 
 def may_start(request: engine.RunRequest) -> bool:
-    """Whether a request fits this machine, waiting for its trial if need be. Where it does not, the page says why."""
+    """Whether a request fits this machine, after its trial. If it does not, the page says why."""
     with st.spinner("Trying an outer step before the start …"):
         answer = trials().wait(request, _asker())
     if refused(answer, request):
@@ -60,7 +60,7 @@ def _known(request: engine.RunRequest) -> Answer:
 
 
 def _asker() -> str:
-    """This session, among those who ask for trials."""
+    """This session's id among those that ask for trials."""
     return st.session_state.setdefault("plan asker", uuid.uuid4().hex)
 
 
@@ -71,12 +71,9 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
         st.rerun()  # Start depends on it
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Estimate", anchor=False, width="content")
+        icon, meaning = ":material/refresh:", "Measure the settings again."
         is_again = not isinstance(answer, engine.Pending) and st.button(
-            "Again",
-            icon=":material/refresh:",
-            type="tertiary",
-            key="estimate again",
-            help="Try the settings once more.",
+            "Again", icon=icon, type="tertiary", key="estimate again", help=meaning
         )
     if is_again:
         trials().forget(request)
@@ -86,7 +83,7 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
     elif isinstance(answer, engine.Estimate):
         _figures(answer, request)
         if sentence := refused(answer, request):
-            st.error(words.escaped(sentence), title="This cannot fit here", icon=":material/block:")
+            st.error(words.escaped(sentence), title="Does not fit this machine", icon=":material/block:")
     elif answer.is_final:
         st.error(words.escaped(answer.sentence), icon=":material/error:")
     else:
@@ -95,7 +92,7 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
 
 def _pending(answer: engine.Pending) -> None:
     _rows([("timer", "Time …", ""), ("memory", "Memory …", ""), ("hard_drive", "Disk …", "")])
-    doing = f"{answer.phase[:1].upper()}{answer.phase[1:]} …" if answer.phase else "The settings are tried in a moment."
+    doing = f"{answer.phase[:1].upper()}{answer.phase[1:]} …" if answer.phase else "Estimating …"
     st.caption(f":material/hourglass_top: {words.escaped(doing)}")
 
 
@@ -109,21 +106,21 @@ def _figures(found: engine.Estimate, request: engine.RunRequest) -> None:
     free = "" if found.is_out_of_memory else f", {formats.num_bytes(found.available_memory)} free"
     rows.append(("memory", f"{more} {formats.num_bytes(found.memory_bytes)}", f"{place}{free}"))
     if found.disk_bytes:
-        rows.append(("hard_drive", f"About {formats.num_bytes(found.disk_bytes)}", f"disk, {formats.num_bytes(found.available_disk)} free"))  # fmt: skip
+        free = formats.num_bytes(found.available_disk)
+        rows.append(("hard_drive", f"About {formats.num_bytes(found.disk_bytes)}", f"disk, {free} free"))
     _rows(rows)
     parts = "" if found.is_out_of_memory else _time_parts(found, engine.titles.recorded(request.method))
     st.caption(words.escaped(f"{parts}. {_origin(found)}" if parts else _origin(found)))
 
 
 def _rows(rows: list[tuple[str, str, str]]) -> None:
-    """(icon, figure, what it is of), a line each."""
-    st.markdown(
-        "  \n".join(f":material/{icon}: **{words.escaped(value)}** {words.escaped(note)}" for icon, value, note in rows)
-    )
+    """One line each: (icon, value, what it is)."""
+    lines = (f":material/{icon}: **{words.escaped(value)}** {words.escaped(note)}" for icon, value, note in rows)
+    st.markdown("  \n".join(lines))
 
 
 def _time_parts(found: engine.Estimate, recorded: str) -> str:
-    """What the time is made of, without what takes none. recorded: what is made beforehand, "experts" or "teacher"."""
+    """The parts of the time. recorded: the networks trained beforehand, "experts" or "teacher"."""
     parts = []
     if found.seconds_recording:
         making = "to train the teacher" if recorded == "teacher" else "to record experts"
@@ -140,11 +137,11 @@ def _time_parts(found: engine.Estimate, recorded: str) -> str:
 def _origin(found: engine.Estimate) -> str:
     """How the figures were measured."""
     if found.is_out_of_memory:
-        text = "The trial on this machine was ended when memory ran out"
+        text = "The trial on this machine ran out of memory"
     elif found.lower_bound:
-        text = "The trial on this machine was ended after a minute"
+        text = "The trial on this machine was stopped after a minute"
     elif found.num_timed:
         text = f"Measured in {formats.counted(found.num_timed, 'outer step')} and a few students on this machine"
     else:
         text = "Measured with a few students on this machine"
-    return f"{text}, beside a running run." if found.beside else f"{text}."
+    return f"{text} while another run was working." if found.beside else f"{text}."

@@ -1,9 +1,9 @@
-"""A folder or a zip of any size from the browser to this machine's disk, in parts of a few megabytes.
+"""Uploads of a folder or a zip file of any size, in parts of a few megabytes, to this machine's disk.
 
-`st.file_uploader` starts the uploads of all files of a folder at once, of which a browser loses some past a thousand; it
-takes no file past `server.maxUploadSize`, and keeps what it got in memory until the tab is closed. Here the browser
-joins the files end to end and sends the whole in parts, one after the other, by Streamlit's own route for uploads; the
-parts go into one file without a name, which the operating system takes away when it is closed or this process ends.
+`st.file_uploader` starts the uploads of all files of a folder at once, and browsers lose some past a thousand; it takes
+no file larger than `server.maxUploadSize`, and keeps files in memory until the tab is closed. Here the browser joins
+the files end to end and sends the whole in parts, one after the other, by Streamlit's own route for uploads. The parts
+go into one file without a name, which the operating system removes when it is closed or this process ends.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFileManager, UploadedFileRec
 
 import engine
 
 PART_BYTES = 8 * 2**20
 LIST = "list"
-"""What stands for a part's number in the name of the last one, which says what the files are."""
+"""In place of a part's number: the name of the last part, which lists the files."""
 _CHANGING = threading.Lock()
 
 HTML = """
@@ -42,7 +42,8 @@ CSS = """
 :host, button { font-family: var(--st-font); font-size: 0.875rem; color: var(--st-text-color); }
 button { cursor: pointer; padding: 0.5rem 0.9rem; border: 1px solid var(--st-border-color);
          border-radius: var(--st-button-radius, 0.5rem); background: var(--st-background-color); }
-button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); outline: none; }
+button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+button:focus-visible { outline: none; }
 button:disabled { opacity: 0.5; cursor: progress; }
 span { margin-left: 0.75rem; overflow-wrap: anywhere; }
 progress { display: block; width: 100%; height: 0.5rem; margin-top: 0.75rem; accent-color: var(--st-primary-color); }
@@ -50,7 +51,8 @@ progress[hidden] { display: none; }
 """
 JS = """
 export default function ({ parentElement, data, setTriggerValue }) {
-  const [button, input, status, bar] = ["button", "input", "span", "progress"].map((tag) => parentElement.querySelector(tag));
+  const tags = ["button", "input", "span", "progress"];
+  const [button, input, status, bar] = tags.map((tag) => parentElement.querySelector(tag));
   const noun = { folder: "folder", zip: "zip file" }[data.kind];
   input.webkitdirectory = input.multiple = data.kind === "folder";
   input.accept = data.kind === "zip" ? ".zip" : "";
@@ -78,11 +80,13 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const whole = new Blob(files);
     const list = files.map((file) => [file.webkitRelativePath || file.name, file.size]);
     if (files.length > data.max_files || whole.size > data.max_bytes) {
-      throw new Error(`it has ${files.length.toLocaleString("en")} files and ${(whole.size / 1e9).toFixed(1)} GB, more than allowed; see Limits`);
+      const size = `${files.length.toLocaleString("en")} files and ${(whole.size / 1e9).toFixed(1)} GB`;
+      throw new Error(`it has ${size}, more than allowed; see Limits`);
     }
     const choice = `${Date.now()}`;
+    const megabytes = (bytes) => Math.round(bytes / 1e6).toLocaleString("en");
     for (let start = 0, number = 0; start < whole.size; start += data.part_bytes, number++) {
-      status.textContent = `${Math.round(start / 1e6).toLocaleString("en")} of ${Math.round(whole.size / 1e6).toLocaleString("en")} MB`;
+      status.textContent = `${megabytes(start)} of ${megabytes(whole.size)} MB`;
       bar.value = start / whole.size;
       await put(`${data.widget}.${choice}-${number}`, whole.slice(start, start + data.part_bytes));
     }
@@ -100,7 +104,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       setTriggerValue("sent", await send(files));
       status.textContent = "";
     } catch (error) {
-      status.textContent = `This ${noun} could not be sent: ${error.message}.`;
+      status.textContent = `This ${noun} could not be uploaded: ${error.message}.`;
     } finally {
       button.disabled = false;
       bar.hidden = true;
@@ -113,7 +117,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
 @dataclass
 class Spool:
-    """A folder or a zip as it arrives: its files end to end in a file without a name, then what they are."""
+    """A folder or a zip file as it arrives: its files end to end, then their names and sizes."""
 
     file: BinaryIO
     max_bytes: int
@@ -121,13 +125,13 @@ class Spool:
     files: list[tuple[str, int]] = field(default_factory=list)
 
     def put(self, part: str, data: bytes) -> None:
-        """Keep one part; one that is sent twice goes to the same place.
+        """Write one part. A part that is sent twice goes to the same place.
 
-        Raises ValueError for nonsense, and for anything after the OSError of a disk that refuses: all of it is let go of
-        then, and the parts that come after it make no whole.
+        Raises ValueError for a part that cannot be right. If the disk is full, raises OSError and lets go of
+        everything; later parts then raise ValueError.
         """
         if self.file.closed:
-            raise ValueError("what was sent before could not be kept")
+            raise ValueError("an earlier part could not be written")
         if part == LIST:
             files = [(str(name), int(size)) for name, size in json.loads(data)]
             if any(size < 0 for _, size in files) or sum(size for _, size in files) != self.size:
@@ -147,18 +151,19 @@ class Spool:
         self.size = max(self.size, start + len(data))
 
     def opened(self) -> list[tuple[str, BinaryIO]]:
-        """The files, each with its name and open for reading."""
+        """The files: (name, open for reading) each."""
         starts = itertools.accumulate((size for _, size in self.files), initial=0)
-        return [(name, Piece(self.file, start, size)) for (name, size), start in zip(self.files, starts, strict=False)]
+        placed = zip(self.files, starts, strict=False)
+        return [(name, cast(BinaryIO, Piece(self.file, start, size))) for (name, size), start in placed]
 
     def close(self) -> None:
-        """Give the room on the disk back."""
-        with contextlib.suppress(OSError):  # a disk that is full refuses what is left to write once more
+        """Free the space on the disk."""
+        with contextlib.suppress(OSError):  # a full disk refuses once more what was not written yet
             self.file.close()
 
 
 class Piece(io.RawIOBase):
-    """One of the files, to be read: `size` bytes of the spool from `start` on. Raises DataError once that is let go of."""
+    """One of the files: `size` bytes of the spool from `start`. Reading raises DataError once the spool is closed."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._size, self._position = file, start, size, 0
@@ -183,7 +188,7 @@ class Piece(io.RawIOBase):
             self._file.seek(self._start + self._position)
             data = self._file.read(room)
         except ValueError:  # closed, by `Keeper.drop`
-            raise engine.errors.DataError("The upload was replaced while it was read; import it again.") from None
+            raise engine.errors.DataError("The upload was replaced while it was being read; import it again.") from None
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -191,16 +196,16 @@ class Piece(io.RawIOBase):
 
 @dataclass(frozen=True)
 class Sent:
-    """What is here: (name as the browser gave it, open file) of each file, and their size together."""
+    """What was uploaded: (name as the browser gave it, open file) of each file, and their total size."""
 
     files: Sequence[tuple[str, BinaryIO]]
     num_bytes: int
 
 
 class Keeper(MemoryUploadedFileManager):
-    """Streamlit's keeper of uploads, with what comes in parts put aside on the disk.
+    """Streamlit's store of uploads, which writes parts to the disk.
 
-    owners: session of each widget. spools: by (widget, which choice of its user).
+    owners: session of each widget. spools: by (widget, choice of its user).
     """
 
     owners: dict[str, str]
@@ -221,12 +226,12 @@ class Keeper(MemoryUploadedFileManager):
         self.spools[widget, choice].put(part, file.data)
 
     def complete(self, widget: str) -> Spool | None:
-        """What was sent to a widget, once all of it is here."""
+        """What was sent to a widget, once it is complete."""
         mine = (spool for key, spool in list(self.spools.items()) if key[0] == widget and spool.files)
         return next(mine, None)
 
     def drop(self, widget: str) -> None:
-        """Let go of what was sent to a widget."""
+        """Delete what was sent to a widget."""
         for key in [key for key in self.spools if key[0] == widget]:
             self.spools.pop(key).close()
 
@@ -238,8 +243,8 @@ class Keeper(MemoryUploadedFileManager):
 
 
 def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
-    """A widget that sends a folder or a zip; what it sent once it is here."""
-    context = get_script_run_ctx()
+    """A widget that uploads a folder or a zip file; what was uploaded, once it is complete."""
+    context = _context()
     keeper, widget = keeper_of(context.uploaded_file_mgr), _widget(key)
     keeper.owners[widget] = context.session_id
     spool = keeper.complete(widget)
@@ -261,22 +266,30 @@ def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
 
 
 def forget(key: str) -> None:
-    """Let go of what a widget has sent."""
-    keeper_of(get_script_run_ctx().uploaded_file_mgr).drop(_widget(key))
+    """Delete what a widget has uploaded."""
+    keeper_of(_context().uploaded_file_mgr).drop(_widget(key))
+
+
+def _context() -> ScriptRunContext:
+    context = get_script_run_ctx()
+    if context is None:
+        raise RuntimeError("uploads work only on a page")
+    return context
 
 
 def _widget(key: str) -> str:
-    """What the browser calls a widget; nobody else can guess it."""
+    """The widget's name in the browser, which nobody else can guess."""
     return st.session_state.setdefault(f"{key} token", uuid.uuid4().hex)
 
 
-def keeper_of(manager: MemoryUploadedFileManager) -> Keeper:
-    """The process's keeper of uploads. The route that receives them holds this very object, so it changes its class."""
+def keeper_of(manager: UploadedFileManager) -> Keeper:
+    """The process's keeper of uploads. The route that receives them holds this very object, so its class is changed."""
     with _CHANGING:
         if not isinstance(manager, Keeper):
-            manager.owners, manager.spools = {}, {}
+            for name in ("owners", "spools"):
+                setattr(manager, name, {})
             manager.__class__ = Keeper  # last: other threads use it at any moment
-    return manager
+    return cast(Keeper, manager)
 
 
 @st.cache_resource(show_spinner=False)

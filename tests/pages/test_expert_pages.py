@@ -37,7 +37,7 @@ def test_finished_recording_offers_distilling_and_nothing_of_a_result(store, vis
     text = canned.words(app)
     assert "Expert 4 of 4 did not learn" in text and "Experts recorded 4 of 4" in text
     assert "Distil with these experts" in buttons(app)
-    assert not buttons(app) & {"Compare", "Gallery", "Edit and start again"} and "Take it home" not in text
+    assert not buttons(app) & {"Compare", "Gallery", "Edit and start again"} and "Downloads" not in text
     app.button(key="distil with these").click().run()
     assert not app.exception and app.selectbox(key=f"distil method {run_id} images").value == "trajectory"
 
@@ -83,7 +83,7 @@ def test_list_home_and_filters_take_recordings_for_runs_without_a_score(store, v
 
 def test_gallery_and_compare_have_no_place_for_recordings(store, visit):
     run_id = canned.recorded(store)
-    assert "distilled images of your runs are shown here" in canned.words(visit("gallery"))
+    assert "distilled samples of your runs appear here" in canned.words(visit("gallery"))
     app = visit("gallery", run=canned.finished(store))
     assert run_id not in app.selectbox[0].options[0]
     app = visit("compare", run=run_id)

@@ -263,7 +263,7 @@ def test_bars_and_targets_can_be_taken_home_as_single_files(store, visit, monkey
     (store.folder(done) / "result.safetensors").write_bytes(b"set")
     monkeypatch.setattr(engine.export, "refusal", lambda store, run_id: "")
     offered = [button.label for button in visit("runs", run=done).get("download_button")]
-    assert {"Bars of all sequences (.csv)", "What each sequence is told of (.csv)"} <= set(offered)
+    assert {"Bars of all sequences (.csv)", "Targets of all sequences (.csv)"} <= set(offered)
 
 
 # ---- evaluated again, loaded ----

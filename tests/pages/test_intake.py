@@ -227,7 +227,9 @@ def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(op
     monkeypatch.setattr("engine.data.images.intake.store", replaced_after_the_third)
     app.button(key="import").click().run()
     assert not app.exception
-    assert [error.value for error in app.error] == ["The upload was replaced while it was read; import it again\\."]
+    assert [error.value for error in app.error] == [
+        "The upload was replaced while it was being read; import it again\\."
+    ]
     assert keys() == [] and partial() == []
 
 

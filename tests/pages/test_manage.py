@@ -222,7 +222,7 @@ def test_ticked_runs_are_tagged_together_and_keep_their_other_tags(store, fruit)
 def test_several_runs_are_deleted_after_one_question_and_running_ones_are_left(store, fruit, went):
     live = running(store)
     app = dialog("delete", fruit["apples"], live, fruit["figs"])
-    assert f"Running and therefore left: {live}" in words(app) and "2 runs" in words(app)
+    assert f"Still running and kept: {live}" in words(app) and "2 runs" in words(app)
     assert len(store.runs()) == 6
     app.button(key="confirm delete").click().run()
     assert [row.id for row in store.runs()] == [live, fruit["plums"], fruit["quinces"], fruit["pears"]]

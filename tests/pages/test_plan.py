@@ -45,13 +45,13 @@ def test_an_estimate_shows_time_memory_disk_and_where_they_come_from(visit):
 
 def test_beside_a_running_run_the_estimate_says_so(visit, answers):
     answers(replace(engine.Trials.answer, beside=True))
-    assert "on this machine, beside a running run" in text(visit("distill"))
+    assert "on this machine while another run was working" in text(visit("distill"))
 
 
 def test_a_lower_bound_is_worded_as_one(visit, answers):
     answers(replace(engine.Trials.answer, lower_bound=True))
     shown = text(visit("distill"))
-    assert "At least 27 s" in shown and "was ended after a minute" in shown
+    assert "At least 27 s" in shown and "was stopped after a minute" in shown
 
 
 def test_while_it_is_pending_a_start_waits_for_it_and_then_starts(visit, answers, store, monkeypatch):

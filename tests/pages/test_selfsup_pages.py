@@ -48,7 +48,7 @@ def test_finished_teacher_offers_distilling_with_it(store, visit):
     run_id = selfsup.taught(store)
     app = visit("runs", run=run_id)
     assert "Linear probe, test 95.0 %" in canned.words(app) and "Distil with this teacher" in buttons(app)
-    assert not buttons(app) & {"Compare", "Gallery"} and "Take it home" not in canned.words(app)
+    assert not buttons(app) & {"Compare", "Gallery"} and "Downloads" not in canned.words(app)
     app.button(key="distil with these").click().run()
     assert not app.exception and app.selectbox(key=f"distil method {run_id} images").value == "selfsup"
 

@@ -82,7 +82,7 @@ def test_reading_on_after_another_choice_is_one_sentence(keeper):
     assert first.read() == b"old"
     put(keeper, 0, b"new", choice="2")
     with pytest.raises(
-        engine.errors.DataError, match=r"^The upload was replaced while it was read; import it again\.$"
+        engine.errors.DataError, match=r"^The upload was replaced while it was being read; import it again\.$"
     ):
         second.read()
 
@@ -121,7 +121,7 @@ def test_full_disk_gives_its_room_back_and_later_parts_make_no_whole(keeper, mon
     assert disk.closed
     disk.room = 100
     for part, data in ((1, b"y"), (LIST, b'[["a", 10]]')):  # the browser tries again
-        with pytest.raises(ValueError, match="could not be kept"):
+        with pytest.raises(ValueError, match="could not be written"):
             put(keeper, part, data)
     assert keeper.complete(WIDGET) is None
     monkeypatch.undo()
