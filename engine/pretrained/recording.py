@@ -63,66 +63,65 @@ State = TypeVar("State", bound=TrainingState)
 
 
 class Trainer(Protocol[State]):
-    """How networks of one kind are trained; each has a number.
-
-    manifest: of a recording without networks. num_steps: per epoch. num_bytes: of a network's file.
-    event, report: what a run says of an epoch and of a finished network.
-    epoch: the state after each step of epoch 1, 2, ... measure: validation accuracy after an epoch; may raise Diverged.
-    keep: adds the weights after an epoch to the unfinished file. can_resume: whether that file still has those of earlier
-    epochs. finish: completes it, and returns what else `Network` records; state is None without epochs.
-    other_seconds: estimate of everything but steps, for networks that need so many epochs in all.
-    """
+    """How networks of one kind are trained; each has a number."""
 
     @property
-    def manifest(self) -> Manifest: ...
+    def folder(self) -> Path: ...  # of the recording
     @property
-    def num_steps(self) -> int: ...
+    def manifest(self) -> Manifest: ...  # without networks
     @property
-    def num_bytes(self) -> int: ...
+    def numbers(self) -> Sequence[int]: ...  # of the networks that are wanted
+    @property
+    def may_train(self) -> bool: ...  # False: missing ones are left out
+    @property
+    def num_steps(self) -> int: ...  # per epoch
+    @property
+    def num_bytes(self) -> int: ...  # of a network's file
     def names(self, number: int) -> Names: ...
-    def event(self, number: int, point: Point, *, cached: bool) -> Event: ...
-    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]: ...
+    def event(self, number: int, point: Point, *, cached: bool) -> Event: ...  # about an epoch
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]: ...  # about a finished network
     def start(self, number: int) -> State: ...
-    def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...
-    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...
-    def keep(self, state: State, epoch: int, path: Path) -> None: ...
-    def can_resume(self, path: Path) -> bool: ...
-    def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]: ...
-    def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...
+    def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...  # after each step of epoch 1, 2, ...
+    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...  # or raises Diverged
+    def keep(self, state: State, epoch: int, path: Path) -> None: ...  # adds an epoch to the unfinished file
+    def can_resume(self, path: Path) -> bool: ...  # whether that file still has the epochs before
+
+    def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
+        """Complete the file, and return what else `Network` records. state: None if there were no epochs."""
+
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
+        """Estimate of everything but steps, for missing networks and their missing epochs in all."""
 
 
-def load_or_train(
-    trainer: Trainer[State], folder: Path, numbers: Sequence[int], *, may_train: bool = True
-) -> Generator[Event, None, Recording]:
-    """The recording in a folder with these networks. Missing or damaged ones are trained if `may_train`, else left out.
+def load_or_train(trainer: Trainer[State]) -> Generator[Event, None, Recording]:
+    """A recording with the trainer's networks. Missing and damaged ones are trained now, or left out.
 
-    Yields the trainer's events, Progress, and Warned for damaged files. Raises what it raises, and OSError if the
-    disk is full; finished epochs stay.
+    Yields the trainer's events, Progress, and Warned for damaged files. Raises what it raises, and OSError if the disk
+    is full; finished epochs stay.
     """
-    recording = read(folder)
+    recording = read(trainer.folder)
     if recording is None:
-        if (folder / MANIFEST).exists():
-            yield Warned(f"{folder.name}/{MANIFEST} is damaged. The {trainer.manifest.kind} are trained again.")
-        recording = Recording(folder, trainer.manifest)
+        if (trainer.folder / MANIFEST).exists():
+            yield Warned(f"{trainer.folder.name}/{MANIFEST} is damaged. The {trainer.manifest.kind} are trained again.")
+        recording = Recording(trainer.folder, trainer.manifest)
     found = {}
-    for number in numbers:
-        is_sound = yield from _take(
-            trainer, recording, number, "It is trained again." if may_train else "It is left out."
-        )
-        if not is_sound and may_train:
+    for number in trainer.numbers:
+        is_sound = yield from _take(trainer, recording, number)
+        if not is_sound and trainer.may_train:
             recording = yield from _train_alone(trainer, recording, number)
-        if is_sound or may_train:
+        if is_sound or trainer.may_train:
             found[number] = recording.manifest.networks[number]
-    return Recording(folder, recording.manifest.model_copy(update={"networks": found}))
+    return Recording(trainer.folder, recording.manifest.model_copy(update={"networks": found}))
 
 
-def _take(trainer: Trainer[State], recording: Recording, number: int, otherwise: str) -> Generator[Event, None, bool]:
-    """Whether a network is there and its file sound; if so, its events. otherwise: what happens to a damaged one."""
+def _take(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, bool]:
+    """Whether a network is there and its file sound; if so, its events."""
     network = recording.manifest.networks.get(number)
     if network is None:
         return False
     if problem := (yield from recording.problem(number)):
         title = trainer.names(number).title.capitalize()
+        otherwise = "It is trained again." if trainer.may_train else "It is left out."
         yield Warned(f"{title}: {recording.digest}/{network.file} {problem}. {otherwise}")
         return False
     for point in network.curve:
@@ -140,7 +139,7 @@ def _train_alone(trainer: Trainer[State], recording: Recording, number: int) -> 
         before = recording.manifest.networks.get(number)
         recording = read(recording.folder) or recording
         is_changed = recording.manifest.networks.get(number) != before
-        if is_changed and (yield from _take(trainer, recording, number, "It is trained again.")):
+        if is_changed and (yield from _take(trainer, recording, number)):
             return recording
         return (yield from _train(trainer, recording, number))
 
@@ -205,13 +204,11 @@ def _train_epochs(
     return state, curve
 
 
-def plan_recording(
-    trainer: Trainer[State], folder: Path, numbers: Sequence[int]
-) -> Generator[Event, None, RecordingPlan]:
-    """What these networks take, by a few timed steps if any are missing. Files are not checked, and nothing is kept."""
-    recording = read(folder)
+def estimate_recording(trainer: Trainer[State]) -> Generator[Event, None, RecordingPlan]:
+    """What the trainer's networks take, by a few timed steps if any are missing. Nothing is kept."""
+    recording, numbers = read(trainer.folder), trainer.numbers
     missing = [number for number in numbers if recording is None or number not in recording.manifest.networks]
-    checkpoints = [folder / trainer.names(number).checkpoints for number in missing]
+    checkpoints = [trainer.folder / trainer.names(number).checkpoints for number in missing]
     epochs = sum(trainer.manifest.num_epochs - (checkpoint.latest_step(path) or 0) for path in checkpoints)
     seconds = 0.0
     if epochs:

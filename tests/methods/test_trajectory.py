@@ -70,7 +70,7 @@ def naive_step(tmp_path, settings, splits, synthetic):
     """One outer step written from the equations: (step chosen, loss, gradients), the graph of all steps kept."""
     context = Context(seed=3, cache_root=tmp_path / "cache")
     student = make_student(settings.student, SPEC)
-    experts = drained(load_or_record(student, splits, settings.student, settings.experts, context))[1]
+    experts = drained(load_or_record(splits, settings.student, settings.experts, context))[1]
     expert = int(torch.randperm(2, generator=context.stream("experts", 0))[0])
     epoch = int(torch.randint(0, settings.max_start_epoch, (), generator=context.stream("start epoch", 0)))
     start, target = (experts.weights(expert, at) for at in (epoch, epoch + settings.expert_epochs))

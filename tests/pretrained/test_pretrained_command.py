@@ -15,7 +15,6 @@ from engine.cli.pretrained import translated
 from engine.core.config import StudentConfig
 from engine.core.context import runs_root
 from engine.core.events import TeacherEpoch
-from engine.nets import make_student
 from engine.pretrained import find
 from engine.pretrained.experts import ExpertsConfig, load_or_record
 
@@ -28,7 +27,7 @@ def output(capsys, *arguments):
 def record_experts():
     student, config = StudentConfig(name="mlp"), ExpertsConfig(num_experts=2, epochs=1)
     splits, context = toy_splits(), Context(cache_root=runs_root() / "cache")
-    return drained(load_or_record(make_student(student, splits.spec), splits, student, config, context))[1]
+    return drained(load_or_record(splits, student, config, context))[1]
 
 
 def test_experts_and_teachers_are_listed_together_and_deleted_by_name(capsys):

@@ -15,7 +15,6 @@ from engine import Context, sources
 from engine.core.config import DataConfig, StudentConfig
 from engine.core.context import data_root
 from engine.core.events import ExpertEpoch, Scored, TeacherEpoch, Warned
-from engine.nets import make_student
 from engine.pretrained import recordings, verify
 from engine.pretrained.experts import ExpertsConfig
 from engine.pretrained.experts import load_or_record as load_experts
@@ -37,9 +36,8 @@ def digits():
 
 
 def experts(splits, cache, folder=""):
-    student = make_student(STUDENT, splits.spec)
     config = ExpertsConfig(num_experts=2, epochs=2, steps_per_epoch=2, folder=folder)
-    return drained(load_experts(student, splits, STUDENT, config, Context(cache_root=cache)))
+    return drained(load_experts(splits, STUDENT, config, Context(cache_root=cache)))
 
 
 def epochs(found, kind):

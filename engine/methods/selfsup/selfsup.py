@@ -48,7 +48,8 @@ from engine.methods.selfsup.map import representation_map
 from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
-from engine.pretrained.teachers import Teacher, load_or_train, of_training, plan, try_teacher
+from engine.pretrained.recording import estimate_recording
+from engine.pretrained.teachers import Teacher, TeacherTrainer, load_or_train, of_training, plan
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.pairs import PairSet
 from engine.synthetic.representations import RepresentationSet
@@ -143,7 +144,7 @@ def record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator
 
 def try_record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
     """What training the teacher takes, from a few timed steps."""
-    return (yield from try_teacher(splits, config.teacher, context))
+    return (yield from estimate_recording(TeacherTrainer(splits, config.teacher, context)))
 
 
 class SelfsupComparison(RepresentationComparison):

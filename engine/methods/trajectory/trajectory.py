@@ -47,8 +47,8 @@ from engine.methods.trajectory.config import TrajectoryConfig
 from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
 from engine.nets import make_student
 from engine.nets.student import Student
-from engine.pretrained.experts import Buffer, load_or_record, plan, try_experts
-from engine.pretrained.recording import RecordingPlan
+from engine.pretrained.experts import Buffer, ExpertTrainer, load_or_record, plan
+from engine.pretrained.recording import RecordingPlan, estimate_recording
 from engine.synthetic.labelled import LabelledImages
 
 
@@ -63,7 +63,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     """
     student = make_student(config.student, splits.spec, context.device)
     synthetic = yield from _initial_set(splits, config, context)  # refuses bad settings before anything is recorded
-    experts = yield from load_or_record(student, splits, config.student, config.experts, context)
+    experts = yield from load_or_record(splits, config.student, config.experts, context)
     _check_length(experts, config)
     # the rate's step size is set at each step (`_move`)
     groups = synthetic.groups(config.outer_lr * config.form.lr_factor, config.labels_lr, config.rates_lr)
@@ -124,16 +124,14 @@ def plan_recording(config: TrajectoryConfig, spec: TaskSpec) -> RecordingPlan | 
 
 def record(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
     """Record the experts that a run of this config would follow, and no more. Returns what they are, for people."""
-    student = make_student(config.student, splits.spec, context.device)
-    return (yield from load_or_record(student, splits, config.student, config.experts, context)).describe()
+    return (yield from load_or_record(splits, config.student, config.experts, context)).describe()
 
 
 def try_record(
     splits: ImageSplits, config: TrajectoryConfig, context: Context
 ) -> Generator[Event, None, RecordingPlan]:
     """What the experts of a config take, by a few steps of one."""
-    student = make_student(config.student, splits.spec, context.device)
-    return (yield from try_experts(student, splits, config.student, config.experts, context))
+    return (yield from estimate_recording(ExpertTrainer(splits, config.student, config.experts, context)))
 
 
 def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:

@@ -2,6 +2,6 @@
 
 from engine.pretrained.experts.buffer import Buffer
 from engine.pretrained.experts.config import ExpertsConfig
-from engine.pretrained.experts.trainer import load_or_record, plan, try_experts
+from engine.pretrained.experts.trainer import ExpertTrainer, load_or_record, plan
 
-__all__ = ["Buffer", "ExpertsConfig", "load_or_record", "plan", "try_experts"]
+__all__ = ["Buffer", "ExpertTrainer", "ExpertsConfig", "load_or_record", "plan"]

@@ -8,10 +8,11 @@ Source: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 experts of 5
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from engine.pretrained.experts.buffer import DTYPES, Buffer, ExpertFile
 from engine.pretrained.experts.config import ExpertsConfig
 from engine.pretrained.experts.train import SgdState
 from engine.pretrained.recording import Names, RecordingPlan
-from engine.pretrained.store import Manifest, Network, Point
+from engine.pretrained.store import Manifest, Network, Point, Recording
 
 RECIPE = 1
 """Part of every key; raise it when the same settings come to train experts differently."""
@@ -45,49 +46,32 @@ GUESSING = 3.0
 
 
 def load_or_record(
-    student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
+    splits: Splits, student: StudentConfig, config: ExpertsConfig, context: Context
 ) -> Generator[Event, None, Buffer]:
     """The experts of a config; those that are missing from the store are recorded now.
 
     Yields ExpertEpoch, Progress, and Warned for damaged files and experts that did not learn. Raises ConfigError if the
     config's folder does not fit, Diverged, or OSError if the disk is full; finished epochs stay.
     """
-    trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
-    folder, numbers = trainer.folder, list(range(config.num_experts))
-    if config.folder:
-        numbers = sorted(_given(trainer).networks)[: config.num_experts]
-        trainer = replace(trainer, config=config.model_copy(update={"num_experts": len(numbers)}))
-    found = yield from recording.load_or_train(trainer, folder, numbers, may_train=not config.folder)
+    found = yield from recording.load_or_train(ExpertTrainer(splits, student, config, context))
     networks = found.manifest.networks
     if not networks:
         raise ConfigError(
             f"None of the experts in '{config.folder}' can be read. Clear this option to record new ones."
         )
-    files = tuple(folder / network.file for network in networks.values())
+    files = tuple(found.folder / network.file for network in networks.values())
     ends = tuple(network.curve[-1].accuracy for network in networks.values())
     return Buffer(files, tuple(networks), ends, found.manifest.num_epochs, found.manifest.num_params)
 
 
-def plan(config: ExpertsConfig, student_config: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
+def plan(config: ExpertsConfig, student: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
     """What the experts take as if none were recorded, before the data are read; None if the config names a folder."""
     if config.folder:
         return None
     with torch.device("meta"):
-        num_params = make_student(student_config, spec, "meta").num_params
+        num_params = make_student(student, spec, "meta").num_params
     num_bytes = config.num_experts * expert_bytes(config, num_params)
     return RecordingPlan(config.num_experts, num_bytes, missing_bytes=num_bytes)
-
-
-def try_experts(
-    student: Student, splits: Splits, student_config: StudentConfig, config: ExpertsConfig, context: Context
-) -> Generator[Event, None, RecordingPlan]:
-    """What the missing experts take, by a few timed steps. Nothing is kept."""
-    trainer = ExpertTrainer(student, splits, student_config, config, context.cache_root)
-    if config.folder:
-        found = store.read(trainer.folder)
-        count = min(len(found.manifest.networks), config.num_experts) if found else 0
-        return RecordingPlan(count, 0, count)
-    return (yield from recording.plan_recording(trainer, trainer.folder, range(config.num_experts)))
 
 
 def expert_bytes(config: ExpertsConfig, num_params: int) -> int:
@@ -95,37 +79,47 @@ def expert_bytes(config: ExpertsConfig, num_params: int) -> int:
     return (config.epochs + 1) * num_params * DTYPES[config.dtype][0].itemsize
 
 
-def key_of(splits: Splits, student_config: StudentConfig, config: ExpertsConfig) -> dict[str, Any]:
+def key_of(splits: Splits, student: StudentConfig, config: ExpertsConfig) -> dict[str, Any]:
     """Everything that the weights of an expert depend on besides its number."""
     settings = {name: value for name, value in in_effect(config).items() if name not in ("num_experts", "folder")}
-    return {"recipe": RECIPE, "data": splits.fingerprint, "student": in_effect(student_config), "experts": settings}
+    return {"recipe": RECIPE, "data": splits.fingerprint, "student": in_effect(student), "experts": settings}
 
 
 @dataclass(frozen=True)
 class ExpertTrainer:
     """How experts are trained; see `recording.Trainer`."""
 
-    student: Student
     splits: Splits
     student_config: StudentConfig
     config: ExpertsConfig
-    cache_root: Path
+    context: Context
+
+    @cached_property
+    def student(self) -> Student:
+        return make_student(self.student_config, self.splits.spec, self.context.device)
 
     @property
     def folder(self) -> Path:
-        """Of the recording: the config's, or one in the store. Raises ConfigError if it cannot be a path."""
         if not self.config.folder:
-            return store.folder_of("experts", self.manifest.key, self.cache_root)
-        try:
-            return Path(self.config.folder).expanduser()
-        except RuntimeError:
-            raise ConfigError(f"The expert folder '{self.config.folder}' names a user without a home here.") from None
+            return store.folder_of("experts", self.manifest.key, self.context.cache_root)
+        return Path(os.path.expanduser(self.config.folder))
 
     @cached_property
     def manifest(self) -> Manifest:
+        """Of the config's folder if it names one; raises ConfigError unless its experts fit."""
         key = key_of(self.splits, self.student_config, self.config)
         about = {"source": self.splits.title, "title": self.student_config.name, "num_params": self.student.num_params}
-        return Manifest.model_validate(about | {"kind": "experts", "key": key, "num_epochs": self.config.epochs})
+        wanted = Manifest.model_validate(about | {"kind": "experts", "key": key, "num_epochs": self.config.epochs})
+        return _given(self.config.folder, store.read(self.folder), wanted) if self.config.folder else wanted
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        found = sorted(self.manifest.networks) if self.config.folder else range(self.config.num_experts)
+        return list(found)[: self.config.num_experts]
+
+    @property
+    def may_train(self) -> bool:
+        return not self.config.folder
 
     @property
     def num_steps(self) -> int:
@@ -137,10 +131,10 @@ class ExpertTrainer:
 
     def names(self, number: int) -> Names:
         name = f"expert-{number:04d}"
-        return Names(f"expert {number + 1} of {self.config.num_experts}", f"{name}.safetensors", f"{name}.state")
+        return Names(f"expert {number + 1} of {len(self.numbers)}", f"{name}.safetensors", f"{name}.state")
 
     def event(self, number: int, point: Point, *, cached: bool) -> Event:
-        planned = self.config.num_experts, self.manifest.num_epochs
+        planned = len(self.numbers), self.manifest.num_epochs
         return ExpertEpoch(number, point.epoch, *planned, point.train_loss, point.accuracy, point.seconds, cached)
 
     def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
@@ -181,10 +175,10 @@ class ExpertTrainer:
 
     def other_seconds(self, num_networks: int, num_epochs: int) -> float:
         state = self.start(0)
-        self.cache_root.mkdir(parents=True, exist_ok=True)
+        self.context.cache_root.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         accuracy(self.student, state.theta, self._judge)
-        with tempfile.TemporaryDirectory(dir=self.cache_root) as folder:
+        with tempfile.TemporaryDirectory(dir=self.context.cache_root) as folder:
             checkpoint.save(Path(folder), 0, {"theta": state.theta, "velocity": state.velocity})
         return (num_epochs + num_networks) * (time.perf_counter() - began)
 
@@ -196,12 +190,10 @@ class ExpertTrainer:
         return Context(seed=self.config.seed).stream(*names)
 
 
-def _given(trainer: ExpertTrainer) -> Manifest:
-    """The manifest of the config's folder. Raises ConfigError unless it holds experts of this student on these data."""
-    found, wanted = store.read(trainer.folder), trainer.manifest
-    folder = f"'{trainer.config.folder}'"
+def _given(folder: str, found: Recording | None, wanted: Manifest) -> Manifest:
+    """The manifest of the experts in a folder. Raises ConfigError if they are not as wanted."""
     if found is None or found.manifest.kind != "experts":
-        what = f"There are no experts in {folder}: it has no manifest.json of experts."
+        what = f"There are no experts in '{folder}': it has no manifest.json of experts."
         raise ConfigError(f"{what} Name the folder of a recording, or clear this option to record experts here.")
     theirs = found.manifest
     for part, what in (("student", "another student"), ("data", "other data, or of data prepared differently")):
@@ -209,5 +201,5 @@ def _given(trainer: ExpertTrainer) -> Manifest:
             these = f"'{theirs.title}' with {theirs.num_params:,} weights on {theirs.source}"
             this = f"this run's student is '{wanted.title}' with {wanted.num_params:,} on {wanted.source}"
             advice = "Choose the settings they were recorded with, or other experts."
-            raise ConfigError(f"The experts in {folder} are of {what}: {these}; {this}. {advice}")
+            raise ConfigError(f"The experts in '{folder}' are of {what}: {these}; {this}. {advice}")
     return theirs

@@ -2,6 +2,6 @@
 
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.teacher import Teacher, of_training
-from engine.pretrained.teachers.trainer import load_or_train, plan, try_teacher
+from engine.pretrained.teachers.trainer import TeacherTrainer, load_or_train, plan
 
-__all__ = ["Teacher", "TeacherConfig", "load_or_train", "of_training", "plan", "try_teacher"]
+__all__ = ["Teacher", "TeacherConfig", "TeacherTrainer", "load_or_train", "of_training", "plan"]

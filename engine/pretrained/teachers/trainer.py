@@ -49,12 +49,12 @@ TIMED_IMAGES = 125
 def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
     """The teacher of a config, trained or loaded now if it is missing from the store.
 
-    Yields TeacherEpoch, Scored for its linear probe on validation and test images, Progress, and Warned if it is damaged.
-    Raises ConfigError if images or a weights file do not fit the network, DataError if torchvision's weights cannot be
-    loaded, Diverged, or OSError if the disk is full; finished epochs stay.
+    Yields TeacherEpoch, Scored for its linear probe on validation and test images, Progress, and Warned if it is
+    damaged. Raises ConfigError if images or a weights file do not fit the network, DataError if torchvision's weights
+    cannot be loaded, Diverged, or OSError if the disk is full; finished epochs stay.
     """
-    trainer = TeacherTrainer(splits, config, context.device)
-    found = yield from recording.load_or_train(trainer, trainer.folder(context), [0])
+    trainer = TeacherTrainer(splits, config, context)
+    found = yield from recording.load_or_train(trainer)
     manifest, kept = found.manifest, found.manifest.networks[0]
     trainer.network.load_state_dict(load_file(found.folder / kept.file))
     facts = {
@@ -65,12 +65,6 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
         "seconds": kept.seconds,
     }
     return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, facts)
-
-
-def try_teacher(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
-    """What the teacher takes if it is missing, by a few timed steps. Nothing is kept."""
-    trainer = TeacherTrainer(splits, config, context.device)
-    return (yield from recording.plan_recording(trainer, trainer.folder(context), [0]))
 
 
 def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
@@ -91,22 +85,24 @@ def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TeacherTrainer:
-    """How a teacher is trained; see `recording.Trainer`. There is one, number 0."""
+    """How the only teacher, number 0, is trained; see `recording.Trainer`."""
 
     splits: Splits
     config: TeacherConfig
-    device: torch.device
+    context: Context
+    numbers = (0,)
+    may_train = True
 
-    def folder(self, context: Context) -> Path:
-        """Of the recording."""
-        return store.folder_of("teachers", self.manifest.key, context.cache_root)
+    @property
+    def folder(self) -> Path:
+        return store.folder_of("teachers", self.manifest.key, self.context.cache_root)
 
     @cached_property
     def network(self) -> nn.Module:
         """The teacher itself; `measure` and `finish` give it its weights and statistics."""
         preparation = train.preparation_of(self.splits)
         to_pixels = nn.Identity() if preparation is None else preparation.inverse
-        return networks.make_network(self.config, self.splits.spec, to_pixels, self.device)
+        return networks.make_network(self.config, self.splits.spec, to_pixels, self.context.device)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -187,7 +183,7 @@ class TeacherTrainer:
 
     @cached_property
     def _trainable(self) -> Networks:
-        return train.make_networks(self.config, self.splits.spec, self.device)
+        return train.make_networks(self.config, self.splits.spec, self.context.device)
 
     def _stream(self, *names: str | int) -> torch.Generator:
         return Context(seed=self.config.seed).stream("teacher", *names)

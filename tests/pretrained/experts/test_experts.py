@@ -31,8 +31,7 @@ def config(**changes) -> ExpertsConfig:
 
 def recording(root, settings=None, splits=None, student_config=STUDENT):
     splits = splits or toy_splits()
-    student = make_student(student_config, splits.spec)
-    return load_or_record(student, splits, student_config, settings or config(), Context(seed=9, cache_root=root))
+    return load_or_record(splits, student_config, settings or config(), Context(seed=9, cache_root=root))
 
 
 def rows_of(experts, number=0):
@@ -262,8 +261,9 @@ def test_an_expert_that_diverges_says_which_and_when(tmp_path):
 def test_experts_of_a_folder_serve_where_they_fit_and_are_refused_in_a_sentence_where_not(tmp_path):
     recorded = drained(recording(tmp_path))[1]
     folder = str(only_folder(tmp_path))
-    found, given = drained(recording(tmp_path / "elsewhere", config(folder=folder, lr=0.2)))
-    assert given.files == recorded.files and told(found, cached=True) and not (tmp_path / "elsewhere").exists()
+    found, given = drained(recording(tmp_path / "elsewhere", config(folder=folder, lr=0.2, epochs=9, num_experts=5)))
+    assert given.files == recorded.files and not (tmp_path / "elsewhere").exists()
+    assert [(e.num_experts, e.num_epochs, e.cached) for e in told(found)] == 8 * [(2, 3, True)], "as they were recorded"
     convnet = StudentConfig(name="convnet", depth=2, width=4)
     with pytest.raises(
         ConfigError, match=r"another student: 'mlp' with [\d,]+ .*this run's student is 'convnet' with [\d,]+"

@@ -21,7 +21,8 @@ from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.nets import make_encoder
 from engine.pretrained import store
-from engine.pretrained.teachers import networks, of_training, train, try_teacher
+from engine.pretrained.recording import estimate_recording
+from engine.pretrained.teachers import TeacherTrainer, networks, of_training, train
 
 
 def told(found, cached=None):
@@ -236,14 +237,14 @@ def test_teachers_are_listed_with_their_size_and_deleted_by_name(tmp_path):
 
 def test_a_trial_counts_what_is_missing_and_keeps_nothing(tmp_path):
     context = Context(cache_root=tmp_path)
-    _, plan = drained(try_teacher(toy_splits(), config(), context))
+    _, plan = drained(estimate_recording(TeacherTrainer(toy_splits(), config(), context)))
     assert plan.num_recorded == 0 and plan.seconds > 0 and not list(tmp_path.iterdir())
-    _, longer = drained(try_teacher(toy_splits(), config(steps_per_epoch=1000), context))
+    _, longer = drained(estimate_recording(TeacherTrainer(toy_splits(), config(steps_per_epoch=1000), context)))
     assert longer.seconds > 20 * plan.seconds
     drained(teaching(tmp_path))
     size = (only_folder(tmp_path) / "teacher.safetensors").stat().st_size
     assert plan.missing_bytes == plan.num_bytes == pytest.approx(size, abs=2000)
-    _, there = drained(try_teacher(toy_splits(), config(), context))
+    _, there = drained(estimate_recording(TeacherTrainer(toy_splits(), config(), context)))
     assert (there.num_recorded, there.missing_bytes, there.seconds) == (1, 0, 0.0)
 
 
