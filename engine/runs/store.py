@@ -21,18 +21,17 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from engine.core import checkpoint
 from engine.core.config import RunRequest
 from engine.core.errors import RunError
-from engine.core.events import CandleView, Event, ExpertEpoch, PosterView, Preview, Scored, TeacherEpoch, from_json
+from engine.core.events import Event, ExpertEpoch, Preview, Scored, TeacherEpoch, from_json
 from engine.core.run_row import RunRow
-from engine.runs import about, log, owners
+from engine.runs import about, log, owners, previews
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
 from engine.runs.index import Index, forget, name_of, next_queued, number_of, one, unknown
@@ -40,8 +39,10 @@ from engine.runs.log import Record, RunState
 
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it begins from or evaluates."""
-_VIEW = "view_"
-"""What the names of a preview's further pictures begin with in its file."""
+_FIELDS = {field.name for field in fields(RunRow)}
+_OF_REQUEST = _FIELDS & RunRequest.model_fields.keys()
+_OF_STATE = (_FIELDS & {field.name for field in fields(RunState)}) - _OF_REQUEST
+"""What a row takes over from the request, and from the state."""
 _LIVENESS_SECONDS = 1.0
 _MAX_NAME = 120
 
@@ -214,18 +215,16 @@ class Store:
 
     def previews(self, run_id: str) -> list[int]:
         """Steps of which a picture is kept, in order."""
-        return sorted(_preview_steps(self.folder(run_id)))
+        return previews.steps(self.folder(run_id))
 
     def preview(self, run_id: str, step: int) -> Preview:
         """The picture after `step` outer steps. Raises RunError if none was kept."""
-        path = _preview_path(self.folder(run_id), step)
-        if not path.exists():
+        folder = self.folder(run_id)
+        if not previews.path_of(folder, step).exists():
             raise RunError(
-                f"Run {name_of(number_of(run_id))} keeps no picture of step {step}. Choose one of the steps listed."
+                f"Run {name_of(number_of(run_id))} has no picture of step {step}. Choose a step from the list."
             )
-        with np.load(path, allow_pickle=False) as file:
-            labels = tuple(str(label) for label in file["labels"])
-            return Preview(step, file["images"], labels, _read_poster(file), _read_views(file), _read_candles(file))
+        return previews.load(folder, step)
 
     def scores(self, run_id: str) -> list[Scored]:
         """Every trained student measured so far, in order."""
@@ -310,7 +309,7 @@ class Store:
         number, folder, records = number_of(run_id), self.folder(run_id), []
         for event in events:
             if isinstance(event, Preview):
-                _save_preview(folder, event)
+                previews.save(folder, event)
             else:
                 records.append(event if isinstance(event, dict) else log.record(event, time.time()))
         if not records:
@@ -337,8 +336,8 @@ class Store:
             then |= {name: getattr(state, name) for name in kept}
             folder = self._index.folder(number)
             log.rewind(folder / "events.jsonl", position, then)
-            for later in (found for found in _preview_steps(folder) if found > step):
-                _preview_path(folder, later).unlink()
+            for later in (found for found in previews.steps(folder) if found > step):
+                previews.path_of(folder, later).unlink()
             self._index.read_in(db, number)
 
     def has_worked_before(self, run_id: str) -> bool:
@@ -376,42 +375,18 @@ class Store:
 
     def _row(self, number: int, state_text: str, request_text: str, about_text: str) -> RunRow:
         state, request, said = RunState(**json.loads(state_text)), _request(request_text), _about(about_text)
+        as_asked = {name: getattr(request, name) for name in _OF_REQUEST}
+        as_it_stands = {name: getattr(state, name) for name in _OF_STATE}
         return RunRow(
+            **as_asked,
+            **as_it_stands,
             id=name_of(number),
-            name=request.name,
-            status=state.status,
-            stop_requested=state.stop_requested,
-            source=request.source,
-            method=request.method,
-            preset=request.preset,
-            seed=request.seed,
             request=request,
-            created=state.created,
-            started=state.started,
-            finished=state.finished,
-            seconds=state.seconds,
-            step=state.step,
-            total_steps=state.total_steps,
-            phase=state.phase,
-            phase_done=state.phase_done,
-            phase_total=state.phase_total,
-            seconds_per_step=state.seconds_per_step,
-            epochs_done=state.epochs_done,
-            epochs_total=state.epochs_total,
             eta_seconds=_eta(state),
-            memory_bytes=state.memory_bytes,
-            error=state.error,
-            error_step=state.error_step,
-            details=state.details,
-            facts=state.facts,
-            summary=state.summary,
             resumable=state.status in ("stopped", "interrupted", "failed"),
             checkpoint_step=checkpoint.latest_step(self._index.folder(number) / "checkpoints"),
             note=said.note,
             tags=said.tags,
-            action=request.action,
-            start=request.start,
-            sweep=request.sweep,
         )
 
 
@@ -431,70 +406,3 @@ def _request(text: str) -> RunRequest:
 @lru_cache(maxsize=1024)
 def _about(text: str) -> About:
     return About.model_validate_json(text)
-
-
-def _preview_path(folder: Path, step: int) -> Path:
-    return folder / "previews" / f"step-{step:08d}.npz"
-
-
-def _preview_steps(folder: Path) -> list[int]:
-    return [int(path.stem.removeprefix("step-")) for path in (folder / "previews").glob("step-*.npz")]
-
-
-def _save_preview(folder: Path, preview: Preview) -> None:
-    path = _preview_path(folder, preview.step)
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    arrays = {
-        "images": preview.images.astype(np.uint8, copy=False),
-        "labels": np.array(preview.labels, dtype=np.str_),
-    }
-    if preview.poster is not None:
-        arrays |= {
-            "poster_pixels": preview.poster.pixels.astype(np.uint8, copy=False),
-            "poster_grid": np.array(json.dumps(preview.poster.grid)),
-            "poster_order": np.array(preview.poster.order, dtype=np.int64),
-            "poster_class_names": np.array(preview.poster.class_names, dtype=np.str_),
-            "poster_patch_labels": preview.poster.patch_labels.astype(np.float16, copy=False),
-        }
-        if preview.poster.label_map is not None:
-            arrays["poster_label_map"] = preview.poster.label_map.astype(np.float16, copy=False)
-    if preview.candles is not None:
-        arrays |= {
-            "candle_bars": preview.candles.bars.astype(np.float32, copy=False),
-            "candle_tokens": np.array(preview.candles.tokens, dtype=np.str_),
-            "candle_targets": preview.candles.targets.astype(np.float32, copy=False),
-            "candle_outputs": np.array(preview.candles.outputs, dtype=np.str_),
-        }
-    arrays |= {_VIEW + name: view.astype(np.uint8, copy=False) for name, view in preview.views.items()}
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)
-
-
-def _read_views(file: np.lib.npyio.NpzFile) -> dict[str, np.ndarray]:
-    return {name.removeprefix(_VIEW): file[name] for name in file.files if name.startswith(_VIEW)}
-
-
-def _read_candles(file: np.lib.npyio.NpzFile) -> CandleView | None:
-    if "candle_bars" not in file:
-        return None
-    return CandleView(
-        bars=file["candle_bars"],
-        tokens=tuple(str(token) for token in file["candle_tokens"]),
-        targets=file["candle_targets"],
-        outputs=tuple(str(name) for name in file["candle_outputs"]),
-    )
-
-
-def _read_poster(file: np.lib.npyio.NpzFile) -> PosterView | None:
-    if "poster_pixels" not in file:
-        return None
-    return PosterView(
-        pixels=file["poster_pixels"],
-        grid=json.loads(str(file["poster_grid"])),
-        order=tuple(file["poster_order"].tolist()),
-        class_names=tuple(str(name) for name in file["poster_class_names"]),
-        patch_labels=file["poster_patch_labels"],
-        label_map=file.get("poster_label_map"),
-    )
