@@ -1,4 +1,4 @@
-"""Dataset Distillery: the entry point. Page settings and navigation are in `pages/ui/frame.py`, each page in `pages/`."""
+"""The entry point of the dashboard. `pages/ui/frame.py` has the page settings and the navigation."""
 
 from pages.ui import frame
 

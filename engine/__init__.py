@@ -10,12 +10,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-# Before anything imports torch. Its threads wait for each other by spinning, for so long that on a machine that also
-# serves a page they burn the core the other one needs: a LeNet inner loop on two busy cores took 3.1 s, and 0.9 s with
-# this bound, which costs nothing on idle ones (0.27 s against 0.32 s).
+# Before anything imports torch. Its threads spin while they wait for each other, which takes the core that serves the
+# pages: a LeNet inner loop on two busy cores took 3.1 s, and 0.9 s with this bound (idle: 0.27 s against 0.32 s).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-# Before PyTorch makes its first tensor. Large ones then lie in pages of 2 MiB, where Linux has them: a training step of a
-# ConvNet on 512 images took 1.1 s of a core, a good part of it spent on being given memory, and 0.7 to 0.9 s so.
+# Before PyTorch makes its first tensor. Linux then backs large tensors with 2 MiB pages: a training step of a ConvNet
+# on 512 images takes 0.7 to 0.9 s of a core instead of 1.1 s, much of which was memory allocation.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from engine import figures, pretrained, results
@@ -79,11 +78,11 @@ def distill(
     on_event: Callable[[Event], None] = lambda event: None,
     **prices_asked: Any,
 ) -> tuple[SyntheticSet | None, list[Row]]:
-    """Run a request to its end in this process; nothing is stored but experts, in the context's cache.
+    """Run a request in this process. Nothing is stored but pretrained networks, in the context's cache.
 
-    Instead of a request, the arguments of `price_request` (data_paths, sequence_length, ...) ask for sequences of price files.
-    Returns the synthetic set, None where it only records experts, and a row of scores per arm and protocol. `on_event` sees every event as it comes.
-    Raises UserError where the request cannot work.
+    Instead of a request, the arguments of `price_request` (data_paths, sequence_length, ...) distil price files.
+    `on_event` sees every event as it comes. Returns the synthetic set, None if the request only records experts, and a
+    row of scores per arm and protocol. Raises UserError if the request cannot work.
     """
     if (request is None) == (not prices_asked):
         raise errors.ConfigError("Give engine.distill either a request, or the files of prices as data_paths.")
@@ -98,7 +97,7 @@ def evaluate(
     context: Context | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[Row]:
-    """Compare a finished set with real data again, as `request.evaluation` says. A row of scores per arm and protocol."""
+    """Compare a finished set with real data, as `request.evaluation` says; a row of scores per arm and protocol."""
     return _drain(evaluate_events(request, synthetic, _context(request, context)), on_event)[1]
 
 
@@ -119,8 +118,12 @@ def _drain(generator, on_event: Callable[[Event], None]):
 
 
 __all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event", "FieldNumber", "Kind", "Method", "MethodConfig", "Pending", "Refusal", "Row",
-    "RunRequest", "RunRow", "Scored", "Size", "Source", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels", "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line", "data_root",
-    "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute", "export", "figures", "images", "headlines", "kind_of", "likeness", "load", "machine", "options", "pretrained", "price_request", "prices",
-    "ranking", "reference_in_words", "report", "request_from_preset", "resolve", "results", "run", "runs_root", "sources", "summarise", "sweep", "titles", "transfers",
+    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event",
+    "FieldNumber", "Kind", "Method", "MethodConfig", "Pending", "Refusal", "Row", "RunRequest", "RunRow", "Scored",
+    "Size", "Source", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels",
+    "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line",
+    "data_root", "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute",
+    "export", "figures", "headlines", "images", "kind_of", "likeness", "load", "machine", "options", "pretrained",
+    "price_request", "prices", "ranking", "reference_in_words", "report", "request_from_preset", "resolve",
+    "results", "run", "runs_root", "sources", "summarise", "sweep", "titles", "transfers",
 ]  # fmt: skip

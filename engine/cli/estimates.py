@@ -55,9 +55,8 @@ def _print(found: Estimate, request: RunRequest) -> None:
         parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
     made_of = f": {', '.join(parts)}" if parts else ""
     print(f"time    {bound}{formats.duration(found.seconds)}{made_of}")
-    print(
-        f"memory  {bound}{formats.num_bytes(found.memory_bytes)} of {formats.num_bytes(found.available_memory)} free on the {found.device.upper()}"
-    )
+    memory, free = formats.num_bytes(found.memory_bytes), formats.num_bytes(found.available_memory)
+    print(f"memory  {bound}{memory} of {free} free on the {found.device.upper()}")
     print(f"disk    {bound}{formats.num_bytes(found.disk_bytes)} of {formats.num_bytes(found.available_disk)} free")
     if found.num_experts:
         others = f", the others take {formats.num_bytes(found.expert_bytes)}" if found.expert_bytes else ""

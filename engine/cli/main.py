@@ -41,6 +41,25 @@ from engine.run import resolve
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
+LISTED = [
+    "id",
+    "name",
+    "status",
+    "source",
+    "method",
+    "preset",
+    "seed",
+    "step",
+    "total_steps",
+    "seconds",
+    "error",
+    "created",
+    "started",
+    "finished",
+    "memory_bytes",
+]
+"""What is listed of a run as JSON."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, return the exit status."""
@@ -129,7 +148,8 @@ class _Printer:
         self.makes_a_set = request.action != "record"
         self.recorded = titles.recorded(request.method)
         self.live = sys.stderr.isatty()
-        self.last_time = self.rate = None
+        self.last_time: float | None = None
+        self.rate: float | None = None
         self.bar = ""  # of the outer step that was done last
         self.told: set[str] = set()  # phases
 
@@ -151,9 +171,8 @@ class _Printer:
         elif isinstance(event, TeacherEpoch):
             self._epoch_of_teacher(event)
         elif isinstance(event, Scored) and not self.live:
-            self._line(
-                f"{event.arm} {event.protocol} {event.student} seed {event.seed}: {event.metric} {event.value:.4f} ({event.split})"
-            )
+            what = f"{event.arm} {event.protocol} {event.student} seed {event.seed}"
+            self._line(f"{what}: {event.metric} {event.value:.4f} ({event.split})")
 
     def _step(self, event: Measured) -> None:
         now = time.monotonic()
@@ -174,7 +193,8 @@ class _Printer:
     def _epoch(self, event: ExpertEpoch) -> None:
         if event.epoch < event.num_epochs and not self.live:
             return
-        text = f"expert {event.expert + 1} of {event.num_experts}, epoch {event.epoch} of {event.num_epochs}: {100 * event.validation_accuracy:.1f} % validation"
+        which = f"expert {event.expert + 1} of {event.num_experts}, epoch {event.epoch} of {event.num_epochs}"
+        text = f"{which}: {100 * event.validation_accuracy:.1f} % validation"
         if event.cached:
             text += " (recorded earlier)"
         self._rewrite(text) if self.live else self._line(text)
@@ -182,7 +202,8 @@ class _Printer:
     def _epoch_of_teacher(self, event: TeacherEpoch) -> None:
         if event.epoch < event.num_epochs and not self.live:
             return
-        text = f"teacher, epoch {event.epoch} of {event.num_epochs}: {formats.percent(event.knn_accuracy)} nearest neighbours, validation"
+        accuracy = f"{formats.percent(event.knn_accuracy)} nearest neighbours, validation"
+        text = f"teacher, epoch {event.epoch} of {event.num_epochs}: {accuracy}"
         if event.cached:
             text += " (trained earlier)"
         self._rewrite(text) if self.live else self._line(text)
@@ -227,9 +248,8 @@ def _list(options) -> int:
     if not rows:
         print(f"no runs yet; start one with: {COMMAND} distill --source digits --method bilevel --preset quick")
     for row in rows:
-        print(
-            f"{row.id}  {row.status:12} step {row.step:,}/{row.total_steps:,}  {row.source} {row.method} {row.preset}  {row.name}".rstrip()
-        )
+        settings = f"{row.source} {row.method} {row.preset}  {row.name}"
+        print(f"{row.id}  {row.status:12} step {row.step:,}/{row.total_steps:,}  {settings}".rstrip())
     return 0
 
 
@@ -242,10 +262,13 @@ def _show(options) -> int:
             for name, series in store.series(row.id).items()
             if len(series.steps)
         }
-        return print_json(_row_json(row) | {"request": row.request.model_dump(mode="json"), "metrics": metrics, "scores": _score_rows(store, row.id), **_numbers(Run(row, store)), "experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id), "analyses": store.analyses(row.id), "warnings": store.warnings(row.id), "notes": store.notes(row.id), "summary": row.summary})  # fmt: skip
-    print(
-        f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
-    )
+        measured = {"metrics": metrics, "scores": _score_rows(store, row.id), **_numbers(Run(row, store))}
+        trained = {"experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id)}
+        told = {name: getattr(store, name)(row.id) for name in ("analyses", "warnings", "notes")}
+        request = row.request.model_dump(mode="json")
+        return print_json(_row_json(row) | {"request": request, **measured, **trained, **told, "summary": row.summary})
+    steps = f"step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
+    print(f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, {steps}")
     if row.error:
         print(f"error: {row.error}")
     for name, series in store.series(row.id).items():
@@ -291,8 +314,7 @@ def _store(options):
 
 
 def _row_json(row) -> dict[str, Any]:
-    names = ("id", "name", "status", "source", "method", "preset", "seed", "step", "total_steps", "seconds", "error", "created", "started", "finished", "memory_bytes")  # fmt: skip
-    return {name: getattr(row, name) for name in names}
+    return {name: getattr(row, name) for name in LISTED}
 
 
 def _score_rows(store, run_id: str) -> list[dict[str, Any]]:

@@ -20,13 +20,13 @@ INTRODUCTION = """\
 # Options
 
 Every option of a request, by the name that `--set NAME=VALUE` takes. This file is made from the code: `make docs`.
-The forms of the dashboard show the same options. Presets set many of them: `distillery methods METHOD` lists the presets.
+The dashboard's forms show the same options. Presets set many of them: `distillery methods METHOD` lists the presets.
 """
 METHOD_NOTE = """
 # Options of the methods
 
-Besides their own options, methods take `config.student.*` and the groups above that they name in their card. Where a method
-has another default for one of those, its table repeats the option.
+Besides its own options, a method takes `config.student.*` and those groups above that its card names. If it has another
+default for one of them, its table repeats the option.
 """
 TITLES = {
     "StudentConfig": "Student",
@@ -99,7 +99,8 @@ def reference() -> str:
 def _limits() -> str:
     """The limits on imports, which environment variables set."""
     lines = [f"| `{name}` | {value:,} {unit} | {text} |\n" for name, value, unit, text in Limits().rows()]
-    return f"\n## Limits on imports\n\n| environment variable | default | what it limits |\n|---|---|---|\n{''.join(lines)}"
+    head = "| environment variable | default | what it limits |\n|---|---|---|\n"
+    return f"\n## Limits on imports\n\n{head}{''.join(lines)}"
 
 
 def _section(title: str, rows: Iterable[OptionRow]) -> str:

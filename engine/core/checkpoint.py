@@ -31,16 +31,16 @@ State = dict[str, Tensor | int | float | str]
 
 
 def save(folder: Path, step: int, state: State) -> Path:
-    """Write the state after `step` outer steps and keep it beside the one before; return the file.
+    """Write the state after `step` outer steps, keep the previous one too, and return the file.
 
     Args:
         folder: made if absent; one writer at a time.
-        step: outer steps done, >= 0. Files of later steps belong to a course that was abandoned and are removed.
+        step: outer steps done, >= 0. Files of later steps belong to an abandoned course and are removed.
         state: tensors of any device and dtype, ints, floats (NaN too) and texts by name.
 
     Raises:
         TypeError: a value is none of these.
-        OSError: the disk is full or broken; the checkpoints that were there stay as they are.
+        OSError: the disk is full or broken; earlier checkpoints are untouched.
     """
     content = _encode(step, state)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,8 @@ def save(folder: Path, step: int, state: State) -> Path:
 def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[int, State] | None:
     """Step and state of the newest sound checkpoint, tensors on the CPU; None if there is none.
 
-    A damaged file is renamed to `damaged-…`, told to `warn` in a sentence, and the one before is taken. What a killed
-    write left behind is removed.
+    A damaged file is renamed to `damaged-…` and reported to `warn`, and the previous one is taken. Leftovers of killed
+    writes are removed.
     """
     for leftover in folder.glob("*.tmp"):
         leftover.unlink()
@@ -67,9 +67,7 @@ def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tu
             return step, _decode(path)
         except _Damaged as problem:
             path.rename(path.with_name(f"damaged-{path.name}"))
-            warn(
-                f"The checkpoint of step {step} is damaged ({problem}) and was set aside; the run goes on from the one before it."
-            )
+            warn(f"The checkpoint of step {step} is damaged ({problem}); the run continues from the one before it.")
     return None
 
 
@@ -138,7 +136,7 @@ def _encode(step: int, state: State) -> bytes:
 
 def _decode(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != _NAME.fullmatch(path.name)[2]:
+    if hashlib.sha256(content).hexdigest() != path.stem.rpartition("-")[2]:
         raise _Damaged("its checksum is wrong")
     try:
         with safe_open(path, "pt") as file:

@@ -410,18 +410,18 @@ class RunRequest(Config):
     """
 
     schema_version: Literal[1] = 1
-    name: str = Field("", max_length=120)
+    name: str = Field(default="", max_length=120)
     source: str = "digits"
     data: DataConfig = DataConfig()
     method: str = "bilevel"
     preset: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     action: Action = "distill"
-    start: str = Field("", max_length=20)
-    sweep: str = Field("", max_length=40)
+    start: str = Field(default="", max_length=20)
+    sweep: str = Field(default="", max_length=40)
 
 
 _Config = TypeVar("_Config", bound=Config)

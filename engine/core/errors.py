@@ -1,10 +1,10 @@
-"""What a user can cause. The message says what, where and what to do; pages show it as it is."""
+"""Errors that a user can cause. The message says what, where and what to do; pages show it as it is."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Base of everything that a person at the screen can mend."""
+    """Base of all errors that the user can fix."""
 
 
 class ConfigError(UserError):

@@ -1,4 +1,4 @@
-"""What this machine is and has: device, memory, versions. No figure is measured here, only read."""
+"""This machine: device, memory, threads, versions."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ import torch
 
 from engine.core.errors import ConfigError
 
-try:
+if sys.platform != "win32":  # which has no limits of this kind
     import resource
-except ImportError:  # Windows has no bounds of this kind
-    resource = None
 
 CONTAINER = Path("/sys/fs/cgroup")
 _SAMPLING_SECONDS = 0.01
 LARGEST_RESERVE = 512 * 2**20
 SMALLEST_ROOM = 64 * 2**20
-"""Bytes a run may always take, so that one without room ends with a sentence and not in its first line."""
+"""Bytes a run may always take, so that it fails with a message and not on its first line."""
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The device of a request: CUDA where there is one and it was not refused.
+    """The device of a request: CUDA if there is one and the request allows it.
 
     Raises ConfigError if CUDA is asked for and absent.
     """
@@ -54,7 +52,7 @@ def total_memory(device: torch.device) -> int:
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that can still be taken: free on the card, or in the machine, file caches counted as free, within its container's limit."""
+    """Bytes still free on the card, or in the machine within its container's limit; file caches count as free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     available, limit = psutil.virtual_memory().available, _container_limit()
@@ -93,7 +91,7 @@ class _DataBound:
             return bound - taken
 
     def near(self) -> int | None:
-        """Bytes left where they are few; the bound is then moved up once, out of the reserve, so that small requests succeed."""
+        """Bytes left, if few; the bound is then raised once, out of the reserve, so that small requests succeed."""
         with self._lock:
             if not self._users or not self._headroom:
                 return None
@@ -120,13 +118,11 @@ _data_bound = _DataBound()
 
 @contextlib.contextmanager
 def bounded_data(device: torch.device) -> Iterator[int]:
-    """While it lasts, an allocation in main memory that goes beyond what is available now, less the reserve, raises.
+    """Make allocations raise beyond the main memory that is available now, less the reserve; yields those bytes.
 
-    Gives the bytes that may be taken.
-
-    Linux grants more memory than there is and ends a process that uses it; a bound on the process's writable memory
-    turns that into an error which can be told. Nothing is done where there is no such bound, nor for a card, whose
-    driver maps more than it uses.
+    Linux grants more memory than there is and kills a process that uses it; a bound on the process's writable memory
+    turns that into an error that can be reported. Does nothing on other systems, nor for a GPU, whose driver maps more
+    memory than it uses.
     """
     room = max(SMALLEST_ROOM, available_memory(device) - reserve(device))
     if not sys.platform.startswith("linux") or device.type == "cuda":
@@ -140,9 +136,9 @@ def bounded_data(device: torch.device) -> Iterator[int]:
 
 
 def shortage() -> int | None:
-    """Bytes of main memory left, where the machine has less than its reserve or this process comes near its bound.
+    """Bytes of main memory left if the machine has less than its reserve, or this process is near its bound; else None.
 
-    Near the bound even a small request can fail, and libraries that are not written in Python end the process then.
+    Near the bound even a small allocation can fail, and native libraries then end the process.
     """
     main_memory = torch.device("cpu")
     left = available_memory(main_memory)
@@ -204,7 +200,7 @@ class PeakMemory:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, so that what this process holds is what it uses; a no-op but on glibc."""
+    """Return freed memory to the system; a no-op except on glibc."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -213,21 +209,21 @@ def give_back() -> None:
 def set_precision(precision: str) -> None:
     """How CUDA cards multiply in convolutions and matrices: "float32" in full, "tf32" with 10 bits of mantissa.
 
-    PyTorch's own default is TF32 for convolutions: three digits, where a gradient through a hundred steps needs all seven.
+    PyTorch's default for convolutions is TF32: three digits, and a gradient through a hundred steps needs all seven.
     """
     coarse = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = coarse
 
 
 SMALL_FLOPS = 1_000_000
-"""Operations a sample under which a network's single steps are too short to share out over cores."""
+"""Operations per sample below which the steps of a network are too short to divide among cores."""
 
 
 def set_threads(flops: int) -> None:
-    """Threads for a network of `flops` operations a sample: one for a small one, else all cores, less one for the pages where
-    there are more than two. OMP_NUM_THREADS, if set, decides instead.
+    """Set threads for a network of `flops` operations per sample, unless OMP_NUM_THREADS is set.
 
-    A function of the request and the machine alone: the number of threads changes the last bits of sums.
+    One for a small network; otherwise all cores, but one for the pages if there are more than two. This depends on the
+    request and the machine alone, because the number of threads changes the last bits of sums.
     """
     if "OMP_NUM_THREADS" in os.environ:
         return

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 PARTS = ("config", "data", "evaluation")
-"""The parts of a request that hold options. A path that begins with one of them names an option of the whole request."""
+"""The parts of a request that hold options. A path that begins with one of them is a full path."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Option:
     """What is known of an option besides its type, default, bounds and description.
 
     advanced: folded away in the form. label: its name in the form; by default, the field's name in words. group: the
-    heading it stands under. names: of choices that people call otherwise than their key. when: the conditions under
-    which it has an effect, all of which must hold. of: the kind of data set it is for; "" for both. among: what it chooses
-    from where that grows with the program: students, or data sets of a kind.
+    heading it stands under. names: of choices whose name is not their key. when: the conditions for it to have an
+    effect, all of which must hold. of: the kind of data set it is for; "" for both. among: what it chooses from, if it
+    grows with the program: students, or data sets of a kind.
     """
 
     unit: str = ""

@@ -13,13 +13,13 @@ from engine.core.events import Event, Progress
 Item = TypeVar("Item")
 
 QUIET_SECONDS = 1.0
-"""Work made of many short pieces says nothing for so long."""
+"""Time between two reports of progress."""
 
 
 def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
-    """Do one indivisible piece of work in a thread and yield Progress every half second until it is done.
+    """Do work in a thread and yield Progress every half second until it is done.
 
-    Closing the generator waits for the work, which cannot be cut short.
+    Closing the generator waits for the work.
     """
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(work)
@@ -31,9 +31,9 @@ def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
 
 
 def paced(phase: str, items: Iterable[Item], total: int) -> Generator[Event, None, Item]:
-    """The last of `items`, which are made one by one, with Progress each second; none where all take less than one.
+    """Consume `items`, at least one, yielding Progress each second; returns the last.
 
-    total: how many there are, 1 or more.
+    total: how many items there are.
     """
     told = time.monotonic()
     for done, item in enumerate(items, 1):

@@ -14,11 +14,11 @@ Status = Literal["queued", "running", "stopped", "interrupted", "failed", "done"
 class RunRow:
     """One run as it stands now. Times are unix seconds, durations seconds.
 
-    seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: the stretch under
-    way besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts,
-    or of a teacher, are recorded. eta_seconds: until distilling, or recording, ends, while it runs. memory_bytes: peak over the run. error: the sentence of a failed run, details its traceback.
-    checkpoint_step: where a resume would start; None means at the beginning. note and tags: what people say about it.
-    action, start, sweep: as in the request.
+    seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: what it does
+    besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts or a
+    teacher are recorded. eta_seconds: time left, while the run works. memory_bytes: peak. error: the message of a
+    failed run, details its traceback. checkpoint_step: where a resume starts; None for the beginning. note and tags:
+    written by people. action, start, sweep: as in the request.
     """
 
     id: str

@@ -21,8 +21,8 @@ _LOG = logging.getLogger(__name__)
 class About(Config):
     """note: any text. tags: short names, each once, in the order they were given."""
 
-    note: str = Field("", max_length=MAX_NOTE)
-    tags: tuple[str, ...] = Field((), max_length=MAX_TAGS)
+    note: str = Field(default="", max_length=MAX_NOTE)
+    tags: tuple[str, ...] = Field(default=(), max_length=MAX_TAGS)
 
 
 def checked(note: str, tags: tuple[str, ...]) -> About:

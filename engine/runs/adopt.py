@@ -12,18 +12,19 @@ from engine.core.errors import DataError, RunError
 from engine.core.events import Event, Finished, Started, Stopped
 from engine.runs.store import Store
 from engine.synthetic import SyntheticSet, load
+from engine.synthetic.base import Shown
 
 
 def adopt(store: Store, content: bytes, name: str) -> str:
-    """Keep a result file as a finished run without scores; the new run's id.
+    """Store a result file as a finished run without scores; the new run's id.
 
     Args:
         content: the bytes of a .safetensors file that this program wrote.
-        name: what the file is called, used in messages and as the name of a run that had none.
+        name: of the file; used in messages, and for a run that had no name.
 
     Raises:
-        DataError: it is no result, or does not say what it was made of.
-        RunError: the disk refuses; no run is left behind.
+        DataError: the file is not a result, or does not say how it was made.
+        RunError: the disk refuses; nothing is left behind.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (Path(name).name or "result.safetensors")
@@ -39,9 +40,9 @@ def adopt(store: Store, content: bytes, name: str) -> str:
     run_id = store.submit(request, status="running")
     try:
         write_atomically(store.folder(run_id) / "result.safetensors", content)
-        store.append(run_id, list(_events(synthetic, Path(name).name)))
+        store.append(run_id, list(_events(synthetic, synthetic.preparation, Path(name).name)))
     except BaseException as error:
-        # nobody works on it, so that it would be running for ever
+        # nobody works on it, so it would stay "running"
         store.append(run_id, [Stopped(0)])
         store.delete(run_id)
         if isinstance(error, OSError):
@@ -52,8 +53,9 @@ def adopt(store: Store, content: bytes, name: str) -> str:
     return run_id
 
 
-def _events(synthetic: SyntheticSet, file_name: str) -> Generator[Event, None, None]:
+def _events(synthetic: SyntheticSet, preparation: Shown, file_name: str) -> Generator[Event, None, None]:
     yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
-    yield synthetic.preview(synthetic.step, synthetic.preparation)
+    yield synthetic.preview(synthetic.step, preparation)
     without = {} if synthetic.has_labels else {"labels": "none"}
-    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, "num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()} | without)  # fmt: skip
+    sizes = {"num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()}
+    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, **sizes, **without})

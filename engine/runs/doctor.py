@@ -1,4 +1,4 @@
-"""Does everything work here? Each check says ok or failed, and what to do."""
+"""Health checks of this installation: each passes or fails, and says what to do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,11 @@ LEAST_FREE_BYTES = 500_000_000
 """Of a disk."""
 LEAST_FREE_MEMORY = 1_000_000_000
 LARGEST_DIFFERENCE = 1e-5
-"""Between a gradient and finite differences, in float64 and as a share."""
-SHORTENED = {
-    "outer_steps": 1, "num_validations": 1, "validation_steps": 2, "validation_students": 1, "previews": 1, "pretrain_steps": 2, "steps_per_epoch": 1,
-    "probe_epochs": 1, "fine_tune_steps": 0, "approximation_steps": 5, "pool_size": 2, "pool_steps": 2,
-}  # fmt: skip
-"""What a check changes in a config, wherever an option is called so."""
+"""Relative difference between a gradient and finite differences, in float64."""
+ONES = ("outer_steps", "num_validations", "validation_students", "previews", "steps_per_epoch", "probe_epochs")
+TWOS = ("validation_steps", "pretrain_steps", "pool_size", "pool_steps")
+SHORTENED = dict.fromkeys(ONES, 1) | dict.fromkeys(TWOS, 2) | {"fine_tune_steps": 0, "approximation_steps": 5}
+"""Values for a short run, of every option with such a name."""
 TIGHT = "Close other programs; until then choose the digits and small sets."
 BRIEF = EvaluationConfig(num_students=1, ordinary_steps=1, inner_steps=10, full_epochs=1)
 
@@ -54,7 +54,7 @@ class Check:
 
 
 def diagnose() -> Iterator[Check]:
-    """Versions, device, gradients, memory, disk, data sets, and a one-step run of every method; under a minute on one core."""
+    """Check versions, device, gradients, memory, disk, data sets, and run a step of every method; under a minute."""
     device = machine.pick_device()
     yield _attempt("versions", _versions, "Install what requirements.txt lists: pip install -r requirements.txt")
     yield _attempt("device", lambda: _device(device), "Update the driver of the card, or choose the device 'cpu'.")
@@ -70,12 +70,12 @@ def diagnose() -> Iterator[Check]:
         ("cache folder", runs_root() / "cache", "DISTILLERY_RUNS"),
     ):
         remedy = f"Free some space there, or set {variable} to another folder."
-        yield _attempt(name, lambda folder=folder: _space(folder), remedy)
+        yield _attempt(name, partial(_space, folder), remedy)
     for key, source in sources(data_root()).items():
         available = source.availability(data_root())
         yield Check(f"source {key}", True, f"{available.state}: {available.message}")
     for key in METHODS:
-        yield _attempt(f"method {key}", lambda key=key: _one_step(key, device), "Please report this with the message.")
+        yield _attempt(f"method {key}", partial(_one_step, key, device), "Please report this with the message.")
 
 
 def _attempt(name: str, check: Callable[[], str], remedy: str) -> Check:
@@ -97,7 +97,8 @@ def _device(device: torch.device) -> str:
     if (ones @ ones).sum().item() != 512:
         raise ArithmeticError(f"a product of two matrices is wrong on '{device}'")
     facts = machine.describe()
-    return f"{facts['gpu'] or facts['processor']}, used as '{device}', {facts['cores']} cores, {torch.get_num_threads()} threads"
+    name = facts["gpu"] or facts["processor"]
+    return f"{name}, used as '{device}', {facts['cores']} cores, {torch.get_num_threads()} threads"
 
 
 def _memory(device: torch.device) -> str:
@@ -146,7 +147,7 @@ def _ridge(device: torch.device) -> str:
 
 
 def _gradient_error(loss: Callable[[Tensor], Tensor], at: Tensor, generator: torch.Generator) -> float:
-    """How far a gradient is from central differences along a random direction, as a share. Raises ArithmeticError if far."""
+    """Relative difference of a gradient to central differences along a random line. Raises ArithmeticError if large."""
     x = at.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x)
     direction = torch.randn(at.shape, generator=generator, dtype=at.dtype).to(at.device)
@@ -171,7 +172,7 @@ def _space(folder: Path) -> str:
 
 
 def _one_step(method: str, device: torch.device) -> str:
-    """A whole run of one outer step, its comparison included, with networks of a trial in the place of recorded ones."""
+    """A run of one outer step with its comparison; networks of a trial stand in for recorded ones."""
     # those that come with the program
     source = "simulated_prices" if METHODS[method].result == "forecasts" else "digits"
     preset = request_from_preset(source, method, "quick")
@@ -179,7 +180,7 @@ def _one_step(method: str, device: torch.device) -> str:
     options = _shortened(config.for_trial().model_dump(mode="json"))
     request = RunRequest(source=source, method=method, config=options, data=preset.data, evaluation=BRIEF)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:  # of its own: what earlier runs left there would hide what is wrong
+    with tempfile.TemporaryDirectory() as folder:  # a new cache, because an old one could hide a fault
         for _ in run(request, Context(device=device, cache_root=Path(folder))):
             pass
     return f"one step on the {SOURCES[source].title.lower()} in {time.perf_counter() - began:.1f} s"

@@ -105,7 +105,7 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
 
 
 def bundle(store: Store, run_id: str) -> bytes:
-    """A zip of all files of a run's result, in one folder named after the run. Raises RunError if there is no result."""
+    """A zip of all files of a run's result, in one folder named after it. Raises RunError if there is no result."""
     result = _read(store, run_id)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -195,7 +195,7 @@ class ExportedPoster(ExportedImages[PosterSet]):
         return super().contents() | poster
 
     def arrays(self) -> Arrays:
-        """Also poster (C, H, W) as a network sees it, grid (its sizes), order (the class of each cell, row by row, -1 for
+        """Also poster (C, H, W) as a network sees it, grid (its sizes), order (the class of each cell by rows, -1 for
         none) and, if labels are learned, label_map (K, h, w).
         """
         poster, sizes = self.synthetic, asdict(self.synthetic.grid)

@@ -46,8 +46,8 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         }
 
     def arrays(self) -> Arrays:
-        """bars (M, T, 5). inputs (M, T, F) and targets (M, D) as a student sees them: inputs are (features - feature_shift)
-        / feature_scale of the token, and so are targets that are values. tokens (M,): places in token_names.
+        """bars (M, T, 5). inputs (M, T, F) and targets (M, D) as students see: inputs = (features - feature_shift) /
+        feature_scale of the token, and so are targets that are values. tokens (M,): places in token_names.
         """
         synthetic, training, scaling = self.synthetic, self.synthetic.training, self.preparation
         inputs, targets = synthetic.materialise()

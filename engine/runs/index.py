@@ -1,6 +1,6 @@
 """The database of the store: an index of the folders of runs, made again from them wherever the two disagree.
 
-One SQLite file (WAL) beside the folders. `Index` opens it, lends connections, and knows how a run's folder becomes rows:
+One SQLite file (WAL) beside the folders. `Index` opens it, lends connections, and turns a run's folder into rows:
 its request, what is said about it, and its log folded by `RunState.apply`.
 """
 
@@ -31,7 +31,8 @@ DROP TABLE IF EXISTS runs;
 DROP TABLE IF EXISTS metrics;
 DROP TABLE IF EXISTS notes;
 CREATE TABLE runs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, status TEXT, queued REAL, log_bytes INTEGER, state TEXT, request TEXT, about TEXT
+    number INTEGER PRIMARY KEY AUTOINCREMENT, status TEXT, queued REAL, log_bytes INTEGER,
+    state TEXT, request TEXT, about TEXT
 );
 CREATE TABLE metrics (
     number INTEGER, place INTEGER, step INTEGER, seconds REAL, measured TEXT, PRIMARY KEY (number, place)
@@ -53,7 +54,7 @@ class Index:
     def __init__(self, root: Path) -> None:
         """Make the database where it is missing; set a corrupt one aside and make it again."""
         self._root, self._path = root, root / "runs.db"
-        self._idle: deque[tuple[int, sqlite3.Connection]] = deque()  # (the file's number, connection)
+        self._idle: deque[tuple[int | None, sqlite3.Connection]] = deque()  # (the file's number, connection)
         with self._opening():
             if self._path.exists() and not _is_sound(self._path):
                 _set_aside(self._path)
@@ -181,7 +182,7 @@ class Index:
 
     @contextlib.contextmanager
     def _opening(self) -> Iterator[None]:
-        """One process at a time. An empty SQLite file is the lock: it works on every system and dies with its holder."""
+        """One process at a time. The lock is an empty SQLite file: it works everywhere and dies with its holder."""
         lock = sqlite3.connect(self._root / "runs.lock", timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -278,7 +279,8 @@ def _update(db: sqlite3.Connection, number: int, state: RunState, log_bytes: int
 
 
 def _is_orphan(state: RunState) -> bool:
-    return state.status == "running" and not owners.is_alive(state.owner, state.heard)
+    is_alive = state.owner is not None and owners.is_alive(state.owner, state.heard)
+    return state.status == "running" and not is_alive
 
 
 def _is_sound(path: Path) -> bool:

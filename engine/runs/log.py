@@ -25,6 +25,7 @@ from typing import Any
 
 from engine.core.checkpoint import write_atomically
 from engine.core.events import Event, to_json
+from engine.core.run_row import Status
 
 Record = dict[str, Any]
 NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
@@ -33,13 +34,13 @@ NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
 
 @dataclass
 class RunState:
-    """What the log says so far. `num_metrics` and `num_notes` count its measured lines, and those that stand alone (NOTES).
+    """What the log says so far. `num_metrics` and `num_notes` count its measured lines and those of NOTES.
 
-    epochs_done of epochs_total epochs of experts, or of a teacher, have been told; they come at `seconds_per_epoch`, those from the cache
-    not counted: at `paced_since` there were `epochs_before` of them.
+    epochs_done of epochs_total epochs of experts or of a teacher were reported; they take `seconds_per_epoch`, without
+    those from the cache: at `paced_since` there were `epochs_before` of them.
     """
 
-    status: str = "queued"
+    status: Status = "queued"
     created: float = 0.0
     queued: float = 0.0
     started: float | None = None
@@ -134,7 +135,7 @@ class RunState:
         self.epochs_done, self.paced_since, self.seconds_per_epoch = 0, None, None  # they are told again
         self._clear_ending()
 
-    def _end(self, status: str, when: float) -> None:
+    def _end(self, status: Status, when: float) -> None:
         self.status, self.finished, self.owner, self.stop_requested = status, when, None, False
         self._clear_phase()
 

@@ -1,21 +1,22 @@
-"""A request for a few price files, in the words of the published system: `engine.distill(data_paths=[...], model_type="lstm")`."""
+"""A request for price files with the argument names of the published system: `engine.distill(data_paths=[...])`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.config import RunRequest, checked
 from engine.core.context import data_root
 from engine.core.errors import ConfigError
+from engine.core.events import Event
 from engine.data import check_title, prices
 from engine.data.prices import PriceOptions, PriceSource
 from engine.data.prices.kept import digest_of
 from engine.methods import METHODS
 
 TASKS = {"regression": "close", "classification": "direction"}
-"""Targets by what the published system calls them; our own names serve too."""
+"""The published system's names of targets; ours work too."""
 
 
 def price_request(
@@ -30,11 +31,11 @@ def price_request(
     seed: int = 0,
     root: Path | None = None,
 ) -> RunRequest:
-    """Import price files, one a token, unless the same bars are imported already, and ask for sequences of them.
+    """Import price files, one per token, unless the same bars are imported already, and distil sequences from them.
 
-    sequence_length: bars of a window. task: "regression" (next close), "classification" (its direction), "volatility" or
-    "both". name: of the data set, the files' names by default. root: where data sets live, the data root if None. Everything
-    else is as the preset "next_close" has it; change it with `model_copy`. Raises UserError where a file cannot be read, or an option is wrong.
+    sequence_length: bars per window. task: "regression" (next close), "classification" (its direction), "volatility" or
+    "both". name: of the data set; by default, the files' names. root: of data sets; by default, the data root. All else
+    is as in the preset "next_close"; change it with `model_copy`. Raises UserError if a file or an option is wrong.
     """
     if isinstance(data_paths, str | Path):
         data_paths = [data_paths]
@@ -83,7 +84,7 @@ def _imported(paths: list[Path], name: str, root: Path) -> PriceSource:
     return _drained(prices.import_prices(brought, options, root, ", ".join(path.name for path in paths)))
 
 
-def _drained(events) -> PriceSource:
+def _drained(events: Generator[Event, None, PriceSource]) -> PriceSource:
     while True:
         try:
             next(events)

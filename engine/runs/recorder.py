@@ -53,6 +53,7 @@ class Recorder:
         """Take an event (any but a Checkpoint). Raises what the writing thread ran into, a full disk for instance."""
         if self._problem is not None:
             raise self._problem
+        line: log.Record | Preview
         if event.kind == "measured":
             self.step = event.step
             line = log.record(event, time.time(), seconds=self._pace.measured(event.step))
@@ -122,7 +123,7 @@ def _memory(device: torch.device) -> int:
 
 
 class Pace:
-    """Seconds an outer step takes: the plain mean of the first 20, then an exponential moving average."""
+    """Seconds per outer step: the mean of the first 20, then an exponential moving average."""
 
     def __init__(self, average: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.average = average
@@ -136,7 +137,7 @@ class Pace:
             self._last_time = self._clock()
 
     def measured(self, step: int) -> float | None:
-        """Outer step `step` was measured: seconds a step since the last one, None if there is nothing to compare with."""
+        """Outer step `step` was measured: seconds per step since the last one; None for the first."""
         now, last_time = self._clock(), self._last_time
         steps = 1 if self._last_step is None else step - self._last_step
         self._last_time, self._last_step = now, step
@@ -145,5 +146,6 @@ class Pace:
         seconds = (now - last_time) / steps
         self._count += 1
         weight = max(1 / self._count, 0.05)
-        self.average = seconds if self._count == 1 else (1 - weight) * self.average + weight * seconds
+        before = seconds if self._count == 1 or self.average is None else self.average
+        self.average = (1 - weight) * before + weight * seconds
         return seconds

@@ -1,6 +1,6 @@
 """Where runs are kept: one folder a run, and one SQLite database that is only an index of the folders.
 
-    runs/runs.db                 rows, metrics, scores (see `index.py`); rebuilt from the folders whenever it is missing or corrupt
+    runs/runs.db                 rows, metrics, scores (see `index.py`); rebuilt from the folders if missing or corrupt
     runs/0007/request.json       what was asked for
     runs/0007/about.json         a note and tags, if there are any
     runs/0007/events.jsonl       the log (see `log.py`): everything that happened
@@ -56,9 +56,8 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(
-                f"Runs cannot be kept in {self.root} ({error.strerror}). Choose a folder that can be written, with DISTILLERY_RUNS or --runs."
-            ) from error
+            reason = f"Runs cannot be kept in {self.root} ({error.strerror})."
+            raise RunError(f"{reason} Choose a writable folder with DISTILLERY_RUNS or --runs.") from error
         self._index = Index(self.root)
         self._curves: dict[int, Curves] = {}
         self._curves_lock = threading.Lock()
@@ -89,9 +88,8 @@ class Store:
                 fresh.rename(self._index.folder(number))
             except OSError as error:
                 shutil.rmtree(fresh, ignore_errors=True)  # or the next run could not have this number
-                raise RunError(
-                    f"This run cannot be kept in {self.root} ({error.strerror}). Free some space there and start it again."
-                ) from error
+                reason = f"This run cannot be kept in {self.root} ({error.strerror})."
+                raise RunError(f"{reason} Free some space there and start it again.") from error
             self._index.read_in(db, number)
         return name_of(number)
 
@@ -102,18 +100,13 @@ class Store:
         return path
 
     def no_result(self, run_id: str) -> RunError:
-        """Why a run has no result, and what to do: the error of all that needs one."""
+        """The error for a run that has no result: why, and what to do."""
         row = self.run(run_id)
         if row.action == "record":
-            return RunError(
-                f"Run {row.id} {self._recorded(run_id)}, so it has no result. Distil with the same settings to make one."
-            )
-        return RunError(
-            f"Run {row.id} has no result yet; it is {row.status}. Let it run, or stop it: a stopped run keeps its set."
-        )
-
-    def _recorded(self, run_id: str) -> str:
-        return "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
+            made = "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
+            return RunError(f"Run {row.id} {made}, so it has no result. Distil with the same settings to make one.")
+        what = f"Run {row.id} has no result yet; it is {row.status}."
+        return RunError(f"{what} Let it run, or stop it: a stopped run keeps its set.")
 
     def request_stop(self, run_id: str) -> None:
         """Stop a queued run now, a running one within an outer step. Harmless for one that has ended."""
@@ -133,9 +126,8 @@ class Store:
         with self._index.writing() as db:
             number, state = self._index.known(db, run_id)
             if state.status == "done":
-                raise RunError(
-                    f"Run {name_of(number)} is done, so there is nothing to resume. Start a new run with the same settings instead."
-                )
+                what = f"Run {name_of(number)} is done, so there is nothing to resume."
+                raise RunError(f"{what} Start a new run with the same settings instead.")
             if state.status in ("queued", "running"):
                 raise RunError(f"Run {name_of(number)} is {state.status} already. Wait for it, or stop it first.")
             records: list[Record] = [{"kind": "queued", "time": time.time()}]
@@ -161,12 +153,10 @@ class Store:
             raise RunError(f"This name has {len(name)} characters. Choose one of at most {_MAX_NAME}.")
         with self._index.writing() as db:
             number, _ = self._index.known(db, run_id)
-            request = _request(one(db, "SELECT request FROM runs WHERE number = ?", number)).model_copy(
-                update={"name": name}
-            )
-            checkpoint.write_atomically(
-                self._index.folder(number) / "request.json", request.model_dump_json(indent=2).encode()
-            )
+            before = _request(one(db, "SELECT request FROM runs WHERE number = ?", number))
+            request = before.model_copy(update={"name": name})
+            path = self._index.folder(number) / "request.json"
+            checkpoint.write_atomically(path, request.model_dump_json(indent=2).encode())
             db.execute("UPDATE runs SET request = ? WHERE number = ?", (request.model_dump_json(), number))
 
     def annotate(self, run_id: str, *, note: str | None = None, tags: Iterable[str] | None = None) -> None:
@@ -233,7 +223,7 @@ class Store:
     def expert_epochs(self, run_id: str) -> list[ExpertEpoch]:
         """Every epoch of every expert that was recorded, or taken from the cache.
 
-        A run that goes on tells of them again, as cached; one that finds a file broken records them anew, and that counts.
+        A resumed run reports them again, as cached; one that finds a broken file records them anew, which counts.
         """
         found: dict[tuple[int, int], ExpertEpoch] = {}
         for event in self._events(run_id, "expert_epoch"):
@@ -251,15 +241,15 @@ class Store:
         return [found[epoch] for epoch in sorted(found)]
 
     def analyses(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """{name: what was found out, as it was last told}: "spectrum", "approximation", "map" (see `engine.events.Analysed`)."""
+        """The latest findings by name: "spectrum", "approximation", "map" (see `engine.core.events.Analysed`)."""
         return {event.name: event.values for event in self._events(run_id, "analysed")}
 
     def warnings(self, run_id: str) -> list[str]:
-        """What the run warned of, in order."""
+        """The run's warnings, in order."""
         return self._told(run_id, "warning")
 
     def notes(self, run_id: str) -> list[str]:
-        """What the run told of itself that is no warning, in order."""
+        """The run's notes, in order."""
         return self._told(run_id, "note")
 
     def events(self, run_id: str) -> Iterator[Record]:

@@ -47,15 +47,15 @@ def execute(
     runner: Runner | None = None,
     checkpoint_seconds: float = 10.0,
 ) -> None:
-    """Carry out a claimed run to its end in this thread: done, stopped or failed, all of it in the store.
+    """Carry out a claimed run in this thread until it is done, stopped or failed; everything goes to the store.
 
-    In the main thread, Ctrl-C or a termination signal stops the run within an outer step; a second one stops it at once.
+    In the main thread, Ctrl-C or SIGTERM stops the run within an outer step; a second signal stops it at once.
 
     Args:
         on_event: sees every event as it comes, Checkpoints and the ending too.
         runner: makes the events; the engine's own if None.
-        checkpoint_seconds: least time between two checkpoints; one is always written at the end of distilling and
-            when the run is stopped.
+        checkpoint_seconds: least time between two checkpoints; there is always one at the end of distilling and when
+            the run is stopped.
 
     Raises:
         RunError: the run was not claimed.
@@ -70,7 +70,7 @@ def execute(
 
 
 class Worker:
-    """One thread that carries out queued runs, the oldest first, for as long as the process lives."""
+    """A thread that carries out queued runs, oldest first, as long as the process lives."""
 
     def __init__(self, store: Store, runner: Runner | None = None) -> None:
         self._store, self._runner = store, runner
@@ -193,7 +193,7 @@ class _Execution:
         damages: list[str] = []
         found = checkpoint.load_latest(self._folder / "checkpoints", damages.append)
         step, state = found if found else (0, None)
-        self._store.rewind(self._run_id, step, state.pop(_LOG_POSITION) if state else None)
+        self._store.rewind(self._run_id, step, int(state.pop(_LOG_POSITION)) if state else None)
         self._recorder.step = step
         self._written_step = step if found else None
         for damage in damages:
@@ -275,17 +275,20 @@ class _Execution:
         recorded = self._recorded if self._is_recording else ""
         message = _sentence(error, self._store.root, step, self._request, recorded=recorded)
         # a UserError is raised before anything is updated, so the last state seen is still the good one
-        if isinstance(error, UserError) and self._has_unwritten_state():
+        unwritten = self._unwritten() if isinstance(error, UserError) else None
+        if unwritten is not None:
             try:
-                self._write(self._seen)
+                self._write(unwritten)
             except (OSError, SafetensorError, sqlite3.Error) as second:
                 message = f"{message} Its last state could not be kept either: {second}"
         details = "".join(traceback.format_exception(error))
         return Failed(message, details, step)
 
-    def _has_unwritten_state(self) -> bool:
+    def _unwritten(self) -> Checkpoint | None:
+        """The last state, if it is the current one and not on disk yet."""
         seen = self._seen
-        return seen is not None and self._is_distilling and seen.step == self._recorder.step != self._written_step
+        is_current = seen is not None and self._is_distilling and seen.step == self._recorder.step
+        return seen if is_current and self._recorder.step != self._written_step else None
 
 
 def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any]:
@@ -320,7 +323,8 @@ def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, r
         return f"Out of memory {when}{cause}. Start again with {advice(request)}."
     if _is_disk_full(error):
         return f"The disk that holds {root} is full {when}. Free some space and resume; the {kept}."
-    return f"Something went wrong inside the program {when}: {type(error).__name__}: {error}. The details are kept with the run."
+    what = f"{type(error).__name__}: {error}"
+    return f"Something went wrong inside the program {when}: {what}. The details are kept with the run."
 
 
 def _is_disk_full(error: Exception) -> bool:
