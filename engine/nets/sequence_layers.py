@@ -25,6 +25,9 @@ class LSTM(nn.Module):
         self.read = Gates(num_inputs, width, 4)
         self.recall = Gates(width, width, 4, bias=False)
 
+    def extra_repr(self):
+        return f"{self.read.in_features}, {self.recall.in_features}"
+
     def forward(self, x):
         h = c = x.new_zeros(len(x), self.recall.in_features)
         states = []
@@ -46,6 +49,9 @@ class GRU(nn.Module):
         super().__init__()
         self.read = Gates(num_inputs, width, 3)
         self.recall = Gates(width, width, 3, bias=False)
+
+    def extra_repr(self):
+        return f"{self.read.in_features}, {self.recall.in_features}"
 
     def forward(self, x):
         h = x.new_zeros(len(x), self.recall.in_features)
@@ -86,6 +92,9 @@ class Positions(nn.Module):
         waves = torch.stack([angles.sin(), angles.cos()], 2).flatten(1)[:, :width]
         self.register_buffer("waves", waves, persistent=False)
 
+    def extra_repr(self):
+        return "{}, {}".format(*self.waves.shape)
+
     def forward(self, x):
         return x + self.waves
 
@@ -105,6 +114,9 @@ class EncoderLayer(nn.Module):
         self.mix = nn.Linear(width, width)
         self.before_feed = nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+
+    def extra_repr(self):
+        return f"{self.ask.in_features}, {self.num_heads}, for_last={self.for_last}"
 
     def forward(self, x):
         bars = self.before_attention(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 
 from torch import nn
 
@@ -13,8 +14,8 @@ from engine.nets import make_student
 from engine.nets.layers import AveragePool, Convolution, InstanceNorm
 from engine.nets.residual import Residual
 from engine.nets.sequence import QuickGRU, QuickLSTM
-from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Gates, Head, LastBar, Positions
 
+PACKAGE = "engine.nets."
 # defaults that a layer's repr spells out
 DEFAULTS = (
     ", stride=(1, 1)",
@@ -26,21 +27,8 @@ DEFAULTS = (
     ", elementwise_affine=True",
     ", bias=True",
 )
-OURS = (Convolution, InstanceNorm, AveragePool, QuickLSTM, QuickGRU)
+FASTER = (Convolution, InstanceNorm, AveragePool, QuickLSTM, QuickGRU)
 """Faster versions of their base classes, which are written instead."""
-ARGUMENTS = {
-    LSTM: lambda layer: f"{layer.read.in_features}, {layer.recall.in_features}",
-    GRU: lambda layer: f"{layer.read.in_features}, {layer.recall.in_features}",
-    Head: lambda layer: f"{layer.in_features}, {layer.out_features}",
-    LastBar: lambda layer: "",
-    Positions: lambda layer: "{}, {}".format(*layer.waves.shape),
-    EncoderLayer: lambda layer: f"{layer.ask.in_features}, {layer.num_heads}, for_last={layer.for_last}",
-}
-"""The constructor arguments of layers of students of windows."""
-DEFINED: tuple[type[nn.Module], ...] = (Residual, *ARGUMENTS)
-"""Classes whose source goes into a program that uses them."""
-GATED: set[type[nn.Module]] = {LSTM, GRU, EncoderLayer}
-"""Those of them that contain gates."""
 DRAWN_BY_GATE = """\
         for gate in layer.weight.data.chunk(getattr(layer, "num_gates", 1)):
             {}(gate)
@@ -52,17 +40,20 @@ INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "ortho
 def network(config: StudentConfig, spec: TaskSpec) -> str:
     """The expression `nn.Sequential(...)` of a student, one layer per line, for `from torch import nn`.
 
-    `definitions` gives the classes it uses besides PyTorch's. Raises ConfigError if the samples do not fit the
-    architecture, TypeError for other layers than these.
+    Layers of our own are written by name, with the arguments that their `extra_repr` says; `definitions` gives their
+    source. Raises ConfigError if the samples do not fit the architecture, TypeError for layers of other packages.
     """
     return _sequence(make_student(config, spec, "cpu").module, "")
 
 
 def definitions(network: str) -> str:
-    """The source of the classes that a network's text uses besides PyTorch's; may be empty."""
-    found = _named(network)
-    named = [kind for kind in (Gates, *DEFINED) if kind in found or (kind is Gates and found & GATED)]
-    return "\n\n" + "\n\n".join(inspect.getsource(kind) for kind in named) + "\n\n" if named else ""
+    """The source of the classes besides PyTorch's that a network's text uses, directly or not; may be empty."""
+    text, found = network, set[type[nn.Module]]()
+    while new := [kind for kind in _classes() if kind not in found and _names(text, kind)]:
+        found.update(new)
+        text += "".join(map(inspect.getsource, new))
+    named = [inspect.getsource(kind) for kind in _classes() if kind in found]
+    return "\n\n" + "\n\n".join(named) + "\n\n" if named else ""
 
 
 def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
@@ -71,23 +62,33 @@ def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
     Raises as `network` does.
     """
     text = network(config, spec)
+    classes = definitions(text)
     built, seeded = f"net = {text}\n", f"torch.manual_seed({seed})\n"
     if config.init not in INITIALISERS:  # PyTorch initialises layers as it makes them
-        return definitions(text) + seeded + built
+        return classes + seeded + built
     drawn = f"nn.init.{INITIALISERS[config.init]}"
+    has_parts = re.search("num_gates|gain = ", classes)
+    drawing = DRAWN_BY_GATE.format(drawn) if has_parts else f"        {drawn}(layer.weight)"
     return (
-        f"{definitions(text)}{built}{seeded}"
+        f"{classes}{built}{seeded}"
         "for layer in net.modules():\n"
         "    if isinstance(layer, (nn.Conv2d, nn.Linear)):\n"
-        f"{DRAWN_BY_GATE.format(drawn) if _named(text) - {Residual} else f'        {drawn}(layer.weight)'}\n"
+        f"{drawing}\n"
         "        if layer.bias is not None:\n"
         "            nn.init.zeros_(layer.bias)\n"
     )
 
 
-def _named(network: str) -> set[type[nn.Module]]:
-    """Those of DEFINED that a network's text uses."""
-    return {kind for kind in DEFINED if re.search(rf"\b(?<!\.){kind.__name__}\(", network)}
+def _classes() -> list[type[nn.Module]]:
+    """The layers defined in `engine.nets`, in the order of their modules and lines."""
+    modules = [(name, vars(module)) for name, module in sorted(sys.modules.items()) if name.startswith(PACKAGE)]
+    found = [(name, kind) for name, values in modules for kind in values.values() if inspect.isclass(kind)]
+    return [kind for name, kind in found if kind.__module__ == name and issubclass(kind, nn.Module)]
+
+
+def _names(text: str, kind: type[nn.Module]) -> bool:
+    """Whether a text makes a layer of a class, or a class derived from it."""
+    return bool(re.search(rf"(?<![.\w]){kind.__name__}\(|\({kind.__name__}\):", text))
 
 
 def _sequence(layers: nn.Sequential, indent: str) -> str:
@@ -107,13 +108,12 @@ def _written(layer: nn.Module, indent: str) -> str:
 
 
 def _layer(layer: nn.Module) -> str:
-    """One layer as code; its repr lacks only the module's name."""
-    kind = type(layer).__mro__[1 if type(layer) in OURS else 0]
-    if kind in ARGUMENTS:
-        return f"{kind.__name__}({ARGUMENTS[kind](layer)})"
-    if kind.__module__.partition(".")[0] != "torch" or list(layer.children()):
+    """One layer as code: what its `extra_repr` says are its arguments."""
+    kind = type(layer).__mro__[1 if type(layer) in FASTER else 0]
+    is_ours = kind.__module__.startswith(PACKAGE)
+    if not is_ours and (not kind.__module__.startswith("torch.") or list(layer.children())):
         raise TypeError(f"{kind.__name__} is not a plain PyTorch layer and cannot be exported")
     text = f"{kind.__name__}({layer.extra_repr()})"
     for said in DEFAULTS:
         text = text.replace(said, "")
-    return f"nn.{text}"
+    return text if is_ours else f"nn.{text}"

@@ -50,7 +50,9 @@ def test_written_network_gives_the_same_forecasts_with_the_same_weights(name, de
 
 def test_a_network_of_windows_brings_the_classes_it_names_and_no_others():
     text = source_code.network(StudentConfig(name="lstm", width=8, depth=2), WINDOWS)
-    assert text == ("nn.Sequential(\n    LSTM(7, 8),\n    LSTM(8, 8),\n    LastBar(),\n    Head(8, 3),\n)")
+    assert text == (
+        "nn.Sequential(\n    LSTM(7, 8),\n    LSTM(8, 8),\n    LastBar(),\n    Head(in_features=8, out_features=3),\n)"
+    )
     classes = re.findall(r"^class (\w+)", source_code.definitions(text), re.MULTILINE)
     assert classes == ["Gates", "LSTM", "Head", "LastBar"]
     text = source_code.definitions(source_code.network(StudentConfig(name="linear"), WINDOWS))

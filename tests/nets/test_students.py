@@ -175,8 +175,8 @@ def test_all_that_names_students_is_made_from_the_table():
             assert condition.path == "name" and list(condition.values) == readers
     assert all(set(card.options) <= schema.keys() for card in STUDENTS.values())
     assert StudentConfig(name="gru").name == "gru"
-    with pytest.raises(ConfigError, match="name: input should be 'convnet', 'lenet'.*not 'vit'"):
-        checked(StudentConfig, {"name": "vit"}, "student")
+    with pytest.raises(ConfigError, match="name: input should be 'convnet', 'lenet'.*not 'unheard'"):
+        checked(StudentConfig, {"name": "unheard"}, "student")
 
 
 def test_a_student_is_called_as_papers_call_it():
