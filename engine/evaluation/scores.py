@@ -150,7 +150,7 @@ def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -
     found: dict[int, dict[str, Row]] = {}
     for row in rows:
         if row.student == student and row.protocol == protocol and row.metric.startswith(after("")):
-            found.setdefault(row.training["num_steps"], {})[row.arm] = row
+            found.setdefault(int(row.metric.removeprefix(after(""))), {})[row.arm] = row
     return dict(sorted(found.items()))
 
 
