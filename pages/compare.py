@@ -12,10 +12,7 @@ from pages.ui import cards, compared, frame, services, sweep, words
 
 frame.ensure()
 
-RECORDED = {
-    "experts": "recorded experts, so it has no scores",
-    "teacher": "trained a teacher, so it has no scores",
-}
+RECORDED = {"experts": "recorded experts, so it has no scores", "teacher": "trained a teacher, so it has no scores"}
 """Why a recording is not compared."""
 ABOUT = (
     "Compare runs here: a network trained on the distilled set against one trained on random real data of the same size "

@@ -56,17 +56,7 @@ ALLOWED = {
         "methods",
     },
     "figures": {"core.events", "core.spacing", "data", "evaluation.scores", "figures"},
-    "results": {
-        "core",
-        "data",
-        "nets",
-        "synthetic",
-        "methods",
-        "pretrained",
-        "evaluation",
-        "figures",
-        "results",
-    },
+    "results": {"core", "data", "nets", "synthetic", "methods", "pretrained", "evaluation", "figures", "results"},
     "run": {"core", "data", "nets", "synthetic", "methods", "evaluation"},
 }
 SHARED = (

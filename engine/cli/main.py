@@ -14,16 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import Context, evaluate, load
-from engine.cli import (
-    dashboard,
-    estimates,
-    exports,
-    imports,
-    lists,
-    pretrained,
-    reference,
-    results,
-)
+from engine.cli import dashboard, estimates, exports, imports, lists, pretrained, reference, results
 from engine.cli.lists import print_json
 from engine.cli.requests import request_options, requested
 from engine.cli.sections import print_sections

@@ -37,15 +37,7 @@ from engine.core.events import Event, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines
 from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, scored
-from engine.evaluation.comparison import (
-    DRAW,
-    MOST_TIMED,
-    Comparison,
-    Outcome,
-    call_seconds,
-    followed,
-    step_seconds,
-)
+from engine.evaluation.comparison import DRAW, MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
 from engine.evaluation.plan import (
     CHOOSING,
     UNNUMBERED,

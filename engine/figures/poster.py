@@ -269,10 +269,7 @@ def _are_apart(starts: Sequence[int], size: int) -> bool:
 
 
 def _frame(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    layers: Sequence[tuple[object, int]],
+    draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], layers: Sequence[tuple[object, int]]
 ) -> None:
     """Nested lines around a window, each (colour, thickness), the widest first. corner: (left, top); size: (width, height)."""
     widest = layers[0][1]

@@ -119,12 +119,7 @@ class _Panel:
 
 
 def candlesticks(
-    bars: np.ndarray,
-    *,
-    title: str = "",
-    theme: Theme = "page",
-    height: int = 260,
-    times: np.ndarray | None = None,
+    bars: np.ndarray, *, title: str = "", theme: Theme = "page", height: int = 260, times: np.ndarray | None = None
 ) -> go.Figure:
     """Candles, hollow and green where the close is above the open, filled and red elsewhere, and the volume below.
 

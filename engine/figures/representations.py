@@ -46,10 +46,7 @@ def spectrum(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 
     values: Analysed "spectrum": "images" and "representations", fractions by base, and how many are "used".
     """
     colours, figure = PALETTES[theme], go.Figure()
-    for name, colour, symbol in (
-        ("images", colours.distilled, "diamond"),
-        ("representations", colours.full, "circle"),
-    ):
+    for name, colour, symbol in (("images", colours.distilled, "diamond"), ("representations", colours.full, "circle")):
         shares = 100 * np.asarray(values.get(name, ()), dtype=np.float64)
         if not len(shares):
             continue

@@ -76,12 +76,7 @@ class OuterLoop(MethodConfig):
         1024, "Real samples the student is judged on at each outer step", low=1, high=100_000, group=OUTER
     )
     outer_lr: float = option(
-        0.01,
-        "Adam's learning rate for the samples",
-        low=1e-6,
-        high=10.0,
-        group=OUTER,
-        label="Outer learning rate",
+        0.01, "Adam's learning rate for the samples", low=1e-6, high=10.0, group=OUTER, label="Outer learning rate"
     )
 
     def real_samples_per_step(self, spec: Task) -> int:

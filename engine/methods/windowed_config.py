@@ -25,12 +25,7 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
         group=INNER,
     )
     unroll_length: int = option(
-        200,
-        "Longest training of a student inside an outer step",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group=INNER,
+        200, "Longest training of a student inside an outer step", low=1, high=10_000, unit="inner steps", group=INNER
     )
     window: int = option(
         60,

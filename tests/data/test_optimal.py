@@ -126,10 +126,7 @@ def test_representations_turned_shifted_and_scaled_give_the_same_images():
 
 
 @pytest.mark.parametrize("options", [RBF, LINEAR, RBF | {"ridge": 0.0, "preimage_ridge": 0.0}])
-@pytest.mark.parametrize(
-    ("n", "d"),
-    [(1, 4), (2, 4), (10, 40), (60, 8)],
-)
+@pytest.mark.parametrize(("n", "d"), [(1, 4), (2, 4), (10, 40), (60, 8)])
 def test_few_images_and_doubled_ones_stay_finite_and_within_their_spread(options, n, d):
     images, representations = pairs(n, d, 1, 6, 6, dtype=torch.float32)
     for each in (images, images.repeat(2, 1, 1, 1), torch.ones_like(images)):

@@ -39,10 +39,7 @@ def splits():
     found = drained(SOURCES["digits"].load(DataConfig(), Context().data_root))[1]
     some, few = torch.arange(300), torch.arange(100)
     return dataclasses.replace(
-        found,
-        train=found.train.subset(some),
-        validation=found.validation.subset(few),
-        test=found.test.subset(few),
+        found, train=found.train.subset(some), validation=found.validation.subset(few), test=found.test.subset(few)
     )
 
 

@@ -17,13 +17,7 @@ from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.fine_tune import Classifier, fine_tune
 from engine.evaluation.probing.pretrain import bounded_sgd, of_images, of_pairs, pretrain, real_pairs
-from engine.evaluation.probing.probe import (
-    features_of,
-    knn,
-    labelled_part,
-    linear_probe,
-    share_right,
-)
+from engine.evaluation.probing.probe import features_of, knn, labelled_part, linear_probe, share_right
 from engine.evaluation.probing.similarity import linear_cka, mean_cosine
 from engine.evaluation.probing.transfer import adapted, fitted
 from engine.evaluation.train import accuracy

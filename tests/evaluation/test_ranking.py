@@ -7,13 +7,7 @@ import math
 import pytest
 
 from engine.core.events import Scored
-from engine.evaluation.ranking import (
-    NEUTRAL,
-    augmentation_robust_score,
-    label_robust_score,
-    mapped,
-    ranking,
-)
+from engine.evaluation.ranking import NEUTRAL, augmentation_robust_score, label_robust_score, mapped, ranking
 from engine.evaluation.scores import across, against_full, best_by_arm, summarise
 
 TEST = {

@@ -13,14 +13,7 @@ from engine.evaluation.scores import against_full, baseline, best_by_arm, headli
 
 def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test", metric="accuracy"):
     return Scored(
-        arm=arm,
-        protocol=protocol,
-        student="mlp",
-        seed=seed,
-        metric=metric,
-        value=value,
-        seconds=seconds,
-        split=split,
+        arm=arm, protocol=protocol, student="mlp", seed=seed, metric=metric, value=value, seconds=seconds, split=split
     )
 
 

@@ -242,10 +242,7 @@ def test_estimate_tries_the_poster_without_fetching_clip(monkeypatch, tmp_path):
 
 def test_published_presets_have_the_published_sizes():
     """Poster, patches and images per class of Shul et al. 2024, as in their README; (rows, columns) here."""
-    published = {
-        "cifar10": (10, (60, 153), (6, 16), 0.896),
-        "cifar100": (100, (303, 303), (20, 20), 0.897),
-    }
+    published = {"cifar10": (10, (60, 153), (6, 16), 0.896), "cifar100": (100, (303, 303), (20, 20), 0.897)}
     for source, (num_classes, size, numbers, ipc) in published.items():
         grid = grid_of("published_09", source, num_classes, 32)
         assert (grid.height, grid.width) == size and (grid.patch_rows, grid.patch_columns) == numbers

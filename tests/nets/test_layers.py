@@ -18,14 +18,8 @@ def block(norm: type, pool: type) -> list[nn.Module]:
 
 
 LAYERS = {
-    "convolution": (
-        lambda: Convolution(2, 3, bias=False),
-        lambda: nn.Conv2d(2, 3, 3, padding=1, bias=False),
-    ),
-    "convolution with bias": (
-        lambda: Convolution(2, 3, bias=True),
-        lambda: nn.Conv2d(2, 3, 3, padding=1),
-    ),
+    "convolution": (lambda: Convolution(2, 3, bias=False), lambda: nn.Conv2d(2, 3, 3, padding=1, bias=False)),
+    "convolution with bias": (lambda: Convolution(2, 3, bias=True), lambda: nn.Conv2d(2, 3, 3, padding=1)),
     "norm, ReLU and pooling": (
         lambda: ConvNetLayers(InstanceNorm(2), nn.ReLU(), AveragePool()),
         lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.ReLU(), nn.AvgPool2d(2)),

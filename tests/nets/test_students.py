@@ -65,8 +65,7 @@ def test_student_is_a_function_of_theta_alone(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "init"),
-    [(name, init) for name in OF_IMAGES for init in SCHEMES if name not in DEEP or init == "xavier"],
+    ("name", "init"), [(name, init) for name in OF_IMAGES for init in SCHEMES if name not in DEEP or init == "xavier"]
 )
 def test_initialisation_repeats_with_its_seed_and_keeps_signals_finite(name, init):
     student = make_student(StudentConfig(name=name, width=8, init=init), COLOUR32)

@@ -146,12 +146,7 @@ def engines_own(asked, place: int, num_steps: int) -> tuple[torch.Tensor, torch.
 
 @pytest.mark.parametrize(
     ("target", "options"),
-    [
-        ("volatility", {}),
-        ("close", {"features": "prices"}),
-        ("both", {"token_identity": True}),
-        ("direction", {}),
-    ],
+    [("volatility", {}), ("close", {"features": "prices"}), ("both", {"token_identity": True}), ("direction", {})],
 )
 def test_script_forecasts_what_the_engine_does(store, history, tmp_path, capsys, target, options):
     """Full batches from the same start: the two differ by the windows of the embargoes alone, which only the script sees."""

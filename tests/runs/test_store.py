@@ -250,8 +250,7 @@ def test_stopping_a_running_run_is_only_a_wish(store):
 
 
 @pytest.mark.parametrize(
-    ("ending", "sentence"),
-    [(Finished({}), "is done"), (None, "is running already"), ("queued", "is queued already")],
+    ("ending", "sentence"), [(Finished({}), "is done"), (None, "is running already"), ("queued", "is queued already")]
 )
 def test_only_an_ended_unfinished_run_is_resumed(store, ending, sentence):
     run_id = store.submit(REQUEST, "queued" if ending == "queued" else "running")

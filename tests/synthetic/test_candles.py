@@ -53,9 +53,7 @@ def is_valid(bars):
 
 
 @pytest.mark.parametrize("features", FEATURES)
-@given(
-    raw=arrays.arrays(np.float32, (4, 6, 5), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
-)
+@given(raw=arrays.arrays(np.float32, (4, 6, 5), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
 @settings(max_examples=150, deadline=None)
 def test_candles_are_valid_for_any_parameter_value(features, raw):
     synthetic = KNOWN[features]

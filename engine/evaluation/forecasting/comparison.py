@@ -28,15 +28,7 @@ from engine.core.events import Analysed, Event, Progress, Scored, Warned
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, make_bench, scored
-from engine.evaluation.comparison import (
-    DRAW,
-    MOST_TIMED,
-    Comparison,
-    Outcome,
-    call_seconds,
-    followed,
-    step_seconds,
-)
+from engine.evaluation.comparison import DRAW, MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
 from engine.evaluation.forecasting import adaptation
 from engine.evaluation.forecasting.adaptation import Adapted, compared_starts
 from engine.evaluation.forecasting.draws import DRAWS, WORDS, num_bytes

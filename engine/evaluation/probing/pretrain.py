@@ -80,10 +80,7 @@ def of_images(data: LabelledSet, representations: Tensor, batch_size: int, gener
 
 
 def real_pairs(
-    data: LabelledSet,
-    representations: Tensor,
-    augmentations: Sequence[Predefined],
-    represent: Represent,
+    data: LabelledSet, representations: Tensor, augmentations: Sequence[Predefined], represent: Represent
 ) -> tuple[Tensor, Tensor]:
     """What a teacher says of real images, as a distilled set's `pairs` are: inputs ((1+A)n, C, H, W), targets ((1+A)n, d).
 

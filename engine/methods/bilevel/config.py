@@ -58,12 +58,7 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
         when=("initialisation", "pool"),
     )
     decay_factor: float = option(
-        0.5,
-        "Factor of the outer learning rate at each decay",
-        low=0.01,
-        high=1.0,
-        advanced=True,
-        group=OUTER,
+        0.5, "Factor of the outer learning rate at each decay", low=0.01, high=1.0, advanced=True, group=OUTER
     )
     num_decays: int = option(
         4, "Decays, evenly spaced over the run", low=0, high=100, advanced=True, group=OUTER, label="Decays"

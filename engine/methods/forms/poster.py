@@ -41,13 +41,7 @@ class PosterConfig(Config):
         label="Poster starts from",
     )
     poster_height: int = option(
-        0,
-        "Height of the poster; 0 for automatic",
-        low=0,
-        high=10_000,
-        unit="pixels",
-        advanced=True,
-        group=POSTER,
+        0, "Height of the poster; 0 for automatic", low=0, high=10_000, unit="pixels", advanced=True, group=POSTER
     )
     poster_width: int = option(
         0,

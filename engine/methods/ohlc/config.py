@@ -49,9 +49,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         label="Sequences start from",
     )
     learn_targets: bool = option(
-        True,
-        "Learn the target of each sequence, or keep that of the real window it started from",
-        group=SYNTHETIC,
+        True, "Learn the target of each sequence, or keep that of the real window it started from", group=SYNTHETIC
     )
     target_lr_divisor: float = option(
         1.0,

@@ -86,12 +86,7 @@ def moved(number):
 # [if template]
 NUM_AUGMENTATIONS, CHANGED, net = 1, inputs.flip(3), nn.Sequential()
 # [end]
-inputs = torch.cat(
-    [
-        inputs,
-        CHANGED,
-    ]
-)
+inputs = torch.cat([inputs, CHANGED])
 targets = torch.cat([targets, *(moved(number) for number in range(NUM_AUGMENTATIONS))])
 # [end]
 

@@ -53,10 +53,7 @@ def test_simclr_is_a_naive_loop(temperature):
     assert simclr(z1, z2, temperature).item() == pytest.approx(naive_simclr(z1, z2, temperature))
 
 
-LOSSES = {
-    "barlow_twins": lambda z1, z2: barlow_twins(z1, z2, 0.005),
-    "simclr": lambda z1, z2: simclr(z1, z2, 0.5),
-}
+LOSSES = {"barlow_twins": lambda z1, z2: barlow_twins(z1, z2, 0.005), "simclr": lambda z1, z2: simclr(z1, z2, 0.5)}
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
