@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.core.options import Config
 from engine.data.source import Source
 
 PARTS = ("config", "data", "evaluation")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Config):
     """Similar data sets: what they hold, colours, side in pixels and number of classes (inclusive ranges)."""
 
     samples: Literal["images", "prices"] = "images"
@@ -71,7 +71,7 @@ class Preset:
 def read_presets(method_file: str) -> tuple[Preset, ...]:
     """The presets beside a method's main file, one record per source and one for the kinds of data, in order.
 
-    Raises KeyError or TypeError for an entry that lacks a field or has an unknown one.
+    Raises KeyError, TypeError or pydantic's ValidationError for an entry with a missing, unknown or wrong field.
     """
     text = tomllib.loads(Path(method_file).with_name("presets.toml").read_text(encoding="utf-8"))
     shared, where = text.get("shared", {}), text.get("where", {})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from engine import SOURCES, request_from_preset
 from engine.core.config import RunRequest, checked
@@ -85,7 +86,8 @@ def test_shared_tables_are_merged_in_order_and_the_presets_own_come_last(tmp_pat
     [
         ('use = ["nowhere"]', KeyError, "nowhere"),
         ('costs = "much"', TypeError, "preset 'quick' has unknown fields: costs"),
-        ("kinds = [{ colors = 'grey' }]", TypeError, "colors"),
+        ("kinds = [{ colors = 'grey' }]", ValidationError, "colors"),
+        ("kinds = [{ colours = 'gray' }]", ValidationError, "'grey', 'colour' or 'any'"),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_refused(tmp_path, line, error, message):
@@ -115,3 +117,13 @@ def test_a_data_set_of_any_kind_has_a_quick_preset_that_resolves(
     monkeypatch.setitem(SOURCES, "new", source)
     assert "judged" in (cost := METHODS[method].presets_for("new")["quick"].cost) or "not measured" in cost
     resolve(request_from_preset("new", method, "quick"))
+
+
+def test_new_prices_have_a_quick_preset_and_none_of_images(monkeypatch):
+    class OtherPrices(type(SOURCES["simulated_prices"])):
+        key = "other_prices"
+
+    monkeypatch.setitem(SOURCES, "other_prices", OtherPrices())
+    assert list(METHODS["ohlc"].presets_for("other_prices")) == ["quick"]
+    resolve(request_from_preset("other_prices", "ohlc", "quick"))
+    assert all(not METHODS[key].presets_for("other_prices") for key in OF_IMAGES)
