@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from engine.core import machine
-from engine.core.config import DataConfig, MethodConfig, RunRequest, WindowConfig, checked
+from engine.core.config import DataConfig, MethodConfig, RunRequest, checked
 from engine.core.context import Context, data_root
+from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError
 from engine.core.events import Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.data import num_held_out, sources

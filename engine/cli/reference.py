@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from engine.core.config import Config, DataConfig, EvaluationConfig, WindowConfig
+from engine.core.config import Config, DataConfig, EvaluationConfig
+from engine.core.data_config import WindowConfig
 from engine.core.options import bounds, option_of
 from engine.core.program import ROOT
 from engine.data.imported.limits import Limits

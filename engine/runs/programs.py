@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from engine.core.config import DSA_OPERATIONS, StudentConfig, WindowConfig
+from engine.core.config import StudentConfig
+from engine.core.data_config import DSA_OPERATIONS, WindowConfig
 from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.data.transforms import augment, optimal, predefined, zca
 from engine.data.transforms.predefined import KERNELS, OPTIMAL, QUARTERS, Predefined

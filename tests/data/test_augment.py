@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.config import DSA_OPERATIONS
+from engine.core.data_config import DSA_OPERATIONS
 from engine.core.errors import ConfigError
 from engine.data import augmentation, dsa
 from engine.data.transforms.augment import OPERATIONS, Step

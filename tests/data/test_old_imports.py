@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from draining import drained
 
-from engine.core.config import DataConfig, WindowConfig
+from engine.core.config import DataConfig
+from engine.core.data_config import WindowConfig
 from engine.data import images, prices
 
 WINDOWS = DataConfig(windows=WindowConfig(window_length=5, validation_fraction=0.25))

@@ -6,7 +6,7 @@ import torch
 from draining import drained
 
 from engine import StudentConfig
-from engine.core.config import WindowConfig
+from engine.core.data_config import WindowConfig
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import WindowSplits, prepare_windows
 from engine.synthetic.base import Training

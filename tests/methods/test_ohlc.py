@@ -11,7 +11,8 @@ import torch
 from draining import drained
 
 import engine
-from engine.core.config import WindowConfig, checked
+from engine.core.config import checked
+from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import prepare_windows

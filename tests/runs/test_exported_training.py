@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from small_runs import SMALL, distilled, write_test_images
 
-from engine.core.config import DSA_OPERATIONS, StudentConfig
+from engine.core.config import StudentConfig
+from engine.core.data_config import DSA_OPERATIONS
 from engine.data.images import ImportOptions
 from engine.data.images.decode import decode
 from engine.data.imported.limits import limits

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch.func import functional_call
 
-from engine.core.config import StudentConfig, WindowConfig
+from engine.core.config import StudentConfig
+from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError, DataError
 from engine.data.prices.simulate import simulate
 from engine.data.prices.windows import prepare_windows

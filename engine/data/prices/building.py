@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.core.config import WindowConfig
+from engine.core.data_config import WindowConfig
 from engine.data.prices import cells
 from engine.data.prices.bars import Bars
 from engine.data.prices.cells import PRICES

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from engine.core.config import WindowConfig
+from engine.core.data_config import WindowConfig
 from engine.core.errors import DataError
 from engine.core.events import Event, Progress
 from engine.data.imported.limits import limits

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.config import WindowConfig
+from engine.core.data_config import WindowConfig
 from engine.core.errors import DataError
 from engine.core.events import Event, Progress
 from engine.data.prices.bars import Bars

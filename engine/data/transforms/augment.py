@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.config import DSA_OPERATIONS
+from engine.core.data_config import DSA_OPERATIONS
 from engine.core.errors import ConfigError
 
 MAX_DEGREES = 15.0

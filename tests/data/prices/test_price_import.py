@@ -9,7 +9,8 @@ import pytest
 from draining import drained
 from price_files import DAY, FIRST_DAY, good, imported, refused, rows_of, text_of, toy_bars, zipped
 
-from engine.core.config import DataConfig, WindowConfig
+from engine.core.config import DataConfig
+from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Progress
 from engine.data import prices

@@ -11,8 +11,9 @@ from draining import drained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.config import DataConfig, WindowConfig
+from engine.core.config import DataConfig
 from engine.core.context import Context
+from engine.core.data_config import WindowConfig
 from engine.core.errors import DataError
 from engine.data import SOURCES
 from engine.data.prices.scaling import WindowScaling
