@@ -25,6 +25,10 @@ test-browser: $(VENV)/.tools
 test-others: $(VENV)/.tools
 	$(BIN)/python -m pytest --ignore tests/browser --numprocesses 2 --dist loadfile
 
+# the first tests of each file, at most one case of each, none of them slow
+test-fast: $(VENV)/.tools
+	$(BIN)/python -m pytest --fast --ignore tests/browser --numprocesses 2 --dist loadfile
+
 bench: $(VENV)/.tools
 	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
 

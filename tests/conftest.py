@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,29 @@ import pytest
 
 PATIENCE_MILLISECONDS = 120_000
 """How long the browser waits for what it is told to expect: a busy machine draws slowly."""
+
+FAST_TESTS = 6
+"""Tests per file of the fast tier."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --fast: the first case of each of the first tests of each file, without slow ones."""
+    parser.addoption("--fast", action="store_true", help="run the core of each file only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--fast"):
+        return
+    chosen: dict[str, pytest.Item] = {}
+    count: Counter[Path] = Counter()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        is_slow = any(item.get_closest_marker(marker) for marker in ("slow", "browser"))
+        if name not in chosen and not is_slow and count[item.path] < FAST_TESTS:
+            chosen[name] = item
+            count[item.path] += 1
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen.values()])
+    items[:] = chosen.values()
 
 
 @pytest.fixture(autouse=True)

@@ -71,6 +71,7 @@ def test_the_wheel_installs_the_command_and_requires_what_the_checkout_requires(
     assert required == set((ROOT / "requirements.txt").read_text().split())
 
 
+@pytest.mark.slow
 def test_an_installed_program_keeps_data_and_runs_in_the_current_folder(site, tmp_path):
     ask = (
         "import json; from engine.core import program; from engine.core.context import data_root, runs_root; "

@@ -137,6 +137,7 @@ def test_sources_methods_and_their_json(capsys):
     assert "student.width" in output(capsys, "methods", "bilevel")[1].out
 
 
+@pytest.mark.slow
 def test_doctor_finds_nothing_wrong(capsys):
     status, printed = output(capsys, "doctor")
     assert status == 0 and "FAILED" not in printed.out

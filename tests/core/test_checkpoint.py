@@ -231,6 +231,7 @@ print(reached)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
 def test_kill_9_while_checkpoints_are_written_loses_at_most_the_one_under_way(tmp_path):
     done = subprocess.run(

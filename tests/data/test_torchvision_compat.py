@@ -18,6 +18,7 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_datasets_and_transforms_work_in_a_fresh_process():
     code = """
 import torch
@@ -29,6 +30,7 @@ print(datasets.MNIST.__name__, models.resnet18(num_classes=3)(torch.zeros(2, 3, 
     assert run(code).split() == ["MNIST", "3"]
 
 
+@pytest.mark.slow
 def test_the_door_to_data_does_not_wait_for_torchvision_or_scikit_learn():
     code = """
 import sys

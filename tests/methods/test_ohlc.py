@@ -97,6 +97,7 @@ def test_prices_are_not_adapted_to_images():
         engine.resolve(request)
 
 
+@pytest.mark.slow
 def test_distilled_sequences_beat_random_real_windows_over_seeds():
     """Volatility of simulated tokens: the loss on validation windows, each arm after its best number of steps."""
     splits = splits_of(1200, target="volatility", window_length=12)

@@ -265,6 +265,7 @@ def test_system_names_device_folders_and_versions(visit, store):
     assert str(engine.runs_root()) in app.table[0].value.to_numpy()
 
 
+@pytest.mark.slow
 def test_health_check_tries_everything_and_finds_it_well(visit):
     app = visit("system")
     app.button(key="check").click().run()

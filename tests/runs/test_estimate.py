@@ -52,6 +52,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- against the real thing ----
 
 
+@pytest.mark.slow
 def test_a_short_run_takes_what_was_estimated_within_a_factor_of_two(context):
     drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))  # what is imported late is there for both
     ratios = []
@@ -79,6 +80,7 @@ SELFSUP = engine.request_from_preset(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_self_supervised_run_is_estimated_with_its_teacher(context):
     ratios = []
     while len(ratios) < 4 and not any(0.4 < ratio < 2.5 for ratio in ratios):  # another program may have had the cores

@@ -168,6 +168,7 @@ def test_script_forecasts_what_the_engine_does(store, history, tmp_path, capsys,
         assert error == pytest.approx(100 * own, rel=0.02)
 
 
+@pytest.mark.slow
 def test_script_runs_alone_and_imports_nothing_of_this_project(exported, history, tmp_path):
     command = [sys.executable, "-I", str(exported[2] / "train.py"), "SIM-B", str(history)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)

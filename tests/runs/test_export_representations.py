@@ -126,6 +126,7 @@ def test_scores_have_transfers_and_likeness_too(exported):
     assert {line["arm"] for line in lines} == set(MEANS)
 
 
+@pytest.mark.slow
 def test_script_alone_pretrains_and_probes_as_the_engine_does(exported, folders, probed, tmp_path):
     labelled, test, count = folders
     # -I: neither this folder nor PYTHONPATH is looked into, so that only installed packages can be imported

@@ -59,6 +59,7 @@ def run_here(script: Path, *arguments: str) -> None:
         sys.argv = before
 
 
+@pytest.mark.slow
 def test_script_alone_reaches_the_recorded_accuracy(shared, tmp_path):
     out, test, count, recorded = shared
     # -I: neither this folder nor PYTHONPATH is looked into, so that only installed packages can be imported

@@ -109,6 +109,7 @@ def differing(seed_of_settings: int) -> RunRequest:
     return SMALL.model_copy(update={"config": MLP | {"real_batch": 32 + seed_of_settings}})
 
 
+@pytest.mark.slow
 def test_a_second_ask_is_answered_at_once_whatever_the_run_is_called(trials):
     assert trials.known(SMALL) is None and isinstance(trials.ask(SMALL), Pending)
     found = trials.wait(SMALL)
@@ -148,6 +149,7 @@ def test_what_the_run_would_refuse_is_refused_with_its_sentence(trials):
     assert isinstance(answer, Refusal) and answer.is_final and "not on this machine" in answer.sentence
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_a_sentence_and_the_next_ask_works(trials):
     request = differing(4)
     trials.ask(request)
@@ -158,6 +160,7 @@ def test_a_killed_process_is_a_sentence_and_the_next_ask_works(trials):
     assert isinstance(trials.wait(request), Estimate)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
 def test_what_does_not_fit_is_refused_and_the_parent_lives(trials):
     trials.wait(differing(5))
@@ -195,6 +198,7 @@ def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works
     assert isinstance(quick.wait(differing(22)), Estimate)
 
 
+@pytest.mark.slow
 def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
     trials.wait(differing(8))  # so that the process is there
     monkeypatch.setattr(trials, "_most_seconds", 2.0)
@@ -212,12 +216,14 @@ def test_who_has_gone_keeps_nobody_waiting(quick, ended, monkeypatch):
     assert quick.known(LARGE) is None and ended == ["large"]
 
 
+@pytest.mark.slow
 def test_an_idle_process_is_ended(trials, monkeypatch):
     monkeypatch.setattr(trials, "_idle_seconds", 0.2)
     assert isinstance(trials.wait(differing(9)), Estimate)
     wait_for(lambda: trials._process is None, seconds=60)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_a_request_takes(capsys, tmp_path):
     path = tmp_path / "request.json"
     path.write_text(SMALL.model_dump_json())

@@ -373,6 +373,7 @@ for runner in (toy_runner(before=hoard, pause=0.3), toy_runner()):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
 def test_a_run_that_takes_all_memory_fails_alone_and_the_next_one_works(store, straight):
     first, second = store.submit(REQUEST), store.submit(REQUEST)
@@ -500,6 +501,7 @@ execute(store, store.claim(), runner=toy_runner(pause=0.5), checkpoint_seconds=0
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_interrupted_and_resumes_from_its_checkpoint_to_the_same_bits(store, straight):
     run_id = store.submit(REQUEST)
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(store.root), *sys.path])
