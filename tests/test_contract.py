@@ -47,7 +47,7 @@ def test_every_method_has_a_case():
     assert {case.method for case in CASES} == set(METHODS)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.method)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 class TestContract:
     def test_measures_every_step_and_gives_checkpoints_and_previews(self, case):
         found, synthetic = drained(started(case, splits_of(case)))
@@ -107,6 +107,16 @@ class TestContract:
         assert again.num_bytes() == synthetic.num_bytes() and again.num_stored_values() == synthetic.num_stored_values()
         for ours, theirs in zip(synthetic.batches(), again.batches(), strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+    def test_size_is_known_before_the_set_is_made(self, case):
+        splits = splits_of(case)
+        _, config = resolve(RunRequest(source=case.source, method=case.method, config=case.config))
+        size, synthetic = config.size(splits.spec), drained(started(case, splits))[1]
+        rates = dict(synthetic.named_parameters()).get("raw_rates", torch.zeros(0)).numel()
+        assert size.num_samples == synthetic.num_samples == len(synthetic.materialise()[1])
+        stored = size.num_values + size.num_label_values + size.num_indices + rates
+        assert stored == synthetic.num_stored_values() and size.num_bytes + 4 * rates == synthetic.num_bytes()
+        assert config.describe_size(splits.spec)
 
     def test_config_and_events_survive_json(self, case):
         method = METHODS[case.method]
