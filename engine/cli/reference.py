@@ -34,6 +34,9 @@ TITLES = {
     "ExpertsConfig": "Experts of trajectory matching",
     "TeacherConfig": "Teacher of self-supervised distillation",
     "ProbingConfig": "Pre-training and probing of self-supervised distillation",
+    "CanvasConfig": "Canvases (`config.stored_as` is `canvas`)",
+    "StoredPoster": "Posters (`config.stored_as` is `poster`)",
+    "LowRankConfig": "Low-rank bases (`config.stored_as` is `low_rank`)",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -69,6 +69,13 @@ class Option:
     when: tuple[Condition, ...] = ()
     of: Literal["", "images", "prices"] = ""
     among: Literal["", "students", "images", "prices"] = ""
+
+    def within(self, holder: Option, place: str) -> Option:
+        """The same option of a config that is itself an option, `holder` of the config at `place`: it takes the holder's
+        heading and conditions too.
+        """
+        conditions = (replace(each, path=each.seen_from(place)) for each in holder.when)
+        return replace(self, group=holder.group or self.group, when=(*conditions, *self.when))
 
     def unmet(self, place: str, values: Mapping[str, Any]) -> Condition | None:
         """The first condition that does not hold, so that the option has no effect; None where all hold.

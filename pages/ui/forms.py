@@ -31,6 +31,7 @@ class Entry:
     unless the user has chosen something on another page. offered: what to choose from where not every choice fits the
     data set.
     unread_by: the method that has no use for the option, "" where it has.
+    holder: the option that holds the config it belongs to, if that config has an effect only sometimes.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Entry:
     initial: Any
     offered: tuple[str, ...] = ()
     unread_by: str = ""
+    holder: engine.options.Option = engine.options.Option()
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class Entry:
 
     @property
     def option(self) -> engine.options.Option:
-        return engine.options.option_of(self.info)
+        return engine.options.option_of(self.info).within(self.holder, ".".join(self.path[:-2]))
 
     @property
     def label(self) -> str:
@@ -92,7 +94,9 @@ def entries(
         if isinstance(kind, type) and issubclass(kind, engine.Config):
             nested = start.get(name) or {}
             nested = nested.model_dump() if isinstance(nested, engine.Config) else nested
-            found += entries(kind, {**info.default.model_dump(), **nested}, chosen.get(name), (*path, name))
+            inner = entries(kind, {**info.default.model_dump(), **nested}, chosen.get(name), (*path, name))
+            holder = engine.options.option_of(info)
+            found += [replace(entry, holder=holder) if holder.when else entry for entry in inner]
         else:
             begin = start.get(name, info.default)
             found.append(Entry((*path, name), info, begin, chosen.get(name, begin)))
@@ -136,11 +140,13 @@ def ask(
 ) -> None:
     """Show the widgets of `fields`, advanced ones in an expander; put what they hold into `values` by path.
 
+    Options of a config that has no effect as a whole are left out.
     among: all options of the form, which those of `fields` may depend on; the fields themselves by default.
     """
     fields = list(fields)
     form = {".".join(field.path): field for field in [*(among or fields)]}
     known = {name: _held(field, key, values) for name, field in form.items()}
+    fields = [field for field in fields if not _is_left_out(field, known)]
     basic = [field for field in fields if not field.option.advanced]
     advanced = [field for field in fields if field.option.advanced]
     if basic:
@@ -168,6 +174,11 @@ def _held(field: Entry, key: str, values: Mapping[Path, Any]) -> Any:
     if field.path in values:
         return values[field.path]
     return st.session_state.get(_key(field, key), field.initial)
+
+
+def _is_left_out(field: Entry, known: Mapping[str, Any]) -> bool:
+    """Whether the config that the option belongs to has no effect under the values known."""
+    return field.holder.unmet(".".join(field.path[:-2]), known) is not None
 
 
 def _idle(field: Entry, form: Mapping[str, Entry], known: Mapping[str, Any]) -> str:

@@ -194,3 +194,26 @@ def test_labels_are_words_that_tell_one_option_from_another():
     assert {"Steps of standard training", "Epochs on the full set"} <= set(evaluation)
     assert not [label for label in config + evaluation if label.startswith("Num ")]
     assert len(set(config)) == len(config) and len(set(evaluation)) == len(evaluation)
+
+
+def test_options_of_a_form_are_shown_under_it_alone_beside_the_choice_of_the_form():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        fields = forms.entries(engine.METHODS["rat_bptt"].config, {}, path=("config",))
+        values = {}
+        forms.ask([field for field in fields if field.option.group == "Synthetic set"], "form", values, among=fields)
+        st.session_state["values"] = forms.nested(values)["config"]
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception
+    assert {"canvas", "poster", "low_rank"}.isdisjoint(app.session_state["values"])
+    assert not app.selectbox(key="form/config/images_from").disabled
+    app.selectbox(key="form/config/stored_as").set_value("poster").run()
+    assert app.session_state["values"]["poster"] == engine.METHODS["rat_bptt"].config().poster.model_dump()
+    assert app.selectbox(key="form/config/images_from").disabled and "low_rank" not in app.session_state["values"]
+    app.selectbox(key="form/config/stored_as").set_value("low_rank").run()
+    assert "low_rank" in app.session_state["values"] and "poster" not in app.session_state["values"]
