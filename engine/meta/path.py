@@ -80,7 +80,7 @@ class Path:
                 thetas.append(self._next(thetas[-1], step) if known is None else known[1].detach())
             for step in range(num_steps - 1, first - 1, -1):
                 theta = thetas.pop()
-                before, after = self._graphs.pop(step, None) or self._with_graph(theta, step)
+                before, after = self._graphs.pop(step) if step in self._graphs else self._with_graph(theta, step)
                 direction, *found = torch.autograd.grad(after, [before, *learned], direction, allow_unused=True)
                 for parameter, gradient in zip(learned, found, strict=True):
                     if gradient is not None:

@@ -37,7 +37,7 @@ def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) ->
     raise Diverged(
         "The kernel of the distilled images cannot be inverted: features of an inner network are not finite, or all alike. Lower the inner "
         "learning rate, or raise the ridge.",
-        quantity="kernel", step=0,
+        quantity="kernel", step=0
     )  # fmt: skip
 
 

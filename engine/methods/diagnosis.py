@@ -33,19 +33,19 @@ def diagnose(
             return Diverged(
                 f"Values of the set's {name.replace('_', ' ')} are infinite or NaN at outer step {step}. "
                 f"Lower the outer learning rate.",
-                quantity=name, step=step,
+                quantity=name, step=step
             )  # fmt: skip
     for path in paths:
         for number, theta in enumerate(path, 1):
             if not torch.isfinite(theta).all():
                 return Diverged(
                     f"The student's weights became infinite or NaN at inner step {number} of {sum(window)}, in outer step {step}. {remedy}",
-                    quantity="student weights", step=step,
+                    quantity="student weights", step=step
                 )  # fmt: skip
     if not outer_loss < math.inf:
         return Diverged(
             f"The outer loss is {outer_loss} at outer step {step}, though the student's weights are finite: its outputs overflow. {remedy}",
-            quantity="outer loss", step=step,
+            quantity="outer loss", step=step
         )  # fmt: skip
     broken = [
         name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()
@@ -53,5 +53,5 @@ def diagnose(
     return Diverged(
         f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}): "
         f"it explodes on its way through {window.length} inner steps. {remedy}",
-        quantity="meta-gradient", step=step,
+        quantity="meta-gradient", step=step
     )  # fmt: skip

@@ -45,7 +45,7 @@ def snapshot(
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
     state |= {f"outer.{name}": value for name, value in optimiser_state.export_state(outer).items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
-    return state | synthetic.to_resume() | further
+    return state | synthetic.to_resume() | dict(further)
 
 
 def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> int:

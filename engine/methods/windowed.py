@@ -27,6 +27,7 @@ from torch import Tensor
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured, Progress
 from engine.core.progress import QUIET_SECONDS, paced
+from engine.data.prices.windows import WindowSplits
 from engine.data.source import Splits
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.forecasting.measures import forecast, judge_of, skill
@@ -84,8 +85,8 @@ def distill_windowed(
     not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
-    loss, judged = loss_of(splits.spec), "validation_skill" if splits.spec.is_forecast else "validation_accuracy"
-    merit, rule = _merit(splits), update_rules.BY_NAME[config.inner_optimiser]()
+    loss, rule = loss_of(splits.spec), update_rules.BY_NAME[config.inner_optimiser]()
+    judged, merit = _merit(splits)
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
     best = Best()
@@ -201,12 +202,12 @@ def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator
 def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor, loss: Loss) -> tuple[float, Tensor]:
     """The mean loss on real samples and its gradient in theta (P,), in pieces so that memory is that of one piece."""
     leaf = theta.detach().requires_grad_()
-    total, pieces = 0.0, -(-len(targets) // REAL_AT_ONCE)
+    total, gradient, pieces = 0.0, torch.zeros_like(theta), -(-len(targets) // REAL_AT_ONCE)
     for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
         part = loss(student(leaf, some), wanted) * (len(wanted) / len(targets))
-        part.backward()
+        gradient = gradient + torch.autograd.grad(part, leaf)[0]
         total += part.item()
-    return total, leaf.grad
+    return total, gradient
 
 
 def _validate(
@@ -219,7 +220,7 @@ def _validate(
     config: WindowedConfig,
     context: Context,
 ) -> Generator[Event, None, float]:
-    """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen; from its one start where it has one."""
+    """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen."""
     found = []
     count = 1 if synthetic.training.start_seed is not None else config.validation_students
     for number in range(count):
@@ -232,12 +233,14 @@ def _validate(
     return sum(found) / len(found)
 
 
-def _merit(splits: Splits) -> Callable[[Student, Tensor], float]:
-    """How good a student with weights (P,) is on validation data: its accuracy, or the skill of its forecasts."""
-    if not splits.spec.is_forecast:
-        return lambda student, theta: accuracy(student, theta, splits.validation)
-    judge = judge_of(splits, splits.validation)
-    return lambda student, theta: skill(judge, forecast(student, theta, splits.validation, splits))
+def _merit(splits: Splits) -> tuple[str, Callable[[Student, Tensor], float]]:
+    """What a student with weights (P,) is measured by on validation data, by name: accuracy, or the skill of forecasts."""
+    if not isinstance(splits, WindowSplits):
+        return "validation_accuracy", lambda student, theta: accuracy(student, theta, splits.validation)
+    windows, judge = splits, judge_of(splits, splits.validation)
+    return "validation_skill", lambda student, theta: skill(
+        judge, forecast(student, theta, windows.validation, windows)
+    )
 
 
 def _carry(growth: Growth, usual_norm: float) -> dict[str, float]:

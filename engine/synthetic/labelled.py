@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from engine.core.errors import ConfigError
 from engine.core.events import Event
 from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, check_preparation, inverse_softplus
@@ -33,6 +34,7 @@ class LabelledImages(SyntheticSet):
     bounds: (C, 1, 1) values that `project` cuts pixels to; None for no limit.
     """
 
+    preparation: Preparation | None
     raw_rates: nn.Parameter
     num_batches = 1
     bounds: tuple[Tensor, Tensor] | None = None
@@ -151,7 +153,8 @@ class LabelledImages(SyntheticSet):
         batches = list(zip(*(part.chunk(self.num_batches) for part in self.everything()), strict=True))
         rates = self.rates.expand(self.training.num_steps)
         for step in range(self.training.num_steps):
-            yield Batch(*batches[step % self.num_batches], rates[step])
+            inputs, targets = batches[step % self.num_batches]
+            yield Batch(inputs, targets, rates[step])
 
     def materialise(self) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

@@ -50,8 +50,9 @@ def test_every_pair_beats_random_real_images_of_equal_storage():
     behind = []
     for method, form in PAIRS:
         began = time.monotonic()
-        scores: list[Scored] = []
-        synthetic, _ = engine.distill(request_of(method, form), on_event=lambda event: keep(event, scores))
+        events: list[engine.Event] = []
+        synthetic, _ = engine.distill(request_of(method, form), on_event=events.append)
+        scores = [event for event in events if isinstance(event, Scored)]
         seconds = time.monotonic() - began
         ours, theirs = (best(scores, arm) for arm in ("distilled", "random_real"))
         shown = [f"{100 * row.mean:6.1f} ± {100 * row.std:.1f} %" for row in (ours, theirs)]
@@ -61,11 +62,6 @@ def test_every_pair_beats_random_real_images_of_equal_storage():
             behind.append((method, form))
     torch.set_num_threads(before)
     assert not behind, f"behind random real images: {behind}"
-
-
-def keep(event: engine.Event, scores: list[Scored]) -> None:
-    if isinstance(event, Scored):
-        scores.append(event)
 
 
 def best(scores: list[Scored], arm: str) -> Row:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from engine.core.config import StudentConfig
@@ -48,7 +48,7 @@ def feature_distances(splits: Splits, context: Context) -> Generator[Event, None
         yield Progress("train a student to compare the classes", step + 1, TRAINING.num_steps)
 
     seen = _evenly(train.targets.cpu(), spec.num_outputs, generator)
-    features = []
+    features: list[Tensor] = []
     for indices in seen.split(SEEN_AT_ONCE):
         yield Progress("compare the classes", SEEN_AT_ONCE * len(features), len(seen))
         features.append(_features(student, theta, train.batch(indices)[0]).double().cpu())
@@ -229,7 +229,7 @@ def _small_student(spec: TaskSpec) -> StudentConfig:
 @torch.no_grad()
 def _features(student: Student, theta: Tensor, inputs: Tensor) -> Tensor:
     """(N, F), what enters the last layer."""
-    body, weights = student.module[:-1], student.unflatten(theta)
+    body, weights = nn.Sequential(*list(student.module.children())[:-1]), student.unflatten(theta)
     return functional_call(body, {name: weights[name] for name, _ in body.named_parameters()}, (inputs,))
 
 

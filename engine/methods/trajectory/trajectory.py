@@ -163,7 +163,7 @@ def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: Traje
     if slope == 0:
         raise Diverged(
             f"The student learning rate fell to 0 at outer step {step}. Start again with a lower learning rate of the rate.",
-            quantity="student learning rate", step=step,
+            quantity="student learning rate", step=step
         )  # fmt: skip
     for group in outer.param_groups:
         if group["params"][0] is synthetic.raw_rates:
