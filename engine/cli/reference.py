@@ -35,7 +35,7 @@ TITLES = {
     "TeacherConfig": "Teacher of self-supervised distillation",
     "ProbingConfig": "Pre-training and probing of self-supervised distillation",
     "CanvasConfig": "Canvases (`config.stored_as` is `canvas`)",
-    "StoredPoster": "Posters (`config.stored_as` is `poster`)",
+    "PosterConfig": "Posters (`config.stored_as` is `poster`)",
     "LowRankConfig": "Low-rank bases (`config.stored_as` is `low_rank`)",
 }
 

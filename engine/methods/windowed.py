@@ -60,8 +60,7 @@ def distill_images(
     """
     asked = Asked(config.training, config.student_lr, config.learn_rates)
     synthetic = yield from initial_set(config, splits, asked, context)
-    lr = config.outer_lr * config.form.lr_factor
-    groups = synthetic.groups(lr, config.outer_lr / config.label_lr_divisor, config.rates_lr)
+    groups = synthetic.groups(config.outer_lr, config.outer_lr / config.label_lr_divisor, config.rates_lr)
     return (yield from distill_windowed(synthetic, groups, splits, config, context))
 
 

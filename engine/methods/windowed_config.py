@@ -2,106 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from functools import partial
+from typing import Literal, Self, get_args
 
 from pydantic import model_validator
 
 from engine.core.config import Load, Task, kept_steps
-from engine.core.options import option, option_like
+from engine.core.options import option_like
 from engine.meta.windows import Unroll, WindowSchedule
 from engine.methods.forms import FormConfig
-from engine.methods.options import INNER, OUTER, Augmented, InnerLoop, OuterLoop, Validated
+from engine.methods.options import Augmented, InnerLoop, OuterLoop, Validated, inner, outer
 from engine.synthetic.base import Training
+
+steps = partial(inner, low=1, high=10_000, unit="inner steps")
+outer_steps = partial(inner, low=1, unit="outer steps", advanced=True)
+TRUNCATED = tuple(name for name in get_args(WindowSchedule) if name != "full")
+WITH_BURN_IN = ("random_each_step", "random_each_epoch", "growing")
 
 
 class WindowedConfig(Validated, OuterLoop, InnerLoop):
     """Hyperparameters of the shared loop."""
 
-    window_schedule: WindowSchedule = option(
-        "random_each_step",
-        "How long the student trains before the window: random, drawn for each outer step or each epoch; as long as "
-        "possible; growing whenever the loss stalls; not at all, with windows of random length; or one window for the "
-        "whole training",
-        group=INNER,
+    window_schedule: WindowSchedule = inner(
+        "random_each_step", "Where the differentiated window lies in a training, or how long it is; full: everything"
     )
-    unroll_length: int = option(
-        200, "Longest training of a student inside an outer step", low=1, high=10_000, unit="inner steps", group=INNER
+    unroll_length: int = steps(200, "Longest training of a student inside an outer step")
+    window: int = steps(60, "Last steps of a training, which are differentiated", when=("window_schedule", TRUNCATED))
+    min_burn_in: int = inner(
+        0, "Fewest steps before the window", low=0, high=10_000, advanced=True, when=("window_schedule", WITH_BURN_IN)
     )
-    window: int = option(
-        60,
-        "Last steps of a training, which are differentiated; their maximum if the length is random",
-        low=1,
-        high=10_000,
-        unit="inner steps",
-        group=INNER,
-        when=("window_schedule", tuple(name for name in get_args(WindowSchedule) if name != "full")),
+    epoch_steps: int = outer_steps(
+        10, "Outer steps that share one random window", high=100_000, when=("window_schedule", "random_each_epoch")
     )
-    min_burn_in: int = option(
-        0,
-        "Shortest training before the window",
-        low=0,
-        high=10_000,
-        unit="inner steps",
-        advanced=True,
-        group=INNER,
-        when=("window_schedule", ("random_each_step", "random_each_epoch", "growing")),
-    )
-    epoch_steps: int = option(
-        10,
-        "Outer steps that share one random window",
-        low=1,
-        high=100_000,
-        unit="outer steps",
-        advanced=True,
-        group=INNER,
-        when=("window_schedule", "random_each_epoch"),
-    )
-    patience: int = option(
+    patience: int = outer_steps(
         200,
-        "Outer steps without a new lowest loss after which the training before the window grows",
-        low=1,
+        "Outer steps without a new lowest loss until burn-in grows",
         high=1_000_000,
-        unit="outer steps",
-        advanced=True,
-        group=INNER,
         when=("window_schedule", "growing"),
     )
-    batch_size: int = option(
+    batch_size: int = inner(
         50,
-        "Synthetic samples per inner step, drawn at random; all of them if there are fewer",
+        "Synthetic samples per inner step, drawn at random",
         low=1,
         high=10_000,
         unit="samples",
-        group=INNER,
         label="Synthetic batch",
     )
     inner_optimiser: Literal["sgd", "momentum", "adam"] = option_like(InnerLoop, "inner_optimiser", "adam")
     student_lr: float = option_like(InnerLoop, "student_lr", 0.001)
     learn_rates: bool = option_like(InnerLoop, "learn_rates", False)
     rates_lr: float = option_like(InnerLoop, "rates_lr", 0.001)
-    outer_decay: Literal["none", "cosine"] = option(
-        "none", "Keep the outer learning rates constant, or decay them to 0 along a cosine", group=OUTER
-    )
-    clip: Literal["running", "fixed", "none"] = option(
+    outer_decay: Literal["none", "cosine"] = outer("none", "Decay of the outer learning rates over the run")
+    clip: Literal["running", "fixed", "none"] = outer(
         "running",
         "Clip the meta-gradient to twice its running average, to a fixed norm, or not at all",
         names={"running": "Running average"},
-        group=OUTER,
         label="Gradient clip",
     )
-    clip_length: float = option(
+    clip_length: float = outer(
         1.0,
         "Largest norm of the meta-gradient",
         low=1e-9,
         high=1e6,
         advanced=True,
-        group=OUTER,
         label="Clip norm",
         when=("clip", "fixed"),
     )
 
     @model_validator(mode="after")
-    def _window_fits(self) -> WindowedConfig:
+    def _window_fits(self) -> Self:
         shortest = 0 if self.window_schedule in ("fixed_late", "random_length") else self.min_burn_in
         if self.window_schedule != "full" and self.window + shortest > self.unroll_length:
             raise ValueError(
@@ -137,14 +106,8 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
 class ImagesWindowedConfig(Augmented, WindowedConfig, FormConfig):
     """The same for labelled images of some form."""
 
-    label_lr_divisor: float = option(
-        1.0,
-        "Learned labels move at the outer learning rate divided by this",
-        low=0.01,
-        high=10_000.0,
-        advanced=True,
-        group=OUTER,
-        label="Label learning rate divisor",
+    label_lr_divisor: float = outer(
+        1.0, "Learned labels move at the outer learning rate divided by this", low=0.01, high=10_000.0, advanced=True
     )
 
     @property

@@ -54,7 +54,7 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     synthetic = yield from initial_set(config, splits, _asked(config, context), context)
     starts = yield from Starts.prepare(student, splits.train, config, context)
     learned = [p for p in synthetic.parameters() if p.requires_grad]
-    groups = synthetic.groups(config.outer_lr * config.form.lr_factor, config.outer_lr, config.rates_lr)
+    groups = synthetic.groups(config.outer_lr, config.outer_lr, config.rates_lr)
     groups = [group | {"first_lr": group["lr"]} for group in groups]
     outer = torch.optim.Adam(groups, betas=(config.adam_beta1, 0.999))
     best = Best()

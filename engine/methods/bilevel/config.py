@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from engine.core.config import Load, Task, Validation, kept_steps
-from engine.core.options import option, option_like
+from engine.core.options import option_like
 from engine.methods.forms import AnyForm
-from engine.methods.options import INNER, OUTER, Augmented, InnerLoop, Kept, OuterLoop
+from engine.methods.options import Augmented, InnerLoop, Kept, OuterLoop, inner, outer
+
+pooled = partial(inner, low=1, advanced=True, when=("initialisation", "pool"))
+BATCHED = ("stored_as", ("pixels", "low_rank"))
 
 
 class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
@@ -19,60 +23,34 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
 
     stored_as: Literal["pixels", "poster", "low_rank"] = option_like(AnyForm, "stored_as", "pixels")
     augment_synthetic: bool = option_like(Augmented, "augment_synthetic", False)
-    num_batches: int = option(
+    num_batches: int = inner(
         1,
-        "The images are split evenly into this many batches, each used for one inner step",
+        "Batches that the images are split into, one per inner step",
         low=1,
         high=500,
         label="Batches (S)",
-        group=INNER,
-        when=("stored_as", ("pixels", "low_rank")),
+        when=BATCHED,
     )
-    passes: int = option(3, "Passes of the student over all batches", low=1, high=500, label="Passes (E)", group=INNER)
-    initialisation: Literal["random", "fixed", "pool"] = option(
-        "random",
-        "Initial weights of the student: any random draw, one fixed draw, or networks already part-trained on real data",
-        group=INNER,
-        label="Start weights",
+    passes: int = inner(3, "Passes of the student over all batches", low=1, high=500, label="Passes (E)")
+    initialisation: Literal["random", "fixed", "pool"] = inner(
+        "random", "Random initial weights, one fixed draw of them, or part-trained networks", label="Start weights"
     )
-    shared_rate: bool = option(
-        False, "One learning rate for all inner steps instead of one for each", advanced=True, group=INNER
+    shared_rate: bool = inner(False, "One learning rate for all inner steps instead of one for each", advanced=True)
+    pool_size: int = pooled(8, "Networks in the pool, of evenly spaced ages", high=1000)
+    pool_steps: int = pooled(100, "Age of the oldest network in the pool", high=100_000, unit="steps")
+    decay_factor: float = outer(
+        0.5, "Factor of the outer learning rate at each decay", low=0.01, high=1.0, advanced=True
     )
-    pool_size: int = option(
-        8,
-        "Networks in the pool, of evenly spaced ages",
-        low=1,
-        high=1000,
-        advanced=True,
-        group=INNER,
-        when=("initialisation", "pool"),
+    num_decays: int = outer(4, "Decays, evenly spaced", low=0, high=100, advanced=True, label="Decays")
+    adam_beta1: float = outer(
+        0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, label="Adam beta 1"
     )
-    pool_steps: int = option(
-        100,
-        "Age of the oldest network in the pool",
-        low=1,
-        high=100_000,
-        unit="steps",
-        advanced=True,
-        group=INNER,
-        when=("initialisation", "pool"),
-    )
-    decay_factor: float = option(
-        0.5, "Factor of the outer learning rate at each decay", low=0.01, high=1.0, advanced=True, group=OUTER
-    )
-    num_decays: int = option(
-        4, "Decays, evenly spaced over the run", low=0, high=100, advanced=True, group=OUTER, label="Decays"
-    )
-    adam_beta1: float = option(
-        0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, group=OUTER, label="Adam beta 1"
-    )
-    clip: float = option(
+    clip: float = outer(
         0.0,
         "Largest norm of the meta-gradient; 0 for no limit",
         low=0.0,
         high=1e6,
         advanced=True,
-        group=OUTER,
         label="Gradient clip",
     )
 

@@ -15,19 +15,19 @@ from pydantic import model_validator
 from engine.core.config import MethodConfig, Size, Task
 from engine.core.context import Context
 from engine.core.events import Event
-from engine.core.options import Config, option
+from engine.core.options import Config, option, unless
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, Form
 from engine.methods.forms.images import CanvasConfig, ImageForm
 from engine.methods.forms.low_rank import LowRankConfig, LowRankForm
-from engine.methods.forms.poster import StoredPoster
-from engine.methods.options import SYNTHETIC
+from engine.methods.forms.poster import PosterConfig
+from engine.methods.options import stored
 from engine.synthetic.labelled import LabelledImages
 
 __all__ = ["AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
 
 StoredAs = Literal["pixels", "canvas", "poster", "low_rank"]
-IMAGES = ("pixels", "canvas")
+WHOLE = ("stored_as", ("pixels", "canvas"))
 
 
 class FormConfig(MethodConfig):
@@ -59,45 +59,29 @@ class FormConfig(MethodConfig):
 class ImagesPerClass(Config):
     """The number of images, first in the form."""
 
-    ipc: int = option(
-        1, "Synthetic images per class", low=1, high=500, label="Images per class", when=("stored_as", IMAGES)
-    )
+    ipc: int = option(1, "Synthetic images per class", low=1, high=500, label="Images per class", when=WHOLE)
 
 
 class AnyForm(FormConfig, ImagesPerClass):
     """The choice of a form, with the options of each."""
 
-    stored_as: StoredAs = option(
+    stored_as: StoredAs = stored(
         "pixels",
-        "What is stored: every pixel of every image; canvases that images are cut out of at random; one poster that "
-        "classes share; or a few bases that all images are sums of",
-        group=SYNTHETIC,
+        "Whole images; canvases that images are cut out of; a poster that classes share; or bases that images are sums of",
         names={"low_rank": "Low-rank bases"},
-        label="Stored as",
     )
-    images_from: Literal["noise", "real", "result"] = option(
-        "noise",
-        "What the images start from: noise, real images, or the result of another run",
-        group=SYNTHETIC,
-        label="Images start from",
-        when=("stored_as", IMAGES),
+    images_from: Literal["noise", "real", "result"] = stored(
+        "noise", "Noise, real images, or the result of another run", label="Images start from", when=WHOLE
     )
-    labels: Literal["hard", "soft"] = option(
-        "hard",
-        "One class per image, or a learned distribution over the classes",
-        group=SYNTHETIC,
-        when=("stored_as", (*IMAGES, "low_rank")),
+    labels: Literal["hard", "soft"] = stored(
+        "hard", "One class per image, or a learned distribution over the classes", when=unless("stored_as", "poster")
     )
-    clamp: bool = option(
-        False,
-        "Cut pixels to the range of real ones after every outer step",
-        advanced=True,
-        group=SYNTHETIC,
-        when=("stored_as", (*IMAGES, "poster")),
+    clamp: bool = stored(
+        False, "Cut pixels to the range of real ones", advanced=True, when=unless("stored_as", "low_rank")
     )
-    canvas: CanvasConfig = option(CanvasConfig(), "Canvases", group=SYNTHETIC, when=("stored_as", "canvas"))
-    poster: StoredPoster = option(StoredPoster(), "Poster", group=SYNTHETIC, when=("stored_as", "poster"))
-    low_rank: LowRankConfig = option(LowRankConfig(), "Low-rank bases", group=SYNTHETIC, when=("stored_as", "low_rank"))
+    canvas: CanvasConfig = stored(CanvasConfig(), "Canvases", when=("stored_as", "canvas"))
+    poster: PosterConfig = stored(PosterConfig(), "Poster", when=("stored_as", "poster"))
+    low_rank: LowRankConfig = stored(LowRankConfig(), "Low-rank bases", when=("stored_as", "low_rank"))
 
     @property
     def has_soft_labels(self) -> bool:

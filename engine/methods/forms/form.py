@@ -42,14 +42,11 @@ class Asked:
 
 
 class Form(Protocol):
-    """How a set is stored. lr_factor: its samples move at the outer learning rate times this."""
+    """How a set is stored."""
 
     @property
     def start(self) -> str:
         """What the samples start from."""
-
-    @property
-    def lr_factor(self) -> float: ...
 
     def size_for(self, spec: Task) -> Size:
         """Samples and stored values. Raises ConfigError if there can be no such set."""

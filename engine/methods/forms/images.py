@@ -17,23 +17,13 @@ from engine.synthetic.canvas import CanvasSet
 from engine.synthetic.labelled import LabelledImages, Start
 from engine.synthetic.pixels import PixelSet
 
-GROUP = "Canvas"
-
 
 class CanvasConfig(Config):
     """The size of a canvas, and how often it is cut."""
 
-    size: int = option(
-        2, "Height and width of a canvas, in images", low=1, high=8, group=GROUP, label="Canvas size", unit="images"
-    )
+    size: int = option(2, "Height and width of a canvas", low=1, high=8, label="Canvas size", unit="images")
     samples: int = option(
-        1,
-        "Random cut-outs of each canvas per inner step, if all canvases are used",
-        low=1,
-        high=64,
-        advanced=True,
-        group=GROUP,
-        label="Cut-outs",
+        1, "Cut-outs of each canvas per step if all are used", low=1, high=64, advanced=True, label="Cut-outs"
     )
 
 
@@ -45,7 +35,6 @@ class ImageForm:
     start: Start
     has_soft_labels: bool
     canvas: CanvasConfig | None = None
-    lr_factor: float = 1.0
 
     def size_for(self, spec: Task) -> Size:
         area = self.canvas.size**2 if self.canvas else 1

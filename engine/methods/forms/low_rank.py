@@ -18,42 +18,15 @@ from engine.methods.forms.form import Asked, labelled_size
 from engine.synthetic.bases import BasisSet, basis_shape
 from engine.synthetic.labelled import LabelledImages
 
-GROUP = "Low rank"
-
 
 class LowRankConfig(Config):
     """How many images are made of how many bases."""
 
-    ipc: int = option(
-        5, "Images per class that are sums of the bases", low=1, high=500, group=GROUP, label="Sums per class"
-    )
-    num_bases: int = option(
-        10, "Pictures that all images are sums of", low=1, high=10_000, group=GROUP, label="Number of bases"
-    )
-    basis_size: int = option(
-        8,
-        "Height or width of a basis, whichever is shorter; images are enlarged from it. No larger than the images",
-        low=2,
-        high=1024,
-        unit="px",
-        group=GROUP,
-        label="Basis size",
-    )
+    ipc: int = option(5, "Images per class that are sums of the bases", low=1, high=500, label="Sums per class")
+    num_bases: int = option(10, "Pictures that all images are sums of", low=1, high=10_000, label="Number of bases")
+    basis_size: int = option(8, "Shorter side of a basis, at most that of an image", low=2, high=1024, unit="px")
     bases_from: Literal["real", "noise", "result"] = option(
-        "real",
-        "What the set starts from: principal components of the training images with the coefficients of random ones, "
-        "noise, or the result of another run",
-        group=GROUP,
-        label="Bases start from",
-    )
-    lr_factor: float = option(
-        1.0,
-        "Bases and coefficients move at the outer learning rate times this",
-        low=1e-6,
-        high=1e6,
-        advanced=True,
-        group=GROUP,
-        label="Learning rate factor of bases",
+        "real", "Principal components of real images, noise, or the result of another run", label="Bases start from"
     )
 
 
@@ -67,10 +40,6 @@ class LowRankForm:
     @property
     def start(self) -> str:
         return self.options.bases_from
-
-    @property
-    def lr_factor(self) -> float:
-        return self.options.lr_factor
 
     def size_for(self, spec: Task) -> Size:
         num_pixels = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,118 +25,56 @@ from engine.synthetic.poster import Labels, PosterSet
 from engine.synthetic.poster_grid import PosterGrid, planned_grid
 from engine.synthetic.poster_labels import LabelRule, label_cells
 
-POSTER, LABELS, ORDER = "Poster", "Labels", "Class order"
+poster, label, ordering = (partial(option, group=group) for group in ("Poster", "Labels", "Class order"))
+pixels = partial(poster, low=0, high=10_000, unit="pixels", advanced=True)
+count = partial(poster, low=0, high=1000, advanced=True)
+GIVEN = ("order", "given")
+ORDERS = {
+    "listed": "As listed",
+    "features": "Student features",
+    "names": "Letters of the names",
+    "given": "From a file",
+}
 
 
 class PosterConfig(Config):
     """The options of a poster; a form of its own."""
 
     ipc: float = option(
-        0.5, "Size of the poster in images per class; may be below 1", low=0.01, high=50.0, label="Images per class"
+        0.5, "Size of the poster; may be below 1", low=0.01, high=50.0, unit="images per class", label="Poster size"
     )
-    poster_from: Literal["tiles", "real", "noise", "result"] = option(
+    poster_from: Literal["tiles", "real", "noise", "result"] = poster(
         "tiles",
-        "What the poster starts from: a tile of noise per class that fades into its neighbours, a real image per class, "
-        "noise, or the result of another run",
-        group=POSTER,
+        "A tile of noise or a real image per class, noise, or the result of another run",
         label="Poster starts from",
     )
-    poster_height: int = option(
-        0, "Height of the poster; 0 for automatic", low=0, high=10_000, unit="pixels", advanced=True, group=POSTER
+    poster_height: int = pixels(0, "Height of the poster; 0 for automatic")
+    poster_width: int = pixels(0, "Width of the poster; 0 for automatic. With the height, it overrides the size")
+    class_rows: int = count(0, "Rows of class areas; 0 for automatic")
+    class_columns: int = count(0, "Columns of class areas; 0 for automatic")
+    patch_rows: int = count(0, "Rows of overlapping patches; 0 for automatic")
+    patch_columns: int = count(0, "Columns of overlapping patches; 0 for automatic")
+    labels: Labels = label(
+        "fixed", "The share of each class's area in a patch, or read from a learned label map", label="Patch labels"
     )
-    poster_width: int = option(
-        0,
-        "Width of the poster; 0 for automatic. Height and width together override the images per class",
-        low=0,
-        high=10_000,
-        unit="pixels",
-        advanced=True,
-        group=POSTER,
-    )
-    class_rows: int = option(
-        0, "Rows of class areas; 0 for automatic", low=0, high=1000, unit="rows", advanced=True, group=POSTER
-    )
-    class_columns: int = option(
-        0, "Columns of class areas; 0 for automatic", low=0, high=1000, unit="columns", advanced=True, group=POSTER
-    )
-    patch_rows: int = option(
-        0,
-        "Rows of overlapping patches, which students are trained on; 0 for automatic",
-        low=0,
-        high=1000,
-        unit="rows",
-        advanced=True,
-        group=POSTER,
-    )
-    patch_columns: int = option(
-        0,
-        "Columns of overlapping patches; 0 for automatic",
-        low=0,
-        high=1000,
-        unit="columns",
-        advanced=True,
-        group=POSTER,
-    )
-    labels: Labels = option(
-        "fixed",
-        "A patch's label is the share of each class's area in it, or is read from a learned label map over the poster",
-        group=LABELS,
-        label="Patch labels",
-    )
-    label_rule: LabelRule = option(
+    label_rule: LabelRule = label(
         "share",
-        "Fixed labels are the shares of the class areas, or a softmax of them",
+        "The shares themselves, or their softmax",
         names={"share": "Share of the area"},
-        group=LABELS,
         when=("labels", "fixed"),
     )
-    temperature: float = option(
-        0.1,
-        "Temperature of the softmax: low for one certain class, high for equal shares",
-        low=1e-4,
-        high=100.0,
-        advanced=True,
-        group=LABELS,
-        when=("label_rule", "softmax"),
+    temperature: float = label(
+        0.1, "Temperature of the softmax", low=1e-4, high=100.0, advanced=True, when=("label_rule", "softmax")
     )
-    label_ipc: float = option(
-        1.0,
-        "Cells per class of the learned label map; never fewer in all than class areas",
-        low=0.01,
-        high=1000.0,
-        group=LABELS,
-        label="Label cells per class",
-        when=("labels", "learned"),
+    label_ipc: float = label(
+        1.0, "Cells of the label map", low=0.01, high=1000.0, label="Label cells per class", when=("labels", "learned")
     )
-    order: OrderKind = option(
-        "features",
-        "How similar classes become neighbours: by the features of a briefly trained student, the letters of their "
-        "names, CLIP's text features, or your own distances; or keep the order of the data set",
-        group=ORDER,
-        names={
-            "listed": "As listed",
-            "features": "Student features",
-            "names": "Letters of the names",
-            "given": "From a file",
-        },
-        label="Class order",
+    order: OrderKind = ordering("features", "What makes similar classes neighbours", names=ORDERS, label="Class order")
+    distances: str = ordering(
+        "", "CSV file of class distances, in folders/ under the data root", label="File of class distances", when=GIVEN
     )
-    distances: str = option(
-        "",
-        "CSV file of class distances, one row and one column per class; names are matched if given. It must lie in "
-        "folders/ under the data root or in DISTILLERY_FOLDERS",
-        advanced=True,
-        group=ORDER,
-        label="File of class distances",
-        when=("order", "given"),
-    )
-    clip_download: bool = option(
-        False,
-        "Download CLIP's weights (about 600 MB) if they are not on this machine",
-        advanced=True,
-        group=ORDER,
-        label="Download CLIP",
-        when=("order", "clip"),
+    clip_download: bool = ordering(
+        False, "Download CLIP's weights (600 MB)", label="Download CLIP", when=("order", "clip")
     )
 
     @property
@@ -216,25 +155,3 @@ class PosterConfig(Config):
         if found.costs:
             yield Warned(f"{found}.", level="note")
         return list(found.order)
-
-
-class StoredPoster(PosterConfig):
-    """A poster as one of several forms to choose from."""
-
-    ipc: float = option(
-        0.5,
-        "Size of the poster in images per class; may be below 1",
-        low=0.01,
-        high=50.0,
-        group=POSTER,
-        label="Poster size (images per class)",
-    )
-    lr_factor: float = option(
-        1.0,
-        "The poster moves at the outer learning rate times this",
-        low=1e-6,
-        high=1e6,
-        advanced=True,
-        group=POSTER,
-        label="Learning rate factor of the poster",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
@@ -10,9 +11,12 @@ from engine.core.config import Size, StudentConfig, Task, Validation
 from engine.core.options import Config, option, option_like
 from engine.data.source import NUM_FEATURES
 from engine.meta.windows import WindowSchedule
-from engine.methods.options import INNER, SYNTHETIC
+from engine.methods.options import inner, stored
 from engine.methods.windowed_config import WindowedConfig
 from engine.nets import STUDENTS
+
+weight = partial(stored, low=0.0, high=1e4, advanced=True)
+LEARNED = ("learn_targets", True)
 
 
 class SequencesPerToken(Config):
@@ -36,58 +40,28 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     real_batch: int = option_like(WindowedConfig, "real_batch", 256)
     outer_lr: float = option_like(WindowedConfig, "outer_lr", 0.05)
 
-    initialisation: Literal["random", "fixed"] = option(
-        "random",
-        "Initial weights of the student: any random draw, or one fixed draw, which the set then works for alone",
-        group=INNER,
-        label="Start weights",
+    initialisation: Literal["random", "fixed"] = inner(
+        "random", "Random initial weights, or one fixed draw, which the set then works for alone", label="Start weights"
     )
-    images_from: Literal["noise", "real", "result"] = option(
-        "real",
-        "What the sequences start from: noise, real windows, or the result of another run",
-        group=SYNTHETIC,
-        label="Sequences start from",
+    images_from: Literal["noise", "real", "result"] = stored(
+        "real", "Noise, real windows, or the result of another run", label="Sequences start from"
     )
-    learn_targets: bool = option(
-        True, "Learn the target of each sequence, or keep that of the real window it started from", group=SYNTHETIC
-    )
-    target_lr_divisor: float = option(
+    learn_targets: bool = stored(True, "Learn the targets, or keep those of the real windows at the start")
+    target_lr_divisor: float = stored(
         1.0,
-        "Learned targets move at the outer learning rate divided by this",
+        "Targets move at the outer learning rate divided by this",
         low=0.01,
         high=10_000.0,
         advanced=True,
-        group=SYNTHETIC,
-        when=("learn_targets", True),
+        when=LEARNED,
     )
-    smoothness: float = option(
-        0.0,
-        "Weight of the smoothness penalty, the mean squared change from bar to bar",
-        low=0.0,
-        high=1e4,
-        advanced=True,
-        group=SYNTHETIC,
+    smoothness: float = weight(0.0, "Weight of the mean squared change from bar to bar")
+    autocorrelation: float = weight(
+        0.0, "Weight of the squared distance to the autocorrelations of real windows", label="Autocorrelation matching"
     )
-    autocorrelation: float = option(
-        0.0,
-        "Weight of the squared difference between the autocorrelations of sequences and of training windows, of returns "
-        "and of their absolute values",
-        low=0.0,
-        high=1e4,
-        advanced=True,
-        group=SYNTHETIC,
-        label="Autocorrelation matching",
-    )
-    lags: int = option(
-        5, "Largest lag of these autocorrelations", low=1, high=100, unit="bars", advanced=True, group=SYNTHETIC
-    )
+    lags: int = stored(5, "Largest lag of the autocorrelations", low=1, high=100, unit="bars", advanced=True)
     adapt_to: tuple[str, ...] = option(
-        (),
-        "Other price data sets to fine-tune students of the set on, compared with students from scratch",
-        among="prices",
-        advanced=True,
-        group="Adaptation",
-        label="Adapt to",
+        (), "Other price data sets to fine-tune students on", among="prices", advanced=True, group="Adaptation"
     )
 
     @property

@@ -16,10 +16,6 @@ class PoddConfig(ImagesWindowedConfig, PosterConfig):
     def form(self) -> Form:
         return self
 
-    @property
-    def lr_factor(self) -> float:
-        return 1.0
-
     @classmethod
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
         return values | {"poster_from": "result"}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import model_validator
 
 from engine.core.config import Action, Load, Task, Validation
-from engine.core.options import option, option_like
+from engine.core.options import option_like
 from engine.methods.forms import AnyForm
-from engine.methods.options import INNER, OUTER, SYNTHETIC, Augmented, StudentTraining, Validated
+from engine.methods.options import Augmented, StudentTraining, Validated, inner, outer, stored
 from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
+
+epochs = partial(inner, high=1000, unit="epochs")
 
 
 class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
@@ -19,110 +22,53 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
 
     images_from: Literal["noise", "real", "result"] = option_like(AnyForm, "images_from", "real")
     student_lr: float = option_like(StudentTraining, "student_lr", 0.01)
-    rates_lr: float = option(
-        1e-5,
-        "Outer learning rate of the inner learning rate, which stays positive",
-        low=1e-12,
-        high=10.0,
-        group=INNER,
-        label="Learning rate of the rate",
-        when=("learn_rates", True),
-    )
-    num_validations: int = option(
-        10,
-        "Evaluations of the set and of its moving average on validation data during the run; once more at its end",
-        low=0,
-        high=1000,
-        advanced=True,
-        group=OUTER,
-        label="Validations",
-    )
+    rates_lr: float = option_like(StudentTraining, "rates_lr", 1e-5)
+    num_validations: int = option_like(Validated, "num_validations", 10)
     validation_students: int = option_like(Validated, "validation_students", 1)
     validation_steps: int = option_like(Validated, "validation_steps", 100)
 
     experts: ExpertsConfig = ExpertsConfig()
-    objective: Literal["att", "mtt"] = option(
+    objective: Literal["att", "mtt"] = inner(
         "att",
-        "Compare the student's step nearest to the expert (ATT), or its last step (MTT, FTD)",
+        "Compare the nearest step of the student (ATT) or its last (MTT, FTD)",
         names={"att": "ATT", "mtt": "MTT"},
-        group=INNER,
     )
-    nearest_by: Literal["l1", "l2"] = option(
+    nearest_by: Literal["l1", "l2"] = inner(
         "l1",
-        "Distance that decides which step is nearest: L1 as in the published code, or L2 as in the paper",
-        names={"l1": "L1", "l2": "L2"},
+        "Distance to the expert",
+        names={"l1": "L1 (code)", "l2": "L2 (paper)"},
         advanced=True,
-        group=INNER,
         when=("objective", "att"),
     )
-    min_start_epoch: int = option(
-        0,
-        "Earliest expert epoch that students start from",
-        low=0,
-        high=1000,
-        unit="epochs",
-        advanced=True,
-        group=INNER,
-        label="Earliest start",
+    min_start_epoch: int = epochs(
+        0, "Earliest expert epoch to start from", low=0, advanced=True, label="Earliest start"
     )
-    max_start_epoch: int = option(
-        5,
-        "Students start from an expert's weights before this epoch",
-        low=1,
-        high=1000,
-        unit="epochs",
-        group=INNER,
-        label="Start before epoch",
+    max_start_epoch: int = epochs(5, "Students start before this expert epoch", low=1, label="Start before epoch")
+    expert_epochs: int = epochs(
+        2, "Epochs from the start to the target on the expert's path", low=1, label="Epochs ahead"
     )
-    expert_epochs: int = option(
-        2,
-        "Epochs from the start to the expert's weights that the student should reach",
-        low=1,
-        high=1000,
-        unit="epochs",
-        group=INNER,
-        label="Epochs ahead",
+    student_steps: int = inner(20, "Steps of the student per outer step", low=1, high=10_000, unit="inner steps")
+    batch_size: int = inner(
+        0, "Synthetic samples per step; 0 for all", low=0, high=10_000, advanced=True, label="Synthetic batch"
     )
-    student_steps: int = option(
-        20, "Steps of the student on the synthetic set", low=1, high=10_000, unit="inner steps", group=INNER
-    )
-    batch_size: int = option(
-        0,
-        "Synthetic images per step, drawn at random; 0 for all of them",
-        low=0,
-        high=10_000,
-        unit="samples",
-        advanced=True,
-        group=INNER,
-        label="Synthetic batch",
-    )
-    labels_lr: float = option(
+    labels_lr: float = stored(
         1.0,
         "Outer learning rate of learned labels",
         low=1e-6,
         high=1e6,
         advanced=True,
-        group=SYNTHETIC,
         label="Learning rate of the labels",
     )
-    outer_lr: float = option(
+    outer_lr: float = outer(
         100.0,
-        "SGD's learning rate for the samples; large, because the loss is normalised",
+        "SGD's learning rate for the samples; the loss is normalised",
         low=1e-4,
         high=1e7,
-        group=OUTER,
         label="Outer learning rate",
     )
-    momentum: float = option(
-        0.5, "Momentum of the outer SGD", low=0.0, high=0.99, advanced=True, group=OUTER, label="Outer momentum"
-    )
-    ema_decay: float = option(
-        0.99,
-        "Decay of the moving average of the samples, which is kept and evaluated beside them; 0 for none",
-        low=0.0,
-        high=0.999999,
-        group=OUTER,
-        label="Moving average",
+    momentum: float = outer(0.5, "Momentum of the outer SGD", low=0.0, high=0.99, advanced=True, label="Outer momentum")
+    ema_decay: float = outer(
+        0.99, "Decay of the moving average of the samples; 0 for none", low=0.0, high=0.999999, label="Moving average"
     )
 
     @model_validator(mode="after")

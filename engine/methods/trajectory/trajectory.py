@@ -66,7 +66,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     experts = yield from load_or_record(splits, config.student, config.experts, context)
     _check_length(experts, config)
     # the rate's step size is set at each step (`_move`)
-    groups = synthetic.groups(config.outer_lr * config.form.lr_factor, config.labels_lr, config.rates_lr)
+    groups = synthetic.groups(config.outer_lr, config.labels_lr, config.rates_lr)
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
     best = Best()
