@@ -78,17 +78,10 @@ class WindowSplits(Splits):
     train: WindowSet
     validation: WindowSet
     test: WindowSet
-<<<<<<< HEAD
     scaling: WindowScaling
     bars: tuple[Bars, ...]
     borders: tuple[int, int]
     config: WindowConfig
-=======
-    scaling: WindowScaling = None
-    bars: tuple[Bars, ...] = ()
-    borders: tuple[int, int] = (0, 0)
-    config: WindowConfig = WindowConfig()
->>>>>>> 6071ba2 (wip)
 
     @property
     def preparation(self) -> WindowScaling:

@@ -1,0 +1,131 @@
+"""Labelled images of shared bases: what they are made of, where they start, what they store, and their gradients."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from draining import drained
+from torch.func import functional_call
+
+from engine.core.errors import ConfigError
+from engine.data.source import LabelledSet, TaskSpec
+from engine.meta.inner import inner_loop
+from engine.meta.update_rules import sgd
+from engine.synthetic import BasisSet, CanvasSet, PosterSet, Training
+from engine.synthetic.bases import basis_shape, enlarged, reduced
+from engine.synthetic.poster_grid import planned_grid
+
+SPEC = TaskSpec("classification", (1, 6, 6), 2, ("a", "b"))
+COMMON = {"spec": SPEC, "training": Training("sgd", 2, batch_size=4)}
+MADE = {
+    "low rank": lambda: BasisSet(ipc=2, num_bases=3, basis_size=3, soft_labels=True, **COMMON),
+    "canvas": lambda: CanvasSet(ipc=1, canvas_size=2, soft_labels=True, **COMMON),
+    "poster": lambda: PosterSet(
+        grid=planned_grid(2.0, 2, (6, 6)), order=[0, 1], labels="learned", label_cells=(1, 4), **COMMON
+    ),
+}
+
+
+def train_set(num_images=40):
+    images = torch.randn(num_images, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    return LabelledSet(images, torch.arange(num_images) % 2, lambda inputs: inputs)
+
+
+def basis_set(start="real", train=None, **changes):
+    synthetic = BasisSet(**COMMON | {"ipc": 3, "num_bases": 5, "basis_size": 6} | changes)
+    splits = SimpleNamespace(train=train or train_set())
+    drained(synthetic.start_from(start, splits, None, 0.1, torch.Generator().manual_seed(1)))
+    return synthetic
+
+
+class TinyStudent:
+    """A smooth linear student with two outputs, in float64."""
+
+    graph_bytes: dict = {}
+
+    def __call__(self, theta, inputs):
+        return torch.tanh(inputs.flatten(1)) @ theta.view(36, 2)
+
+
+@pytest.mark.parametrize("form", MADE)
+def test_gradients_through_two_inner_steps_are_those_of_finite_differences(form):
+    synthetic = MADE[form]().double()
+    generator = torch.Generator().manual_seed(3)
+    names, parameters = zip(*synthetic.named_parameters(), strict=True)
+    values = [torch.rand(p.shape, generator=generator, dtype=torch.float64).requires_grad_() for p in parameters]
+    theta = torch.randn(72, generator=generator, dtype=torch.float64)
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.set = synthetic
+
+        def forward(self):
+            path = inner_loop(
+                TinyStudent(),
+                theta,
+                self.set.batches(torch.Generator().manual_seed(0)),
+                sgd(),
+                F.cross_entropy,
+                memory="store",
+            )
+            *_, last = path
+            return last.square().sum()
+
+    def loss(*given):
+        return functional_call(Loss(), {f"set.{name}": value for name, value in zip(names, given, strict=True)}, ())
+
+    assert torch.autograd.gradcheck(loss, values)
+
+
+def test_samples_are_enlarged_sums_of_the_bases_around_the_mean():
+    synthetic = basis_set(basis_size=3)
+    images, labels = synthetic.materialise()
+    small = synthetic.coefficients @ synthetic.bases + synthetic.mean
+    expected = F.interpolate(small.view(6, 1, 3, 3), (6, 6), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(images, expected)
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1] and torch.equal(synthetic.at(torch.tensor([4]))[0], images[4:5])
+
+
+def test_a_real_start_is_the_nearest_that_so_many_principal_components_come_to_real_images():
+    train = train_set()
+    whole = basis_set(train=train, num_bases=36)
+    real = {tuple(image.flatten().round(decimals=3).tolist()) for image in train.inputs}
+    for image in whole.materialise()[0]:
+        assert min((torch.tensor(other) - image.flatten()).abs().max() for other in real) < 1e-2
+    scores = (train.inputs.flatten(1) - whole.mean) @ torch.linalg.pinv(whole.bases.detach())
+    torch.testing.assert_close(scores.std(0), torch.ones(36), rtol=1e-2, atol=1e-2)
+
+
+def test_noise_has_the_variance_of_prepared_pixels():
+    images = basis_set("noise", ipc=200).materialise()[0]
+    assert 0.5 < images.std() < 1.5
+
+
+def test_reduced_images_are_the_least_squares_inverse_of_enlarged_ones():
+    shape = basis_shape((2, 9, 6), 4)
+    rows = torch.randn(5, 2 * 6 * 4, generator=torch.Generator().manual_seed(0))
+    assert shape == (2, 6, 4)
+    torch.testing.assert_close(reduced(enlarged(rows, shape, (2, 9, 6)), shape), rows, rtol=1e-3, atol=1e-4)
+
+
+def test_storage_is_counted_to_the_last_value():
+    hard, soft = basis_set(), basis_set(soft_labels=True)
+    values = 5 * 36 + 36 + 6 * 5
+    assert hard.num_stored_values() == values + 1 + 6 and hard.num_bytes() == 4 * (values + 1) + 6
+    assert soft.num_stored_values() == values + 1 + 12 and soft.num_bytes() == 4 * (values + 1 + 12)
+
+
+def test_the_preview_shows_the_bases_too():
+    preview = basis_set().preview(0, SimpleNamespace(to_display=lambda inputs: inputs.numpy()))
+    assert preview.views["bases"].shape == (5, 6, 6, 1) and len(preview.images) == 6
+
+
+def test_more_bases_than_components_are_refused():
+    with pytest.raises(ConfigError, match="at most 3 bases"):
+        basis_set(train=train_set(3), ipc=1)
+    with pytest.raises(ConfigError, match="larger than the images of 6 x 6. Choose 6 or less"):
+        basis_set(basis_size=7)
