@@ -1,7 +1,8 @@
 """The inner loop: training a student on synthetic batches so that the result can be differentiated.
 
 Notation: theta_t are the student's weights after t steps, (x_t, y_t, eta_t) the synthetic batch and rate of step t,
-L the student's loss and Phi the update rule: (theta_{t+1}, s_{t+1}) = Phi(theta_t, dL/dtheta(theta_t; x_t, y_t), s_t, eta_t).
+L the student's loss and Phi the update rule: (theta_{t+1}, s_{t+1}) = Phi(theta_t, dL/dtheta(theta_t; x_t, y_t), s_t,
+eta_t).
 The meta-gradient is the derivative of anything computed from the thetas with respect to all x, y, eta.
 
 Two ways to the same gradient:
@@ -28,13 +29,13 @@ from engine.nets.student import Student
 Memory = Literal["auto", "store", "recompute"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# The share of all memory that "auto" fills with graphs. Of the total, not of what is free just now: which steps are
-# stored must not change from one run of a request to the next.
+# The share of all memory that "auto" fills with graphs; not of the free memory, because the same request must store the
+# same steps in every run.
 STORED_SHARE = 0.4
 
 
 class Batch(NamedTuple):
-    """One inner step's data: inputs (n, *sample_shape), targets (n,) int64 or (n, K) float, lr a 0-dimensional tensor."""
+    """Data of an inner step: inputs (n, *sample_shape), targets (n,) int64 or (n, K) float, lr of no dimension."""
 
     inputs: Tensor
     targets: Tensor
@@ -57,8 +58,8 @@ def inner_loop(
 
     loss(logits, targets) -> scalar. detached: no graph at all, for burn-in and for evaluation.
     budget: bytes of stored graph that "auto" allows; STORED_SHARE of the device's memory if None.
-    state: of the update rule, where the training goes on from earlier steps (`burn_in`); fresh if None.
-    The yielded weights carry gradient to every batch before them that requires it, and to `theta`.
+    state: of the update rule, to continue an earlier training (`burn_in`); a new one if None.
+    The yielded weights are differentiable in `theta` and in every batch before them that requires it.
     """
     state = rule.init(theta) if state is None else state
     budget = int(STORED_SHARE * machine.total_memory(theta.device)) if budget is None else budget
@@ -143,7 +144,7 @@ class _RecomputedStep(torch.autograd.Function):
 
 
 def graph_bytes(student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State) -> int:
-    """Bytes that storing this step would keep, counted once a batch shape on a throw-away step."""
+    """Bytes that storing this step takes, measured once per batch shape on a step of its own."""
     key = (rule.name, batch.inputs.shape, batch.targets.shape)
     if key not in student.graph_bytes:
         student.graph_bytes[key] = _measure_graph(student, rule, loss, theta, batch, state)

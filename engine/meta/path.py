@@ -1,13 +1,12 @@
-"""The path of a student from given weights, walked forward without a graph and back again with the graph of one step.
+"""The path of a student from given weights: forward without a graph, then backward one step's graph at a time.
 
-A path of plain gradient descent, theta_i = theta_{i-1} - eta g(theta_{i-1}; x_i, y_i), is followed to its end first: what is
-to be compared may lie anywhere on it. Then the gradient of a loss of theta_n goes back through steps n..1 alone:
+Plain gradient descent, theta_i = theta_{i-1} - eta g(theta_{i-1}; x_i, y_i), runs to the end of the path first, because
+any of its steps may be the one to compare. Then the gradient of a loss of theta_n goes back through steps n..1 alone:
 
-    lambda_n = dL/dtheta_n,   and for i = n..1:   d<lambda_i, theta_i> = lambda_{i-1} d theta_{i-1} + (what x_i, y_i and eta get)
+    lambda_n = dL/dtheta_n;   for i = n..1:   d<lambda_i, theta_i> = lambda_{i-1} d theta_{i-1} + (x_i, y_i, eta terms)
 
-Memory is bounded whatever the length: the first steps keep their graphs while those fit into a fixed room, for they are always
-needed; each step after them is made again when it is its turn, its batch too. Of a long path every k-th weights are kept,
-and those between are made again from them.
+Memory is bounded: the first steps, which are always needed, keep their graphs within a fixed budget; later steps and
+their batches are recomputed. On a long path only every k-th weights are stored.
 """
 
 from __future__ import annotations
@@ -21,18 +20,15 @@ from engine.meta import update_rules
 from engine.meta.inner import Batch, Loss, advance, graph_bytes
 from engine.nets.student import Student
 
-KEPT_BYTES = 2**27
-"""Weights that a path keeps, together."""
-GRAPH_BYTES = 3 * 2**28
-"""Graphs of steps that a path keeps, together."""
+KEPT_BYTES = 2**27  # of all weights that a path stores
+GRAPH_BYTES = 3 * 2**28  # of all graphs that a path stores
 
 
 class Path:
     """`num_steps` steps of gradient descent from `start` (P,).
 
-    batch_at: makes the batch of step i = 0..num_steps-1 out of the parameters that are to be learned, always the same for
-    the same i; differentiable in them. kept_bytes, graph_room: bytes of the path's weights and of its first steps' graphs
-    that stay in memory.
+    batch_at: makes the batch of step i = 0..num_steps-1 from the learned parameters, differentiably; the same one for
+    the same i. kept_bytes, graph_room: bytes for stored weights and for stored graphs.
     """
 
     def __init__(
@@ -67,9 +63,9 @@ class Path:
             yield theta
 
     def backward(self, num_steps: int, direction: Tensor, learned: Sequence[Tensor]) -> Iterator[int]:
-        """Add to the `grad` of each of `learned` that of <direction, theta after `num_steps` steps>; yields each step done.
+        """Add the gradient of <direction, theta after `num_steps` steps> to that of `learned`; yields each step done.
 
-        direction: (P,). Once after each `forward` that has come so far: it uses up the graphs that were kept.
+        direction: (P,). Only once after each `forward`, since it uses up the stored graphs.
         """
         self._graphs = {step: graph for step, graph in self._graphs.items() if step < num_steps}
         while num_steps:
@@ -89,7 +85,7 @@ class Path:
             num_steps = first
 
     def _num_graphs(self) -> int:
-        """The first steps whose graphs fit into their room."""
+        """The number of first steps whose graphs fit the budget."""
         with torch.no_grad():
             batch = self._batch_at(0)
         return self._graph_room // graph_bytes(self._student, self._rule, self._loss, self._kept[0], batch, ())

@@ -1,7 +1,7 @@
 """Ridge regression in closed form, differentiable in everything: what a linear layer on top of features would predict.
 
-Notation: phi = [f, 1] features of n distilled samples with a constant one as bias, Y (n, d) their targets, psi the same of q
-others. With K = phi phi^T and lambda = ridge * trace(K):
+Notation: phi = [f, 1] are features of n distilled samples with a constant one as bias, Y (n, d) their targets, psi the
+features of q others. With K = phi phi^T and lambda = ridge * trace(K):
 
     prediction = psi phi^T (K + lambda I)^{-1} Y
 
@@ -15,15 +15,14 @@ from torch import Tensor
 
 from engine.core.errors import Diverged
 
-MOST_RAISED = 8
-"""Times that a ridge is made ten times as large where the kernel cannot be inverted with it."""
+MOST_RAISED = 8  # times that the ridge is raised tenfold if the kernel cannot be inverted
 
 
 def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
     """Predicted targets (q, d) for queries (q, D), from features (n, D) and targets (n, d).
 
-    The kernel is inverted in float64 by Cholesky, with a larger ridge where rounding left it indefinite.
-    Raises Diverged where nothing helps, as with features that are not finite.
+    The kernel is inverted in float64 by Cholesky, with a larger ridge if rounding left it indefinite.
+    Raises Diverged if that does not help, as with features that are not finite.
     """
     phi, psi = _with_bias(features), _with_bias(queries)
     kernel = (phi @ phi.T).double()
@@ -35,10 +34,11 @@ def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) ->
             weights = torch.cholesky_solve(targets.double(), factor)
             return (psi @ phi.T) @ weights.to(features.dtype)
     raise Diverged(
-        "The kernel of the distilled images cannot be inverted: features of an inner network are not finite, or all alike. Lower the inner "
-        "learning rate, or raise the ridge.",
-        quantity="kernel", step=0
-    )  # fmt: skip
+        "The kernel of the distilled images cannot be inverted: features of an inner network are not finite, or all "
+        "equal. Lower the inner learning rate, or raise the ridge.",
+        quantity="kernel",
+        step=0,
+    )
 
 
 def _with_bias(features: Tensor) -> Tensor:

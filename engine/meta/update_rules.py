@@ -1,7 +1,8 @@
 """Update rules of the inner loop: pure, out of place, differentiable in everything.
 
 A rule is `init(theta) -> state` and `apply(theta, gradient, state, lr) -> (theta, state)`; theta and gradient are flat
-(P,), state is a tuple of tensors, lr a 0-dimensional tensor or a float. With `eps_root=0` each equals its `torch.optim` namesake.
+(P,), state is a tuple of tensors, lr a 0-dimensional tensor or a float. With `eps_root=0` each equals its `torch.optim`
+namesake.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ def momentum(mu: float = 0.9) -> UpdateRule:
 
 
 def adam(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, eps_root: float = 1e-8) -> UpdateRule:
-    """m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; theta <- theta - lr m' / (sqrt(v' + eps_root) + eps), m', v' bias-corrected.
+    """m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; theta <- theta - lr m' / (sqrt(v' + eps_root) + eps).
 
-    eps_root: the square root's slope at v = 0 is infinite, so a weight whose gradient vanishes would turn rounding
-    noise into a meta-gradient; this bounds the slope. 0 gives torch.optim.Adam.
+    m' and v' are bias-corrected. eps_root bounds the slope of the square root, infinite at v = 0: without it, a weight
+    whose gradient vanishes turns rounding noise into a meta-gradient. 0 gives torch.optim.Adam.
     Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1.
     """
 

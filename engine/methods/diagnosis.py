@@ -1,4 +1,4 @@
-"""Which quantity of an outer step stopped being finite, where, and what to try."""
+"""Which quantity of an outer step stopped being finite first, and what to try."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ def diagnose(
     paths: the inner loops of the step, walked again. window: their inner steps. otherwise: what may help besides lower
     learning rates, as the end of a sentence.
     """
-    rate = synthetic.rates.max().item()
-    remedy = f"Start again with a lower student learning rate (now up to {rate:.3g}), a lower outer learning rate, or {otherwise}."
+    rate, where = synthetic.rates.max().item(), f"outer step {step}"
+    remedy = (
+        f"Start again with a lower student learning rate (now up to {rate:.3g}), a lower outer learning rate, "
+        f"or {otherwise}."
+    )
     for name, value in synthetic.named_parameters():
         if not torch.isfinite(value).all():
-            return Diverged(
-                f"Values of the set's {name.replace('_', ' ')} are infinite or NaN at outer step {step}. "
-                f"Lower the outer learning rate.",
-                quantity=name, step=step
-            )  # fmt: skip
+            said = f"Values of the set's {name.replace('_', ' ')} are infinite or NaN at {where}."
+            return Diverged(f"{said} Lower the outer learning rate.", quantity=name, step=step)
     for path in paths:
         for number, theta in enumerate(path, 1):
             if not torch.isfinite(theta).all():
-                return Diverged(
-                    f"The student's weights became infinite or NaN at inner step {number} of {sum(window)}, in outer step {step}. {remedy}",
-                    quantity="student weights", step=step
-                )  # fmt: skip
+                place = f"inner step {number} of {sum(window)}, in {where}"
+                said = f"The student's weights became infinite or NaN at {place}. {remedy}"
+                return Diverged(said, quantity="student weights", step=step)
     if not outer_loss < math.inf:
-        return Diverged(
-            f"The outer loss is {outer_loss} at outer step {step}, though the student's weights are finite: its outputs overflow. {remedy}",
-            quantity="outer loss", step=step
-        )  # fmt: skip
+        said = (
+            f"The outer loss is {outer_loss} at {where}, though the student's weights are finite: its outputs overflow."
+        )
+        return Diverged(f"{said} {remedy}", quantity="outer loss", step=step)
     broken = [
         name for name, p in synthetic.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()
     ]
     return Diverged(
-        f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g}): "
-        f"it explodes on its way through {window.length} inner steps. {remedy}",
-        quantity="meta-gradient", step=step
-    )  # fmt: skip
+        f"The meta-gradient of {', '.join(broken) or 'the set'} is infinite or NaN at {where} (outer loss "
+        f"{outer_loss:.3g}): it explodes on its way through {window.length} inner steps. {remedy}",
+        quantity="meta-gradient",
+        step=step,
+    )

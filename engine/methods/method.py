@@ -1,18 +1,21 @@
-"""What a method is: a record with a config, presets, and one generator function."""
+"""What a method is: a record with a config, presets, and a generator function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from engine.core.config import MethodConfig
+from engine.core.context import Context
 from engine.core.events import Event
 from engine.data import find_source
+from engine.data.source import Splits, TaskSpec
 from engine.evaluation.comparison import Comparison
 from engine.evaluation.labelled import LabelledComparison
 from engine.methods.presets import Preset, fitting
 from engine.pretrained.recording import RecordingPlan
+from engine.synthetic.base import SyntheticSet
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,21 @@ class Paper:
     name: str
 
 
-@dataclass(frozen=True)
-class Method:
-    """A distillation method.
+S = TypeVar("S", bound=Splits)
+C = TypeVar("C", bound=MethodConfig)
+R = TypeVar("R", bound=SyntheticSet)
 
-    distill(splits, config, context) is a generator: it yields events and returns a SyntheticSet.
-    record(splits, config, context), where a method follows networks trained beforehand, is one that only trains and keeps
-    those and returns a summary. recorded: what they are, "experts" or "teacher". try_record(splits, config, context) times a
-    few steps of that and returns a RecordingPlan; plan_recording(config, spec) returns one before the data are read, or None.
-    comparison: how its set is compared with real data.
-    result: what its set is: labelled samples, samples with representations, or windows with targets to forecast.
-    tasks: the kinds of task it can do. presets: the first one of a source is its default. outer_loss: what that is, as
-    its axis says.
+
+@dataclass(frozen=True)
+class Method(Generic[S, C, R]):
+    """A distillation method of splits S, with configs C, whose results are sets R.
+
+    tasks: what it can be used for. presets: the first that fits a source is its default.
+    distill(splits, config, context): yields events and returns the set.
+    comparison: how the set is compared with real data. result: the kind of set. outer_loss: the label of its axis.
+    Methods that follow pretrained networks also have: recorded, what those are ("experts" or "teacher");
+    record(splits, config, context), which trains and stores them and returns a summary; try_record, with the same
+    arguments, which times a few steps of that; and plan_recording(config, spec), the plan before any data are read.
     """
 
     key: str
@@ -42,13 +48,13 @@ class Method:
     summary: str
     papers: tuple[Paper, ...]
     tasks: frozenset[str]
-    config: type[MethodConfig]
+    config: type[C]
     presets: tuple[Preset, ...]
-    distill: Callable[..., Generator[Event, None, Any]]
-    record: Callable[..., Generator[Event, None, dict[str, Any]]] | None = None
+    distill: Callable[[S, C, Context], Generator[Event, None, R]]
+    record: Callable[[S, C, Context], Generator[Event, None, dict[str, Any]]] | None = None
     recorded: str = ""
-    try_record: Callable[..., Generator[Event, None, RecordingPlan]] | None = None
-    plan_recording: Callable[..., RecordingPlan | None] | None = None
+    try_record: Callable[[S, C, Context], Generator[Event, None, RecordingPlan]] | None = None
+    plan_recording: Callable[[C, TaskSpec], RecordingPlan | None] | None = None
     comparison: type[Comparison[Any]] = LabelledComparison
     result: Literal["labelled", "representations", "forecasts"] = "labelled"
     outer_loss: str = "cross-entropy on real data"

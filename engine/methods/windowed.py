@@ -74,8 +74,8 @@ def distill_windowed(
 ) -> Generator[Event, None, Set]:
     """Move a synthetic set until students trained on it for long do well on real data.
 
-    synthetic: at its start, on the context's device. groups: of the outer Adam, with "lr". penalty: a scalar of the set's
-    parameters that is added to the outer loss.
+    synthetic: at its start, on the context's device. groups: of the outer Adam, with "lr". penalty: a scalar of the
+    set's parameters that is added to the outer loss.
 
     Yields Measured(outer_loss, gradient_norm, window_start, window_length, student_lr, penalty if there is one, and
     validation_accuracy, or validation_skill of forecasts, now and then) each outer step, a Preview now and then, a
@@ -167,7 +167,7 @@ def _path(
     number: int,
     window: Window,
 ) -> Iterator[Tensor]:
-    """Weights (P,) of student `number` of an outer step after each step of burn-in and window, differentiable through the window alone."""
+    """Weights (P,) of student `number` after each step of burn-in and window, differentiable through the window."""
     generator = context.stream("inner", *_numbered(step, number))
     start = theta = _start(student, synthetic, context, "start", *_numbered(step, number))
     state = None
@@ -233,7 +233,7 @@ def _validate(
 
 
 def _merit(splits: Splits) -> tuple[str, Callable[[Student, Tensor], float]]:
-    """What a student with weights (P,) is measured by on validation data, by name: accuracy, or the skill of forecasts."""
+    """How a student with weights (P,) is measured on validation data, by name: accuracy, or the skill of forecasts."""
     if not isinstance(splits, WindowSplits):
         return "validation_accuracy", lambda student, theta: accuracy(student, theta, splits.validation)
     windows, judge = splits, judge_of(splits, splits.validation)

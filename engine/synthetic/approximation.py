@@ -1,11 +1,11 @@
-"""Approximation networks: for each augmentation a small network that says how it shifts a representation.
+"""Approximation networks: one small network per augmentation predicts how it shifts a representation.
 
-    q_a(c) = W2 relu(W1 c + b1) + b2,  V -> h -> V,  fitted so that c + q_a(c) are the coefficients of the augmented image.
+    q_a(c) = W2 relu(W1 c + b1) + b2,  V -> h -> V,  fitted so that c + q_a(c) are the coefficients of the augmented
+    image
 
-All A networks are stacked and fitted at once. They stand in for coefficients of every augmented image: 2 V h + h + V
-numbers each in place of m V.
-Source: the published low-rank system, with h = 4 and thereby 1,804 weights at V = 200. It fits them once, at the end, on
-targets of the beginning; here they are fitted whenever there are new targets.
+All A networks are stacked and fitted at once. They take 2 V h + h + V numbers each, in place of m V coefficients.
+Source: the published low-rank system, with h = 4 or 1,804 weights at V = 200. It fits them once, at the end, to the
+first targets; here they are fitted whenever there are new targets.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ def apply(networks: Networks, number: int, coefficients: Tensor) -> Tensor:
 def fit(
     coefficients: Tensor, shifts: Tensor, hidden_dims: int, steps: int, lr: float, generator: torch.Generator
 ) -> Networks:
-    """Fit a network for each augmentation by Adam on the mean squared error, all samples a step.
+    """Fit a network for each augmentation by Adam on the mean squared error, with all samples at each step.
 
-    Both sides are shifted and scaled to a mean square of one before, by one scale each so that what matters most in the
-    coefficients still does; the weights that come back take and give plain coefficients. A network begins as the mean
-    shift.
+    Both sides are centred and scaled to a mean square of one, by one scale each, so that large coefficients keep their
+    weight; the returned weights take and give plain coefficients. A network starts as the mean shift.
 
     Args:
         coefficients: (m, V) of the images as they are; detached here, as the shifts are.
@@ -74,7 +73,7 @@ def fit(
             hidden = F.relu(torch.baddbmm(weights[1], inputs, weights[0]))
             found = torch.baddbmm(weights[3], hidden, weights[2])
             adam.zero_grad()
-            # the sum over networks: none feels another
+            # a sum over independent networks
             (found - wanted).square().mean((1, 2)).sum().backward()
             adam.step()
     first, first_bias, second, second_bias = (tensor.detach() for tensor in weights)
@@ -88,7 +87,7 @@ def fit(
 
 
 def relative_errors(found: Tensor, wanted: Tensor) -> Tensor:
-    """(A,) of ||found - wanted|| / ||wanted||, each over all of found and wanted (A, m, d); 0 where both are zero."""
+    """(A,) values of ||found - wanted|| / ||wanted||, for found and wanted (A, m, d); 0 where both are zero."""
     off = (found - wanted).flatten(1).norm(dim=1)
     return off / wanted.flatten(1).norm(dim=1).clamp_min(torch.finfo(wanted.dtype).tiny)
 

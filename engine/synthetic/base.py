@@ -82,7 +82,7 @@ class SyntheticSet(nn.Module):
 
     @abstractmethod
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (b, *sample_shape) and targets, (b,) int64 or (b, K) float, at `indices` (b,) int64; differentiable."""
+        """Inputs (b, *sample_shape) and targets, (b,) int64 or (b, K) float, at `indices` (b,); differentiable."""
 
     @abstractmethod
     def stored_batches(self) -> Iterator[Batch]:
@@ -253,7 +253,7 @@ def check_preparation(prepared: Preparation | WindowScaling | None, inputs: Tens
 
 
 def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
-    """What a header says of the set; the file may come from anywhere. Raises ValueError for what `save` never writes."""
+    """What a header says of the set. Raises ValueError for what `save` never writes: a file may come from anywhere."""
     spec = TypeAdapter(TaskSpec).validate_python(header["spec"])
     training = TypeAdapter(Training).validate_python(header["training"])
     step = TypeAdapter(int).validate_python(header["step"])

@@ -2,9 +2,10 @@
 
     X = upsample(C B + mean),   C (m, U) coefficients,  B (U, C h w) bases of a small side,  mean (C h w,)
 
-The labelled set here starts from principal components, scaled so that coefficients have unit variance: the same step size
-then suits bases and coefficients.
-Source: the low-rank sets of Yu et al. 2025, arXiv:2507.21455, which hold representations instead of labels (lowrank.py).
+The labelled set starts from principal components, scaled so that coefficients have unit variance: one step size then
+suits bases and coefficients.
+Source: the low-rank sets of Yu et al. 2025, arXiv:2507.21455, which hold representations in place of labels
+(lowrank.py).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def pictures(bases: Tensor, shape: BasisShape) -> np.ndarray:
 
 
 class BasisSet(ImagesPerClass):
-    """Labelled images of shared bases: `bases` (U, C * h * w) and `coefficients` (M, U), which learn; `mean` does not."""
+    """Labelled images of shared `bases` (U, C * h * w) with `coefficients` (M, U); the `mean` is fixed."""
 
     bases: nn.Parameter
     coefficients: nn.Parameter
@@ -129,7 +130,7 @@ class BasisSet(ImagesPerClass):
         self.coefficients[places] = rows @ inverse
 
     def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
-        """The best bases for the samples themselves, if there are more of them than bases, and the nearest coefficients."""
+        """Coefficients nearest to the samples, in the best bases for them if there are more samples than bases."""
         chosen = torch.cat([samples_of(targets, label, self.ipc) for label in range(self.spec.num_outputs)])
         if len(chosen) > len(self.bases):
             rows = reduced(inputs[chosen], self.basis_shape)

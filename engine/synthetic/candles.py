@@ -1,14 +1,14 @@
 """Sequences of price bars with learnable targets; every value of the parameters gives valid candles.
 
-M = sequences a token * K tokens, sorted by token. A bar is made of five free numbers r, first brought within (-B, B),
-r <- B tanh(r / B); with softplus s(.) and the sigmoid q(.), what a student sees of it is
+M = sequences per token * K tokens, sorted by token. A bar is made of five free numbers r, first bounded to (-B, B) by
+r <- B tanh(r / B). With softplus s(.) and the sigmoid q(.), a student sees
 
     returns   r0, r1, s(r2), s(r3), v + s(r4 - v)                         gap, body, wicks of 0 or more, volume
     prices    b + d q(r0), b + d, b, b + d q(r3), s(r4)                   open, high, low, close, volume
               with the low b = p + s(r2 - p) and the span d = s(r1)
 
-v and p are what no volume and no price are scaled to, so that a volume is never below 0 and a price always above it. In both,
-low <= open, close <= high. Nothing is clamped: gradients reach every number.
+v and p are the scaled values of a volume and a price of 0: volumes are never below 0, and prices always above it. In
+both, low <= open, close <= high. Nothing is clamped: gradients reach every number.
 """
 
 from __future__ import annotations
@@ -29,14 +29,10 @@ from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.meta.inner import Batch
 from engine.synthetic.base import Shown, SyntheticSet, Training, inverse_softplus
 
-BOUND = 25.0
-"""B, in standard deviations: wider than any bar of a market."""
-ABOVE_ZERO = 0.999
-"""Of the way from a token's lowest price, or usual volume, down to 0: so far, rounding included, a sequence can fall."""
-LEAST = 1e-3
-"""A wick, span or volume of 0 has no inverse: real ones begin as this at least."""
-DIRECTION_LOGIT = 2.0
-"""A direction starts with this logit on its side, 0 on the other: 0.88 of the mass."""
+BOUND = 25.0  # B, in standard deviations: wider than any bar of a market
+ABOVE_ZERO = 0.999  # how far a sequence can fall on the way from a token's lowest price, or usual volume, to 0
+LEAST = 1e-3  # a wick, span or volume of 0 has no inverse, so real ones start from this at least
+DIRECTION_LOGIT = 2.0  # a direction starts with this logit on its side, 0 on the other: 0.88 of the mass
 OUTPUTS = {
     "close": ("close",),
     "direction": ("down", "up"),
@@ -92,7 +88,7 @@ class CandleSet(SyntheticSet):
         lr: float,
         generator: torch.Generator,
     ) -> None:
-        """Begin as a config's `images_from` says; raises ConfigError where that cannot be."""
+        """Start as a config's `images_from` says; raises ConfigError if that is impossible."""
         scaling = splits.scaling
         zero = (-scaling.feature_shift / scaling.feature_scale).float()[self.tokens]
         with torch.no_grad():
@@ -120,8 +116,8 @@ class CandleSet(SyntheticSet):
             mine = (train.tokens == token).nonzero().flatten()
             if len(mine) < self.sequences_per_token:
                 raise ConfigError(
-                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences wanted of a token. "
-                    "Lower the sequences per token, or the stride."
+                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences "
+                    "wanted per token. Lower the sequences per token, or the stride."
                 )
             chosen.append(mine[torch.randperm(len(mine), generator=generator)[: self.sequences_per_token]])
         return train.subset(torch.cat(chosen))
@@ -138,13 +134,13 @@ class CandleSet(SyntheticSet):
             or result.spec != self.spec
         ):
             raise ConfigError(
-                "The result to start from holds other sequences (tokens, windows, targets or sequences per token). Choose the same "
-                "data set and settings, or start from real windows."
+                "The result to start from holds other sequences (tokens, windows, targets or sequences per token). "
+                "Choose the same data set and settings, or start from real windows."
             )
         if result.preparation is not None and not splits.scaling.is_like(result.preparation):
             raise ConfigError(
-                "The result to start from was made of bars that were scaled otherwise. Choose the data preparation of the run that made "
-                "it, or start from real windows."
+                "The result to start from was made from bars on another scale. Choose the data preparation of the run "
+                "that made it, or start from real windows."
             )
         with torch.no_grad():
             for name in ("raw_bars", "values", "direction_logits", "raw_rates"):
@@ -251,7 +247,7 @@ class CandleSet(SyntheticSet):
         return torch.stack([low + span * r0.sigmoid(), low + span, low, low + span * r3.sigmoid(), volume], 2)
 
     def _raw_of(self, bars: Tensor) -> Tensor:
-        """The free numbers (M, T, 5) that give bars (M, T, 5), those that are next to the edge of what is allowed moved inside."""
+        """The free numbers (M, T, 5) that give bars (M, T, 5), up to a small step away from the edge of valid bars."""
         x0, x1, x2, x3, x4 = bars.unbind(2)
         volume = self.volume_floor + _inverse(x4 - self.volume_floor)
         if self.features == "returns":

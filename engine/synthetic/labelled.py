@@ -1,8 +1,8 @@
 """What sets of labelled images share, however they store them: learning rates, companions, starts, parameter groups.
 
 A set stores its samples in one or several parameters (`parts`), with labels and learning rates softplus(r) beside them.
-A second version of the samples, a moving average or what it was made of, can be kept too; it is compared as an arm of its
-own and does not count as storage.
+It can keep a second version of the samples, such as their moving average: an arm of its own that does not count as
+storage.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LabelledImages(SyntheticSet):
     def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
         """Come as near as this form can to the samples of another set.
 
-        inputs: (N, C, H, W) of `result`, prepared as this run prepares images. targets: (N,) or (N, K). train: real images.
+        inputs: (N, C, H, W) of `result`, prepared as in this run. targets: (N,) or (N, K). train: real images.
         Raises ConfigError if there are too few samples.
         """
 
@@ -289,8 +289,8 @@ class ImagesPerClass(LabelledImages):
             chosen = samples_of(targets, label, wanted)
             if len(chosen) < wanted:
                 raise ConfigError(
-                    f"The result to start from has {len(chosen)} samples of class '{name}', fewer than the {wanted} needed. "
-                    "Lower the images per class, or start from real images."
+                    f"The result to start from has {len(chosen)} samples of class '{name}', fewer than the {wanted} "
+                    "needed. Lower the images per class, or start from real images."
                 )
             self.put(mine, inputs[chosen].to(self.raw_rates))
             if self.label_logits is not None and targets.ndim == 2:
@@ -319,8 +319,8 @@ class ImagesPerClass(LabelledImages):
 def samples_of(targets: Tensor, label: int, wanted: int) -> Tensor:
     """Indices (n,), n <= wanted, of the samples that best stand for a class, in stored order.
 
-    targets: (N,) classes, or (N, K) shares. First come samples whose likeliest class it is, then those that give it at least
-    half as much as their likeliest class; surer ones first.
+    targets: (N,) classes, or (N, K) shares. First come samples whose likeliest class it is, then those that give it at
+    least half as much as their likeliest class; surer ones first.
     """
     if targets.ndim == 1:
         return (targets == label).nonzero().flatten()[:wanted]

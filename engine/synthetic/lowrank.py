@@ -2,8 +2,8 @@
 
     X = upsample(C_x B_x + mean_x),  Y = C_y B_y + mean_y,  Y^a = (C_y + q_a(C_y)) B_y + mean_y
 
-with U image bases of a small side, V representation bases, and a small network q_a for each augmentation a. What is
-stored is C_x (m, U), B_x (U, C h w), C_y (m, V), B_y (V, d), both means and the networks: at m = 100 fewer numbers than raw
+with U image bases of a small side, V representation bases, and a small network q_a for each augmentation a. Stored
+are C_x (m, U), B_x (U, C h w), C_y (m, V), B_y (V, d), both means and the networks: at m = 100 fewer numbers than raw
 pairs, and many more images for as many numbers.
 
 Source: the published low-rank system for self-supervised distillation. It leaves the means out, and stores the
@@ -84,9 +84,9 @@ class LowRankSet(RepresentationSet):
     def start_from_real(
         self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
     ) -> Generator[Event, None, None]:
-        """The first principal components of all images, made small, and of all representations; scores of random images.
+        """Principal components of all images, made small, and of all representations; coefficients of random images.
 
-        The networks shift nothing yet; this is for a set as it was made. Raises ConfigError for more bases than there are components, too.
+        The networks predict no shift yet. Also raises ConfigError for more bases than there are components.
         """
         indices, _ = self.chosen(train, generator)
         rows = yield from small_images(train, self.basis_shape, phase)

@@ -107,8 +107,8 @@ class PosterSet(LabelledImages):
         between two m; it is then scaled to a root mean square of `deviation`. Tiles lie evenly spaced, half a cell over
         each other, blended by linear weights.
 
-        deviation: 1 is that of real prepared pixels. The published tiles have a Euclidean norm of 1, that is a deviation
-            of 1 / √(C · h · w), about fifty times fainter.
+        deviation: 1 is that of real prepared pixels. The published tiles have a Euclidean norm of 1, a deviation of
+            1 / √(C · h · w), about fifty times fainter.
         """
         height, width = (
             min(math.ceil(TILE_OVERLAP * length / number), length)
@@ -247,7 +247,7 @@ class PosterSet(LabelledImages):
 
 
 def _fades(length: int, size: int, number: int) -> Tensor:
-    """Weights (number, length) of evenly spaced pieces, of sum one, falling linearly to their ends where they overlap."""
+    """Weights (number, length) of evenly spaced pieces; they add up to one and fall linearly where pieces overlap."""
     starts = torch.tensor(offsets(length, size, number))[:, None]
     places = torch.arange(length) + 0.5
     inside = torch.minimum(places - starts, starts + size - places).clamp_min(0)

@@ -17,16 +17,11 @@ from torch import Tensor
 from engine.core.errors import ConfigError
 from engine.core.spacing import offsets
 
-MOST_PIXELS = 2**25
-"""Of a poster, and of all its patches together: 400 MB of values in colour."""
+MOST_PIXELS = 2**25  # of a poster, and of all its patches together: 400 MB of values in colour
 MOST_PATCHES = 100_000
-WIDEST_CLASS_GRID = 2.5
-"""Columns over rows of a class grid that is chosen automatically."""
-ENOUGH_PATCHES = 128
-ENOUGH_PER_CLASS = 3
-"""Patches are cut automatically as densely as makes no more than so many in all, or of each class if that is more."""
-MOST_LABELS = 2**24
-"""Areas of the class cells in all patches, labels of all patches, and shares of the classes in a label map: 64 MB each."""
+WIDEST_CLASS_GRID = 2.5  # columns over rows of an automatic class grid
+ENOUGH_PATCHES, ENOUGH_PER_CLASS = 128, 3  # an automatic grid has at most so many patches, or so many per class
+MOST_LABELS = 2**24  # class areas or labels of all patches, and values of a label map: 64 MB each
 
 
 class PosterTooSmall(ConfigError):
@@ -115,8 +110,7 @@ def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> 
     Returns:
         (b, C, h, w).
 
-    Source: Shul et al. 2024, arXiv:2403.12040, section 3.1. Row by row here; the published code orders patches by column
-        first.
+    Source: Shul et al. 2024, arXiv:2403.12040, section 3.1; its code orders patches by column first.
     """
     corners, inside = patch_pixels(grid, poster.device)
     chosen = corners if indices is None else corners[indices.to(poster.device)]
@@ -127,7 +121,7 @@ def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> 
 
 @lru_cache(maxsize=16)
 def patch_pixels(grid: PosterGrid, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where patches lie in a flattened poster: (P,) first pixels, and (h · w,) of the others relative to them; int64."""
+    """Where patches lie in a flattened poster: (P,) first pixels, and (h · w,) all others relative to them; int64."""
     tops, lefts, rows, columns = (
         torch.tensor(values, device=device)
         for values in (grid.patch_tops, grid.patch_lefts, range(grid.patch_height), range(grid.patch_width))
@@ -158,9 +152,9 @@ def planned_grid(
 ) -> PosterGrid:
     """The grid of a budget; every size that is 0 is chosen here.
 
-    The class grid is as near to a square as few empty cells allow, and at most 2.5 times as wide as high. The poster has
+    The class grid is as near to a square as few empty cells allow, at most 2.5 times as wide as high. The poster has
     its aspect and at most ipc · num_classes images' pixels: at 0.9 images per class of CIFAR-10 the published 60 x 153.
-    Patches lie as few whole pixels apart as makes at most 128 of them, or three a class, but never more than half an image.
+    Patches lie as close as makes at most 128 of them, or three per class, but never more than half an image apart.
 
     Args:
         ipc: budget, images per class; below 1 as well. A height and a width given by hand may exceed it.

@@ -19,8 +19,7 @@ from engine.synthetic.poster_grid import PosterGrid
 
 LabelRule = Literal["share", "softmax"]
 
-SMOOTHING = 1e-3
-"""The mass, spread evenly over the classes, that is added to the unit mass with which a label map starts."""
+SMOOTHING = 1e-3  # mass, spread evenly over the classes, added to the unit mass of a patch
 
 
 def class_areas(grid: PosterGrid, order: tuple[int, ...]) -> Tensor:
@@ -50,10 +49,10 @@ def fixed_labels(
 
 
 def label_cells(grid: PosterGrid, num_classes: int, budget_ipc: float) -> tuple[int, int]:
-    """Size (rows, columns) of a label map: the largest of the class grid's aspect within num_classes · budget_ipc cells.
+    """Size (rows, columns) of a label map: the largest of the class grid's aspect in num_classes · budget_ipc cells.
 
-    An exact fit counts as one; the published code wants fewer cells than the budget and so lost classes. No less than
-    the class grid, whatever the budget, so that each class starts with a cell of its own, and no more than the pixels.
+    At least the class grid, so that each class starts with a cell of its own, and at most the pixels. The published
+    code wants fewer cells than the budget, and so loses classes.
     """
     budget = int(num_classes * budget_ipc + 1e-6)
     best = (grid.class_rows, grid.class_columns)

@@ -148,8 +148,8 @@ def _validate(
 METHOD = Method(
     key="bilevel",
     title="Bilevel (Dataset Distillation)",
-    summary="Learns images and learning rates on which a few gradient steps train a network, by differentiating through "
-    "the training itself.",
+    summary="Learns images and learning rates on which a few gradient steps train a network, by differentiating "
+    "through the training itself.",
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("1910.02551", "Sucholutsky & Schonlau 2019")),
     tasks=frozenset({"classification"}),
     config=BilevelConfig,

@@ -59,8 +59,8 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
     def _no_canvas(cls, chosen: Any) -> Any:
         if chosen == "canvas":
             raise ValueError(
-                "bilevel trains on stored batches, but samples are cut out of a canvas at random; choose pixels, poster "
-                "or low_rank here, or the method rat_bptt or trajectory"
+                "bilevel trains on stored batches, but samples are cut out of a canvas at random; choose pixels, "
+                "poster or low_rank here, or the method rat_bptt or trajectory"
             )
         return chosen
 

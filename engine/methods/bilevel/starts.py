@@ -22,7 +22,7 @@ POOL_BATCH = 128
 
 
 class Starts:
-    """Start weights by (outer step, number): the same pair always gives the same weights, so nothing has to be saved."""
+    """Start weights by (outer step, number): the same pair always gives the same weights, so none are saved."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Starts:
     def prepare(
         cls, student: Student, train: LabelledSet, config: BilevelConfig, context: Context
     ) -> Generator[Event, None, Starts]:
-        """Train the pool, if there is one: `pool_size` networks of ages evenly spaced up to `pool_steps`, by SGD with momentum."""
+        """Train the pool, if there is one: `pool_size` networks, by SGD with momentum, for up to `pool_steps` steps."""
         pool = []
         if config.initialisation == "pool":
             for number in range(config.pool_size):
@@ -63,7 +63,7 @@ class Starts:
         return self.student.init(generator)
 
     def unseen(self, count: int) -> list[Tensor]:
-        """Starts for validation: random draws the outer loop never makes; the one fixed draw if that is what it uses."""
+        """Starts for validation: random draws the outer loop never makes, or the one fixed draw if it uses that."""
         if self.kind == "fixed":
             return [self.draw(0, 0)]
         return [self.student.init(self.context.stream("validation start", number)) for number in range(count)]

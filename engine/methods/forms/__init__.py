@@ -1,7 +1,7 @@
 """What a synthetic set is stored as, chosen apart from the algorithm that moves it.
 
-A form is a few options and a record that knows the size of its set, describes it and makes it. An algorithm asks the form
-for a set (`initial_set`), and the set for its parameter groups and its projection; it need not know which form it is.
+A form is a few options and a record that knows the size of its set, describes it and makes it. An algorithm asks the
+form for a set (`initial_set`), and the set for its parameter groups and projection, whatever the form.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AnyForm(FormConfig, ImagesPerClass):
 
     stored_as: StoredAs = stored(
         "pixels",
-        "Whole images; canvases that images are cut out of; a poster that classes share; or bases that images are sums of",
+        "Whole images, canvases that images are cut out of, a poster for all classes, or bases that images are sums of",
         names={"low_rank": "Low-rank bases"},
     )
     images_from: Literal["noise", "real", "result"] = stored(
@@ -112,7 +112,7 @@ class AnyForm(FormConfig, ImagesPerClass):
     @model_validator(mode="before")
     @classmethod
     def _read_earlier_canvases(cls, values: Any) -> Any:
-        """Requests from before there were forms say `canvas_size` and `canvas_samples`; a size of 1 meant plain images."""
+        """Requests from before there were forms say `canvas_size` and `canvas_samples`; size 1 meant plain images."""
         if not isinstance(values, dict) or not {"canvas_size", "canvas_samples"} & set(values):
             return values
         values = dict(values)

@@ -23,7 +23,7 @@ ALLOW = "Allow the download (about 600 MB, once), or choose the order 'features'
 
 
 def check(download: bool) -> None:
-    """Raise ConfigError where CLIP cannot be used: its package is missing, or its weights are and may not be fetched."""
+    """Raise ConfigError if CLIP's package is missing, or its weights are and may not be downloaded."""
     if not _is_installed("transformers"):
         raise ConfigError(f"Class order 'clip' needs the package transformers, which is not here. {INSTALL}")
     if not download and not is_at_hand():
@@ -93,8 +93,8 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
         return load(local_files_only=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"The weights of CLIP, {weights}, could not be fetched. Check the connection to huggingface.co and the space "
-            "on disk, or choose the order 'features' or 'names', which need none."
+            f"The weights of CLIP, {weights}, could not be fetched. Check the connection to huggingface.co and the "
+            "space on disk, or choose the order 'features' or 'names', which need none."
         ) from error
 
 

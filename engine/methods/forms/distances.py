@@ -112,8 +112,8 @@ def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
     if len(body) != num_classes or any(len(row) != num_classes for row in [above, *body]):
         widths = sorted({len(row) for row in rows})
         raise ConfigError(
-            f"{path} has {len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields, but {num_classes} classes need "
-            f"{num_classes} rows of {num_classes} distances, with or without names above and before them."
+            f"{path} has {len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields, but {num_classes} classes "
+            f"need {num_classes} rows of {num_classes} distances, with or without names above and before them."
         )
     values = torch.tensor(
         [
@@ -185,7 +185,8 @@ def _number(text: str, path: Path, row: str, column: str) -> float:
     except ValueError:
         shown = _shown(text) if text else "nothing"
         raise ConfigError(
-            f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be. Put a number there."
+            f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be. "
+            "Put a number there."
         ) from None
 
 

@@ -77,7 +77,7 @@ def placed(
         kind: what distances are made of. "listed": of nothing, the data set's own order is kept. "features": of what a
             briefly trained student sees. "names": of the letters in the class names. "clip": of CLIP's text features.
             "given": `distances`.
-        distances: (K, K) finite numbers of 0 or more, for "given"; the mean of both directions counts, not the diagonal.
+        distances: (K, K) finite numbers of 0 or more, for "given"; the mean of both directions is used.
         clip_download: whether CLIP's weights may be fetched where they are not on this machine.
 
     Yields Progress at least each second, and Warned where given distances are odd.

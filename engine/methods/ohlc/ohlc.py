@@ -1,8 +1,9 @@
 """OHLC sequences: a few windows of price bars, with learned targets, on which a few steps train a forecaster.
 
-The loop is that of methods/windowed.py: a fresh student takes T steps on the distilled sequences, all of them or a random
-batch, at one learned rate; real training windows judge it, and the exact gradient through the window of those steps moves bars,
-targets and rate. Every value of the parameters is a valid candle (synthetic/candles.py). Two penalties may be added:
+The loop is that of methods/windowed.py: a new student takes T steps on the distilled sequences, all of them or a random
+batch, at one learned rate. It is judged on real training windows, and the exact gradient through the window of those
+steps moves bars, targets and rate. Every value of the parameters is a valid candle (synthetic/candles.py). Two
+penalties may be added:
 
     smoothness       mean of (x_t - x_{t-1})^2 over the bars of the sequences
     autocorrelation  mean over lags of (rho_synthetic - rho_real)^2, of returns and of their absolute values
@@ -31,8 +32,7 @@ from engine.methods.presets import read_presets
 from engine.methods.windowed import distill_windowed
 from engine.synthetic.candles import CandleSet
 
-REAL_WINDOWS = 1000
-"""Training windows whose autocorrelation stands for that of all."""
+REAL_WINDOWS = 1000  # training windows whose autocorrelation stands for that of all
 
 
 def distill(splits: WindowSplits, config: OhlcConfig, context: Context) -> Generator[Event, None, CandleSet]:
@@ -86,7 +86,7 @@ def _penalty(
 
 
 def _returns(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> Tensor:
-    """How the close moves from bar to bar, (N, T) or one fewer, of windows (N, T, F) of tokens (N,), up to a factor of each token."""
+    """Changes of the close, (N, T) or one fewer, in windows (N, T, F) of tokens (N,), up to a factor per token."""
     if splits.config.features == "prices":
         return inputs[..., 3].diff(dim=1)
     scale = splits.scaling.feature_scale[tokens.cpu(), :2].to(inputs)  # gap and body have scales of their own
@@ -95,7 +95,7 @@ def _returns(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> Tensor:
 
 
 def correlations(returns: Tensor, num_lags: int) -> Tensor:
-    """(2, L) autocorrelations at lags 1..L, of returns (N, T) and of their absolute values, each about the mean of all."""
+    """(2, L) autocorrelations at lags 1..L, of returns (N, T) and of their absolute values, about their means."""
     found = []
     for series in (returns, returns.abs()):
         series = series - series.mean()
@@ -108,7 +108,7 @@ def correlations(returns: Tensor, num_lags: int) -> Tensor:
 METHOD = Method(
     key="ohlc",
     title="OHLC sequences (bilevel)",
-    summary="Learns a few sequences of price bars, with targets and a rate, on which a few gradient steps train a forecaster.",
+    summary="Learns a few sequences of price bars, with targets and a rate, that train a forecaster in a few steps.",
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("2311.07025", "Feng et al. 2024")),
     tasks=frozenset({"close", "direction", "both", "volatility"}),
     config=OhlcConfig,

@@ -18,8 +18,8 @@ from engine.methods.windowed import distill_images
 METHOD = Method(
     key="rat_bptt",
     title="RaT-BPTT (long inner loops)",
-    summary="Learns images for long training: a student trains hundreds of steps, and a window at a random place of that "
-    "training is differentiated.",
+    summary="Learns images for long training: a student trains hundreds of steps, and a window at a random place of "
+    "that training is differentiated.",
     papers=(Paper("2311.07025", "Feng et al. 2024"),),
     tasks=frozenset({"classification"}),
     config=RatBpttConfig,

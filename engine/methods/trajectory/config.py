@@ -117,7 +117,7 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
         return [Load(size, size / 2, f"a smaller batch of the experts (now {size:,})", self.student)]
 
     def training(self, spec: Task) -> Training:
-        """How students are trained on the finished set: as published, with momentum, at the rate learned for plain steps."""
+        """How students are trained on the finished set: with momentum, as published, at the rate learned without."""
         size = self.batch_size or self.form.whole_batch(spec)
         return Training("momentum", self.student_steps, batch_size=size, is_augmented=self.augment_synthetic)
 

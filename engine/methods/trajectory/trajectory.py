@@ -1,7 +1,7 @@
 """Trajectory matching: training on the synthetic images should lead where training on real data led.
 
-An expert is a student trained on the real data; its weights after each epoch are its trajectory. A student starts from the
-expert's weights theta*_t at a random epoch, takes N plain steps on the synthetic images, and the images move so that it
+An expert is a student trained on the real data; its weights after each epoch are its trajectory. A student starts from
+the expert's weights theta*_t at a random epoch and takes N plain steps on the synthetic images, which move so that it
 comes near theta*_{t+M}, M epochs ahead:
 
     theta_0 = theta*_t,   theta_i = theta_{i-1} - eta grad L(theta_{i-1}; x_{B(i)}, y_{B(i)}),   i = 1..N
@@ -53,13 +53,13 @@ from engine.synthetic.labelled import LabelledImages
 
 
 def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, LabelledImages]:
-    """Learn `config.ipc` images per class on which students follow the experts.
+    """Learn a set on which students follow the experts.
 
-    Yields what `load_or_record` does, then Measured(outer_loss, gradient_norm, matched_step, start_epoch, expert, student_lr,
-    and validation_accuracy and ema_validation_accuracy now and then) each outer step, a Preview now and then, a Checkpoint
-    each step, and Progress within steps that take long.
-    Returns the images or their moving average, whatever does better on validation images, with the other as companion.
-    Raises ConfigError where experts do not fit, Diverged before anything is updated with a value that is not finite.
+    Yields what `load_or_record` does, then Measured(outer_loss, gradient_norm, matched_step, start_epoch, expert,
+    student_lr, and validation_accuracy and ema_validation_accuracy now and then) each outer step, a Preview now and
+    then, a Checkpoint each step, and Progress within steps that take long.
+    Returns the set or its moving average, whichever is better on validation images, with the other as companion.
+    Raises ConfigError if experts do not fit, Diverged before anything is updated with a value that is not finite.
     """
     student = make_student(config.student, splits.spec, context.device)
     synthetic = yield from _initial_set(splits, config, context)  # refuses bad settings before anything is recorded
@@ -155,16 +155,15 @@ def _initial_set(
 def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
     """One outer step, and one of the moving average, e <- decay e + (1 - decay) x.
 
-    The rate is kept positive as eta = softplus(r), and the step size on r is such that eta moves as far as the published
-    step on eta itself, to first order: d eta / d r = s = 1 - exp(-eta), so r moves by 1 / s^2 times the step size. No step
-    more than halves or doubles it.
+    The rate eta = softplus(r) stays positive. The step size of r is such that eta moves as far as in the published step
+    on eta itself, to first order: d eta / d r = s = 1 - exp(-eta), so r moves at 1 / s^2 times the step size. No step
+    more than halves or doubles eta.
     """
     slope = -torch.expm1(-synthetic.rates.detach()[0]).item()
     if slope == 0:
-        raise Diverged(
-            f"The student learning rate fell to 0 at outer step {step}. Start again with a lower learning rate of the rate.",
-            quantity="student learning rate", step=step
-        )  # fmt: skip
+        said = f"The student learning rate fell to 0 at outer step {step}."
+        remedy = "Start again with a lower learning rate of the rate."
+        raise Diverged(f"{said} {remedy}", quantity="student learning rate", step=step)
     for group in outer.param_groups:
         if group["params"][0] is synthetic.raw_rates:
             group["lr"] = config.rates_lr / slope**2
@@ -203,8 +202,8 @@ def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config:
     """Raise ConfigError where there is no way to go."""
     if torch.equal(start, target):
         raise ConfigError(
-            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs, so there is nothing "
-            f"to follow. Raise the experts' learning rate."
+            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs, "
+            "so there is nothing to follow. Raise the experts' learning rate."
         )
 
 
@@ -246,7 +245,7 @@ def _choose(
 METHOD = Method(
     key="trajectory",
     title="Trajectory matching (MTT, FTD, ATT)",
-    summary="Learns images on which a student follows networks trained on the real data, whose paths are recorded beforehand.",
+    summary="Learns images on which a student follows the recorded paths of networks trained on the real data.",
     papers=(
         Paper("2203.11932", "Cazenavette et al. 2022"),
         Paper("2211.11004", "Du et al. 2023"),
