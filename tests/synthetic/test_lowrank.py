@@ -377,8 +377,8 @@ def test_images_that_are_not_square_are_enlarged_to_their_own_size():
     ("changes", "message"),
     [
         ({"num_images": 61}, "60 training images, fewer than the 61"),
-        ({"image_bases": 17}, "at most 16 image bases here"),
-        ({"representation_bases": 7}, "at most 6 representation bases here"),
+        ({"image_bases": 17}, "at most 16 image bases"),
+        ({"representation_bases": 7}, "at most 6 representation bases"),
         ({"basis_size": 9}, "A basis of 9 pixels a side is larger than the images of 8 x 8. Choose 8 or less"),
     ],
 )
