@@ -15,13 +15,13 @@ frame.ensure()
 RECORDED = {"experts": "recorded experts, so it has no scores", "teacher": "trained a teacher, so it has no scores"}
 """Why a recording is not compared."""
 ABOUT = (
-    "Compare runs here: a network trained on the distilled set against one trained on random real data of the same size "
-    "and one trained on all the data. Select several runs to see their curves, settings and images side by side."
+    "Compare runs here: a network trained on the distilled set against one trained on random real data of the same "
+    "size and one trained on all the data. Select several runs to see their curves, settings and images side by side."
 )
 
 
 def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
-    """The runs to compare: those picked, at first the ones in the address, the ticked ones, or the newest with scores."""
+    """The runs to compare: those picked; at first those of the address, the ticked ones, or the newest with scores."""
     by_id = {row.id: row for row in rows}
     # asked of the store, which says so if there is no such run
     named = {row.id: row for row in map(services.store().run, st.query_params.get_all("run"))}

@@ -20,7 +20,8 @@ def show_list() -> None:
     rows = services.store().runs()
     if not rows:
         st.write(
-            "Runs appear here with their progress, time left and score. They go on when you close the browser, and can be stopped and resumed."
+            "Runs appear here with their progress, time left and score. They continue when you close the browser, and "
+            "can be stopped and resumed."
         )
         if st.button("Start a run", type="primary", icon=":material/science:"):
             frame.go_to("distill")
@@ -39,7 +40,8 @@ def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
     """The widgets that search, filter and sort."""
     sources = sorted({row.source for row in rows})
     tags = sorted({tag for row in rows for tag in row.tags}, key=str.casefold)
-    wanted_sources, wanted_tags = (), ()
+    wanted_sources: list[str] = []
+    wanted_tags: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Search", placeholder="Name, number, note, tag, data set", key="run search", width=280)
         order = st.selectbox("Sort by", cards.ORDERS, key="run order", persist_state="session", width=150)

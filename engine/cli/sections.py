@@ -31,9 +31,9 @@ def _lines(section: Section) -> list[str]:
             return ["", title, *found] if title and found else found
         case Choice(_, options, is_list=is_list, is_another_view=is_another_view):
             names = list(options)[:1] if is_another_view else list(options)
-            found = {name: lines(options[name]()) for name in names}
+            by_name = {name: lines(options[name]()) for name in names}
             titled = is_list or len(names) > 1
-            return [line for name in names if found[name] for line in ([f"{name}:"] * titled + found[name])]
+            return [line for name in names if by_name[name] for line in ([f"{name}:"] * titled + by_name[name])]
     return []
 
 

@@ -16,7 +16,7 @@ from engine.figures.forecasts import (
 )
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
-from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, learned_map
+from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.matched import matched_steps
 from engine.figures.matrix import matrix, matrix_arms, matrix_csv
 from engine.figures.measures import MEASURES, PLAIN_MEASURES, measured

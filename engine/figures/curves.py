@@ -110,7 +110,7 @@ def thin(steps: np.ndarray, values: np.ndarray, max_points: int = MAX_POINTS) ->
 def smooth(values: np.ndarray, span: int) -> np.ndarray:
     """The running median over about `span` points around each, then a running mean over half as many.
 
-    The median keeps a single step that shoots up from lifting all its neighbours; the mean takes the median's stairs away.
+    The median keeps a single outlier from lifting its neighbours; the mean removes the median's stairs.
     NaN and infinite values are filled in from their neighbours. values: (n,) float64. span: 1 gives the values back.
     Result: (n,) float64.
     """
@@ -147,7 +147,7 @@ def curve(
     reference: tuple[str, float] | None = None,
     axis: str = "",
 ) -> go.Figure:
-    """The chart of one measured quantity: each step faint, smoothed in full colour; the bounds of a range beside its mean.
+    """The chart of one measured quantity: each step faint, smoothed in full colour; a range with its bounds.
 
     Args:
         name: a key of `series`; `name_min` and `name_max` are drawn too if present, and nothing is smoothed then.

@@ -1,4 +1,4 @@
-"""Forecasts beside what happened, what a distilled sequence is told of, and what a set keeps and reveals of real prices."""
+"""Forecasts and truth, targets of distilled sequences in words, and what a set keeps and reveals of real prices."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 # ---- sequences ----
 
 
-def target_words(view: CandleView, values: Sequence[float] | None = None) -> list[str]:
+def target_words(view: CandleView, values: Sequence[float] | np.ndarray | None = None) -> list[str]:
     """What a student is told of each sequence: "next close +1.2 %", "up with 63 %", "volatility 2.4 %".
 
-    values: (M,) the forecast log returns, or their absolute values; deviations from the training mean are told where they
-    are not known.
+    values: (M,) log returns, or their absolute values; deviations from the training mean are given if None.
     """
     return [
         ", ".join(
@@ -92,7 +91,7 @@ def forecast(
 
     Args:
         values: a token of Analysed "forecasts": "times", "truth", "closes" and "arms".
-        target: what is forecast. Of the naive forecasts the one that skill is relative to is shown; the legend has the others.
+        target: what is forecast. Of the naive forecasts, the one that skill is relative to is shown at first.
         as_prices: closes in place of log returns: the last close times exp(return). Only of returns.
     """
     colours, figure = PALETTES[theme], go.Figure()
@@ -157,8 +156,7 @@ def nearest_distances(values: Mapping[str, Any], *, theme: Theme = "page", heigh
 def tails(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 280) -> go.Figure:
     """The share of bars that move further than so many deviations: distilled, real and normal, on a logarithmic axis.
 
-    values: Analysed "facts", of which "returns" has a sample of each in deviations of real ones, and "kurtosis" the excess
-    over a normal distribution.
+    values: Analysed "facts": "returns", a sample of each in deviations of real ones, and "kurtosis", the excess.
     """
     colours, figure, reach = PALETTES[theme], go.Figure(), 4.0
     for arm, name, colour in _FACT_ARMS:
@@ -181,8 +179,8 @@ def tails(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 280
 def autocorrelation(values: Mapping[str, Any], name: str, *, theme: Theme = "page", height: int = 260) -> go.Figure:
     """Autocorrelation of returns, or of their squares, by lag, of distilled and of real bars.
 
-    values: Analysed "facts". name: "acf_returns" or "acf_squared", each a value per lag from 1. Whiskers: the 95 % range of
-    equally many random real windows, if it is known.
+    values: Analysed "facts". name: "acf_returns" or "acf_squared", a value per lag from 1. Whiskers: the 95 % range
+    of equally many random real windows, if it is known.
     """
     colours, figure = PALETTES[theme], go.Figure()
     for arm, title, colour in _FACT_ARMS:
@@ -198,15 +196,16 @@ def autocorrelation(values: Mapping[str, Any], name: str, *, theme: Theme = "pag
         lags, unseen = list(range(1, len(low) + 1)), {"color": colours.ink, "size": 0.1, "opacity": 0}
         more = {"name": "random real windows", "showlegend": False, "hoverinfo": "skip", "error_y": whisker}
         figure.add_scatter(x=lags, y=(low + high) / 2, mode="markers", marker=unseen, **more)
-    up, bars = {"zeroline": True, "zerolinewidth": 1.5}, {"barmode": "group", "bargap": 0.3}
+    up = {"zeroline": True, "zerolinewidth": 1.5}
+    bars: dict[str, Any] = {"barmode": "group", "bargap": 0.3}
     return lay_out(figure, height, "lag (bars)", "autocorrelation", xaxis={"dtick": 1}, yaxis=up, **bars)
 
 
 def adaptation(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 320) -> go.Figure:
     """The error on a new token by fine-tuning steps, of networks pre-trained on the distilled set and from scratch.
 
-    values: Analysed "adaptation": "steps", "mean" and "std" of each of the "arms", and the "naive" forecast's error. Shades:
-    one deviation over students.
+    values: Analysed "adaptation": "steps", "mean" and "std" of each of the "arms", and the "naive" error. Shaded: one
+    deviation over students.
     """
     colours, figure = PALETTES[theme], go.Figure()
     is_share = values.get("metric", "rmse") == "rmse"
@@ -220,7 +219,12 @@ def adaptation(values: Mapping[str, Any], *, theme: Theme = "page", height: int 
         if found is None:
             continue
         mean, std = (scale * np.nan_to_num(np.asarray(found[part], dtype=np.float64)) for part in ("mean", "std"))
-        shade = {"width": 0.5, "opacity": 0.25, "fillcolor": "rgba(128,128,128,0.15)", "showlegend": False}
+        shade: dict[str, Any] = {
+            "width": 0.5,
+            "opacity": 0.25,
+            "fillcolor": "rgba(128,128,128,0.15)",
+            "showlegend": False,
+        }
         line(figure, steps, mean + std, name, colour, **shade)
         line(figure, steps, mean - std, name, colour, fill="tonexty", **shade)
         hover, dots = f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}", {"size": 6}

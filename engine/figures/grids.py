@@ -27,7 +27,7 @@ def grid_png(
 
     Args:
         images: (N, H, W, C) uint8 with 1 or 3 channels; the first MAX_IMAGES are shown.
-        labels: a class name an image, or none; empty texts are none. Where each class has several images, each class gets a column.
+        labels: a class name per image, or none. Where each class has several images, each class gets a column.
         columns: images a row; chosen from the number of images and classes if 0.
         width: about how wide the picture becomes, pixels.
     """
@@ -168,7 +168,10 @@ def _write(
 @lru_cache(maxsize=32)
 def text_font(size: int) -> ImageFont.FreeTypeFont:
     """The one font of all pictures, so many pixels high."""
-    return ImageFont.load_default(size)
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise RuntimeError("this Pillow was built without FreeType, which all pictures are written with")
+    return font
 
 
 def encoded(picture: Image.Image) -> bytes:

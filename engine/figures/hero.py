@@ -37,16 +37,25 @@ def hero_svg(
     columns, rows = _WALL
     wall = _data_url(_tiles(real[: columns * rows], columns, 3, 1))
     few = _data_url(_tiles(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 990 300" font-family="'Source Sans 3', 'Source Sans Pro', 'Segoe UI', Helvetica, Arial, sans-serif">
-<image href="{wall}" x="0" y="18" width="330" height="206" preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"/>
-{_arrow(348, 121, 52, accent)}
-<image href="{few}" x="420" y="61" width="300" height="120" preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"/>
-{_arrow(738, 121, 52, accent)}
-{_network(812, 34, 136, 174, accent, faint)}
-{_caption(165, counted(num_real, "real image"), num_bytes(real_bytes), ink, faint)}
-{_caption(570, counted(len(synthetic), "synthetic image"), num_bytes(synthetic_bytes), ink, faint)}
-{_caption(880, "a trained network", "which sees no real image", ink, faint)}
-</svg>"""
+    parts = [
+        _image(wall, (0, 18), (330, 206)),
+        _arrow(348, 121, 52, accent),
+        _image(few, (420, 61), (300, 120)),
+        _arrow(738, 121, 52, accent),
+        _network(812, 34, 136, 174, accent, faint),
+        _caption(165, counted(num_real, "real image"), num_bytes(real_bytes), ink, faint),
+        _caption(570, counted(len(synthetic), "synthetic image"), num_bytes(synthetic_bytes), ink, faint),
+        _caption(880, "a trained network", "which sees no real image", ink, faint),
+    ]
+    fonts = "'Source Sans 3', 'Source Sans Pro', 'Segoe UI', Helvetica, Arial, sans-serif"
+    top = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 990 300" font-family="{fonts}">'
+    return "\n".join([top, *parts, "</svg>"])
+
+
+def _image(source: str, corner: tuple[int, int], size: tuple[int, int]) -> str:
+    place = f'x="{corner[0]}" y="{corner[1]}" width="{size[0]}" height="{size[1]}"'
+    look = 'preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"'
+    return f'<image href="{source}" {place} {look}/>'
 
 
 def _tiles(images: np.ndarray, columns: int, factor: int, gap: int) -> Image.Image:
@@ -67,18 +76,18 @@ def _data_url(picture: Image.Image) -> str:
 
 
 def _caption(middle: float, first: str, second: str, ink: str, faint: str) -> str:
-    return (
-        f'<text x="{middle}" y="258" text-anchor="middle" font-size="22" font-weight="600" fill="{ink}">{html.escape(first)}</text>'
-        f'<text x="{middle}" y="284" text-anchor="middle" font-size="19" fill="{faint}">{html.escape(second)}</text>'
+    lines = ((258, 22, 600, ink, first), (284, 19, 400, faint, second))
+    return "".join(
+        f'<text x="{middle}" y="{y}" text-anchor="middle" font-size="{size}" font-weight="{weight}" fill="{colour}">'
+        f"{html.escape(text)}</text>"
+        for y, size, weight, colour, text in lines
     )
 
 
 def _arrow(left: float, middle: float, length: float, colour: str) -> str:
-    tip = left + length
-    return (
-        f'<path d="M{left} {middle}H{tip - 4}" stroke="{colour}" stroke-width="4" stroke-linecap="round" fill="none"/>'
-        f'<path d="M{tip - 15} {middle - 11}L{tip - 2} {middle}L{tip - 15} {middle + 11}" stroke="{colour}" stroke-width="4" stroke-linecap="round" stroke-linejoin="round" fill="none"/>'
-    )
+    tip, stroke = left + length, f'stroke="{colour}" stroke-width="4" stroke-linecap="round" fill="none"'
+    head = f"M{tip - 15} {middle - 11}L{tip - 2} {middle}L{tip - 15} {middle + 11}"
+    return f'<path d="M{left} {middle}H{tip - 4}" {stroke}/><path d="{head}" {stroke} stroke-linejoin="round"/>'
 
 
 def _network(left: float, top: float, width: float, height: float, accent: str, faint: str) -> str:
@@ -95,4 +104,5 @@ def _network(left: float, top: float, width: float, height: float, accent: str, 
         for x2, y2 in there
     ]
     nodes = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>' for column in columns for x, y in column]
-    return f'<g stroke="{faint}" stroke-width="1" opacity="0.7">{"".join(lines)}</g><g fill="{accent}">{"".join(nodes)}</g>'
+    drawn = f'<g stroke="{faint}" stroke-width="1" opacity="0.7">{"".join(lines)}</g>'
+    return f'{drawn}<g fill="{accent}">{"".join(nodes)}</g>'

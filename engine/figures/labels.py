@@ -25,7 +25,7 @@ _SHADES = {
 
 
 def label_heatmap(view: PosterView, theme: Theme = "light", height: int = 0) -> go.Figure:
-    """The weight of every class in the label of every patch: patches across, row by row, classes down by place on the poster."""
+    """The weight of every class in the label of every patch: patches across, classes down, as on the poster."""
     grid = view.grid
     order = [label for label in view.order if label >= 0]
     rows, columns = grid["patch_rows"], grid["patch_columns"]
@@ -61,13 +61,20 @@ def class_weights(view: PosterView, label: int, theme: Theme = "light", height: 
     return _over_poster(_map(weights, view.patch_labels, theme, **_cells(said)), height or _height(view, 200))
 
 
+def label_map(view: PosterView) -> np.ndarray:
+    """(K, h, w) learned weights over the poster; only for a view with a label map."""
+    if view.label_map is None:
+        raise ValueError("this poster has fixed labels and no learned map")
+    return view.label_map
+
+
 def class_map(view: PosterView, label: int, theme: Theme = "light", height: int = 0) -> go.Figure:
     """The weight of one class over the poster in a learned label map: a cell of the map each.
 
     label, height: as for `class_weights`. Only for a view with a label map.
     """
     said = f"{safe(view.class_names[label])}: %{{z:.2f}}"
-    heat = _map(view.label_map[label], view.label_map, theme, **_cells(said))
+    heat = _map(label_map(view)[label], label_map(view), theme, **_cells(said))
     return _over_poster(heat, height or _height(view, 200))
 
 
@@ -77,15 +84,16 @@ def learned_map(view: PosterView, theme: Theme = "light", height: int = 0) -> go
     The beginnings of names stand in the cells where so few letters tell the classes apart. height: in pixels, 0 for one
     that suits a column some 600 pixels wide. Only for a view with a label map.
     """
-    rows, columns = view.label_map.shape[1:]
-    cells = [[heaviest(view.label_map[:, i, j], view.class_names) for j in range(columns)] for i in range(rows)]
+    weights = label_map(view)
+    rows, columns = weights.shape[1:]
+    cells = [[heaviest(weights[:, i, j], view.class_names) for j in range(columns)] for i in range(rows)]
     room = _LETTERS_ACROSS // columns
     is_named = len({name[:room] for name in view.class_names}) == len(view.class_names)
     names = [[safe(cell[0][0][:room].strip()) if cell else "" for cell in row] for row in cells]
     said = [["<br>".join(f"{safe(name)}: {weight:.2f}" for name, weight in cell) for cell in row] for row in cells]
     heat = _map(
-        view.label_map.max(0),
-        view.label_map,
+        weights.max(0),
+        weights,
         theme,
         text=names if is_named else None,
         texttemplate="%{text}" if is_named else None,

@@ -39,7 +39,7 @@ def lay_out(
     yaxis: dict[str, Any] | None = None,
     **more: Any,
 ) -> go.Figure:
-    """Give a figure its size, titles of axes and legend. top: margin; xaxis, yaxis: more of an axis; more: of the layout."""
+    """Give a figure its size, axis titles and legend. top: margin; xaxis, yaxis, more: further settings."""
     margin = {"l": 4, "r": 8, "t": top if top is not None else 34 if legend else 8, "b": 4}
     across = {"title": {"text": safe(x)}, "showgrid": False, "automargin": True} | (xaxis or {})
     up = {"title": {"text": safe(y)}, "nticks": 6, "automargin": True} | (yaxis or {})

@@ -1,4 +1,4 @@
-"""Architectures and arms in one map: how well each network does on each set, and the same as a file for a spreadsheet."""
+"""Architectures and training sets in one map: the score of each pair, and the same as a CSV file."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def matrix(
 ) -> go.Figure:
     """Test accuracy, or skill, by architecture, down, and arm, across: mean, standard deviation and n in each cell.
 
-    cells: {architecture: {arm: row}}; what was not measured stays empty. titles: of the architectures, in order. Of several
-    runs, their rows in place of architectures.
+    cells: {architecture, or run: {arm: row}}; gaps stay empty. titles: of the architectures, in order.
     """
     arms = matrix_arms(cells)
     found = [[row.get(arm) for arm in arms] for row in cells.values()]

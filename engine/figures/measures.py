@@ -25,7 +25,7 @@ _FINE = ("mae", "rmse")
 
 
 def measured(row: Row | None, metric: str, unit: str = " %") -> str:
-    """A measure with its deviation over students, to as many digits as tell forecasts apart; unit: behind a share of a hundred."""
+    """A measure with its deviation over students, in enough digits to tell forecasts apart. unit: of percentages."""
     if row is None or math.isnan(row.mean):
         return NOTHING
     scale, digits = (1, 3) if metric in PLAIN_MEASURES else (100, 3 if metric in _FINE else 2)

@@ -88,7 +88,7 @@ def sweep_line(
 
     Args:
         points: (value of the option, {arm: row of scores}). The full set does not vary and is left out.
-            Numbers stand where they are, on a logarithmic axis where they span a decade; all else side by side, in order.
+            Numbers are placed by value, on a logarithmic axis if they span a decade; all else side by side, in order.
         option: what the option is called.
     """
     colours = PALETTES[theme]
@@ -102,9 +102,9 @@ def sweep_line(
         if found:
             _add_arm(figure, arm, found, is_numeric, colours)
     what = measure(row for _, rows in points for row in rows.values())
-    places = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
+    places: list[Any] = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
     is_log = is_numeric and bool(places) and places[0] > 0 and places[-1] >= 10 * places[0]
-    across = {"type": "log" if is_log else "linear" if is_numeric else "category", "tickvals": places}
+    across: dict[str, Any] = {"type": "log" if is_log else "linear" if is_numeric else "category", "tickvals": places}
     across["ticktext"] = [_shown(place) for place in places]
     return lay_out(figure, height, option, f"validation {what} (%)", top=30, hover="x unified", xaxis=across)
 
@@ -127,7 +127,7 @@ def _add_arm(figure: go.Figure, arm: str, found: Sequence[tuple[Any, Row]], is_n
 def sweep_map(
     cells: Mapping[tuple[str, str], float | None], options: tuple[str, str], *, theme: Theme = "page", height: int = 0
 ) -> go.Figure:
-    """Validation accuracy, or skill, over the values of two options: the first down, the second across, a number in each cell.
+    """Validation accuracy, or skill, over the values of two options: the first down, the second across.
 
     cells: (value of the first, value of the second) -> fraction. Cells that are missing stay empty.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.evaluation.scores import SKILL
+from engine.evaluation.scores import SKILL, Row
 
 Theme = Literal["light", "dark", "page"]
 
@@ -99,12 +99,12 @@ def arm_name(arm: str) -> str:
     return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
 
 
-def measure(rows: Iterable[object]) -> str:
+def measure(rows: Iterable[Row]) -> str:
     """What rows of scores tell, as an axis says it: "skill" of forecasts, "accuracy" otherwise."""
     return "skill" if any(row.metric == SKILL for row in rows) else "accuracy"
 
 
-def shown_order(row: object) -> tuple[int, int]:
+def shown_order(row: Row) -> tuple[int, int]:
     """Sorting rows of scores by protocol, then by arm, both in the order they are shown."""
     protocols, arms = list(PROTOCOL_NAMES), list(ARM_NAMES)
     return (
@@ -113,7 +113,7 @@ def shown_order(row: object) -> tuple[int, int]:
     )
 
 
-def protocol_notes(rows: Iterable[object]) -> str:
+def protocol_notes(rows: Iterable[Row]) -> str:
     """What the protocols of these rows mean, a sentence each."""
     used = {row.protocol for row in rows}
     return " ".join(f"{protocol_name(key)}: {note}." for key, note in PROTOCOL_NOTES.items() if key in used)

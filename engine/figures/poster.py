@@ -112,7 +112,8 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
     patches = []
     for row, (top, (y, y_end)) in enumerate(zip(tops, rows, strict=True)):
         for column, (left, (x, x_end)) in enumerate(zip(lefts, columns, strict=True)):
-            reach = f"left:{_share(x, width)};top:{_share(y, height)};width:{_share(x_end - x, width)};height:{_share(y_end - y, height)}"
+            reach = f"left:{_share(x, width)};top:{_share(y, height)};"
+            reach += f"width:{_share(x_end - x, width)};height:{_share(y_end - y, height)}"
             outline = f"left:{_share(left, width)};top:{_share(top, height)}"
             said = f"Patch in row {row + 1}, column {column + 1}: {_top(view, row * len(lefts) + column)}"
             patches.append(f'<div><b style="{reach}"></b><i style="{outline}"></i><span>{said}</span></div>')
@@ -121,17 +122,29 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
     buffer = io.BytesIO()
     enlarged(view.pixels, 1).save(buffer, "PNG")
     picture = base64.b64encode(buffer.getvalue()).decode()
-    return f"""<style>
+    style = _STYLE.format(width=width, height=height, wide=wide, tall=tall, accent=accent, ground=ground)
+    return (
+        f'<style>{style}</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer '
+        f'is outlined and described"><img alt="" src="data:image/png;base64,{picture}">'
+        f"<p>Point at the poster to see a patch and its label.</p>{''.join(patches)}</div>"
+    )
+
+
+_STYLE = """
 .dd-poster {{ position: relative; width: 100%; aspect-ratio: {width} / {height}; margin-bottom: 3.6rem; }}
-.dd-poster > img {{ position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; image-rendering: pixelated; border-radius: 0; }}
+.dd-poster > img {{ position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }}
+.dd-poster > img {{ image-rendering: pixelated; border-radius: 0; }}
 .dd-poster b, .dd-poster i, .dd-poster span, .dd-poster p {{ position: absolute; }}
 .dd-poster b {{ z-index: 2; }}
-.dd-poster i {{ width: {wide}; height: {tall}; visibility: hidden; box-sizing: border-box; border: 3px solid {accent}; outline: 2px solid #fff; box-shadow: 0 0 0 4px rgba(0,0,0,.55); pointer-events: none; z-index: 1; }}
-.dd-poster span, .dd-poster p {{ top: 100%; left: 0; right: 0; margin: 0; padding-top: .5rem; font-size: .95rem; line-height: 1.4; }}
+.dd-poster i {{ width: {wide}; height: {tall}; visibility: hidden; box-sizing: border-box; pointer-events: none; }}
+.dd-poster i {{ border: 3px solid {accent}; outline: 2px solid #fff; z-index: 1; }}
+.dd-poster i {{ box-shadow: 0 0 0 4px rgba(0,0,0,.55); }}
+.dd-poster span, .dd-poster p {{ top: 100%; left: 0; right: 0; margin: 0; padding-top: .5rem; }}
+.dd-poster span, .dd-poster p {{ font-size: .95rem; line-height: 1.4; }}
 .dd-poster span {{ visibility: hidden; background: {ground}; min-height: 3.4rem; }}
 .dd-poster p {{ opacity: .75; }}
 .dd-poster div:hover > i, .dd-poster div:hover > span {{ visibility: visible; }}
-</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer is outlined and described"><img alt="" src="data:image/png;base64,{picture}"><p>Point at the poster to see a patch and its label.</p>{"".join(patches)}</div>"""
+"""
 
 
 def _top(view: PosterView, patch: int) -> str:
@@ -234,11 +247,11 @@ def _fitted(name: str, wide: int, tall: int) -> tuple[list[str], int] | None:
         for lines in wrapped:
             if all(extent <= most for extent, most in zip(_extent(lines, text_font(size)), room, strict=True)):
                 return lines, size
-    font, room = text_font(_SMALLEST_TEXT), wide - 2 * (_SMALLEST_TEXT // 5) - 6
+    font, across = text_font(_SMALLEST_TEXT), wide - 2 * (_SMALLEST_TEXT // 5) - 6
     short = " ".join(words)
     while len(short) > _LEAST_LETTERS and _line_height(font) <= 0.8 * tall:
         short = short[:-2].rstrip() + "…"
-        if font.getlength(short) <= room:
+        if font.getlength(short) <= across:
             return [short], _SMALLEST_TEXT
     return None
 
@@ -269,9 +282,12 @@ def _are_apart(starts: Sequence[int], size: int) -> bool:
 
 
 def _frame(
-    draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], layers: Sequence[tuple[object, int]]
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    layers: Sequence[tuple[str | tuple[int, ...], int]],
 ) -> None:
-    """Nested lines around a window, each (colour, thickness), the widest first. corner: (left, top); size: (width, height)."""
+    """Nested lines around a window, (colour, thickness), widest first. corner: (left, top), size: (width, height)."""
     widest = layers[0][1]
     for colour, thickness in layers:
         inset = (widest - thickness) // 2

@@ -1,4 +1,4 @@
-"""Price bars: candlesticks with their volume, whole histories with the parts they are split into, and how returns are spread."""
+"""Price bars: candlesticks with volume, whole histories with their train, validation and test parts, and returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.figures.layout import LEGEND, lay_out, line, safe, ticked
 from engine.figures.palette import PALETTES, Palette, Theme
 
 UP, DOWN = "#2F9E63", "#D0453E"
-"""Of candles that close higher, drawn hollow, and lower, drawn filled; between light and dark, so that they stand on either ground."""
+"""Of candles that close higher, drawn hollow, and lower, drawn filled; legible on light and dark ground."""
 MANY_BARS = 400
 """Histories of more bars are drawn as a line of closes."""
 GRID_ROW_HEIGHT = 230
@@ -29,12 +29,12 @@ NUM_BINS = 60
 _VOLUME_SHARE = 0.2
 _GAP = 0.08
 _GRID_LEFT, _GRID_ABOVE = 0.06, 0.24
-"""Room for prices beside the next window, of the whole width, and for bar numbers and a title above, of a row's height."""
+"""Room for prices beside the next window, a share of the width; for a title above, a share of a row's height."""
 
 
 @dataclass(frozen=True)
 class HistoryPart:
-    """A stretch of a history that is used for one thing: "train", "validation", "test", or the "embargo" between two of them.
+    """A part of a history: "train", "validation", "test", or the "embargo" between two of them.
 
     first, last: unix seconds of its first and its last bar. num_bars: how many it has.
     """
@@ -103,7 +103,7 @@ def _said(date: datetime) -> str:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Where candles and their volume go: numbers of the axes ("" for the first), and shares of the figure they take up."""
+    """Where candles and their volume go: numbers of the axes ("" for the first), and shares of the figure."""
 
     number: int
     across: tuple[float, float] = (0.0, 1.0)
@@ -123,7 +123,7 @@ def candlesticks(
 ) -> go.Figure:
     """Candles, hollow and green where the close is above the open, filled and red elsewhere, and the volume below.
 
-    bars: (T, 5) open, high, low, close, volume. title: plain text. times: (T,) unix seconds; bars are counted from 1 if None.
+    bars: (T, 5) open, high, low, close, volume. times: (T,) unix seconds; bars are counted from 1 if None.
     """
     figure = go.Figure()
     _draw(figure, _Panel(0), np.asarray(bars, dtype=np.float64), times, PALETTES[theme])
@@ -142,8 +142,7 @@ def candle_grid(
 ) -> go.Figure:
     """Several windows side by side, row by row, each with its volume and its own price axis.
 
-    views: (title in plain text, bars (T, 5)) of each; at least one. A page that is to be read on a phone lays `candlesticks`
-    out itself instead.
+    views: (title in plain text, bars (T, 5)) of each; at least one. Pages lay out `candlesticks` instead, for phones.
     """
     figure = go.Figure()
     columns = max(1, min(columns, len(views)))
@@ -162,7 +161,7 @@ def candle_grid(
 def history(
     bars: Bars, parts: Sequence[HistoryPart] = (), *, log: bool = False, theme: Theme = "page", height: int = 420
 ) -> go.Figure:
-    """All bars of a token over time with the parts of the split shaded: candles, or of very many bars the line of closes.
+    """All bars of a token over time with the parts of the split shaded: candles, or a line of closes for many bars.
 
     Volumes of many bars are means over stretches of time. log: logarithmic price axis.
     """
@@ -251,7 +250,7 @@ def _round_below(value: float) -> float:
 
 
 def _place(figure: go.Figure, panel: _Panel, *, is_small: bool = False, is_counted: bool = False) -> None:
-    """The panel's axes: time below both, prices above, the volume in the lowest fifth. Small ones have few marks and no names."""
+    """The panel's axes: time below, prices above, the volume in the lowest fifth. Small ones have no titles."""
     bottom, top = panel.up
     edge = bottom + _VOLUME_SHARE * (top - bottom)
     font = {"size": 10 if is_small else 12}

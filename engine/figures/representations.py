@@ -1,4 +1,4 @@
-"""What is known of bases and representations: the spectrum they are cut from, errors of their approximation, and a map."""
+"""Bases and representations: their spectrum, errors of their approximation, and a map."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def spectrum(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 
         line(
             figure, shown + 1, together[shown], name, colour, hover=f"{name}, first %{{x}}: %{{y:.1f}} %<extra></extra>"
         )
-        faint = {"width": 1.2, "dash": "dot", "opacity": 0.6, "showlegend": False}
+        faint: dict[str, Any] = {"width": 1.2, "dash": "dot", "opacity": 0.6, "showlegend": False}
         hover = f"base %{{x}} of {name}: %{{y:.2f}} %<extra></extra>"
         line(figure, shown + 1, shares[shown], f"each base of {name}", colour, hover=hover, **faint)
         used = values.get("used", {}).get(name, 0)
@@ -100,14 +100,15 @@ def approximation_errors(values: Mapping[str, Any], *, theme: Theme = "page", he
             insidetextanchor="start",
             hovertemplate=f"%{{x}}, {name}: %{{y:.1f}} %<extra></extra>",
         )
-    up, bars = {"rangemode": "tozero"}, {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08}
+    up = {"rangemode": "tozero"}
+    bars: dict[str, Any] = {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08}
     return lay_out(figure, height, "", "relative error (%)", xaxis={"type": "category"}, yaxis=up, **bars)
 
 
 def representation_map(values: Mapping[str, Any], *, theme: Theme = "page", height: int = 540) -> go.Figure:
     """Representations in two dimensions: real ones as dots in the colour of their class, distilled ones as diamonds.
 
-    values: Analysed "map": places of "real" and "distilled" ones, "classes" of the real ones, and the "way" of projection.
+    values: Analysed "map": places of "real" and "distilled" ones, "classes" of the real ones, "way" of the projection.
     """
     colours, figure = PALETTES[theme], go.Figure()
     places = np.asarray(values["real"], dtype=np.float64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The networks that a run follows, experts or a teacher: how they learned, and what a run that only trains them has done."""
+"""The networks that a run follows, experts or a teacher: how they learned, and runs that only train them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from engine.results.shared import boxed
 
 MATCHED = "matched_step"
 TEACHER = (
-    "A network trained on the images without labels, to map augmented views of an image to similar features. The distilled "
-    "images pass these features on. Class labels only measure how well nearest neighbours agree."
+    "A network trained on the images without labels, to map augmented views of an image to similar features. The "
+    "distilled images pass these features on. Class labels only measure how well nearest neighbours agree."
 )
 EXPERTS = (
-    "Networks trained on the real data, whose weights were stored after every epoch. The synthetic images are optimised "
-    "so that a student trained on them reaches the same weights."
+    "Networks trained on the real data, whose weights were stored after every epoch. The synthetic images are "
+    "optimised so that a student trained on them reaches the same weights."
 )
 
 

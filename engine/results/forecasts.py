@@ -244,9 +244,9 @@ def _facts(values: Mapping[str, Any]) -> Group:
         ),
     ]
     note = (
-        "Stylised facts of markets: returns have fatter tails than a normal distribution and are barely autocorrelated, "
-        "while their size is. A distilled sequence is made for training and need not look real. Whiskers: 95 % range of "
-        "equally many random real windows."
+        "Stylised facts of markets: returns have fatter tails than a normal distribution and little autocorrelation, "
+        "while their size is autocorrelated. A distilled sequence is made for training and need not look real. "
+        "Whiskers: 95 % range of equally many random real windows."
     )
     return Group("Does it look like real prices?", [Group("", charts, "grid"), Sentence(note, "caption")], "box")
 
@@ -258,7 +258,7 @@ def _adaptation(values: Mapping[str, Any]) -> Group:
         partial(figures.adaptation, values),
         f"adaptation {token}",
         f"Test error on {token} by fine-tuning steps, pre-trained on the distilled set and from scratch",
-        "This token is not part of the distilled set. Networks pre-trained on the distilled set, and others from scratch, "
+        "This token is not part of the distilled set. Networks pre-trained on that set, and others from scratch, "
         "are fine-tuned on a few of its windows. Shaded: one standard deviation over students.",
     )
 

@@ -21,7 +21,7 @@ from engine.results.shared import spread
 
 
 def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
-    """The number of whole images; of a poster and other shared pixels, the images per class that need as many values."""
+    """The number of whole images; of shared pixels, as in a poster, the images per class that need as many values."""
     if size.num_values == size.num_samples * math.prod(spec.sample_shape):
         return formats.counted(size.num_samples, "image")
     return f"{size.per_class(spec):.2g} images per class"
@@ -35,7 +35,7 @@ def cards(run: Run) -> Sequence[Metric]:
     return [shared.loss_metric(run), judged, shared.baseline_metric(run)]
 
 
-PHRASES = {
+PHRASES: dict[str, tuple[str, ...]] = {
     "distilled": ("after training on {}", "synthetic image"),
     "random_real": ("on {}", "random real image"),
     "kmeans_real": ("on {} chosen by k-means", "real image"),

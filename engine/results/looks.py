@@ -1,4 +1,4 @@
-"""What the pictures of a run show: whole images, a poster, sequences of price bars; with bases or what they began as."""
+"""What the pictures of a run show: whole images, a poster, or price sequences; bases, and what the set began as."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from engine import figures
 from engine.core.errors import DataError
 from engine.core.events import CandleView, Preview
 from engine.core.run_row import RunRow
+from engine.data.prices.scaling import WindowScaling
 from engine.figures import formats
 from engine.figures.palette import Theme
 from engine.results.run import Run
@@ -39,8 +40,7 @@ def name_of(preview: Preview) -> str:
 
 def result_step(row: RunRow, steps: Sequence[int]) -> int:
     """The kept picture that shows the result: the step that was chosen, or the newest while there is none."""
-    chosen = row.summary.get("step")
-    return chosen if chosen in steps else steps[-1]
+    return next((step for step in steps if step == row.summary.get("step")), steps[-1])
 
 
 def caption(row: RunRow, step: int, name: str) -> str:
@@ -142,7 +142,7 @@ def _poster(final: Preview) -> list[Section]:
     height, width, _ = final.poster.pixels.shape
     captions = (f"The poster, {height} x {width} pixels", "The poster with the area of each class")
     shown = [
-        Picture(partial(figures.poster_png, final.poster, overlay=overlay), text, text)
+        Picture(partial(figures.poster_png, final.poster, overlay=bool(overlay)), text, text)
         for overlay, text in enumerate(captions)
     ]
     return [Group("The distilled poster", shown)]
@@ -180,8 +180,8 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
     alt = "Candlesticks and volume of the distilled sequences, with the target of each"
     some = f", the first {MAX_SEQUENCES} of them" if len(views) > MAX_SEQUENCES else ""
     note = (
-        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{some}. Hollow candles rise, filled ones "
-        "fall. The sequences were learned; they are no market history."
+        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{some}. Hollow "
+        "candles rise, filled ones fall. The sequences were learned; they are no market history."
     )
     chart = Chart(partial(figures.candle_grid, views[:MAX_SEQUENCES], columns=2), "candles", alt)
     return [Group("The distilled sequences", [chart, Sentence(note, "caption")])]
@@ -197,10 +197,11 @@ def _values(run: Run, view: CandleView) -> np.ndarray | None:
     except DataError:
         return None
     names = synthetic.spec.class_names
-    if synthetic.preparation is None or not set(view.tokens) <= set(names):
+    scaling = synthetic.preparation
+    if not isinstance(scaling, WindowScaling) or not set(view.tokens) <= set(names):
         return None
     tokens = torch.tensor([names.index(token) for token in view.tokens])
-    return synthetic.preparation.values(torch.from_numpy(view.targets[:, 0]), tokens)
+    return scaling.values(torch.from_numpy(view.targets[:, 0]), tokens)
 
 
 def spread(steps: Sequence[int], number: int) -> list[int]:

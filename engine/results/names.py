@@ -29,7 +29,7 @@ def run_title(row: RunRow) -> str:
 
 
 def short_name(row: RunRow) -> str:
-    """A run in a legend: its number and the beginning of its title; the end where that tells the runs of a sweep apart."""
+    """A run in a legend: its number and the beginning of its title, or the end, which tells runs of a sweep apart."""
     title = run_title(row)
     if kind_of(row.method).group(row.request) and not row.name:
         title = title.rpartition(" · ")[2]  # the target and the size tell more than the data set

@@ -116,8 +116,8 @@ def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
 
     ways = {way: partial(drawn, name) for way, name in maps.items()}
     note = (
-        "Dots: validation images in the teacher's representation space, coloured by class. Diamonds: representations of "
-        "the distilled images, which were made without labels."
+        "Dots: validation images in the teacher's representation space, coloured by class. Diamonds: representations "
+        "of the distilled images, which were made without labels."
     )
     by = f", by {next(iter(maps))}" if len(maps) == 1 else ""
     return Group(
@@ -154,7 +154,7 @@ def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
     }
     note = (
         "Relative error of the stored representations under each augmentation. A small network predicts the shift that "
-        "an augmentation causes, so that no shift is stored per image; without it, the unshifted representation is used."
+        "an augmentation causes, so that none is stored per image; without it, the unshifted representation is used."
     )
     group = boxed(
         "Representations of augmented images",

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class Sentence:
-    """One or more sentences. verdict: the outcome of the run. note: worth a frame. caption: small, explains a neighbour."""
+    """One or more sentences. verdict: the outcome of a run. note: framed. caption: small, explains its neighbour."""
 
     text: str
     tone: Literal["plain", "verdict", "note", "caption"] = "plain"

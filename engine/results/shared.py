@@ -26,7 +26,7 @@ COUNTED = "Synthetic and small real sets count 4 bytes per value, the full data 
 
 
 def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> Sequence[Section]:
-    """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", best protocol of each; none without scores.
+    """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol.
 
     phrases: {arm: (phrase with {} for its samples, noun, plural if irregular)}, in order.
     """
@@ -225,7 +225,7 @@ def score_columns(lines: Sequence[Row], kind: Kind) -> dict[str, list[str]]:
 
 
 def architectures(run: Run, kind: Kind) -> list[Section]:
-    """Every training set with every architecture, where there are several: a map, a table, a file, all scores of the others."""
+    """Every training set with every architecture, where there are several: a map, a table, a file, all scores."""
     cells = {student: arms for student, arms in across(run.scores).items() if "distilled" in arms}
     if len(cells) < 2:
         return []

@@ -155,7 +155,7 @@ def published_note(published: Sequence[figures.Published]) -> str:
         return ""
     costs = "; ".join(dict.fromkeys(one.cost for one in published))
     methods = ", ".join(dict.fromkeys(one.method for one in published))
-    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; their bytes are those of the pixels."
+    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; bytes of the pixels alone."
     if any(one.is_second_hand for one in published):
         note += " Second-hand results are taken from other authors' accounts."
     return note

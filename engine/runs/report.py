@@ -132,7 +132,7 @@ def _recipe(run: Run) -> list[Section]:
         table = Table(columns, "Settings that differ from the defaults")
         parts.append(Group("Settings that differ from the defaults", [table]))
     request = row.request.model_dump_json(indent=2)
-    repeat = [
+    repeat: list[Section] = [
         Code(command.command_line(row.request)),
         Group("The whole request, as a file request.json", [Code(request)], "fold"),
     ]
@@ -142,9 +142,7 @@ def _recipe(run: Run) -> list[Section]:
 def _machine(run: Run) -> list[Section]:
     """Versions, machine and sizes behind the figures above."""
     row = run.row
-    known: dict[str, Any] = row.summary.get("machine", {}) | {
-        name: row.facts[name] for name in ("device",) if row.facts.get(name)
-    }
+    known: dict[str, Any] = row.summary.get("machine", {}) | {"device": row.facts.get("device")}
     facts = {"Dataset Distillery": version()}
     facts |= {title: str(known[name]) for name, title in MACHINE.items() if known.get(name)}
     if known.get("memory_bytes"):

@@ -1,4 +1,4 @@
-"""Distilled price sequences on the pages: candlesticks with their volume and what they say comes next, beside real windows."""
+"""Distilled price sequences on the pages: candlesticks with volume and target, beside real windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SHOWN = 6
 """Sequences of a token that are drawn at once."""
 EVERY = "All tokens"
 HEIGHT = 240
-NO_BARS = "This picture was kept without its bars."
+NO_BARS = "This picture was stored without its bars."
 
 
 def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False) -> int:
@@ -44,12 +44,10 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
     told = _told(view, splits)
     for token in shown:
         _token(row, view, told, token, splits)
-    is_of_returns = row.request.data.windows.features == "returns"
+    start = " The bar before the first closes at 100." if row.request.data.windows.features == "returns" else ""
     st.caption(
-        f"{pictures.caption(row, step)}. Hollow candles close higher than they open, filled ones lower"
-        + (". " if not is_of_returns else "; the bar before the first closes at 100. ")
-        + "Targets are learned too: what a student is told need not be what a market does. "
-        + missing
+        f"{pictures.caption(row, step)}. Hollow candles close higher than they open, filled ones lower.{start} Targets "
+        f"are learned too and need not follow a market. {missing}".strip()
     )
     return step
 
@@ -73,13 +71,17 @@ def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool
     if len(tokens) == 1:
         return list(tokens)
     chosen = st.selectbox(
-        "Token", [EVERY, *tokens], index=0 if starts_with_all else 1, key=f"token of {row.id} {starts_with_all}", persist_state="session"
-    )  # fmt: skip
+        "Token",
+        [EVERY, *tokens],
+        index=0 if starts_with_all else 1,
+        key=f"token of {row.id} {starts_with_all}",
+        persist_state="session",
+    )
     return list(tokens) if chosen == EVERY else [chosen]
 
 
 def _told(view: engine.events.CandleView, splits: Any) -> list[str]:
-    """What each sequence is told of, in the scale of real prices where that is known."""
+    """The target of each sequence in words, in the scale of real prices where that is known."""
     return figures.target_words(view, None if splits is None else figures.target_values(view, splits))
 
 
@@ -116,24 +118,22 @@ def _heading(text: str) -> None:
 
 
 def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray, height: int = HEIGHT) -> None:
-    """One window: its name, what is told of it, its candles."""
+    """One window: its name, its target, its candles."""
     heading = f"{title}: {told}" if told else title
     with st.container(border=True, gap="xsmall"):
         st.markdown(f":small[{words.escaped(heading)}]")
-        st.plotly_chart(
-            figures.candlesticks(bars, height=height), key=f"candles {row.id} {key}", config=QUIET,
-            alt=f"Candlesticks with volume of {formats.counted(len(bars), 'bar')}: {heading}",
-        )  # fmt: skip
+        figure, alt = figures.candlesticks(bars, height=height), f"{formats.counted(len(bars), 'bar')}: {heading}"
+        st.plotly_chart(figure, key=f"candles {row.id} {key}", config=QUIET, alt=f"Candlesticks with volume of {alt}")
 
 
 def _splits(row: engine.RunRow) -> tuple[Any, str]:
     """The run's real windows, and a sentence where they cannot be had."""
     source = services.sources().get(row.source)
     if source is None:
-        return None, "The data set of this run is no longer here, so no real windows stand beside."
+        return None, "The data set of this run is no longer here, so no real windows are shown."
     if source.availability(engine.data_root()).state != "present":
-        return None, "The data set of this run is not on this machine, so no real windows stand beside."
+        return None, "The data set of this run is not on this machine, so no real windows are shown."
     try:
         return services.splits(source.key, row.request.data.model_dump_json(), str(engine.data_root())), ""
     except engine.UserError as error:
-        return None, f"No real windows stand beside: {words.escaped(str(error))}"
+        return None, f"No real windows are shown: {words.escaped(str(error))}"

@@ -192,7 +192,7 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test accuracy, or skill, of a finished run beside that of real data of the same size, each under the protocol that suits it best."""
+    """The test score of a finished run beside that of real data of the same size, each under its best protocol."""
     if row.action == "record":
         return _recorded(row)
     best = _best(row)

@@ -112,4 +112,5 @@ def _waiting(row: engine.RunRow) -> str:
     )
     if not ahead:
         return "This run starts in a moment."
-    return f"This run starts when the {'run' if ahead == 1 else f'{ahead} runs'} before it {'is' if ahead == 1 else 'are'} done."
+    before = "run before it is" if ahead == 1 else f"{ahead} runs before it are"
+    return f"This run starts when the {before} done."

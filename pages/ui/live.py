@@ -196,7 +196,7 @@ def _reference(run: Run, name: str) -> tuple[str, float] | None:
 
 @services.said_plainly()
 def _tabs(run_id: str, status_drawn: str) -> None:
-    """The result, curves and findings, in a fixed order. A run at work opens on its curves, a finished one on its result."""
+    """Result, curves and findings, in a fixed order. A live run opens on its curves, a finished one on its result."""
     store = services.store()
     row = store.run(run_id)
     run = Run(row, store)

@@ -20,7 +20,7 @@ ACROSS = {6: 3, 7: 4}
 
 
 def show(sections: Sequence[Section], key: str, is_nested: bool = False) -> None:
-    """Draw sections below each other. key: begins the keys of their elements; unique for a run and a place of the page."""
+    """Draw sections below each other. key: begins the keys of their elements; unique for a run and a place."""
     for section in sections:
         _one(section, key, is_nested)
 

@@ -27,9 +27,9 @@ WIDE, NARROW = 1200, 900
 class Look:
     """How a kind of picture is shown.
 
-    live: beside the curves of its run, with a slider over the steps. few: small, at one step. ways: names of the ways to
-    look at it in the gallery. show: (row, steps, way) -> the PNG it shows, its step and what its file name begins with;
-    None where it shows charts. is_wide: it needs the whole width of a page.
+    live: beside the curves of its run, with a slider over the steps. few: small, at one step. ways: names of the
+    ways to look at it in the gallery. show: (row, steps, way) -> the PNG it shows, its step and what its file name
+    begins with; None where it shows charts. is_wide: it needs the whole width of a page.
     """
 
     live: Callable[[engine.RunRow, list[int]], None]
@@ -102,12 +102,15 @@ def _few(row: engine.RunRow, step: int) -> None:
 
 def _show_poster(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str] | None:
     step = pictures.shown_step(row, steps)
+    view = pictures.poster(row.id, row.created, step)
+    if view is None:
+        return None
     if way == "Labels":
-        poster.show_labels(row, step)
+        poster.show_labels(row, view)
         return None
     if way == "Patches":
-        return poster.show_patches(row, step), step, "patches-"
-    return poster.show_large(row, step), step, ""
+        return poster.show_patches(row, step, view), step, "patches-"
+    return poster.show_large(row, step, view), step, ""
 
 
 def _poster_live(row: engine.RunRow, steps: list[int]) -> None:

@@ -6,11 +6,12 @@ import math
 import re
 import time
 from datetime import datetime
+from typing import Literal
 
 import engine
 from engine.figures import formats
 
-STATES = {
+STATES: dict[str, tuple[str, Literal["gray", "orange", "blue", "violet", "red", "green"], str]] = {
     "queued": ("Queued", "gray", ":material/schedule:"),
     "running": ("Running", "orange", ":material/play_circle:"),
     "stopped": ("Stopped", "blue", ":material/stop_circle:"),
@@ -67,7 +68,7 @@ def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
 def planned_storage(
     source: engine.data.Source, size: engine.Size, num_train: int, data: engine.DataConfig
 ) -> tuple[int, int]:
-    """Bytes of a synthetic set, 4 a learned value, and of the training set as its files hold it, 1 a value; windows take 4.
+    """Bytes of a synthetic set, 4 per learned value, and of the training set, 1 per value of images and 4 of windows.
 
     data: how the data are prepared.
     """
@@ -126,7 +127,8 @@ def is_recording(row: engine.RunRow) -> bool:
 def _recording_text(row: engine.RunRow) -> str:
     if row.status == "running" and not row.epochs_total:
         return f"{row.phase[:1].upper()}{row.phase[1:]}{_phase_share(row)}" if row.phase else "Getting ready"
-    done = f"{formats.count(row.epochs_done)} of {formats.counted(row.epochs_total, 'epoch')} of the {engine.titles.recorded(row.method)}"
+    whose = engine.titles.recorded(row.method)
+    done = f"{formats.count(row.epochs_done)} of {formats.counted(row.epochs_total, 'epoch')} of the {whose}"
     parts = [done] if row.epochs_total else []
     if row.status != "running":
         parts.append(f"{formats.duration(row.seconds)} of work")

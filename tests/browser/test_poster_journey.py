@@ -62,8 +62,8 @@ def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console
         areas.click()
         wait_for_another_picture(page, result)
         page.get_by_role("button", name="Compare").click()
-        expect(page.get_by_text(re.compile(r"Trained on one poster of \d+ patches"))).to_be_visible()
-        expect(page.get_by_text("Accuracy after so many inner steps")).to_be_visible()
+        expect(page.get_by_text(re.compile(r"after training on one poster of \d+ patches"))).to_be_visible()
+        expect(page.get_by_text("Accuracy by inner steps")).to_be_visible()
 
         page.get_by_role("link", name="Gallery").click()
         page.get_by_role("radio", name="Patches").click()

@@ -54,7 +54,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         distil = page.get_by_role("button", name="Distil with this teacher")
         expect(distil).to_be_visible(timeout=DONE_MILLISECONDS)
         expect(page.locator(".js-plotly-plot")).to_have_count(2)
-        expect(page.get_by_text("of a linear classifier")).to_be_visible()
+        expect(page.get_by_text("linear classifier", exact=True)).to_be_visible()
         distil.click()
 
         expect(page.get_by_text("Filled in from run 0001.")).to_be_visible()
@@ -80,9 +80,9 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
             1, timeout=START_MILLISECONDS
         )  # for a moment the old page stands beside the new one
         bases.click()
-        expect(page.get_by_text("All distilled images are sums of these pictures")).to_be_visible()
+        expect(page.get_by_text("Every distilled image is a weighted sum of these pictures")).to_be_visible()
         page.get_by_role("radio", name="Reconstruction").click()
-        expect(page.get_by_text("Real images that the distilled ones began as")).to_be_visible()
+        expect(page.get_by_text("Real images that the set was initialised with")).to_be_visible()
         page.get_by_role("tab", name="Representations").click()
         for title in (
             "Map of the representations",
@@ -93,11 +93,11 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         page.get_by_role("radio", name="t-SNE").click()
         compare.click()
 
-        expect(page.get_by_text(re.compile("A network pre-trained on"))).to_be_visible()
+        expect(page.get_by_text(re.compile("after pre-training on"))).to_be_visible()
         expect(page.get_by_role("heading", name="Transfer")).to_be_visible()
         expect(page.get_by_role("columnheader", name="bars")).to_be_visible()
-        expect(page.get_by_role("heading", name="Likeness to the teacher")).to_be_visible()
-        assert page.get_by_text("Numbers of the field").count() == 0
+        expect(page.get_by_role("heading", name="Similarity to the teacher")).to_be_visible()
+        assert page.get_by_text("Benchmark scores").count() == 0
 
         page.get_by_role("link", name="System").click()
         expect(page.get_by_text(re.compile("linear probe, validation"))).to_be_visible()

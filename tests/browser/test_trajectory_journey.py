@@ -49,11 +49,12 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
         page.get_by_role("button", name="Start", exact=True).click()
 
         page.wait_for_url(re.compile("run=0002"), timeout=START_MILLISECONDS)
-        expect(page.get_by_text("Step of the student nearest to the expert")).to_be_visible(timeout=DONE_MILLISECONDS)
-        page.get_by_role("tab", name="Experts").click()
-        expect(page.get_by_text("mean of 5")).to_be_visible()
         compare = page.get_by_role("button", name="Compare", exact=True)
         expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
+        page.get_by_role("tab", name="Student's path").click()
+        expect(page.get_by_text("Step of the student nearest to the expert")).to_be_visible()
+        page.get_by_role("tab", name="Experts").click()
+        expect(page.get_by_text("mean of 5")).to_be_visible()
         compare.click()
         expect(page.get_by_role("heading", name="Across architectures")).to_be_visible()
 

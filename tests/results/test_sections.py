@@ -1,0 +1,184 @@
+"""What each kind of result says, once for all renderers: the verdict, its figures of merit, tables, charts and findings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))  # the canned runs of the pages
+
+import canned_forecasts as forecasts
+import canned_runs as canned
+import canned_selfsup as selfsup
+
+import engine
+from engine.cli.sections import lines
+from engine.results import Run, kind_of, one, shared, together
+from engine.results.sections import Chart, Choice, Code, File, Group, Metrics, Picture, Section, Sentence, Table
+from engine.runs import html
+
+MADE = {"labelled": canned, "representations": selfsup, "forecasts": forecasts}
+
+
+@pytest.fixture
+def store(tmp_path) -> engine.Store:
+    return engine.Store(tmp_path / "runs")
+
+
+def finished(store: engine.Store, kind: str, **changes: object) -> Run:
+    return Run(store.run(MADE[kind].finished(store, **changes)), store)
+
+
+def flat(sections: list[Section]) -> list[Section]:
+    """Every section, those inside groups and behind choices too."""
+    found: list[Section] = []
+    for section in sections:
+        found.append(section)
+        if isinstance(section, Group):
+            found += flat(list(section.of))
+        elif isinstance(section, Choice):
+            for options in section.options.values():
+                found += flat(list(options()))
+    return found
+
+
+def everything(run: Run) -> list[Section]:
+    parts = (one.verdict, one.against_full, one.scores, one.measures, one.architectures, one.findings)
+    return flat([section for part in parts for section in part(run)])
+
+
+def text(sections: list[Section]) -> str:
+    return " ".join(section.text for section in flat(sections) if isinstance(section, Sentence)).replace("**", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            "labelled",
+            "Test accuracy is 85.1 % after training on 10 synthetic images, 55.1 % on 10 random real images and",
+        ),
+        (
+            "representations",
+            "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images,",
+        ),
+        (
+            "forecasts",
+            "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, −4.2 % on",
+        ),
+    ],
+)
+def test_verdict_is_one_sentence_with_the_score_of_each_training_set(store, kind, said):
+    assert said in text(one.verdict(finished(store, kind)))
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_nothing_is_said_of_a_run_without_scores(store, kind):
+    run = Run(store.run(MADE[kind].running(store)), store)
+    assert not one.verdict(run) and not one.architectures(run) and not one.scores(run)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_kind_says_what_its_samples_and_scores_are(store, kind):
+    run, found = finished(store, kind), kind_of(MADE[kind].request().method)
+    assert found.key == kind and found is kind_of(run.row.method)
+    assert found.measure in {row.metric for row in run.rows}
+    cards = found.cards(run)
+    assert cards[0].label.startswith("Distilled") and cards[1].label == shared.RANDOM and cards[-1].label == "Full data"
+    at_work = found.cards(Run(store.run(MADE[kind].running(store)), store))
+    assert any("validation" in card.label for card in at_work)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_charts_can_be_drawn_have_names_for_the_blind_and_keys_of_their_own(store, kind):
+    charts = [section for section in everything(finished(store, kind)) if isinstance(section, Chart)]
+    assert len({chart.key for chart in charts}) == len(charts) > 0
+    for chart in charts:
+        assert chart.alt and len(chart.draw().data)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_tables_have_columns_of_one_length(store, kind):
+    tables = [section for section in everything(finished(store, kind)) if isinstance(section, Table)]
+    assert tables
+    for table in tables:
+        assert table.alt and len({len(column) for column in table.columns.values()}) == 1
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_numbers_are_json_and_name_the_benchmark_scores_of_labelled_sets_alone(store, kind):
+    numbers = kind_of(MADE[kind].request().method).numbers(finished(store, kind))
+    assert bool(numbers["ranking"]) == (kind == "labelled") and json.loads(json.dumps(numbers))
+
+
+def test_unknown_method_counts_as_labelled_images():
+    assert kind_of("magic").key == "labelled"
+
+
+def test_ratios_show_times_once_where_probes_share_one_pre_training(store):
+    labels = [metric.label for metric in shared.ratios(finished(store, "representations"), kind_of("selfsup"))]
+    assert labels.count("Speed-up") == 1 and labels.count("Retention") == 2
+    labels = [metric.label for metric in shared.ratios(finished(store, "labelled"), kind_of("bilevel"))]
+    assert labels.count("Speed-up") == labels.count("Retention") == 2
+
+
+def test_runs_judged_by_different_measures_are_compared_apart(store):
+    runs = [finished(store, kind) for kind in ("labelled", "forecasts", "representations")]
+    choices = [section for section in together.compared(runs) if isinstance(section, Choice)]
+    assert [choice.key for choice in choices] == ["compared protocol accuracy", "compared protocol skill"]
+
+
+# ---- renderers: each record has its form, user text stays text ----
+
+EVERY: list[Section] = [
+    Sentence("Plain <b> with **emphasis**."),
+    Sentence("A caption.", "caption"),
+    Metrics([shared.Metric("Label", "1 %", "note", "help")]),
+    Table({"Head & co": ["a\nb", "c"], "Other": ["1", "2"]}, "A table"),
+    Code("x < y"),
+    Group("Folded", [Sentence("inside")], "fold"),
+    Choice("Pick", {"One": lambda: [Sentence("first")], "Two": lambda: [Sentence("second")]}, "pick"),
+    Choice(
+        "View", {"One": lambda: [Sentence("third")], "Two": lambda: [Sentence("fourth")]}, "view", is_another_view=True
+    ),
+    File("Label", "name", "text/csv", lambda: "content"),
+    Picture(lambda: b"png", "Alt & text", "Below"),
+]
+
+
+def test_terminal_prints_sentences_figures_and_tables_and_the_first_of_several_views():
+    assert lines(EVERY) == [
+        "Plain <b> with emphasis.",
+        "Label: 1 % (note)",
+        "Head & co  Other",
+        "a, b       1",
+        "c          2",
+        "",
+        "Folded",
+        "inside",
+        "One:",
+        "first",
+        "Two:",
+        "second",
+        "third",
+    ]
+
+
+def test_report_writes_every_record_and_escapes_text():
+    page = html.page("Title <i>", EVERY)
+    body = page[page.index("<main>") : page.index("</main>")]
+    for part in (
+        "<p>Plain &lt;b&gt; with <strong>emphasis</strong>.</p>",
+        '<p class="faint">A caption.</p>',
+        "<td>Label</td><td>1 %</td><td>Note. help</td>",
+        "<th>Head &amp; co</th>",
+        '<td>a<br><span class="faint">b</span></td>',
+        "<pre>x &lt; y</pre>",
+        "<details><summary>Folded</summary><p>inside</p></details>",
+        'alt="Alt &amp; text"><figcaption>Below</figcaption>',
+    ):
+        assert part in body, part
+    assert "second" in body and "third" in body and "fourth" not in body and "<title>Title &lt;i&gt;</title>" in page
