@@ -99,7 +99,7 @@ def test_patches_can_be_pointed_at(visit, store):
     app.get("segmented_control")[0].set_value("Patches").run()
     (shown,) = app.get("html")
     assert shown.proto.body.count("<span>Patch in row") == 72
-    assert "72 patches in the order in which they lie" in app.image[0].captions[0]
+    assert "72 patches in their order on the poster" in app.image[0].captions[0]
 
 
 def test_many_classes_are_chosen_from(visit, store):
