@@ -21,8 +21,22 @@ from engine.cli.sections import print_sections
 from engine.core import machine
 from engine.core.config import RunRequest, checked
 from engine.core.context import runs_root
+from engine.core.course import Course
 from engine.core.errors import UserError
-from engine.core.events import Event, ExpertEpoch, Failed, Measured, Progress, Scored, Stopped, TeacherEpoch, Warned
+from engine.core.events import (
+    Checkpoint,
+    Event,
+    ExpertEpoch,
+    Failed,
+    Measured,
+    Preview,
+    Progress,
+    Scored,
+    Stopped,
+    TeacherEpoch,
+    Warned,
+    to_json,
+)
 from engine.core.program import COMMAND, version
 from engine.evaluation.scores import summarise
 from engine.figures import formats
@@ -139,12 +153,13 @@ class _Printer:
         self.makes_a_set = request.action != "record"
         self.recorded = titles.recorded(request.method)
         self.live = sys.stderr.isatty()
-        self.last_time: float | None = None
-        self.rate: float | None = None
+        self.course = Course()
         self.bar = ""  # of the outer step that was done last
         self.told: set[str] = set()  # phases
 
     def __call__(self, event: Event) -> None:
+        if not isinstance(event, Preview | Checkpoint):
+            self.course.apply(to_json(event) | {"time": time.time()})
         if isinstance(event, Measured):
             self._step(event)
         elif isinstance(event, Progress):
@@ -166,18 +181,12 @@ class _Printer:
             self._line(f"{what}: {event.metric} {event.value:.4f} ({event.split})")
 
     def _step(self, event: Measured) -> None:
-        now = time.monotonic()
-        if self.last_time is not None:
-            seconds = now - self.last_time
-            self.rate = seconds if self.rate is None else 0.95 * self.rate + 0.05 * seconds
-        self.last_time = now
         milestone = event.step == self.total or event.step % max(1, self.total // 10) == 0
         if not self.live and not milestone:
             return
         filled = int(30 * event.step / self.total)
-        left = "" if self.rate is None else f", {formats.duration(self.rate * (self.total - event.step))} left"
         name, value = next(iter(event.values.items()))
-        text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{left}, {name} {value:.4f}"
+        text = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}{self._left()}, {name} {value:.4f}"
         self.bar = f"{text}; " if event.step < self.total else ""
         self._rewrite(text) if self.live else self._line(text)
 
@@ -201,10 +210,17 @@ class _Printer:
 
     def _phase(self, event: Progress) -> None:
         if self.live:
-            self._rewrite(f"{self.bar}{event.phase} {event.done:,} of {event.total:,}")
+            before = "" if event.part == "compare" else self.bar
+            unit = " trainings" if event.part == "compare" else ""
+            self._rewrite(f"{before}{event.phase} {event.done:,} of {event.total:,}{unit}{self._left()}")
         elif event.phase not in self.told:  # those within outer steps come again and again
             self._line(event.phase)
         self.told.add(event.phase)
+
+    def _left(self) -> str:
+        """How long the whole run will still take, where that is known."""
+        left = self.course.outlook().seconds_left
+        return "" if left is None else f", {formats.about(left)} left"
 
     def _rewrite(self, text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

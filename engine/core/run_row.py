@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.core.config import Action, RunRequest
+from engine.core.course import Outlook
 
 Status = Literal["queued", "running", "stopped", "interrupted", "failed", "done"]
 
@@ -16,7 +17,7 @@ class RunRow:
 
     seconds: time spent working, over all resumes. step of total_steps outer steps are done. phase: what it does
     besides distilling, "" if none. seconds_per_step: moving average. epochs_done of epochs_total epochs of experts or a
-    teacher are recorded. eta_seconds: time left, while the run works. memory_bytes: peak. error: the message of a
+    teacher are recorded. outlook: how far it is, and the time left. memory_bytes: peak. error: the message of a
     failed run, details its traceback. checkpoint_step: where a resume starts; None for the beginning. note and tags:
     written by people. action, start, sweep: as in the request.
     """
@@ -42,7 +43,7 @@ class RunRow:
     seconds_per_step: float | None
     epochs_done: int
     epochs_total: int
-    eta_seconds: float | None
+    outlook: Outlook
     memory_bytes: int
     error: str
     error_step: int

@@ -23,6 +23,7 @@ LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 12
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -342,7 +343,8 @@ class LabelledComparison(Comparison[Found]):
         splits, student, theta = bench.splits, bench.student, bench.start(0)
         if unit.startswith(DRAW):
             arm, count = unit.removeprefix(DRAW).split()
-            return call_seconds(lambda: bench.real(arm, int(count), 0), bench, 0.0)
+            seeds = itertools.count()  # the bench keeps its last draw
+            return call_seconds(lambda: bench.real(arm, int(count), next(seeds)), bench, 0.0)
         if unit == "sample":
             few = splits.test.subset(torch.arange(min(len(splits.test), EVALUATION_BATCH)))
             return call_seconds(lambda: accuracy(student, theta, few), bench, patience) / len(few)

@@ -99,6 +99,21 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def about(seconds: float) -> str:
+    """A rough length of time in one unit: "a few seconds", "about 40 s", "about 2 min", "about 1.5 h"."""
+    if seconds < 7.5:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {round(seconds / 5) * 5 if seconds < 30 else round(seconds / 10) * 10} s"
+    if seconds < 3600:
+        minutes = round(seconds / 60)
+        return f"about {max(1, minutes if minutes < 20 else round(minutes / 5) * 5)} min"
+    hours = seconds / 3600
+    if hours < 48:
+        return f"about {number(round(2 * hours) / 2 if hours < 10 else round(hours), 2)} h"
+    return f"about {round(hours / 24)} days"
+
+
 def ratio(value: float | None) -> str:
     """A compression: 130.2 -> "1 : 130"."""
     return NOTHING if value is None or not math.isfinite(value) else f"1 : {number(value)}"

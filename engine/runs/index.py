@@ -25,7 +25,7 @@ from engine.core.errors import RunError
 from engine.runs import about, log, owners
 from engine.runs.log import Record, RunState
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 DROP TABLE IF EXISTS runs;
 DROP TABLE IF EXISTS metrics;

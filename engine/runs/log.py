@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.checkpoint import write_atomically
+from engine.core.course import Course
 from engine.core.events import Event, to_json
 from engine.core.run_row import Status
 
@@ -36,8 +37,7 @@ NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
 class RunState:
     """What the log says so far. `num_metrics` and `num_notes` count its measured lines and those of NOTES.
 
-    epochs_done of epochs_total epochs of experts or of a teacher were reported; they take `seconds_per_epoch`, without
-    those from the cache: at `paced_since` there were `epochs_before` of them.
+    epochs_done of epochs_total epochs of experts or of a teacher were reported. course: the fields of a `Course`.
     """
 
     status: Status = "queued"
@@ -59,9 +59,6 @@ class RunState:
     seconds_per_step: float | None = None
     epochs_done: int = 0
     epochs_total: int = 0
-    seconds_per_epoch: float | None = None
-    paced_since: float | None = None
-    epochs_before: int = 0
     memory_bytes: int = 0
     error: str = ""
     error_step: int = 0
@@ -70,9 +67,13 @@ class RunState:
     summary: dict[str, Any] = field(default_factory=dict)
     num_metrics: int = 0
     num_notes: int = 0
+    course: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
         """Take one more line into account."""
+        course = Course(**self.course)
+        course.apply(record)
+        self.course = vars(course)
         match record["kind"]:
             case "submitted":
                 self.created = self.queued = record["time"]
@@ -123,16 +124,12 @@ class RunState:
         else:
             self.epochs_total = record["num_experts"] * record["num_epochs"]
             self.epochs_done += record["epoch"] > 0
-        if record["cached"] or self.paced_since is None:
-            self.paced_since, self.epochs_before = record["time"], self.epochs_done
-        elif self.epochs_done > self.epochs_before:
-            self.seconds_per_epoch = (record["time"] - self.paced_since) / (self.epochs_done - self.epochs_before)
 
     def _go_on_from(self, record: Record) -> None:
         self.status, self.step, self.stop_requested = "running", record["step"], False
         self.owner, self.started, self.seconds = record["owner"], record["started"], record["seconds"]
         self.claims, self.rewinds, self.memory_bytes = record["claims"], record["rewinds"], record["memory_bytes"]
-        self.epochs_done, self.paced_since, self.seconds_per_epoch = 0, None, None  # they are told again
+        self.epochs_done = 0  # they are told again
         self._clear_ending()
 
     def _end(self, status: Status, when: float) -> None:

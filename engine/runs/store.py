@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 from engine.core import checkpoint
 from engine.core.config import RunRequest
+from engine.core.course import Course
 from engine.core.errors import RunError
 from engine.core.events import Event, ExpertEpoch, Preview, Scored, TeacherEpoch, from_json
 from engine.core.run_row import RunRow
@@ -372,20 +373,12 @@ class Store:
             **as_it_stands,
             id=name_of(number),
             request=request,
-            eta_seconds=_eta(state),
+            outlook=Course(**state.course).outlook(),
             resumable=state.status in ("stopped", "interrupted", "failed"),
             checkpoint_step=checkpoint.latest_step(self._index.folder(number) / "checkpoints"),
             note=said.note,
             tags=said.tags,
         )
-
-
-def _eta(state: RunState) -> float | None:
-    """Seconds until what is under way ends: the outer steps once there are any, the experts before."""
-    left, pace = state.total_steps - state.step, state.seconds_per_step
-    if pace is None:
-        left, pace = state.epochs_total - state.epochs_done, state.seconds_per_epoch
-    return left * pace if state.status == "running" and pace is not None and left > 0 else None
 
 
 @lru_cache(maxsize=1024)

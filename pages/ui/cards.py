@@ -11,7 +11,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import heading, services, words
+from pages.ui import heading, progress, services, words
 
 REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
@@ -159,11 +159,11 @@ def _card(row: engine.RunRow, can_tick: bool) -> None:
                 st.page_link("pages/runs.py", label=words.escaped(words.run_title(row)), query_params={"run": row.id})
             st.markdown(_score(row), width="content")
         if row.status in ("queued", "running"):
-            st.progress(words.progress_share(row), text=words.progress_text(row))
+            progress.bar(row)
             st.caption(_facts(row))
         else:
             file = words.loaded_from(row)
-            st.caption(f"{_facts(row)} · {f'loaded from {words.escaped(file)}' if file else words.progress_text(row)}")
+            st.caption(f"{_facts(row)} · {f'loaded from {words.escaped(file)}' if file else progress.text(row)}")
         if row.note:
             st.caption(f"*{words.escaped(_first_line(row.note))}*")
         if row.tags or row.sweep:

@@ -12,7 +12,7 @@ from engine.figures import formats
 from engine.figures.curves import Line
 from engine.results import Run, followed, one, shared
 from engine.results.sections import Metric
-from pages.ui import downloads, heading, pictures, sections, services, sets, words
+from pages.ui import downloads, heading, pictures, progress, sections, services, sets, words
 from pages.ui.sections import QUIET
 
 FAST, SLOW = 2.0, 8.0
@@ -51,7 +51,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
     run = Run(row, store)
     with st.container():
         if row.status != "done":
-            st.progress(words.progress_share(row), text=words.progress_text(row))
+            progress.bar(row)
     sections.show_metrics(_metrics(run))
     steps = store.previews(run_id)
     is_following = followed.has_begun(run) and "outer_loss" not in run.series

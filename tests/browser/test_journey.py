@@ -20,7 +20,7 @@ def wait_for_step(page: Page, least: int) -> int:
     """Wait until the progress bar, by itself, names at least this outer step; the step it then names."""
     found = page.wait_for_function(
         """least => { const bar = document.querySelector('[data-testid="stProgress"]');
-                      const found = bar && /Outer step ([\\d,]+) of/.exec(bar.innerText);
+                      const found = bar && /outer step ([\\d,]+) of/i.exec(bar.innerText);
                       const step = found ? Number(found[1].replaceAll(',', '')) : 0;
                       return step >= least ? step : null }""",
         arg=least,

@@ -25,7 +25,7 @@ def test_live_recording_shows_epochs_curves_and_no_loss(store, visit):
     run_id = canned.recording(store)
     app = visit("runs", run=run_id)
     text = canned.words(app)
-    assert "24 of 40 epochs of the experts · record expert 3 of 4, epoch 5 of 10 · 3 of 11" in text
+    assert "24 of 40 epochs of the experts · record expert 3 of 4, epoch 5 of 10, 3 of 11" in text
     assert "Experts recorded 2 of 4, 1 earlier" in text and "Outer loss" not in text
     assert charts(app) == 1
     assert "Stop" in buttons(app) and not buttons(app) & {"Compare", "Gallery"}

@@ -50,8 +50,8 @@ def test_home_lists_recent_runs_with_their_score(visit, store):
     ("make", "said"),
     [
         (queued, "starts in a moment"),
-        (running, "Outer step 120 of 200"),
-        (training_students, "Train students · 3 of 10"),
+        (running, "Distilling · outer step 120 of 200"),
+        (training_students, "Comparing · 3 of 10 trainings · train ConvNet on random real images · about 2 min left"),
         (stopped, "You stopped this run after 120 outer steps"),
         (failed, "became NaN at inner step 3"),
         (finished, "85.1 %"),
@@ -118,8 +118,8 @@ def test_a_stretch_within_an_outer_step_leaves_the_outer_step_in_view(visit, sto
     run_id = running(store, 120)
     store.append(run_id, [Progress("train the student", 7, 40)])
     (bar,) = visit("runs", run=run_id).progress
-    assert bar.text.startswith("Outer step 120 of") and "train the student · 7 of 40" in bar.text
-    assert bar.value == round(100 * 120 / store.run(run_id).total_steps)
+    assert bar.text.startswith("Distilling · outer step 120 of") and "train the student, 7 of 40" in bar.text
+    assert bar.value == round(70 * 120 / store.run(run_id).total_steps), "the comparison is part of the bar"
 
 
 @pytest.mark.parametrize("name", ["runs", "compare", "gallery", "distill"])

@@ -32,7 +32,7 @@ def tables(app: AppTest) -> str:
 def test_live_teacher_shows_its_curves_and_no_outer_loss(store, visit):
     app = visit("runs", run=selfsup.training_teacher(store))
     text = canned.words(app)
-    assert "5 of 8 epochs of the teacher · train the teacher, epoch 6 of 8 · 3 of 11" in text
+    assert "5 of 8 epochs of the teacher · train the teacher, epoch 6 of 8, 3 of 11" in text
     assert "teacher only" in text and "Neighbours, validation 91.5 % 64.0 % before training" in text
     assert "Linear probe, test – measured at the end" in text and "Outer loss" not in text and "expert" not in text
     assert len(charts(app)) == 2

@@ -93,7 +93,9 @@ def test_time_left_is_counted_from_the_pace_of_what_is_recorded_now(store):
     store.append(run_id, [*cached, line(told(1, 0), time=101.0), line(told(1, 1), time=106.0)])
     row = store.run(run_id)
     assert (row.epochs_done, row.epochs_total) == (4, 6)
-    assert row.eta_seconds == pytest.approx(2 * 6.0), "two epochs of the six seconds since the last one from the cache"
+    assert row.outlook.seconds_left == pytest.approx(2 * 6.0), (
+        "two epochs of the six seconds since the last one from the cache"
+    )
 
 
 def line(event, time: float) -> dict:

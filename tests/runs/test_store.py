@@ -78,7 +78,9 @@ def test_a_new_run_is_queued_with_everything_that_was_asked_for(store):
     assert (row.source, row.method, row.preset, row.seed) == ("mnist", "bilevel", "quick", 3)
     assert row.request == REQUEST
     assert before <= row.created <= time.time()
-    assert row.started is row.finished is row.eta_seconds is row.seconds_per_step is row.checkpoint_step is None
+    assert (
+        row.started is row.finished is row.outlook.seconds_left is row.seconds_per_step is row.checkpoint_step is None
+    )
     assert not row.resumable and not row.stop_requested
     assert json.loads((store.folder(row.id) / "request.json").read_text())["source"] == "mnist"
     assert (
@@ -423,17 +425,18 @@ def test_a_picture_that_was_not_kept_is_a_sentence(store):
 # ---- time left ----
 
 
-def test_time_left_is_steps_left_times_pace_while_distilling_and_none_otherwise(store):
-    run_id = start(store)
-    beat = {"kind": "pulse", "time": time.time(), "seconds": 5.0, "step": 4, "memory_bytes": 9, "seconds_per_step": 0.5}
-    store.append(run_id, [Started(10), measured(4), beat])
+def test_time_left_is_steps_left_times_pace_and_the_planned_comparison(store):
+    run_id, began = start(store), time.time()
+    beat = {"kind": "pulse", "time": began + 3, "seconds": 5.0, "step": 4, "memory_bytes": 9, "seconds_per_step": 0.5}
+    lines = [log.record(event, began + place) for place, event in enumerate((Started(10), measured(2), measured(4)))]
+    store.append(run_id, [*lines, beat | {"time": began + 2}])
     row = store.run(run_id)
-    assert (row.eta_seconds, row.seconds_per_step, row.seconds, row.memory_bytes) == (3.0, 0.5, 5.0, 9)
+    assert (row.outlook.part, row.seconds_per_step, row.seconds, row.memory_bytes) == ("distil", 0.5, 5.0, 9)
+    assert row.outlook.seconds_left == pytest.approx(3.0)
     store.append(run_id, [beat | {"step": 10, "memory_bytes": 7}])
-    row = store.run(run_id)
-    assert row.eta_seconds is None and row.memory_bytes == 9
+    assert store.run(run_id).memory_bytes == 9
     store.append(run_id, [Stopped(10)])
-    assert store.run(run_id).eta_seconds is None
+    assert store.run(run_id).outlook.share < 1
 
 
 # ---- dead owners ----
@@ -830,6 +833,6 @@ def test_threads_that_come_and_go_leave_no_files_open(store):
 
 def test_rows_have_the_fields_that_pages_and_commands_rely_on():
     promised = """id name status stop_requested source method preset seed request created started finished seconds step total_steps phase
-        phase_done phase_total seconds_per_step epochs_done epochs_total eta_seconds memory_bytes error error_step details facts summary resumable checkpoint_step
+        phase_done phase_total seconds_per_step epochs_done epochs_total outlook memory_bytes error error_step details facts summary resumable checkpoint_step
         note tags action start sweep"""
     assert [field.name for field in fields(RunRow)] == promised.split()

@@ -71,7 +71,7 @@ def test_time_left_is_counted_from_the_pace_of_the_epochs_trained_now(store):
     store.append(run_id, [*cached, log.record(told(2), 107.0)])
     row = store.run(run_id)
     assert (row.epochs_done, row.epochs_total) == (2, 3)
-    assert row.eta_seconds == pytest.approx(7.0)
+    assert row.outlook.seconds_left == pytest.approx(7.0)
 
 
 def test_a_full_disk_says_that_the_teachers_epochs_are_kept(store):

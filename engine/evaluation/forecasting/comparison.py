@@ -12,6 +12,7 @@ All architectures are trained on all windows too: these networks are small.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -443,7 +444,8 @@ class ForecastComparison(Comparison[Found]):
         splits, train = self.splits, self.splits.train
         if unit.startswith(DRAW):
             counts = windows_per_token(self._distilled)
-            return call_seconds(lambda: self._drawn(unit.removeprefix(DRAW), counts, 0), bench, 0.0)
+            arm, seeds = unit.removeprefix(DRAW), itertools.count()  # draws are kept
+            return call_seconds(lambda: self._drawn(arm, counts, next(seeds)), bench, 0.0)
         theta, first = bench.start("trial"), train.subset(torch.arange(min(TIMED_WINDOWS, len(train))))
         if unit == "window":
             return call_seconds(lambda: outputs(bench.student, theta, first), bench, patience) / len(first)

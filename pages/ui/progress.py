@@ -1,0 +1,54 @@
+"""The progress of a run: one bar from its start to its end, and what it is doing."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from engine.figures import formats
+
+_DOING = {"prepare": "Preparing", "distil": "Distilling", "compare": "Comparing", "done": "Done"}
+
+
+def bar(row: engine.RunRow) -> None:
+    """Draw the bar of a run that is queued or running, or that ended early."""
+    st.progress(row.outlook.share, text=text(row))
+
+
+def text(row: engine.RunRow) -> str:
+    """One line: what a run is doing, how far that is, and how long the whole run will still take."""
+    if row.status == "queued":
+        return "Queued"
+    parts = [part for part in (_counted(row), _phase(row)) if part]
+    if row.status != "running":
+        return " · ".join([*parts[:1], f"{formats.duration(row.seconds)} of work"])
+    doing = _DOING[row.outlook.part]
+    if row.action == "record":
+        doing = "Recording"
+    left = row.outlook.seconds_left
+    return " · ".join([doing, *parts, *([f"{formats.about(left)} left"] if left is not None else [])])
+
+
+def is_recording(row: engine.RunRow) -> bool:
+    """Whether a run has begun with its experts or its teacher and has not finished them."""
+    return row.status == "running" and not row.step and 0 < row.epochs_done < row.epochs_total
+
+
+def _counted(row: engine.RunRow) -> str:
+    """How many epochs, outer steps or trainings are done of the present part."""
+    if row.epochs_total and (row.action == "record" or is_recording(row)):
+        epochs = formats.counted(row.epochs_total, "epoch")
+        return f"{formats.count(row.epochs_done)} of {epochs} of the {engine.titles.recorded(row.method)}"
+    if row.status == "running" and row.outlook.part == "compare":
+        return f"{formats.count(row.phase_done)} of {formats.counted(row.phase_total, 'training')}"
+    is_under_way = row.status != "running" or row.outlook.part == "distil"
+    if row.total_steps and is_under_way:
+        return f"outer step {formats.count(row.step)} of {formats.count(row.total_steps)}"
+    return ""
+
+
+def _phase(row: engine.RunRow) -> str:
+    """The stretch under way, with its share where that is not counted already."""
+    if row.outlook.part == "compare" or not row.phase:
+        return row.phase
+    return f"{row.phase}, {formats.count(row.phase_done)} of {formats.count(row.phase_total)}"
