@@ -11,7 +11,20 @@ from engine.cli.main import _Printer, main
 from engine.core.context import runs_root
 from engine.core.events import Finished, Measured, Progress, Scored, Warned
 
-QUICK = ("--source", "digits", "--set", "config.outer_steps=3", "--set", "config.passes=2", "--set", "evaluation.num_students=2", "--set", "evaluation.ordinary_steps=3", "--set", "evaluation.full_epochs=1")  # fmt: skip
+QUICK = (
+    "--source",
+    "digits",
+    "--set",
+    "config.outer_steps=3",
+    "--set",
+    "config.passes=2",
+    "--set",
+    "evaluation.num_students=2",
+    "--set",
+    "evaluation.ordinary_steps=3",
+    "--set",
+    "evaluation.full_epochs=1",
+)
 
 
 def output(capsys, *arguments):
@@ -38,7 +51,20 @@ def test_distill_list_show_evaluate_delete(capsys):
     assert json.loads(output(capsys, "list", "--json")[1].out) == []
 
 
-EXPERTS = ("--source", "digits", "--preset", "none", "--set", "config.student.name=mlp", "--set", "config.experts.num_experts=2", "--set", "config.experts.epochs=7", "--set", "config.experts.steps_per_epoch=2")  # fmt: skip
+EXPERTS = (
+    "--source",
+    "digits",
+    "--preset",
+    "none",
+    "--set",
+    "config.student.name=mlp",
+    "--set",
+    "config.experts.num_experts=2",
+    "--set",
+    "config.experts.epochs=7",
+    "--set",
+    "config.experts.steps_per_epoch=2",
+)
 
 
 def test_experts_are_recorded_shown_listed_and_deleted(capsys):
@@ -141,7 +167,13 @@ def test_sources_methods_and_their_json(capsys):
 def test_doctor_finds_nothing_wrong(capsys):
     status, printed = output(capsys, "doctor")
     assert status == 0 and "FAILED" not in printed.out
-    for line in ("double backward: equals finite differences", "ridge regression: equals a dense solve", "method bilevel: one step", "method selfsup: one step", "runs folder"):  # fmt: skip
+    for line in (
+        "double backward: equals finite differences",
+        "ridge regression: equals a dense solve",
+        "method bilevel: one step",
+        "method selfsup: one step",
+        "runs folder",
+    ):
         assert line in printed.out
 
 

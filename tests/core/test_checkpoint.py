@@ -236,7 +236,10 @@ print(reached)
 def test_kill_9_while_checkpoints_are_written_loses_at_most_the_one_under_way(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(tmp_path / "checkpoints")],
-        capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 25, "too few checkpoints were written for the kills to mean anything"

@@ -16,10 +16,20 @@ from engine.runs.worker import execute
 
 SMALL = {
     "source": "digits",
-    "config": {"student": {"name": "mlp"}, "passes": 5, "images_from": "real", "outer_steps": 40, "real_batch": 64,
-               "student_lr": 0.1, "outer_lr": 0.03, "rates_lr": 0.03, "num_validations": 2, "previews": 4},
+    "config": {
+        "student": {"name": "mlp"},
+        "passes": 5,
+        "images_from": "real",
+        "outer_steps": 40,
+        "real_batch": 64,
+        "student_lr": 0.1,
+        "outer_lr": 0.03,
+        "rates_lr": 0.03,
+        "num_validations": 2,
+        "previews": 4,
+    },
     "evaluation": {"num_students": 2, "ordinary_steps": 100, "full_epochs": 2, "batch_size": 64},
-}  # fmt: skip
+}
 
 
 def distilled(store: Store, **changes) -> str:
@@ -43,7 +53,9 @@ def failed(store: Store, done: str) -> str:
 
 def _ended(store: Store, done: str, events: list) -> str:
     run_id = store.submit(store.run(done).request, status="running")
-    store.append(run_id, [Started(40, {"device": "cpu"}), *(Measured(step, {"outer_loss": 1.0}) for step in range(1, 8))])  # fmt: skip
+    store.append(
+        run_id, [Started(40, {"device": "cpu"}), *(Measured(step, {"outer_loss": 1.0}) for step in range(1, 8))]
+    )
     shutil.copyfile(store.result(done), store.folder(run_id) / "result.safetensors")
     store.append(run_id, events)
     return run_id

@@ -124,5 +124,7 @@ def test_request_of_an_unknown_method_is_told_by_its_file():
 def test_settings_are_those_that_differ_from_the_defaults():
     request = RunRequest(config={"ipc": 2, "passes": 3, "student": {"width": 16}}, data=DataConfig(zca=True))
     assert [tuple(setting) for setting in command.settings(request)] == [
-        ("config.ipc", 2, 1), ("config.student.width", 16, 64), ("data.zca", True, False),
-    ]  # fmt: skip
+        ("config.ipc", 2, 1),
+        ("config.student.width", 16, 64),
+        ("data.zca", True, False),
+    ]

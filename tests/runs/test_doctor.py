@@ -32,7 +32,17 @@ def found(name: str) -> doctor.Check:
 def test_every_line_that_passes_needs_no_remedy(no_methods):
     checks = {check.name: check for check in doctor.diagnose()}
     assert all(check.ok and check.finding and not check.remedy for check in checks.values())
-    wanted = {"versions", "device", "double backward", "ridge regression", "memory", "data folder", "runs folder", "cache folder", "source digits"}  # fmt: skip
+    wanted = {
+        "versions",
+        "device",
+        "double backward",
+        "ridge regression",
+        "memory",
+        "data folder",
+        "runs folder",
+        "cache folder",
+        "source digits",
+    }
     assert wanted <= set(checks)
     assert " free" in checks["memory"].finding and str(runs_root() / "cache") in checks["cache folder"].finding
 
@@ -129,7 +139,9 @@ def test_a_method_that_fails_is_one_line_and_the_others_go_on(monkeypatch, capsy
 
 def test_json_and_status_of_a_sound_installation(no_methods, capsys):
     assert main(["doctor", "--json"]) == 0
-    assert all(line["ok"] and set(line) == {"name", "ok", "finding", "remedy"} for line in json.loads(capsys.readouterr().out))  # fmt: skip
+    assert all(
+        line["ok"] and set(line) == {"name", "ok", "finding", "remedy"} for line in json.loads(capsys.readouterr().out)
+    )
 
 
 def test_a_check_runs_the_methods_shortened_and_leaves_nothing_behind(monkeypatch):

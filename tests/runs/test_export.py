@@ -25,7 +25,16 @@ from engine.core.events import Scored
 from engine.runs import export, exported
 from engine.runs.store import Store
 
-NAMES = ["README.txt", "train.py", "distilled.npz", "result.safetensors", "grid.png", "scores.csv", "report.html", "request.json"]  # fmt: skip
+NAMES = [
+    "README.txt",
+    "train.py",
+    "distilled.npz",
+    "result.safetensors",
+    "grid.png",
+    "scores.csv",
+    "report.html",
+    "request.json",
+]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +88,21 @@ def test_arrays_hold_the_set_its_schedule_and_its_normalisation(finished, folder
 
 
 def test_whitening_soft_labels_and_several_batches_are_in_the_arrays(store, tmp_path):
-    config = {"student": {"name": "mlp"}, "ipc": 2, "num_batches": 2, "passes": 2, "labels": "soft", "outer_steps": 2, "real_batch": 16}  # fmt: skip
-    run_id = distilled(store, config=config, data={"zca": True}, evaluation={"num_students": 1, "ordinary_steps": 2, "compare_full": False})  # fmt: skip
+    config = {
+        "student": {"name": "mlp"},
+        "ipc": 2,
+        "num_batches": 2,
+        "passes": 2,
+        "labels": "soft",
+        "outer_steps": 2,
+        "real_batch": 16,
+    }
+    run_id = distilled(
+        store,
+        config=config,
+        data={"zca": True},
+        evaluation={"num_students": 1, "ordinary_steps": 2, "compare_full": False},
+    )
     arrays = np.load(io.BytesIO(export.one(store, run_id, "distilled.npz")), allow_pickle=False)
     assert str(arrays["normalisation"]) == "zca" and arrays["targets"].shape == (20, 10)
     assert np.allclose(arrays["targets"].sum(1), 1, atol=1e-5)
@@ -88,7 +110,9 @@ def test_whitening_soft_labels_and_several_batches_are_in_the_arrays(store, tmp_
     pixels = arrays["inputs"].reshape(20, -1) @ arrays["zca_backward"] + arrays["zca_mean"]
     shown = (255 * pixels).round().clip(0, 255).reshape(20, 8, 8, 1)
     assert np.abs(shown - arrays["images"]).max() <= 1
-    assert np.allclose((pixels - arrays["zca_mean"]) @ arrays["zca_forward"], arrays["inputs"].reshape(20, -1), atol=1e-3)  # fmt: skip
+    assert np.allclose(
+        (pixels - arrays["zca_mean"]) @ arrays["zca_forward"], arrays["inputs"].reshape(20, -1), atol=1e-3
+    )
 
 
 def test_scores_have_a_line_a_student(finished, folder):
@@ -104,7 +128,14 @@ def test_scores_have_a_line_a_student(finished, folder):
 def test_no_cell_of_the_scores_starts_a_formula(finished, store):
     run_id = stopped(store, _copied(finished, store))
     for start in "=+-@\t\r":
-        store.append(run_id, [Scored(f"{start}arm", "ordinary", f"{start}cmd|' /C calc'!A0", 0, "accuracy", 0.5, 0.1, recipe=f"{start}1")])  # fmt: skip
+        store.append(
+            run_id,
+            [
+                Scored(
+                    f"{start}arm", "ordinary", f"{start}cmd|' /C calc'!A0", 0, "accuracy", 0.5, 0.1, recipe=f"{start}1"
+                )
+            ],
+        )
     lines = list(csv.reader(io.StringIO(export.one(store, run_id, "scores.csv").decode(), newline="")))
     cells = [cell for line in lines for cell in line]
     assert len(lines) == 7 and not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -200,9 +231,17 @@ def test_run_without_a_result_says_so(store):
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("T-shirt/top", "t-shirt-top"), ("../../etc/passwd", "etc-passwd"), ("Übergröße", "ubergroe"), ("猫", "class"),
-     ("CON", "con"), ("a\0b", "a-b"), ("x" * 300, "x" * 40), ("  ", "class")],
-)  # fmt: skip
+    [
+        ("T-shirt/top", "t-shirt-top"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("Übergröße", "ubergroe"),
+        ("猫", "class"),
+        ("CON", "con"),
+        ("a\0b", "a-b"),
+        ("x" * 300, "x" * 40),
+        ("  ", "class"),
+    ],
+)
 def test_class_names_become_safe_file_names(name, safe):
     assert export.slug(name) == safe
 

@@ -1,4 +1,4 @@
-"""Distilled sequences leave this program whole: as price files, as arrays, and as a program that trains on them and forecasts."""
+"""Distilled sequences are exported as price files, as arrays, and as a program that trains on them and forecasts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ from engine.runs.programs import forecast_script
 from engine.runs.store import Store
 from engine.synthetic.base import Training, load
 
-NAMED = ["README.txt", "train.py", "distilled.npz", "result.safetensors", "grid.png", "scores.csv", "report.html", "request.json", "candles.csv", "targets.csv"]  # fmt: skip
+NAMED = [
+    "README.txt",
+    "train.py",
+    "distilled.npz",
+    "result.safetensors",
+    "grid.png",
+    "scores.csv",
+    "report.html",
+    "request.json",
+    "candles.csv",
+    "targets.csv",
+]
 PRINTED = re.compile(r"RMSE (\d+\.\d+) % on (\d+) windows; (\d+\.\d+) % for the (?:mean of training|last close)\n")
 DIRECTED = re.compile(r"direction: (\d+\.\d) % right; (\d+\.\d) % were up\n")
 
@@ -124,7 +135,7 @@ def test_scores_have_every_measure_and_the_naive_forecasts(exported):
 
 
 def engines_own(asked, place: int, num_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the engine's own training on the same set says of all real windows of a token, and those windows' targets."""
+    """The engine's own forecasts of all real windows of a token after training on the set, and their targets."""
     splits = prices(asked)
     synthetic = made(asked, splits)
     student = make_student(StudentConfig(**asked.config["student"]), splits.spec)
@@ -149,7 +160,7 @@ def engines_own(asked, place: int, num_steps: int) -> tuple[torch.Tensor, torch.
     [("volatility", {}), ("close", {"features": "prices"}), ("both", {"token_identity": True}), ("direction", {})],
 )
 def test_script_forecasts_what_the_engine_does(store, history, tmp_path, capsys, target, options):
-    """Full batches from the same start: the two differ by the windows of the embargoes alone, which only the script sees."""
+    """Full batches from the same start: the two differ by the windows of the embargoes, which only the script sees."""
     asked = request(target, **options)
     run_id = finished(store, asked)
     export.export(store, run_id, tmp_path / "out")
@@ -197,12 +208,16 @@ def test_script_of_every_student_and_rule_trains(exported, history, tmp_path, ca
     [
         ("DOGE", "open,high,low,close,volume\n", "The tokens are: SIM-A, SIM-B, SIM-C."),
         ("SIM-A", None, "There is no file"),
-        ("SIM-A", "open,high,low,close,volume\n" + "1,2,1,2,5\n" * 10, "needs the columns open, high, low, close in its first line, and 11 bars or more"),
+        (
+            "SIM-A",
+            "open,high,low,close,volume\n" + "1,2,1,2,5\n" * 10,
+            "needs the columns open, high, low, close in its first line, and 11 bars or more",
+        ),
         ("SIM-A", "date,price\n" + "2020-01-01,1\n" * 20, "needs the columns open, high, low, close in its first line"),
         ("SIM-A", "open,high,low,close\n" + "1,2,1,?\n" * 20, "holds a bar that is not a number"),
         ("SIM-A", "sold by us\nopen,high,low,close\n" + "1,2,1,2\n" * 20, "needs the columns"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_in_a_sentence(exported, tmp_path, token, text, sentence):
     path = tmp_path / "prices.csv"
     if text is not None:
@@ -217,7 +232,9 @@ def test_zip_is_the_same_bytes_each_time_and_its_result_can_be_loaded_back(expor
     assert export.bundle(store, run_id) == export.bundle(store, run_id)
     again = Store(tmp_path / "other")
     adopted = adopt(again, (out / "result.safetensors").read_bytes(), "result.safetensors")
-    mine, theirs = (np.load(io.BytesIO(export.one(*each, "distilled.npz")))["bars"] for each in ((store, run_id), (again, adopted)))  # fmt: skip
+    mine, theirs = (
+        np.load(io.BytesIO(export.one(*each, "distilled.npz")))["bars"] for each in ((store, run_id), (again, adopted))
+    )
     assert np.array_equal(mine, theirs) and export.refusal(again, adopted) == ""
 
 

@@ -1,4 +1,4 @@
-"""A poster leaves this program whole: as a picture, as arrays, and as a program that trains on its patches as it was made to."""
+"""A poster is exported as a picture, as arrays, and as a program that trains on its patches."""
 
 from __future__ import annotations
 
@@ -35,11 +35,27 @@ from engine.synthetic.base import Training
 POSTER = {
     "source": "digits",
     "method": "podd",
-    "config": {"student": {"name": "mlp"}, "ipc": 0.5, "poster_from": "real", "label_ipc": 1.0, "outer_steps": 25, "unroll_length": 20, "window": 8, "batch_size": 30, "real_batch": 256,
-               "student_lr": 0.003, "outer_lr": 0.05, "labels": "learned", "order": "listed", "num_validations": 1, "validation_steps": 20, "previews": 2},
+    "config": {
+        "student": {"name": "mlp"},
+        "ipc": 0.5,
+        "poster_from": "real",
+        "label_ipc": 1.0,
+        "outer_steps": 25,
+        "unroll_length": 20,
+        "window": 8,
+        "batch_size": 30,
+        "real_batch": 256,
+        "student_lr": 0.003,
+        "outer_lr": 0.05,
+        "labels": "learned",
+        "order": "listed",
+        "num_validations": 1,
+        "validation_steps": 20,
+        "previews": 2,
+    },
     "data": {"augmentation": "flip_rotate"},
     "evaluation": {"num_students": 1, "ordinary_steps": 60, "inner_steps": 60, "compare_full": False},
-}  # fmt: skip
+}
 PRINTED = re.compile(r"accuracy (\d+\.\d) % on (\d+) images\n")
 GREY = TaskSpec("classification", (1, 8, 8), 2, ("a", "b"))
 PLAIN = Preparation("unit", torch.zeros(1), torch.ones(1))
@@ -104,7 +120,10 @@ def test_script_trains_on_patches_under_both_protocols_as_recorded(made, tmp_pat
     assert f"on the {patches} patches of the distilled poster" in text and max(map(len, text.splitlines())) <= 120
     assert f"range({rows['as_distilled'].training['num_steps']})" in text
     for protocol in ("ordinary", "as_distilled"):
-        before, sys.argv = sys.argv, [str(out / "train.py"), str(tmp_path), *([protocol] if protocol != "ordinary" else [])]  # fmt: skip
+        before, sys.argv = (
+            sys.argv,
+            [str(out / "train.py"), str(tmp_path), *([protocol] if protocol != "ordinary" else [])],
+        )
         try:
             runpy.run_path(str(out / "train.py"), run_name="__main__")
         finally:
@@ -136,10 +155,24 @@ def test_report_shows_the_poster_and_the_accuracy_after_each_length(made):
 
 
 def test_script_changes_images_as_flip_rotate_does(tmp_path):
-    script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), PLAIN, Training("adam", 1, batch_size=2, is_augmented=True), augmentation="flip_rotate")  # fmt: skip
+    script = train_script(
+        StudentConfig(name="mlp"),
+        GREY,
+        3,
+        Recipe(1, 1, 0.1),
+        PLAIN,
+        Training("adam", 1, batch_size=2, is_augmented=True),
+        augmentation="flip_rotate",
+    )
     assert "    operations = [(flip, 1), (rotate, 1)]\n    operations = [operations[torch.randint(" in script
     assert "net(changed(inputs[chosen]))" in script
-    npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), mean=np.zeros(1, np.float32), std=np.ones(1, np.float32))  # fmt: skip
+    npz = packed(
+        inputs=np.zeros((3, 1, 8, 8), np.float32),
+        targets=np.arange(3),
+        class_names=np.array(GREY.class_names),
+        mean=np.zeros(1, np.float32),
+        std=np.ones(1, np.float32),
+    )
     program = program_of(script, npz, tmp_path)
     batch, numbers = torch.rand(3, 1, 8, 8), torch.tensor([[0.1], [0.5], [0.9]])
     for place, name in enumerate(("flip", "rotate")):
@@ -163,7 +196,14 @@ def test_random_batches_are_augmented_in_the_script_where_the_set_was_made_so(is
 def test_random_batches_of_the_script_are_samples_without_repetition_at_the_one_rate(tmp_path):
     training = Training("sgd", 7, batch_size=2)
     script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), PLAIN, training)
-    npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), mean=np.zeros(1, np.float32), std=np.ones(1, np.float32), learned_rates=np.array([0.25], np.float32))  # fmt: skip
+    npz = packed(
+        inputs=np.zeros((3, 1, 8, 8), np.float32),
+        targets=np.arange(3),
+        class_names=np.array(GREY.class_names),
+        mean=np.zeros(1, np.float32),
+        std=np.ones(1, np.float32),
+        learned_rates=np.array([0.25], np.float32),
+    )
     steps = list(program_of(script, npz, tmp_path)["drawn"]())
     assert len(steps) == 7 and {rate for _, rate in steps} == {0.25}
     assert all(len(set(chosen.tolist())) == 2 for chosen, _ in steps)
@@ -177,7 +217,12 @@ def test_script_whitens_each_image_as_the_set_was(tmp_path):
     preparation = Preparation("zca_podd", torch.zeros(1), torch.ones(1), whitening)
     script = train_script(StudentConfig(name="mlp"), GREY, 3, Recipe(1, 1, 0.1), preparation, Training("sgd", 1))
     assert max(map(len, script.splitlines())) <= 120
-    npz = packed(inputs=np.zeros((3, 1, 8, 8), np.float32), targets=np.arange(3), class_names=np.array(GREY.class_names), **normalisation(preparation))  # fmt: skip
+    npz = packed(
+        inputs=np.zeros((3, 1, 8, 8), np.float32),
+        targets=np.arange(3),
+        class_names=np.array(GREY.class_names),
+        **normalisation(preparation),
+    )
     program = program_of(script, npz, tmp_path)
     for number in range(3):
         Image.fromarray(images[number, 0].numpy()).save(tmp_path / f"{number}.png")

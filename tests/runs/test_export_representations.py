@@ -1,4 +1,4 @@
-"""Images with representations leave this program whole: as pictures, as arrays, and as a program that pre-trains and probes."""
+"""Images with representations are exported as pictures, as arrays, and as a program that pre-trains and probes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,16 @@ from engine.runs.programs import CHANGES, expression, sources
 from engine.runs.store import Store
 from engine.synthetic.base import load
 
-NAMED = ["README.txt", "train.py", "distilled.npz", "result.safetensors", "grid.png", "scores.csv", "report.html", "request.json"]  # fmt: skip
+NAMED = [
+    "README.txt",
+    "train.py",
+    "distilled.npz",
+    "result.safetensors",
+    "grid.png",
+    "scores.csv",
+    "report.html",
+    "request.json",
+]
 PRINTED = re.compile(r"accuracy (\d+\.\d) % on (\d+) images\n")
 
 
@@ -103,11 +112,16 @@ def test_arrays_hold_the_pairs_and_what_they_are_made_of(exported):
     for name, value in synthetic.state_dict().items():
         assert np.array_equal(arrays[name], value.numpy()), name
     assert arrays["augmentations"].tolist() == [*NAMES, *OPTIMAL[:2]]
-    rebuilt = [Predefined(name, tuple(json.loads(numbers))) for name, numbers in zip(arrays["augmentations"], arrays["augmentation_numbers"], strict=True)]  # fmt: skip
+    rebuilt = [
+        Predefined(name, tuple(json.loads(numbers)))
+        for name, numbers in zip(arrays["augmentations"], arrays["augmentation_numbers"], strict=True)
+    ]
     assert tuple(rebuilt) == synthetic.augmentations
     assert (arrays["rate"], arrays["num_steps"], arrays["batch_size"]) == (np.float32(0.1), 150, 64)
     small = arrays["image_coefficients"] @ arrays["image_bases"] + arrays["image_mean"]
-    enlarged = torch.nn.functional.interpolate(torch.from_numpy(small).view(60, *arrays["basis_shape"]), (8, 8), mode="bilinear")  # fmt: skip
+    enlarged = torch.nn.functional.interpolate(
+        torch.from_numpy(small).view(60, *arrays["basis_shape"]), (8, 8), mode="bilinear"
+    )
     torch.testing.assert_close(enlarged, inputs)
     pixels = 255 * (arrays["inputs"] * arrays["std"][:, None, None] + arrays["mean"][:, None, None])
     assert np.abs(pixels.round().clip(0, 255)[:, 0] - arrays["images"][..., 0]).max() <= 1

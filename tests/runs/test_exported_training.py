@@ -1,4 +1,4 @@
-"""train.py stands alone: torch, numpy and Pillow train the run's student on the distilled images and test it on a folder."""
+"""train.py stands alone: torch, numpy and Pillow train the student on the distilled images and test it on a folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,13 @@ def run_here(script: Path, *arguments: str) -> None:
 def test_script_alone_reaches_the_recorded_accuracy(shared, tmp_path):
     out, test, count, recorded = shared
     # -I: neither this folder nor PYTHONPATH is looked into, so that only installed packages can be imported
-    done = subprocess.run([sys.executable, "-I", str(out / "train.py"), str(test)], capture_output=True, text=True, cwd=tmp_path, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-I", str(out / "train.py"), str(test)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     printed = PRINTED.fullmatch(done.stdout)
     accuracy = float(printed[1]) / 100
@@ -90,11 +96,14 @@ def test_script_is_short(shared):
         ((), "Name a folder of test images with one sub-folder per class: python train.py TEST_FOLDER"),
         (("{empty}", "as_ordered"), "Name a folder of test images"),
         (("nowhere",), "Name a folder of test images"),
-        (("{unknown}",), "The folder 'eleven' is not named after a class. The classes are: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."),
+        (
+            ("{unknown}",),
+            "The folder 'eleven' is not named after a class. The classes are: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
+        ),
         (("{empty}",), "There are no images in the sub-folders"),
         (("{broken}",), "broken.png cannot be read as an image. Remove it from the folder, or save it again."),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_the_test_folder_is_said_in_a_sentence(shared, tmp_path, arguments, sentence):
     (tmp_path / "unknown" / "eleven").mkdir(parents=True)
     (tmp_path / "empty" / "1").mkdir(parents=True)
@@ -124,8 +133,16 @@ def test_as_distilled_the_script_follows_the_stored_order_from_the_stored_start(
     """From its one start the script gives the recorded accuracy, rounding apart; PyTorch's Adam is not quite ours."""
     store = Store(tmp_path / "runs")
     rate = 0.01 if rule == "adam" else 0.1
-    config = SMALL["config"] | {"initialisation": "fixed", "inner_optimiser": rule, "student_lr": rate, "outer_steps": 20, "num_validations": 1}  # fmt: skip
-    run_id = distilled(store, config=config, seed=5, evaluation={"num_students": 1, "ordinary_steps": 2, "compare_full": False})  # fmt: skip
+    config = SMALL["config"] | {
+        "initialisation": "fixed",
+        "inner_optimiser": rule,
+        "student_lr": rate,
+        "outer_steps": 20,
+        "num_validations": 1,
+    }
+    run_id = distilled(
+        store, config=config, seed=5, evaluation={"num_students": 1, "ordinary_steps": 2, "compare_full": False}
+    )
     export.export(store, run_id, tmp_path / "out")
     run_here(tmp_path / "out" / "train.py", str(shared[1]), "as_distilled")
     rows = summarise(store.scores(run_id))
@@ -144,7 +161,14 @@ def test_script_of_every_student_of_images_trains_and_answers(name, tmp_path, ca
     )
     (tmp_path / "train.py").write_text(script)
     inputs = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)
-    np.savez(tmp_path / "distilled.npz", inputs=inputs, targets=np.eye(3, dtype=np.float32), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    np.savez(
+        tmp_path / "distilled.npz",
+        inputs=inputs,
+        targets=np.eye(3, dtype=np.float32),
+        class_names=np.array(COLOUR.class_names),
+        mean=np.zeros(3, np.float32),
+        std=np.ones(3, np.float32),
+    )
     folder = tmp_path / "test" / "T-shirt-top"  # a folder's name cannot hold the class's slash
     folder.mkdir(parents=True)
     for number in range(3):
@@ -155,8 +179,15 @@ def test_script_of_every_student_of_images_trains_and_answers(name, tmp_path, ca
 
 def dsa_script(operations: tuple[str, ...]) -> str:
     return train_script(
-        StudentConfig(name="mlp"), COLOUR, 3, Recipe(2, 3, 0.1), PLAIN, Training("sgd", 3), augmentation="dsa", dsa_operations=operations
-    )  # fmt: skip
+        StudentConfig(name="mlp"),
+        COLOUR,
+        3,
+        Recipe(2, 3, 0.1),
+        PLAIN,
+        Training("sgd", 3),
+        augmentation="dsa",
+        dsa_operations=operations,
+    )
 
 
 @pytest.mark.parametrize("name", DSA_OPERATIONS)
@@ -178,7 +209,14 @@ def test_script_has_the_operations_of_dsa_that_were_chosen_and_trains_with_them(
     assert "operations = [(flip, 1), (scale, 2)]" in script and "def color" not in script and "def rotate" not in script
     assert "net(inputs[chosen] if is_stored else changed(inputs[chosen]))" in script
     (tmp_path / "train.py").write_text(dsa_script(DSA_OPERATIONS))
-    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((3, 3, 32, 32), np.float32), targets=np.arange(3), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    np.savez(
+        tmp_path / "distilled.npz",
+        inputs=np.zeros((3, 3, 32, 32), np.float32),
+        targets=np.arange(3),
+        class_names=np.array(COLOUR.class_names),
+        mean=np.zeros(3, np.float32),
+        std=np.ones(3, np.float32),
+    )
     (tmp_path / "test" / "b").mkdir(parents=True)
     Image.new("RGB", (32, 32)).save(tmp_path / "test" / "b" / "a.png")
     run_here(tmp_path / "train.py", str(tmp_path / "test"))
@@ -191,7 +229,14 @@ def test_accents_are_the_same_however_a_system_writes_them(tmp_path, capsys, of_
     names = [unicodedata.normalize(of_class, name) for name in ("Blüte", "b", "c")]
     script = train_script(StudentConfig(name="mlp"), COLOUR, 3, Recipe(1, 1, 0.1), PLAIN, Training("sgd", 1))
     (tmp_path / "train.py").write_text(script)
-    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((3, 3, 32, 32), np.float32), targets=np.arange(3), class_names=np.array(names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    np.savez(
+        tmp_path / "distilled.npz",
+        inputs=np.zeros((3, 3, 32, 32), np.float32),
+        targets=np.arange(3),
+        class_names=np.array(names),
+        mean=np.zeros(3, np.float32),
+        std=np.ones(3, np.float32),
+    )
     folder = tmp_path / "test" / unicodedata.normalize(of_folder, "Blüte")
     folder.mkdir(parents=True)
     Image.new("RGB", (32, 32)).save(folder / "a.png")
@@ -203,7 +248,14 @@ def test_script_reads_16_bits_as_the_import_does(tmp_path):
     Image.fromarray(np.full((32, 32), 30_000, np.uint16)).save(tmp_path / "deep.png")
     expected = np.empty((3, 32, 32), np.uint8)
     decode((tmp_path / "deep.png").read_bytes(), expected, ImportOptions(name="x", image_size=32), limits())
-    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((1, 3, 32, 32), np.float32), targets=np.zeros(1, np.int64), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    np.savez(
+        tmp_path / "distilled.npz",
+        inputs=np.zeros((1, 3, 32, 32), np.float32),
+        targets=np.zeros(1, np.int64),
+        class_names=np.array(COLOUR.class_names),
+        mean=np.zeros(3, np.float32),
+        std=np.ones(3, np.float32),
+    )
     script = train_script(StudentConfig(name="mlp"), COLOUR, 1, Recipe(1, 1, 0.1), PLAIN, Training("sgd", 1))
     program: dict = {"__file__": str(tmp_path / "train.py")}
     exec(script.partition("is_stored = ")[0], program)
@@ -225,7 +277,14 @@ def test_script_brings_images_to_size_as_the_import_did(tmp_path, fit, size):
     decode(buffer.getvalue(), expected, ImportOptions(name="x", image_size=32, fit=fit), limits())
 
     (tmp_path / "a.png").write_bytes(buffer.getvalue())
-    np.savez(tmp_path / "distilled.npz", inputs=np.zeros((1, 3, 32, 32), np.float32), targets=np.zeros(1, np.int64), class_names=np.array(COLOUR.class_names), mean=np.zeros(3, np.float32), std=np.ones(3, np.float32))  # fmt: skip
+    np.savez(
+        tmp_path / "distilled.npz",
+        inputs=np.zeros((1, 3, 32, 32), np.float32),
+        targets=np.zeros(1, np.int64),
+        class_names=np.array(COLOUR.class_names),
+        mean=np.zeros(3, np.float32),
+        std=np.ones(3, np.float32),
+    )
     script = train_script(StudentConfig(name="mlp"), COLOUR, 1, Recipe(1, 1, 0.1), PLAIN, Training("sgd", 1), fit=fit)
     program: dict = {"__file__": str(tmp_path / "train.py")}
     exec(script.partition("is_stored = ")[0], program)

@@ -20,7 +20,11 @@ from engine.runs.estimate import Estimate, estimate
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
-RECORD = RunRequest(action="record", method="trajectory", config={"student": {"name": "mlp"}, "experts": {"num_experts": 2, "epochs": 7}})  # fmt: skip
+RECORD = RunRequest(
+    action="record",
+    method="trajectory",
+    config={"student": {"name": "mlp"}, "experts": {"num_experts": 2, "epochs": 7}},
+)
 SHORT = {"num_experts": 2, "epochs": 7, "steps_per_epoch": 2}
 
 

@@ -832,7 +832,8 @@ def test_threads_that_come_and_go_leave_no_files_open(store):
 
 
 def test_rows_have_the_fields_that_pages_and_commands_rely_on():
-    promised = """id name status stop_requested source method preset seed request created started finished seconds step total_steps phase
-        phase_done phase_total seconds_per_step epochs_done epochs_total outlook memory_bytes error error_step details facts summary resumable checkpoint_step
+    promised = """id name status stop_requested source method preset seed request created started finished seconds step
+        total_steps phase phase_done phase_total seconds_per_step epochs_done epochs_total outlook memory_bytes error
+        error_step details facts summary resumable checkpoint_step
         note tags action start sweep"""
     assert [field.name for field in fields(RunRow)] == promised.split()
