@@ -81,11 +81,12 @@ def architecture(key: str) -> str:
 def pretrained(found: Recording) -> list[str]:
     """What a recording holds, in phrases."""
     manifest = found.manifest
-    networks = formats.counted(len(manifest.networks), manifest.kind.removesuffix("s"))
-    epochs = formats.counted(manifest.num_epochs, "epoch")
-    facts = [f"{networks} trained for {epochs}" if manifest.num_epochs else f"{networks} trained elsewhere"]
+    noun, facts = manifest.kind.removesuffix("s"), []
+    if manifest.networks:
+        trained = f"for {formats.counted(manifest.num_epochs, 'epoch')}" if manifest.num_epochs else "elsewhere"
+        facts.append(f"{formats.counted(len(manifest.networks), noun)} trained {trained}")
     if found.partial_epochs is not None:
-        facts.append(f"one unfinished, at epoch {found.partial_epochs} of {manifest.num_epochs}")
+        facts.append(f"1 {noun} unfinished, at epoch {found.partial_epochs} of {manifest.num_epochs}")
     if found.accuracy is not None:
         probe = " with a linear probe" if manifest.kind == "teachers" else ""
         facts.append(f"{formats.percent(found.accuracy)} on validation images{probe}")

@@ -55,7 +55,7 @@ def test_a_teacher_in_training_is_listed_with_how_far_it_is(capsys):
     while not (isinstance(event := next(generator), TeacherEpoch) and event.epoch == 1):
         pass
     generator.close()
-    assert "one unfinished, at epoch 1 of 3" in output(capsys, "pretrained", "list")[1].out
+    assert "width 4, 1 teacher unfinished, at epoch 1 of 3" in output(capsys, "pretrained", "list")[1].out
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone"])
