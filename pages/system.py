@@ -1,4 +1,4 @@
-"""System: this machine and its free memory and disk, the queue, pretrained networks, folders, versions, health check."""
+"""System: this machine, the queue, pretrained networks, folders, data sets, versions, and a health check."""
 
 import shutil
 
