@@ -42,8 +42,8 @@ COARSE = (
 def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = True) -> tuple[Method, MethodConfig]:
     """The method of a request and its checked config. Raises UserError with one sentence for anything wrong.
 
-    root: where data sets live, the data root if None. begins: whether a run is to begin with it; one that goes on, or a
-    result that is compared again, does without what only a beginning needs.
+    root: where data sets live, the data root if None. begins: whether a run is to begin with it; one that goes on, or
+    a result that is compared again, does without what only a beginning needs.
     """
     root = root or data_root()
     if request.method not in METHODS:
@@ -96,7 +96,7 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
 
 
 def run(request: RunRequest, context: Context) -> Generator[Event, None, SyntheticSet | None]:
-    """Everything a request asks for. Yields events in order, returns the synthetic set; None where only experts are recorded.
+    """Everything a request asks for. Yields events in order; returns the synthetic set, None for a recording.
 
     Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
     """
@@ -107,7 +107,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         return (yield from _evaluated(request, config, context))
     splits = yield from load_splits(request, context)
     if request.action == "record":
-        return (yield from _recorded(method, request, config, splits, context))
+        yield from _recorded(method, request, config, splits, context)
+        return None
     _check_same_data(context.resume_from, splits)
     if not splits.spec.is_forecast:
         _check_enough(_drawn_per_class(config, splits.spec), splits)
@@ -153,7 +154,7 @@ def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> G
 def _recorded(
     method: Method, request: RunRequest, config: MethodConfig, splits: Splits, context: Context
 ) -> Generator[Event, None, None]:
-    """A run that makes no set: the experts or the teacher that the method follows are trained and kept, for later runs to find."""
+    """A run that makes no set: it trains and keeps the experts or the teacher that the method follows."""
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(0, _facts(splits, bench.student.num_params, context))
     recorded = yield from method.record(splits, config, context)
@@ -165,11 +166,12 @@ def _check_records(method: Method, request: RunRequest) -> None:
     if method.record is None:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
         raise ConfigError(
-            f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record. Methods that do: {able or 'none'}."
+            f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record. "
+            f"Methods that do: {able or 'none'}."
         )
     if request.start:
         raise ConfigError(
-            f"Recording makes no images, but the request names run '{request.start}' to start from. Leave the start out."
+            f"Recording makes no images, but the request starts from run '{request.start}'. Leave the start out."
         )
 
 
@@ -178,25 +180,25 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     theirs, spec = synthetic.spec, splits.spec
     if theirs.task != spec.task or (spec.is_forecast and theirs != spec):
         raise ConfigError(
-            f"This result was made for {_task(theirs)}, the data set and its settings are {_task(spec)}. Evaluate it with those of the "
-            "run that made it."
+            f"This result was made for {_task(theirs)}, the data set and its settings are {_task(spec)}. "
+            "Evaluate it with those of the run that made it."
         )
     if theirs.sample_shape != spec.sample_shape or theirs.num_outputs != spec.num_outputs:
         raise ConfigError(
-            f"This result holds {theirs.num_outputs} classes of shape {'x'.join(map(str, theirs.sample_shape))}, the data set has "
-            f"{spec.num_outputs} of {'x'.join(map(str, spec.sample_shape))}. Choose the data set that it was made from."
+            f"This result holds {_task(theirs)}, the data set has {_task(spec)}. "
+            "Choose the data set that it was made from."
         )
     if theirs.class_names != spec.class_names:
         wrong = next(number for number, name in enumerate(spec.class_names) if name != theirs.class_names[number])
         raise ConfigError(
-            f"Class {wrong + 1} of this result is '{theirs.class_names[wrong]}', of the data set '{spec.class_names[wrong]}'. "
-            "Choose the data set that it was made from."
+            f"Class {wrong + 1} of this result is '{theirs.class_names[wrong]}', of the data set "
+            f"'{spec.class_names[wrong]}'. Choose the data set that it was made from."
         )
     ours, its = getattr(splits, "preparation", None), synthetic.preparation
     if ours is not None and its is not None and not ours.is_like(its):
         raise ConfigError(
-            "This result was made from data prepared otherwise (normalisation, whitening, scaling, or the data they were fitted on). "
-            "Evaluate it with the data preparation of the run that made it."
+            "This result was made from data prepared differently (normalisation, whitening, scaling, or the data they "
+            "were fitted on). Evaluate it with the data preparation of the run that made it."
         )
 
 
@@ -208,7 +210,7 @@ def _task(spec: TaskSpec) -> str:
 
 
 def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
-    """Raise ConfigError where a run would go on with other data: its set may have been trained on what is now for tests."""
+    """Raise ConfigError where a run would go on with other data: it may have been trained on what is now test data."""
     if resume_from is not None and resume_from.get(DATA_KEY, splits.fingerprint) != splits.fingerprint:
         raise ConfigError(
             "The data set has changed since this run began: it was imported again with other files or options. "
@@ -227,8 +229,9 @@ def _distilled(
 ) -> Generator[Event, None, tuple[SyntheticSet, float]]:
     """Distil. Returns the set and the seconds it took, over all sittings of the run.
 
-    Every set in the events knows its preparation and request, so that its file stands alone, and every snapshot says how
-    long the run has worked and which data it belongs to. After the first step the comparison is planned and timed (`costs`).
+    Every set in the events knows its preparation and request, so that its file stands alone, and every snapshot says
+    how long the run has worked and which data it belongs to. After the first step the comparison is planned and timed
+    (`costs`).
     """
     before = float((context.resume_from or {}).get(SECONDS_KEY, 0.0))
     began, is_planned = time.perf_counter() - before, False
@@ -272,7 +275,8 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
     if spec.task not in method.tasks:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if spec.task in other.tasks)
         raise ConfigError(
-            f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}. Methods for those: {able}."
+            f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}. "
+            f"Methods for those: {able}."
         )
 
 
@@ -287,8 +291,8 @@ def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
     left = source.fewest_per_class - held_out
     if wanted > left:
         raise ConfigError(
-            f"{source.title}: its smallest class has {_images(source.fewest_per_class, 'training ')}, {held_out} of them for "
-            f"validation. {_compared_with(wanted)} {_smaller(left)}"
+            f"{source.title}: its smallest class has {_images(source.fewest_per_class, 'training ')}, {held_out} "
+            f"of them for validation. {_compared_with(wanted)} {_smaller(left)}"
         )
     limit = request.data.train_limit
     most = limit // len(source.class_names)
@@ -330,12 +334,13 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
     images_from = config.starts_from
     if images_from == "result" and not request.start:
         raise ConfigError(
-            "There is no result to start from: no run is named in 'start'. Open a finished run and choose 'Start from this result'."
+            "There is no result to start from: no run is named in 'start'. Open a finished run and choose "
+            "'Start from this result'."
         )
     if request.start and images_from != "result":
         raise ConfigError(
-            f"This run begins from {images_from}, but names run '{request.start}' to start from. Set config.images_from to "
-            "'result', or leave the start out."
+            f"This run begins from {images_from}, but names run '{request.start}' to start from. "
+            "Set config.images_from to 'result', or leave the start out."
         )
 
 
@@ -366,7 +371,10 @@ def _compared(
 
 
 def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], student: str) -> dict:
-    """The figures of a result: the outer step it comes from, samples, bytes, kind of labels, compression against the training set as stored, retention, speed-up."""
+    """The figures of a result: its outer step, samples, bytes, kind of labels, compression, retention, speed-up.
+
+    Compression is against the training set as stored.
+    """
     return {
         "step": synthetic.step,
         "num_samples": synthetic.num_samples,
@@ -383,7 +391,7 @@ def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], stude
 def load_others(
     config: MethodConfig, windows: WindowConfig, context: Context
 ) -> Generator[Event, None, dict[str, Splits]]:
-    """The splits of the other sources that a comparison needs, by key; before a run begins, so that none ends for want of them.
+    """The splits of the other sources that a comparison needs, by key; loaded before a run begins.
 
     windows: how price histories are cut, as those of the run; images are prepared by the defaults.
     """

@@ -1,8 +1,9 @@
 """How far a run is and how long the rest will take, from the lines of its log.
 
-A run has three parts: prepare (data, experts, a teacher), distil and compare. One bar shows all of it. The time left is the outer
-steps left at their mean pace, plus the seconds that the comparison was planned to take, which a run says after its first
-step. It is smoothed: the expected end moves slowly towards each new estimate, so that it does not jump with every step.
+A run has three parts: prepare (data, experts, a teacher), distil and compare. One bar shows all of it. The time left
+is the outer steps left at their mean pace, plus the seconds that the comparison was planned to take, which a run says
+after its first step. It is smoothed: the expected end moves slowly towards each new estimate, so that it does not
+jump with every step.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ NOMINAL_SHARES: dict[Part, float] = {"prepare": 0.3, "distil": 0.7, "compare": 1
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a bar shows. share: of the whole run, 0 to 1. seconds_left: until it ends; None where that is not known yet."""
+    """What a bar shows. share: of the whole run, 0 to 1. seconds_left: until it ends, None if not known yet."""
 
     part: Part = "prepare"
     share: float = 0.0
@@ -35,9 +36,10 @@ class Outlook:
 class Course:
     """The course of a run so far, told by the lines of its log in order. Times are unix seconds.
 
-    began: of this sitting, moved back by the work of earlier ones. worked: seconds of work so far. done of total outer
-    steps, or epochs of what is recorded, the last at `reached`; their pace is counted since `since`, from `before`. compare_seconds: planned for the
-    comparison, or left of it at `told`. end: when the run is expected to end.
+    began: of this sitting, moved back by the work of earlier ones. worked: seconds of work so far. done of total
+    outer steps, or epochs of what is recorded, the last at `reached`; their pace is counted since `since`, from
+    `before`. compare_seconds: planned for the comparison, or left of it at `told`. end: when the run is expected to
+    end.
     """
 
     part: Part = "prepare"

@@ -25,7 +25,7 @@ def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
 
 
 def samples_of_values(num_values: int, spec: TaskSpec) -> int:
-    """The same before a set is made, from the numbers planned for its samples alone: labels are taken to cost the same."""
+    """The same before a set is made, from the values planned for its samples; labels are taken to cost the same."""
     return _whole_classes(num_values // torch.Size(spec.sample_shape).numel(), spec)
 
 
@@ -55,7 +55,7 @@ def random_real(train: LabelledSet, count: int, num_classes: int, generator: tor
 
 
 def kmeans_real(train: LabelledSet, count: int, num_classes: int, generator: torch.Generator) -> LabelledSet:
-    """`count` training samples that stand for the rest: of each class, those nearest to the centres of as many clusters.
+    """`count` training samples that represent the rest: of each class, those nearest to as many cluster centres.
 
     Clusters of prepared pixels, by scikit-learn's k-means from one random start; for one sample a class this is the
     one nearest to the mean of its class. Sorted by class.
@@ -91,7 +91,7 @@ def _shares(
 
 def nearest_once(distances: torch.Tensor) -> torch.Tensor:
     """For each row (a centre) of (K, N) its nearest column that no earlier row took: (K,) int64, all different."""
-    taken = []
+    taken: list[int] = []
     for row in distances:
         row[taken] = float("inf")
         taken.append(int(row.argmin()))

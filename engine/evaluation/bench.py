@@ -1,4 +1,4 @@
-"""What every arm of a comparison shares: the data, one student and its starts, draws of real images, the cache of scores."""
+"""What every arm of a comparison shares: the data, one student and its starts, draws of real images, the cache."""
 
 from __future__ import annotations
 
@@ -196,7 +196,8 @@ def scored(
     """What is told of one student."""
     return Scored(
         arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric=metric, value=value,
-        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes, recipe=arm.recipe + bench.note, training=arm.training, cached=cached,
+        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes,
+        recipe=arm.recipe + bench.note, training=arm.training, cached=cached,
     )  # fmt: skip
 
 

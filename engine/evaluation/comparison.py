@@ -1,7 +1,7 @@
 """Running a plan: train, measure, cache, choose rates, and say how long the rest will take.
 
-A kind of result (labelled images, representations, forecasts) is a `Comparison`: it lists its trainings, does one of them, and
-turns what it finds into scores. Everything else is here. Test data choose nothing.
+A kind of result (labelled images, representations, forecasts) is a `Comparison`: it lists its trainings, does one of
+them, and turns what it finds into scores. Everything else is here. Test data choose nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -193,7 +192,8 @@ def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _
     """Train and score, an arm at a time, or a student at a time where nothing is chosen among several lengths."""
     tried: Tried = {}
     arm: list[Outcome[Found]] = []
-    for training, following in pairwise([*trainings, None]):
+    for place, training in enumerate(trainings):
+        following = trainings[place + 1] if place + 1 < len(trainings) else None
         bench = comparison.bench(training.student)
         outcome = known(comparison, bench, training, tried)
         if outcome is None:
@@ -239,7 +239,7 @@ def planned_seconds(
 
 
 def timed(comparison: Comparison[Found], costs: Costs) -> Planned:
-    """How long a comparison will take, measured in a moment while its run distils; the thread is left as it was found."""
+    """How long a comparison will take, measured briefly while its run distils. Leaves the thread set up as it was."""
     trainings = comparison.plan()
     events = planned_seconds(comparison, trainings, costs, QUICK_SECONDS)
     while True:

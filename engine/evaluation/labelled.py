@@ -2,23 +2,26 @@
 
 Two protocols, and a third on request:
 
-as distilled   what the set was made for. Its batches in stored order at their learned rates, or random minibatches of it with its
-               rule at its one rate. Real samples take the place of the synthetic ones.
+as distilled   what the set was made for. Its batches in stored order at their learned rates, or random minibatches of
+it
+               with its rule at its one rate. Real samples take the place of the synthetic ones.
 unaugmented    the same without the augmentation, for sets made for augmented random batches.
-ordinary       standard training: shuffled minibatches, Adam, cosine schedule. The whole training set is trained this way alone.
+ordinary       standard training: shuffled minibatches, Adam, cosine schedule; for the whole training set the only
+one.
 
-Learning rates of the small sets are chosen on validation data, for each set by itself, with networks and draws that are not
-scored. Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as published; the length
-is chosen on validation data by the mean over the students. The other lengths are scored too, as "accuracy@300".
+Learning rates of the small sets are chosen on validation data, for each set by itself, with networks and draws that
+are not scored. Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as
+published; the length is chosen on validation data by the mean over the students. The other lengths are scored too, as
+"accuracy@300".
 
-Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also trained
-with its labels made hard.
+Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also
+trained with its labels made hard.
 
 Source of the lengths: Shul et al. 2024, arXiv:2403.12040, section 4, which reports the last length.
 
-Students train one after another. Batching 3 and 8 of them with torch.func.vmap was slower on one core wherever it matters,
-because convolutions with weights of their own become grouped ones: 0.84 to 1.11 times as fast for the MLP, 0.67 to 1.04 for
-LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 128.
+Students train one after another. Batching 3 and 8 of them with torch.func.vmap was slower on one core wherever it
+matters, because convolutions with weights of their own become grouped ones: 0.84 to 1.11 times as fast for the MLP,
+0.67 to 1.04 for LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 128.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ WORDS = {"random_real": "random real images", "kmeans_real": "k-means real image
 
 @dataclass(frozen=True)
 class Length:
-    """A student after `num_steps`: its accuracies, and the seconds of training alone. test: None where it was not measured."""
+    """A student after `num_steps`: its accuracies, and the seconds of training alone. test: None if not measured."""
 
     num_steps: int
     validation: float
@@ -178,7 +181,7 @@ class LabelledComparison(Comparison[Found]):
         return per_student(replace(training, lr=rate), 1 if has_one_start else self.evaluation.num_students)
 
     def _as_distilled_real(self, student: str, arm: str, count: int, protocol: str) -> list[Training]:
-        """Real samples in the place of the synthetic ones: same steps, same order, with the learned rates or a constant one."""
+        """Real samples in the place of the synthetic ones: same steps, same order, learned rates or a constant one."""
         training = replace(self._followed(student, arm, protocol, *self._size(count)), draw=(count,))
         rates: Sequence[float | None] = (None, *CONSTANT_RATES)
         lengths = training.lengths
@@ -259,7 +262,7 @@ class LabelledComparison(Comparison[Found]):
         return (theta for theta, _ in burn_in(student, theta, batches, rule, F.cross_entropy))
 
     def _stored(self, training: Training, data: LabelledSet) -> Iterator[Batch]:
-        """The stored batches in stored order, with labels made hard or real samples in their place where that is the arm."""
+        """The stored batches in stored order; with labels made hard, or real samples in their place, for those arms."""
         if training.draw:
             return _in_place(self._distilled, data, training.lr)
         if training.arm == HARD:
@@ -351,8 +354,8 @@ class LabelledComparison(Comparison[Found]):
         own, data = self._distilled.training, samples(self._distilled)
         if unit == "step as distilled" and not own.batch_size:
             batches, rule = self._distilled.batches(), update_rules.BY_NAME[own.rule]()
-            path = (theta for theta, _ in burn_in(student, theta, batches, rule, F.cross_entropy))
-            return step_seconds(path, bench, patience)
+            stored = (theta for theta, _ in burn_in(student, theta, batches, rule, F.cross_entropy))
+            return step_seconds(stored, bench, patience)
         if unit == "step as distilled":
             rate, steps = own_rate(self._distilled), MOST_TIMED
             path = at_random(student, theta, data, own, rate, steps, torch.Generator(), splits.augment)
@@ -372,14 +375,14 @@ def _of_length(
 ) -> Iterator[Scored]:
     """Each student at one of its lengths, on validation data, by which protocols are told apart, and on test data."""
     for outcome in outcomes:
-        student, seed = outcome.found[place], outcome.training.seed
+        student, seed = outcome.found[place], int(outcome.training.seed)
         for split in SPLITS:
             value = getattr(student, split)
             yield scored(bench, arm, seed, value, student.seconds, split=split, cached=outcome.is_cached, metric=metric)
 
 
 def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:
-    """The synthetic set's schedule with real samples: as many batches, the real ones dealt out over them class by class."""
+    """The synthetic set's schedule with real samples: as many batches, the samples dealt out over them by class."""
     steps = list(synthetic.batches())
     num_batches = max(1, round(len(synthetic.materialise()[0]) / len(steps[0].inputs)))
     hands = [torch.arange(start, len(data), num_batches) for start in range(num_batches)]

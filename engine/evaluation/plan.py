@@ -1,8 +1,9 @@
 """The plan of a comparison: every training that it does, listed before any of them begins.
 
-A comparison trains fresh students on the distilled set, on real samples of equal storage and on the whole training set, and
-measures them. `Comparison.plan` lists these trainings; running it, estimating it, caching it and showing its progress all read
-that list. Each training is independent given its record, except that the learning rate of some is chosen among others.
+A comparison trains fresh students on the distilled set, on real samples of equal storage and on the whole training
+set, and measures them. `Comparison.plan` lists these trainings; running it, estimating it, caching it and showing its
+progress all read that list. Each training is independent given its record, except that the learning rate of some is
+chosen among others.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ class Training:
     """One training of a comparison: what it trains on, how, and what is measured.
 
     student: the architecture. arm, protocol: as its scores name them (engine.core.events.Scored).
-    seeds: of the weights, the minibatches and the draw of real data; several for students that train side by side because
+    seeds: of the weights, the minibatches and the draw of real data; several for students that train side by
+        side because
         they stop together.
     draw: real samples to draw, in all or of each token; () for the whole training set and for synthetic sets.
     num_steps, batch_size: of the longest training; batch_size 0 for stored batches in stored order.
     lr: the learning rate; None for the rates stored in the set.
-    choice: the trainings with `purpose` "choose" among which the rate of the scored ones is chosen, on validation data.
+    choice: the trainings with `purpose` "choose" among which the rate of the scored ones is chosen, on validation
+    data.
     own: the training that the set was made for, where this one follows it; None for standard training.
     purpose: its students are scored, choose a rate on validation data, or adapt to another source.
-    lengths: steps after which the student is measured, the last one included; the best length is chosen on validation data.
+    lengths: steps after which the student is measured, the last one included; the best length is chosen on validation
+    data.
     is_shared: whether it depends on nothing that a run learned, so that its result is cached for other runs.
     facts: what else the result depends on.
     """
@@ -126,4 +130,4 @@ def full_steps(evaluation: EvaluationConfig, num_train: int) -> int:
 
 def versions(synthetic: SyntheticSet) -> dict[str, SyntheticSet]:
     """A set and its companions (its moving average, or what was averaged), by the arm that each is."""
-    return {"distilled": synthetic} | synthetic.companions()
+    return {"distilled": synthetic, **synthetic.companions()}

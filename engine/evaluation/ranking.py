@@ -4,13 +4,13 @@ Accuracies are fractions, means over the students of the architecture that the s
     HLR = acc(full set, hard labels) - acc(distilled, hard labels)
     IOR = acc(distilled) - acc(random real images of equal storage), both trained alike
     LRS = s(w IOR - (1 - w) HLR)
-    ARS = s(g (acc(distilled, augmented) - acc(random, augmented)) + (1 - g) (acc(distilled) - acc(random)), both unaugmented)
-    s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2.
+    ARS = s(g (acc(distilled, augmented) - acc(random, augmented)) + (1 - g) (acc(distilled, plain) - acc(random,
+    plain))) s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2.
 
-Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep their hard
-labels against a set with soft ones too, while the published code lets a teacher label them; so the improvement of such a set
-includes what its labels bring. "Equal storage" counts labels and rates. Equal training means the protocol that does best with
-the distilled set on validation images; the learning rate is each set's own.
+Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep their
+hard labels against a set with soft ones too, while the published code lets a teacher label them; so the improvement
+of such a set includes what its labels bring. "Equal storage" counts labels and rates. Equal training means the
+protocol that does best with the distilled set on validation images; the learning rate is each set's own.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
         FieldNumber(
             "hard_label_recovery",
             "Hard-label recovery",
-            f"How much accuracy is lost against the full data when the distilled set is used with {kind}. Lower is better.",
+            f"Accuracy lost against the full data when the distilled set is used with {kind}. Lower is better.",
             recovery,
             lack,
         ),
@@ -103,8 +103,8 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
         FieldNumber(
             "label_robust_score",
             "Label-robust score",
-            f"The two before in one number from 0 to 100 %; {100 * NEUTRAL:.1f} % is no better than random with nothing lost.",
-            label_robust_score(improvement, recovery) if None not in (improvement, recovery) else None,
+            f"Both in one number from 0 to 100 %; {100 * NEUTRAL:.1f} % is no better than random with nothing lost.",
+            None if improvement is None or recovery is None else label_robust_score(improvement, recovery),
             lack or lack_of_random,
             is_score=True,
         ),
@@ -113,14 +113,17 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
             "Augmentation-robust score",
             "Whether it beats random images with and without augmentation, from 0 to 100 %; "
             f"{100 * NEUTRAL:.1f} % is no better than random.",
-            augmentation_robust_score(augmented, unaugmented) if None not in (augmented, unaugmented) else None,
+            None if augmented is None or unaugmented is None else augmentation_robust_score(augmented, unaugmented),
             "" if None not in (augmented, unaugmented) else _LACKS_UNAUGMENTED,
             is_score=True,
         ),
     ]
 
 
-_LACKS_UNAUGMENTED = "Evaluate the result again with 'Also without augmentation'; only sets made for augmented random batches have this score."
+_LACKS_UNAUGMENTED = (
+    "Evaluate the result again with 'Also without augmentation'; only sets made for augmented random batches have this "
+    "score."
+)
 
 
 def _lack_of_recovery(best: dict[str, Row], labels: str) -> str:

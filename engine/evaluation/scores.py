@@ -17,8 +17,8 @@ SKILL = "skill"
 AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
 """The protocols: the training a set was made for, the same without its augmentation, and that of any data set."""
 LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", "short_probe"
-"""Those of representations: a linear classifier of frozen features, their nearest neighbours, the whole network trained on
-with labels, and a linear classifier after a short pre-training."""
+"""Those of representations: a linear classifier of frozen features, their nearest neighbours, fine-tuning of the whole
+network, and a linear classifier after a short pre-training."""
 COSINE, CKA = "cosine", "cka"
 """Metrics of likeness to a teacher."""
 NAIVE = "naive"
@@ -39,8 +39,8 @@ def on(source: str) -> str:
 class Row:
     """One arm under one protocol, over n students.
 
-    std is the sample deviation (n - 1), (low, high) the 95 % interval of the mean by Student's t, within [0, 1] for an
-    accuracy; all three are NaN for n = 1.
+    std is the sample deviation (n - 1), (low, high) the 95 % interval of the mean by Student's t, within [0, 1] for
+    an accuracy; all three are NaN for n = 1.
     seconds: mean training time of a student. Fractions for accuracies.
     """
 
@@ -135,7 +135,7 @@ def by_measure(scores: Sequence[Scored], student: str) -> dict[tuple[str, str], 
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:
-    """The rows that are compared, without those of students on their way, of other sources, of likeness, and other measures of forecasts."""
+    """The rows that are compared: the final accuracy, or the skill, and no other measure."""
     return [row for row in rows if row.metric in (HEADLINE, SKILL)]
 
 
@@ -146,7 +146,7 @@ def across(scores: Sequence[Scored]) -> dict[str, dict[str, Row]]:
 
 
 def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -> dict[int, dict[str, Row]]:
-    """{inner steps: {arm: row}} of one architecture's students that were measured after several lengths, shortest first."""
+    """{inner steps: {arm: row}} of one architecture's students measured after several lengths, shortest first."""
     found: dict[int, dict[str, Row]] = {}
     for row in rows:
         if row.student == student and row.protocol == protocol and row.metric.startswith(after("")):
@@ -184,10 +184,10 @@ def baseline(scores: Iterable[Scored]) -> Row | None:
 def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
     """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
 
-    The full set is held against the distilled one under the same protocol. As labelled data it is trained one way alone, as
-    ordinary data, and both ways of training the distilled set are held against that. Empty without a full arm.
-    Of forecasts, whose skill may be 0 or less, the retention is empty and "error_ratio" tells the mean squared error, or log loss of
-    directions, as a multiple of that of the full set.
+    The full set is held against the distilled one under the same protocol. As labelled data it is trained one way
+    alone, as ordinary data, and both ways of training the distilled set are held against that. Empty without a full
+    arm. Of forecasts, whose skill may be 0 or less, the retention is empty and "error_ratio" tells the mean squared
+    error, or log loss of directions, as a multiple of that of the full set.
     """
     mine = [row for row in headlines(rows) if row.student == student]
     full = {row.protocol: row for row in mine if row.arm == "full"}

@@ -1,9 +1,10 @@
 """Training one student, without a meta-graph, and measuring it. The two protocols of evaluation live here.
 
-as distilled   what the set was made for: its batches in stored order with their learned rates, or random minibatches of it
+as distilled   what the set was made for: its batches in stored order with their learned rates, or random minibatches
+of it
                at its one rate.
-ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights: what a user would do with any data set.
-Distilled sets are known to lose much from the first to the second, so both are always shown.
+ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights: what a user would do with any data
+set. Distilled sets are known to lose much from the first to the second, so both are always shown.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def at_random(
     augment: Callable[[Tensor, torch.Generator], Tensor],
     loss: Loss = F.cross_entropy,
 ) -> Iterator[Tensor]:
-    """Train on random minibatches with the rule of `training` at a constant rate; yield the weights (P,) after each step.
+    """Train on random minibatches with the rule of `training` at a constant rate; yield weights (P,) after each step.
 
     A minibatch is `training.batch_size` samples without repetition, all of them if there are fewer, augmented if the
     training says so.
@@ -94,7 +95,7 @@ def ordinary(
     size = min(recipe.batch_size, len(data))
 
     def batches() -> Iterator[Batch]:
-        order = iter(())
+        order: Iterator[Tensor] = iter(())
         for step in range(recipe.num_steps):
             indices = next(order, None)
             if indices is None or len(indices) < size:  # a new pass; the incomplete batch at its end is dropped
@@ -110,7 +111,8 @@ def ordinary(
 def loss_of(spec: TaskSpec) -> Loss:
     """What a student of a task minimises, (outputs (n, D), targets) -> scalar.
 
-    Cross-entropy of classes and of directions, mean squared error of a scaled close or volatility, the sum of the two of both.
+    Cross-entropy of classes and of directions, mean squared error of a scaled close or volatility, the sum of the two
+    of both.
     """
     if spec.task in ("close", "volatility"):
         return F.mse_loss
@@ -132,10 +134,10 @@ def outputs(student: Student, theta: Tensor, data: LabelledSet) -> Tensor:
 def accuracy(student: Student, theta: Tensor, data: LabelledSet) -> float:
     """The fraction of `data` that the student gets right.
 
-    In random batches of a fixed seed, equally large: a student with batch norm sees a mixture of classes in each, however
-    the data are sorted.
+    In random batches of a fixed seed, equally large: a student with batch norm sees a mixture of classes in each,
+    however the data are sorted.
     """
-    right = 0
+    right = 0.0
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     for indices in order.chunk(-(-len(data) // EVALUATION_BATCH)):
         inputs, targets = data.batch(indices)

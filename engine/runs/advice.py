@@ -1,4 +1,4 @@
-"""What to change where a request does not fit this machine: said before a start, and by a run that ran out of memory."""
+"""What to change where a request does not fit this machine, before a start or when a run is out of memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMED = 3
 WORTH_NAMING = 0.02
 """Of what the first one saves."""
 GRAPH_FACTOR = 3
-"""Bytes that one differentiable step keeps, in units of its activations: forward, gradient, and the gradient's own graph."""
+"""Bytes that one differentiable step keeps, in units of its activations: forward, gradient, and its own graph."""
 
 SMALLER = {
     "experts": ("experts of fewer epochs, or fewer of them", "runs and experts"),
@@ -50,8 +50,8 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
         if estimate.expert_bytes > estimate.disk_bytes / 2:
             fewer, old = SMALLER[titles.recorded(request.method)]
         return (
-            f"This will keep about {formats.num_bytes(estimate.disk_bytes)} on a disk with {formats.num_bytes(estimate.available_disk)} free. "
-            f"Start with {fewer}, or delete old {old}."
+            f"This will keep about {formats.num_bytes(estimate.disk_bytes)} on a disk with "
+            f"{formats.num_bytes(estimate.available_disk)} free. Start with {fewer}, or delete old {old}."
         )
     return None
 

@@ -1,8 +1,8 @@
 """What a request takes: time, memory and disk, measured on a moment of the real thing on this machine.
 
-Loads the data as the run does, tries recording for a few steps where experts or a teacher are missing, distils for a few outer
-steps with the request's own settings, and times each kind of training step of the comparison. The rest is counting: outer
-steps, and the trainings of the evaluation plan that are not cached.
+Loads the data as the run does, tries recording for a few steps where experts or a teacher are missing, distils for a
+few outer steps with the request's own settings, and times each kind of training step of the comparison. The rest is
+counting: outer steps, and the trainings of the evaluation plan that are not cached.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ SAMPLE_SECONDS = 0.2
 class Estimate:
     """What a run will take. Memory is what it adds to its process, on the device that it computes on.
 
-    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or teachers) are in the cache;
+    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or
+    teachers) are in the cache;
     expert_bytes: what the others take of `disk_bytes`.
-    lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the memory
+    lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the
+    memory
     that ended it: the run needs more than `memory_bytes`. beside: another run was working meanwhile.
     """
 
@@ -121,7 +123,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
             found = replace(found, seconds_evaluating=sum(seconds.values()), memory_bytes=memory.bytes)
             return replace(found, disk_bytes=2 * _set_bytes(context.start))
-        if method.record is not None:
+        if method.try_record is not None:
             planned = yield from method.try_record(splits, config, context)
             found = replace(
                 found,
@@ -164,7 +166,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
 
 
 def _enough_to_try(method: Method, splits: Splits) -> Splits:
-    """The data of a trial: a part of them for a method that looks at all of them before its first step, which it counts itself."""
+    """The data of a trial: only a part for a method that looks at all data before its first step."""
     if method.result != "representations":
         return splits
 
@@ -267,7 +269,7 @@ def _distilling(steps: _Steps, validation_seconds: float, config: MethodConfig) 
 
 
 def _preview_bytes(event: Preview) -> int:
-    """Bytes of a picture of the set as it is kept: its samples, further views and, where it has them, its poster or its candles."""
+    """Bytes of a picture of the set as it is kept: its samples, further views, and its poster or candles if any."""
     parts = [value for part in (event.poster, event.candles) if part is not None for value in vars(part).values()]
     further = [*event.views.values(), *(value for value in parts if isinstance(value, np.ndarray))]
     return event.images.nbytes + sum(value.nbytes for value in further)

@@ -1,9 +1,11 @@
 """Trials of requests in a process of their own, for one that does not fit must not take the program down with it.
 
-`Trials` keeps one such process, started when first asked and ended when idle. Both sides speak JSON, a line a message:
+`Trials` keeps one such process, started when first asked and ended when idle. Both sides speak JSON, a line a
+message:
 
     to it      {request, start, data_root, cache_root}
-    from it    {phase}, {so_far: Estimate}, and last one of {estimate}, {refusal, is_final}, {out_of_memory: bytes it had}
+    from it    {phase}, {so_far: Estimate}, and last one of {estimate}, {refusal, is_final}, {out_of_memory: bytes it
+    had}
 """
 
 from __future__ import annotations
@@ -69,9 +71,9 @@ Answer = Estimate | Refusal | Pending
 class Trials:
     """Estimates of requests, asked for again and again until they are there.
 
-    Each asker (a browser session) wants one request at a time: a newer one takes the place of the older, and a trial that
-    nobody wants any more is ended; who has not asked again for a while, a tab that was closed, wants nothing. Answers are
-    kept, the last 64. Safe to share between threads.
+    Each asker (a browser session) wants one request at a time: a newer one takes the place of the older, and a trial
+    that nobody wants any more is ended; who has not asked again for a while, a tab that was closed, wants nothing.
+    Answers are kept, the last 64. Safe to share between threads.
     """
 
     def __init__(self, store: Store, *, most_seconds: float = MOST_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -168,7 +170,7 @@ class Trials:
             return request
 
     def _drop_stale(self, key: str) -> None:
-        """Forget an answer that counted experts or a teacher, once others are recorded or some deleted. Called with the lock held."""
+        """Forget an answer that counted experts or a teacher once that changes. Called with the lock held."""
         answer = self._answers.get(key)
         if isinstance(answer, Estimate) and answer.num_experts and self._recorded.get(key) != self._recorded_now():
             del self._answers[key]
@@ -284,6 +286,10 @@ class _Process:
             text=True,
             start_new_session=True,  # Ctrl-C in the terminal is for the program alone
         )
+        pipes = self._popen.stdin, self._popen.stdout
+        if pipes[0] is None or pipes[1] is None:
+            raise OSError("the trial process has no pipes")
+        self._stdin, self._stdout = pipes[0], pipes[1]
         self._at_first = 0
         self._heard: queue.Queue[Message] = queue.Queue()
         threading.Thread(target=self._listen, name="trial", daemon=True).start()
@@ -291,8 +297,8 @@ class _Process:
     def send(self, message: Message) -> None:
         """Ask for a trial."""
         self._at_first = self._memory()
-        self._popen.stdin.write(json.dumps(message) + "\n")
-        self._popen.stdin.flush()
+        self._stdin.write(json.dumps(message) + "\n")
+        self._stdin.flush()
 
     def hear(self, timeout: float) -> Message | None:
         """The next message; None if there is none in time. {"ended": status} is the last one."""
@@ -313,7 +319,7 @@ class _Process:
         """Kill it and wait until its memory is free."""
         self._popen.kill()
         self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
+        for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
 
@@ -325,7 +331,7 @@ class _Process:
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            for line in self._popen.stdout:
+            for line in self._stdout:
                 self._heard.put(json.loads(line))
         self._heard.put({"ended": self._popen.wait()})
 
@@ -336,7 +342,9 @@ def _too_large(found: Estimate, memory_bytes: int) -> Estimate:
 
 def _ended(status: int) -> str:
     if status < 0:
-        return "The trial step was ended from outside, most likely because memory ran out. Try again, or start with smaller settings."
+        return (
+            "The trial step was killed, most likely because memory ran out. Try again, or start with smaller settings."
+        )
     return f"The trial step ended by itself with status {status}. Start without an estimate, or try again."
 
 

@@ -1,7 +1,7 @@
 """A student that was trained on the distilled set meets another market: is it a better start than fresh weights?
 
-Both are trained on the same few windows of the other source and measured on its test windows after each of a few lengths. Each has the
-rate that does best on the other source's validation windows, over all lengths.
+Both are trained on the same few windows of the other source and measured on its test windows after each of a few
+lengths. Each has the rate that does best on the other source's validation windows, over all lengths.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FINE_TUNING = Training("adam", STEPS[-1], batch_size=32)
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """Students of one start at one rate: errors (students, STEPS) on validation and test windows of the other source."""
+    """Students of one start at one rate: errors (students, STEPS) on the other source's validation and test windows."""
 
     validation: np.ndarray
     test: np.ndarray
@@ -51,12 +51,14 @@ def adapt(bench: Bench, other: WindowSplits, starts: Sequence[Tensor], rate: flo
 
 
 def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapted]]) -> dict[str, Any]:
-    """{"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}: test errors of each start after each of STEPS.
+    """Test errors of each start after each of STEPS.
 
-    Errors are RMSE in log returns, or log loss of directions; naive: the reference forecast's.
+    Returns {"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}. Errors are RMSE in log
+    returns, or log loss of directions; naive: the reference forecast's.
 
     Args:
-        tried: (start, rate, what was found). The rate of a start is the one with the least error on validation windows.
+        tried: (start, rate, what was found). The rate of a start is the one with the least error on validation
+        windows.
     """
     test, arms = judge_of(other, other.test), {}
     for arm in dict.fromkeys(arm for arm, *_ in tried):

@@ -1,9 +1,9 @@
 """How sure a skill is: the test period resampled in blocks of dates, and the students of each arm.
 
-Neighbouring windows share most of their bars and markets have calm and wild times, so windows are no independent draws. Dates are
-resampled in blocks of consecutive ones, all tokens of a date together, round the end of the period into its beginning so that
-each date weighs alike. All arms see the same dates, so that differences between them are paired; students, who differ in their start
-and in the windows they were drawn, are resampled arm by arm.
+Neighbouring windows share most of their bars and markets have calm and wild times, so windows are no independent
+draws. Dates are resampled in blocks of consecutive ones, all tokens of a date together, round the end of the period
+into its beginning so that each date weighs alike. All arms see the same dates, so that differences between them are
+paired; students, who differ in their start and in the windows they were drawn, are resampled arm by arm.
 
 Source: Politis & Romano 1992, "A circular block-resampling procedure for stationary data".
 """
@@ -51,7 +51,8 @@ def resampled(sums: np.ndarray, horizon: int = 1) -> np.ndarray:
 def skills(losses: Sequence[np.ndarray], reference: np.ndarray, ends: np.ndarray, horizon: int = 1) -> np.ndarray:
     """(NUM_RESAMPLES, A): the skills of A arms, each with its students and the period resampled.
 
-    losses: of each arm, (N, S) of the windows by its S students. reference: (N,) of the forecast that skill is measured against.
+    losses: of each arm, (N, S) of the windows by its S students. reference: (N,) of the forecast that skill is
+    measured against.
     ends: (N,).
     """
     sums = resampled(block_sums(np.column_stack([*losses, reference]), ends, horizon), horizon)

@@ -1,10 +1,13 @@
-"""Comparison of forecasts: students trained on distilled windows, on real windows of equal number, on all windows, and no network.
+"""Comparison of forecasts: students trained on distilled windows, on as many real ones, on all of them, and no network.
 
-Under both protocols students are measured after several lengths of training, each twice the one before. One length for all
-students of an arm is chosen on validation windows; a training ends when three lengths in a row are no better. So every arm may
+Under both protocols students are measured after several lengths of training, each twice the one before. One length
+for all students of an arm is chosen on validation windows; a training ends when three lengths in a row are no better.
+So every arm may
 stop early: trained for long, a network learns a handful of windows by heart, and the noise of all of them.
 
-as distilled   random minibatches with the set's rule at the set's rate. Real windows, and other architectures, also try a few others.
+as distilled   random minibatches with the set's rule at the set's rate. Real windows, and other architectures, also
+try
+               a few others.
 ordinary       standard training: Adam with cosine decay, at the best of a few rates.
 
 All architectures are trained on all windows too: these networks are small.
@@ -70,7 +73,8 @@ class Trained:
 class Cohort:
     """The students of an arm, after the `num_steps` that did best on validation windows.
 
-    skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each, of the distilled set's.
+    skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each, of the
+    distilled set's.
     """
 
     num_steps: int
@@ -189,7 +193,7 @@ class ForecastComparison(Comparison[Found]):
         return sum(counts), num_bytes(sum(counts), self.splits.spec)
 
     def _adaptations(self) -> list[Training]:
-        """Adaptation to every other source that is windowed alike, from the distilled set's students and from fresh weights."""
+        """Adaptation to every other source with such windows, from the distilled set's students and fresh weights."""
         student, found = self.config.student.name, []
         for key in self._alike():
             for arm in adaptation.STARTS:
@@ -246,8 +250,8 @@ class ForecastComparison(Comparison[Found]):
             return Cohort(num_steps, merit)
         students, student = [], bench.student
         for theta, seconds in reached:
-            parts = self.splits.validation, self.splits.test
-            students.append(Trained(*(forecast(student, theta, part, self.splits) for part in parts), seconds))
+            validation = forecast(student, theta, self.splits.validation, self.splits)
+            students.append(Trained(validation, forecast(student, theta, self.splits.test, self.splits), seconds))
         weights = tuple(theta for theta, _ in reached) if training.arm == "distilled" else ()
         return Cohort(num_steps, merit, tuple(students), weights)
 
@@ -326,8 +330,8 @@ class ForecastComparison(Comparison[Found]):
 
     def from_json(self, record: dict[str, Any]) -> Found:
         students = [
-            Trained(*(Forecast.from_json(student[part]) for part in SPLITS), student["seconds"])
-            for student in record["students"]
+            Trained(Forecast.from_json(each["validation"]), Forecast.from_json(each["test"]), each["seconds"])
+            for each in record["students"]
         ]
         return Cohort(record["num_steps"], record["skill"], tuple(students))
 
@@ -348,9 +352,9 @@ class ForecastComparison(Comparison[Found]):
             for seed, student in enumerate(found.students):
                 for part in SPLITS:
                     measures = measured(self.judges[part], getattr(student, part), by_token=part == "test")
-                    told = {"split": part, "cached": outcome.is_cached}
                     for metric, value in measures.items():
-                        yield scored(bench, arm, seed, value, student.seconds, metric=metric, **told)
+                        seconds, cached = student.seconds, outcome.is_cached
+                        yield scored(bench, arm, seed, value, seconds, split=part, cached=cached, metric=metric)
 
     def _told(self, training: Training, num_steps: int) -> str:
         """How the students of an arm were trained, in words."""
@@ -382,7 +386,7 @@ class ForecastComparison(Comparison[Found]):
         return judged(self.judges, scored_ones)
 
     def findings(self) -> Generator[Event, None, None]:
-        """Intervals, forecasts of the test period, the verdict, what the windows give away, their statistics, adaptation."""
+        """Intervals, forecasts of the test period, the verdict, privacy, stylised facts and adaptation."""
         yield Progress("judge the forecasts", 0, 1, part="compare")
         all_judged = {student: self._judged(student) for student in self.students}
         intervals = {student: intervals_of(each, self.splits) for student, each in all_judged.items()}

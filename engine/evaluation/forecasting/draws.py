@@ -22,8 +22,8 @@ def random_windows(train: WindowSet, counts: Sequence[int], generator: torch.Gen
 def kmeans_windows(train: WindowSet, counts: Sequence[int], generator: torch.Generator) -> WindowSet:
     """The training windows nearest to the centres of as many clusters, of each token its own count, sorted by token.
 
-    Clusters of windows as a student sees them, by scikit-learn's k-means from one random start; for one window a token this
-    is the one nearest to the mean.
+    Clusters of windows as a student sees them, by scikit-learn's k-means from one random start; for one window a
+    token this is the one nearest to the mean.
     """
     from sklearn.cluster import KMeans  # slow to import
 

@@ -1,4 +1,4 @@
-"""Stylised facts of returns: fat tails, no autocorrelation of returns, clusters of volatility. Distilled windows against real ones.
+"""Stylised facts of returns, of distilled and of real windows: fat tails, no autocorrelation, volatility clusters.
 
 With z the log returns from close to close within windows, less their token's mean and divided by its deviation:
 
@@ -6,8 +6,8 @@ With z the log returns from close to close within windows, less their token's me
     acf_returns   mean over windows and times of z_t z_(t+k), lags k = 1..10
     acf_squared   the same of z^2 less its mean, divided by its variance
 
-A few windows tell them badly, so the same is told of random real windows of equal number: 95 % of their draws lie between `low` and
-`high`.
+A few windows tell them badly, so the same is told of random real windows of equal number: 95 % of their draws lie
+between `low` and `high`.
 
 Source: Cont 2001, "Empirical properties of asset returns: stylized facts and statistical issues".
 """
@@ -34,9 +34,10 @@ FIGURES = ("kurtosis", "acf_returns", "acf_squared")
 
 
 def facts(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
-    """{"distilled": facts, "real": facts of the training windows, "chance": {"low": facts, "high": facts} of real draws of equal number}.
+    """{"distilled": facts, "real": facts of the training windows, "chance": {"low": facts, "high": facts}}.
 
-    "returns" of the first two: quantiles, in deviations of the token's training windows.
+    "chance": of random real windows of equal number. "returns" of the first two: quantiles, in deviations of the
+    token's training windows.
     """
     inputs, _ = synthetic.materialise()
     tokens, num_tokens = synthetic.tokens.cpu().numpy(), len(splits.spec.class_names)
@@ -63,7 +64,7 @@ def returns_of(bars: np.ndarray) -> np.ndarray:
 
 
 def facts_of(returns: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:
-    """The figures of log returns (N, n) of windows of tokens (N,); lags that no window is long enough for are left out."""
+    """The figures of log returns (N, n) of windows of tokens (N,), without lags that no window is long enough for."""
     z = np.concatenate([_standardised(returns[tokens == token]) for token in np.unique(tokens)])
     squared = z**2
     return {

@@ -1,4 +1,4 @@
-"""What follows from a comparison of forecasts: how sure the skills are, what was forecast, and whether it beats doing nothing."""
+"""What follows from a comparison of forecasts: intervals of skill, the forecasts themselves, and the verdict."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def forecasts_shown(found: Judged, splits: WindowSplits) -> dict[str, Any]:
 def verdict(
     intervals: Intervals, skills: dict[str, float], task: str, elsewhere: Mapping[str, Intervals] | None = None
 ) -> dict[str, Any]:
-    """{"beats_naive": whether any trained arm's interval of skill lies above 0, "sentence": the same of the distilled set, plainly}.
+    """{"beats_naive": whether any trained arm's interval of skill lies above 0, "sentence": about the distilled set}.
 
     skills: of each trained arm on test windows. elsewhere: intervals of other architectures.
     """
@@ -137,7 +137,10 @@ def verdict(
     if "distilled" in better:
         sentence = f"Students trained on the distilled set forecast better than {naive}: {told}."
     elif better:
-        sentence = f"Students trained on the distilled set do not forecast better than {naive}: {told}. Trained on {_listed(better)} they do."
+        sentence = (
+            f"Students trained on the distilled set do not forecast better than {naive}: {told}. "
+            f"Trained on {_listed(better)} they do."
+        )
     elif others:
         sentence = (
             f"Students trained on the distilled set do not forecast better than {naive}: {told}. "
@@ -145,8 +148,9 @@ def verdict(
         )
     else:
         sentence = (
-            f"Nothing here beats the naive forecast, {naive}: the intervals of skill of all trained arms reach 0 or lie below it "
-            f"(distilled: {told}). Markets are close to unpredictable; do not take differences between these arms for an edge."
+            f"Nothing here beats the naive forecast, {naive}: the intervals of skill of all trained arms reach 0 or "
+            f"lie below it (distilled: {told}). Markets are close to unpredictable; do not take differences between "
+            "these arms for an edge."
         )
     return {"beats_naive": bool(better or others), "sentence": f"{sentence} {_against_random(intervals)}"}
 

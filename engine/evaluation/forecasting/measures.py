@@ -1,13 +1,13 @@
 """How good forecasts are: against what came true, and against forecasts that need no network.
 
-With x a log return (or its absolute value), y its forecast and L the loss of a window, (x - y)^2, or -log of the probability
-given to the direction that came true where directions alone are forecast:
+With x a log return (or its absolute value), y its forecast and L the loss of a window, (x - y)^2, or -log of the
+probability given to the direction that came true where directions alone are forecast:
 
     skill = 1 - mean(L of the forecast) / mean(L of the reference forecast)
 
-The reference is the last value for closes (the price stays), the training mean of each token for volatility, and the training
-frequencies of each token for directions. 0 is as good as the reference, 1 perfect, below 0 worse. All windows of all tokens are
-pooled; the same measures of one token are named after it, "rmse@BTC".
+The reference is the last value for closes (the price stays), the training mean of each token for volatility, and the
+training frequencies of each token for directions. 0 is as good as the reference, 1 perfect, below 0 worse. All
+windows of all tokens are pooled; the same measures of one token are named after it, "rmse@BTC".
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ SMALLEST_PROBABILITY = 1e-7
 class Forecast:
     """What is said of N windows, or what came true.
 
-    move: (N,) float64, the log return over the horizon, or its absolute value; None where directions alone are forecast.
+    move: (N,) float64, the log return over the horizon, or its absolute value; None where directions alone are
+    forecast.
     up: (N,) float64, the probability that the close rises by more than the threshold; None where it is not forecast.
     """
 
@@ -133,7 +134,7 @@ def skill(judge: Judge, said: Forecast, naive: str = "") -> float:
 
 
 def has_skill(judge: Judge, said: Forecast) -> bool:
-    """Whether a forecast's loss can be told: that of directions forecast with certainty, as the last value's are, has no bound."""
+    """Whether a forecast has a bounded loss: directions forecast with certainty, as the last value's are, have none."""
     return judge.task != "direction" or not np.isin(said.up, (0.0, 1.0)).all()
 
 
@@ -141,8 +142,9 @@ def measured(judge: Judge, said: Forecast, *, by_token: bool = False) -> dict[st
     """Every measure of a forecast by its name; by_token: of each token too. Those that are not defined are left out.
 
     skill, skill_last_value: fractions. mae, rmse: in log returns. r2: against the mean of the windows measured.
-    hit_rate: the fraction of directions that are right; a forecast of no change at all counts as half right. balanced_accuracy:
-    the mean of the fractions of ups and of downs that are right. mcc: Matthews' correlation of directions, 0 for a constant one.
+    hit_rate: the fraction of directions that are right; a forecast of no change at all counts as half right.
+    balanced_accuracy: the mean of the fractions of ups and of downs that are right. mcc: Matthews' correlation of
+    directions, 0 for a constant one.
     """
     found = _measures(judge, said, np.ones(len(judge.tokens), dtype=bool))
     for token, name in enumerate(judge.names if by_token else ()):

@@ -1,15 +1,18 @@
 """Do distilled windows give training windows away? Measured, where others claim.
 
-Nearest real window. The distance of two windows is the root of the mean squared difference of their values as a student sees them,
-so 1 is about a deviation a value. A distilled window that is a copy has distance 0 to a training window of its token; how near is
-near is told by the distances between real training windows of a token that share no bar.
+Nearest real window. The distance of two windows is the root of the mean squared difference of their values as a
+student sees them, so 1 is about a deviation a value. A distilled window that is a copy has distance 0 to a training
+window of its token; how near is near is told by the distances between real training windows of a token that share no
+bar.
 
-Membership inference. An attacker is given the distilled set and a real window, and guesses from the distance to the nearest distilled
-window, relative to the window's own size, whether it was trained on. The area under the ROC curve is 0.5 where that tells
-nothing. Held-out windows come from another time, which may by itself lie further from or nearer to everything, so the same
-attack is made with the bars of each distilled window shuffled in time, which remembers no window: `chance`.
+Membership inference. An attacker is given the distilled set and a real window, and guesses from the distance to the
+nearest distilled window, relative to the window's own size, whether it was trained on. The area under the ROC curve
+is 0.5 where that tells nothing. Held-out windows come from another time, which may by itself lie further from or
+nearer to everything, so the same attack is made with the bars of each distilled window shuffled in time, which
+remembers no window: `chance`.
 
-Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance to synthetic data, Chen et al. 2020, arXiv:1909.03935.
+Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance to synthetic data, Chen et al. 2020,
+arXiv:1909.03935.
 """
 
 from __future__ import annotations
@@ -32,11 +35,15 @@ NUM_SHUFFLES = 5
 DATES_A_BLOCK = 50
 """Windows of so many neighbouring dates are resampled together."""
 COPY = 0.5
-"""A distilled window this much nearer to a real one than real windows usually are to each other counts as close to a copy."""
+"""A distilled window this much nearer to a real one than real windows are to each other counts as close to a copy."""
 
 
 def privacy(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
-    """{"nearest": {"distilled", "real": distances}, "ratio": of their medians, "membership": {"auc", "low", "high", "chance"}, "sentence"}."""
+    """How far distilled windows lie from training windows, and whether membership can be inferred from them.
+
+    Returns {"nearest": {"distilled", "real": distances}, "ratio": of their medians, "membership": {"auc", "low",
+    "high", "chance"}, "sentence"}.
+    """
     inputs, tokens = synthetic.materialise()[0].cpu(), synthetic.tokens.cpu()
     distilled = nearest(inputs, tokens, splits.train)
     real = between_real(splits)
@@ -76,9 +83,10 @@ def between_real(splits: WindowSplits) -> np.ndarray:
 
 
 def infer_membership(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> dict[str, float]:
-    """How well distances to the windows (M, T, F) of tokens (M,) tell training windows from validation and test windows.
+    """How well distances to the windows (M, T, F) of tokens (M,) separate training windows from held-out ones.
 
-    {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC of sets with bars shuffled in time}.
+    {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC of sets with bars shuffled
+    in time}.
     """
     parts = [_suspicion(inputs, tokens, windows) for windows in (splits.train, splits.validation, splits.test)]
     members, others = parts[0], tuple(np.concatenate(each) for each in zip(*parts[1:], strict=True))
@@ -125,7 +133,7 @@ def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> tuple[np.n
 def _wins(
     members: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(A, B): pairs in which a member of block a scores higher than another window of block b, and the windows of each block.
+    """(A, B): pairs in which a member of block a scores higher than another window of block b; and block sizes.
 
     members, others: scores and ends, (n,) each.
     """
@@ -151,7 +159,8 @@ def _distances(left: Tensor, right: Tensor) -> Tensor:
 def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> str:
     close = int((distilled < COPY * np.median(real)).sum())
     told = (
-        f"Distilled windows lie {ratio:.2f} times as far from the nearest training window as training windows that share no bar "
+        f"Distilled windows lie {ratio:.2f} times as far from the nearest training window as training windows that "
+        "share no bar "
         "lie from each other"
     )
     if close:
@@ -161,7 +170,9 @@ def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> s
 
 def _about_membership(found: dict[str, float]) -> str:
     """What the attack found, as a sentence."""
-    told = f"Distance to the distilled set tells training windows from later ones with AUC {found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    auc = f"AUC {found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    told = f"Distance to the distilled set tells training windows from later ones with {auc}"
     if found["low"] > max(0.5, found["chance"]):
-        return f"{told}: it gives away what it was made from (0.5 gives away nothing, {found['chance']:.2f} is due to the times alone)."
+        chance = f"0.5 gives away nothing, {found['chance']:.2f} is due to the times alone"
+        return f"{told}: it gives away what it was made from ({chance})."
     return f"{told}: no more than chance (0.5) or the difference of the times alone ({found['chance']:.2f})."

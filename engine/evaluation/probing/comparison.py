@@ -1,11 +1,11 @@
-"""Comparison of representations: networks that learned them from distilled pairs against networks that learned them from real ones.
+"""Comparison of representations: networks that learned them from distilled pairs against those from real pairs.
 
-Each network is pre-trained on pairs of an image and its representation, then frozen and judged with labels by its output.
-Networks of one seed begin with the same weights in every arm:
+Each network is pre-trained on pairs of an image and its representation, then frozen and judged with labels by its
+output. Networks of one seed begin with the same weights in every arm:
 
     distilled    the pairs of the synthetic set, under its augmentations too
-    random_real  random real images of equal storage with the teacher's representations, under the same augmentations. The
-                 teacher's representations of the augmented images do not count as storage, which favours this arm.
+    random_real  random real images of equal storage with the teacher's representations, under the same augmentations.
+                 The teacher's representations of the augmented images do not count as storage, which favours this arm.
     untrained    not pre-trained
     full         all real images with the teacher's representations, without augmentation
     teacher      the teacher itself, for reference
@@ -113,10 +113,10 @@ class RepresentationComparison(Comparison[Network]):
         for student in self.students:
             pretrained = self._pretrained(student, "distilled", self.probing.pretrain_steps)
             shared = replace(pretrained, is_shared=True)
-            size = {"num_samples": num_real, "num_bytes": 4 * num_real * (pixels + dims)}
+            shared = replace(shared, num_samples=num_real, num_bytes=4 * num_real * (pixels + dims))
             arms = [
                 replace(pretrained, num_samples=synthetic.num_samples, num_bytes=synthetic.num_bytes()),
-                replace(shared, arm="random_real", draw=(num_real,), facts=augmentations, **size),
+                replace(shared, arm="random_real", draw=(num_real,), facts=augmentations),
                 replace(self._pretrained(student, "untrained", 0), is_shared=True),
             ]
             if has_full(self.evaluation, self.is_own(student)):
@@ -208,7 +208,7 @@ class RepresentationComparison(Comparison[Network]):
             rows = labelled_part(splits.train, most, splits.spec.num_outputs)
             labelled = splits.train if len(rows) == len(splits.train) else splits.train.subset(rows)
             images = {"train": labelled, "validation": splits.validation, "test": splits.test}
-            others = fitted_others(self.others, bench, self.probing) if bench.is_own else {}
+            others = fitted_others(self.others, bench, self.probing, self.splits.preparation) if bench.is_own else {}
             self._labs[student] = Lab(bench, self.probing, images, rows, others, references={})
         return self._labs[student]
 

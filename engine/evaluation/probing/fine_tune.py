@@ -1,4 +1,4 @@
-"""Fine-tuning: a pre-trained network, with a linear layer on its representation, is trained on with labels as a whole."""
+"""Fine-tuning: a pre-trained network with a linear layer on its representation is trained as a whole with labels."""
 
 from __future__ import annotations
 

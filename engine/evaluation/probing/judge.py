@@ -1,4 +1,4 @@
-"""What is measured of a frozen network: its features with labels, their likeness to the teacher's, and on other sources."""
+"""What is measured of a frozen network: probes of its features, similarity to the teacher's, and other sources."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.core.events import Event
 from engine.data.source import LabelledSet, Splits
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import Represent, features_of, knn, labelled_part, linear_probe, share_right
@@ -46,9 +47,9 @@ class Measure(NamedTuple):
 class Lab:
     """What the networks of one architecture are judged with.
 
-    bench: its student is the encoder. images: {"train": the labelled ones that probes learn from, at `rows` of the training
-    set, "validation", "test"}. others: other sources in the form of this one, by key. references: the teacher's
-    representations of `images`, where more than linear probes is measured.
+    bench: its student is the encoder. images: {"train": the labelled ones that probes learn from, at `rows` of the
+    training set, "validation", "test"}. others: other sources in the form of this one, by key. references: the
+    teacher's representations of `images`, where more than linear probes is measured.
     """
 
     bench: Bench
@@ -103,7 +104,8 @@ def way(lab: Lab, found: Measure) -> str:
         return ""
     if found.metric != HEADLINE:
         other = lab.others[found.metric.removeprefix(on(""))]
-        return f"; linear probe on {len(other.train):,} labelled images of {other.title}, measured on {len(other.test):,} test images"
+        measured = f"measured on {len(other.test):,} test images"
+        return f"; linear probe on {len(other.train):,} labelled images of {other.title}, {measured}"
     return {
         LINEAR_PROBE: f"; linear probe on {labelled}",
         KNN: f"; {probing.neighbours} nearest of {labelled}",
@@ -120,18 +122,20 @@ def _elsewhere(probing: ProbingConfig) -> int:
     return min(probing.probe_images or ELSEWHERE, ELSEWHERE)
 
 
-def fitted_others(others: Mapping[str, Splits], bench: Bench, probing: ProbingConfig) -> dict[str, Splits]:
+def fitted_others(
+    others: Mapping[str, Splits], bench: Bench, probing: ProbingConfig, preparation: Preparation
+) -> dict[str, Splits]:
     """Other sources in the form of the bench's own, with as many images as are looked at there."""
-    return {key: _fitted(other, bench, probing) for key, other in others.items()}
+    return {key: _fitted(other, bench, probing, preparation) for key, other in others.items()}
 
 
-def _fitted(other: Splits, bench: Bench, probing: ProbingConfig) -> Splits:
+def _fitted(other: Splits, bench: Bench, probing: ProbingConfig, preparation: Preparation) -> Splits:
     """Another source in the form of the bench's own, with as many images as are looked at there."""
     measured = fewer(other, bench.evaluation.other_images)
     rows = labelled_part(other.train, _elsewhere(probing), other.spec.num_outputs)
 
     def fit(data: LabelledSet) -> LabelledSet:
-        return adapted(data, bench.splits.spec, bench.splits.preparation).to(bench.context.device)
+        return adapted(data, bench.splits.spec, preparation).to(bench.context.device)
 
     train, validation, test = (fit(data) for data in (other.train.subset(rows), measured.validation, measured.test))
     return replace(measured, train=train, validation=validation, test=test)

@@ -1,7 +1,7 @@
 """Pre-training: a fresh network learns to give each image its representation. No label takes part.
 
-SGD with momentum 0.9, cosine decay to 0 and weight decay on the mean squared error, each gradient cut to length 1 as inner
-networks of the distillation have it: networks without normalisation then stay finite at the same rate.
+SGD with momentum 0.9, cosine decay to 0 and weight decay on the mean squared error, each gradient cut to length 1 as
+inner networks of the distillation have it: networks without normalisation then stay finite at the same rate.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def bounded_sgd(weight_decay: float) -> UpdateRule:
 
 
 def of_pairs(inputs: Tensor, representations: Tensor, batch_size: int, generator: torch.Generator) -> Draw:
-    """Random minibatches of prepared inputs (n, C, H, W) with representations (n, d); all of them if there are no more."""
+    """Random minibatches of prepared inputs (n, C, H, W) with representations (n, d); all if there are fewer."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         if batch_size >= len(inputs):
@@ -82,7 +82,7 @@ def of_images(data: LabelledSet, representations: Tensor, batch_size: int, gener
 def real_pairs(
     data: LabelledSet, representations: Tensor, augmentations: Sequence[Predefined], represent: Represent
 ) -> tuple[Tensor, Tensor]:
-    """What a teacher says of real images, as a distilled set's `pairs` are: inputs ((1+A)n, C, H, W), targets ((1+A)n, d).
+    """Real images with the teacher's representations, as `pairs` of a set: ((1+A)n, C, H, W) and ((1+A)n, d).
 
     representations: (n, d), of the images as they are. represent: the teacher; it sees each image under each of the A
     augmentations, which a distilled set has to store something for.

@@ -30,8 +30,8 @@ QUERIES_AT_ONCE = 512
 def features_of(represent: Represent, data: LabelledSet, phase: str) -> Generator[Event, None, Tensor]:
     """Features (N, D) of all images of `data`, in their order, each image seen once; yields Progress each second.
 
-    In random batches of a fixed seed, equally large: a network with batch norm sees a mixture of classes in each, however
-    the data are sorted.
+    In random batches of a fixed seed, equally large: a network with batch norm sees a mixture of classes in each,
+    however the data are sorted.
     """
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     found, done, told = [], 0, time.monotonic()
@@ -46,7 +46,7 @@ def features_of(represent: Represent, data: LabelledSet, phase: str) -> Generato
 
 
 def labelled_part(train: LabelledSet, count: int, num_classes: int) -> Tensor:
-    """Indices (n,) int64 of `count` training images, as evenly over the classes as they allow, always the same; of all for 0."""
+    """Indices (n,) int64 of `count` class-balanced training images, always the same ones; of all for 0."""
     rows = torch.arange(len(train))
     if not count or count >= len(train):
         return rows
@@ -75,8 +75,8 @@ def linear_probe(
     """Fit a linear classifier to features (N, D) and targets (N,) int64 by their cross-entropy.
 
     Features are standardised by their own mean and deviation; a feature that hardly varies is only shifted.
-    SGD from zero weights, momentum 0.9, `config.probe_lr` with cosine decay over `config.probe_epochs` passes in shuffled
-    minibatches of 256, no weight decay. generator: of the shuffling, on the CPU.
+    SGD from zero weights, momentum 0.9, `config.probe_lr` with cosine decay over `config.probe_epochs` passes in
+    shuffled minibatches of 256, no weight decay. generator: of the shuffling, on the CPU.
     """
     mean, std = features.mean(0), features.std(0, correction=0)
     scale = torch.where(std > 1e-6 * std.max(), std, 1.0)

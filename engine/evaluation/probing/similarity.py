@@ -15,9 +15,10 @@ def mean_cosine(x: Tensor, y: Tensor) -> float:
 
 @torch.no_grad()
 def linear_cka(x: Tensor, y: Tensor) -> float:
-    """||Y^T X||² / (||X^T X|| ||Y^T Y||), Frobenius norms of centred x (N, d) and y (N, e): 1 for the same, 0 for unrelated.
+    """||Y^T X||² / (||X^T X|| ||Y^T Y||), Frobenius norms of centred x (N, d) and y (N, e): 1 if equal, 0 if unrelated.
 
-    Blind to rotations and scales of either. Source: Kornblith et al. 2019, arXiv:1905.00414, section 3, linear kernel.
+    Blind to rotations and scales of either. Source: Kornblith et al. 2019, arXiv:1905.00414, section 3, linear
+    kernel.
     """
     x, y = _centred(x), _centred(y)
     norms = (x.T @ x).norm() * (y.T @ y).norm()

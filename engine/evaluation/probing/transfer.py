@@ -13,7 +13,7 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
 def adapted(data: LabelledSet, spec: TaskSpec, preparation: Preparation) -> LabelledSet:
-    """Images as read, uint8 (N, c, h, w), as inputs of a network for samples (C, H, W) that were prepared by `preparation`.
+    """Images as read, uint8 (N, c, h, w), as inputs of a network for samples (C, H, W) prepared by `preparation`.
 
     Colour becomes luminance for a grey network, grey is repeated for a coloured one; sizes change by bilinear
     interpolation, with smoothing where images shrink. Targets stay those of the other source.
