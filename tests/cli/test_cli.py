@@ -34,7 +34,7 @@ def output(capsys, *arguments):
 
 def test_distill_list_show_evaluate_delete(capsys):
     status, printed = output(capsys, "distill", *QUICK, "--name", "three steps")
-    assert status == 0 and "random_real" in printed.out and "step 3 of 3" in printed.err
+    assert status == 0 and "random real images" in printed.out and "step 3 of 3" in printed.err
     _, printed = output(capsys, "list", "--json")
     (row,) = json.loads(printed.out)
     assert (row["status"], row["step"], row["name"]) == ("done", 3, "three steps")
