@@ -29,7 +29,7 @@ def compare_one_student(page: Page) -> None:
         ("Students per training set", 1),
     ):
         set_number(page, label, few)
-    expect(page.get_by_text("1 student an arm")).to_be_visible()
+    expect(page.get_by_text("1 student per training set")).to_be_visible()
 
 
 def start(page: Page) -> None:

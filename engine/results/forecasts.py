@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from engine import figures
-from engine.core.config import RunRequest, Size
+from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, SKILL, Row, by_measure
@@ -271,6 +271,13 @@ def numbers(run: Run) -> dict[str, Any]:
     return {"ranking": {}, "forecasts": found}
 
 
+def comparison(evaluation: EvaluationConfig) -> str:
+    """The training sets of a comparison, and the baselines."""
+    full = ", with training on all windows" if evaluation.compare_full else ""
+    baselines = "baselines that need no training: the last value and the training mean"
+    return f"compare it with as many random and k-means real windows{full}, and with {baselines}"
+
+
 KIND = Kind(
     key="forecasts",
     takes="prices",
@@ -278,6 +285,8 @@ KIND = Kind(
     real="window",
     measure="skill",
     counted="All sets count 4 bytes per value. In the full data set, a bar counts once for each window that holds it.",
+    stored="bars and targets",
+    comparison=comparison,
     has_classes=False,
     always=(AS_DISTILLED, ORDINARY),
     size=size,

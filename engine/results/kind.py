@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.core.config import RunRequest, Size
+from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.results.run import Run
 from engine.results.sections import Metric, Section
@@ -21,6 +21,7 @@ class Kind:
         sample, real: nouns for one distilled and one real sample; `samples` and `reals` for several.
         measure: what runs are compared by; `validated` is the measured name of its course on validation data.
         counted: how bytes are counted, in a sentence.
+        stored: what a set consists of. comparison: what its students will do, after "5 students per training set".
         always: protocols that a comparison of runs offers even before they were measured.
         size: (request, size, spec) -> the size of a distilled set in a few words, for a run's title.
         group: runs whose scores can share one axis have the same one, beside their data set.
@@ -36,6 +37,8 @@ class Kind:
     real: str
     measure: Literal["accuracy", "skill"]
     counted: str
+    stored: str
+    comparison: Callable[[EvaluationConfig], str]
     has_classes: bool
     always: tuple[str, ...]
     size: Callable[[RunRequest, Size, TaskSpec], str]

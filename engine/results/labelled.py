@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from engine import figures
-from engine.core.config import RunRequest, Size
+from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.evaluation.ranking import about_labels, ranking
 from engine.evaluation.scores import AS_DISTILLED, ORDINARY, Row, by_length, headlines
@@ -119,6 +119,12 @@ def numbers(run: Run) -> dict[str, Any]:
     return {"ranking": {number.key: number.value for number in found}}
 
 
+def comparison(evaluation: EvaluationConfig) -> str:
+    """The training sets of a comparison."""
+    full = ", and with training on the full data set" if evaluation.compare_full else ""
+    return f"compare it with random and k-means real images of equal storage{full}"
+
+
 KIND = Kind(
     key="labelled",
     takes="images",
@@ -126,6 +132,8 @@ KIND = Kind(
     real="image",
     measure="accuracy",
     counted=shared.COUNTED,
+    stored="pixels and labels",
+    comparison=comparison,
     has_classes=True,
     always=(AS_DISTILLED, ORDINARY),
     size=size,

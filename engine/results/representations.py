@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from engine import figures
-from engine.core.config import RunRequest, Size
+from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.evaluation.scores import CKA, COSINE, LINEAR_PROBE, Row, likeness, transfers
 from engine.figures import formats
@@ -181,6 +181,13 @@ def _of_arms(rows: Mapping[str, Row]) -> dict[str, Any]:
     return {name: shared.as_json(row) for name, row in rows.items()}
 
 
+def comparison(evaluation: EvaluationConfig) -> str:
+    """The training sets of a comparison, and how networks are judged."""
+    full = ", the full data set" if evaluation.compare_full else ""
+    real = "random real images with the teacher's representations at equal storage"
+    return f"are pre-trained on it, on {real}{full} and on nothing, then frozen and probed with labels"
+
+
 KIND = Kind(
     key="representations",
     takes="images",
@@ -188,6 +195,8 @@ KIND = Kind(
     real="image",
     measure="accuracy",
     counted=shared.COUNTED,
+    stored="images and representations",
+    comparison=comparison,
     has_classes=False,
     always=(),
     size=size,
