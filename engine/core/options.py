@@ -71,8 +71,9 @@ class Option:
     among: Literal["", "students", "images", "prices"] = ""
 
     def within(self, holder: Option, place: str) -> Option:
-        """The same option of a config that is itself an option, `holder` of the config at `place`: it takes the holder's
-        heading and conditions too.
+        """The option within a config that is itself an option, `holder`: the holder's heading and conditions count too.
+
+        place: the config that the holder belongs to.
         """
         conditions = (replace(each, path=each.seen_from(place)) for each in holder.when)
         return replace(self, group=holder.group or self.group, when=(*conditions, *self.when))
