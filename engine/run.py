@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -60,8 +59,8 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     if request.action == "record":
         _check_records(method, request)
     else:
-        if not spec.is_forecast:
-            _check_size(_drawn_per_class(config, spec), request, source)
+        if wanted := config.real_per_class(spec):
+            _check_size(wanted, request, source)
         _check_start(config, request)
     if begins and request.action == "distill":
         config.check(spec, root)
@@ -110,8 +109,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         yield from _recorded(method, request, config, splits, context)
         return None
     _check_same_data(context.resume_from, splits)
-    if not splits.spec.is_forecast:
-        _check_enough(_drawn_per_class(config, splits.spec), splits)
+    if wanted := config.real_per_class(splits.spec):
+        _check_enough(wanted, splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
     if config.student.precision == "tf32" and context.device.type == "cuda":
@@ -180,12 +179,12 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     theirs, spec = synthetic.spec, splits.spec
     if theirs.task != spec.task or (spec.is_forecast and theirs != spec):
         raise ConfigError(
-            f"This result was made for {_task(theirs)}, the data set and its settings are {_task(spec)}. "
+            f"This result was made for {theirs.describe()}, the data set and its settings are {spec.describe()}. "
             "Evaluate it with those of the run that made it."
         )
     if theirs.sample_shape != spec.sample_shape or theirs.num_outputs != spec.num_outputs:
         raise ConfigError(
-            f"This result holds {_task(theirs)}, the data set has {_task(spec)}. "
+            f"This result holds {theirs.describe()}, the data set has {spec.describe()}. "
             "Choose the data set that it was made from."
         )
     if theirs.class_names != spec.class_names:
@@ -200,13 +199,6 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
             "This result was made from data prepared differently (normalisation, whitening, scaling, or the data they "
             "were fitted on). Evaluate it with the data preparation of the run that made it."
         )
-
-
-def _task(spec: TaskSpec) -> str:
-    """What a task is, in words."""
-    if not spec.is_forecast:
-        return f"{spec.num_outputs} classes of shape {'x'.join(map(str, spec.sample_shape))}"
-    return f"windows of {spec.sample_shape[0]} bars of {', '.join(spec.class_names)}, target '{spec.task}'"
 
 
 def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
@@ -278,11 +270,6 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
             f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}. "
             f"Methods for those: {able}."
         )
-
-
-def _drawn_per_class(config: MethodConfig, spec: TaskSpec) -> int:
-    """Real images of a class that stand for a synthetic set: as many as its storage could hold, begun ones whole."""
-    return math.ceil(config.size(spec).per_class(spec))
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:

@@ -191,6 +191,10 @@ class MethodConfig(Config):
         """How often the set is tested on validation data during a run; never, unless a method says otherwise."""
         return Validation()
 
+    def real_per_class(self, spec: Task) -> int:
+        """Real samples per class that the set is compared with, as many as its storage could hold; 0 without classes."""
+        return math.ceil(self.size(spec).per_class(spec))
+
     def real_samples_per_step(self, spec: Task) -> int:
         """Real samples that judge the student at each outer step; 0 for a method without such a batch."""
         return 0

@@ -42,6 +42,12 @@ class TaskSpec:
         """Whether samples are windows of price bars with targets (N, num_outputs) float32."""
         return self.task != "classification"
 
+    def describe(self) -> str:
+        """The task in words."""
+        if self.is_forecast:
+            return f"windows of {self.sample_shape[0]} bars of {', '.join(self.class_names)}, target '{self.task}'"
+        return f"{self.num_outputs} classes of shape {'x'.join(map(str, self.sample_shape))}"
+
 
 @dataclass(frozen=True)
 class LabelledSet:

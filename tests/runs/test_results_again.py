@@ -95,7 +95,7 @@ def test_a_result_of_another_normalisation_is_prepared_anew(store):
         ({"config": TINY | {"images_from": "result"}}, "no result to start from"),
         ({"config": TINY, "start": "0001"}, "begins from noise"),
         ({"action": "evaluate"}, "names no run with a result"),
-        ({"action": "evaluate", "start": "0001", "data": {"normalisation": "unit"}}, "prepared otherwise"),
+        ({"action": "evaluate", "start": "0001", "data": {"normalisation": "unit"}}, "prepared differently"),
         ({"config": TINY | {"images_from": "result", "ipc": 2}, "start": "0001"}, "Choose the same data set and images per class"),
     ],
 )  # fmt: skip

@@ -91,6 +91,10 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
         return values | {"images_from": "result"}
 
+    def real_per_class(self, spec: Task) -> int:
+        """Windows are compared per token, which are no classes."""
+        return 0
+
     def size(self, spec: Task) -> Size:
         """`sequences_per_token` windows of each token, with a target each."""
         num_samples = self.sequences_per_token * len(spec.class_names)
