@@ -102,7 +102,8 @@ def findings(run: Run) -> Sequence[Section]:
     if not known:
         waiting = "A map of the representations and the spectrum of the bases appear here."
         return [Sentence(waiting, "caption")] if run.row.status in ("queued", "running") else []
-    return [Group("", known, "grid")]
+    beside = [known[0], Group("", known[1:])] if run.analyses.keys() & figures.MAPS.keys() and known[1:] else known
+    return [Group("", beside, "grid")]
 
 
 def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:

@@ -15,8 +15,8 @@ QUIET = {"displayModeBar": False, "scrollZoom": False}
 """How charts behave: no tool bar, and the page scrolls over them."""
 HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
 """Texts of cells that Markdown takes as they are."""
-ACROSS = {6: 3, 7: 4}
-"""Metrics per row where rows of five would leave one or two alone."""
+ACROSS = {2: 3, 3: 3, 6: 3, 7: 4}
+"""Metrics per row: wide ones where there are few, no row with one or two alone."""
 
 
 def show(sections: Sequence[Section], key: str, is_nested: bool = False) -> None:
