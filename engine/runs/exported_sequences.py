@@ -9,9 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.data.prices.bars import COLUMNS, Bars
+from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
-from engine.data.prices.writing import to_csv
 from engine.figures import formats
 from engine.runs import programs, report, tables
 from engine.runs.exported import Arrays, Exported, Files, spread

@@ -18,8 +18,8 @@ from forecast_runs import finished, made, prices, request
 from engine.core.config import StudentConfig
 from engine.core.context import Context
 from engine.data.prices import building
+from engine.data.prices.bars import to_csv
 from engine.data.prices.importing import read_bars
-from engine.data.prices.writing import to_csv
 from engine.evaluation.train import at_random, loss_of, outputs
 from engine.nets import make_student
 from engine.runs import export, tables

@@ -8,7 +8,7 @@ sees.
 
 from __future__ import annotations
 
-from engine.data.prices.bars import Bars
+from engine.data.prices.bars import Bars, to_csv
 from engine.data.prices.files import ENDINGS, Content, Opened, expanded
 from engine.data.prices.importing import PricePreview, import_prices, preview, read_bars
 from engine.data.prices.options import ROLES, Mapping, PriceOptions
@@ -16,7 +16,6 @@ from engine.data.prices.report import FileReport, PriceReport, distance, moment
 from engine.data.prices.simulate import simulate
 from engine.data.prices.source import LIBRARY, PriceSource, SimulatedPrices
 from engine.data.prices.windows import WindowSplits
-from engine.data.prices.writing import to_csv
 
 KEY_PREFIX = LIBRARY.prefix
 check_title, delete, rename, saved = LIBRARY.check_title, LIBRARY.delete, LIBRARY.rename, LIBRARY.saved

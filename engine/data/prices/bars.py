@@ -34,3 +34,13 @@ class Bars:
     def table(self) -> np.ndarray:
         """(n, 5) float64 in the order of `COLUMNS`."""
         return np.column_stack([self.prices, self.volume])
+
+
+def to_csv(bars: Bars) -> str:
+    """`date,open,high,low,close,volume`, oldest first, in UTC, with all digits: `read_bars` gives the bars back."""
+    times = bars.times.astype("datetime64[s]")
+    is_daily = bool((bars.times % 86_400 == 0).all())
+    dates = np.datetime_as_string(times.astype("datetime64[D]") if is_daily else times).tolist()
+    rows = zip(dates, bars.table.tolist(), strict=True)
+    lines = [",".join((date.replace("T", " "), *map(repr, values))) for date, values in rows]
+    return "\n".join([",".join(("date", *COLUMNS)), *lines, ""])

@@ -10,10 +10,10 @@ import numpy as np
 
 from engine.core.errors import DataError
 from engine.data.imported.names import shown
-from engine.data.prices import columns, dates, numbers, tokens
+from engine.data.prices import columns, dates, numbers
 from engine.data.prices.options import ROLES, Mapping
 from engine.data.prices.report import were
-from engine.data.prices.tables import Row, Table, flaw
+from engine.data.prices.tables import Row, Table, cleaned, flaw
 
 CHUNK_ROWS = 20_000
 PRICES = ROLES[1:]
@@ -50,7 +50,7 @@ def read(table: Table, mapping: Mapping, repairs: list[str]) -> tuple[np.ndarray
     chunks = list(_chunks(table, places, seen))
     if not chunks:
         raise flaw(table.name, "contains nothing but headers; it needs a row for each bar.")
-    named = sorted({token for cell in seen.symbols if (token := tokens.cleaned(cell))})
+    named = sorted({token for cell in seen.symbols if (token := cleaned(cell))})
     if len(named) > 1:
         listed = ", ".join(named[:3]) + (" …" if len(named) > 3 else "")
         raise flaw(table.name, f"contains {len(named):,} tokens ({listed}); make a file for each.")

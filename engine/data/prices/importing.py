@@ -16,7 +16,7 @@ from engine.core.events import Event, Progress
 from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 from engine.data.imported.parallel import in_threads
-from engine.data.prices import building, columns, files, kept, tables, tokens
+from engine.data.prices import building, columns, files, kept, tables
 from engine.data.prices.bars import Bars
 from engine.data.prices.building import Built
 from engine.data.prices.files import Content
@@ -48,7 +48,7 @@ def preview(content: Content, name: str, mapping: Mapping | None = None) -> Pric
     Raises DataError if it is not a table at all; if only the mapping is wrong, `problem` says so.
     """
     table, chosen = _opened(content, name, mapping)
-    report, problem = FileReport(name=name, token=tokens.token_of(table), mapping=chosen), ""
+    report, problem = FileReport(name=name, token=table.token, mapping=chosen), ""
     try:
         report = building.build(table, chosen, report.token).report(name, chosen)
     except DataError as error:
@@ -116,7 +116,7 @@ def _opened(content: Content, name: str, mapping: Mapping | None) -> tuple[table
 
 def _read(content: Content, name: str, mapping: Mapping | None, token: str) -> tuple[Built, Mapping]:
     table, chosen = _opened(content, name, mapping)
-    return building.build(table, chosen, token or tokens.token_of(table)), chosen
+    return building.build(table, chosen, token or table.token), chosen
 
 
 def _check_names(opened: files.Opened, options: PriceOptions) -> None:

@@ -6,22 +6,26 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import PurePosixPath
 
 from engine.core.errors import DataError
 from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 from engine.data.prices import columns, dates, numbers
 from engine.data.prices.files import check_size
+from engine.data.prices.options import MAX_TOKEN
 from engine.data.prices.report import were
 
 MAX_LINE = 100_000
 MAX_COLUMN = 80
 HEAD_LINES = 200
 SAMPLE_ROWS = 2000
+UNNAMED = "token"
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 4096
 
@@ -44,6 +48,14 @@ _OTHERS = {
     rb"\s*<(?i:!doctype|html|\?xml)": "is a web page; download the CSV file that it links to.",
     rb"\s*[\[{]\s*[\"\[{\]}]": "is JSON; save it as CSV.",
 }
+
+_EXCHANGES = r"binance|bitstamp|bitfinex|bittrex|bybit|cex|coinbase|ftx|gemini|huobi|kraken|kucoin|okx|poloniex|yahoo"
+_BEHIND = re.compile(
+    r"[-_ .](?:d|w|h|m|\d{1,3}(?:s|m|min|h|d|w|mo)|daily|day|weekly|week|hourly|hour|minute|min|monthly|ohlcv?|prices?|"
+    r"data|hist(?:ory|orical)?|candles?|klines?|max|full|\d{4}(?:-\d{2}){0,2}|\(\d+\))$",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(rf"^(?:{_EXCHANGES})[-_ ]", re.IGNORECASE)
 
 
 def flaw(name: str, what: str, line: int | None = None) -> DataError:
@@ -68,6 +80,13 @@ class Table:
     columns: tuple[str, ...] = ()
     sample: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """The token's name, from the symbol column or from the file's name."""
+        place = columns.symbol(self.columns)
+        named = (cleaned(row[place]) for row in self.sample) if place is not None else ()
+        return next(filter(None, named), "") or cleaned(_without_frame(PurePosixPath(self.name).name)) or UNNAMED
 
     def rows(self) -> Iterator[Row]:
         """Every row that is not empty, with at least one cell per column.
@@ -222,3 +241,18 @@ def _notes(table: Table, before: list[list[str]]) -> Iterator[str]:
     names = [" ".join(cell.split()).casefold() for cell in table.header]
     for text in dict.fromkeys(name for name in names if name and names.count(name) > 1):
         yield f"There are {names.count(text)} columns called '{shown(text)}'; the first one is used."
+
+
+def cleaned(text: str) -> str:
+    """A short name on one line, of printable characters; the leading quote of "'=A" is dropped, as in spreadsheets."""
+    text = "".join(" " if letter.isspace() else letter for letter in unicodedata.normalize("NFC", text))
+    visible = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return " ".join(visible.split()).removeprefix("'")[:MAX_TOKEN].strip()
+
+
+def _without_frame(name: str) -> str:
+    """A file's name without extension, exchange and length of bars: "Kraken_BTC_daily.csv" is "BTC"."""
+    stem = re.sub(r"\.(?:csv|tsv|txt|dat)$", "", name, flags=re.IGNORECASE)
+    while (shorter := _BEHIND.sub("", stem)) not in ("", stem):
+        stem = shorter
+    return _BEFORE.sub("", stem) or stem
