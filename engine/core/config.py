@@ -23,65 +23,36 @@ from engine.core.students import StudentConfig
 class EvaluationConfig(Config):
     """How the finished synthetic set is compared with real data."""
 
-    num_students: int = option(
-        3,
-        "Networks trained on each training set with each recipe, every one from a different seed",
-        low=1,
-        high=200,
-        label="Students per training set",
-    )
-    students: tuple[str, ...] = option(
-        (),
-        "Architectures to test besides the one the set is distilled for",
-        advanced=True,
-        label="Other architectures",
-        among="students",
-    )
+    num_students: int = option(3, low=1, high=200, label="Students per training set")
+    """Networks trained on each training set with each recipe, every one from a different seed."""
+    students: tuple[str, ...] = option((), advanced=True, label="Other architectures", among="students")
+    """Architectures to test besides the one the set is distilled for."""
     ordinary_steps: int = option(
-        300,
-        "Minibatch steps of standard training (Adam, cosine decay) on a small set",
-        low=1,
-        high=100_000,
-        advanced=True,
-        label="Steps of standard training",
-        unit="steps",
+        300, low=1, high=100_000, advanced=True, label="Steps of standard training", unit="steps"
     )
+    """Minibatch steps of standard training (Adam, cosine decay) on a small set."""
     inner_steps: int = option(
-        2000,
-        "Longest training with a method's own recipe on random batches. Shorter trainings are tried too (15, 30 and 50 % "
-        "of it; for forecasts, repeated halves) and the best length is chosen on validation data",
-        low=1,
-        high=1_000_000,
-        advanced=True,
-        label="Longest training with its own recipe",
-        unit="inner steps",
+        2000, low=1, high=1_000_000, advanced=True, label="Longest training with its own recipe", unit="inner steps"
     )
+    """Longest training with a method's own recipe on random batches. Shorter trainings are tried too (15, 30 and 50 %
+    of it; for forecasts, repeated halves) and the best length is chosen on validation data."""
     full_epochs: int = option(
-        5,
-        "Passes over the full training set",
-        low=1,
-        high=1000,
-        advanced=True,
-        label="Epochs on the full set",
-        unit="epochs",
-        when=("compare_full", True),
+        5, low=1, high=1000, advanced=True, label="Epochs on the full set", unit="epochs", when=("compare_full", True)
     )
+    """Passes over the full training set."""
     batch_size: int = option(256, "Batch size of standard training", low=1, high=8192, advanced=True)
-    compare_full: bool = option(
-        True, "Also train on the full data set; the scores are cached", label="Compare with full data"
-    )
+    compare_full: bool = option(True, label="Compare with full data")
+    """Also train on the full data set; the scores are cached."""
     without_augmentation: bool = option(
         False,
-        "Also train with the method's own recipe but without augmentation; the augmentation-robust score needs it",
         advanced=True,
         label="Also without augmentation",
         when=[unless("data.augmentation", "none"), Condition("config.augment_synthetic", (True,))],
         of="images",
     )
+    """Also train with the method's own recipe but without augmentation; the augmentation-robust score needs it."""
     other_images: int = option(
         2000,
-        "Validation and test images for other architectures, a fixed stratified sample; 0 for all. "
-        "Large networks take minutes on all of them",
         low=0,
         high=10_000_000,
         advanced=True,
@@ -90,14 +61,16 @@ class EvaluationConfig(Config):
         when=unless("students", ()),
         unit="images",
     )
+    """Validation and test images for other architectures, a fixed stratified sample; 0 for all. Large networks take
+    minutes on all of them."""
     other_full: bool = option(
         False,
-        "Also train other architectures on the full data set; takes hours for large networks without a GPU",
         advanced=True,
         label="Other architectures on full data",
         of="images",
         when=[unless("students", ()), Condition("compare_full", (True,))],
     )
+    """Also train other architectures on the full data set; takes hours for large networks without a GPU."""
 
 
 class Task(Protocol):
@@ -256,10 +229,10 @@ class MethodConfig(Config):
         return f"{images} of {spec.num_outputs:,} classes{labels}"
 
     def check(self, spec: Task, data_root: Path) -> None:
-        """Refuse what can be known to fail before a run begins. Raises UserError; a method without such things has no check."""
+        """Refuse a run that is known to fail before it begins. Raises UserError."""
 
     def for_trial(self) -> Self:
-        """The config that a trial of a moment uses instead, where something of this one would keep it from the steps."""
+        """The config for a short trial, without long work before the first step."""
         return self
 
 

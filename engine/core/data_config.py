@@ -13,48 +13,30 @@ DSA_OPERATIONS: tuple[DsaOperation, ...] = get_args(DsaOperation)
 
 
 class WindowConfig(Config):
-    """How price histories are cut into windows with targets. Everything that is fitted is fitted on the training part."""
+    """How price histories are cut into windows with targets; everything is fitted on the training part."""
 
     target: Literal["close", "direction", "both", "volatility"] = option(
-        "close",
-        "What to forecast: the next close, its direction (up or down), both, or the absolute return",
-        names={"close": "Next close", "both": "Close and direction"},
-        of="prices",
+        "close", names={"close": "Next close", "both": "Close and direction"}, of="prices"
     )
-    window_length: int = option(
-        30, "Input length of the forecast", low=4, high=512, unit="bars", label="Window", of="prices"
-    )
+    """What to forecast: the next close, its direction (up or down), both, or the absolute return."""
+    window_length: int = option(30, low=4, high=512, unit="bars", label="Window", of="prices")
+    """Input length of the forecast."""
     horizon: int = option(1, "How far ahead to forecast", low=1, high=64, unit="bars", of="prices")
-    stride: int = option(
-        1, "Distance between the starts of consecutive windows", low=1, high=512, unit="bars", of="prices"
-    )
+    stride: int = option(1, low=1, high=512, unit="bars", of="prices")
+    """Distance between the starts of consecutive windows."""
     threshold: float = option(
-        0.0,
-        "Return above which the direction counts as up",
-        low=-0.5,
-        high=0.5,
-        advanced=True,
-        when=("target", ("direction", "both")),
-        of="prices",
+        0.0, low=-0.5, high=0.5, advanced=True, when=("target", ("direction", "both")), of="prices"
     )
+    """Return above which the direction counts as up."""
     features: Literal["returns", "prices"] = option(
-        "returns",
-        "Log returns with candle body and wicks, or prices scaled to 0..1 by the range of the training part",
-        names={"returns": "Log returns", "prices": "Scaled prices"},
-        of="prices",
+        "returns", names={"returns": "Log returns", "prices": "Scaled prices"}, of="prices"
     )
+    """Log returns with candle body and wicks, or prices scaled to 0..1 by the range of the training part."""
     token_identity: bool = option(False, "Tell the student which token a window belongs to", advanced=True, of="prices")
-    validation_fraction: float = option(
-        0.15,
-        "Share of the time before the test part that is used for validation",
-        low=0.02,
-        high=0.5,
-        advanced=True,
-        of="prices",
-    )
-    test_fraction: float = option(
-        0.2, "Share of the time, at its end, that is used for testing", low=0.02, high=0.5, of="prices"
-    )
+    validation_fraction: float = option(0.15, low=0.02, high=0.5, advanced=True, of="prices")
+    """Share of the time before the test part that is used for validation."""
+    test_fraction: float = option(0.2, low=0.02, high=0.5, of="prices")
+    """Share of the time, at its end, that is used for testing."""
 
     @property
     def embargo(self) -> int:
@@ -69,69 +51,37 @@ class DataConfig(Config):
     """
 
     normalisation: Literal["standard", "unit"] = option(
-        "standard",
-        "Subtract the training mean of each channel and divide by its standard deviation, or scale pixels to 0..1",
-        names={"unit": "Scale to 0..1"},
-        when=("zca", False),
-        of="images",
+        "standard", names={"unit": "Scale to 0..1"}, when=("zca", False), of="images"
     )
-    zca: bool = option(
-        False,
-        "Whiten the pixels (ZCA); helps colour images at few images per class",
-        label="ZCA whitening",
-        of="images",
-    )
+    """Subtract the training mean of each channel and divide by its standard deviation, or scale pixels to 0..1."""
+    zca: bool = option(False, label="ZCA whitening", of="images")
+    """Whiten the pixels (ZCA); helps colour images at few images per class."""
     zca_kind: Literal["standard", "podd"] = option(
-        "standard",
-        "Standard ZCA, or PoDD's, which first normalises the contrast of each image",
-        names={"podd": "PoDD"},
-        advanced=True,
-        label="ZCA variant",
-        when=("zca", True),
-        of="images",
+        "standard", names={"podd": "PoDD"}, advanced=True, label="ZCA variant", when=("zca", True), of="images"
     )
+    """Standard ZCA, or PoDD's, which first normalises the contrast of each image."""
     zca_eps: float = option(
-        0.1,
-        "Added to the eigenvalues of the covariance; PoDD's variant multiplies it by their mean",
-        low=1e-6,
-        high=10.0,
-        advanced=True,
-        label="ZCA epsilon",
-        when=("zca", True),
-        of="images",
+        0.1, low=1e-6, high=10.0, advanced=True, label="ZCA epsilon", when=("zca", True), of="images"
     )
+    """Added to the eigenvalues of the covariance; PoDD's variant multiplies it by their mean."""
     augmentation: Literal["none", "flip", "crop", "flip_crop", "flip_rotate", "dsa"] = option(
-        "none",
-        "Random changes to training images; do not flip digits",
-        names={"flip_crop": "Flip and crop", "flip_rotate": "Flip or rotate"},
-        of="images",
+        "none", names={"flip_crop": "Flip and crop", "flip_rotate": "Flip or rotate"}, of="images"
     )
+    """Random changes to training images; do not flip digits."""
     dsa_operations: tuple[DsaOperation, ...] = option(
         DSA_OPERATIONS,
-        "DSA draws one of these operations for each batch",
         names={"color": "Colour"},
         advanced=True,
         label="DSA operations",
         when=("augmentation", "dsa"),
         of="images",
     )
-    validation_fraction: float = option(
-        0.1,
-        "Share of the training set used for validation: learning rates and checkpoints are chosen on it, never on the test set",
-        low=0.02,
-        high=0.5,
-        advanced=True,
-        of="images",
-    )
-    train_limit: int = option(
-        0,
-        "Use only this many training images, balanced over the classes; 0 for all",
-        low=0,
-        high=10_000_000,
-        advanced=True,
-        unit="images",
-        of="images",
-    )
+    """DSA draws one of these operations for each batch."""
+    validation_fraction: float = option(0.1, low=0.02, high=0.5, advanced=True, of="images")
+    """Share of the training set used for validation: learning rates and checkpoints are chosen on it, never on the test
+    set."""
+    train_limit: int = option(0, low=0, high=10_000_000, advanced=True, unit="images", of="images")
+    """Use only this many training images, balanced over the classes; 0 for all."""
     windows: WindowConfig = WindowConfig()
 
     @field_validator("dsa_operations")

@@ -93,7 +93,7 @@ class Option:
 
 def option(
     default: Any,
-    description: str,
+    description: str | None = None,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -108,6 +108,7 @@ def option(
 ) -> Any:
     """A hyperparameter: default, description, inclusive bounds, and the rest as `Option` explains it.
 
+    description: for the form and the reference; a long one stands as a docstring below the field instead.
     when: ("other", value), ("other", (one value, another)), `unless(...)`, or a list of conditions.
     """
     made = Option(unit, advanced, label, group, names or {}, _conditions(when), of, among)
@@ -147,9 +148,16 @@ def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
 
 
 class Config(BaseModel):
-    """Base of all configs: frozen, unknown keys refused, numbers finite."""
+    """Base of all configs: frozen, unknown keys refused, numbers finite. A docstring below a field describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        for info in cls.model_fields.values():  # a docstring has line breaks and a full stop
+            info.description = info.description and " ".join(info.description.split()).removesuffix(".")
 
 
 def in_effect(config: Config) -> dict[str, Any]:

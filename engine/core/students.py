@@ -64,43 +64,27 @@ def _read(name: str) -> tuple[str, tuple[str, ...]]:
 class StudentConfig(Config):
     """The network that is trained on the synthetic set."""
 
-    name: StudentName = option(
-        "convnet",
-        "Network to train on the synthetic set; VGG11 and both ResNets are slow on a CPU",
-        label="Student",
-        among="students",
-    )
-    depth: int = option(
-        3, "Blocks of a ConvNet, layers of a sequence network", low=1, high=8, advanced=True, when=_read("depth")
-    )
-    width: int = option(
-        64,
-        "Channels of a ConvNet's first block, hidden units of a sequence network",
-        low=4,
-        high=1024,
-        advanced=True,
-        when=_read("width"),
-    )
-    heads: int = option(
-        4, "Attention heads; the width must be a multiple of it", low=1, high=16, advanced=True, when=_read("heads")
-    )
-    growth: int = option(
-        1, "Channels of each block relative to the block before", low=1, high=4, advanced=True, when=_read("growth")
-    )
-    norm: Literal["instance", "batch", "layer", "group", "none"] = option(
-        "instance", "Normalisation after each convolution", advanced=True, when=_read("norm")
-    )
+    name: StudentName = option("convnet", label="Student", among="students")
+    """Network to train on the synthetic set; VGG11 and both ResNets are slow on a CPU."""
+    depth: int = option(3, low=1, high=8, advanced=True, when=_read("depth"))
+    """Blocks of a ConvNet, layers of a sequence network."""
+    width: int = option(64, low=4, high=1024, advanced=True, when=_read("width"))
+    """Channels of a ConvNet's first block, hidden units of a sequence network."""
+    heads: int = option(4, low=1, high=16, advanced=True, when=_read("heads"))
+    """Attention heads; the width must be a multiple of it."""
+    growth: int = option(1, low=1, high=4, advanced=True, when=_read("growth"))
+    """Channels of each block relative to the block before."""
+    norm: Literal["instance", "batch", "layer", "group", "none"] = option("instance", advanced=True, when=_read("norm"))
+    """Normalisation after each convolution."""
     activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
-        "relu", "Activation function", advanced=True, when=_read("activation")
+        "relu", advanced=True, when=_read("activation")
     )
-    pooling: Literal["average", "max", "none"] = option(
-        "average", "Pooling at the end of each block; halves the image", advanced=True, when=_read("pooling")
-    )
-    precision: Literal["float32", "tf32"] = option(
-        "float32",
-        "Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact",
-        advanced=True,
-    )
+    """Activation function."""
+    pooling: Literal["average", "max", "none"] = option("average", advanced=True, when=_read("pooling"))
+    """Pooling at the end of each block; halves the image."""
+    precision: Literal["float32", "tf32"] = option("float32", advanced=True)
+    """Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact."""
     init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
-        "xavier", "Distribution of the initial weights", advanced=True, label="Weight initialisation"
+        "xavier", advanced=True, label="Weight initialisation"
     )
+    """Distribution of the initial weights."""

@@ -19,48 +19,36 @@ RATE = "Learning rate of the rate"
 class StudentTraining(MethodConfig):
     """The learning rate of students on the synthetic set."""
 
-    student_lr: float = inner(
-        0.02, "Inner learning rate at the start", low=1e-6, high=10.0, label="Student learning rate"
-    )
+    student_lr: float = inner(0.02, low=1e-6, high=10.0, label="Student learning rate")
+    """Inner learning rate at the start."""
     learn_rates: bool = inner(True, "Learn the inner learning rate together with the samples", label="Learn the rate")
-    rates_lr: float = inner(
-        0.01, "Outer learning rate of the inner one", low=1e-12, high=10.0, label=RATE, when=("learn_rates", True)
-    )
+    rates_lr: float = inner(0.01, low=1e-12, high=10.0, label=RATE, when=("learn_rates", True))
+    """Outer learning rate of the inner one."""
 
 
 class InnerLoop(StudentTraining):
     """How students are trained on the synthetic set inside an outer step."""
 
-    num_inits: int = inner(
-        1,
-        "Students per outer step, each with its own start; gradients are averaged",
-        low=1,
-        high=1024,
-        label="Starts per step",
-    )
+    num_inits: int = inner(1, low=1, high=1024, label="Starts per step")
+    """Students per outer step, each with its own start; gradients are averaged."""
     inner_optimiser: Literal["sgd", "momentum", "adam"] = inner("sgd", "Optimiser of the student on the synthetic set")
-    memory: Literal["auto", "store", "recompute"] = inner(
-        "auto",
-        "Store the graph of every inner step, or recompute it: less memory, more time, same gradient",
-        advanced=True,
-    )
+    memory: Literal["auto", "store", "recompute"] = inner("auto", advanced=True)
+    """Store the graph of every inner step, or recompute it: less memory, more time, same gradient."""
 
 
 class Augmented(MethodConfig):
     """Whether students see augmented synthetic images."""
 
-    augment_synthetic: bool = inner(
-        True, "Augment synthetic batches like real ones", advanced=True, when=unless("data.augmentation", "none")
-    )
+    augment_synthetic: bool = inner(True, advanced=True, when=unless("data.augmentation", "none"))
+    """Augment synthetic batches like real ones."""
 
 
 class OuterLoop(MethodConfig):
     """The real batch and the outer learning rate."""
 
     real_batch: int = outer(1024, "Real samples the student is judged on at each outer step", low=1, high=100_000)
-    outer_lr: float = outer(
-        0.01, "Adam's learning rate for the samples", low=1e-6, high=10.0, label="Outer learning rate"
-    )
+    outer_lr: float = outer(0.01, low=1e-6, high=10.0, label="Outer learning rate")
+    """Adam's learning rate for the samples."""
 
     def real_samples_per_step(self, spec: Task) -> int:
         """`real_batch` samples of any class or token."""
@@ -70,26 +58,18 @@ class OuterLoop(MethodConfig):
 class Kept(MethodConfig):
     """When the set is evaluated during a run, and which one is returned."""
 
-    num_validations: int = outer(
-        20,
-        "Evaluations on validation data during the run; 0 for none",
-        low=0,
-        high=1000,
-        advanced=True,
-        label="Validations",
-    )
-    keep: Literal["best", "last"] = outer(
-        "best", "Return the set with the best validation result, or the last one", advanced=True, label="Set to keep"
-    )
+    num_validations: int = outer(20, low=0, high=1000, advanced=True, label="Validations")
+    """Evaluations on validation data during the run; 0 for none."""
+    keep: Literal["best", "last"] = outer("best", advanced=True, label="Set to keep")
+    """Return the set with the best validation result, or the last one."""
 
 
 class Validated(Kept):
     """The same, with students of its own."""
 
     validation_students: int = outer(2, "New students trained for each validation", low=1, high=20, advanced=True)
-    validation_steps: int = outer(
-        300, "Training steps of each of them", low=1, high=100_000, unit="inner steps", advanced=True
-    )
+    validation_steps: int = outer(300, low=1, high=100_000, unit="inner steps", advanced=True)
+    """Training steps of each of them."""
 
     def validation(self) -> Validation:
         """`validation_students` new students, trained for `validation_steps`."""

@@ -23,51 +23,29 @@ WITH_BURN_IN = ("random_each_step", "random_each_epoch", "growing")
 class WindowedConfig(Validated, OuterLoop, InnerLoop):
     """Hyperparameters of the shared loop."""
 
-    window_schedule: WindowSchedule = inner(
-        "random_each_step", "Where the differentiated window lies in a training, or how long it is; full: everything"
-    )
+    window_schedule: WindowSchedule = inner("random_each_step")
+    """Where the differentiated window lies in a training, or how long it is; full: everything."""
     unroll_length: int = steps(200, "Longest training of a student inside an outer step")
     window: int = steps(60, "Last steps of a training, which are differentiated", when=("window_schedule", TRUNCATED))
-    min_burn_in: int = inner(
-        0, "Fewest steps before the window", low=0, high=10_000, advanced=True, when=("window_schedule", WITH_BURN_IN)
-    )
-    epoch_steps: int = outer_steps(
-        10, "Outer steps that share one random window", high=100_000, when=("window_schedule", "random_each_epoch")
-    )
-    patience: int = outer_steps(
-        200,
-        "Outer steps without a new lowest loss until burn-in grows",
-        high=1_000_000,
-        when=("window_schedule", "growing"),
-    )
-    batch_size: int = inner(
-        50,
-        "Synthetic samples per inner step, drawn at random",
-        low=1,
-        high=10_000,
-        unit="samples",
-        label="Synthetic batch",
-    )
+    min_burn_in: int = inner(0, low=0, high=10_000, advanced=True, when=("window_schedule", WITH_BURN_IN))
+    """Fewest steps before the window."""
+    epoch_steps: int = outer_steps(10, high=100_000, when=("window_schedule", "random_each_epoch"))
+    """Outer steps that share one random window."""
+    patience: int = outer_steps(200, high=1_000_000, when=("window_schedule", "growing"))
+    """Outer steps without a new lowest loss until burn-in grows."""
+    batch_size: int = inner(50, low=1, high=10_000, unit="samples", label="Synthetic batch")
+    """Synthetic samples per inner step, drawn at random."""
     inner_optimiser: Literal["sgd", "momentum", "adam"] = option_like(InnerLoop, "inner_optimiser", "adam")
     student_lr: float = option_like(InnerLoop, "student_lr", 0.001)
     learn_rates: bool = option_like(InnerLoop, "learn_rates", False)
     rates_lr: float = option_like(InnerLoop, "rates_lr", 0.001)
     outer_decay: Literal["none", "cosine"] = outer("none", "Decay of the outer learning rates over the run")
     clip: Literal["running", "fixed", "none"] = outer(
-        "running",
-        "Clip the meta-gradient to twice its running average, to a fixed norm, or not at all",
-        names={"running": "Running average"},
-        label="Gradient clip",
+        "running", names={"running": "Running average"}, label="Gradient clip"
     )
-    clip_length: float = outer(
-        1.0,
-        "Largest norm of the meta-gradient",
-        low=1e-9,
-        high=1e6,
-        advanced=True,
-        label="Clip norm",
-        when=("clip", "fixed"),
-    )
+    """Clip the meta-gradient to twice its running average, to a fixed norm, or not at all."""
+    clip_length: float = outer(1.0, low=1e-9, high=1e6, advanced=True, label="Clip norm", when=("clip", "fixed"))
+    """Largest norm of the meta-gradient."""
 
     @model_validator(mode="after")
     def _window_fits(self) -> Self:
@@ -106,9 +84,8 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
 class ImagesWindowedConfig(Augmented, WindowedConfig, FormConfig):
     """The same for labelled images of some form."""
 
-    label_lr_divisor: float = outer(
-        1.0, "Learned labels move at the outer learning rate divided by this", low=0.01, high=10_000.0, advanced=True
-    )
+    label_lr_divisor: float = outer(1.0, low=0.01, high=10_000.0, advanced=True)
+    """Learned labels move at the outer learning rate divided by this."""
 
     @property
     def is_augmented(self) -> bool:

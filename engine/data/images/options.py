@@ -15,10 +15,8 @@ class ImportOptions(Config):
 
     name: Title = Field(description="Name of the data set")
     image_size: int = option(32, "Height and width of each image after scaling", low=8, high=256, unit="pixels")
-    fit: Literal["crop", "pad", "stretch"] = option(
-        "crop", "How to make images square: cut out the centre, add black bars, or stretch"
-    )
+    fit: Literal["crop", "pad", "stretch"] = option("crop")
+    """How to make images square: cut out the centre, add black bars, or stretch."""
     colour: Literal["auto", "rgb", "grey"] = option("auto", "Channels to keep: auto keeps one if all images are grey")
-    subset: Literal["all", "nette", "woof", "fruit", "meow", "squawk", "yellow"] = option(
-        "all", "Use only ten classes of an ImageNet folder, found by their WordNet ids", advanced=True
-    )
+    subset: Literal["all", "nette", "woof", "fruit", "meow", "squawk", "yellow"] = option("all", advanced=True)
+    """Use only ten classes of an ImageNet folder, found by their WordNet ids."""

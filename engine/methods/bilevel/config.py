@@ -23,36 +23,21 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
 
     stored_as: Literal["pixels", "poster", "low_rank"] = option_like(AnyForm, "stored_as", "pixels")
     augment_synthetic: bool = option_like(Augmented, "augment_synthetic", False)
-    num_batches: int = inner(
-        1,
-        "Batches that the images are split into, one per inner step",
-        low=1,
-        high=500,
-        label="Batches (S)",
-        when=BATCHED,
-    )
+    num_batches: int = inner(1, low=1, high=500, label="Batches (S)", when=BATCHED)
+    """Batches that the images are split into, one per inner step."""
     passes: int = inner(3, "Passes of the student over all batches", low=1, high=500, label="Passes (E)")
-    initialisation: Literal["random", "fixed", "pool"] = inner(
-        "random", "Random initial weights, one fixed draw of them, or part-trained networks", label="Start weights"
-    )
+    initialisation: Literal["random", "fixed", "pool"] = inner("random", label="Start weights")
+    """Random initial weights, one fixed draw of them, or part-trained networks."""
     shared_rate: bool = inner(False, "One learning rate for all inner steps instead of one for each", advanced=True)
     pool_size: int = pooled(8, "Networks in the pool, of evenly spaced ages", high=1000)
     pool_steps: int = pooled(100, "Age of the oldest network in the pool", high=100_000, unit="steps")
-    decay_factor: float = outer(
-        0.5, "Factor of the outer learning rate at each decay", low=0.01, high=1.0, advanced=True
-    )
+    decay_factor: float = outer(0.5, low=0.01, high=1.0, advanced=True)
+    """Factor of the outer learning rate at each decay."""
     num_decays: int = outer(4, "Decays, evenly spaced", low=0, high=100, advanced=True, label="Decays")
-    adam_beta1: float = outer(
-        0.5, "Momentum of the outer Adam", low=0.0, high=0.999, advanced=True, label="Adam beta 1"
-    )
-    clip: float = outer(
-        0.0,
-        "Largest norm of the meta-gradient; 0 for no limit",
-        low=0.0,
-        high=1e6,
-        advanced=True,
-        label="Gradient clip",
-    )
+    adam_beta1: float = outer(0.5, low=0.0, high=0.999, advanced=True, label="Adam beta 1")
+    """Momentum of the outer Adam."""
+    clip: float = outer(0.0, low=0.0, high=1e6, advanced=True, label="Gradient clip")
+    """Largest norm of the meta-gradient; 0 for no limit."""
 
     @field_validator("stored_as", mode="before")
     @classmethod

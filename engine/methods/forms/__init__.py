@@ -65,20 +65,14 @@ class ImagesPerClass(Config):
 class AnyForm(FormConfig, ImagesPerClass):
     """The choice of a form, with the options of each."""
 
-    stored_as: StoredAs = stored(
-        "pixels",
-        "Whole images, canvases that images are cut out of, a poster for all classes, or bases that images are sums of",
-        names={"low_rank": "Low-rank bases"},
-    )
-    images_from: Literal["noise", "real", "result"] = stored(
-        "noise", "Noise, real images, or the result of another run", label="Images start from", when=WHOLE
-    )
-    labels: Literal["hard", "soft"] = stored(
-        "hard", "One class per image, or a learned distribution over the classes", when=unless("stored_as", "poster")
-    )
-    clamp: bool = stored(
-        False, "Cut pixels to the range of real ones", advanced=True, when=unless("stored_as", "low_rank")
-    )
+    stored_as: StoredAs = stored("pixels", names={"low_rank": "Low-rank bases"})
+    """Whole images, canvases that images are cut out of, a poster for all classes, or bases that images are sums of."""
+    images_from: Literal["noise", "real", "result"] = stored("noise", label="Images start from", when=WHOLE)
+    """Noise, real images, or the result of another run."""
+    labels: Literal["hard", "soft"] = stored("hard", when=unless("stored_as", "poster"))
+    """One class per image, or a learned distribution over the classes."""
+    clamp: bool = stored(False, advanced=True, when=unless("stored_as", "low_rank"))
+    """Cut pixels to the range of real ones."""
     canvas: CanvasConfig = stored(CanvasConfig(), "Canvases", when=("stored_as", "canvas"))
     poster: PosterConfig = stored(PosterConfig(), "Poster", when=("stored_as", "poster"))
     low_rank: LowRankConfig = stored(LowRankConfig(), "Low-rank bases", when=("stored_as", "low_rank"))

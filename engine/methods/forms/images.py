@@ -22,9 +22,8 @@ class CanvasConfig(Config):
     """The size of a canvas, and how often it is cut."""
 
     size: int = option(2, "Height and width of a canvas", low=1, high=8, label="Canvas size", unit="images")
-    samples: int = option(
-        1, "Cut-outs of each canvas per step if all are used", low=1, high=64, advanced=True, label="Cut-outs"
-    )
+    samples: int = option(1, low=1, high=64, advanced=True, label="Cut-outs")
+    """Cut-outs of each canvas per step if all are used."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ class LowRankConfig(Config):
     ipc: int = option(5, "Images per class that are sums of the bases", low=1, high=500, label="Sums per class")
     num_bases: int = option(10, "Pictures that all images are sums of", low=1, high=10_000, label="Number of bases")
     basis_size: int = option(8, "Shorter side of a basis, at most that of an image", low=2, high=1024, unit="px")
-    bases_from: Literal["real", "noise", "result"] = option(
-        "real", "Principal components of real images, noise, or the result of another run", label="Bases start from"
-    )
+    bases_from: Literal["real", "noise", "result"] = option("real", label="Bases start from")
+    """Principal components of real images, noise, or the result of another run."""
 
 
 @dataclass(frozen=True)

@@ -40,42 +40,29 @@ ORDERS = {
 class PosterConfig(Config):
     """The options of a poster; a form of its own."""
 
-    ipc: float = option(
-        0.5, "Size of the poster; may be below 1", low=0.01, high=50.0, unit="images per class", label="Poster size"
-    )
-    poster_from: Literal["tiles", "real", "noise", "result"] = poster(
-        "tiles",
-        "A tile of noise or a real image per class, noise, or the result of another run",
-        label="Poster starts from",
-    )
+    ipc: float = option(0.5, low=0.01, high=50.0, unit="images per class", label="Poster size")
+    """Size of the poster; may be below 1."""
+    poster_from: Literal["tiles", "real", "noise", "result"] = poster("tiles", label="Poster starts from")
+    """A tile of noise or a real image per class, noise, or the result of another run."""
     poster_height: int = pixels(0, "Height of the poster; 0 for automatic")
     poster_width: int = pixels(0, "Width of the poster; 0 for automatic. With the height, it overrides the size")
     class_rows: int = count(0, "Rows of class areas; 0 for automatic")
     class_columns: int = count(0, "Columns of class areas; 0 for automatic")
     patch_rows: int = count(0, "Rows of overlapping patches; 0 for automatic")
     patch_columns: int = count(0, "Columns of overlapping patches; 0 for automatic")
-    labels: Labels = label(
-        "fixed", "The share of each class's area in a patch, or read from a learned label map", label="Patch labels"
-    )
-    label_rule: LabelRule = label(
-        "share",
-        "The shares themselves, or their softmax",
-        names={"share": "Share of the area"},
-        when=("labels", "fixed"),
-    )
-    temperature: float = label(
-        0.1, "Temperature of the softmax", low=1e-4, high=100.0, advanced=True, when=("label_rule", "softmax")
-    )
-    label_ipc: float = label(
-        1.0, "Cells of the label map", low=0.01, high=1000.0, label="Label cells per class", when=("labels", "learned")
-    )
+    labels: Labels = label("fixed", label="Patch labels")
+    """The share of each class's area in a patch, or read from a learned label map."""
+    label_rule: LabelRule = label("share", names={"share": "Share of the area"}, when=("labels", "fixed"))
+    """The shares themselves, or their softmax."""
+    temperature: float = label(0.1, low=1e-4, high=100.0, advanced=True, when=("label_rule", "softmax"))
+    """Temperature of the softmax."""
+    label_ipc: float = label(1.0, low=0.01, high=1000.0, label="Label cells per class", when=("labels", "learned"))
+    """Cells of the label map."""
     order: OrderKind = ordering("features", "What makes similar classes neighbours", names=ORDERS, label="Class order")
-    distances: str = ordering(
-        "", "CSV file of class distances, in folders/ under the data root", label="File of class distances", when=GIVEN
-    )
-    clip_download: bool = ordering(
-        False, "Download CLIP's weights (600 MB)", label="Download CLIP", when=("order", "clip")
-    )
+    distances: str = ordering("", label="File of class distances", when=GIVEN)
+    """CSV file of class distances, in folders/ under the data root."""
+    clip_download: bool = ordering(False, label="Download CLIP", when=("order", "clip"))
+    """Download CLIP's weights (600 MB)."""
 
     @property
     def start(self) -> str:

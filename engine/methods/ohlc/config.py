@@ -40,29 +40,19 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     real_batch: int = option_like(WindowedConfig, "real_batch", 256)
     outer_lr: float = option_like(WindowedConfig, "outer_lr", 0.05)
 
-    initialisation: Literal["random", "fixed"] = inner(
-        "random", "Random initial weights, or one fixed draw, which the set then works for alone", label="Start weights"
-    )
-    images_from: Literal["noise", "real", "result"] = stored(
-        "real", "Noise, real windows, or the result of another run", label="Sequences start from"
-    )
+    initialisation: Literal["random", "fixed"] = inner("random", label="Start weights")
+    """Random initial weights, or one fixed draw, which the set then works for alone."""
+    images_from: Literal["noise", "real", "result"] = stored("real", label="Sequences start from")
+    """Noise, real windows, or the result of another run."""
     learn_targets: bool = stored(True, "Learn the targets, or keep those of the real windows at the start")
-    target_lr_divisor: float = stored(
-        1.0,
-        "Targets move at the outer learning rate divided by this",
-        low=0.01,
-        high=10_000.0,
-        advanced=True,
-        when=LEARNED,
-    )
+    target_lr_divisor: float = stored(1.0, low=0.01, high=10_000.0, advanced=True, when=LEARNED)
+    """Targets move at the outer learning rate divided by this."""
     smoothness: float = weight(0.0, "Weight of the mean squared change from bar to bar")
-    autocorrelation: float = weight(
-        0.0, "Weight of the squared distance to the autocorrelations of real windows", label="Autocorrelation matching"
-    )
+    autocorrelation: float = weight(0.0, label="Autocorrelation matching")
+    """Weight of the squared distance to the autocorrelations of real windows."""
     lags: int = stored(5, "Largest lag of the autocorrelations", low=1, high=100, unit="bars", advanced=True)
-    adapt_to: tuple[str, ...] = option(
-        (), "Other price data sets to fine-tune students on", among="prices", advanced=True, group="Adaptation"
-    )
+    adapt_to: tuple[str, ...] = option((), among="prices", advanced=True, group="Adaptation")
+    """Other price data sets to fine-tune students on."""
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -41,84 +41,64 @@ class SelfsupConfig(MethodConfig):
         f"evaluation.{name}" for name in ("inner_steps", "ordinary_steps", "batch_size", "without_augmentation")
     )
 
-    num_images: int = option(
-        100, "Unlabelled images to distil, each with a representation", low=1, high=100_000, label="Distilled images"
-    )
+    num_images: int = option(100, low=1, high=100_000, label="Distilled images")
+    """Unlabelled images to distil, each with a representation."""
     parameterisation: Literal["low_rank", "full"] = option(
-        "low_rank",
-        "Store images and representations as linear combinations of bases, or each in full (KRR-ST)",
-        group=SYNTHETIC,
-        names={"low_rank": "Low-rank bases"},
+        "low_rank", group=SYNTHETIC, names={"low_rank": "Low-rank bases"}
     )
+    """Store images and representations as linear combinations of bases, or each in full (KRR-ST)."""
     image_bases: int = _bases(100, "Bases that all images are combinations of (U)", low=1, high=10_000)
     representation_bases: int = _bases(50, "Bases that all representations are combinations of (V)", low=1, high=4096)
     basis_size: int = _bases(16, "Side of an image basis, before it is enlarged", low=2, high=1024, unit="px")
-    storage_budget: int = _set_adv(
-        0, "Largest storage, in full images with representations; 0 for no limit", low=0, high=1_000_000, unit="pairs"
-    )
+    storage_budget: int = _set_adv(0, low=0, high=1_000_000, unit="pairs")
+    """Largest storage, in full images with representations; 0 for no limit."""
     teacher: TeacherConfig = TeacherConfig()
     augmentations: tuple[PredefinedName, ...] = _views(
         ("rotate_90", "rotate_180", "rotate_270"),
-        "Fixed changes of the distilled images, each with its own representations",
         names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)},
     )
+    """Fixed changes of the distilled images, each with its own representations."""
     jitter: float = _views_adv(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
     crop_scale: float = _views_adv(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
     blur_kernel: int = _views_adv(3, "Side of the blur kernel, odd", low=3, high=31, unit="px")
     blur_sigma: float = _views_adv(1.0, "Standard deviation of the blur", low=0.05, high=20.0, unit="px")
     augmentation_seed: int = _views_adv(0, "Seed of the crop's position and the jitter", low=0, high=2**31 - 1)
-    num_optimal: int = _views_adv(
-        0,
-        "Augmentations computed so that Barlow Twins would learn these representations; 0 for none (published: 3)",
-        low=0,
-        high=len(OPTIMAL),
-        label="Optimal augmentations",
-    )
+    num_optimal: int = _views_adv(0, low=0, high=len(OPTIMAL), label="Optimal augmentations")
+    """Augmentations computed so that Barlow Twins would learn these representations; 0 for none (published: 3)."""
     kernel_type: Kernel = _optimal("rbf", "Kernel of optimal augmentations", label="Kernel")
     kernel_gamma: float = _optimal(1e-5, "Gamma of exp(-gamma |x - y|²), the RBF kernel", low=1e-12, high=1e3, when=RBF)
-    lambda_ridge: float = _optimal(
-        1.0, "Ridge of the map from images to representations (lambda)", low=0.0, high=1e6, label="Regression ridge"
-    )
-    mu_p: float = _optimal(
-        1.0, "Ridge of the pre-image map from kernel space to images (mu)", low=0.0, high=1e6, label="Pre-image ridge"
-    )
-    refresh_every: int = _views_adv(
-        50, "Interval of new targets from the teacher", low=1, high=100_000, unit="outer steps", label="Refresh every"
-    )
-    hidden_dims: int = _views(
-        4, "Hidden units per approximation network; published 4 or 16", low=1, high=4096, label="Approximation width"
-    )
-    approximation_steps: int = _views_adv(
-        500, "Adam steps per approximation network", low=1, high=100_000, unit="steps"
-    )
-    approximation_lr: float = _views_adv(
-        0.01, "Learning rate of approximation networks", low=1e-6, high=1.0, label="Approximation learning rate"
-    )
+    lambda_ridge: float = _optimal(1.0, low=0.0, high=1e6, label="Regression ridge")
+    """Ridge of the map from images to representations (lambda)."""
+    mu_p: float = _optimal(1.0, low=0.0, high=1e6, label="Pre-image ridge")
+    """Ridge of the pre-image map from kernel space to images (mu)."""
+    refresh_every: int = _views_adv(50, low=1, high=100_000, unit="outer steps", label="Refresh every")
+    """Interval of new targets from the teacher."""
+    hidden_dims: int = _views(4, low=1, high=4096, label="Approximation width")
+    """Hidden units per approximation network; published 4 or 16."""
+    approximation_steps: int = _views_adv(500, low=1, high=100_000, unit="steps")
+    """Adam steps per approximation network."""
+    approximation_lr: float = _views_adv(0.01, low=1e-6, high=1.0, label="Approximation learning rate")
+    """Learning rate of approximation networks."""
     pool_size: int = _pool(10, "Inner networks in the pool (L)", low=1, high=100, label="Networks")
-    pool_steps: int = _pool(
-        1000, "Age at which a network is reinitialised (Z)", low=1, high=100_000, unit="steps", label="Network lifetime"
-    )
-    prewarm: bool = _pool_adv(
-        True, "Start networks at different ages, so that not all are reinitialised at once", label="Stagger ages"
-    )
+    pool_steps: int = _pool(1000, low=1, high=100_000, unit="steps", label="Network lifetime")
+    """Age at which a network is reinitialised (Z)."""
+    prewarm: bool = _pool_adv(True, label="Stagger ages")
+    """Start networks at different ages, so that not all are reinitialised at once."""
     inner_lr: float = _pool(0.1, "Learning rate of inner networks (SGD)", low=1e-6, high=10.0)
     inner_momentum: float = _pool_adv(0.9, "Momentum of inner networks", low=0.0, high=0.999)
     inner_weight_decay: float = _pool_adv(1e-4, "Weight decay of inner networks", low=0.0, high=1.0)
-    inner_batch: int = _pool_adv(
-        0, "Pairs per inner step, including augmented ones; 0 for all", low=0, high=100_000, label="Inner batch size"
-    )
+    inner_batch: int = _pool_adv(0, low=0, high=100_000, label="Inner batch size")
+    """Pairs per inner step, including augmented ones; 0 for all."""
     inner_clip: float = _pool_adv(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6)
     ridge: float = _outer(1e-6, "Ridge of the regression, relative to the trace of the kernel", low=0.0, high=10.0)
     real_batch: int = _outer(512, "Real images per outer step", low=1, high=100_000, label="Real batch size")
     outer_lr: float = _outer(1e-2, "AdamW learning rate of the set, with linear decay to 0", low=1e-8, high=10.0)
-    relative_steps: bool = _outer_adv(
-        True, "Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)"
-    )
+    relative_steps: bool = _outer_adv(True)
+    """Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)."""
     outer_weight_decay: float = _outer_adv(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
     outer_clip: float = _outer_adv(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
-    num_validations: int = _outer(
-        5, "How often to pretrain and probe a network during the run", low=0, high=1000, label="Validations"
-    )
+    num_validations: int = _outer(5, low=0, high=1000, label="Validations")
+    """How often to pretrain and probe a network during the run."""
     validation_steps: int = _outer_adv(200, "Pretraining steps of each validation", low=1, high=100_000, unit="steps")
     probing: ProbingConfig = ProbingConfig()
 

@@ -28,48 +28,27 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     validation_steps: int = option_like(Validated, "validation_steps", 100)
 
     experts: ExpertsConfig = ExpertsConfig()
-    objective: Literal["att", "mtt"] = inner(
-        "att",
-        "Compare the nearest step of the student (ATT) or its last (MTT, FTD)",
-        names={"att": "ATT", "mtt": "MTT"},
-    )
+    objective: Literal["att", "mtt"] = inner("att", names={"att": "ATT", "mtt": "MTT"})
+    """Compare the nearest step of the student (ATT) or its last (MTT, FTD)."""
     nearest_by: Literal["l1", "l2"] = inner(
-        "l1",
-        "Distance to the expert",
-        names={"l1": "L1 (code)", "l2": "L2 (paper)"},
-        advanced=True,
-        when=("objective", "att"),
+        "l1", names={"l1": "L1 (code)", "l2": "L2 (paper)"}, advanced=True, when=("objective", "att")
     )
-    min_start_epoch: int = epochs(
-        0, "Earliest expert epoch to start from", low=0, advanced=True, label="Earliest start"
-    )
+    """Distance to the expert."""
+    min_start_epoch: int = epochs(0, low=0, advanced=True, label="Earliest start")
+    """Earliest expert epoch to start from."""
     max_start_epoch: int = epochs(5, "Students start before this expert epoch", low=1, label="Start before epoch")
-    expert_epochs: int = epochs(
-        2, "Epochs from the start to the target on the expert's path", low=1, label="Epochs ahead"
-    )
+    expert_epochs: int = epochs(2, low=1, label="Epochs ahead")
+    """Epochs from the start to the target on the expert's path."""
     student_steps: int = inner(20, "Steps of the student per outer step", low=1, high=10_000, unit="inner steps")
-    batch_size: int = inner(
-        0, "Synthetic samples per step; 0 for all", low=0, high=10_000, advanced=True, label="Synthetic batch"
-    )
-    labels_lr: float = stored(
-        1.0,
-        "Outer learning rate of learned labels",
-        low=1e-6,
-        high=1e6,
-        advanced=True,
-        label="Learning rate of the labels",
-    )
-    outer_lr: float = outer(
-        100.0,
-        "SGD's learning rate for the samples; the loss is normalised",
-        low=1e-4,
-        high=1e7,
-        label="Outer learning rate",
-    )
+    batch_size: int = inner(0, low=0, high=10_000, advanced=True, label="Synthetic batch")
+    """Synthetic samples per step; 0 for all."""
+    labels_lr: float = stored(1.0, low=1e-6, high=1e6, advanced=True, label="Learning rate of the labels")
+    """Outer learning rate of learned labels."""
+    outer_lr: float = outer(100.0, low=1e-4, high=1e7, label="Outer learning rate")
+    """SGD's learning rate for the samples; the loss is normalised."""
     momentum: float = outer(0.5, "Momentum of the outer SGD", low=0.0, high=0.99, advanced=True, label="Outer momentum")
-    ema_decay: float = outer(
-        0.99, "Decay of the moving average of the samples; 0 for none", low=0.0, high=0.999999, label="Moving average"
-    )
+    ema_decay: float = outer(0.99, low=0.0, high=0.999999, label="Moving average")
+    """Decay of the moving average of the samples; 0 for none."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

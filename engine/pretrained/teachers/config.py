@@ -22,48 +22,38 @@ _view = partial(option, group="Teacher's views", advanced=True, when=("kind", TR
 class TeacherConfig(Config):
     """Trained on images alone, or loaded. Labels are not used for training; accuracies are only reported."""
 
-    kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = _teacher(
-        "barlow_twins", "Trained on this data set without labels, or pretrained elsewhere", names=NAMES, label="Teacher"
-    )
+    kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = _teacher("barlow_twins", names=NAMES, label="Teacher")
+    """Trained on this data set without labels, or pretrained elsewhere."""
     file: str = _teacher("", "Weights as a .safetensors file", label="Weights file", when=("kind", "file"))
-    network: Literal["convnet", "resnet18"] = _own(
-        "convnet", "The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs", label="Teacher network"
-    )
+    network: Literal["convnet", "resnet18"] = _own("convnet", label="Teacher network")
+    """The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs."""
     depth: int = _convnet(3, "Blocks of convolution, normalisation, activation and pooling", low=1, high=8)
     width: int = _convnet(64, "Channels of the first block", low=4, high=1024, unit="channels")
     growth: int = _convnet(1, "Factor by which each block is wider than the one before", low=1, high=4)
-    norm: Literal["instance", "batch", "layer", "group", "none"] = _own(
-        "batch", "Normalisation inside each block", advanced=True
-    )
+    norm: Literal["instance", "batch", "layer", "group", "none"] = _own("batch", advanced=True)
+    """Normalisation inside each block."""
     num_dims: int = _own(128, "Dimensions of a representation", low=2, high=4096, label="Dimensions")
     epochs: int = _training(10, "Passes over the training images", low=1, high=1000, unit="epochs")
-    steps_per_epoch: int = _training(
-        0, "Minibatches per epoch; 0 for a full pass over the data", low=0, high=100_000, unit="steps", advanced=True
-    )
+    steps_per_epoch: int = _training(0, low=0, high=100_000, unit="steps", advanced=True)
+    """Minibatches per epoch; 0 for a full pass over the data."""
     batch_size: int = _training(256, "Images per minibatch; each is seen in two views", low=2, high=8192)
-    lr: float = _training(
-        1e-3, "Peak learning rate of AdamW; cosine decay to 0", low=1e-6, high=1.0, label="Learning rate"
-    )
+    lr: float = _training(1e-3, low=1e-6, high=1.0, label="Learning rate")
+    """Peak learning rate of AdamW; cosine decay to 0."""
     weight_decay: float = _training(1e-5, "Weight decay of AdamW", low=0.0, high=1.0, advanced=True)
-    projector_width: int = _training(
-        512, "Width of the projector before the loss; it is discarded after training", low=8, high=8192, advanced=True
-    )
-    redundancy: float = _teacher(
-        5e-3, "Lambda of Barlow Twins' loss", low=0.0, high=1.0, advanced=True, when=("kind", "barlow_twins")
-    )
-    temperature: float = _teacher(
-        0.5, "Temperature of SimCLR's loss", low=0.01, high=10.0, advanced=True, when=("kind", "simclr")
-    )
+    projector_width: int = _training(512, low=8, high=8192, advanced=True)
+    """Width of the projector before the loss; it is discarded after training."""
+    redundancy: float = _teacher(5e-3, low=0.0, high=1.0, advanced=True, when=("kind", "barlow_twins"))
+    """Lambda of Barlow Twins' loss."""
+    temperature: float = _teacher(0.5, low=0.01, high=10.0, advanced=True, when=("kind", "simclr"))
+    """Temperature of SimCLR's loss."""
     crop_scale: float = _view(0.2, "Smallest share of the image in a view", low=0.02, high=1.0)
     mirror: bool = _view(True, "Flip half of the views horizontally; do not flip digits", advanced=False)
-    jitter: float = _view(
-        0.4, "Strength of changes in brightness, contrast, saturation and hue", low=0.0, high=1.0, label="Colour jitter"
-    )
+    jitter: float = _view(0.4, low=0.0, high=1.0, label="Colour jitter")
+    """Strength of changes in brightness, contrast, saturation and hue."""
     grey_share: float = _view(0.2, "Share of views in greyscale", low=0.0, high=1.0)
     blur_share: float = _view(0.5, "Share of blurred views", low=0.0, high=1.0)
-    seed: int = _training(
-        0, "Runs with different seeds share a teacher", low=0, high=2**31 - 1, advanced=True, label="Teacher seed"
-    )
+    seed: int = _training(0, low=0, high=2**31 - 1, advanced=True, label="Teacher seed")
+    """Runs with different seeds share a teacher."""
 
     def student(self) -> StudentConfig:
         """The network, unless it is torchvision's."""
