@@ -26,7 +26,7 @@ from engine.core.checkpoint import NUM_KEPT
 from engine.core.config import MethodConfig, RunRequest
 from engine.core.context import Context
 from engine.core.errors import ConfigError
-from engine.core.events import Checkpoint, Event, Preview, Progress, to_json
+from engine.core.events import Checkpoint, Event, Measured, Preview, Progress, to_json
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import make_bench
 from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
@@ -231,18 +231,18 @@ def _try_steps(
             now = time.perf_counter()
             if not is_ready:
                 ready = now
-            if event.kind == "measured":
+            if isinstance(event, Measured):
                 times.append((event.step, now))
                 event_bytes = max(event_bytes, len(json.dumps(to_json(event))))
-            elif event.kind == "checkpoint":
+            elif isinstance(event, Checkpoint):
                 checkpoint = event
                 if now - ready > STEP_SECONDS or (len(times) > TIMED_STEPS and now - ready > ENOUGH_SECONDS):
                     break
-            elif event.kind == "preview":
+            elif isinstance(event, Preview):
                 preview_bytes = _preview_bytes(event)
                 is_ready = True  # after the first picture come outer steps alone
                 yield Progress(TRYING_STEPS, 0, config.outer_steps)
-            elif event.kind == "progress" and not is_ready:
+            elif isinstance(event, Progress) and not is_ready:
                 yield event
         state_bytes = _checkpoint_bytes(checkpoint)
     (_, first), (_, last) = times[0], times[-1]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from engine.core import machine
-from engine.core.events import Event, Preview
+from engine.core.events import Event, Measured, Preview
 from engine.runs import log
 from engine.runs.store import RunRow, Store
 
@@ -54,7 +54,7 @@ class Recorder:
         if self._problem is not None:
             raise self._problem
         line: log.Record | Preview
-        if event.kind == "measured":
+        if isinstance(event, Measured):
             self.step = event.step
             line = log.record(event, time.time(), seconds=self._pace.measured(event.step))
         else:

@@ -32,6 +32,7 @@ from engine.core import machine
 from engine.core.config import RunRequest
 from engine.core.context import Context, data_root
 from engine.core.errors import UserError
+from engine.core.events import Progress
 from engine.core.program import ROOT
 from engine.pretrained import store as pretrained
 from engine.runs.estimate import Estimate, estimate
@@ -416,6 +417,6 @@ def _told(request: RunRequest, context: Context, say: Callable[[Message], None])
             return end.value
         if isinstance(event, Estimate):
             say({"so_far": asdict(event)})
-        elif event.kind == "progress" and event.phase != phase:
+        elif isinstance(event, Progress) and event.phase != phase:
             phase = event.phase
             say({"phase": phase})

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from engine.core import checkpoint, machine
+from engine.core import checkpoint, events, machine
 from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.core.errors import RunError, UserError
@@ -175,9 +175,9 @@ class _Execution:
                 resume_from=self._resume_state(),
                 start=self._start_set(device),
             )
-            events = _keeping_result(runner(self._request, context), self._save_result)
-            with machine.bounded_data(device), contextlib.closing(events):
-                for event in events:
+            stream = _keeping_result(runner(self._request, context), self._save_result)
+            with machine.bounded_data(device), contextlib.closing(stream):
+                for event in stream:
                     if self._take(event):
                         return Stopped(self._recorder.step)
             return self._finished
@@ -207,20 +207,20 @@ class _Execution:
 
     def _take(self, event: Event) -> bool:
         """Keep an event; whether the run is to stop here."""
-        if event.kind == "checkpoint":
+        if isinstance(event, Checkpoint):
             return self._take_checkpoint(event)
-        if event.kind == "finished":
+        if isinstance(event, Finished):
             self._finished = event  # told when the result is on disk
             return False
-        if event.kind == "started":
+        if isinstance(event, events.Started):
             self._total_steps = event.total_steps
-        elif event.kind == "expert_epoch":
+        elif isinstance(event, events.ExpertEpoch):
             is_last = (event.expert + 1, event.epoch) == (event.num_experts, event.num_epochs)
             self._is_recording = self._request.action == "record" or not is_last
-        elif event.kind == "teacher_epoch":
+        elif isinstance(event, events.TeacherEpoch):
             self._recorded = "teacher"
             self._is_recording = self._request.action == "record" or event.epoch < event.num_epochs
-        elif event.kind == "measured":
+        elif isinstance(event, events.Measured):
             self._is_distilling, self._is_recording = True, False
         self._recorder.add(event)
         # between two checkpoints a stop waits for the next one, at most one outer step away
@@ -297,9 +297,9 @@ def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any
     return run(request, context)
 
 
-def _keeping_result(events: Generator[Event, None, Any], keep: Callable[[Any], None]) -> Generator[Event, None, None]:
+def _keeping_result(stream: Generator[Event, None, Any], keep: Callable[[Any], None]) -> Generator[Event, None, None]:
     """The same events; what the generator returns at last is handed to `keep`, if it is anything."""
-    result = yield from events
+    result = yield from stream
     if result is not None:
         keep(result)
 
