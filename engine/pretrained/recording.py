@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from pydantic import TypeAdapter
@@ -31,10 +31,7 @@ _CURVE = TypeAdapter(list[Point])
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """The pretrained networks that a run needs, and the bytes of all of them on disk.
-
-    num_recorded: how many are in the store. missing_bytes, seconds: what the others take.
-    """
+    """The pretrained networks that a run needs, with num_recorded in the store; the missing ones take bytes and seconds."""
 
     num_networks: int
     num_bytes: int
@@ -52,7 +49,7 @@ class TrainingState:
 
 
 class Names(NamedTuple):
-    """title: of a network, in messages. file: its file. checkpoints: folder of the checkpoints of its training."""
+    """Of a network: in messages, its file, and the folder of its training's checkpoints."""
 
     title: str
     file: str
@@ -70,27 +67,33 @@ class Trainer(Protocol[State]):
     @property
     def manifest(self) -> Manifest: ...  # without networks
     @property
-    def numbers(self) -> Sequence[int]: ...  # of the networks that are wanted
+    def numbers(self) -> Sequence[int]:  # of the networks that are wanted
+        return (0,)
+
     @property
-    def may_train(self) -> bool: ...  # False: missing ones are left out
+    def may_train(self) -> bool:  # False: missing ones are left out
+        return True
+
     @property
     def num_steps(self) -> int: ...  # per epoch
     @property
     def num_bytes(self) -> int: ...  # of a network's file
     def names(self, number: int) -> Names: ...
     def event(self, number: int, point: Point, *, cached: bool) -> Event: ...  # about an epoch
-    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]: ...  # about a finished network
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]: ...  # about a finished network
     def start(self, number: int) -> State: ...
     def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...  # after each step of epoch 1, 2, ...
     def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...  # or raises Diverged
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...  # estimate of everything but steps
     def keep(self, state: State, epoch: int, path: Path) -> None: ...  # adds an epoch to the unfinished file
-    def can_resume(self, path: Path) -> bool: ...  # whether that file still has the epochs before
+
+    def can_resume(self, path: Path) -> bool:  # whether that file still has the epochs before
+        return True
 
     def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
         """Complete the file, and return what else `Network` records. state: None if there were no epochs."""
-
-    def other_seconds(self, num_networks: int, num_epochs: int) -> float:
-        """Estimate of everything but steps, for missing networks and their missing epochs in all."""
+        yield from ()
+        return {}
 
 
 def load_or_train(trainer: Trainer[State]) -> Generator[Event, None, Recording]:
@@ -180,11 +183,8 @@ def _train_epochs(
     if found is not None:
         values = dict(found[1])
         curve = _CURVE.validate_json(str(values.pop("curve")))
-        device = state.theta.device
-        moved: dict[str, Any] = {
-            name: value.to(device) if isinstance(value, Tensor) else value for name, value in values.items()
-        }
-        state = replace(state, **moved)
+        moved = {name: value.to(state.theta.device) for name, value in values.items() if isinstance(value, Tensor)}
+        state = replace(state, **cast(dict[str, Any], values | moved))
         for point in curve:
             yield trainer.event(number, point, cached=True)
     num_epochs = trainer.manifest.num_epochs

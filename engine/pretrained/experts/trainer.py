@@ -1,8 +1,13 @@
-"""Recording experts: the weights of networks trained on the real data, before training and after each epoch.
+"""Recording experts: the weights of networks trained on real images, before training and after each epoch.
 
-The number of experts is not part of the key: more are added to those in the store.
+Their number is not part of the key: more are added to those in the store. Steps are of SGD, or with the gradient g of a
+minibatch,
 
-Source: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 experts of 50 epochs, kept after each).
+    SAM    g' = grad L(theta + rho g / |g|),  theta <- theta - lr g'
+    GSAM   g'' = g' - alpha (g - <g, g'> g' / |g'|^2),  theta <- theta - lr g''
+
+Sources: MTT: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 experts of 50 epochs). SAM: Foret et al. 2021,
+arXiv:2010.01412. GSAM: Zhuang et al. 2022, arXiv:2203.08065, as used by FTD: Du et al. 2023, arXiv:2211.11004.
 """
 
 from __future__ import annotations
@@ -11,13 +16,16 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from engine.core import checkpoint
 from engine.core.config import StudentConfig
@@ -30,11 +38,9 @@ from engine.evaluation.train import accuracy
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained import recording, store
-from engine.pretrained.experts import train
 from engine.pretrained.experts.buffer import DTYPES, Buffer, ExpertFile
 from engine.pretrained.experts.config import ExpertsConfig
-from engine.pretrained.experts.train import SgdState
-from engine.pretrained.recording import Names, RecordingPlan
+from engine.pretrained.recording import Names, RecordingPlan, Trainer, TrainingState
 from engine.pretrained.store import Manifest, Network, Point, Recording
 
 RECIPE = 1
@@ -43,6 +49,15 @@ CURVE_IMAGES = 2000
 """Validation images for an expert's curve, the same ones after every epoch."""
 GUESSING = 3.0
 """An expert has learned if it is this many standard errors better than guessing."""
+NO_NORM = 1e-12
+"""Added to a gradient's norm before dividing by it."""
+
+
+@dataclass(frozen=True)
+class SgdState(TrainingState):
+    """velocity: (P,), zeros without momentum."""
+
+    velocity: Tensor
 
 
 def load_or_record(
@@ -56,9 +71,8 @@ def load_or_record(
     found = yield from recording.load_or_train(ExpertTrainer(splits, student, config, context))
     networks = found.manifest.networks
     if not networks:
-        raise ConfigError(
-            f"None of the experts in '{config.folder}' can be read. Clear this option to record new ones."
-        )
+        said = f"None of the experts in '{config.folder}' can be read."
+        raise ConfigError(f"{said} Clear this option to record new ones.")
     files = tuple(found.folder / network.file for network in networks.values())
     ends = tuple(network.curve[-1].accuracy for network in networks.values())
     return Buffer(files, tuple(networks), ends, found.manifest.num_epochs, found.manifest.num_params)
@@ -86,7 +100,7 @@ def key_of(splits: Splits, student: StudentConfig, config: ExpertsConfig) -> dic
 
 
 @dataclass(frozen=True)
-class ExpertTrainer:
+class ExpertTrainer(Trainer[SgdState]):
     """How experts are trained; see `recording.Trainer`."""
 
     splits: Splits
@@ -123,7 +137,7 @@ class ExpertTrainer:
 
     @property
     def num_steps(self) -> int:
-        return train.num_steps(self.config, len(self.splits.train))
+        return self.config.steps_per_epoch or -(-len(self.splits.train) // self.config.batch_size)
 
     @property
     def num_bytes(self) -> int:
@@ -137,7 +151,7 @@ class ExpertTrainer:
         planned = len(self.numbers), self.manifest.num_epochs
         return ExpertEpoch(number, point.epoch, *planned, point.train_loss, point.accuracy, point.seconds, cached)
 
-    def report(self, number: int, network: Network, *, cached: bool) -> Iterator[Event]:
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]:
         targets = self._judge.targets
         share = targets.bincount().max().item() / len(targets)  # right if the largest class is always guessed
         end = network.curve[-1].accuracy
@@ -150,8 +164,13 @@ class ExpertTrainer:
         return SgdState(theta, torch.zeros_like(theta))
 
     def epoch(self, number: int, state: SgdState, epoch: int) -> Iterator[SgdState]:
-        generator = self._stream("expert", number, "epoch", epoch - 1)
-        return train.epoch(self.student, state, self.splits, self.config, epoch - 1, generator)
+        config, train, generator = self.config, self.splits.train, self._stream("expert", number, "epoch", epoch - 1)
+        lr = config.lr * (0.1 if config.lr_decay and epoch > config.epochs // 2 + 2 else 1.0)
+        state = replace(state, loss=0.0)
+        for indices in islice(recording.minibatches(len(train), config.batch_size, generator), self.num_steps):
+            inputs, targets = train.batch(indices)
+            state = step(self.student, state, self.splits.augment(inputs, generator), targets, lr, config)
+            yield state
 
     def measure(self, number: int, state: SgdState, epoch: int) -> Generator[Event, None, float]:
         yield from ()  # too fast to show progress
@@ -169,10 +188,6 @@ class ExpertTrainer:
     def can_resume(self, path: Path) -> bool:
         return path.exists()
 
-    def finish(self, state: SgdState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
-        yield from ()
-        return {}
-
     def other_seconds(self, num_networks: int, num_epochs: int) -> float:
         state = self.start(0)
         self.context.cache_root.mkdir(parents=True, exist_ok=True)
@@ -188,6 +203,37 @@ class ExpertTrainer:
 
     def _stream(self, *names: str | int) -> torch.Generator:
         return Context(seed=self.config.seed).stream(*names)
+
+
+def step(
+    student: Student, state: SgdState, inputs: Tensor, targets: Tensor, lr: float, config: ExpertsConfig
+) -> SgdState:
+    """One step of training on inputs (B, *sample_shape) and targets (B,)."""
+    theta, velocity = state.theta, state.velocity
+    loss, gradient = _gradient(student, theta, inputs, targets)
+    if config.optimiser != "sgd":
+        at_worse = theta + config.rho * gradient / (gradient.norm() + NO_NORM)
+        _, perturbed = _gradient(student, at_worse, inputs, targets)
+        gradient = perturbed if config.optimiser == "sam" else gsam(gradient, perturbed, config.alpha)
+    if config.weight_decay:
+        gradient = gradient + config.weight_decay * theta
+    if config.momentum:
+        velocity = gradient = config.momentum * velocity + gradient
+    return SgdState(theta - lr * gradient, velocity, loss=state.loss + loss)
+
+
+def gsam(gradient: Tensor, perturbed: Tensor, alpha: float) -> Tensor:
+    """The perturbed gradient (P,), less alpha times the part of the gradient (P,) that is orthogonal to it."""
+    along = torch.dot(gradient, perturbed) / (torch.dot(perturbed, perturbed) + NO_NORM)
+    return perturbed - alpha * (gradient - along * perturbed)
+
+
+def _gradient(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    theta = theta.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = F.cross_entropy(student(theta, inputs), targets)
+    (gradient,) = torch.autograd.grad(loss, theta)
+    return loss.item(), gradient
 
 
 def _given(folder: str, found: Recording | None, wanted: Manifest) -> Manifest:

@@ -79,21 +79,13 @@ def num_bytes(network: nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
-@torch.no_grad()
-def put_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy weights, by name, into a network of `make_network`; statistics stay."""
-    for name, parameter in network.named_parameters():
-        parameter.copy_(weights[name])
-
-
 def fix_statistics(network: nn.Module, data: LabelledSet) -> Generator[Event, None, None]:
     """Set the statistics of batch norms to the means over a sample of a set. Yields Progress."""
     norms, some = _batch_norms(network), data.sample(SAMPLE)
     if not norms:
         return
     for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
+        norm.train().reset_running_stats()
     pieces = torch.arange(len(some)).chunk(-(-len(some) // _PIECE_OF_STATISTICS))
     for done, indices in enumerate(pieces):
         yield Progress("fix the teacher's statistics", done, len(pieces))
@@ -148,10 +140,9 @@ def imagenet_weights() -> dict[str, Tensor]:
         found = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise DataError(
-            f"torchvision's ImageNet weights are not on this machine and could not be downloaded ({error}). Download "
-            f"{weights.url} to {folder}, or choose a teacher that is trained here."
-        ) from error
+        what = f"torchvision's ImageNet weights are not on this machine and could not be downloaded ({error})."
+        advice = f"Download {weights.url} to {folder}, or choose a teacher that is trained here."
+        raise DataError(f"{what} {advice}") from error
     return {f"1.{name}": tensor for name, tensor in found.items() if not name.startswith("fc.")}
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.core.errors import Diverged
@@ -26,9 +27,9 @@ from engine.nets import make_encoder
 from engine.nets.student import Student
 from engine.pretrained.recording import TrainingState, minibatches
 from engine.pretrained.teachers.config import TeacherConfig
-from engine.pretrained.teachers.losses import barlow_twins, simclr
 
 BETAS, EPS = (0.9, 0.999), 1e-8
+NO_VARIANCE = 1e-8  # added to the variance of a dimension that is divided by its deviation
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Networks:
         """Fresh weights of both, from a CPU generator."""
         return torch.cat([self.encoder.init(generator), self.projector.init(generator)])
 
-    def of_encoder(self, theta: Tensor) -> Tensor:
-        """The encoder's weights (P,)."""
-        return theta[: self.encoder.num_params]
+    def of_encoder(self, theta: Tensor) -> dict[str, Tensor]:
+        """The encoder's weights by name."""
+        return self.encoder.unflatten(theta[: self.encoder.num_params])
 
     def projected(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """What the loss compares, (N, projector_width), of inputs (N, C, H, W)."""
@@ -85,28 +86,21 @@ def num_steps(config: TeacherConfig, num_train: int) -> int:
 
 
 def epoch(
-    networks: Networks,
-    state: AdamWState,
-    splits: Splits,
-    config: TeacherConfig,
-    number: int,
-    generator: torch.Generator,
+    networks: Networks, state: AdamWState, splits: Splits, config: TeacherConfig, number: int, draws: torch.Generator
 ) -> Iterator[AdamWState]:
-    """Train for epoch `number`, from 0; the state after each step. The generator draws minibatches and views.
+    """Train for epoch `number`, from 0; the state after each step. Raises Diverged if the loss is not finite.
 
-    Raises Diverged if the loss is not finite.
+    draws: minibatches and views.
     """
     views, steps = views_of(splits, config), num_steps(config, len(splits.train))
-    batches = minibatches(len(splits.train), min(config.batch_size, len(splits.train)), generator, drop_last=True)
+    batches = minibatches(len(splits.train), min(config.batch_size, len(splits.train)), draws, drop_last=True)
     state = replace(state, loss=0.0)
     for indices in islice(batches, steps):
         inputs, _ = splits.train.batch(indices)
-        loss, gradient = _gradient(networks, state.theta, views(inputs, generator), views(inputs, generator), config)
+        loss, gradient = _gradient(networks, state.theta, views(inputs, draws), views(inputs, draws), config)
         if not math.isfinite(loss):
-            sentence = (
-                f"The teacher's loss became infinite or NaN in epoch {number + 1}. Lower the teacher's learning rate."
-            )
-            raise Diverged(sentence, quantity="teacher's loss", step=0)
+            what = f"The teacher's loss became infinite or NaN in epoch {number + 1}."
+            raise Diverged(f"{what} Lower the teacher's learning rate.", quantity="teacher's loss", step=0)
         lr = config.lr * 0.5 * (1 + math.cos(math.pi * state.step / (steps * config.epochs)))
         state = replace(adamw(state, gradient, lr, config.weight_decay), loss=state.loss + loss)
         yield state
@@ -143,12 +137,38 @@ def _gradient(
     theta = theta.detach().requires_grad_()
     with torch.enable_grad():
         z1, z2 = networks.projected(theta, view1), networks.projected(theta, view2)
-        if config.kind == "simclr":
-            loss = simclr(z1, z2, config.temperature)
-        else:
-            loss = barlow_twins(z1, z2, config.redundancy)
+        is_simclr = config.kind == "simclr"
+        loss = simclr(z1, z2, config.temperature) if is_simclr else barlow_twins(z1, z2, config.redundancy)
     (gradient,) = torch.autograd.grad(loss, theta)
     # the projector's norm cancels the encoder's last bias: its gradient is rounding noise, which AdamW would follow
     end = networks.encoder.num_params
     gradient[end - networks.encoder.sizes[-1] : end] = 0
     return loss.item(), gradient
+
+
+def barlow_twins(z1: Tensor, z2: Tensor, redundancy: float) -> Tensor:
+    """sum_i (1 - c_ii)^2 + redundancy sum_{i != j} c_ij^2, with c_ij = <z1_i z2_j> over the batch of standardised z.
+
+    z1, z2: (N, D) of two views of N images, 2 or more. redundancy: lambda. Source: Barlow Twins, Eq. 1 and 2.
+    """
+    c = _standardised(z1).T @ _standardised(z2) / len(z1)
+    diagonal = c.diagonal()
+    return (1 - diagonal).square().sum() + redundancy * (c.square().sum() - diagonal.square().sum())
+
+
+def simclr(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    """NT-Xent: mean over all 2 N views i of -log exp(s_ij / t) / sum_{k != i} exp(s_ik / t); j the partner, s cosines.
+
+    z1, z2: (N, D) of two views of N images. temperature: t. Source: SimCLR, Eq. 1.
+    """
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    similarities = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
+    partners = torch.arange(len(z), device=z.device).roll(len(z1))
+    return F.cross_entropy(similarities, partners)
+
+
+def _standardised(z: Tensor) -> Tensor:
+    """Each dimension with mean 0 and deviation 1 over the batch; one that is the same everywhere with 0."""
+    centred = z - z.mean(0)
+    return centred * torch.rsqrt(centred.square().mean(0) + NO_VARIANCE)

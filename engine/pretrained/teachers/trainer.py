@@ -5,18 +5,20 @@ The key of a teacher covers the data, their preparation and the teacher's own se
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as bytes_from_tensors
-from torch import nn
+from torch import Tensor, nn
 
 from engine.core.checkpoint import write_atomically
 from engine.core.context import Context
@@ -29,11 +31,10 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
 from engine.pretrained import recording, store
-from engine.pretrained.recording import Names, RecordingPlan
+from engine.pretrained.recording import Names, RecordingPlan, Trainer
 from engine.pretrained.store import Manifest, Network, Point, Probed, Split
 from engine.pretrained.teachers import networks, train
 from engine.pretrained.teachers.config import TeacherConfig
-from engine.pretrained.teachers.teacher import Teacher
 from engine.pretrained.teachers.train import AdamWState, Networks
 
 RECIPE = 1
@@ -44,6 +45,35 @@ KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000
 PROBED_IMAGES = 10_000
 """Training images that the scale and the linear probe are fitted on."""
 TIMED_IMAGES = 125
+PIECE = 64
+"""Images per forward pass, which bounds the memory of activations."""
+FILE, TENSOR = "train.safetensors", "representations"
+"""The training images' representations, in the teacher's folder."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network whose representations are distilled.
+
+    network: prepared inputs (n, C, H, W) to (n, d). scale: factor that makes the mean variance of a dimension 1 over
+    training images. digest: equal only if the representations are. facts: for `describe`.
+    """
+
+    title: str
+    num_dims: int
+    digest: str
+    network: Callable[[Tensor], Tensor]
+    scale: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def represent(self, inputs: Tensor) -> Tensor:
+        """Representations (n, d) float32 of prepared inputs (n, C, H, W), without gradients."""
+        return torch.cat([self.network(piece) for piece in inputs.split(PIECE)]) * self.scale
+
+    def describe(self) -> dict[str, Any]:
+        """The summary of a run that only trains a teacher."""
+        return {"title": self.title, "num_dims": self.num_dims} | self.facts
 
 
 def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
@@ -67,6 +97,21 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
     return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, facts)
 
 
+def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator[Event, None, Tensor]:
+    """Representations (N, d) float32 of the training images, in order, cached in the teacher's folder.
+
+    The digest covers the data, so a folder belongs to one training set.
+    """
+    path = context.cache_root / "teachers" / teacher.digest / FILE
+    found = None
+    with contextlib.suppress(OSError, SafetensorError):  # missing or damaged
+        found = load_file(path).get(TENSOR)
+    if found is None or found.shape != (len(splits.train), teacher.num_dims):
+        found = (yield from features_of(teacher.represent, splits.train, "represent the training images")).cpu()
+        write_atomically(path, bytes_from_tensors({TENSOR: found.contiguous()}))
+    return found.to(context.device)
+
+
 def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
     """What a teacher takes as if it were not in the store, known before the data are read."""
     with torch.device("meta"):
@@ -84,14 +129,12 @@ def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class TeacherTrainer:
+class TeacherTrainer(Trainer[AdamWState]):
     """How the only teacher, number 0, is trained; see `recording.Trainer`."""
 
     splits: Splits
     config: TeacherConfig
     context: Context
-    numbers = (0,)
-    may_train = True
 
     @property
     def folder(self) -> Path:
@@ -155,15 +198,9 @@ class TeacherTrainer:
     def keep(self, state: AdamWState, epoch: int, path: Path) -> None:
         """Checkpoints hold everything."""
 
-    def can_resume(self, path: Path) -> bool:
-        return True
-
     def finish(self, state: AdamWState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
         """Raises Diverged if all images have the same representation."""
-        if state is None:
-            yield from self._load()
-        else:
-            yield from self._place(state)
+        yield from self._load() if state is None else self._place(state)
         scale, probed = yield from self._probe()
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_atomically(path, bytes_from_tensors(weights))
@@ -200,8 +237,7 @@ class TeacherTrainer:
 
     def _place(self, state: AdamWState) -> Generator[Event, None, None]:
         """Give the teacher the encoder's current weights, and the statistics that go with them."""
-        encoder = self._trainable.encoder
-        networks.put_weights(self.network, encoder.unflatten(self._trainable.of_encoder(state.theta)))
+        self.network.load_state_dict(self._trainable.of_encoder(state.theta), strict=False)  # statistics stay
         yield from networks.fix_statistics(self.network, self.splits.train)
 
     def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:

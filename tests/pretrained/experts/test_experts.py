@@ -19,7 +19,7 @@ from engine.core.errors import ConfigError, DataError, Diverged
 from engine.core.events import ExpertEpoch, Progress, Warned
 from engine.nets import make_student
 from engine.pretrained import store
-from engine.pretrained.experts import ExpertsConfig, buffer, load_or_record, train, trainer
+from engine.pretrained.experts import ExpertsConfig, buffer, load_or_record, trainer
 
 STUDENT = StudentConfig(name="mlp")
 TOY = {"num_experts": 2, "epochs": 3, "lr": 0.05, "batch_size": 16}
@@ -99,10 +99,9 @@ def test_half_precision_halves_the_file_and_rounds_the_weights(tmp_path):
 
 
 def test_sam_and_gsam_step_as_their_equations_say():
-    splits, settings = toy_splits(), config(optimiser="gsam", rho=0.05, alpha=0.3)
     student = make_student(STUDENT, SPEC)
     theta = student.init(torch.Generator().manual_seed(0))
-    inputs, targets = splits.train.batch(torch.randperm(60, generator=torch.Generator().manual_seed(5))[:16])
+    inputs, targets = toy_splits().train.batch(torch.randperm(60, generator=torch.Generator().manual_seed(5))[:16])
 
     def gradient(at):
         at = at.clone().requires_grad_()
@@ -114,9 +113,9 @@ def test_sam_and_gsam_step_as_their_equations_say():
     assert abs(across @ far) < 1e-5 * far.norm() ** 2
     for optimiser, expected in (("sam", far), ("gsam", far - 0.3 * across)):
         settings = config(optimiser=optimiser, rho=0.05, alpha=0.3)
-        state = train.SgdState(theta, torch.zeros_like(theta))
-        path = train.epoch(student, state, splits, settings, 0, torch.Generator().manual_seed(5))
-        torch.testing.assert_close(next(path).theta, theta - 0.05 * expected)
+        state = trainer.SgdState(theta, torch.zeros_like(theta))
+        after = trainer.step(student, state, inputs, targets, settings.lr, settings)
+        torch.testing.assert_close(after.theta, theta - 0.05 * expected)
 
 
 def test_a_second_run_reuses_what_the_first_recorded_and_adds_what_is_missing(tmp_path):

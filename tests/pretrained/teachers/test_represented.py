@@ -10,7 +10,7 @@ from patterns import toy_splits
 from engine import Context
 from engine.core.config import checked
 from engine.pretrained.teachers import TeacherConfig, load_or_train, of_training
-from engine.pretrained.teachers.teacher import FILE
+from engine.pretrained.teachers.trainer import FILE
 
 TINY = {
     "width": 4,

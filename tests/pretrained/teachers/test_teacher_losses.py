@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from engine.pretrained.teachers.losses import barlow_twins, simclr
+from engine.pretrained.teachers.train import barlow_twins, simclr
 
 
 def two_views(count=6, dims=4, seed=0):

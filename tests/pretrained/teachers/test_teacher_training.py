@@ -15,8 +15,7 @@ from engine.data.source import LabelledSet
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.pretrained.teachers import train
-from engine.pretrained.teachers.losses import barlow_twins, simclr
-from engine.pretrained.teachers.train import AdamWState
+from engine.pretrained.teachers.train import AdamWState, barlow_twins, simclr
 
 
 def stream(*names):
