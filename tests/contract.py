@@ -1,4 +1,4 @@
-"""The table of methods that `test_contract.py` walks through. A new method adds one case, a new form one for each method."""
+"""The cases of `test_contract.py`. A new method adds one case, a new form one for each method."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -271,12 +271,14 @@ class ImagesPerClass(LabelledImages):
     def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
         targets = real.targets.cpu()
         with torch.no_grad():
-            for label in range(self.spec.num_outputs):
+            for label, name in enumerate(self.spec.class_names):
                 mine = (self.classes == label).nonzero().flatten()
                 theirs = (targets == label).nonzero().flatten()
                 wanted = self.real_each * len(mine)
                 if len(theirs) < wanted:
-                    self._refuse(label, len(theirs), wanted)
+                    raise ConfigError(
+                        f"Class '{name}' has {len(theirs)} training images, fewer than the {wanted} {self.wanted_for}"
+                    )
                 chosen = theirs[torch.randperm(len(theirs), generator=generator)[:wanted]]
                 self.put(mine, real.batch(chosen)[0].to(self.raw_rates))
             self.raw_rates.fill_(inverse_softplus(lr))
@@ -310,10 +312,6 @@ class ImagesPerClass(LabelledImages):
             "learn_rates": self.learn_rates,
             "companion": self.companion,
         }
-
-    def _refuse(self, label: int, found: int, wanted: int) -> NoReturn:
-        name = self.spec.class_names[label]
-        raise ConfigError(f"Class '{name}' has {found} training images, fewer than the {wanted} {self.wanted_for}")
 
 
 def samples_of(targets: Tensor, label: int, wanted: int) -> Tensor:

@@ -16,7 +16,7 @@ def made(n=6, D=4, d=3, q=5, seed=0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def dense(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
-    """The weights W = (phi^T phi + lambda I)^-1 phi^T Y of a linear layer with a bias column, by the normal equations."""
+    """W = (phi^T phi + lambda I)^-1 phi^T Y of a linear layer with a bias column, by the normal equations."""
     phi, psi = (torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1) for x in (features, queries))
     penalty = ridge * phi.square().sum()  # the trace of phi phi^T
     W = torch.linalg.solve(phi.T @ phi + penalty * torch.eye(phi.shape[1], dtype=phi.dtype), phi.T @ targets)

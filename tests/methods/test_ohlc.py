@@ -82,10 +82,16 @@ def test_an_image_student_is_refused_in_one_sentence():
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
-        ({"source": "simulated_prices", "method": "bilevel"}, "Method 'bilevel' cannot be used with Simulated prices.*Methods for those: 'ohlc'"),
-        ({"source": "digits", "method": "ohlc"}, "Method 'ohlc' cannot be used with Digits, which is a data set of images"),
+        (
+            {"source": "simulated_prices", "method": "bilevel"},
+            "Method 'bilevel' cannot be used with Simulated prices.*Methods for those: 'ohlc'",
+        ),
+        (
+            {"source": "digits", "method": "ohlc"},
+            "Method 'ohlc' cannot be used with Digits, which is a data set of images",
+        ),
     ],
-)  # fmt: skip
+)
 def test_prices_and_images_keep_to_their_own_methods(request_, sentence):
     with pytest.raises(ConfigError, match=sentence):
         engine.resolve(engine.RunRequest(**request_))
@@ -102,9 +108,16 @@ def test_distilled_sequences_beat_random_real_windows_over_seeds():
     """Volatility of simulated tokens: the loss on validation windows, each arm after its best number of steps."""
     splits = splits_of(1200, target="volatility", window_length=12)
     options = {
-        "unroll_length": 20, "validation_steps": 20, "student_lr": 0.1, "rates_lr": 0.05, "outer_lr": 0.1, "outer_steps": 40,
-        "real_batch": 400, "outer_decay": "cosine", "num_validations": 4,
-    }  # fmt: skip
+        "unroll_length": 20,
+        "validation_steps": 20,
+        "student_lr": 0.1,
+        "rates_lr": 0.05,
+        "outer_lr": 0.1,
+        "outer_steps": 40,
+        "real_batch": 400,
+        "outer_decay": "cosine",
+        "num_validations": 4,
+    }
     config = checked(OhlcConfig, SMALL | options, "config")
     student, loss = make_student(config.student, splits.spec), loss_of(splits.spec)
     usual = loss(splits.train.targets.mean(0).expand(len(splits.validation), -1), splits.validation.targets).item()

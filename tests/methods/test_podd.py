@@ -81,7 +81,8 @@ def test_every_option_runs_and_moves_every_pixel(splits, changes):
     assert settings.size(splits.spec).num_samples == synthetic.num_samples
     size = settings.size(splits.spec)
     assert size.num_values == synthetic.poster.numel()
-    assert size.num_values + size.num_label_values + synthetic.raw_rates.numel() + size.num_indices == synthetic.num_stored_values()  # fmt: skip
+    stored = size.num_values + size.num_label_values + synthetic.raw_rates.numel() + size.num_indices
+    assert stored == synthetic.num_stored_values()
     assert size.num_bytes + 4 * synthetic.raw_rates.numel() == synthetic.num_bytes()
 
 
@@ -149,7 +150,8 @@ def test_recomputed_steps_give_the_gradient_of_stored_ones_through_patches_label
     found = {}
     for memory, budget in (("store", None), ("recompute", None), ("auto", 20_000)):
         training = Training(rule, 6, batch_size=5)
-        synthetic = PosterSet(spec=spec, training=training, grid=grid, order=[3, 1, 0, 2], labels="learned", label_cells=(4, 4))  # fmt: skip
+        layout = {"grid": grid, "order": [3, 1, 0, 2], "labels": "learned", "label_cells": (4, 4)}
+        synthetic = PosterSet(spec=spec, training=training, **layout)
         synthetic.start_from_tiles(0.05, torch.Generator().manual_seed(0))
         generator = torch.Generator().manual_seed(1)
         batches = (
@@ -274,7 +276,7 @@ def test_published_presets_of_folders_follow_the_folder_and_come_near_to_the_pub
 
 @pytest.mark.slow
 def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(splits):
-    """A learned poster of digits against real digits of as many stored numbers, each by its own protocol, three students."""
+    """A learned poster of digits against as many stored numbers of real digits, by their own protocols, n = 3."""
     preset = METHOD.presets_for("digits")["quick"]
     settings = checked(PoddConfig, preset.config | {"outer_steps": 200, "num_validations": 2}, "test")
     _, synthetic = drained(distill(splits, settings, Context(seed=0)))

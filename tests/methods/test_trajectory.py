@@ -1,4 +1,4 @@
-"""Trajectory matching: its gradient is that of the equation, through the chosen step alone, and its parts are what they say."""
+"""Trajectory matching: its gradient is that of the equation, through the chosen step alone; its parts are right."""
 
 from __future__ import annotations
 

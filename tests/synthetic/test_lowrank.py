@@ -209,7 +209,8 @@ def test_a_set_can_do_without_augmentations(tmp_path):
     synthetic = started(augmentations=())
     synthetic.fit_approximations(torch.zeros(0, 10, 4), 5, 0.01, generator())
     assert synthetic.pairs()[0].shape == (10, 1, 8, 8)
-    assert synthetic.approximation_errors(torch.zeros(0, 10, 6)) == {"augmentations": [], "with_networks": [], "without": []}  # fmt: skip
+    nothing = {"augmentations": [], "with_networks": [], "without": []}
+    assert synthetic.approximation_errors(torch.zeros(0, 10, 6)) == nothing
     synthetic.save(tmp_path / "set.safetensors")
     assert torch.equal(load(tmp_path / "set.safetensors").images(), synthetic.images())
 
@@ -271,9 +272,10 @@ def test_storage_is_what_the_config_says_and_what_the_file_takes(tmp_path, numbe
 
 
 def test_the_published_size_is_met_but_for_the_means_which_it_drops():
-    """2.2 of the notes on the published system: 301,412 numbers at m = 100, U = V = 200, d = 512; its hidden biases counted."""
+    """The published system has 301,412 numbers at m = 100, U = V = 200, d = 512, hidden biases included."""
     spec = TaskSpec("classification", (3, 32, 32), 10, tuple("abcdefghij"))
-    synthetic = low_rank(spec=spec, num_dims=512, num_images=100, image_bases=200, representation_bases=200, basis_size=16, hidden_dims=4)  # fmt: skip
+    bases = {"image_bases": 200, "representation_bases": 200, "basis_size": 16, "hidden_dims": 4}
+    synthetic = low_rank(spec=spec, num_dims=512, num_images=100, **bases)
     assert synthetic.num_stored_values() - 3 * 16 * 16 - 512 == 301_412
 
 
@@ -437,7 +439,8 @@ class TestApproximation:
         after = before.flip(0)
         stale = self.fitted(self.COEFFICIENTS, before)
         fresh = self.fitted(self.COEFFICIENTS, after)
-        assert (self.errors(fresh, self.COEFFICIENTS, after)[0] < self.errors(stale, self.COEFFICIENTS, after)[0] / 3).all()  # fmt: skip
+        new, old = (self.errors(networks, self.COEFFICIENTS, after)[0] for networks in (fresh, stale))
+        assert (new < old / 3).all()
 
     def test_scales_of_either_side_are_folded_into_the_weights(self):
         shifts = self.shifts(self.COEFFICIENTS)

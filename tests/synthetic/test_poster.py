@@ -334,7 +334,8 @@ def test_where_patches_show_a_pixel_differently_the_poster_shows_their_mean():
 
     view = poster_set().preview(0, splits_showing(flat)).poster
     assert view.pixels[0, 0].tolist() == [0] * 3 and view.pixels[-1, -1].tolist() == [35] * 3
-    seen = [12 * i + j for i, top in enumerate(GRID.patch_tops) for j, left in enumerate(GRID.patch_lefts) if top <= 5 < top + 8 and left <= 9 < left + 8]  # fmt: skip
+    rows = [i for i, top in enumerate(GRID.patch_tops) if top <= 5 < top + 8]
+    seen = [12 * i + j for i in rows for j, left in enumerate(GRID.patch_lefts) if left <= 9 < left + 8]
     assert len(seen) > 4 and view.pixels[5, 9, 0] == round(sum(seen) / len(seen))
 
 

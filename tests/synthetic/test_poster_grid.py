@@ -73,15 +73,22 @@ def test_a_patch_larger_than_the_poster_is_refused_with_both_sizes():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"patch_rows": 1}, "1 rows of patches of 8 pixels do not suit a poster of 20. Every pixel is in a patch with 3 to 13 rows"),
+        (
+            {"patch_rows": 1},
+            "1 rows of patches of 8 pixels do not suit a poster of 20. Every pixel is in a patch with 3 to 13 rows",
+        ),
         ({"patch_columns": 34}, "No two patches are the same with 5 to 33 columns"),
         ({"class_rows": 21}, "21 x 5 class cells need more pixels than a poster of 20 x 40"),
         ({"patch_rows": 0}, "whole numbers of 1 or more"),
         ({"patch_rows": 3.0}, "whole numbers of 1 or more"),
-        ({"height": 2000, "width": 2000, "class_rows": 2000, "class_columns": 100, "patch_rows": 300, "patch_columns": 300}, "takes too much memory. Choose fewer patches, fewer class cells"),
+        (
+            {"height": 2000, "width": 2000, "class_rows": 2000, "class_columns": 100}
+            | {"patch_rows": 300, "patch_columns": 300},
+            "takes too much memory. Choose fewer patches, fewer class cells",
+        ),
         ({"width": 10**7, "patch_columns": 2 * 10**6}, "takes too much memory"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_a_poster_is_told_with_what_can(change, message):
     sizes = asdict(PosterGrid(20, 40, 2, 5, 4, 9, 8, 8))
     with pytest.raises(ConfigError, match=message):

@@ -65,7 +65,7 @@ def test_the_published_labels_are_a_softmax_of_counts_and_nearly_one_hot():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_an_exact_fit_of_the_label_budget_loses_no_class(name):
-    """The published rule wants strictly fewer cells than the budget: 10 x 9 for 100 classes, which loses ten of them."""
+    """The published rule wants fewer cells than the budget: 10 x 9 for 100 classes, which loses ten of them."""
     grid, num_classes, _ = PUBLISHED[name]
     cells = label_cells(grid, num_classes, 1.0)
     assert cells == (grid.class_rows, grid.class_columns)
