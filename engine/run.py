@@ -318,16 +318,18 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
     """Refuse a request that names a start and does not use it, or the other way round."""
     if request.action == "evaluate":
         return
-    images_from = config.starts_from
-    if images_from == "result" and not request.start:
+    start = config.starts_from
+    if start == "result" and not request.start:
         raise ConfigError(
             "There is no result to start from: no run is named in 'start'. Open a finished run and choose "
             "'Start from this result'."
         )
-    if request.start and images_from != "result":
+    if request.start and config.begun_from_result({}) is None:
+        raise ConfigError(f"Method '{request.method}' cannot start from a result. Leave the start out.")
+    if request.start and start != "result":
         raise ConfigError(
-            f"This run begins from {images_from}, but names run '{request.start}' to start from. "
-            "Set config.images_from to 'result', or leave the start out."
+            f"This run starts from {start}, but names run '{request.start}' to start from. "
+            f"Set config.{config.start_option} to 'result', or leave the start out."
         )
 
 

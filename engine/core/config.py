@@ -207,6 +207,11 @@ class MethodConfig(Config):
         """What the set starts as; "result" for the result of another run."""
         return "its own start"
 
+    @property
+    def start_option(self) -> str:
+        """The option that says what the set starts as."""
+        return "images_from"
+
     @classmethod
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any] | None:
         """The same options for a run that starts from a result; None if the method cannot."""

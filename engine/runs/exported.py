@@ -179,7 +179,6 @@ class ExportedImages(Exported[Set, Preparation]):
 class ExportedPoster(ExportedImages[PosterSet]):
     """Overlapping patches of one poster."""
 
-    AGAIN = "; it can be loaded back in and evaluated again"
     SAMPLES = "patches of the distilled poster"
 
     def what(self) -> str:

@@ -95,7 +95,7 @@ def test_poster_is_exported_as_a_picture_at_its_own_size_that_says_where_it_come
         view = synthetic.preview(synthetic.step, synthetic.preparation).poster
         assert np.array_equal(np.asarray(picture), view.pixels[:, :, 0])
     said = (out / "README.txt").read_text()
-    assert "poster.png" in said and "loaded back in and evaluated again\n" in said, "no method begins from a poster"
+    assert "poster.png" in said and "loaded back in, evaluated again and begun from" in said
     assert len(list((out / "images").iterdir())) == synthetic.num_samples
     assert export.one(store, run_id, "poster.png") == (out / "poster.png").read_bytes()
 

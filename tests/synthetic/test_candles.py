@@ -182,7 +182,7 @@ def test_a_result_is_begun_from_where_it_fits_and_refused_where_not():
     other = splits_of(window_length=7)
     with pytest.raises(ConfigError, match="holds other sequences"):
         candle_set(other).start_from("result", other, result, 0.05, torch.Generator())
-    with pytest.raises(ConfigError, match="scaled otherwise"):
+    with pytest.raises(ConfigError, match="on another scale"):
         shifted = drained(
             prepare_windows(simulate(("AAA", "BBB"), 420, 8), "Toy", "toy", WindowConfig(window_length=6))
         )

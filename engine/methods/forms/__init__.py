@@ -91,6 +91,11 @@ class AnyForm(FormConfig, ImagesPerClass):
         return ImageForm(self.ipc, self.images_from, self.has_soft_labels, canvas)
 
     @property
+    def start_option(self) -> str:
+        nested = {"poster": "poster.poster_from", "low_rank": "low_rank.bases_from"}
+        return nested.get(self.stored_as, "images_from")
+
+    @property
     def cuts_pixels(self) -> bool:
         return self.clamp and self.stored_as != "low_rank"
 

@@ -16,6 +16,10 @@ class PoddConfig(ImagesWindowedConfig, PosterConfig):
     def form(self) -> Form:
         return self
 
+    @property
+    def start_option(self) -> str:
+        return "poster_from"
+
     @classmethod
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
         return values | {"poster_from": "result"}
