@@ -35,7 +35,6 @@ KINDS = {
 
 
 def choose() -> engine.Source:
-    """The data set to look at."""
     found = services.sources()
     keys = list(found)
     wanted = st.query_params.get("source", "")
@@ -50,7 +49,6 @@ def choose() -> engine.Source:
 
 
 def close_panel(source: str = "") -> None:
-    """Back to looking at a data set."""
     st.query_params.from_dict({"source": source} if source else {})
     st.rerun()
 
@@ -71,7 +69,6 @@ def settle(arrived: str) -> None:
 
 
 def add() -> None:
-    """The panel that imports data."""
     panel("Add your own data")
     kind = parts.pick("Kind of data", {key: (kind.title, kind.icon) for key, kind in KINDS.items()}, "import kind")
     settle(KINDS[kind].take())

@@ -48,7 +48,6 @@ def chosen_source(old: engine.RunRequest | None) -> str:
 
 
 def chosen_method(old: engine.RunRequest | None, source: engine.Source) -> engine.Method:
-    """The method, one of those for the source's task."""
     task = engine.data.task_of(source).task
     keys = [key for key, method in engine.METHODS.items() if task in method.tasks]
     key = f"distil method {st.query_params.get('from', '')} {source.kind}"
@@ -56,7 +55,6 @@ def chosen_method(old: engine.RunRequest | None, source: engine.Source) -> engin
 
 
 def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | None) -> Start:
-    """The preset, the old run or the defaults."""
     presets, old_id = method.presets_for(source), st.query_params.get("from", "")
     usable = old if old and old.source == source and old.method == method.key else None
     own = f"As in run {old_id}" if usable else "Default settings"
@@ -77,7 +75,6 @@ def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | No
 
 
 def ask_run(start: Start, key: str) -> dict[str, Any]:
-    """Name, seed and device."""
     with st.grid(3, min_column_width=210):
         name = st.text_input(
             "Name (optional)",

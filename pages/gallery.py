@@ -51,7 +51,6 @@ def show(row: engine.RunRow) -> None:
 
 
 def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
-    """An animation of all kept steps, as GIF and WebP."""
     if len(steps) < 2:
         st.caption("A time-lapse needs at least two pictures; there is one so far.")
         return

@@ -37,7 +37,6 @@ def show_list() -> None:
 
 
 def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
-    """The widgets that search, filter and sort."""
     sources = sorted({row.source for row in rows})
     tags = sorted({tag for row in rows for tag in row.tags}, key=str.casefold)
     wanted_sources: list[str] = []
@@ -68,7 +67,6 @@ def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
 
 
 def do_with_ticked(chosen: Sequence[engine.RunRow]) -> None:
-    """Carry out what was asked of the ticked runs."""
     asked = st.session_state.pop(cards.ASKED, None)
     if not asked or not chosen:
         return

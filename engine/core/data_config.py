@@ -1,7 +1,5 @@
 """How data are prepared: the options of images, and of windows of prices."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 from pydantic import field_validator

@@ -1,7 +1,5 @@
 """What can be done with a run, or with several ticked ones: buttons, and the dialogs they open."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st
@@ -60,7 +58,6 @@ def _resume_label(row: engine.RunRow) -> str:
 
 
 def _choices(row: engine.RunRow) -> list[str]:
-    """The menu in this state."""
     choices = [EDIT]
     if services.store().result(row.id):
         if not words.loaded_from(row):  # in sight
@@ -71,7 +68,6 @@ def _choices(row: engine.RunRow) -> list[str]:
 
 
 def _begins_from_results(row: engine.RunRow) -> bool:
-    """Whether the run's method can start from a result."""
     method = engine.METHODS.get(row.method)
     return method is not None and method.config.begun_from_result({}) is not None
 
@@ -89,7 +85,6 @@ def _do(choice: str | None, row: engine.RunRow) -> None:
 
 @st.dialog("Name, note and tags", icon=":material/edit_note:")
 def edit(row: engine.RunRow) -> None:
-    """Edit what people wrote about a run."""
     name = st.text_input("Name", value=row.name, max_chars=120, placeholder="What this run is about", key="edit name")
     hint = "What you found out"
     note = st.text_area("Note", value=row.note, max_chars=2000, height=140, placeholder=hint, key="edit note")
@@ -105,7 +100,6 @@ def edit(row: engine.RunRow) -> None:
 
 @st.dialog("Tag the ticked runs", icon=":material/sell:")
 def tag(rows: Sequence[engine.RunRow]) -> None:
-    """Add tags to several runs, or remove some."""
     added = _ask_tags("Add", (), "tags added")
     present = list(dict.fromkeys(tag for row in rows for tag in row.tags))
     removed = st.multiselect("Remove", present, placeholder="None", key="tags removed") if present else []

@@ -1,7 +1,5 @@
 """Downloads of a run: everything in one file, single files, and the command that repeats it."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 
@@ -80,7 +78,6 @@ def show(row: engine.RunRow) -> None:
 
 
 def _files(row: engine.RunRow) -> tuple[File, ...]:
-    """The single files of a result."""
     bases = (BASES,) if pictures.has_bases(row) else ()
     return *FILES, *bases, *FURTHER[engine.kind_of(row.method).takes]
 

@@ -4,8 +4,6 @@ The options come from `engine.core.options`, which hold bounds, unit, label, hea
 have an effect. The widgets only gather values; `engine.checked` validates them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -182,7 +180,6 @@ def _is_left_out(field: Entry, known: Mapping[str, Any]) -> bool:
 
 
 def _idle(field: Entry, form: Mapping[str, Entry], known: Mapping[str, Any]) -> str:
-    """Why the option has no effect now; "" where it has one."""
     if field.unread_by:
         return f"{field.unread_by} does not use it"
     place = ".".join(field.path[:-1])
@@ -260,7 +257,6 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
 
 
 def _choices(field: Entry) -> list[str]:
-    """What an option of several choices offers: data sets of a kind, its own choices, or students."""
     if field.option.among in ("images", "prices"):
         return [key for key, source in engine.sources().items() if source.kind == field.option.among]
     own = get_args(get_args(field.info.annotation)[0])
@@ -285,7 +281,6 @@ def _step(start: float, high: float | None) -> float:
 
 
 def _help(field: Entry, idle: str) -> str:
-    """The option's description with its bounds, and why it is greyed out."""
     low, high = engine.options.bounds(field.info)
     said = [(field.info.description or "").rstrip(".").replace("*", "\\*")]
     if low is not None and high is not None:

@@ -1,7 +1,5 @@
 """The terms of the field. A page shows their explanations in a tooltip where they first appear."""
 
-from __future__ import annotations
-
 TERMS = {
     "student": "a network trained on the synthetic set",
     "expert": "a network trained on the real data beforehand, with its weights saved after every epoch",

@@ -1,7 +1,5 @@
 """The top of a run's page: its name and facts, what state it is in, and what can be done with it."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 import engine
@@ -61,7 +59,6 @@ def tags_and_sweep(row: engine.RunRow) -> None:
 
 
 def _origin(row: engine.RunRow) -> None:
-    """A link to the run whose result this one evaluates or starts from."""
     verb = "Evaluates" if row.action == "evaluate" else "Starts from"
     label = words.escaped(f"{verb} the result of run {row.start}")
     try:
@@ -97,7 +94,6 @@ def state(row: engine.RunRow) -> None:
 
 
 def _kept(row: engine.RunRow) -> str:
-    """What an interrupted run can go on from."""
     if row.action == "record":
         return f"{_KEPT[engine.titles.recorded(row.method)]}; resume to continue."
     if row.checkpoint_step:

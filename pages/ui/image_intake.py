@@ -1,7 +1,5 @@
 """The panel that imports images from a folder, a zip file or a path on the server."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +61,6 @@ def again(source: engine.images.FolderSource) -> str:
 
 
 def _explain() -> None:
-    """What the folders must look like."""
     st.subheader("How to sort the images", anchor=False)
     st.markdown("One folder per class, named after the class, with its images inside.")
     st.code(LAYOUT, language=None)
@@ -77,7 +74,6 @@ def _explain() -> None:
 
 
 def _take(way: str, key: str, below: DeltaGenerator) -> str:
-    """Ask for the files and the options, and import them."""
     brought = _ask_path(key) if way == "server" else _ask_upload(key, "folder" if way == "folder" else "zip")
     if brought is None:
         st.caption("Its name, the image size and other options follow once it is chosen.")
@@ -114,7 +110,6 @@ def _ask_upload(key: str, kind: Literal["folder", "zip"]) -> Brought | None:
 
 
 def _ask_path(key: str) -> Brought | None:
-    """A folder or zip file on the server, read in place."""
     path = intake.ask_path(key, _is_zip, "folder or zip file", "the decoded images", "/…/flowers")
     if path is None:
         return None

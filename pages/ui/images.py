@@ -1,7 +1,5 @@
 """A data set of images on show: sizes, samples, class balance, and what preparation does to its images."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, cast
 
@@ -62,7 +60,6 @@ def _is_present(source: engine.Source) -> bool:
 
 
 def _show_sizes(source: engine.Source) -> None:
-    """What is known before anything is read."""
     channels, height, width = source.sample_shape
     need = engine.describe.memory_needed(source, engine.DataConfig())
     parts.metrics(
@@ -101,7 +98,6 @@ def _sample_caption(num_classes: int, per_class: int) -> str:
 
 
 def _show_contents(source: engine.Source, splits: ImageSplits) -> None:
-    """Samples, statistics and class balance."""
     counts = engine.describe.class_counts(splits)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch"):
@@ -142,7 +138,6 @@ def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> No
 
 
 def _show_preparation(source: engine.Source) -> None:
-    """The options of preparation, and the same images before and after."""
     st.header("Preparation", anchor=False)
     st.caption("How the images are prepared before training. Everything is fitted on the training part.")
     answers: dict[forms.Path, Any] = {}

@@ -1,7 +1,5 @@
 """An imported data set: its files, its defects, and what can be done with it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st
@@ -71,7 +69,6 @@ def show_files(source: engine.images.FolderSource) -> None:
 
 
 def _show_sizes(source: engine.images.FolderSource) -> None:
-    """Width and height of the images."""
     sizes = source.report.sizes
     st.subheader("Image sizes", anchor=False)
     figure = figures.image_sizes(sizes, source.options.image_size)
@@ -82,7 +79,6 @@ def _show_sizes(source: engine.images.FolderSource) -> None:
 
 
 def _show_origin(source: engine.images.FolderSource) -> None:
-    """What was found, and the import options."""
     report = source.report
     st.subheader("How they were read", anchor=False)
     facts = {"Layout": report.layout, "Files": f"{report.num_files:,}, {formats.num_bytes(report.total_bytes)}"}
@@ -115,7 +111,6 @@ def _show_classes(source: engine.images.FolderSource) -> None:
 
 
 def show_skipped(skipped: Sequence[tuple[str, str]]) -> None:
-    """Every skipped file with the reason."""
     if not skipped:
         st.caption("No file was skipped.")
         return

@@ -1,7 +1,5 @@
 """What the import panels of images and of prices share: ways in, paths on the server, the import button, limits."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -80,7 +78,6 @@ def ask_path(key: str, is_wanted: Callable[[Path], bool], kinds: str, kept: str,
 
 
 def _importable(roots: tuple[Path, ...], is_wanted: Callable[[Path], bool]) -> list[Path]:
-    """What lies directly in the allowed folders and can be imported, without hidden files."""
     found: list[Path] = []
     for root in roots:
         with contextlib.suppress(OSError):
@@ -149,7 +146,6 @@ def say_what_was_cancelled() -> None:
 
 
 def show_limits() -> None:
-    """The limits of an import, and the environment variable of each."""
     rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.images.limits().rows()]
     with st.expander("Limits", icon=":material/rule:"):
         st.caption("To change a limit, set its environment variable before the program starts.")

@@ -1,7 +1,5 @@
 """Importing a result: an exported file becomes a finished run."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 import engine

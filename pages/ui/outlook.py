@@ -1,7 +1,5 @@
 """What a run will do, in numbers that are known before anything runs."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 import engine

@@ -1,7 +1,5 @@
 """Small pieces that several pages draw in the same way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

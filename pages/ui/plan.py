@@ -1,7 +1,5 @@
 """The estimate beside Start: time, memory and disk of a request, from a trial of it on this machine."""
 
-from __future__ import annotations
-
 import time
 import uuid
 
@@ -60,7 +58,6 @@ def _known(request: engine.RunRequest) -> Answer:
 
 
 def _asker() -> str:
-    """This session's id among those that ask for trials."""
     return st.session_state.setdefault("plan asker", uuid.uuid4().hex)
 
 
@@ -135,7 +132,6 @@ def _time_parts(found: engine.Estimate, recorded: str) -> str:
 
 
 def _origin(found: engine.Estimate) -> str:
-    """How the figures were measured."""
     if found.is_out_of_memory:
         text = "The trial on this machine ran out of memory"
     elif found.lower_bound:

@@ -1,7 +1,5 @@
 """The panel that imports price histories: takes CSV files, shows how each is read, and makes a data set of them."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -59,7 +57,6 @@ def panel() -> str:
 
 
 def _explain() -> None:
-    """What a file must look like."""
     st.subheader("What a file looks like", anchor=False)
     st.markdown("One CSV file per token, one line per bar, as exchanges and data vendors write them.")
     st.code(EXAMPLE, language=None)
@@ -72,7 +69,6 @@ def _explain() -> None:
 
 
 def _take(way: str, key: str, below: DeltaGenerator) -> str:
-    """Ask for the files, show how each is read, ask for the name, and import them."""
     brought = _ask_upload(key) if way == "upload" else _ask_path(key)
     if not brought.files:
         st.caption("How each file is read, its token and the name of the data set follow once they are chosen.")
@@ -108,7 +104,6 @@ def _take(way: str, key: str, below: DeltaGenerator) -> str:
 
 
 def _ask_upload(key: str) -> Brought:
-    """Files from the browser."""
     label = "CSV files, one per token, or a zip file of them"
     sent = st.file_uploader(label, type=list(ENDINGS), accept_multiple_files=True, key=f"{key} files")
     if not sent:
@@ -119,7 +114,6 @@ def _ask_upload(key: str) -> Brought:
 
 
 def _ask_path(key: str) -> Brought:
-    """A file, folder or zip file on the server."""
     path = intake.ask_path(key, _is_table, "CSV file, folder or zip file", "the bars", "/…/prices")
     if path is None:
         return Brought()
@@ -132,7 +126,6 @@ def _is_table(path: Path) -> bool:
 
 
 def _opened(brought: Brought) -> engine.prices.Opened:
-    """The price files among what was brought. Raises DataError for an archive that cannot be opened."""
     if any(isinstance(content, Path) and content.is_dir() for _, content in brought.files):
         return engine.prices.expanded(brought.files)
     return _expanded(tuple((name, _mark(content)) for name, content in brought.files), brought.files)
@@ -197,7 +190,6 @@ def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read:
 
 
 def _headline(name: str, found: engine.prices.PricePreview) -> str:
-    """The title of a file's expander."""
     if found.problem:
         return f"**{words.escaped(name)}** cannot be read like this"
     repairs = f", {formats.counted(len(found.repairs), 'repair')}" if found.repairs else ""
@@ -212,7 +204,6 @@ def _chosen_mapping(first: engine.prices.PricePreview, key: str) -> dict[str, st
 
 
 def _ask_mapping(found: engine.prices.PricePreview, key: str) -> None:
-    """The column of each role."""
     st.markdown(":small[Columns]")
     columns = ["", *found.columns]
     with st.grid(4, min_column_width=130):

@@ -1,7 +1,5 @@
 """A data set of price histories on show: each token's history with its split, its returns, windows, and its files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -60,7 +58,6 @@ def greeting(source: engine.prices.PriceSource) -> str:
 
 
 def _show_sizes(bars: Sequence[engine.prices.Bars]) -> None:
-    """Tokens, bars and the time they span."""
     first, last = min(int(each.times[0]) for each in bars), max(int(each.times[-1]) for each in bars)
     names = ", ".join(each.token for each in bars[:4]) + (" …" if len(bars) > 4 else "")
     lengths = sorted(len(each) for each in bars)
@@ -83,7 +80,6 @@ def day(seconds: int) -> str:
 
 
 def _token(bars: Sequence[engine.prices.Bars], key: str) -> int:
-    """The index of the token on show."""
     names = [each.token for each in bars]
     chosen = st.selectbox("Token", names, key=key, persist_state="session", width=220)
     return names.index(chosen) if chosen in names else 0
@@ -188,7 +184,6 @@ def _may_make(source: Prices, config: engine.DataConfig) -> bool:
 
 
 def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices) -> None:
-    """A few training windows of a token as candlesticks, and the number of windows in each part."""
     with st.container(border=True):
         draw = parts.draw(f"Training windows of {words.escaped(splits.spec.class_names[token])}")
         with st.grid(3, min_column_width=280):
@@ -206,7 +201,6 @@ def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices
 
 
 def _show_files(source: engine.prices.PriceSource) -> None:
-    """How each file was read: columns, repairs and gaps; which files were skipped."""
     report = source.report
     st.header("Files", anchor=False)
     for note in report.notes:

@@ -1,7 +1,5 @@
 """The progress of a run: one bar from its start to its end, and what it is doing."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 import engine
@@ -11,7 +9,6 @@ _DOING = {"prepare": "Preparing", "distil": "Distilling", "compare": "Comparing"
 
 
 def bar(row: engine.RunRow) -> None:
-    """Draw the bar of a run that is queued or running, or that ended early."""
     st.progress(row.outlook.share, text=text(row))
 
 

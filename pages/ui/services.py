@@ -1,7 +1,5 @@
 """What all sessions of this process share: the store of runs, the worker, and data sets that are on show."""
 
-from __future__ import annotations
-
 import gc
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -39,7 +37,6 @@ class Workshop:
         self.worker.start()
 
     def close(self) -> None:
-        """Let the worker write its checkpoint and stop."""
         self.worker.close(5.0)
 
 
@@ -65,17 +62,14 @@ def spare_the_collector() -> None:
 
 
 def sources() -> dict[str, engine.Source]:
-    """All data sets by key: the built-in ones, then the imported ones."""
     return engine.sources()
 
 
 def store() -> engine.Store:
-    """The runs of this machine."""
     return workshop().store
 
 
 def submit(request: engine.RunRequest) -> str:
-    """Queue a run and return its id."""
     return workshop().worker.submit(request)
 
 
@@ -93,7 +87,6 @@ def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
 
 
 def resume(run_id: str) -> None:
-    """Queue a run again from its last checkpoint."""
     workshop().worker.resume(run_id)
 
 
@@ -126,5 +119,4 @@ def download(source_key: str) -> None:
 
 
 def theme() -> Theme:
-    """The theme that the browser shows the page in."""
     return "dark" if st.context.theme.type == "dark" else "light"

@@ -1,7 +1,5 @@
 """The distilled set of a run on the pages: whole images, a poster or candles, each seen in several ways."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

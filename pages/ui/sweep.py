@@ -1,7 +1,5 @@
 """Sweeps: the widgets that ask for one before the start, and the table and plot of its scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
@@ -82,7 +80,6 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
 
 
 def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
-    """dotted option -> (label, present value), the method's own first."""
     found = {}
     for field in forms.of_request(request):
         found[".".join(field.path)] = (field.label_with_unit, field.shown(field.start))
@@ -90,7 +87,6 @@ def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
 
 
 def _ask_values(name: str, label: str, now: str, key: str) -> list[str]:
-    """The values entered for one option."""
     text = st.text_input(
         f"Values: {label}",
         key=f"{key}/sweep {name}",

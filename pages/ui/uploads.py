@@ -6,8 +6,6 @@ the files end to end and sends the whole in parts, one after the other, by Strea
 go into one file without a name, which the operating system removes when it is closed or this process ends.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools
@@ -226,12 +224,10 @@ class Keeper(MemoryUploadedFileManager):
         self.spools[widget, choice].put(part, file.data)
 
     def complete(self, widget: str) -> Spool | None:
-        """What was sent to a widget, once it is complete."""
         mine = (spool for key, spool in list(self.spools.items()) if key[0] == widget and spool.files)
         return next(mine, None)
 
     def drop(self, widget: str) -> None:
-        """Delete what was sent to a widget."""
         for key in [key for key in self.spools if key[0] == widget]:
             self.spools.pop(key).close()
 
@@ -266,7 +262,6 @@ def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
 
 
 def forget(key: str) -> None:
-    """Delete what a widget has uploaded."""
     keeper_of(_context().uploaded_file_mgr).drop(_widget(key))
 
 
