@@ -1,13 +1,14 @@
 """Distil: data set, method, preset, hyperparameters, what will happen, Start."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 import engine
-from pages.ui import forms, frame, outlook, parts, plan, pretrained, services, sweep, words
+from engine.figures import formats
+from pages.ui import forms, frame, glossary, parts, plan, pretrained, services, sweep, words
 
 frame.ensure()
 
@@ -17,7 +18,9 @@ RECORD = {
 }
 """The button for networks trained beforehand, and its tooltip."""
 OWN = "own"  # start from an old run or from the defaults, not from a preset
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ["auto", "cpu", "cuda"]
+AUTO = "Auto uses the GPU if there is one."
+KEPT: Mapping[str, Any] = {"persist_state": "session"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,10 @@ class Start:
     name: str = ""
 
 
-def pick(label: str, keys: list[str], wanted: str, name: Any, key: str) -> str:
+def pick(label: str, keys: list[str], wanted: str, name: Callable[[str], str], key: str, about: str = "") -> str:
     """A list of choices that starts at `wanted`, or at the first where that is none of them."""
     index = keys.index(wanted) if wanted in keys else 0
-    return st.selectbox(label, keys, index=index, format_func=name, key=key, persist_state="session")
+    return st.selectbox(label, keys, index, name, key, help=about or None, **KEPT)
 
 
 def chosen_source(old: engine.RunRequest | None) -> str:
@@ -75,34 +78,34 @@ def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | No
 
 
 def ask_run(start: Start, key: str) -> dict[str, Any]:
+    about, same = "What this run is about", "The same settings and seed give the same result."
     with st.grid(3, min_column_width=210):
-        name = st.text_input(
-            "Name (optional)",
-            value=start.name,
-            max_chars=120,
-            key=f"{key}/name",
-            placeholder="What this run is about",
-            persist_state="session",
-        )
-        seed = st.number_input(
-            "Seed",
-            min_value=0,
-            max_value=2**31 - 1,
-            value=start.seed,
-            key=f"{key}/seed",
-            help="The same settings and seed give the same result.",
-            persist_state="session",
-        )
-        device = st.selectbox(
-            "Device",
-            DEVICES,
-            index=DEVICES.index(start.device),
-            format_func=forms.choice_name,
-            key=f"{key}/device",
-            help="Auto uses the GPU if there is one.",
-            persist_state="session",
-        )
+        name = st.text_input("Name (optional)", start.name, 120, f"{key}/name", placeholder=about, **KEPT)
+        seed = st.number_input("Seed", 0, 2**31 - 1, start.seed, key=f"{key}/seed", help=same, **KEPT)
+        device = pick("Device", DEVICES, start.device, forms.choice_name, f"{key}/device", AUTO)
     return {"name": name.strip(), "seed": seed, "device": device}
+
+
+def show_outlook(
+    source: engine.Source, method: engine.Method, request: engine.RunRequest, config: engine.MethodConfig
+) -> None:
+    """What the run will do in numbers known beforehand: the size of the set, the work, and the comparison."""
+    kind, evaluation, spec = engine.kind_of(method.key), request.evaluation, engine.data.task_of(source, request.data)
+    num_train = words.planned_train(source, request.data)
+    synthetic, full = words.planned_storage(source, config.size(spec), num_train, request.data)
+    reals = formats.counted(num_train, f"training {kind.real}")
+    st.markdown(
+        f"**{words.escaped(config.describe_size(spec))}**: {formats.num_bytes(synthetic)} of {kind.stored} in place of "
+        f"about {reals} ({formats.num_bytes(full)}), a compression of **{formats.ratio(full / synthetic)}**.",
+        help=kind.counted,
+    )
+    steps = formats.counted(config.outer_steps, "outer step")
+    students = formats.counted(evaluation.num_students, "student")
+    st.markdown(
+        f"{steps} for {engine.titles.student(config.student)}. Then {students} per training set "
+        f"{kind.comparison(evaluation)}.",
+        help=glossary.explained("outer step", "inner step", "student", "training set"),
+    )
 
 
 def show_changes(edited: list[forms.Entry], source: str, form_round: int) -> None:
@@ -150,13 +153,12 @@ with services.said_plainly():
     form_round = st.session_state.get("form round", 0)
     preparation = st.session_state.get("preparation", {}).get(source.key, {})
     key = f"form/{source.key}/{method.key}/{start.preset}/{old_id}/{began_from}/{form_round}{preparation or ''}"
-    config_fields = forms.fitting(forms.entries(method.config, start.config, path=("config",)), source, method)
-    data_fields = forms.fitting(
-        forms.entries(engine.DataConfig, start.data, preparation, path=("data",)), source, method
+    found = (
+        forms.entries(method.config, start.config, path=("config",)),
+        forms.entries(engine.DataConfig, start.data, preparation, path=("data",)),
+        forms.entries(engine.EvaluationConfig, start.evaluation, path=("evaluation",)),
     )
-    evaluation_fields = forms.fitting(
-        forms.entries(engine.EvaluationConfig, start.evaluation, path=("evaluation",)), source, method
-    )
+    config_fields, data_fields, evaluation_fields = (forms.fitting(part, source, method) for part in found)
     fields = [*config_fields, *data_fields, *evaluation_fields]
     answers: dict[forms.Path, Any] = {}
 
@@ -178,39 +180,27 @@ with services.said_plainly():
         with services.said_plainly():
             values = forms.nested(answers)
             config = engine.checked(method.config, values["config"], "Settings")
-            asked = about | {
-                "source": source.key,
-                "method": method.key,
-                "preset": (old.preset if old else "") if start.preset == OWN else start.preset,
-                "config": forms.differing(method.config, values["config"]),
-                "data": values["data"],
-                "evaluation": values["evaluation"],
-                "start": began_from if config.starts_from == "result" else "",
-            }
-            request = engine.checked(engine.RunRequest, asked, "Settings")
+            preset_key = (old.preset if old else "") if start.preset == OWN else start.preset
+            begins = began_from if config.starts_from == "result" else ""
+            about |= {"source": source.key, "method": method.key, "preset": preset_key, "start": begins}
+            about |= values | {"config": forms.differing(method.config, values["config"])}
+            request = engine.checked(engine.RunRequest, about, "Settings")
             if request.start:
                 origin.caption(f"{filled_in} Distilling starts from the result of run {words.escaped(request.start)}.")
             engine.resolve(request)
-            outlook.show(source, method, request, config)
+            show_outlook(source, method, request, config)
             answer = plan.show(request) if available.state == "present" else None
             ready = available.state == "downloadable" or (answer is not None and not plan.refused(answer, request))
             pretrained.need(method, config, engine.data.task_of(source, request.data), answer)
             if available.state == "downloadable":
                 st.caption("No estimate yet: the data set is downloaded when the run starts.")
             requests = sweep.ask(request, key, answer)
-        start_now = st.button(
-            f"Start {len(requests)} runs" if len(requests) > 1 else "Start",
-            type="primary",
-            icon=":material/play_arrow:",
-            width="stretch",
-            disabled=not (ready and requests),
-            key="start",
-        )
+        look: dict[str, Any] = {"width": "stretch", "disabled": not (ready and requests)}
+        label = f"Start {len(requests)} runs" if len(requests) > 1 else "Start"
+        start_now = st.button(label, key="start", type="primary", icon=":material/play_arrow:", **look)
         label, meaning = RECORD[engine.titles.recorded(method.key)]
-        icon = ":material/network_node:"
-        if method.record and st.button(
-            label, icon=icon, width="stretch", key="record experts", disabled=not ready, help=meaning
-        ):
+        look = {"width": "stretch", "disabled": not ready, "icon": ":material/network_node:"}
+        if method.record and st.button(label, key="record experts", help=meaning, **look):
             with services.said_plainly():
                 recording = request.model_copy(update={"action": "record", "start": "", "sweep": ""})
                 engine.resolve(recording)
