@@ -35,7 +35,7 @@ KINDS = {
 
 
 def choose() -> engine.Source:
-    found = services.sources()
+    found = engine.sources()
     keys = list(found)
     wanted = st.query_params.get("source", "")
     if wanted and wanted not in keys:  # deleted, or an address of another installation
@@ -83,7 +83,7 @@ def make_again(source: engine.images.FolderSource) -> None:
 
 with services.said_plainly():
     st.title("Data", anchor=False)
-    again = services.sources().get(st.query_params.get("source", "")) if "again" in st.query_params else None
+    again = engine.sources().get(st.query_params.get("source", "")) if "again" in st.query_params else None
     if "add" in st.query_params:
         add()
     elif isinstance(again, engine.images.FolderSource):

@@ -44,7 +44,7 @@ def pick(label: str, keys: list[str], wanted: str, name: Callable[[str], str], k
 
 def chosen_source(old: engine.RunRequest | None) -> str:
     """The data set; starts at that of the old run or the one chosen on the Data page."""
-    keys = list(services.sources())
+    keys = list(engine.sources())
     wanted = old.source if old else st.query_params.get("source", keys[0])
     key = f"distil source {st.query_params.get('from', '')} {st.query_params.get('source', '')}"
     return pick("Data set", keys, wanted, engine.titles.source, key)
@@ -127,7 +127,7 @@ with services.said_plainly():
     began_from = st.query_params.get("start", old.start if old else "")
     filled_in = f"Filled in from run {words.escaped(old_id)}. That run stays as it is."
     origin = st.empty()
-    if old and old.source in services.sources():
+    if old and old.source in engine.sources():
         origin.caption(filled_in)
     elif old:
         origin.warning(
@@ -138,7 +138,7 @@ with services.said_plainly():
         old = None
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
-            source = services.sources()[chosen_source(old)]
+            source = engine.sources()[chosen_source(old)]
             method = chosen_method(old, source)
             start = chosen_start(method, source.key, old)
         preset = method.presets_for(source.key).get(start.preset)

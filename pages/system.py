@@ -74,7 +74,7 @@ with services.said_plainly():
         folders = {"Folder": {name: str(root) for name, root in roots.items()}}
         st.table(folders, alt="Folders of this installation")
         st.header("Data sets", anchor=False)
-        for source in services.sources().values():
+        for source in engine.sources().values():
             found = source.availability(engine.data_root())
             with st.container(horizontal=True, vertical_alignment="center"):
                 if found.state == "present":

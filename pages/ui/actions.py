@@ -1,6 +1,7 @@
 """What can be done with a run, or with several ticked ones: buttons, and the dialogs they open."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -11,12 +12,7 @@ from pages.ui import forms, frame, services, words
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
 DISTIL = {"experts": "Distil with these experts", "teacher": "Distil with this teacher"}
 """The next step after a recording, by what was recorded."""
-ICONS = {
-    EDIT: ":material/edit_note:",
-    EVALUATE: ":material/rule:",
-    BEGIN: ":material/resume:",
-    DELETE: ":material/delete:",
-}
+ICONS = {EDIT: "edit_note", EVALUATE: "rule", BEGIN: "resume", DELETE: "delete"}
 
 
 def show(row: engine.RunRow) -> None:
@@ -28,10 +24,10 @@ def show(row: engine.RunRow) -> None:
             store.request_stop(row.id)
             st.rerun()
     if row.resumable and st.button(_resume_label(row), icon=":material/play_arrow:", type="primary", key="resume"):
-        services.resume(row.id)
+        services.workshop().worker.resume(row.id)
         st.rerun()
     if words.loaded_from(row):
-        if st.button(EVALUATE, icon=ICONS[EVALUATE], type="primary", key="evaluate again"):
+        if st.button(EVALUATE, icon=":material/rule:", type="primary", key="evaluate again"):
             evaluate_again(row)
     elif row.action == "record":
         label, icon = DISTIL[engine.titles.recorded(row.method)], ":material/science:"
@@ -44,11 +40,16 @@ def show(row: engine.RunRow) -> None:
         frame.go_to("distill", {"from": row.id})
     if store.previews(row.id) and st.button("Gallery", icon=":material/photo_library:", key="gallery"):
         frame.go_to("gallery", {"run": row.id})
-    icon = ":material/more_horiz:"
-    chosen = st.menu_button(
-        "More", _choices(row), icon=icon, key="more", format_func=lambda name: f"{ICONS[name]} {name}"
-    )
-    _do(chosen, row)
+    menu: dict[str, Any] = {"icon": ":material/more_horiz:", "key": "more"}
+    chosen = st.menu_button("More", _choices(row), format_func=lambda name: f":material/{ICONS[name]}: {name}", **menu)
+    if chosen == EDIT:
+        edit(row)
+    elif chosen == EVALUATE:
+        evaluate_again(row)
+    elif chosen == BEGIN:
+        frame.go_to("distill", {"from": row.id, "start": row.id})
+    elif chosen == DELETE:
+        delete([row])
 
 
 def _resume_label(row: engine.RunRow) -> str:
@@ -62,25 +63,10 @@ def _choices(row: engine.RunRow) -> list[str]:
     if services.store().result(row.id):
         if not words.loaded_from(row):  # in sight
             choices.append(EVALUATE)
-        if row.action == "distill" and _begins_from_results(row):
+        method = engine.METHODS.get(row.method)
+        if row.action == "distill" and method and method.config.begun_from_result({}) is not None:
             choices.append(BEGIN)
     return choices if row.status == "running" else [*choices, DELETE]
-
-
-def _begins_from_results(row: engine.RunRow) -> bool:
-    method = engine.METHODS.get(row.method)
-    return method is not None and method.config.begun_from_result({}) is not None
-
-
-def _do(choice: str | None, row: engine.RunRow) -> None:
-    if choice == EDIT:
-        edit(row)
-    elif choice == EVALUATE:
-        evaluate_again(row)
-    elif choice == BEGIN:
-        frame.go_to("distill", {"from": row.id, "start": row.id})
-    elif choice == DELETE:
-        delete([row])
 
 
 @st.dialog("Name, note and tags", icon=":material/edit_note:")
@@ -113,17 +99,9 @@ def tag(rows: Sequence[engine.RunRow]) -> None:
 def _ask_tags(label: str, chosen: Sequence[str], key: str) -> list[str]:
     """Tags chosen from those in use, or new ones."""
     known = sorted({tag for row in services.store().runs() for tag in row.tags} | set(chosen), key=str.casefold)
-    return st.multiselect(
-        label,
-        known,
-        default=list(chosen),
-        accept_new_options=True,
-        select_all=False,
-        max_selections=20,
-        key=key,
-        placeholder="Choose or type a tag",
-        help="Up to 20 tags of 30 characters.",
-    )
+    look: dict[str, Any] = {"placeholder": "Choose or type a tag", "help": "Up to 20 tags of 30 characters."}
+    look |= {"accept_new_options": True, "select_all": False, "max_selections": 20}
+    return st.multiselect(label, known, default=list(chosen), key=key, **look)
 
 
 @st.dialog("Delete?", icon=":material/delete:")
@@ -160,19 +138,11 @@ def evaluate_again(row: engine.RunRow) -> None:
     own, evaluation = words.student_config(row).name, row.request.evaluation
     takes = engine.kind_of(row.method).takes
     students = [name for name, card in engine.STUDENTS.items() if name != own and takes in card.takes]
-    others = st.multiselect(
-        "Other architectures",
-        students,
-        default=[name for name in evaluation.students if name in students],
-        format_func=forms.choice_name,
-        placeholder="None",
-        key="evaluate students",
-        select_all=False,
-        help=f"Tested besides {words.student_name(row)}, for which it was distilled.",
-    )
-    count = st.number_input(
-        "Students per training set", 1, 200, value=evaluation.num_students, step=1, key="evaluate count"
-    )
+    default = [name for name in evaluation.students if name in students]
+    look: dict[str, Any] = {"placeholder": "None", "key": "evaluate students", "select_all": False}
+    look["help"] = f"Tested besides {words.student_name(row)}, for which it was distilled."
+    others = st.multiselect("Other architectures", students, default, forms.choice_name, **look)
+    count = st.number_input("Students per training set", 1, 200, evaluation.num_students, 1, key="evaluate count")
     if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate"):
         with services.said_plainly():
             request = evaluation_request(row, others, int(count))

@@ -128,7 +128,7 @@ def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray
 
 def _splits(row: engine.RunRow) -> tuple[Any, str]:
     """The run's real windows, and a sentence where they cannot be had."""
-    source = services.sources().get(row.source)
+    source = engine.sources().get(row.source)
     if source is None:
         return None, "The data set of this run is no longer here, so no real windows are shown."
     if source.availability(engine.data_root()).state != "present":

@@ -1,38 +1,32 @@
 """Downloads of a run: everything in one file, single files, and the command that repeats it."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import streamlit as st
 
 import engine
 from pages.ui import pictures, services, words
 
-
-class File(NamedTuple):
-    """One file of a result: its name, label, type and icon."""
-
-    name: str
-    label: str
-    mime: str
-    icon: str
-
-
-FILES = (
-    File("grid.png", "Picture of all samples (.png)", "image/png", ":material/image:"),
-    File("result.safetensors", "Distilled set (.safetensors)", "application/octet-stream", ":material/deployed_code:"),
-    File("distilled.npz", "Arrays for NumPy (.npz)", "application/octet-stream", ":material/data_array:"),
-    File("train.py", "Program that trains on it (train.py)", "text/x-python", ":material/code:"),
-    File("scores.csv", "Scores (.csv)", "text/csv", ":material/table:"),
-    File("report.html", "Report (.html)", "text/html", ":material/article:"),
-    File("request.json", "Request (.json)", "application/json", ":material/list_alt:"),
-)
-BASES = File("bases.png", "Picture of the bases (.png)", "image/png", ":material/apps:")
-SEQUENCES = (
-    File("candles.csv", "Bars of all sequences (.csv)", "text/csv", ":material/candlestick_chart:"),
-    File("targets.csv", "Targets of all sequences (.csv)", "text/csv", ":material/table:"),
-)
-FURTHER = {"images": (), "prices": SEQUENCES}
+FILES = {
+    "grid.png": ("Picture of all samples (.png)", "image/png", "image"),
+    "result.safetensors": ("Distilled set (.safetensors)", "application/octet-stream", "deployed_code"),
+    "distilled.npz": ("Arrays for NumPy (.npz)", "application/octet-stream", "data_array"),
+    "train.py": ("Program that trains on it (train.py)", "text/x-python", "code"),
+    "scores.csv": ("Scores (.csv)", "text/csv", "table"),
+    "report.html": ("Report (.html)", "text/html", "article"),
+    "request.json": ("Request (.json)", "application/json", "list_alt"),
+}
+"""Of each file of a result: its label, type and icon."""
+EVERYTHING = ("Download everything (.zip)", "application/zip", "folder_zip")
+REPORT = ("Download report (.html)", "text/html", "article")
+BASES = {"bases.png": ("Picture of the bases (.png)", "image/png", "apps")}
+SEQUENCES = {
+    "candles.csv": ("Bars of all sequences (.csv)", "text/csv", "candlestick_chart"),
+    "targets.csv": ("Targets of all sequences (.csv)", "text/csv", "table"),
+}
+FURTHER: dict[str, dict[str, tuple[str, str, str]]] = {"images": {}, "prices": SEQUENCES}
 """The files that only sets of a kind of data have."""
 TOGETHER = ("train.py", "distilled.npz")
 """Files that keep their names, since the one reads the other."""
@@ -45,31 +39,19 @@ def show(row: engine.RunRow) -> None:
     refused = _refusal(row.id, row.created, row.status) if result else ""
     with st.container(horizontal=True, gap="small"):
         if result and not refused:
-            st.download_button(
-                "Download everything (.zip)",
-                partial(engine.export.bundle, store, row.id),
-                f"run-{row.id}.zip",
-                "application/zip",
-                type="primary",
-                icon=":material/folder_zip:",
-                on_click="ignore",
-                key=f"download everything {row.id}",
-                help="Pictures, arrays, scores, the report, and a short program that trains a network on the samples.",
-            )
+            about = "Pictures, arrays, scores, the report, and a short program that trains a network on the samples."
+            bundle = partial(engine.export.bundle, store, row.id)
+            _button(row, EVERYTHING, bundle, f"run-{row.id}.zip", type="primary", help=about)
             single = st.popover("Single files", icon=":material/download:", key=f"single files {row.id}")
+            bases = BASES if pictures.has_bases(row) else {}
             with single, st.container(gap=None):
-                for file in _files(row):
-                    _file(row, file)
+                for name, shown in (FILES | bases | FURTHER[engine.kind_of(row.method).takes]).items():
+                    saved_as = name if name in TOGETHER else f"run-{row.id}-{name}"
+                    made = partial(engine.export.one, store, row.id, name)
+                    _button(row, shown, made, saved_as, type="tertiary")
         else:
-            st.download_button(
-                "Download report (.html)",
-                partial(engine.report.report_html, store, row.id),
-                f"run-{row.id}-report.html",
-                "text/html",
-                icon=":material/article:",
-                on_click="ignore",
-                key=f"download report {row.id}",
-            )
+            report = partial(engine.report.report_html, store, row.id)
+            _button(row, REPORT, report, f"run-{row.id}-report.html")
         with st.popover("Copy as command", icon=":material/terminal:", key=f"command of {row.id}"):
             st.write("This command repeats the run, in a terminal in the program's folder:")
             st.code(engine.command_line(row.request), language="bash", wrap_lines=True)
@@ -77,22 +59,13 @@ def show(row: engine.RunRow) -> None:
         st.caption(words.escaped(refused))
 
 
-def _files(row: engine.RunRow) -> tuple[File, ...]:
-    bases = (BASES,) if pictures.has_bases(row) else ()
-    return *FILES, *bases, *FURTHER[engine.kind_of(row.method).takes]
-
-
-def _file(row: engine.RunRow, file: File) -> None:
-    st.download_button(
-        file.label,
-        partial(engine.export.one, services.store(), row.id, file.name),
-        file.name if file.name in TOGETHER else f"run-{row.id}-{file.name}",
-        file.mime,
-        type="tertiary",
-        icon=file.icon,
-        on_click="ignore",
-        key=f"download {file.name} {row.id}",
-    )
+def _button(
+    row: engine.RunRow, shown: tuple[str, str, str], made: Callable[[], str | bytes], name: str, **look: Any
+) -> None:
+    """A download that is made when it is asked for. shown: label, type and icon."""
+    label, mime, icon = shown
+    look |= {"icon": f":material/{icon}:", "on_click": "ignore", "key": f"download {label} {row.id}"}
+    st.download_button(label, made, name, mime, **look)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

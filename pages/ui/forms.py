@@ -4,6 +4,7 @@ The options come from `engine.core.options`, which hold bounds, unit, label, hea
 have an effect. The widgets only gather values; `engine.checked` validates them.
 """
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -143,40 +144,20 @@ def ask(
     """
     fields = list(fields)
     form = {".".join(field.path): field for field in [*(among or fields)]}
-    known = {name: _held(field, key, values) for name, field in form.items()}
-    fields = [field for field in fields if not _is_left_out(field, known)]
-    basic = [field for field in fields if not field.option.advanced]
-    advanced = [field for field in fields if field.option.advanced]
-    if basic:
-        _grid(basic, key, values, columns, form, known)
-    if advanced:
-        with st.expander("Advanced", icon=":material/tune:"):
-            _grid(advanced, key, values, columns, form, known)
-
-
-def _grid(
-    fields: list[Entry],
-    key: str,
-    values: dict[Path, Any],
-    columns: int,
-    form: Mapping[str, Entry],
-    known: Mapping[str, Any],
-) -> None:
-    with st.grid(columns, min_column_width=210, vertical_alignment="bottom"):
-        for field in fields:
-            values[field.path] = _widget(field, key, _idle(field, form, known))
-
-
-def _held(field: Entry, key: str, values: Mapping[Path, Any]) -> Any:
-    """What an option holds now: as asked already, as its widget has it, or as it begins."""
-    if field.path in values:
-        return values[field.path]
-    return st.session_state.get(_key(field, key), field.initial)
-
-
-def _is_left_out(field: Entry, known: Mapping[str, Any]) -> bool:
-    """Whether the config that the option belongs to has no effect under the values known."""
-    return field.holder.unmet(".".join(field.path[:-2]), known) is not None
+    # what an option holds: as asked already, as its widget has it, or as it begins
+    known = {
+        name: values.get(field.path, st.session_state.get(_key(field, key), field.initial))
+        for name, field in form.items()
+    }
+    shown = [field for field in fields if field.holder.unmet(".".join(field.path[:-2]), known) is None]
+    for is_advanced in (False, True):
+        part = [field for field in shown if field.option.advanced == is_advanced]
+        if not part:
+            continue
+        place = st.expander("Advanced", icon=":material/tune:") if is_advanced else contextlib.nullcontext()
+        with place, st.grid(columns, min_column_width=210, vertical_alignment="bottom"):
+            for field in part:
+                values[field.path] = _widget(field, key, _idle(field, form, known))
 
 
 def _idle(field: Entry, form: Mapping[str, Entry], known: Mapping[str, Any]) -> str:
@@ -232,13 +213,8 @@ def _key(field: Entry, key: str) -> str:
 
 def _widget(field: Entry, key: str, idle: str) -> Any:
     """The widget of one option, by its type. idle: why the option has no effect, "" where it has one."""
-    shared: dict[str, Any] = {
-        "label": field.label_with_unit,
-        "key": _key(field, key),
-        "help": _help(field, idle),
-        "disabled": bool(idle),
-        "persist_state": "session",
-    }
+    shared: dict[str, Any] = {"label": field.label_with_unit, "key": _key(field, key), "persist_state": "session"}
+    shared |= {"help": _help(field, idle), "disabled": bool(idle)}
     kind = field.info.annotation
     if get_origin(kind) is Literal:
         choices = list(field.offered or get_args(kind))
@@ -249,18 +225,14 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
     if kind is int or kind is float:
         return _number(field, shared)
     if get_origin(kind) is tuple:
-        choices = _choices(field)
-        name = engine.titles.source if field.option.among in ("images", "prices") else field.shown
+        own = get_args(get_args(kind)[0])
+        choices, name = list(own or field.offered or engine.STUDENTS), field.shown
+        if field.option.among in ("images", "prices"):
+            choices = [key for key, source in engine.sources().items() if source.kind == field.option.among]
+            name = engine.titles.source
         chosen = [each for each in field.initial if each in choices]
         return tuple(st.multiselect(options=choices, default=chosen, format_func=name, placeholder="None", **shared))
     return st.text_input(value=str(field.initial), **shared)
-
-
-def _choices(field: Entry) -> list[str]:
-    if field.option.among in ("images", "prices"):
-        return [key for key, source in engine.sources().items() if source.kind == field.option.among]
-    own = get_args(get_args(field.info.annotation)[0])
-    return list(own or field.offered or engine.STUDENTS)
 
 
 def _number(field: Entry, shared: dict[str, Any]) -> int | float:

@@ -100,7 +100,7 @@ def _storage(row: engine.RunRow, kind: engine.Kind) -> Metric:
 
 def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
     """Bytes a run's synthetic set will take, and those of its training set; None if unknown."""
-    source = services.sources().get(row.source)
+    source = engine.sources().get(row.source)
     size = engine.results.names.planned_size(row, source)
     if source is None or size is None:
         return None, None

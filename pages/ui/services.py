@@ -61,10 +61,6 @@ def spare_the_collector() -> None:
         gc.freeze()
 
 
-def sources() -> dict[str, engine.Source]:
-    return engine.sources()
-
-
 def store() -> engine.Store:
     return workshop().store
 
@@ -86,10 +82,6 @@ def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
     return started
 
 
-def resume(run_id: str) -> None:
-    workshop().worker.resume(run_id)
-
-
 @st.cache_resource(show_spinner="Reading the data set …", max_entries=2)
 def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
     """A source's splits under a preparation (DataConfig as JSON); the last two are cached.
@@ -97,7 +89,7 @@ def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
     `root` is the data folder; as part of the cache's key it makes another folder be read anew.
     """
     config = engine.DataConfig.model_validate_json(preparation)
-    return drained(sources()[source_key].load(config, engine.data_root()))
+    return drained(engine.sources()[source_key].load(config, engine.data_root()))
 
 
 def drained(events: Generator[engine.Event, None, Result]) -> Result:
@@ -112,7 +104,7 @@ def drained(events: Generator[engine.Event, None, Result]) -> Result:
 def download(source_key: str) -> None:
     """Download a source with a progress bar. Raises DataError if it fails."""
     bar = st.progress(0.0, text="Starting …")
-    for event in sources()[source_key].load(engine.DataConfig(), engine.data_root()):
+    for event in engine.sources()[source_key].load(engine.DataConfig(), engine.data_root()):
         if isinstance(event, engine.events.Progress) and event.total:
             bar.progress(min(1.0, event.done / event.total), text=event.phase)
     bar.empty()
