@@ -2,9 +2,8 @@
 
 from engine.figures import formats
 from engine.figures.bars import class_counts, runs, scores
-from engine.figures.budget import Budgeted, accuracy_against_bytes, accuracy_over_steps
+from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, accuracy_over_steps, published
 from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
-from engine.figures.experts import by_expert, expert_curves
 from engine.figures.forecasts import (
     adaptation,
     autocorrelation,
@@ -17,9 +16,9 @@ from engine.figures.forecasts import (
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, label_map, learned_map
-from engine.figures.matched import matched_steps
 from engine.figures.matrix import matrix, matrix_arms, matrix_csv
 from engine.figures.measures import MEASURES, PLAIN_MEASURES, measured
+from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import (
     ARM_NAMES,
@@ -51,8 +50,6 @@ from engine.figures.prices import (
     return_statistics,
     window_samples,
 )
-from engine.figures.published import Published, published
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum
 from engine.figures.samples import class_samples, prepared_rows
 from engine.figures.sizes import image_sizes
-from engine.figures.teacher import teacher_accuracy, teacher_loss

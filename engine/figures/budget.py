@@ -1,4 +1,4 @@
-"""What accuracy costs: in stored bytes over several runs, and in inner steps over one."""
+"""What accuracy costs: in stored bytes over several runs, beside published results, and in inner steps over one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import plotly.graph_objects as go
 from engine.evaluation.scores import Row
 from engine.figures.curves import log_ticks
 from engine.figures.formats import counted, num_bytes, percent, percent_spread
-from engine.figures.layout import lay_out, line, safe, whiskers
-from engine.figures.palette import ARM_NAMES, PALETTES, Palette, Theme, arm_name, measure
-from engine.figures.published import Published
+from engine.figures.layout import dots, lay_out, line, safe, whiskers
+from engine.figures.palette import ARM_NAMES, PAGE, arm_name, measure
 
 _MOST_TICKS = 5
-_REAL_ARMS = ("kmeans_real", "random_real")
-
+_REAL_ARMS = {"kmeans_real": "triangle-up", "random_real": "x"}
 
 FORMS = {
     "Poster": ("Distilled poster", "square"),
@@ -43,96 +41,105 @@ class Budgeted:
     arms: Mapping[str, Row]
 
 
-def accuracy_against_bytes(
-    runs: Sequence[Budgeted], published: Sequence[Published] = (), *, theme: Theme = "page", height: int = 380
-) -> go.Figure:
+@dataclass(frozen=True)
+class Published:
+    """One test accuracy that others published with its full cost.
+
+    source: key of the data set. ipc: images per class, in pixels. value: a fraction. cost: what it took. num_values:
+    of the pixels alone; learned labels are not counted. is_second_hand: not read in the authors' own paper or code,
+    but in somebody else's account of it.
+    """
+
+    source: str
+    method: str
+    ipc: float
+    value: float
+    cost: str
+    num_values: int
+    is_second_hand: bool = True
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the pixels, 4 a value, as everything here is counted."""
+        return 4 * self.num_values
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}, {self.ipc:g} per class"
+
+
+def _cifar(classes: int, ipc: float, value: float, steps: str, is_second_hand: bool = True) -> Published:
+    cost, num_values = f"{steps} outer steps, days on a GPU", math.floor(ipc * classes * 3 * 32 * 32)
+    return Published(f"cifar{classes}", "PoDD", ipc, value, cost, num_values, is_second_hand)
+
+
+PUBLISHED = (
+    _cifar(10, 0.3, 0.423, "100,000"),
+    _cifar(10, 0.5, 0.495, "100,000"),
+    _cifar(10, 1.0, 0.591, "100,000"),
+    # stated by its authors, in the description of their code
+    _cifar(100, 0.4, 0.357, "250,000", is_second_hand=False),
+)
+
+
+def published(source: str) -> list[Published]:
+    """What is known for a data set, smallest first; empty for most."""
+    return sorted((found for found in PUBLISHED if found.source == source), key=lambda found: found.num_values)
+
+
+def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Published] = ()) -> go.Figure:
     """Test accuracy, or skill, of each run's distilled set against the bytes it is stored in, with 95 % intervals.
 
     Posters are squares, whole images and sequences circles, real data of the same sizes small marks, published results
     hollow.
     """
-    colours, judged_by = PALETTES[theme], measure(row for run in runs for row in run.arms.values())
-    figure = go.Figure()
+    figure, judged_by = go.Figure(), measure(row for run in runs for row in run.arms.values())
     for form, (title, symbol) in FORMS.items():
-        found = [(run, run.arms["distilled"]) for run in runs if run.form == form and "distilled" in run.arms]
-        if found:
-            _add(figure, title, found, colours, symbol)
-    for arm, symbol in zip(_REAL_ARMS, ("triangle-up", "x"), strict=True):
-        found = [(run, run.arms[arm]) for run in runs if arm in run.arms]
-        if found:
-            _add(figure, arm_name(arm), found, colours, symbol)
-    if published:
-        _add_published(figure, published, colours)
+        _add(figure, title, [run for run in runs if run.form == form], "distilled", symbol)
+    for arm, symbol in _REAL_ARMS.items():
+        _add(figure, arm_name(arm), runs, arm, symbol)
+    for is_second_hand, symbol in ((True, "square-open"), (False, "diamond-open")):
+        if found := [one for one in published if one.is_second_hand is is_second_hand]:
+            x, y = [one.num_bytes for one in found], [100 * one.value for one in found]
+            look = {"symbol": symbol, "size": 12, "color": PAGE.others[0], "line": {"width": 2}}
+            told = [(one.name, percent(one.value), one.cost) for one in found]
+            hover = "%{customdata[0]}: %{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>"
+            name = "Published, second-hand" if is_second_hand else "Published by its authors"
+            dots(figure, x, y, name, look, hover, customdata=told)
     sizes = [size for trace in figure.data for size in trace.x]
-    return lay_out(figure, height, "bytes stored", f"test {judged_by} (%)", xaxis=_log_axis(sizes))
+    return lay_out(figure, 380, "bytes stored", f"test {judged_by} (%)", xaxis=_log_axis(sizes))
 
 
-def _add(figure: go.Figure, title: str, found: Sequence[tuple[Budgeted, Row]], colours: Palette, symbol: str) -> None:
+def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symbol: str) -> None:
     """The points of one training set with their intervals; distilled ones with the short names of their runs."""
-    rows = [row for _, row in found]
-    colour, is_main = colours.arm(rows[0].arm), rows[0].arm == "distilled"
-    figure.add_scatter(
-        name=title,
-        x=[row.num_bytes for row in rows],
-        y=[100 * row.mean for row in rows],
-        error_y=whiskers(rows, colour),
-        mode="markers+text" if is_main else "markers",
-        text=[safe(run.short) for run, _ in found] if is_main else None,
-        textposition="middle right",
-        textfont={"size": 12},
-        cliponaxis=False,
-        marker={"symbol": symbol, "size": 12 if is_main else 8, "color": colour, "line": {"width": 0}},
-        customdata=[
-            (safe(run.name), percent_spread(row.mean, row.std, row.n), num_bytes(row.num_bytes)) for run, row in found
-        ],
-        hovertemplate="%{customdata[0]}<br>" + title + ": %{customdata[1]}, %{customdata[2]}<extra></extra>",
-    )
+    found = [(run, run.arms[arm]) for run in runs if arm in run.arms]
+    if not found:
+        return
+    rows, colour, is_main = [row for _, row in found], PAGE.arm(arm), arm == "distilled"
+    x, y = [row.num_bytes for row in rows], [100 * row.mean for row in rows]
+    told = [(safe(run.name), percent_spread(row.mean, row.std, row.n), num_bytes(row.num_bytes)) for run, row in found]
+    hover = f"%{{customdata[0]}}<br>{title}: %{{customdata[1]}}, %{{customdata[2]}}<extra></extra>"
+    look, more = {"symbol": symbol, "size": 12 if is_main else 8, "color": colour}, {}
+    if is_main:
+        beside = {"textposition": "middle right", "textfont": {"size": 12}}
+        more = {"mode": "markers+text", "text": [safe(run.short) for run, _ in found]} | beside
+    dots(figure, x, y, title, look, hover, error_y=whiskers(rows, colour), customdata=told, **more)
 
 
-def _add_published(figure: go.Figure, published: Sequence[Published], colours: Palette) -> None:
-    """Hollow marks; those that are second-hand are named so in the legend and under the pointer."""
-    for is_second_hand in (True, False):
-        found = [one for one in published if one.is_second_hand is is_second_hand]
-        if found:
-            symbol = "square-open" if is_second_hand else "diamond-open"
-            figure.add_scatter(
-                name="Published, second-hand" if is_second_hand else "Published by its authors",
-                x=[one.num_bytes for one in found],
-                y=[100 * one.value for one in found],
-                mode="markers",
-                cliponaxis=False,
-                marker={"symbol": symbol, "size": 12, "color": colours.others[0], "line": {"width": 2}},
-                customdata=[(one.name, percent(one.value), one.cost) for one in found],
-                hovertemplate="%{customdata[0]}: %{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
-            )
-
-
-def accuracy_over_steps(
-    lengths: Mapping[int, Mapping[str, Row]], *, theme: Theme = "page", height: int = 280
-) -> go.Figure:
+def accuracy_over_steps(lengths: Mapping[int, Mapping[str, Row]]) -> go.Figure:
     """Test accuracy of each training set by inner steps, with 95 % intervals: {inner steps: {arm: row}}, ascending."""
-    colours, figure = PALETTES[theme], go.Figure()
+    figure, hover = go.Figure(), "%{fullData.name}<br>%{customdata[1]}: %{customdata[0]}<extra></extra>"
     for arm in ARM_NAMES:
         measured = {num_steps: at[arm] for num_steps, at in lengths.items() if arm in at}
         if not measured:
             continue
-        rows, colour = list(measured.values()), colours.arm(arm)
-        said = [percent_spread(row.mean, row.std, row.n) for row in rows]
-        line(
-            figure,
-            list(measured),
-            [100 * row.mean for row in rows],
-            arm_name(arm),
-            colour,
-            hover="%{fullData.name}<br>%{customdata[1]}: %{customdata[0]}<extra></extra>",
-            width=2.2 if arm == "distilled" else 1.6,
-            has_markers=True,
-            error_y=whiskers(rows, colour),
-            marker={"size": 7, "color": colour},
-            customdata=[(text, counted(steps, "inner step")) for text, steps in zip(said, measured, strict=True)],
-        )
+        rows, y, colour = list(measured.values()), [100 * row.mean for row in measured.values()], PAGE.arm(arm)
+        told = [(percent_spread(row.mean, row.std, row.n), counted(at, "inner step")) for at, row in measured.items()]
+        look = {"has_markers": True, "marker": {"size": 7, "color": colour}, "error_y": whiskers(rows, colour)}
+        width = 2.2 if arm == "distilled" else 1.6
+        line(figure, list(measured), y, arm_name(arm), colour, hover=hover, width=width, customdata=told, **look)
     across = {"tickformat": ",d", "rangemode": "tozero"}
-    return lay_out(figure, height, "inner steps", "test accuracy (%)", xaxis=across)
+    return lay_out(figure, 280, "inner steps", "test accuracy (%)", xaxis=across)
 
 
 def _log_axis(values: Sequence[float]) -> dict[str, Any]:

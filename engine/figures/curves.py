@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from engine.figures.formats import words
 from engine.figures.layout import lay_out, ticked
 from engine.figures.layout import line as draw_line
-from engine.figures.palette import PALETTES, Theme
+from engine.figures.palette import PAGE
 
 MAX_POINTS = 500
 """Points of one line sent to the browser; a chart is some 500 pixels wide."""
@@ -142,7 +142,6 @@ def curve(
     *,
     span: int = 1,
     log: bool = False,
-    theme: Theme = "page",
     height: int = 300,
     reference: tuple[str, float] | None = None,
     axis: str = "",
@@ -157,7 +156,7 @@ def curve(
         reference: a name and a value for a horizontal line to compare with.
         axis: what the value axis is called, where the name alone does not tell.
     """
-    chart, line, colours = chart_of(name), series[name], PALETTES[theme]
+    chart, line = chart_of(name), series[name]
     scale = 100.0 if chart.axis.endswith("(%)") else 1.0
     figure = go.Figure()
     has_bounds = f"{name}_min" in series and f"{name}_max" in series
@@ -166,26 +165,26 @@ def curve(
     if has_bounds:
         for bound, called, dash in (("max", "highest", "solid"), ("min", "lowest", "dot")):
             edge = series[f"{name}_{bound}"]
-            _add_line(figure, called, edge, colours.distilled, width=1.2, opacity=0.5, dash=dash)
+            _add_line(figure, called, edge, PAGE.distilled, width=1.2, opacity=0.5, dash=dash)
     values, top = line.values * scale, None
     if is_smoothed:
         steady = smooth(values, span)
         top = None if log else ceiling(values, steady)
         beyond = "" if top is None else f" ({np.sum(values > top):,} beyond the axis)"
-        _add_line(figure, f"each step{beyond}", line, colours.distilled, scale, width=1, opacity=0.3)
-        _add_line(figure, "smoothed", Points(line.steps, steady), colours.distilled)
+        _add_line(figure, f"each step{beyond}", line, PAGE.distilled, scale, width=1, opacity=0.3)
+        _add_line(figure, "smoothed", Points(line.steps, steady), PAGE.distilled)
     else:
         beside = chart.other if chart.other is not None and chart.other[0] in series else None
         label = "mean" if has_bounds else chart.label if beside is not None else chart.title.lower()
-        _add_line(figure, label, line, colours.distilled, scale, has_markers=is_sparse)
+        _add_line(figure, label, line, PAGE.distilled, scale, has_markers=is_sparse)
         if beside is not None:
-            other, second = series[beside[0]], colours.arm("distilled_ema")
+            other, second = series[beside[0]], PAGE.arm("distilled_ema")
             _add_line(figure, beside[1], other, second, scale, has_markers=is_sparse)
     if reference is not None and len(line.steps):
         label, level = reference
         margin = 1 if len(line.steps) == 1 else 0  # a line of one point would not be seen
         ends = Points(np.array([line.steps[0] - margin, line.steps[-1] + margin]), np.full(2, level))
-        _add_line(figure, label, ends, colours.random_real, scale, width=1.6, dash="dash")
+        _add_line(figure, label, ends, PAGE.random_real, scale, width=1.6, dash="dash")
     has_legend, across = len(figure.data) > 1, {"tickformat": ",d", "nticks": 7}
     title, above = axis or chart.axis, 30 if len(figure.data) > 1 else 8
     lay_out(figure, height, "outer step", title, legend=has_legend, top=above, hover="x unified", xaxis=across)

@@ -1,4 +1,4 @@
-"""What charts have in common: margins, legend, axes, lines and whiskers."""
+"""What charts have in common: margins, legend, axes, lines, points, bars, maps and whiskers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
+from engine.figures.palette import PAGE, SHADES
+
+Values = Sequence[Any] | np.ndarray
 
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}}
 """Above the chart, from the left."""
+GROUPED: dict[str, Any] = {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08}
+"""How bars of several sets stand side by side."""
+WRITTEN = {"textposition": "inside", "insidetextanchor": "start"}
+"""Where a bar's number is written: at its foot."""
 
 
 def safe(text: str) -> str:
@@ -44,14 +51,13 @@ def lay_out(
     across = {"title": {"text": safe(x)}, "showgrid": False, "automargin": True} | (xaxis or {})
     up = {"title": {"text": safe(y)}, "nticks": 6, "automargin": True} | (yaxis or {})
     figure.update_layout(height=height, margin=margin, showlegend=legend, legend=LEGEND, dragmode=False)
-    figure.update_layout(hovermode=hover, uirevision="kept", xaxis=across, yaxis=up, **more)
-    return figure
+    return figure.update_layout(hovermode=hover, uirevision="kept", xaxis=across, yaxis=up, **more)
 
 
 def line(
     figure: go.Figure,
-    x: Sequence[Any] | np.ndarray,
-    y: Sequence[Any] | np.ndarray,
+    x: Values,
+    y: Values,
     name: str,
     colour: str,
     *,
@@ -64,18 +70,37 @@ def line(
     """Add a line. hover: its text under the pointer, none if empty; more: of the trace."""
     text = {"hovertemplate": hover} if hover else {"hoverinfo": "skip"}
     stroke = {"color": colour, "width": width, "dash": dash, "simplify": False}
-    mode = "lines+markers" if has_markers else "lines"
-    more = {"line": stroke | more.pop("line", {}), "marker": {"size": 5} | more.pop("marker", {})} | more
-    figure.add_scatter(x=x, y=y, name=name, mode=mode, **text, **more)
+    look = {"line": stroke | more.pop("line", {}), "marker": {"size": 5} | more.pop("marker", {})}
+    settings = text | look | {"mode": "lines+markers" if has_markers else "lines"} | more
+    figure.add_scatter(x=x, y=y, name=name, **settings)
+
+
+def dots(figure: go.Figure, x: Values, y: Values, name: str, look: dict[str, Any], hover: str, **more: Any) -> None:
+    """Add points. look: of their marks; hover, more: as for `line`."""
+    settings = {"mode": "markers", "cliponaxis": False, "marker": {"line": {"width": 0}} | look} | more
+    figure.add_scatter(x=x, y=y, name=name, hovertemplate=hover, **settings)
+
+
+def columns(figure: go.Figure, x: Values, y: Values, name: str, colour: str, hover: str, **more: Any) -> None:
+    """Add bars. more: of the trace."""
+    look = {"color": colour, "line": {"width": 0}}
+    figure.add_bar(x=x, y=y, name=name, marker=look, hovertemplate=hover, **more)
+
+
+def heat_map(
+    x: Sequence[str], y: Sequence[str], shares: Sequence[Sequence[float | None]], hover: str, **more: Any
+) -> go.Figure:
+    """A map of shares with a text in each cell; None leaves a cell empty. shares: by `y`, then `x`."""
+    z = [[None if share is None else 100 * share for share in line] for line in shares]
+    ink = {"color": PAGE.ink} | more.pop("textfont", {})
+    cells: dict[str, Any] = {"colorscale": SHADES, "xgap": 3, "ygap": 3, "showscale": False, "texttemplate": "%{text}"}
+    return go.Figure(go.Heatmap(x=x, y=y, z=z, hovertemplate=hover, textfont=ink, **cells, **more))
 
 
 def whiskers(rows: Sequence[Row], colour: str) -> dict[str, Any]:
     """95 % intervals in per cent; none where one student gives none."""
-    ends = {
-        "array": [_part(row.high - row.mean) for row in rows],
-        "arrayminus": [_part(row.mean - row.low) for row in rows],
-    }
-    return {"type": "data", "color": colour, "thickness": 1.5, "width": 5} | ends
+    up, down = [_part(row.high - row.mean) for row in rows], [_part(row.mean - row.low) for row in rows]
+    return {"type": "data", "color": colour, "thickness": 1.5, "width": 5, "array": up, "arrayminus": down}
 
 
 def _part(width: float) -> float:

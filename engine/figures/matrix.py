@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
 from engine.figures.formats import percent, percent_spread
-from engine.figures.layout import lay_out, safe
-from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PALETTES, SHADES, Theme, arm_name, protocol_name
+from engine.figures.layout import heat_map, lay_out, safe
+from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, arm_name, protocol_name
 
 LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)
 """Arms that are only tried with the architecture that a set was distilled for, and forecasts of no network."""
@@ -26,35 +26,22 @@ def matrix_arms(cells: Mapping[str, Mapping[str, Row]]) -> list[str]:
     return [arm for arm in ARM_NAMES if arm not in LEFT_OUT and any(arm in arms for arms in cells.values())]
 
 
-def matrix(
-    cells: Mapping[str, Mapping[str, Row]], titles: Sequence[str], *, theme: Theme = "page", height: int = 0
-) -> go.Figure:
+def matrix(cells: Mapping[str, Mapping[str, Row]], titles: Sequence[str]) -> go.Figure:
     """Test accuracy, or skill, by architecture, down, and arm, across: mean, standard deviation and n in each cell.
 
     cells: {architecture, or run: {arm: row}}; gaps stay empty. titles: of the architectures, in order.
     """
     arms = matrix_arms(cells)
     found = [[row.get(arm) for arm in arms] for row in cells.values()]
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None if row is None else 100 * row.mean for row in line] for line in found],
-            text=[["" if row is None else _cell(row) for row in line] for line in found],
-            customdata=[["" if row is None else _told(row) for row in line] for line in found],
-            x=[_wrapped(arm_name(arm)) for arm in arms],
-            y=[_wrapped(title) for title in titles],
-            texttemplate="%{text}",
-            hovertemplate="%{y}<br>%{customdata}<extra></extra>",
-            hoverongaps=False,
-            textfont={"color": PALETTES[theme].ink, "size": 12},
-            colorscale=SHADES,
-            xgap=3,
-            ygap=3,
-            showscale=False,
-        )
-    )
+    text = [["" if row is None else _cell(row) for row in line] for line in found]
+    told = [["" if row is None else _told(row) for row in line] for line in found]
+    shares = [[None if row is None else row.mean for row in line] for line in found]
+    x, y = [_wrapped(arm_name(arm)) for arm in arms], [_wrapped(title) for title in titles]
+    more = {"text": text, "customdata": told, "hoverongaps": False, "textfont": {"size": 12}}
+    figure = heat_map(x, y, shares, "%{y}<br>%{customdata}<extra></extra>", **more)
     axis = {"type": "category", "showgrid": False, "ticks": ""}
     across, down = axis | {"side": "top", "autotickangles": [0, -90]}, axis | {"autorange": "reversed"}
-    lay_out(figure, height or 130 + 64 * len(cells), legend=False, xaxis=across, yaxis=down)
+    lay_out(figure, 130 + 64 * len(cells), legend=False, xaxis=across, yaxis=down)
     return figure.update_layout(margin={"r": 4})
 
 

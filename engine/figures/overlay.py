@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from engine.evaluation.scores import Row
 from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_ticks, smooth, thin
 from engine.figures.formats import percent, percent_spread
-from engine.figures.layout import lay_out, line, safe, ticked, whiskers
-from engine.figures.palette import PALETTES, SHADES, Palette, Theme, arm_name, measure
+from engine.figures.layout import heat_map, lay_out, line, safe, ticked, whiskers
+from engine.figures.palette import PAGE, arm_name, measure
 
 MAX_OVERLAY_POINTS = 2000
 """Points of all lines of one chart together."""
@@ -22,9 +22,9 @@ PACE = "seconds_per_step"
 _SWEEP_ARMS = ("distilled", "kmeans_real", "random_real")
 
 
-def run_style(number: int, theme: Theme = "page") -> tuple[str, str]:
+def run_style(number: int) -> tuple[str, str]:
     """Colour and dash pattern of the run at a place in a comparison; no two of the first thirty look alike."""
-    colours = PALETTES[theme].runs
+    colours = PAGE.runs
     return colours[number % len(colours)], DASHES[(number + number // len(colours)) % len(DASHES)]
 
 
@@ -35,8 +35,6 @@ def overlay(
     against: Literal["step", "seconds"] = "step",
     span: int = 1,
     log: bool = False,
-    theme: Theme = "page",
-    height: int = 340,
 ) -> go.Figure:
     """One measured quantity of several runs, a line each, told apart by colour and dashes.
 
@@ -60,11 +58,11 @@ def overlay(
         if span > 1 and not is_sparse:
             values = smooth(values, span)
         drawn.append(values)
-        colour, dash = run_style(number, theme)
+        colour, dash = run_style(number)
         x, y = thin(places, values, most)
         line(figure, x, y, safe(title), colour, dash=dash, hover="%{y:.3~g}", has_markers=is_sparse)
     x_title, across = "outer step" if against == "step" else "seconds of outer steps", {"tickformat": ",d", "nticks": 7}
-    lay_out(figure, height, x_title, chart.axis, top=30, hover="x unified", xaxis=across)
+    lay_out(figure, 340, x_title, chart.axis, top=30, hover="x unified", xaxis=across)
     ticks = log_ticks(np.concatenate(drawn)) if log and drawn else np.array([])
     if len(ticks):
         figure.update_yaxes(**ticked(ticks))
@@ -81,9 +79,7 @@ def _places(line: Line, series: Mapping[str, Line], against: str) -> np.ndarray 
     return np.interp(line.steps, pace.steps, np.cumsum(np.nan_to_num(pace.values)))
 
 
-def sweep_line(
-    points: Sequence[tuple[Any, Mapping[str, Row]]], option: str, *, theme: Theme = "page", height: int = 320
-) -> go.Figure:
+def sweep_line(points: Sequence[tuple[Any, Mapping[str, Row]]], option: str) -> go.Figure:
     """Validation accuracy, or skill, over the values of one option: a line per training set, with 95 % intervals.
 
     Args:
@@ -91,67 +87,45 @@ def sweep_line(
             Numbers are placed by value, on a logarithmic axis if they span a decade; all else side by side, in order.
         option: what the option is called.
     """
-    colours = PALETTES[theme]
     values = [value for value, _ in points]
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if is_numeric:
         points = sorted(points, key=lambda point: point[0])  # the line goes from left to right, however they were typed
-    figure = go.Figure()
+    figure, mode = go.Figure(), "lines+markers" if is_numeric else "markers"
     for arm in _SWEEP_ARMS:
         found = [(value, rows[arm]) for value, rows in points if arm in rows]
-        if found:
-            _add_arm(figure, arm, found, is_numeric, colours)
+        if not found:
+            continue
+        is_main, rows, colour = arm == "distilled", [row for _, row in found], PAGE.arm(arm)
+        x = [value if is_numeric else _shown(value) for value, _ in found]
+        stroke = {"width": 2.2 if is_main else 1.6, "dash": "solid" if is_main else "dash", "hover": "%{customdata}"}
+        more = {
+            "mode": mode,
+            "marker": {"size": 8 if is_main else 6, "color": colour},
+            "error_y": whiskers(rows, colour),
+        }
+        told = [percent_spread(row.mean, row.std, row.n) for row in rows]
+        line(figure, x, [100 * row.mean for row in rows], arm_name(arm), colour, customdata=told, **stroke, **more)
     what = measure(row for _, rows in points for row in rows.values())
     places: list[Any] = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
     is_log = is_numeric and bool(places) and places[0] > 0 and places[-1] >= 10 * places[0]
     across: dict[str, Any] = {"type": "log" if is_log else "linear" if is_numeric else "category", "tickvals": places}
     across["ticktext"] = [_shown(place) for place in places]
-    return lay_out(figure, height, option, f"validation {what} (%)", top=30, hover="x unified", xaxis=across)
+    return lay_out(figure, 320, option, f"validation {what} (%)", top=30, hover="x unified", xaxis=across)
 
 
-def _add_arm(figure: go.Figure, arm: str, found: Sequence[tuple[Any, Row]], is_numeric: bool, colours: Palette) -> None:
-    is_main, rows, colour = arm == "distilled", [row for _, row in found], colours.arm(arm)
-    figure.add_scatter(
-        x=[value if is_numeric else _shown(value) for value, _ in found],
-        y=[100 * row.mean for row in rows],
-        error_y=whiskers(rows, colour),
-        name=arm_name(arm),
-        mode="lines+markers" if is_numeric else "markers",
-        line={"color": colour, "width": 2.2 if is_main else 1.6, "dash": "solid" if is_main else "dash"},
-        marker={"size": 8 if is_main else 6, "color": colour},
-        customdata=[percent_spread(row.mean, row.std, row.n) for row in rows],
-        hovertemplate="%{customdata}",
-    )
-
-
-def sweep_map(
-    cells: Mapping[tuple[str, str], float | None], options: tuple[str, str], *, theme: Theme = "page", height: int = 0
-) -> go.Figure:
+def sweep_map(cells: Mapping[tuple[str, str], float | None], options: tuple[str, str]) -> go.Figure:
     """Validation accuracy, or skill, over the values of two options: the first down, the second across.
 
     cells: (value of the first, value of the second) -> fraction. Cells that are missing stay empty.
     """
-    down_values = list(dict.fromkeys(first for first, _ in cells))
-    across = list(dict.fromkeys(second for _, second in cells))
-    shares = [[cells.get((first, second)) for second in across] for first in down_values]
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None if share is None else 100 * share for share in line] for line in shares],
-            text=[["" if share is None else percent(share) for share in line] for line in shares],
-            x=[_shown(value) for value in across],
-            y=[_shown(value) for value in down_values],
-            texttemplate="%{text}",
-            hovertemplate=f"{safe(options[0])} %{{y}}, {safe(options[1])} %{{x}}: %{{text}}<extra></extra>",
-            textfont={"color": PALETTES[theme].ink},
-            colorscale=SHADES,
-            xgap=3,
-            ygap=3,
-            showscale=False,
-        )
-    )
-    down = {"type": "category", "autorange": "reversed", "showgrid": False}
-    tall, (first, second) = height or 110 + 52 * len(down_values), options
-    return lay_out(figure, tall, second, first, legend=False, xaxis={"type": "category"}, yaxis=down)
+    rows, columns = (list(dict.fromkeys(pair[place] for pair in cells)) for place in (0, 1))
+    shares = [[cells.get((first, second)) for second in columns] for first in rows]
+    text = [["" if share is None else percent(share) for share in row] for row in shares]
+    hover = f"{safe(options[0])} %{{y}}, {safe(options[1])} %{{x}}: %{{text}}<extra></extra>"
+    figure = heat_map([_shown(value) for value in columns], [_shown(value) for value in rows], shares, hover, text=text)
+    across, down = {"type": "category"}, {"type": "category", "autorange": "reversed", "showgrid": False}
+    return lay_out(figure, 110 + 52 * len(rows), options[1], options[0], legend=False, xaxis=across, yaxis=down)
 
 
 def _shown(value: object) -> str:

@@ -48,10 +48,12 @@ class Palette:
 PALETTES: dict[Theme, Palette] = {
     "light": Palette("#B45F24", "#34506B", "#8A8F98", "#3E8E7E", ("#8C5BA8", "#C2A13A"), "#1E2227"),
     "dark": Palette("#E2935A", "#7FA6CC", "#9AA1AB", "#63BFAC", ("#B48AD0", "#DCC06A"), "#E8E6E3"),
-    # Streamlit's browser side replaces these by chartCategoricalColors of the theme in use, so that a figure made
-    # once is right in both.
+    # a report and Streamlit's browser side (chartCategoricalColors) replace these by those of the theme in use
     "page": Palette("#000001", "#000002", "#000003", "#000004", ("#000005", "#000006"), "#000037"),
 }
+
+PAGE = PALETTES["page"]
+"""Of every chart: whoever shows one replaces these colours by those of the theme in use."""
 
 SHADES = ((0, "rgba(198,120,63,0.04)"), (1, "rgba(198,120,63,0.6)"))
 """Of a map's cells: so thin that the page's own ink can be read on them, on a light ground and on a dark one."""

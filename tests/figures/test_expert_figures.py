@@ -7,7 +7,7 @@ import pytest
 
 from engine import figures
 from engine.core.events import ExpertEpoch
-from engine.figures import experts
+from engine.figures import networks
 from engine.runs.curves import Series
 
 
@@ -38,7 +38,7 @@ def test_one_expert_has_neither_others_nor_a_mean():
 def test_very_many_experts_send_few_points_and_are_all_in_the_mean():
     figure = figures.expert_curves(epochs(200, num_epochs=50))
     thin, _, mean = figure.data
-    assert len(thin.x) <= experts.MAX_POINTS + 60 and "of the others" in thin.name
+    assert len(thin.x) <= networks.MAX_EXPERT_POINTS + 60 and "of the others" in thin.name
     assert mean.name == "mean of 200"
 
 

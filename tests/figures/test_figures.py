@@ -108,8 +108,7 @@ def scored(arm: str, protocol: str, values: list[float]) -> list[Scored]:
     return [Scored(arm, protocol, "mlp", seed, "accuracy", value, 1.0) for seed, value in enumerate(values)]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark", "page"])
-def test_every_arm_has_its_one_colour_and_interval(theme):
+def test_every_arm_has_its_one_colour_and_interval():
     rows = summarise(
         [
             *scored("full", "ordinary", [0.9, 0.92]),
@@ -117,8 +116,8 @@ def test_every_arm_has_its_one_colour_and_interval(theme):
             *scored("distilled", "ordinary", [0.8, 0.84]),
         ]
     )
-    bars = {trace.name: trace for trace in figures.scores(rows, theme=theme).data}
-    palette = figures.PALETTES[theme]
+    bars = {trace.name: trace for trace in figures.scores(rows).data}
+    palette = figures.PALETTES["page"]
     assert list(bars) == ["Distilled", "Random real, same size", "Full data"]
     assert bars["Distilled"].marker.color == palette.distilled
     assert bars["Random real, same size"].marker.color == palette.random_real

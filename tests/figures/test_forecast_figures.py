@@ -152,10 +152,10 @@ def test_targets_are_scaled_by_the_token_they_are_of():
     splits = type("Splits", (), {})()
     splits.scaling = WindowScaling("returns", 0 * ones, ones, shift, scale)
     splits.spec = TaskSpec("close", (4, 5), 1, ("BTC", "ETH"))
-    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits) == pytest.approx([0.01, -0.04])
-    assert figures.target_values(view(("down", "up"), [[0.5, 0.5]]), splits) is None
+    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits.scaling, splits.spec.class_names) == pytest.approx([0.01, -0.04])
+    assert figures.target_values(view(("down", "up"), [[0.5, 0.5]]), splits.scaling, splits.spec.class_names) is None
     splits.spec = replace(splits.spec, class_names=("BTC", "SOL"))
-    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits) is None
+    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits.scaling, splits.spec.class_names) is None
 
 
 # ---- skills where accuracies stand otherwise ----

@@ -44,10 +44,9 @@ def test_a_cell_holds_mean_deviation_and_number_of_students():
     assert max(len(line) for name in drawn.x for line in name.split("<br>")) <= 10
 
 
-@pytest.mark.parametrize("theme", ["light", "dark", "page"])
-def test_ink_of_the_cells_is_that_of_the_theme(theme):
-    (drawn,) = figures.matrix(CELLS, ["MLP", "ConvNet-D3"], theme=theme).data
-    assert drawn.textfont.color == figures.PALETTES[theme].ink
+def test_ink_of_the_cells_is_the_pages():
+    (drawn,) = figures.matrix(CELLS, ["MLP", "ConvNet-D3"]).data
+    assert drawn.textfont.color == figures.PALETTES["page"].ink
 
 
 def test_the_file_has_a_line_a_cell_and_no_spread_of_one_student():
