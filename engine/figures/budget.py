@@ -135,7 +135,11 @@ def accuracy_over_steps(lengths: Mapping[int, Mapping[str, Row]]) -> go.Figure:
             continue
         rows, y, colour = list(measured.values()), [100 * row.mean for row in measured.values()], PAGE.arm(arm)
         told = [(percent_spread(row.mean, row.std, row.n), counted(at, "inner step")) for at, row in measured.items()]
-        look = {"has_markers": True, "marker": {"size": 7, "color": colour}, "error_y": whiskers(rows, colour)}
+        look: dict[str, Any] = {
+            "has_markers": True,
+            "marker": {"size": 7, "color": colour},
+            "error_y": whiskers(rows, colour),
+        }
         width = 2.2 if arm == "distilled" else 1.6
         line(figure, list(measured), y, arm_name(arm), colour, hover=hover, width=width, customdata=told, **look)
     across = {"tickformat": ",d", "rangemode": "tozero"}

@@ -96,7 +96,11 @@ def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False)
     else:
         line(figure, times, truth, TRUTH, grey, width=1.2, hover=hover, opacity=0.8)
     for arm, forecasts in values["arms"].items():
-        look = {"dash": DASHES.get(arm, "solid"), "width": 2.2 if arm == "distilled" else 1.5, "hover": hover}
+        look: dict[str, Any] = {
+            "dash": DASHES.get(arm, "solid"),
+            "width": 2.2 if arm == "distilled" else 1.5,
+            "hover": hover,
+        }
         is_visible = True if arm in visible else "legendonly"
         line(figure, times, shown(forecasts), arm_name(arm), PAGE.arm(arm), visible=is_visible, **look)
     y_title = "close" if as_prices else VALUES.get(target, target)
@@ -188,7 +192,11 @@ def adaptation(values: Mapping[str, Any]) -> go.Figure:
         mean, std = (scale * np.nan_to_num(np.asarray(found[part], dtype=np.float64)) for part in ("mean", "std"))
         line(figure, steps, mean + std, name, colour, **shade)
         line(figure, steps, mean - std, name, colour, fill="tonexty", **shade)
-        more = {"hover": f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}", "marker": {"size": 6}, "customdata": std}
+        more: dict[str, Any] = {
+            "hover": f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}",
+            "marker": {"size": 6},
+            "customdata": std,
+        }
         line(figure, steps, mean, name, colour, dash=dash, has_markers=True, **more)
     if values.get("naive") is not None:
         level = np.full(2, scale * values["naive"])

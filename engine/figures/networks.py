@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -36,7 +37,12 @@ def expert_curves(epochs: Sequence[ExpertEpoch]) -> go.Figure:
         ys = [y for expert in shown for y in (*_accuracies(curves[expert]), None)]
         numbers = [number for expert in shown for number in (*[expert + 1] * len(curves[expert]), None)]
         some = f"{len(shown)} of the others" if len(shown) < len(others) else "others"
-        more = {"width": 1, "hover": f"expert %{{customdata}}, {place}", "opacity": 0.55, "customdata": numbers}
+        more: dict[str, Any] = {
+            "width": 1,
+            "hover": f"expert %{{customdata}}, {place}",
+            "opacity": 0.55,
+            "customdata": numbers,
+        }
         line(figure, xs, ys, some, PAGE.random_real, **more)
     last, name = curves[newest], f"expert {newest + 1}"
     x, hover = [point.epoch for point in last], f"{name}, {place}"

@@ -98,14 +98,11 @@ def sweep_line(points: Sequence[tuple[Any, Mapping[str, Row]]], option: str) -> 
             continue
         is_main, rows, colour = arm == "distilled", [row for _, row in found], PAGE.arm(arm)
         x = [value if is_numeric else _shown(value) for value, _ in found]
-        stroke = {"width": 2.2 if is_main else 1.6, "dash": "solid" if is_main else "dash", "hover": "%{customdata}"}
-        more = {
-            "mode": mode,
-            "marker": {"size": 8 if is_main else 6, "color": colour},
-            "error_y": whiskers(rows, colour),
-        }
+        more: dict[str, Any] = {"marker": {"size": 8 if is_main else 6, "color": colour}, "hover": "%{customdata}"}
+        more |= {"width": 2.2, "dash": "solid"} if is_main else {"width": 1.6, "dash": "dash"}
+        more |= {"mode": mode, "error_y": whiskers(rows, colour)}
         told = [percent_spread(row.mean, row.std, row.n) for row in rows]
-        line(figure, x, [100 * row.mean for row in rows], arm_name(arm), colour, customdata=told, **stroke, **more)
+        line(figure, x, [100 * row.mean for row in rows], arm_name(arm), colour, customdata=told, **more)
     what = measure(row for _, rows in points for row in rows.values())
     places: list[Any] = sorted(set(values)) if is_numeric else [_shown(value) for value in values]
     is_log = is_numeric and bool(places) and places[0] > 0 and places[-1] >= 10 * places[0]

@@ -175,9 +175,9 @@ def return_histogram(bars: Bars) -> go.Figure:
 
 
 def _draw(
-    figure: go.Figure, bars: np.ndarray, times: np.ndarray | None, number: int = 0, *place: Span, **how: bool
+    figure: go.Figure, bars: np.ndarray, times: np.ndarray | None, number: int = 0, *place: Span, is_small: bool = False
 ) -> None:
-    """The candles of bars (T, 5) and the columns of their volume; number, place, how: as for `_place`."""
+    """The candles of bars (T, 5) and the columns of their volume; number, place, is_small: as for `_place`."""
     x = np.arange(1, len(bars) + 1) if times is None else _dates(times)
     open_, high, low, close, volume = np.asarray(bars, dtype=np.float64).T
     rising = {"line": {"color": UP, "width": 1.2}, "fillcolor": "rgba(0,0,0,0)"}
@@ -185,7 +185,7 @@ def _draw(
     values = {"open": open_, "high": high, "low": low, "close": close, "increasing": rising, "decreasing": falling}
     axes = {"xaxis": f"x{2 * number + 1}", "yaxis": f"y{2 * number + 1}"}
     figure.add_candlestick(x=x, name="", showlegend=False, whiskerwidth=0, **values, **axes)
-    _place(figure, x, volume, number, *place, is_counted=times is None, **how)
+    _place(figure, x, volume, number, *place, is_small=is_small, is_counted=times is None)
 
 
 def _place(
@@ -211,9 +211,13 @@ def _place(
     (bottom, top), font = up, {"size": 10 if is_small else 12}
     edge = bottom + _VOLUME_SHARE * (top - bottom)
     shared = {"anchor": f"x{prices}", "automargin": True, "tickfont": font}
-    dates = {"anchor": f"y{lower}", "domain": across, "tickfont": font, "automargin": True, "showgrid": False}
-    dates |= {"rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0}
-    money = {"domain": (edge + _GAP * (top - bottom), top), "hoverformat": ",.5~r", "tickformat": ",.4~r"}
+    dates: dict[str, Any] = {"rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0}
+    dates |= {"anchor": f"y{lower}", "domain": across, "tickfont": font, "automargin": True, "showgrid": False}
+    money: dict[str, Any] = {
+        "domain": (edge + _GAP * (top - bottom), top),
+        "hoverformat": ",.5~r",
+        "tickformat": ",.4~r",
+    }
     money |= {"nticks": 4} if is_small else {"nticks": 6, "title": {"text": "price"}}
     ticks = {"tickvals": [0, mark], "tickformat": f".2~{kind}"}
     amount = shared | ticks | {"domain": (bottom, edge), "showgrid": False, "rangemode": "tozero"}

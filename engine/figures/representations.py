@@ -22,9 +22,8 @@ MAX_MARKERS = 800
 """Distilled representations on a map; of more, evenly chosen ones are drawn."""
 NAMED_CLASSES = 12
 """Up to so many classes a map has a legend."""
-CLASS_COLOURS = (
-    ["#5B8FD6", "#58A65C", "#B57EDC", "#D3A72C", "#4DB6AC", "#D9637C", "#8D9440", "#9C7A65", "#7A86A8", "#C77FB0", "#3FA0C9", "#A3A3A3"]
-)
+_COLOURS = ("#5B8FD6", "#58A65C", "#B57EDC", "#D3A72C", "#4DB6AC", "#D9637C")
+CLASS_COLOURS = (*_COLOURS, "#8D9440", "#9C7A65", "#7A86A8", "#C77FB0", "#3FA0C9", "#A3A3A3")
 """Of real samples by class, in turn; between light and dark, so that they stand on either ground."""
 
 

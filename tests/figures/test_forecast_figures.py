@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import engine
 from engine import figures
 from engine.core.events import CandleView
 from engine.data.prices.scaling import WindowScaling
-from engine.data.source import TaskSpec
 from engine.figures import formats
 from engine.runs.curves import Series
 
@@ -149,13 +147,12 @@ def test_targets_are_told_in_words(outputs, target, value, told):
 def test_targets_are_scaled_by_the_token_they_are_of():
     ones = torch.ones(2, 5, dtype=torch.float64)
     shift, scale = torch.tensor([0.0, 0.01], dtype=torch.float64), torch.tensor([0.02, 0.05], dtype=torch.float64)
-    splits = type("Splits", (), {})()
-    splits.scaling = WindowScaling("returns", 0 * ones, ones, shift, scale)
-    splits.spec = TaskSpec("close", (4, 5), 1, ("BTC", "ETH"))
-    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits.scaling, splits.spec.class_names) == pytest.approx([0.01, -0.04])
-    assert figures.target_values(view(("down", "up"), [[0.5, 0.5]]), splits.scaling, splits.spec.class_names) is None
-    splits.spec = replace(splits.spec, class_names=("BTC", "SOL"))
-    assert figures.target_values(view(("close",), [[0.5], [-1.0]]), splits.scaling, splits.spec.class_names) is None
+    scaling, known = WindowScaling("returns", 0 * ones, ones, shift, scale), ("BTC", "ETH")
+    closes = view(("close",), [[0.5], [-1.0]])
+    assert figures.target_values(closes, scaling, known) == pytest.approx([0.01, -0.04])
+    assert figures.target_values(view(("down", "up"), [[0.5, 0.5]]), scaling, known) is None
+    assert figures.target_values(closes, scaling, ("BTC", "SOL")) is None
+    assert figures.target_values(closes, None, known) is None
 
 
 # ---- skills where accuracies stand otherwise ----
