@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,19 +20,12 @@ from engine.core.context import Context
 from engine.core.events import Scored
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation import baselines
+from engine.evaluation.plan import Training
 from engine.evaluation.scores import HEADLINE
-from engine.nets import STUDENTS, make_student
+from engine.nets import make_student
 from engine.nets.student import Student
 
 SPLITS = ("validation", "test")
-WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images"}
-"""Small arms of real data, in messages."""
-VERSIONS = {
-    "distilled_ema": ", moving average",
-    "distilled_raw": ", not averaged",
-    "distilled_hard": ", labels made hard",
-}
-"""Arms of the distilled set besides itself, in messages."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +50,6 @@ class Bench:
         """Set this thread up for the architecture: its number of threads and the precision of its products."""
         machine.set_precision(self.student_config.precision)
         machine.set_threads(self.flops)
-
-    @property
-    def title(self) -> str:
-        """The architecture as people call it."""
-        return STUDENTS[self.student.name].title
 
     def now(self) -> float:
         """Seconds on a clock, once the device has done all that was asked of it."""
@@ -86,37 +76,26 @@ class Bench:
             self._drawn[key] = baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
         return self._drawn[key]
 
-
-@dataclass(frozen=True)
-class Arm:
-    """What a student was trained on and how, as its scores name it; training: the recipe as numbers, if it has any."""
-
-    name: str
-    protocol: str
-    num_samples: int
-    num_bytes: int
-    recipe: str
-    training: dict = field(default_factory=dict)
+    def scored(self, training: Training, recipe: str, numbers: dict[str, Any] | None = None) -> Scored:
+        """The score of a student whose value, seed and split are still to be filled in; numbers: the recipe's."""
+        told, size = recipe + self.note, (training.num_samples, training.num_bytes)
+        names = training.arm, training.protocol, self.student.name
+        return Scored(*names, 0, HEADLINE, math.nan, 0.0, "test", *size, told, numbers or {})
 
 
 def make_bench(
-    splits: Splits,
-    student_config: StudentConfig,
-    evaluation: EvaluationConfig,
-    context: Context,
-    *,
-    is_own: bool = True,
+    splits: Splits, config: StudentConfig, evaluation: EvaluationConfig, context: Context, *, is_own: bool = True
 ) -> Bench:
     """A bench for one architecture on the context's device, with this thread set up for it.
 
     Architectures other than the set's own are measured on `evaluation.other_images` validation and test images.
     """
-    student = make_student(student_config, splits.spec, context.device)
+    student = make_student(config, splits.spec, context.device)
     measured = splits if is_own else fewer(splits, evaluation.other_images)
     is_part = len(measured.test) < len(splits.test)
     note = f", measured on {len(measured.test):,} test images" if is_part else ""
     flops = student.flops(splits.spec.sample_shape)
-    bench = Bench(measured, student, student_config, evaluation, context, flops, is_own, note)
+    bench = Bench(measured, student, config, evaluation, context, flops, is_own, note)
     bench.enter()
     return bench
 
@@ -128,12 +107,8 @@ def fewer(splits: Splits, count: int) -> Splits:
     """
     if not count or count >= max(len(splits.validation), len(splits.test)):
         return splits
-    return replace(
-        splits,
-        validation=_part(splits.validation, count, "validation"),
-        test=_part(splits.test, count, "test"),
-        fingerprint=f"{splits.fingerprint}, {count} measured",
-    )
+    validation, test = _part(splits.validation, count, "validation"), _part(splits.test, count, "test")
+    return replace(splits, validation=validation, test=test, fingerprint=f"{splits.fingerprint}, {count} measured")
 
 
 def _part(data: LabelledSet, count: int, name: str) -> LabelledSet:
@@ -143,12 +118,6 @@ def _part(data: LabelledSet, count: int, name: str) -> LabelledSet:
     order = torch.randperm(len(data), generator=generator_of("measured", name, count))
     by_class = order[data.targets.cpu()[order].argsort(stable=True)]
     return data.subset(by_class[torch.arange(count) * len(data) // count])
-
-
-def size_of(bench: Bench, count: int) -> tuple[int, int]:
-    """Samples and bytes of a small arm of real data that `count` are asked of."""
-    drawn = baselines.num_drawn(bench.splits.train, count, bench.splits.spec.num_outputs)
-    return drawn, baselines.num_bytes(drawn, bench.splits.spec)
 
 
 def cache_path(bench: Bench, parts: dict) -> Path:
@@ -180,25 +149,6 @@ def write_record(path: Path, record: dict) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may measure the same arm
     partial.write_text(json.dumps(record))
     partial.replace(path)
-
-
-def scored(
-    bench: Bench,
-    arm: Arm,
-    seed: int,
-    value: float,
-    seconds: float,
-    *,
-    split: str,
-    cached: bool = False,
-    metric: str = HEADLINE,
-) -> Scored:
-    """What is told of one student."""
-    return Scored(
-        arm=arm.name, protocol=arm.protocol, student=bench.student.name, seed=seed, metric=metric, value=value,
-        seconds=seconds, split=split, num_samples=arm.num_samples, num_bytes=arm.num_bytes,
-        recipe=arm.recipe + bench.note, training=arm.training, cached=cached,
-    )  # fmt: skip
 
 
 def generator_of(*names: str | int) -> torch.Generator:

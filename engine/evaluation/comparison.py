@@ -39,8 +39,6 @@ TRUST = 0.2
 """How much the planned pace weighs against the one seen so far, as a share of all planned seconds."""
 QUICK_SECONDS, LONG_SECONDS = 0.03, 3.0
 """For how long a run measures a unit of work, and what is not measured twice."""
-MOST_TIMED = 50
-"""Steps of a training that is timed."""
 DRAW = "draw "
 """How the units begin that stand for drawing real data."""
 
@@ -162,9 +160,8 @@ class Comparison(ABC, Generic[Found]):
 
     def new_bench(self, student: str) -> Bench:
         """A bench made anew."""
-        return make_bench(
-            self.splits, self.students[student], self.evaluation, self.context, is_own=self.is_own(student)
-        )
+        config, is_own = self.students[student], self.is_own(student)
+        return make_bench(self.splits, config, self.evaluation, self.context, is_own=is_own)
 
 
 def run(
@@ -257,9 +254,8 @@ def price(
     total, student = 0.0, bench.student_config.name
     for unit, count in work.items():
         if (student, unit) not in costs:
-            yield Progress(
-                "time a few training steps", list(comparison.students).index(student), len(comparison.students)
-            )
+            students = list(comparison.students)
+            yield Progress("time a few training steps", students.index(student), len(students))
             costs[student, unit] = comparison.unit_seconds(bench, unit, patience)
         total += count * costs[student, unit]
     return total
@@ -363,13 +359,14 @@ def followed(
 
 def step_seconds(path: Iterator[Tensor], bench: Bench, patience: float) -> float:
     """Seconds of a step of a training, which is followed for about `patience` seconds after the first step."""
+    started = bench.now()
     next(path)  # also warms up
     began, count = bench.now(), 0
     for _ in path:
         count += 1
         if bench.now() - began > patience:
             break
-    return (bench.now() - began) / count
+    return (bench.now() - began) / count if count else began - started
 
 
 def call_seconds(do: Callable[[], object], bench: Bench, patience: float) -> float:

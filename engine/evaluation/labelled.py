@@ -2,20 +2,17 @@
 
 Two protocols, and a third on request:
 
-as distilled   what the set was made for. Its batches in stored order at their learned rates, or random minibatches of
-it
-               with its rule at its one rate. Real samples take the place of the synthetic ones.
-unaugmented    the same without the augmentation, for sets made for augmented random batches.
-ordinary       standard training: shuffled minibatches, Adam, cosine schedule; for the whole training set the only
-one.
+as distilled   the training the set was made for: its batches in stored order at their learned rates, or random
+               minibatches with its rule and rate. Real samples take the place of the synthetic ones.
+unaugmented    the same without augmentation, for sets made for augmented random batches.
+ordinary       standard training: shuffled minibatches, Adam, cosine schedule. The only one for the whole training set.
 
-Learning rates of the small sets are chosen on validation data, for each set by itself, with networks and draws that
-are not scored. Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as
-published; the length is chosen on validation data by the mean over the students. The other lengths are scored too, as
-"accuracy@300".
+Each small set has its own learning rate, chosen on validation data with networks and draws that are not scored.
+Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as published; the length
+with the best mean over the students on validation data counts, and the others are scored as "accuracy@300".
 
 Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also
-trained with its labels made hard.
+trained on hard ones.
 
 Source of the lengths: Shul et al. 2024, arXiv:2403.12040, section 4, which reports the last length.
 
@@ -39,20 +36,11 @@ from torch import Tensor
 from engine.core.config import Validation
 from engine.core.events import Event, Scored
 from engine.data.source import LabelledSet
-from engine.evaluation import baselines
-from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, scored
-from engine.evaluation.comparison import DRAW, MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
-from engine.evaluation.plan import (
-    CHOOSING,
-    UNNUMBERED,
-    Training,
-    full_passes,
-    full_steps,
-    has_full,
-    per_student,
-    with_choice,
-)
-from engine.evaluation.scores import AS_DISTILLED, ORDINARY, UNAUGMENTED, after
+from engine.evaluation import baselines, plan
+from engine.evaluation.bench import SPLITS, Bench, generator_of
+from engine.evaluation.comparison import DRAW, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.plan import CHOOSING, UNNUMBERED, Training, has_full, per_student, with_choice
+from engine.evaluation.scores import AS_DISTILLED, HEADLINE, ORDINARY, UNAUGMENTED, after
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, at_random, ordinary
 from engine.meta import update_rules
 from engine.meta.inner import Batch, burn_in
@@ -215,7 +203,7 @@ class LabelledComparison(Comparison[Found]):
     def _full(self, student: str) -> list[Training]:
         train = self.splits.train
         training = self._ordinary(student, "full", len(train), train.raw_bytes)
-        num_steps = full_steps(self.evaluation, len(train))
+        num_steps = plan.full_steps(self.evaluation, len(train))
         training = replace(training, num_steps=num_steps, lengths=(num_steps,), lr=FULL_LR, is_shared=True)
         return per_student(training, self.evaluation.num_students)
 
@@ -250,7 +238,7 @@ class LabelledComparison(Comparison[Found]):
         """The weights (P,) after each step."""
         student, own, seed = bench.student, training.own, training.seed
         if own is None:
-            recipe = _recipe(training)
+            recipe = Recipe.of(training)
             generator = generator_of("minibatches", seed)
             return ordinary(student, bench.start(seed), data, recipe, generator, bench.splits.augment)
         theta = bench.start_of(own.start_seed, seed)
@@ -287,22 +275,20 @@ class LabelledComparison(Comparison[Found]):
         The longer one is taken where two are equal.
         """
         first = outcomes[0].training
-        arm = Arm(first.arm, first.protocol, first.num_samples, first.num_bytes, self._told(bench, first))
-        if first.own is None:
-            arm = replace(arm, training=asdict(_recipe(first)))
         if not (first.own and first.own.batch_size):
-            yield from _of_length(bench, arm, outcomes, 0)
+            numbers = asdict(Recipe.of(first)) if first.own is None else {}
+            yield from _of_length(bench.scored(first, self._told(bench, first), numbers), outcomes, 0)
             return
         count = len(outcomes)
         means = [sum(each.found[place].validation for each in outcomes) / count for place in range(len(first.lengths))]
         best = max(range(len(means)), key=lambda place: (means[place], place))
         for place, num_steps in enumerate(first.lengths):
-            recipe, numbers = _random_recipe(first, num_steps), _numbers(first, num_steps)
+            recipe = _random_recipe(first, num_steps)
+            numbers = {"num_steps": num_steps, "batch_size": first.batch_size, "lr": first.rate}
             chosen = f"{recipe}, the best on validation data of {_listed(first.lengths)} steps"
             if place == best:
-                yield from _of_length(bench, replace(arm, recipe=chosen, training=numbers), outcomes, place)
-            shown = replace(arm, recipe=recipe, training=numbers)
-            yield from _of_length(bench, shown, outcomes, place, after(num_steps))
+                yield from _of_length(bench.scored(first, chosen, numbers), outcomes, place)
+            yield from _of_length(bench.scored(first, recipe, numbers), outcomes, place, after(num_steps))
 
     def _told(self, bench: Bench, training: Training) -> str:
         """The recipe in words, of students on random batches as their lengths add to it."""
@@ -313,17 +299,15 @@ class LabelledComparison(Comparison[Found]):
                 rates = f"constant rate {training.lr:g}, on validation data better than the learned ones"
             start = ", the one start it was made for" if own.start_seed is not None and not training.draw else ""
             return f"{own.num_steps} steps of {own.rule}, {rates}{start}"
-        recipe = str(_recipe(training))
+        recipe = str(Recipe.of(training))
         if training.arm == "full":
-            passes = full_passes(self.evaluation, len(bench.splits.train))
+            passes = plan.full_passes(self.evaluation, len(bench.splits.train))
             return f"{recipe}: {passes} pass{'es' if passes > 1 else ''}"
         tried = ", ".join(f"{rate:g}" for rate in self._rates(training.student))
         return recipe if bench.is_own else f"{recipe}, of the rates {tried} the best on validation data"
 
     def words(self, training: Training) -> str:
-        way = {AS_DISTILLED: ", its own training", UNAUGMENTED: ", without augmentation", ORDINARY: ""}[
-            training.protocol
-        ]
+        way = {AS_DISTILLED: ", its own training", UNAUGMENTED: ", without augmentation"}.get(training.protocol, "")
         data = WORDS.get(training.arm, f"the distilled set{VERSIONS.get(training.arm, '')}{way}")
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
@@ -351,34 +335,25 @@ class LabelledComparison(Comparison[Found]):
         if unit == "sample":
             few = splits.test.subset(torch.arange(min(len(splits.test), EVALUATION_BATCH)))
             return call_seconds(lambda: accuracy(student, theta, few), bench, patience) / len(few)
-        own, data = self._distilled.training, samples(self._distilled)
-        if unit == "step as distilled" and not own.batch_size:
-            batches, rule = self._distilled.batches(), update_rules.BY_NAME[own.rule]()
-            stored = (theta for theta, _ in burn_in(student, theta, batches, rule, F.cross_entropy))
-            return step_seconds(stored, bench, patience)
-        if unit == "step as distilled":
-            rate, steps = own_rate(self._distilled), MOST_TIMED
-            path = at_random(student, theta, data, own, rate, steps, torch.Generator(), splits.augment)
-            return step_seconds(path, bench, patience)
-        recipe = Recipe(MOST_TIMED, bench.evaluation.batch_size, FULL_LR)
-        data = splits.train if unit == "full step" else data
-        path = ordinary(student, theta, data, recipe, torch.Generator(), splits.augment)
-        return step_seconds(path, bench, patience)
-
-
-def _recipe(training: Training) -> Recipe:
-    return Recipe(training.num_steps, training.batch_size, training.rate)
+        name, version = bench.student_config.name, self._distilled
+        if unit == "full step":
+            training = self._full(name)[0]
+        elif unit == "step":
+            training = self._ordinary_distilled(name, "distilled", version)[0]
+        else:
+            training = self._as_distilled(name, "distilled", version, AS_DISTILLED)[0]
+        return step_seconds(self._path(bench, training, self._data(bench, training)), bench, patience)
 
 
 def _of_length(
-    bench: Bench, arm: Arm, outcomes: Sequence[Outcome[Found]], place: int, metric: str = "accuracy"
+    said: Scored, outcomes: Sequence[Outcome[Found]], place: int, metric: str = HEADLINE
 ) -> Iterator[Scored]:
-    """Each student at one of its lengths, on validation data, by which protocols are told apart, and on test data."""
+    """The score `said` of each student after one of its lengths; validation scores tell protocols apart."""
     for outcome in outcomes:
-        student, seed = outcome.found[place], int(outcome.training.seed)
+        found, cached, seed = outcome.found[place], outcome.is_cached, int(outcome.training.seed)
         for split in SPLITS:
-            value = getattr(student, split)
-            yield scored(bench, arm, seed, value, student.seconds, split=split, cached=outcome.is_cached, metric=metric)
+            value, seconds = getattr(found, split), found.seconds
+            yield replace(said, seed=seed, metric=metric, value=value, seconds=seconds, split=split, cached=cached)
 
 
 def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:
@@ -397,11 +372,6 @@ def _random_recipe(training: Training, num_steps: int) -> str:
     augmented = ", augmented" if own.is_augmented else ""
     batch = f"{own.batch_size:,} random samples each{augmented}"
     return f"{num_steps:,} steps of {own.rule}, {batch}, at rate {training.rate:g}"
-
-
-def _numbers(training: Training, num_steps: int) -> dict[str, Any]:
-    """The same as numbers."""
-    return {"num_steps": num_steps, "batch_size": training.batch_size, "lr": training.rate}
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -1,10 +1,10 @@
 """Training one student, without a meta-graph, and measuring it. The two protocols of evaluation live here.
 
-as distilled   what the set was made for: its batches in stored order with their learned rates, or random minibatches
-of it
-               at its one rate.
-ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights: what a user would do with any data
-set. Distilled sets are known to lose much from the first to the second, so both are always shown.
+as distilled   the training the set was made for: its batches in stored order at their learned rates, or random
+               minibatches at its one rate.
+ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights, as with any data set.
+
+Distilled sets often lose much accuracy from the first to the second, so both are always shown.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data.source import LabelledSet, TaskSpec
+from engine.evaluation import plan
 from engine.meta import update_rules
-from engine.meta.inner import Batch, Loss, inner_loop
+from engine.meta.inner import Batch, Loss, Network, inner_loop
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
 
@@ -35,10 +36,14 @@ class Recipe:
     batch_size: int
     lr: float
 
+    @classmethod
+    def of(cls, training: plan.Training) -> Recipe:
+        """The recipe of a planned training, whose rate must have been chosen."""
+        return cls(training.num_steps, training.batch_size, training.rate)
+
     def __str__(self) -> str:
-        return (
-            f"Adam, rate {self.lr:g} with cosine decay, {self.num_steps:,} steps of at most {self.batch_size} samples"
-        )
+        steps = f"{self.num_steps:,} steps of at most {self.batch_size} samples"
+        return f"Adam, rate {self.lr:g} with cosine decay, {steps}"
 
 
 def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Tensor:
@@ -49,9 +54,8 @@ def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Te
 def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: Training) -> Tensor:
     """Weights (P,) after training on `batches` in order with the rule of `training`, without a graph."""
     with torch.no_grad():
-        for trained in inner_loop(
-            student, theta, batches, update_rules.BY_NAME[training.rule](), F.cross_entropy, detached=True
-        ):
+        rule = update_rules.BY_NAME[training.rule]()
+        for trained in inner_loop(student, theta, batches, rule, F.cross_entropy, detached=True):
             theta = trained
     return theta
 
@@ -131,7 +135,7 @@ def outputs(student: Student, theta: Tensor, data: LabelledSet) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(student: Student, theta: Tensor, data: LabelledSet) -> float:
+def accuracy(student: Network, theta: Tensor, data: LabelledSet) -> float:
     """The fraction of `data` that the student gets right.
 
     In random batches of a fixed seed, equally large: a student with batch norm sees a mixture of classes in each,

@@ -28,6 +28,8 @@ from engine.nets.student import Student
 
 Memory = Literal["auto", "store", "recompute"]
 Loss = Callable[[Tensor, Tensor], Tensor]
+Network = Callable[[Tensor, Tensor], Tensor]
+"""Outputs of weights (P,) and inputs (n, *sample_shape); a student is one."""
 
 # The share of all memory that "auto" fills with graphs; not of the free memory, because the same request must store the
 # same steps in every run.
@@ -81,7 +83,7 @@ def inner_loop(
 
 @torch.no_grad()  # while a step is made, the batch's making included; not between two of them
 def burn_in(
-    student: Student, theta: Tensor, batches: Iterable[Batch], rule: UpdateRule, loss: Loss
+    student: Network, theta: Tensor, batches: Iterable[Batch], rule: UpdateRule, loss: Loss
 ) -> Iterator[tuple[Tensor, State]]:
     """Train from `theta` (P,) on `batches` without a graph; yield the weights and the rule's state after each step.
 
@@ -95,7 +97,7 @@ def burn_in(
 
 
 def advance(
-    student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State, *, create_graph: bool
+    student: Network, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State, *, create_graph: bool
 ) -> tuple[Tensor, State]:
     """One step of Phi. With create_graph the result is differentiable in theta, batch and state."""
     with torch.enable_grad():

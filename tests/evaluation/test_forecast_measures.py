@@ -22,6 +22,7 @@ from engine.core.events import Scored
 from engine.evaluation.forecasting import bootstrap
 from engine.evaluation.forecasting.measures import (
     LAST_VALUE,
+    NONE,
     TRAIN_MEAN,
     Forecast,
     forecast,
@@ -52,10 +53,10 @@ def judge(splits):
 def guess(judge, seed=0):
     """A forecast that knows something."""
     random = np.random.default_rng(seed)
-    move = up = None
-    if judge.truth.move is not None:
+    move = up = NONE
+    if judge.truth.move.size:
         move = 0.3 * judge.truth.move + 0.01 * random.standard_normal(len(judge.tokens))
-    if judge.truth.up is not None:
+    if judge.truth.up.size:
         up = (0.2 * judge.truth.up + 0.7 * random.random(len(judge.tokens))).clip(0.01, 0.99)
     return Forecast(move, up)
 
@@ -67,7 +68,7 @@ def test_reference_forecast_has_no_skill(judge):
 
 
 def test_truth_has_all_skill(judge):
-    truth = judge.truth if judge.truth.up is None else Forecast(judge.truth.move, judge.truth.up.clip(1e-6, 1 - 1e-6))
+    truth = judge.truth if not judge.truth.up.size else Forecast(judge.truth.move, judge.truth.up.clip(1e-6, 1 - 1e-6))
     assert measured(judge, truth)[SKILL] == pytest.approx(1, abs=1e-4)
 
 
@@ -100,7 +101,7 @@ def test_measures_of_a_token_are_those_of_its_windows(judge):
         rows = judge.tokens == token
 
         def part(whole, rows=rows):
-            return Forecast(*(None if each is None else each[rows] for each in (whole.move, whole.up)))
+            return Forecast(*(each[rows] if each.size else each for each in (whole.move, whole.up)))
 
         naive = {key: part(value) for key, value in judge.naive.items()}
         its_own = dataclasses.replace(
@@ -137,10 +138,10 @@ def test_truth_is_what_the_bars_did(splits, judge):
     mine = windows.tokens == 1
     places = np.searchsorted(bars.times, windows.ends[mine].numpy())
     moved = np.log(bars.prices[places + 1, 3] / bars.prices[places, 3])
-    if judge.truth.move is not None:
+    if judge.truth.move.size:
         expected = np.abs(moved) if judge.task == "volatility" else moved
         assert np.allclose(judge.truth.move[mine], expected, atol=1e-6)
-    if judge.truth.up is not None:
+    if judge.truth.up.size:
         assert np.array_equal(judge.truth.up[mine] > 0.5, moved > 0)
 
 
@@ -156,7 +157,7 @@ def test_forecast_of_no_change_is_half_right():
     judge = judge_of(splits, splits.test)
     assert measured(judge, judge.naive[LAST_VALUE])["hit_rate"] == pytest.approx(0.5, abs=0.01)
     assert measured(judge, judge.truth)["hit_rate"] == pytest.approx(1, abs=0.01)
-    assert measured(judge, Forecast(-judge.truth.move, None))["hit_rate"] == pytest.approx(0, abs=0.01)
+    assert measured(judge, Forecast(-judge.truth.move, NONE))["hit_rate"] == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("constant", [True, False])
@@ -171,11 +172,11 @@ def test_student_is_read_in_the_scale_of_the_market(splits):
     said = forecast(student, theta, splits.test, splits)
     with torch.no_grad():
         outputs = student(theta, splits.test.inputs)
-    if said.move is not None:
+    if said.move.size:
         assert np.allclose(said.move, splits.scaling.values(outputs[:, 0], splits.test.tokens), atol=1e-7)
-    if said.up is not None:
+    if said.up.size:
         assert np.allclose(said.up, outputs[:, -2:].softmax(1)[:, 1].numpy(), atol=1e-6)
-    assert (said.move is None, said.up is None) == (splits.spec.task == "direction", splits.spec.num_outputs == 1)
+    assert (not said.move.size, not said.up.size) == (splits.spec.task == "direction", splits.spec.num_outputs == 1)
 
 
 def test_diverged_student_is_scored_and_badly(splits, judge):

@@ -347,7 +347,7 @@ def test_a_short_probe_repeats_and_real_images_are_its_baseline(splits, teacher)
     real = real_of(splits, teacher)
     synthetic, context = pair_set(splits, real), Context(seed=4)
     encoder = make_encoder(CONVNET, SPEC, NUM_DIMS)
-    found = [drained(short_probe(encoder, synthetic, splits, PROBING, 30, context))[1] for _ in range(2)]
+    found = [drained(short_probe(encoder, synthetic.pairs(), splits, PROBING, 30, context))[1] for _ in range(2)]
     assert found[0] == found[1] and 0.34 < found[0] < 1
     events, _ = drained(short_probe_of_real(synthetic, splits, teacher, real, CONVNET, PROBING, 30, context))
     (score,) = [event for event in events if not isinstance(event, Progress)]

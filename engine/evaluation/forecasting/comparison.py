@@ -1,13 +1,12 @@
 """Comparison of forecasts: students trained on distilled windows, on as many real ones, on all of them, and no network.
 
 Under both protocols students are measured after several lengths of training, each twice the one before. One length
-for all students of an arm is chosen on validation windows; a training ends when three lengths in a row are no better.
-So every arm may
-stop early: trained for long, a network learns a handful of windows by heart, and the noise of all of them.
+for all students of an arm is chosen on validation windows; a training ends after three lengths in a row that are no
+better. So every arm may stop early: trained for long, a network memorises a handful of windows, and overfits all of
+them.
 
-as distilled   random minibatches with the set's rule at the set's rate. Real windows, and other architectures, also
-try
-               a few others.
+as distilled   random minibatches with the set's rule and rate. Real windows and other architectures also try other
+               rates.
 ordinary       standard training: Adam with cosine decay, at the best of a few rates.
 
 All architectures are trained on all windows too: these networks are small.
@@ -19,7 +18,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -31,14 +30,14 @@ from engine.core.config import Validation
 from engine.core.events import Analysed, Event, Progress, Scored, Warned
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import LabelledSet
-from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, make_bench, scored
-from engine.evaluation.comparison import DRAW, MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
-from engine.evaluation.forecasting import adaptation
+from engine.evaluation.bench import SPLITS, Bench, generator_of, make_bench
+from engine.evaluation.comparison import DRAW, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.forecasting import adaptation, findings
 from engine.evaluation.forecasting.adaptation import Adapted, compared_starts
 from engine.evaluation.forecasting.draws import DRAWS, WORDS, num_bytes
 from engine.evaluation.forecasting.facts import facts
-from engine.evaluation.forecasting.findings import Judged, forecasts_shown, intervals_of, judged, mean_skills, verdict
-from engine.evaluation.forecasting.measures import Forecast, Judge, forecast, judge_of, measured, skill
+from engine.evaluation.forecasting.findings import Best, Cohort, Trained
+from engine.evaluation.forecasting.measures import Judge, forecast, judge_of, measured, skill
 from engine.evaluation.forecasting.naive import RECIPES
 from engine.evaluation.forecasting.privacy import privacy
 from engine.evaluation.labelled import choosing_steps, own_rate, rates_for_real, samples
@@ -58,29 +57,6 @@ FULL_RATES = (1e-3, 3e-3)
 USUAL_SHARE = 0.3
 """Of the longest training on few windows, what is usually done before nothing gets better."""
 TIMED_WINDOWS = 500
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """One student: its forecasts of validation and of test windows, and the seconds of its training alone."""
-
-    validation: Forecast
-    test: Forecast
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Cohort:
-    """The students of an arm, after the `num_steps` that did best on validation windows.
-
-    skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each, of the
-    distilled set's.
-    """
-
-    num_steps: int
-    skill: float
-    students: tuple[Trained, ...] = ()
-    weights: tuple[Tensor, ...] = field(default=(), repr=False)
 
 
 Found = Cohort | Adapted
@@ -241,7 +217,7 @@ class ForecastComparison(Comparison[Found]):
             said = {part: self.judges[part].naive[training.arm] for part in SPLITS}
             return Cohort(0, math.nan, (Trained(said["validation"], said["test"], 0.0),))
         if training.purpose == "adapt":
-            starts = self._judged(training.student).best["distilled"].weights
+            starts: Sequence[Tensor] = self._best(training.student)["distilled"].weights
             if training.arm != "distilled":
                 starts = [bench.start(f"scratch {seed}") for seed in range(len(starts))]
             return (yield from adaptation.adapt(bench, self._alike()[training.facts[0]], starts, training.rate))
@@ -291,7 +267,7 @@ class ForecastComparison(Comparison[Found]):
         own, rate, data = training.own, training.rate, self._data(training, seed)
         loss, augment = loss_of(self.splits.spec), self.splits.augment
         if own is None:
-            recipe, generator = _recipe(training), generator_of("minibatches", seed)
+            recipe, generator = Recipe.of(training), generator_of("minibatches", seed)
             return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
         theta, longest = bench.start_of(own.start_seed, seed), training.lengths[-1]
         generator = generator_of("random batches", seed)
@@ -322,18 +298,10 @@ class ForecastComparison(Comparison[Found]):
     def to_json(self, found: Found) -> dict[str, Any]:
         if not isinstance(found, Cohort):
             raise TypeError("adaptation belongs to its run alone")
-        students = [
-            {part: getattr(student, part).to_json() for part in SPLITS} | {"seconds": student.seconds}
-            for student in found.students
-        ]
-        return {"num_steps": found.num_steps, "skill": found.skill, "students": students}
+        return found.to_json()
 
     def from_json(self, record: dict[str, Any]) -> Found:
-        students = [
-            Trained(Forecast.from_json(each["validation"]), Forecast.from_json(each["test"]), each["seconds"])
-            for each in record["students"]
-        ]
-        return Cohort(record["num_steps"], record["skill"], tuple(students))
+        return Cohort.from_json(record)
 
     # ---- scores, findings and words
 
@@ -343,18 +311,17 @@ class ForecastComparison(Comparison[Found]):
             training, found = outcome.training, outcome.found
             if not isinstance(found, Cohort):
                 continue
-            arm = Arm(training.arm, training.protocol, training.num_samples, training.num_bytes, "")
             if training.protocol == NAIVE:
-                arm = replace(arm, recipe=RECIPES[training.arm][self.splits.spec.task])
+                said = bench.scored(training, RECIPES[training.arm][self.splits.spec.task])
             else:
                 numbers = {"num_steps": found.num_steps, "batch_size": training.batch_size, "lr": training.lr}
-                arm = replace(arm, recipe=self._told(training, found.num_steps), training=numbers)
+                said = bench.scored(training, self._told(training, found.num_steps), numbers)
             for seed, student in enumerate(found.students):
+                said = replace(said, seed=seed, seconds=student.seconds, cached=outcome.is_cached)
                 for part in SPLITS:
                     measures = measured(self.judges[part], getattr(student, part), by_token=part == "test")
                     for metric, value in measures.items():
-                        seconds, cached = student.seconds, outcome.is_cached
-                        yield scored(bench, arm, seed, value, seconds, split=part, cached=cached, metric=metric)
+                        yield replace(said, split=part, metric=metric, value=value)
 
     def _told(self, training: Training, num_steps: int) -> str:
         """How the students of an arm were trained, in words."""
@@ -364,7 +331,7 @@ class ForecastComparison(Comparison[Found]):
             recipe = f"{num_steps:,} steps of {own.rule}, {batch}, at rate {rate:g}"
         else:
             stopped = f", stopped after {num_steps:,}" if num_steps < training.num_steps else ""
-            recipe = f"{_recipe(training)}{stopped}"
+            recipe = f"{Recipe.of(training)}{stopped}"
         chosen = f"length of {training.lengths[0]:,} to {training.lengths[-1]:,} steps"
         if training.choice:
             chosen += f" and rate of {', '.join(f'{each:g}' for each in self._rates(training))}"
@@ -376,29 +343,30 @@ class ForecastComparison(Comparison[Found]):
             return rates_for_real(training.own.rule, own_rate(self._distilled))
         return FULL_RATES if training.arm == "full" else SMALL_RATES
 
-    def _judged(self, student: str) -> Judged:
+    def _best(self, student: str) -> Best:
         """The best outcome of each arm with one architecture."""
-        scored_ones = [
-            (each.training.arm, each.found)
-            for each in self.outcomes
-            if each.training.student == student and each.training.purpose == "score" and isinstance(each.found, Cohort)
-        ]
-        return judged(self.judges, scored_ones)
+        found = []
+        for each in self.outcomes:
+            is_scored = each.training.student == student and each.training.purpose == "score"
+            if is_scored and isinstance(each.found, Cohort):
+                found.append((each.training.arm, each.found))
+        return findings.best_of(self.judges["validation"], found)
 
     def findings(self) -> Generator[Event, None, None]:
         """Intervals, forecasts of the test period, the verdict, privacy, stylised facts and adaptation."""
         yield Progress("judge the forecasts", 0, 1, part="compare")
-        all_judged = {student: self._judged(student) for student in self.students}
-        intervals = {student: intervals_of(each, self.splits) for student, each in all_judged.items()}
-        own = self.config.student.name
+        judge, best = self.judges["test"], {student: self._best(student) for student in self.students}
+        horizon, own = self.splits.config.horizon, self.config.student.name
+        intervals = {student: findings.intervals_of(each, judge, horizon) for student, each in best.items()}
         yield Analysed("intervals", intervals)
-        yield Analysed("forecasts", forecasts_shown(all_judged[own], self.splits))
+        yield Analysed("forecasts", findings.forecasts_shown(best[own], judge, self.splits))
         elsewhere = {student: found for student, found in intervals.items() if student != own}
-        skills = mean_skills(all_judged[own])
-        yield Analysed("verdict", verdict(intervals[own], skills, self.splits.spec.task, elsewhere))
-        yield Progress("measure what the distilled windows give away", 0, 2, part="compare")
+        skills = findings.mean_skills(best[own], judge)
+        yield Analysed("verdict", findings.verdict(intervals[own], skills, judge.task, elsewhere))
+        doing = "measure what the distilled windows give away"
+        yield Progress(doing, 0, 2, part="compare")
         yield Analysed("privacy", privacy(self._distilled, self.splits))
-        yield Progress("measure what the distilled windows give away", 1, 2, part="compare")
+        yield Progress(doing, 1, 2, part="compare")
         yield Analysed("facts", facts(self._distilled, self.splits))
         yield from self._adapted()
 
@@ -445,7 +413,7 @@ class ForecastComparison(Comparison[Found]):
         return Counter({"step as distilled": students * validation.steps, "window": students * num_windows})
 
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
-        splits, train = self.splits, self.splits.train
+        train = self.splits.train
         if unit.startswith(DRAW):
             counts = windows_per_token(self._distilled)
             arm, seeds = unit.removeprefix(DRAW), itertools.count()  # draws are kept
@@ -453,13 +421,9 @@ class ForecastComparison(Comparison[Found]):
         theta, first = bench.start("trial"), train.subset(torch.arange(min(TIMED_WINDOWS, len(train))))
         if unit == "window":
             return call_seconds(lambda: outputs(bench.student, theta, first), bench, patience) / len(first)
-        few = self._distilled.num_samples
-        batch_size = self._distilled.training.batch_size if unit == "step as distilled" else bench.evaluation.batch_size
-        recipe = Recipe(MOST_TIMED, batch_size if unit == "full step" else min(few, batch_size), 1e-3)
-        loss = loss_of(splits.spec)
-        path = ordinary(bench.student, theta, train, recipe, torch.Generator(), splits.augment, loss)
-        return step_seconds(path, bench, patience)
-
-
-def _recipe(training: Training) -> Recipe:
-    return Recipe(training.num_steps, training.batch_size, training.rate)
+        student = bench.student_config.name
+        if unit == "full step":
+            training = self._full(student)[0]
+        else:
+            training = self._of_distilled(student, AS_DISTILLED if unit == "step as distilled" else ORDINARY)[0]
+        return step_seconds(self._path(bench, training, 0), bench, patience)

@@ -23,7 +23,7 @@ from engine.data.prices.windows import WindowSplits
 from engine.evaluation.bench import generator_of
 from engine.evaluation.forecasting.bootstrap import interval
 from engine.evaluation.forecasting.draws import random_windows
-from engine.synthetic.base import SyntheticSet
+from engine.synthetic.candles import CandleSet
 
 NUM_LAGS = 10
 MOST_RETURNS = 400
@@ -33,7 +33,7 @@ CLOSE = 3
 FIGURES = ("kurtosis", "acf_returns", "acf_squared")
 
 
-def facts(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
+def facts(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
     """{"distilled": facts, "real": facts of the training windows, "chance": {"low": facts, "high": facts}}.
 
     "chance": of random real windows of equal number. "returns" of the first two: quantiles, in deviations of the

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from engine.data.prices.windows import WindowSplits
 from engine.evaluation.forecasting import bootstrap
-from engine.evaluation.forecasting.measures import (
-    LAST_VALUE,
-    TRAIN_MEAN,
-    Forecast,
-    Judge,
-    has_skill,
-    losses,
-    mean_of,
-    reference_of,
-    skill,
-)
+from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, Forecast, Judge, losses, mean_of, skill
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.scores import SKILL
 from engine.nets import STUDENTS
@@ -38,63 +28,73 @@ AGAINST_RANDOM = "against_random_real"
 """An interval of the distilled set's: its skill less that of random real windows."""
 
 
-class Student(Protocol):
-    """A trained student's forecasts."""
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One student: its forecasts of validation and of test windows, and the seconds of its training alone."""
 
-    @property
-    def validation(self) -> Forecast: ...
-
-    @property
-    def test(self) -> Forecast: ...
-
-
-class Students(Protocol):
-    """All students of an arm under one protocol."""
-
-    @property
-    def students(self) -> Sequence[Student]: ...
-
-    @property
-    def weights(self) -> Sequence[Tensor]: ...
+    validation: Forecast
+    test: Forecast
+    seconds: float
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The best students of each arm with one architecture, and what validation and test windows are judged by."""
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The students of an arm, after the `num_steps` that did best on validation windows.
 
-    judges: Mapping[str, Judge]
-    best: dict[str, Students]
+    skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each student of
+    the distilled set; empty for the other arms.
+    """
+
+    num_steps: int
+    skill: float
+    students: tuple[Trained, ...] = ()
+    weights: tuple[Tensor, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the weights; `from_json` reads it back."""
+        students = [
+            {"validation": each.validation.to_json(), "test": each.test.to_json(), "seconds": each.seconds}
+            for each in self.students
+        ]
+        return {"num_steps": self.num_steps, "skill": self.skill, "students": students}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Cohort:
+        """What `to_json` wrote."""
+        read = Forecast.from_json
+        students = (
+            Trained(read(each["validation"]), read(each["test"]), each["seconds"]) for each in record["students"]
+        )
+        return cls(record["num_steps"], record["skill"], tuple(students))
 
 
-def judged(judges: Mapping[str, Judge], outcomes: Iterable[tuple[str, Students]]) -> Judged:
-    """Of (arm, students) under any protocol, the protocol that did best on validation windows."""
-    by_arm: dict[str, list[Students]] = {}
-    for arm, students in outcomes:
-        by_arm.setdefault(arm, []).append(students)
-    judge = judges["validation"]
-    best = {
-        arm: max(found, key=lambda each: _mean(judge, [student.validation for student in each.students]))
-        for arm, found in by_arm.items()
-    }
-    return Judged(judges, best)
+Best = Mapping[str, Cohort]
+"""The students of each arm with one architecture, under the protocol that did best on validation windows."""
+
+
+def best_of(judge: Judge, outcomes: Iterable[tuple[str, Cohort]]) -> Best:
+    """Of (arm, students) under any protocol; judge: of validation windows."""
+    found: dict[str, tuple[float, Cohort]] = {}
+    for arm, cohort in outcomes:
+        mean = _mean(judge, [student.validation for student in cohort.students])
+        if arm not in found or mean > found[arm][0]:
+            found[arm] = mean, cohort
+    return {arm: cohort for arm, (_, cohort) in found.items()}
 
 
 def _mean(judge: Judge, forecasts: Sequence[Forecast]) -> float:
     return sum(skill(judge, each) for each in forecasts) / len(forecasts)
 
 
-def mean_skills(found: Judged) -> dict[str, float]:
-    """Of each trained arm: its mean skill on test windows."""
-    judge = found.judges["test"]
-    tests = {name: [each.test for each in found.best[name].students] for name in TRAINED if name in found.best}
-    return {name: _mean(judge, forecasts) for name, forecasts in tests.items()}
+def mean_skills(best: Best, judge: Judge) -> dict[str, float]:
+    """Of each trained arm: its mean skill; judge: of test windows."""
+    return {arm: _mean(judge, [each.test for each in best[arm].students]) for arm in TRAINED if arm in best}
 
 
-def intervals_of(found: Judged, splits: WindowSplits) -> Intervals:
+def intervals_of(best: Best, judge: Judge, horizon: int) -> Intervals:
     """{arm: {"skill": [low, high]}} on test windows, and the distilled set's lead over random real windows."""
-    judge, horizon, best = found.judges["test"], splits.config.horizon, found.best
-    reference = losses(judge, judge.naive[reference_of(judge.task)])
-    told = [name for name, arm in best.items() if name in TRAINED or has_skill(judge, arm.students[0].test)]
+    reference = losses(judge, judge.reference)
+    told = [name for name, arm in best.items() if name in TRAINED or judge.has_skill(arm.students[0].test)]
     each = [np.column_stack([losses(judge, student.test) for student in best[name].students]) for name in told]
     drawn = dict(zip(told, bootstrap.skills(each, reference, judge.ends, horizon).T, strict=True))
     intervals = {name: {SKILL: bootstrap.interval(values)} for name, values in drawn.items()}
@@ -102,12 +102,10 @@ def intervals_of(found: Judged, splits: WindowSplits) -> Intervals:
     return intervals
 
 
-def forecasts_shown(found: Judged, splits: WindowSplits) -> dict[str, Any]:
+def forecasts_shown(best: Best, judge: Judge, splits: WindowSplits) -> dict[str, Any]:
     """What came true in the test period and the mean forecast of each arm, by token, the latest windows."""
-    judge = found.judges["test"]
     part = "up" if judge.task == "direction" else "move"
-    drawn = [name for name in DRAWN if name in found.best]
-    means = {name: mean_of([each.test for each in found.best[name].students]) for name in drawn}
+    means = {arm: mean_of([each.test for each in best[arm].students]) for arm in DRAWN if arm in best}
     truth, closes = getattr(judge.truth, part), splits.test.anchors.cpu().numpy()
 
     def shown(values: np.ndarray, rows: np.ndarray) -> list[float]:
@@ -134,18 +132,14 @@ def verdict(
     naive = reference_in_words(task)
     mean, low, high = (_tenths(value) for value in (skills["distilled"], *intervals["distilled"][SKILL]))
     told = f"skill {mean} %, 95 % interval {low} to {high} %"
+    fails = f"Students trained on the distilled set do not forecast better than {naive}: {told}."
     if "distilled" in better:
         sentence = f"Students trained on the distilled set forecast better than {naive}: {told}."
     elif better:
-        sentence = (
-            f"Students trained on the distilled set do not forecast better than {naive}: {told}. "
-            f"Trained on {_listed(better)} they do."
-        )
+        sentence = f"{fails} Trained on {_listed(better)} they do."
     elif others:
-        sentence = (
-            f"Students trained on the distilled set do not forecast better than {naive}: {told}. "
-            f"With another architecture, {' and '.join(STUDENTS[name].title for name in others)}, an arm does."
-        )
+        titles = " and ".join(STUDENTS[name].title for name in others)
+        sentence = f"{fails} With another architecture, {titles}, an arm does."
     else:
         sentence = (
             f"Nothing here beats the naive forecast, {naive}: the intervals of skill of all trained arms reach 0 or "

@@ -33,28 +33,29 @@ OUTERMOST = 1e3
 DECIMALS = 8
 """Of forecasts: a millionth of a per cent."""
 SMALLEST_PROBABILITY = 1e-7
+NONE = np.empty(0)
+"""Of a forecast: what the task does not ask for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What is said of N windows, or what came true.
+    """What is forecast for N windows, or what came true.
 
-    move: (N,) float64, the log return over the horizon, or its absolute value; None where directions alone are
-    forecast.
-    up: (N,) float64, the probability that the close rises by more than the threshold; None where it is not forecast.
+    move: (N,) float64, the log return over the horizon, or its absolute value. up: (N,) float64, the probability that
+    the close rises by more than the threshold. What the task does not ask for is empty, (0,).
     """
 
-    move: np.ndarray | None
-    up: np.ndarray | None
+    move: np.ndarray
+    up: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists; `from_json` reads them back."""
-        return {name: None if part is None else part.tolist() for name, part in vars(self).items()}
+        """Plain lists, None for what is empty; `from_json` reads them back."""
+        return {name: part.tolist() if part.size else None for name, part in vars(self).items()}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Forecast:
         """The forecast that `to_json` wrote."""
-        return cls(**{name: None if part is None else np.array(part) for name, part in record.items()})
+        return cls(**{name: NONE if part is None else np.array(part) for name, part in record.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,15 @@ class Judge:
     ends: np.ndarray
     truth: Forecast
     naive: dict[str, Forecast]
+
+    @property
+    def reference(self) -> Forecast:
+        """The naive forecast that skill is measured against."""
+        return self.naive[reference_of(self.task)]
+
+    def has_skill(self, said: Forecast) -> bool:
+        """Whether a forecast has a bounded loss; a certain forecast of directions, such as the last value, has none."""
+        return self.task != "direction" or not np.isin(said.up, (0.0, 1.0)).all()
 
 
 def judge_of(splits: WindowSplits, windows: WindowSet) -> Judge:
@@ -93,8 +103,8 @@ def train_means(splits: WindowSplits) -> Tensor:
 def of_targets(targets: Tensor, tokens: Tensor, splits: WindowSplits) -> Forecast:
     """Targets (N, D) as a student is taught them, of tokens (N,), in log returns and probabilities."""
     task = splits.spec.task
-    move = None if task == "direction" else splits.scaling.values(targets[:, 0], tokens).round(DECIMALS)
-    up = targets[:, -1].double().cpu().numpy().round(DECIMALS) if task in ("direction", "both") else None
+    move = NONE if task == "direction" else splits.scaling.values(targets[:, 0], tokens).round(DECIMALS)
+    up = targets[:, -1].double().cpu().numpy().round(DECIMALS) if task in ("direction", "both") else NONE
     return Forecast(move, up)
 
 
@@ -108,10 +118,8 @@ def forecast(student: Student, theta: Tensor, windows: WindowSet, splits: Window
 
 def mean_of(forecasts: Sequence[Forecast]) -> Forecast:
     """The mean of what several students say."""
-    first = forecasts[0]
-    move = None if first.move is None else np.mean([each.move for each in forecasts], axis=0)
-    up = None if first.up is None else np.mean([each.up for each in forecasts], axis=0)
-    return Forecast(move, up)
+    moves, ups = [each.move for each in forecasts], [each.up for each in forecasts]
+    return Forecast(np.mean(moves, axis=0), np.mean(ups, axis=0))
 
 
 def reference_of(task: str) -> str:
@@ -129,13 +137,8 @@ def losses(judge: Judge, said: Forecast) -> np.ndarray:
 
 def skill(judge: Judge, said: Forecast, naive: str = "") -> float:
     """The skill of a forecast over all windows. naive: the forecast it is measured against, the reference if empty."""
-    against = judge.naive[naive or reference_of(judge.task)]
+    against = judge.naive[naive] if naive else judge.reference
     return _skill(losses(judge, said), losses(judge, against))
-
-
-def has_skill(judge: Judge, said: Forecast) -> bool:
-    """Whether a forecast has a bounded loss: directions forecast with certainty, as the last value's are, have none."""
-    return judge.task != "direction" or not np.isin(said.up, (0.0, 1.0)).all()
 
 
 def measured(judge: Judge, said: Forecast, *, by_token: bool = False) -> dict[str, float]:
@@ -158,13 +161,13 @@ def _measures(judge: Judge, said: Forecast, rows: np.ndarray) -> dict[str, float
     if not rows.any():
         return {}
     found, task = {}, judge.task
-    if has_skill(judge, said):
+    if judge.has_skill(said):
         loss = losses(judge, said)[rows]
-        found[SKILL] = _skill(loss, losses(judge, judge.naive[reference_of(task)])[rows])
+        found[SKILL] = _skill(loss, losses(judge, judge.reference)[rows])
     if task != "direction":
         found |= _of_moves(judge.truth.move[rows], said.move[rows])
         found["skill_last_value"] = _skill(loss, losses(judge, judge.naive[LAST_VALUE])[rows])
-    if said.up is not None:
+    if said.up.size:
         found |= _of_directions(judge.truth.up[rows] > 0.5, said.up[rows] > 0.5)
     elif task == "close":
         found["hit_rate"] = float(0.5 + 0.5 * (np.sign(judge.truth.move[rows]) * np.sign(said.move[rows])).mean())

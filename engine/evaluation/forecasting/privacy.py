@@ -27,7 +27,7 @@ from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import NUM_FEATURES
 from engine.evaluation.bench import generator_of
 from engine.evaluation.forecasting.bootstrap import NUM_RESAMPLES, SEED, interval
-from engine.synthetic.base import SyntheticSet
+from engine.synthetic.candles import CandleSet
 
 MOST_REAL = 400
 """Training windows whose nearest neighbours are looked for, as many of each token, evenly spread in time."""
@@ -37,8 +37,11 @@ DATES_A_BLOCK = 50
 COPY = 0.5
 """A distilled window this much nearer to a real one than real windows are to each other counts as close to a copy."""
 
+Suspicion = tuple[np.ndarray, np.ndarray]
+"""Of n real windows: the attacker's score, higher for a member, and when each ends, (n,) each."""
 
-def privacy(synthetic: SyntheticSet, splits: WindowSplits) -> dict[str, Any]:
+
+def privacy(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
     """How far distilled windows lie from training windows, and whether membership can be inferred from them.
 
     Returns {"nearest": {"distilled", "real": distances}, "ratio": of their medians, "membership": {"auc", "low",
@@ -72,9 +75,8 @@ def between_real(splits: WindowSplits) -> np.ndarray:
     for token, bars in enumerate(splits.bars):
         members = (train.tokens == token).nonzero().flatten()
         places = np.searchsorted(bars.times, train.ends[members].cpu().numpy())
-        some = np.unique(
-            np.linspace(0, len(members) - 1, min(-(-MOST_REAL // len(splits.bars)), len(members))).round().astype(int)
-        )
+        count = min(-(-MOST_REAL // len(splits.bars)), len(members))
+        some = np.unique(np.linspace(0, len(members) - 1, count).round().astype(int))
         distances = _distances(train.inputs[members[some]], train.inputs[members]).numpy()
         distances[np.abs(places[some][:, None] - places[None]) < length] = np.inf
         least = distances.min(1)
@@ -88,8 +90,7 @@ def infer_membership(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> di
     {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC of sets with bars shuffled
     in time}.
     """
-    parts = [_suspicion(inputs, tokens, windows) for windows in (splits.train, splits.validation, splits.test)]
-    members, others = parts[0], tuple(np.concatenate(each) for each in zip(*parts[1:], strict=True))
+    members, others = _suspicions(inputs, tokens, splits)
     wins, sizes, other_sizes = _wins(members, others)
     random = np.random.default_rng(SEED)
     draws = []
@@ -106,8 +107,8 @@ def _auc_of_shuffled(inputs: Tensor, tokens: Tensor, splits: WindowSplits, numbe
     """The AUC of the same attack with the bars of each window in another order."""
     generator = generator_of("shuffled bars", number)
     shuffled = torch.stack([window[torch.randperm(len(window), generator=generator)] for window in inputs])
-    parts = [_suspicion(shuffled, tokens, windows)[0] for windows in (splits.train, splits.validation, splits.test)]
-    return auc(parts[0], np.concatenate(parts[1:]))
+    (members, _), (others, _) = _suspicions(shuffled, tokens, splits)
+    return auc(members, others)
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
@@ -117,8 +118,14 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
     return float(below.mean() / 2 / len(others))
 
 
-def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> tuple[np.ndarray, np.ndarray]:
-    """Of real windows of tokens that the set has: the attacker's score, higher for a member, and when they end."""
+def _suspicions(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> tuple[Suspicion, Suspicion]:
+    """Of training windows, and of validation and test windows together."""
+    members, *held_out = (_suspicion(inputs, tokens, part) for part in (splits.train, splits.validation, splits.test))
+    return members, (np.concatenate([score for score, _ in held_out]), np.concatenate([end for _, end in held_out]))
+
+
+def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> Suspicion:
+    """Of real windows of tokens that the set has."""
     scores, ends = [], []
     for token in tokens.unique():
         mine = windows.tokens == token
@@ -130,13 +137,8 @@ def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> tuple[np.n
     return np.concatenate(scores), np.concatenate(ends)
 
 
-def _wins(
-    members: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(A, B): pairs in which a member of block a scores higher than another window of block b; and block sizes.
-
-    members, others: scores and ends, (n,) each.
-    """
+def _wins(members: Suspicion, others: Suspicion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(A, B): pairs in which a member of block a scores higher than another window of block b; and block sizes."""
     (mine, ends), (theirs, other_ends) = members, others
     left, right = _blocks(ends), _blocks(other_ends)
     wins = [[auc(mine[rows], theirs[columns]) * len(rows) * len(columns) for columns in right] for rows in left]
@@ -152,24 +154,20 @@ def _blocks(ends: np.ndarray) -> list[np.ndarray]:
 
 def _distances(left: Tensor, right: Tensor) -> Tensor:
     """(n, m) float64: root mean squared differences of windows (n, T, F) and (m, T, F), without the token's columns."""
-    flat = [each[..., :NUM_FEATURES].flatten(1).double().cpu() for each in (left, right)]
-    return torch.cdist(*flat, compute_mode="donot_use_mm_for_euclid_dist") / flat[0].shape[1] ** 0.5
+    x, y = (each[..., :NUM_FEATURES].flatten(1).double().cpu() for each in (left, right))
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[1] ** 0.5
 
 
 def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> str:
     close = int((distilled < COPY * np.median(real)).sum())
-    told = (
+    are = f"{close} of {len(distilled)} {'is' if close == 1 else 'are'}" if close else "none is"
+    return (
         f"Distilled windows lie {ratio:.2f} times as far from the nearest training window as training windows that "
-        "share no bar "
-        "lie from each other"
+        f"share no bar lie from each other; {are} close to a copy of a real one."
     )
-    if close:
-        return f"{told}; {close} of {len(distilled)} {'is' if close == 1 else 'are'} close to a copy of a real one."
-    return f"{told}; none is close to a copy of a real one."
 
 
 def _about_membership(found: dict[str, float]) -> str:
-    """What the attack found, as a sentence."""
     auc = f"AUC {found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
     told = f"Distance to the distilled set tells training windows from later ones with {auc}"
     if found["low"] > max(0.5, found["chance"]):

@@ -29,33 +29,18 @@ from torch import Tensor
 
 from engine.core.config import Validation
 from engine.core.events import Event, Scored
+from engine.data.source import LabelledSet, Splits
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.bench import SPLITS, Arm, Bench, generator_of, scored
-from engine.evaluation.comparison import MOST_TIMED, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
+from engine.evaluation.comparison import Comparison, Outcome, call_seconds, followed, step_seconds
 from engine.evaluation.plan import Training, has_full, per_student
+from engine.evaluation.probing import judge, short
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.fine_tune import Classifier, fine_tune
-from engine.evaluation.probing.judge import (
-    ELSEWHERE,
-    Lab,
-    Measure,
-    Teacher,
-    by_labels,
-    fitted_others,
-    likeness_to,
-    transferred,
-    way,
-)
+from engine.evaluation.probing.judge import ELSEWHERE, Lab, Measure, Teacher
 from engine.evaluation.probing.pretrain import Draw, of_images, of_pairs, pretrain
 from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, features_of, knn, labelled_part, linear_probe
-from engine.evaluation.probing.short import (
-    SHORT_IMAGES,
-    augmented,
-    pairs_at_equal_storage,
-    random_pairs,
-    recipe_of,
-    recipe_of_real,
-)
+from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
 from engine.evaluation.train import accuracy
 from engine.nets import make_encoder
@@ -108,35 +93,35 @@ class RepresentationComparison(Comparison[Network]):
         synthetic, train, count = self._distilled, self.splits.train, self.evaluation.num_students
         found: list[Training] = []
         pixels, dims = math.prod(self.splits.spec.sample_shape), synthetic.num_dims
-        num_real = pairs_at_equal_storage(synthetic, train)
+        num_real = short.pairs_at_equal_storage(synthetic, train)
         augmentations = tuple(repr(augment) for augment in synthetic.augmentations)
         for student in self.students:
-            pretrained = self._pretrained(student, "distilled", self.probing.pretrain_steps)
-            shared = replace(pretrained, is_shared=True)
-            shared = replace(shared, num_samples=num_real, num_bytes=4 * num_real * (pixels + dims))
+            arm = partial(self._arm, student)
+            num_steps = self.probing.pretrain_steps
+            distilled = arm("distilled", num_steps, synthetic.num_samples, synthetic.num_bytes())
+            real = arm("random_real", num_steps, num_real, 4 * num_real * (pixels + dims))
             arms = [
-                replace(pretrained, num_samples=synthetic.num_samples, num_bytes=synthetic.num_bytes()),
-                replace(shared, arm="random_real", draw=(num_real,), facts=augmentations),
-                replace(self._pretrained(student, "untrained", 0), is_shared=True),
+                replace(distilled, is_shared=False),
+                replace(real, draw=(num_real,), facts=augmentations),
+                arm("untrained", 0),
             ]
             if has_full(self.evaluation, self.is_own(student)):
                 num_steps = full_steps(self.probing, self.evaluation.full_epochs, len(train))
-                full = self._pretrained(student, "full", num_steps)
-                num_bytes = len(train) * pixels + 4 * len(train) * dims
-                arms.append(replace(full, num_samples=len(train), num_bytes=num_bytes, is_shared=True))
-            for arm in arms:
-                found += per_student(arm, count)
+                arms.append(arm("full", num_steps, len(train), len(train) * pixels + 4 * len(train) * dims))
+            for each in arms:
+                found += per_student(each, count)
             if self.is_own(student):  # judged once: there is one teacher
-                found.append(replace(self._pretrained(student, "teacher", 0), is_shared=True))
+                found.append(arm("teacher", 0))
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
         """None: the method probes random real pairs itself, as it does its set along the way."""
         return ()
 
-    def _pretrained(self, student: str, arm: str, num_steps: int) -> Training:
-        batch_size, lr = self.probing.pretrain_batch, self.probing.pretrain_lr
-        return Training(student, arm, LINEAR_PROBE, (0,), num_steps, batch_size, 0, 0, lr=lr, lengths=(num_steps,))
+    def _arm(self, student: str, arm: str, num_steps: int, num_samples: int = 0, num_bytes: int = 0) -> Training:
+        steps, lr = (num_steps, self.probing.pretrain_batch), self.probing.pretrain_lr
+        size, lengths = (num_samples, num_bytes), (num_steps,)
+        return Training(student, arm, LINEAR_PROBE, (0,), *steps, *size, lr=lr, lengths=lengths, is_shared=True)
 
     # ---- one network
 
@@ -170,8 +155,8 @@ class RepresentationComparison(Comparison[Network]):
         if bench.is_own and not lab.references:
             yield from self._represent(lab)
         if training.arm == "teacher":
-            found = by_labels(lab, lab.references, seed)
-            found += yield from transferred(lab, self.teacher.represent, seed)
+            found = judge.by_labels(lab, lab.references, seed)
+            found += yield from judge.transferred(lab, self.teacher.represent, seed)
             return Network(tuple(found), 0.0)
         theta, seconds = bench.start(seed), 0.0
         if training.num_steps:
@@ -181,10 +166,10 @@ class RepresentationComparison(Comparison[Network]):
         features = {}
         for split, data in lab.images.items():
             features[split] = yield from features_of(represent, data, f"look at {split} images")
-        found = by_labels(lab, features, seed)
+        found = judge.by_labels(lab, features, seed)
         if bench.is_own:
-            found += likeness_to(lab.references, features)
-            found += yield from transferred(lab, represent, seed)
+            found += judge.likeness_to(lab.references, features)
+            found += yield from judge.transferred(lab, represent, seed)
             if self.probing.fine_tune_steps:
                 found += yield from self._fine_tuned(lab, theta, seed)
         return Network(tuple(found), seconds)
@@ -196,21 +181,31 @@ class RepresentationComparison(Comparison[Network]):
             return of_images(self.splits.train, self.real, batch_size, generator)
         pairs = self._distilled.pairs()
         if training.arm == "random_real":
-            pairs = random_pairs(self._distilled, self.splits.train, self.teacher, self.real, int(training.seed))
+            pairs = short.random_pairs(self._distilled, self.splits.train, self.teacher, self.real, int(training.seed))
         return of_pairs(*pairs, batch_size, generator)
 
     def _lab(self, bench: Bench) -> Lab:
         """What the networks of an architecture are judged with."""
         student, splits = bench.student_config.name, bench.splits
         if student not in self._labs:
-            wanted = self.probing.probe_images or (0 if bench.is_own else ELSEWHERE)
-            most = wanted if bench.is_own else min(wanted, ELSEWHERE)
+            most = self.probing.probe_images if bench.is_own else judge.elsewhere(self.probing)
             rows = labelled_part(splits.train, most, splits.spec.num_outputs)
             labelled = splits.train if len(rows) == len(splits.train) else splits.train.subset(rows)
             images = {"train": labelled, "validation": splits.validation, "test": splits.test}
-            others = fitted_others(self.others, bench, self.probing, self.splits.preparation) if bench.is_own else {}
+            others = {key: self._fitted(other, bench) for key, other in self.others.items()} if bench.is_own else {}
             self._labs[student] = Lab(bench, self.probing, images, rows, others, references={})
         return self._labs[student]
+
+    def _fitted(self, other: Splits, bench: Bench) -> Splits:
+        """Another source in the form of this one, with as many images as are looked at there."""
+        rows = labelled_part(other.train, judge.elsewhere(self.probing), other.spec.num_outputs)
+        measured = fewer(replace(other, train=other.train.subset(rows)), self.evaluation.other_images)
+
+        def fit(data: LabelledSet) -> LabelledSet:
+            return adapted(data, self.splits.spec, self.splits.preparation).to(self.context.device)
+
+        train, validation, test = (fit(data) for data in (measured.train, measured.validation, measured.test))
+        return replace(measured, train=train, validation=validation, test=test)
 
     def _represent(self, lab: Lab) -> Generator[Event, None, None]:
         """The teacher's representations of the images that networks are judged with; it sees each of them once."""
@@ -243,16 +238,13 @@ class RepresentationComparison(Comparison[Network]):
     def scores(self, bench: Bench, outcomes: Sequence[Outcome[Network]]) -> Iterator[Scored]:
         """Every measure of every network."""
         for outcome in outcomes:
-            training, told = outcome.training, self._told(outcome.training)
+            training, told, found = outcome.training, self._told(outcome.training), outcome.found
             numbers = {"num_steps": training.num_steps, "batch_size": training.batch_size, "lr": training.lr}
-            arm = Arm(training.arm, "", training.num_samples, training.num_bytes, told)
-            if training.num_steps:
-                arm = replace(arm, training=numbers)
-            for each in outcome.found.measures:
-                said = replace(arm, protocol=each.protocol, recipe=told + way(self._lab(bench), each))
-                where = {"split": each.split, "metric": each.metric}
-                seconds, cached = outcome.found.seconds, outcome.is_cached
-                yield scored(bench, said, int(training.seed), each.value, seconds, cached=cached, **where)
+            for each in found.measures:
+                recipe = told + judge.way(self._lab(bench), each)
+                said = bench.scored(training, recipe, numbers if training.num_steps else {})
+                said = replace(said, seed=int(training.seed), seconds=found.seconds, cached=outcome.is_cached)
+                yield replace(said, protocol=each.protocol, metric=each.metric, value=each.value, split=each.split)
 
     def _told(self, training: Training) -> str:
         """How a network came to be, in words."""
@@ -261,14 +253,12 @@ class RepresentationComparison(Comparison[Network]):
         if training.arm == "untrained":
             return "Fresh weights, not pre-trained"
         if training.arm == "random_real":
-            return recipe_of_real(self._distilled, training.num_samples, self.probing, training.num_steps)
-        recipe = recipe_of(self.probing, training.num_steps)
+            return short.recipe_of_real(self._distilled, training.num_samples, self.probing, training.num_steps)
+        recipe = short.recipe_of(self.probing, training.num_steps)
         if training.arm == "full":
-            return (
-                f"{recipe} of all real images with the teacher's representations, not augmented; "
-                "bytes: 1 per pixel value, 4 per number of a representation"
-            )
-        return f"{recipe} of {len(self._distilled.pairs()[0]):,} distilled pairs{augmented(self._distilled)}"
+            counted = "bytes: 1 per pixel value, 4 per number of a representation"
+            return f"{recipe} of all real images with the teacher's representations, not augmented; {counted}"
+        return f"{recipe} of {len(self._distilled.pairs()[0]):,} distilled pairs{short.augmented(self._distilled)}"
 
     def words(self, training: Training) -> str:
         if training.arm == "teacher":
@@ -302,7 +292,7 @@ class RepresentationComparison(Comparison[Network]):
         return Counter({"image": num_labelled + num_measured, "probed image": passes, "neighbour": compared})
 
     def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
-        num_labelled = min(SHORT_IMAGES, len(bench.splits.train))
+        num_labelled = min(short.SHORT_IMAGES, len(bench.splits.train))
         work = self._judging(num_labelled, len(bench.splits.validation), 0)
         work["pre-training step"] += validation.steps
         return Counter({unit: validation.students * count for unit, count in work.items()})
@@ -313,7 +303,7 @@ class RepresentationComparison(Comparison[Network]):
         theta, dims, num_classes = bench.start(0), self._distilled.num_dims, splits.spec.num_outputs
         if unit == "pre-training step":
             draw = of_pairs(*self._distilled.pairs(), probing.pretrain_batch, torch.Generator().manual_seed(0))
-            return step_seconds(pretrain(encoder, theta, draw, probing, MOST_TIMED), bench, patience)
+            return step_seconds(pretrain(encoder, theta, draw, probing), bench, patience)
         if unit == "image":
             few = splits.test.subset(torch.arange(min(len(splits.test), TIMED_IMAGES)))
             inputs = few.batch(torch.arange(len(few)))[0]

@@ -8,7 +8,7 @@ GROUP = "Probing"
 
 
 class ProbingConfig(Config):
-    """Of every arm alike. Pre-training fits a teacher's representations; labels come in after that alone."""
+    """Of every arm alike. Pre-training fits a teacher's representations; only what comes after it sees labels."""
 
     pretrain_steps: int = option(500, low=1, high=1_000_000, unit="steps", group=GROUP)
     """Steps of pre-training a fresh network on pairs of image and representation."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.data.source import LabelledSet
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import bounded_sgd
-from engine.meta.inner import Batch, inner_loop
+from engine.meta.inner import Batch, burn_in
 from engine.nets.student import Student
 
 WEIGHT_DECAY = 5e-4  # as KRR-ST fine-tunes: Lee et al. 2024, arXiv:2310.06511
@@ -57,4 +57,5 @@ def fine_tune(
             lr = config.fine_tune_lr * 0.5 * (1 + math.cos(math.pi * step / config.fine_tune_steps))
             yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=theta.device))
 
-    return inner_loop(classifier, theta, batches(), bounded_sgd(WEIGHT_DECAY), F.cross_entropy, detached=True)
+    steps = burn_in(classifier, theta, batches(), bounded_sgd(WEIGHT_DECAY), F.cross_entropy)
+    return (theta for theta, _ in steps)

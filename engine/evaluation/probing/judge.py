@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from engine.core.events import Event
 from engine.data.source import LabelledSet, Splits
-from engine.data.transforms.preparation import Preparation
-from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
+from engine.evaluation.bench import SPLITS, Bench, generator_of
 from engine.evaluation.probing.config import ProbingConfig
-from engine.evaluation.probing.probe import Represent, features_of, knn, labelled_part, linear_probe, share_right
+from engine.evaluation.probing.probe import Represent, features_of, knn, linear_probe, share_right
 from engine.evaluation.probing.similarity import linear_cka, mean_cosine
-from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import CKA, COSINE, FINE_TUNE, HEADLINE, KNN, LINEAR_PROBE, on
 
 ELSEWHERE = 5000
@@ -117,25 +115,6 @@ def _right(lab: Lab, protocol: str, split: str, predicted: Tensor) -> Measure:
     return Measure(protocol, HEADLINE, split, share_right(predicted, lab.images[split].targets))
 
 
-def _elsewhere(probing: ProbingConfig) -> int:
+def elsewhere(probing: ProbingConfig) -> int:
     """Labelled images for probes on other sources and of other architectures."""
     return min(probing.probe_images or ELSEWHERE, ELSEWHERE)
-
-
-def fitted_others(
-    others: Mapping[str, Splits], bench: Bench, probing: ProbingConfig, preparation: Preparation
-) -> dict[str, Splits]:
-    """Other sources in the form of the bench's own, with as many images as are looked at there."""
-    return {key: _fitted(other, bench, probing, preparation) for key, other in others.items()}
-
-
-def _fitted(other: Splits, bench: Bench, probing: ProbingConfig, preparation: Preparation) -> Splits:
-    """Another source in the form of the bench's own, with as many images as are looked at there."""
-    measured = fewer(other, bench.evaluation.other_images)
-    rows = labelled_part(other.train, _elsewhere(probing), other.spec.num_outputs)
-
-    def fit(data: LabelledSet) -> LabelledSet:
-        return adapted(data, bench.splits.spec, preparation).to(bench.context.device)
-
-    train, validation, test = (fit(data) for data in (other.train.subset(rows), measured.validation, measured.test))
-    return replace(measured, train=train, validation=validation, test=test)

@@ -30,17 +30,26 @@ SHORT_IMAGES = 2000
 
 def short_probe(
     encoder: Student,
-    synthetic: RepresentationSet,
+    pairs: tuple[Tensor, Tensor],
     splits: Splits,
     probing: ProbingConfig,
     num_steps: int,
     context: Context,
 ) -> Generator[Event, None, float]:
-    """Validation accuracy of a linear probe of a network that was pre-trained on the set for `num_steps` steps.
+    """Validation accuracy of a linear probe of a network that was pre-trained on `pairs` for `num_steps` steps.
 
     Each time in a run from the same fresh weights, and with the same labelled images.
     """
-    return (yield from _short(encoder, synthetic.pairs(), splits, probing, num_steps, context))
+    doing, num_classes = "probe a network", splits.spec.num_outputs
+    draw = of_pairs(*pairs, probing.pretrain_batch, context.stream("short pre-training"))
+    path = pretrain(encoder, encoder.init(context.stream("short start")), draw, probing, num_steps)
+    theta = yield from paced(doing, path, num_steps)
+    represent = partial(encoder, theta)
+    sample = splits.train.subset(labelled_part(splits.train, SHORT_IMAGES, num_classes))
+    features = yield from features_of(represent, sample, doing)
+    classify = linear_probe(features, sample.targets, num_classes, probing, context.stream("short probe"))
+    judged = yield from features_of(represent, splits.validation, doing)
+    return share_right(classify(judged).argmax(1), splits.validation.targets)
 
 
 def short_probe_of_real(
@@ -53,24 +62,14 @@ def short_probe_of_real(
     num_steps: int,
     context: Context,
 ) -> Generator[Event, None, None]:
-    """The same of random real images at the set's storage, as a Scored: what a run is held against along the way."""
+    """The same of random real images at the set's storage, as a Scored: what a run is compared with along the way."""
     encoder = make_encoder(student_config, splits.spec, teacher.num_dims, context.device)
     pairs = random_pairs(synthetic, splits.train, teacher, real, 0)
-    value = yield from _short(encoder, pairs, splits, probing, num_steps, context)
-    pixels, count = math.prod(splits.spec.sample_shape), pairs_at_equal_storage(synthetic, splits.train)
-    yield Scored(
-        "random_real",
-        SHORT_PROBE,
-        encoder.name,
-        seed=0,
-        metric=HEADLINE,
-        value=value,
-        seconds=0.0,
-        split="validation",
-        num_samples=count,
-        num_bytes=4 * count * (pixels + synthetic.num_dims),
-        recipe=recipe_of_real(synthetic, count, probing, num_steps),
-    )
+    value = yield from short_probe(encoder, pairs, splits, probing, num_steps, context)
+    count = pairs_at_equal_storage(synthetic, splits.train)
+    size = count, 4 * count * (math.prod(splits.spec.sample_shape) + synthetic.num_dims)
+    recipe = recipe_of_real(synthetic, count, probing, num_steps)
+    yield Scored("random_real", SHORT_PROBE, encoder.name, 0, HEADLINE, value, 0.0, "validation", *size, recipe)
 
 
 def pairs_at_equal_storage(synthetic: RepresentationSet, train: LabelledSet) -> int:
@@ -91,32 +90,10 @@ def random_pairs(
     return real_pairs(train.subset(rows), real[rows.to(real.device)], synthetic.augmentations, teacher.represent)
 
 
-def _short(
-    encoder: Student,
-    pairs: tuple[Tensor, Tensor],
-    splits: Splits,
-    probing: ProbingConfig,
-    num_steps: int,
-    context: Context,
-) -> Generator[Event, None, float]:
-    """Validation accuracy after a short pre-training on `pairs`."""
-    doing, num_classes = "probe a network", splits.spec.num_outputs
-    draw = of_pairs(*pairs, probing.pretrain_batch, context.stream("short pre-training"))
-    path = pretrain(encoder, encoder.init(context.stream("short start")), draw, probing, num_steps)
-    theta = yield from paced(doing, path, num_steps)
-    represent = partial(encoder, theta)
-    sample = splits.train.subset(labelled_part(splits.train, SHORT_IMAGES, num_classes))
-    features = yield from features_of(represent, sample, doing)
-    classify = linear_probe(features, sample.targets, num_classes, probing, context.stream("short probe"))
-    judged = yield from features_of(represent, splits.validation, doing)
-    return share_right(classify(judged).argmax(1), splits.validation.targets)
-
-
 def recipe_of(probing: ProbingConfig, num_steps: int) -> str:
     """Pre-training in words, as the beginning of what it is done on."""
-    return (
-        f"SGD, rate {probing.pretrain_lr:g} with cosine decay, {num_steps:,} steps of at most {probing.pretrain_batch}"
-    )
+    steps = f"{num_steps:,} steps of at most {probing.pretrain_batch}"
+    return f"SGD, rate {probing.pretrain_lr:g} with cosine decay, {steps}"
 
 
 def recipe_of_real(synthetic: RepresentationSet, count: int, probing: ProbingConfig, num_steps: int) -> str:

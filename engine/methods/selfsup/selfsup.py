@@ -113,7 +113,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         }
         if config.wants_validation(done):
             values["validation_accuracy"] = yield from short_probe(
-                encoder, synthetic, splits, config.probing, config.validation_steps, context
+                encoder, synthetic.pairs(), splits, config.probing, config.validation_steps, context
             )
         yield Measured(done, values)
         if config.wants_preview(done):
