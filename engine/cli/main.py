@@ -41,7 +41,7 @@ from engine.core.program import COMMAND, version
 from engine.evaluation.scores import summarise
 from engine.figures import formats
 from engine.methods import METHODS
-from engine.results import Run, kind_of, one, titles
+from engine.results import Run, kind_of, titles
 from engine.run import resolve
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -312,7 +312,7 @@ def _evaluate(options) -> int:
     printer.close()
     if options.json:
         return print_json([_clean(vars(found)) for found in summarise(scores)])
-    print_sections(one.printed(Run(row, store, scores)))
+    print_sections(kind_of(row.method).printed(Run(row, store, scores)))
     return 0
 
 
@@ -341,4 +341,4 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
 def _print_results(store, row) -> None:
     """What a run found, as far as it is."""
     pretrained.print_ends(store, row.id)
-    print_sections(one.printed(Run(row, store)))
+    print_sections(kind_of(row.method).printed(Run(row, store)))

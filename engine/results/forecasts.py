@@ -10,7 +10,7 @@ from engine import figures
 from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.evaluation.forecasting.naive import reference_in_words
-from engine.evaluation.scores import AS_DISTILLED, ORDINARY, SKILL, Row, by_measure
+from engine.evaluation.scores import SKILL, Row, by_measure
 from engine.figures import formats
 from engine.results import shared
 from engine.results.kind import Kind
@@ -25,24 +25,76 @@ TARGETS = {
     "direction": "direction",
 }
 """What each target is called."""
-PHRASES = {
-    "distilled": ("after training on {}", "distilled sequence"),
-    "random_real": ("on {}", "random real window"),
-    "kmeans_real": ("on {} chosen by k-means", "real window"),
-    "full": ("on all {}", "real window"),
-}
-"""What a verdict says of each training set, and the noun of its samples."""
 
 
-def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
-    """The target, and the number of sequences per token."""
-    each = formats.counted(size.num_samples // max(1, len(spec.class_names)), "sequence")
-    return f"{target(request)}, {each} per token"
+class Forecasts(Kind):
+    """Price sequences with targets."""
+
+    key, takes, sample, real, measure = "forecasts", "prices", "sequence", "window", "skill"
+    labels, has_loss = ("Distilled, test skill", "Skill, validation"), False
+    counted = "All sets count 4 bytes per value. In the full data set, a bar counts once for each window that holds it."
+    stored, findings_title = "bars and targets", "Privacy and fidelity"
+    phrases = {
+        "distilled": ("after training on {}", "distilled sequence"),
+        "random_real": ("on {}", "random real window"),
+        "kmeans_real": ("on {} chosen by k-means", "real window"),
+        "full": ("on all {}", "real window"),
+    }
+
+    def comparison(self, evaluation: EvaluationConfig) -> str:
+        full = ", with training on all windows" if evaluation.compare_full else ""
+        baselines = "baselines that need no training: the last value and the training mean"
+        return f"compare it with as many random and k-means real windows{full}, and with {baselines}"
+
+    def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
+        """The target, and the number of sequences per token."""
+        each = formats.counted(size.num_samples // max(1, len(spec.class_names)), "sequence")
+        return f"{self.group(request)}, {each} per token"
+
+    def group(self, request: RunRequest) -> str:
+        """What a run forecasts, in words."""
+        return TARGETS[request.data.windows.target]
+
+    def beside(self, run: Run) -> list[Metric]:
+        """The better forecast without a network; before one was measured, the one that skill is relative to."""
+        found = [run.best[arm] for arm in figures.NAIVE_ARMS if arm in run.best] if run.is_compared else []
+        if not found:
+            reference = reference_in_words(run.target).removeprefix("the ")
+            return [Metric("Naive forecast", formats.percent(0.0), reference)]
+        better = max(found, key=lambda row: row.mean)
+        is_mean = better.arm == "train_mean" and run.target == "direction"
+        name = "training frequencies" if is_mean else figures.arm_name(better.arm).lower()
+        return [Metric("Naive forecast", formats.percent(better.mean), name)]
+
+    def verdict(self, run: Run) -> list[Section]:
+        """Whether anything beats a naive forecast, and the test skill of each training set."""
+        found = run.analyses.get("verdict")
+        said = [Sentence(found["sentence"], "note")] if found else []
+        return [*said, *shared.outcome(f"Test skill relative to {reference_in_words(run.target)}", run, self.phrases)]
+
+    def measures(self, run: Run) -> list[Section]:
+        """Every metric of each training set, token by token too, the table of protocols, and forecasts by date."""
+        protocols = [Group("Every protocol", self.score_table(run.own), "fold")] if run.own else []
+        return [*_metrics(run), *_tokens(run), *protocols, *_forecasts(run)]
+
+    def findings(self, run: Run) -> list[Section]:
+        """What the set reveals and keeps of real prices, and how it helps on a new token."""
+        parts = {"privacy": _privacy, "facts": _facts, "adaptation": _adaptation}
+        named = [(name.split(":")[0], values) for name, values in run.analyses.items()]
+        found: list[Section] = [draw(values) for kind, draw in parts.items() for name, values in named if name == kind]
+        if not found and run.row.status in ("queued", "running"):
+            return [Sentence("Measured after the last outer step.", "caption")]
+        return found
+
+    def numbers(self, run: Run) -> dict[str, Any]:
+        """{arm: {metric: numbers}} under the best protocol; metrics of one token as "rmse@BTC"."""
+        found: dict[str, dict[str, Any]] = {}
+        for (arm, metric), row in by_measure(run.scores, run.student.name).items():
+            found.setdefault(arm, {})[metric] = shared.as_json(row)
+        return {"ranking": {}, "forecasts": found}
 
 
-def target(request: RunRequest) -> str:
-    """What a run forecasts, in words."""
-    return TARGETS[request.data.windows.target]
+# ---- scores ----
 
 
 def about_skill(run: Run) -> str:
@@ -53,42 +105,6 @@ def about_skill(run: Run) -> str:
         f"Skill: the share by which a forecast reduces the {error} of {reference}. 100 % is a perfect forecast, 0 % is "
         "no better, negative is worse."
     )
-
-
-def cards(run: Run) -> Sequence[Metric]:
-    """Test skills of a finished run; validation skill of one at work; the naive forecast beside both."""
-    if run.is_compared:
-        return [*shared.finished_metrics(run, "Distilled, test skill"), _naive(run), shared.full_metric(run)]
-    judged = shared.validation_metric(run, "Skill, validation", KIND.validated)
-    return [judged, shared.baseline_metric(run), _naive(run)]
-
-
-def _naive(run: Run) -> Metric:
-    """The better forecast without a network; before one was measured, the one that skill is relative to."""
-    found = [run.best[arm] for arm in figures.NAIVE_ARMS if arm in run.best] if run.is_compared else []
-    if not found:
-        reference = reference_in_words(run.target).removeprefix("the ")
-        return Metric("Naive forecast", formats.percent(0.0), reference)
-    better = max(found, key=lambda row: row.mean)
-    is_mean = better.arm == "train_mean" and run.target == "direction"
-    name = "training frequencies" if is_mean else figures.arm_name(better.arm).lower()
-    return Metric("Naive forecast", formats.percent(better.mean), name)
-
-
-def verdict(run: Run) -> Sequence[Section]:
-    """Whether anything beats a naive forecast, and the test skill of each training set."""
-    found = run.analyses.get("verdict")
-    said = [Sentence(found["sentence"], "note")] if found else []
-    return [*said, *shared.outcome(f"Test skill relative to {reference_in_words(run.target)}", run, PHRASES)]
-
-
-# ---- scores ----
-
-
-def measures(run: Run) -> Sequence[Section]:
-    """Every metric of each training set, token by token too, the table of protocols, and forecasts by date."""
-    protocols = [Group("Every protocol", shared.score_table(run.own, KIND), "fold")] if run.own else []
-    return [*_metrics(run), *_tokens(run), *protocols, *_forecasts(run)]
 
 
 def _metrics(run: Run) -> list[Section]:
@@ -193,15 +209,6 @@ def _forecasts(run: Run) -> list[Section]:
 # ---- what the set keeps and reveals ----
 
 
-def findings(run: Run) -> Sequence[Section]:
-    """What the set reveals and keeps of real prices, and how it helps on a new token."""
-    parts = {"privacy": _privacy, "facts": _facts, "adaptation": _adaptation}
-    found = [(kind, values) for kind in parts for name, values in run.analyses.items() if name.split(":")[0] == kind]
-    if not found and run.row.status in ("queued", "running"):
-        return [Sentence("Measured after the last outer step.", "caption")]
-    return [parts[kind](values) for kind, values in found]
-
-
 def _privacy(values: Mapping[str, Any]) -> Group:
     attack = values["membership"]
     chance = f" {attack['chance']:.2f} comes from the dates alone." if "chance" in attack else ""
@@ -261,40 +268,3 @@ def _adaptation(values: Mapping[str, Any]) -> Group:
         "This token is not part of the distilled set. Networks pre-trained on that set, and others from scratch, "
         "are fine-tuned on a few of its windows. Shaded: one standard deviation over students.",
     )
-
-
-def numbers(run: Run) -> dict[str, Any]:
-    """{arm: {metric: numbers}} under the best protocol; metrics of one token as "rmse@BTC"."""
-    found: dict[str, dict[str, Any]] = {}
-    for (arm, metric), row in by_measure(run.scores, run.student.name).items():
-        found.setdefault(arm, {})[metric] = shared.as_json(row)
-    return {"ranking": {}, "forecasts": found}
-
-
-def comparison(evaluation: EvaluationConfig) -> str:
-    """The training sets of a comparison, and the baselines."""
-    full = ", with training on all windows" if evaluation.compare_full else ""
-    baselines = "baselines that need no training: the last value and the training mean"
-    return f"compare it with as many random and k-means real windows{full}, and with {baselines}"
-
-
-KIND = Kind(
-    key="forecasts",
-    takes="prices",
-    sample="sequence",
-    real="window",
-    measure="skill",
-    counted="All sets count 4 bytes per value. In the full data set, a bar counts once for each window that holds it.",
-    stored="bars and targets",
-    comparison=comparison,
-    has_classes=False,
-    always=(AS_DISTILLED, ORDINARY),
-    size=size,
-    group=target,
-    cards=cards,
-    verdict=verdict,
-    measures=measures,
-    findings=findings,
-    findings_title="Privacy and fidelity",
-    numbers=numbers,
-)

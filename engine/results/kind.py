@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
+from engine import figures
 from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
+from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across
+from engine.figures import formats
+from engine.results import shared
 from engine.results.run import Run
-from engine.results.sections import Metric, Section
+from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
+
+RETENTION = "Accuracy after training on the distilled set, relative to the full data set."
+RELATIVE_ERROR = (
+    "Test error after training on the distilled set, relative to the full data set. 100 % means equally good."
+)
+SPEED_UP = "Training time on the full data set, divided by that on the distilled set."
 
 
-@dataclass(frozen=True)
 class Kind:
-    """A kind of result.
+    """A kind of result: labelled images here, others where they differ.
 
     Attributes:
         takes: the kind of data that its students are trained on, as `STUDENTS[...].takes` and `Source.kind` have it.
         sample, real: nouns for one distilled and one real sample; `samples` and `reals` for several.
         measure: what runs are compared by; `validated` is the measured name of its course on validation data.
+        labels: what its score is called on test data, of the distilled set, and on validation data.
         counted: how bytes are counted, in a sentence.
-        stored: what a set consists of. comparison: what its students will do, after "5 students per training set".
+        stored: what a set consists of. has_loss: whether the outer loss is a figure of merit.
         always: protocols that a comparison of runs offers even before they were measured.
-        size: (request, size, spec) -> the size of a distilled set in a few words, for a run's title.
-        group: runs whose scores can share one axis have the same one, beside their data set.
-        cards: the figures of merit of a run at work, or of a finished one.
-        verdict: the outcome as sentences; none before there are scores.
-        measures: tables and charts of the scores. findings: of what else was found out, under `findings_title`.
-        numbers: the measures once more, as JSON for the command line.
+        phrases: what a verdict says of each training set, and the noun of its samples, as `shared.outcome` takes it.
     """
 
     key: Literal["labelled", "representations", "forecasts"]
-    takes: Literal["images", "prices"]
-    sample: str
-    real: str
-    measure: Literal["accuracy", "skill"]
-    counted: str
+    takes: Literal["images", "prices"] = "images"
+    sample: str = "image"
+    real: str = "image"
+    measure: Literal["accuracy", "skill"] = "accuracy"
+    labels: tuple[str, str]
+    counted: str = (
+        "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte per value, as in its files."
+    )
     stored: str
-    comparison: Callable[[EvaluationConfig], str]
-    has_classes: bool
-    always: tuple[str, ...]
-    size: Callable[[RunRequest, Size, TaskSpec], str]
-    group: Callable[[RunRequest], str]
-    cards: Callable[[Run], Sequence[Metric]]
-    verdict: Callable[[Run], Sequence[Section]]
-    measures: Callable[[Run], Sequence[Section]]
-    findings: Callable[[Run], Sequence[Section]]
-    findings_title: str
-    numbers: Callable[[Run], dict[str, Any]]
+    has_classes: bool = False
+    has_loss: bool = True
+    always: tuple[str, ...] = (AS_DISTILLED, ORDINARY)
+    findings_title: str = ""
+    phrases: Mapping[str, tuple[str, ...]]
 
     @property
     def samples(self) -> str:
@@ -61,3 +63,187 @@ class Kind:
     @property
     def validated(self) -> str:
         return f"validation_{self.measure}"
+
+    # ---- what each kind says in its own way ----
+
+    def comparison(self, evaluation: EvaluationConfig) -> str:
+        """What its students will do, after "5 students per training set"."""
+        raise NotImplementedError
+
+    def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
+        """The size of a distilled set in a few words, for a run's title."""
+        return formats.counted(size.num_samples, self.sample)
+
+    def group(self, request: RunRequest) -> str:
+        """Runs whose scores can share one axis have the same one, beside their data set."""
+        return ""
+
+    def beside(self, run: Run) -> Sequence[Metric]:
+        """Figures of merit between those of the small sets and that of the full one."""
+        return ()
+
+    def verdict(self, run: Run) -> list[Section]:
+        """The outcome as sentences; none before there are scores."""
+        raise NotImplementedError
+
+    def measures(self, run: Run) -> list[Section]:
+        """Tables and charts of the scores of the run's own student."""
+        return self.score_table(run.own)
+
+    def findings(self, run: Run) -> list[Section]:
+        """What else was found out, shown under `findings_title`."""
+        return []
+
+    def numbers(self, run: Run) -> dict[str, Any]:
+        """The measures once more, as JSON for the command line."""
+        return {"ranking": {}}
+
+    # ---- figures of merit ----
+
+    def cards(self, run: Run) -> list[Metric]:
+        """The test scores of a finished run; loss and validation score of one at work."""
+        tested, judged = self.labels
+        if not run.is_compared:
+            course = [shared.validation_metric(run, judged, self.validated), shared.baseline_metric(run)]
+            return [*([shared.loss_metric(run)] if self.has_loss else []), *course, *self.beside(run)]
+        small = {"distilled": tested, "random_real": shared.RANDOM}
+        if "kmeans_real" in run.best:
+            small["kmeans_real"] = "k-means real, same size"
+        shown = [shared.score_metric(label, run.best.get(arm)) for arm, label in small.items()]
+        return [*shown, *self.beside(run), shared.score_metric("Full data", run.best.get("full"))]
+
+    def ratios(self, run: Run) -> list[Metric]:
+        """The distilled set against the full one: score or error, training time, bytes."""
+        found = run.row.summary
+        shown = [
+            Metric(label, write(value), figures.protocol_name(protocol).lower(), meaning)
+            for name, label, write, meaning in (
+                ("retention", "Retention", formats.percent, RETENTION),
+                ("error_ratio", "Relative error", formats.percent, RELATIVE_ERROR),
+                ("speed_up", "Speed-up", formats.times, SPEED_UP),
+            )
+            for protocol, value in _timed(found.get(name, {})).items()
+        ]
+        if found.get("compression"):
+            stored = f"{formats.num_bytes(found.get('num_bytes'))} stored"
+            shown.append(Metric("Compression", formats.ratio(found["compression"]), stored, self.counted))
+        return shown
+
+    # ---- sections that all kinds have ----
+
+    def against_full(self, run: Run) -> list[Section]:
+        """The distilled set relative to the full data set."""
+        found = self.ratios(run)
+        return [Group("Against the full data", [Metrics(found)])] if found else []
+
+    def titled_findings(self, run: Run) -> list[Section]:
+        found = self.findings(run)
+        return [Group(self.findings_title, found)] if found else []
+
+    def chart(self, run: Run, student: str, height: int = 320) -> Chart:
+        """Every training set under each protocol, for one student."""
+        alt = f"Test {self.measure} of {run.name_of(student)} for each training set and protocol, with 95 % intervals"
+        return Chart(partial(figures.scores, run.rows_of(student), height=height), f"scores {student}", alt)
+
+    def charts(self, run: Run) -> list[Section]:
+        """A chart for each student of an evaluation, as its scores come in; the run's own first."""
+        parts: list[Section] = []
+        for student in run.students:
+            waiting = Sentence("No student has been tested yet.", "caption")
+            shown = self.chart(run, student, 260) if run.rows_of(student) else waiting
+            parts.append(Group(f"Test {self.measure} of {run.name_of(student)}", [shown], "box"))
+        return parts
+
+    def scores(self, run: Run) -> list[Section]:
+        """The chart of the run's own student, and how to read it."""
+        if not run.own:
+            return []
+        note = f"Whiskers: 95 % interval of the mean. The summary above uses {self._chosen_by(run.own)}."
+        caption = Sentence(f"{note} {figures.protocol_notes(run.own)}", "caption")
+        name = run.student.name
+        return [Group(f"Test {self.measure} of {run.name_of(name)}", [self.chart(run, name), caption], "box")]
+
+    def _chosen_by(self, rows: Sequence[Row]) -> str:
+        """Which protocol stands for a training set where there are several."""
+        is_probed = any(row.protocol == LINEAR_PROBE for row in rows)
+        return "the linear probe" if is_probed else f"the protocol that scored best on validation {self.reals}"
+
+    def score_table(self, rows: Sequence[Row]) -> list[Section]:
+        """A line per training set and protocol: score, interval, time, size."""
+        if not rows:
+            return [Sentence(shared.NO_SCORES, "caption")]
+        note = f"Mean ± standard deviation over n students, each trained from its own seed. {self.counted}"
+        if any(row.cached for row in rows):
+            note += " Cached scores come from an earlier run with the same recipe."
+        columns = self._columns(sorted(rows, key=figures.shown_order))
+        return [Table(columns, "Scores of each training set and protocol"), Sentence(note, "caption")]
+
+    def _columns(self, lines: Sequence[Row]) -> dict[str, list[str]]:
+        """A line per row, in order."""
+        return {
+            "Trained on": [figures.arm_name(row.arm) for row in lines],
+            "Protocol": [figures.protocol_name(row.protocol) for row in lines],
+            self.measure.capitalize(): [shared.spread(row) for row in lines],
+            "n": [str(row.n) for row in lines],
+            "95 % interval": [formats.NOTHING if row.n < 2 else shared.span(row.low, row.high) for row in lines],
+            "Training": [formats.duration(row.seconds) + (" (cached)" if row.cached else "") for row in lines],
+            "Samples": [formats.count(row.num_samples) for row in lines],
+            "Stored": [formats.num_bytes(row.num_bytes) for row in lines],
+        }
+
+    def architectures(self, run: Run) -> list[Section]:
+        """Every training set with every architecture, where there are several: a map, a table, a file, all scores."""
+        cells = {student: arms for student, arms in across(run.scores).items() if "distilled" in arms}
+        if len(cells) < 2:
+            return []
+        names, what = (
+            [run.name_of(student) for student in cells],
+            f"Test {self.measure} by architecture and training set",
+        )
+        note = f"Mean ± standard deviation over n students on test {self.reals}, in %. "
+        note += f"Each cell uses {self._chosen_by(run.rows)}."
+        columns = {"Architecture": names}
+        for arm in figures.matrix_arms(cells):
+            columns[figures.arm_name(arm)] = [_with_protocol(of.get(arm)) for of in cells.values()]
+        name, csv = f"run-{run.row.id}-architectures.csv", partial(figures.matrix_csv, cells)
+        parts: list[Section] = [
+            shared.boxed("", partial(figures.matrix, cells, names), "matrix", what, note),
+            Table(columns, what),
+            File("Download table (.csv)", name, "text/csv", csv),
+        ]
+        for student in cells:
+            if student != run.student.name:
+                every = [self.chart(run, student), *self.score_table(run.rows_of(student))]
+                parts.append(Group(f"All scores of {run.name_of(student)}", every, "fold"))
+        return [Group("Across architectures", parts)]
+
+    def printed(self, run: Run) -> list[Section]:
+        """What a terminal shows: the verdict, every score of every student, measures and findings."""
+        if not run.rows:
+            return self.titled_findings(run)
+        rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), figures.shown_order(row)))
+        columns = {"Student": [row.student for row in rows]} | self._columns(rows)
+        every = Table(columns, "Scores of each student, training set and protocol")
+        parts = [section for section in self.measures(run) if not _is_score_table(section)]
+        return [*self.verdict(run), every, *parts, *self.titled_findings(run)]
+
+
+def _is_score_table(section: Section) -> bool:
+    """Whether it shows the scores that are printed for all students already."""
+    if isinstance(section, Group):
+        return section.title == "Every protocol"
+    return isinstance(section, Sentence) or (isinstance(section, Table) and "Protocol" in section.columns)
+
+
+def _timed(by_protocol: Mapping[str, float]) -> Mapping[str, float]:
+    """The protocols to show: probes share one pre-training, so the linear one stands for all in times."""
+    is_shared = LINEAR_PROBE in by_protocol and len(set(by_protocol.values())) == 1
+    return {LINEAR_PROBE: by_protocol[LINEAR_PROBE]} if is_shared else by_protocol
+
+
+def _with_protocol(row: Row | None) -> str:
+    """A mean with its number of students, and the protocol on a second line."""
+    if row is None:
+        return formats.NOTHING
+    score, students = (text.replace(" ", "\u00a0") for text in (shared.spread(row), f"(n = {row.n})"))
+    return f"{score} {students}\n{figures.protocol_name(row.protocol)}"

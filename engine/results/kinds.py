@@ -1,14 +1,16 @@
-"""Kinds of results by key. A new one is a module here and a line below."""
+"""Kinds of results by key. A new one is a module here and a name below."""
 
 from __future__ import annotations
 
 from engine.methods import METHODS
-from engine.results import forecasts, labelled, representations
+from engine.results.forecasts import Forecasts
 from engine.results.kind import Kind
+from engine.results.labelled import Labelled
+from engine.results.representations import Representations
 
-KINDS: dict[str, Kind] = {kind.key: kind for kind in (labelled.KIND, representations.KIND, forecasts.KIND)}
+KINDS: dict[str, Kind] = {kind.key: kind for kind in (Labelled(), Representations(), Forecasts())}
 
 
 def kind_of(method: str) -> Kind:
     """The kind of result that a method makes, by the method's key; labelled images where this version lacks it."""
-    return KINDS[METHODS[method].result] if method in METHODS else labelled.KIND
+    return KINDS[METHODS[method].result if method in METHODS else "labelled"]

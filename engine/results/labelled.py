@@ -11,7 +11,7 @@ from engine import figures
 from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
 from engine.evaluation.ranking import about_labels, ranking
-from engine.evaluation.scores import AS_DISTILLED, ORDINARY, Row, by_length, headlines
+from engine.evaluation.scores import AS_DISTILLED, Row, by_length, headlines
 from engine.figures import formats
 from engine.results import shared
 from engine.results.kind import Kind
@@ -20,47 +20,49 @@ from engine.results.sections import Chart, Group, Metric, Metrics, Section, Sent
 from engine.results.shared import spread
 
 
-def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
-    """The number of whole images; of shared pixels, as in a poster, the images per class that need as many values."""
-    if size.num_values == size.num_samples * math.prod(spec.sample_shape):
-        return formats.counted(size.num_samples, "image")
-    return f"{size.per_class(spec):.2g} images per class"
+class Labelled(Kind):
+    """Labelled images."""
 
+    key, stored, has_classes = "labelled", "pixels and labels", True
+    labels = ("Distilled, test", "Accuracy, validation")
+    phrases = {
+        "distilled": ("after training on {}", "synthetic image"),
+        "random_real": ("on {}", "random real image"),
+        "kmeans_real": ("on {} chosen by k-means", "real image"),
+        "full": ("on all {}", "real image"),
+    }
 
-def cards(run: Run) -> Sequence[Metric]:
-    """Test accuracies of a finished run; loss and validation accuracy of one at work."""
-    if run.is_compared:
-        return [*shared.finished_metrics(run, "Distilled, test"), shared.full_metric(run)]
-    judged = shared.validation_metric(run, "Accuracy, validation", KIND.validated)
-    return [shared.loss_metric(run), judged, shared.baseline_metric(run)]
+    def comparison(self, evaluation: EvaluationConfig) -> str:
+        full = ", and with training on the full data set" if evaluation.compare_full else ""
+        return f"compare it with random and k-means real images of equal storage{full}"
 
+    def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
+        """The number of whole images; of shared pixels, as in a poster, the images per class that need as many."""
+        if size.num_values == size.num_samples * math.prod(spec.sample_shape):
+            return formats.counted(size.num_samples, "image")
+        return f"{size.per_class(spec):.2g} images per class"
 
-PHRASES: dict[str, tuple[str, ...]] = {
-    "distilled": ("after training on {}", "synthetic image"),
-    "random_real": ("on {}", "random real image"),
-    "kmeans_real": ("on {} chosen by k-means", "real image"),
-    "full": ("on all {}", "real image"),
-}
-"""What a verdict says of each training set, and the noun of its samples."""
+    def verdict(self, run: Run) -> list[Section]:
+        """The test accuracy of each training set under its best protocol."""
+        steps, phrases = run.store.previews(run.row.id), self.phrases
+        if steps and run.store.preview(run.row.id, steps[-1]).poster is not None:
+            phrases = {**phrases, "distilled": ("after training on one poster of {}", "patch", "patches")}
+        return shared.outcome("Test accuracy", run, phrases)
 
+    def measures(self, run: Run) -> list[Section]:
+        """The table of scores, accuracy by inner steps, and benchmark scores."""
+        return [*self.score_table(run.own), *lengths(run), *benchmark(run)]
 
-def verdict(run: Run) -> Sequence[Section]:
-    """The test accuracy of each training set under its best protocol."""
-    steps, phrases = run.store.previews(run.row.id), PHRASES
-    if steps and run.store.preview(run.row.id, steps[-1]).poster is not None:
-        phrases = PHRASES | {"distilled": ("after training on one poster of {}", "patch", "patches")}
-    return shared.outcome("Test accuracy", run, phrases)
-
-
-def measures(run: Run) -> Sequence[Section]:
-    """The table of scores, accuracy by inner steps, and benchmark scores."""
-    return [*shared.score_table(run.own, KIND), *lengths(run), *benchmark(run)]
+    def numbers(self, run: Run) -> dict[str, Any]:
+        """The benchmark scores by name."""
+        found = ranking(run.scores, run.student.name, run.row.summary.get("labels", "")) if run.scores else []
+        return {"ranking": {number.key: number.value for number in found}}
 
 
 def lengths(run: Run) -> list[Section]:
     """Accuracy after several lengths of training, where it was measured: a chart and a table for each student."""
     parts: list[Section] = []
-    for student in dict.fromkeys([run.student.name, *(row.student for row in run.rows)]):
+    for student in run.students:
         steps = by_length(run.every, student)
         if len(steps) < 2:
             continue
@@ -109,39 +111,3 @@ def benchmark(run: Run) -> list[Section]:
         f"improvement and recovery.{about_labels(labels)}"
     )
     return [Group("Benchmark scores", [Metrics(numbers, is_explained=True), Sentence(note, "caption")])]
-
-
-def numbers(run: Run) -> dict[str, Any]:
-    """The benchmark scores by name."""
-    if not run.scores:
-        return {"ranking": {}}
-    found = ranking(run.scores, run.student.name, run.row.summary.get("labels", ""))
-    return {"ranking": {number.key: number.value for number in found}}
-
-
-def comparison(evaluation: EvaluationConfig) -> str:
-    """The training sets of a comparison."""
-    full = ", and with training on the full data set" if evaluation.compare_full else ""
-    return f"compare it with random and k-means real images of equal storage{full}"
-
-
-KIND = Kind(
-    key="labelled",
-    takes="images",
-    sample="image",
-    real="image",
-    measure="accuracy",
-    counted=shared.COUNTED,
-    stored="pixels and labels",
-    comparison=comparison,
-    has_classes=True,
-    always=(AS_DISTILLED, ORDINARY),
-    size=size,
-    group=lambda request: "",
-    cards=cards,
-    verdict=verdict,
-    measures=measures,
-    findings=lambda run: (),
-    findings_title="",
-    numbers=numbers,
-)

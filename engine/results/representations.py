@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 from engine import figures
-from engine.core.config import EvaluationConfig, RunRequest, Size
-from engine.data.source import TaskSpec
+from engine.core.config import EvaluationConfig
 from engine.evaluation.scores import CKA, COSINE, LINEAR_PROBE, Row, likeness, transfers
 from engine.figures import formats
 from engine.results import shared, titles
@@ -17,39 +16,60 @@ from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Section, Sentence, Table
 from engine.results.shared import boxed, shown_arms, spread
 
-PHRASES = {
-    "distilled": ("after pre-training on {}", "distilled image"),
-    "random_real": ("on {} with the teacher's representations", "random real image"),
-    "untrained": ("without pre-training", ""),
-    "full": ("on all {}", "real image"),
-    "teacher": ("for the teacher itself", ""),
-}
-"""What a verdict says of each training set, and the noun of its samples."""
+
+class Representations(Kind):
+    """Images with a teacher's representations."""
+
+    key, stored, findings_title = "representations", "images and representations", "Representations"
+    labels, always = ("Distilled, linear probe", "Linear probe, validation"), ()
+    phrases = {
+        "distilled": ("after pre-training on {}", "distilled image"),
+        "random_real": ("on {} with the teacher's representations", "random real image"),
+        "untrained": ("without pre-training", ""),
+        "full": ("on all {}", "real image"),
+        "teacher": ("for the teacher itself", ""),
+    }
+
+    def comparison(self, evaluation: EvaluationConfig) -> str:
+        full = ", the full data set" if evaluation.compare_full else ""
+        real = "random real images with the teacher's representations at equal storage"
+        return f"are pre-trained on it, on {real}{full} and on nothing, then frozen and probed with labels"
+
+    def beside(self, run: Run) -> list[Metric]:
+        untrained = run.best.get("untrained")
+        return [shared.score_metric("Random initialisation", untrained)] if run.is_compared else []
+
+    def verdict(self, run: Run) -> list[Section]:
+        """The linear-probe accuracy of each frozen network."""
+        return shared.outcome("Linear-probe accuracy on test images", run, self.phrases)
+
+    def measures(self, run: Run) -> list[Section]:
+        """The table of scores, probes on other data sets, and similarity to the teacher."""
+        mine = [row for row in run.every if row.student == run.student.name]
+        return [*self.score_table(run.own), *_transfer(run, mine), *_likeness(mine)]
+
+    def findings(self, run: Run) -> list[Section]:
+        """A map of the representations, the spectrum of the bases, and errors of the approximation networks."""
+        drawn = [draw(run.analyses) for draw in (_map, _spectrum, _approximation)]
+        known = [group for group in drawn if group is not None]
+        if not known:
+            waiting = "A map of the representations and the spectrum of the bases appear here."
+            return [Sentence(waiting, "caption")] if run.row.status in ("queued", "running") else []
+        has_map = run.analyses.keys() & figures.MAPS.keys() and known[1:]
+        return [Group("", [known[0], Group("", known[1:])] if has_map else known, "grid")]
+
+    def numbers(self, run: Run) -> dict[str, Any]:
+        """Transfer and similarity to the teacher by data set, training set and metric."""
+        mine = [row for row in run.every if row.student == run.student.name]
+        return {
+            "ranking": {},
+            "transfers": {source: _of_arms(arms) for source, arms in transfers(mine).items()},
+            "likeness": {arm: _of_arms(metrics) for arm, metrics in likeness(mine).items()},
+        }
 
 
-def size(request: RunRequest, size: Size, spec: TaskSpec) -> str:
-    """The number of images."""
-    return formats.counted(size.num_samples, "image")
-
-
-def cards(run: Run) -> Sequence[Metric]:
-    """Linear probes of a finished run; loss and a short probe of one at work."""
-    if run.is_compared:
-        untrained = ("Random initialisation", "untrained")
-        return [*shared.finished_metrics(run, "Distilled, linear probe", untrained), shared.full_metric(run)]
-    judged = shared.validation_metric(run, "Linear probe, validation", KIND.validated)
-    return [shared.loss_metric(run), judged, shared.baseline_metric(run)]
-
-
-def verdict(run: Run) -> Sequence[Section]:
-    """The linear-probe accuracy of each frozen network."""
-    return shared.outcome("Linear-probe accuracy on test images", run, PHRASES)
-
-
-def measures(run: Run) -> Sequence[Section]:
-    """The table of scores, probes on other data sets, and similarity to the teacher."""
-    mine = [row for row in run.every if row.student == run.student.name]
-    return [*shared.score_table(run.own, KIND), *_transfer(run, mine), *_likeness(mine)]
+def _of_arms(rows: Mapping[str, Row]) -> dict[str, Any]:
+    return {name: shared.as_json(row) for name, row in rows.items()}
 
 
 def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
@@ -93,17 +113,6 @@ def _similarity(row: Row | None) -> str:
 
 
 # ---- analyses ----
-
-
-def findings(run: Run) -> Sequence[Section]:
-    """A map of the representations, the spectrum of the bases, and errors of the approximation networks."""
-    drawn = [draw(run.analyses) for draw in (_map, _spectrum, _approximation)]
-    known = [group for group in drawn if group is not None]
-    if not known:
-        waiting = "A map of the representations and the spectrum of the bases appear here."
-        return [Sentence(waiting, "caption")] if run.row.status in ("queued", "running") else []
-    beside = [known[0], Group("", known[1:])] if run.analyses.keys() & figures.MAPS.keys() and known[1:] else known
-    return [Group("", beside, "grid")]
 
 
 def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
@@ -166,46 +175,3 @@ def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
     )
     values_table = Group("Values", [Table(table, "Relative error under each augmentation")], "fold")
     return Group(group.title, [*group.of, values_table], "box")
-
-
-def numbers(run: Run) -> dict[str, Any]:
-    """Transfer and similarity to the teacher by data set, training set and metric."""
-    mine = [row for row in run.every if row.student == run.student.name]
-    return {
-        "ranking": {},
-        "transfers": {source: _of_arms(arms) for source, arms in transfers(mine).items()},
-        "likeness": {arm: _of_arms(metrics) for arm, metrics in likeness(mine).items()},
-    }
-
-
-def _of_arms(rows: Mapping[str, Row]) -> dict[str, Any]:
-    return {name: shared.as_json(row) for name, row in rows.items()}
-
-
-def comparison(evaluation: EvaluationConfig) -> str:
-    """The training sets of a comparison, and how networks are judged."""
-    full = ", the full data set" if evaluation.compare_full else ""
-    real = "random real images with the teacher's representations at equal storage"
-    return f"are pre-trained on it, on {real}{full} and on nothing, then frozen and probed with labels"
-
-
-KIND = Kind(
-    key="representations",
-    takes="images",
-    sample="image",
-    real="image",
-    measure="accuracy",
-    counted=shared.COUNTED,
-    stored="images and representations",
-    comparison=comparison,
-    has_classes=False,
-    always=(),
-    size=size,
-    group=lambda request: "",
-    cards=cards,
-    verdict=verdict,
-    measures=measures,
-    findings=findings,
-    findings_title="Representations",
-    numbers=numbers,
-)

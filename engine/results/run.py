@@ -71,7 +71,16 @@ class Run:
     @cached_property
     def own(self) -> Sequence[Row]:
         """Those of the run's own student."""
-        return [row for row in self.rows if row.student == self.student.name]
+        return self.rows_of(self.student.name)
+
+    @cached_property
+    def students(self) -> list[str]:
+        """Every student that has scores, the run's own first, whether it has any or not."""
+        return list(dict.fromkeys([self.student.name, *(row.student for row in self.rows)]))
+
+    def rows_of(self, student: str) -> list[Row]:
+        """The rows of one student, of the metric that runs are compared by."""
+        return [row for row in self.rows if row.student == student]
 
     @cached_property
     def best(self) -> Mapping[str, Row]:

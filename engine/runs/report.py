@@ -15,7 +15,7 @@ from engine.core.run_row import RunRow
 from engine.evaluation.scores import baseline
 from engine.figures import formats
 from engine.methods import METHODS
-from engine.results import followed, looks, one, shared, titles
+from engine.results import followed, looks, shared, titles
 from engine.results.kinds import kind_of
 from engine.results.run import Run
 from engine.results.sections import Code, Group, Section, Sentence, Table
@@ -48,17 +48,17 @@ def report_html(store: Store, run_id: str) -> str:
     if row.action == "record":
         raise store.no_result(row.id)
     method_config(row)
-    run = Run(row, store)
+    run, kind = Run(row, store), kind_of(row.method)
     sections = [
         *_verdict(run),
         *(Sentence(message, "note") for message in store.warnings(row.id)),
-        *one.against_full(run),
-        *one.scores(run),
-        *(one.measures(run) if run.rows else []),
-        *one.architectures(run),
+        *kind.against_full(run),
+        *kind.scores(run),
+        *(kind.measures(run) if run.rows else []),
+        *kind.architectures(run),
         *looks.pictures(run),
         *(Sentence(message, "caption") for message in store.notes(row.id)),
-        *(one.findings(run) if run.analyses else []),
+        *(kind.titled_findings(run) if run.analyses else []),
         *(followed.curves(run) if followed.has_begun(run) else []),
         *_curves(run),
         *_recipe(run),
@@ -81,7 +81,7 @@ def _header(run: Run, title: str) -> str:
 
 def _verdict(run: Run) -> list[Section]:
     """The outcome; or why there is none."""
-    found = one.verdict(run)
+    found = kind_of(run.row.method).verdict(run)
     if found:
         return found
     row = run.row

@@ -9,7 +9,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.results import Run, names, one, shared, together
+from engine.results import Run, names, shared, together
 from pages.ui import differences, downloads, pictures, sections, services, sets, words
 from pages.ui.sections import QUIET
 
@@ -23,25 +23,25 @@ ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was inter
 
 def show_one(row: engine.RunRow) -> None:
     """Everything about one run: the verdict in words, ratios, a chart and a table per architecture."""
-    run, key = Run(row, services.store()), f"compared {row.id}"
+    run, kind, key = Run(row, services.store()), engine.kind_of(row.method), f"compared {row.id}"
     st.header(words.escaped(words.run_title(row)), anchor=False)
     if not run.rows:
         st.info(_unscored(row), icon=":material/schedule:")
         return
-    sections.show(one.verdict(run), key)
-    sections.show_metrics(shared.ratios(run, engine.kind_of(row.method)))
+    sections.show(kind.verdict(run), key)
+    sections.show_metrics(kind.ratios(run))
     look = sets.look(row)
     chart, images = (st.container(), st.container()) if look.is_wide else st.columns([3, 2], gap="medium")
     with chart:
-        sections.show(one.scores(run), key)
+        sections.show(kind.scores(run), key)
     steps = services.store().previews(row.id)
     if steps:
         with images, st.container(border=True, height="stretch"):
             st.subheader("What it was trained on", anchor=False)
             look.few(row, pictures.result_step(row, steps))
-    sections.show(one.measures(run), key)
-    sections.show(one.architectures(run), key)
-    sections.show(one.findings(run), key)
+    sections.show(kind.measures(run), key)
+    sections.show(kind.architectures(run), key)
+    sections.show(kind.titled_findings(run), key)
     downloads.show(row)
     sections.show(shared.recipes(run), key)
 

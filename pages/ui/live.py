@@ -10,7 +10,7 @@ import engine
 from engine import figures
 from engine.figures import formats
 from engine.figures.curves import Line
-from engine.results import Run, followed, one, shared
+from engine.results import Run, followed, shared
 from engine.results.sections import Metric
 from pages.ui import downloads, heading, pictures, progress, sections, services, sets, words
 from pages.ui.sections import QUIET
@@ -59,7 +59,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
         sections.show(followed.curves(run), f"followed {run_id}")
         _notes(row)
         return
-    sections.show(one.verdict(run), f"verdict {run_id}")
+    sections.show(engine.kind_of(row.method).verdict(run), f"verdict {run_id}")
     if row.action == "evaluate":
         _evaluation(run, steps)
     elif "outer_loss" in run.series or steps:
@@ -144,7 +144,7 @@ def _evaluation(run: Run, steps: list[int]) -> None:
     """What an evaluation shows in place of a loss: a chart per student, and what is evaluated."""
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.show(one.charts(run), f"evaluated {run.row.id}")
+        sections.show(engine.kind_of(run.row.method).charts(run), f"evaluated {run.row.id}")
     with right, st.container(border=True):
         st.subheader("What is evaluated", anchor=False)
         if steps:
@@ -233,7 +233,7 @@ def _drawers(run: Run) -> dict[str, Callable[[], None]]:
 def _result(run: Run) -> None:
     """The scores in full, or when they will be there."""
     if run.rows:
-        sections.show(one.measures(run), f"result {run.row.id}")
+        sections.show(engine.kind_of(run.row.method).measures(run), f"result {run.row.id}")
     elif run.row.status in ("queued", "running"):
         st.caption("Scores appear here after the last outer step.")
     else:

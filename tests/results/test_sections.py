@@ -16,7 +16,7 @@ import canned_selfsup as selfsup
 
 import engine
 from engine.cli.sections import lines
-from engine.results import Run, kind_of, one, shared, together
+from engine.results import Run, kind_of, shared, together
 from engine.results.sections import Chart, Choice, Code, File, Group, Metrics, Picture, Section, Sentence, Table
 from engine.runs import html
 
@@ -46,7 +46,8 @@ def flat(sections: list[Section]) -> list[Section]:
 
 
 def everything(run: Run) -> list[Section]:
-    parts = (one.verdict, one.against_full, one.scores, one.measures, one.architectures, one.findings)
+    kind = kind_of(run.row.method)
+    parts = (kind.verdict, kind.against_full, kind.scores, kind.measures, kind.architectures, kind.titled_findings)
     return flat([section for part in parts for section in part(run)])
 
 
@@ -72,13 +73,13 @@ def text(sections: list[Section]) -> str:
     ],
 )
 def test_verdict_is_one_sentence_with_the_score_of_each_training_set(store, kind, said):
-    assert said in text(one.verdict(finished(store, kind)))
+    assert said in text(kind_of(MADE[kind].request().method).verdict(finished(store, kind)))
 
 
 @pytest.mark.parametrize("kind", MADE)
 def test_nothing_is_said_of_a_run_without_scores(store, kind):
-    run = Run(store.run(MADE[kind].running(store)), store)
-    assert not one.verdict(run) and not one.architectures(run) and not one.scores(run)
+    run, found = Run(store.run(MADE[kind].running(store)), store), kind_of(MADE[kind].request().method)
+    assert not found.verdict(run) and not found.architectures(run) and not found.scores(run)
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -119,9 +120,9 @@ def test_unknown_method_counts_as_labelled_images():
 
 
 def test_ratios_show_times_once_where_probes_share_one_pre_training(store):
-    labels = [metric.label for metric in shared.ratios(finished(store, "representations"), kind_of("selfsup"))]
+    labels = [metric.label for metric in kind_of("selfsup").ratios(finished(store, "representations"))]
     assert labels.count("Speed-up") == 1 and labels.count("Retention") == 2
-    labels = [metric.label for metric in shared.ratios(finished(store, "labelled"), kind_of("bilevel"))]
+    labels = [metric.label for metric in kind_of("bilevel").ratios(finished(store, "labelled"))]
     assert labels.count("Speed-up") == labels.count("Retention") == 2
 
 
