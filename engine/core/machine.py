@@ -24,8 +24,7 @@ if sys.platform != "win32":  # which has no limits of this kind
 CONTAINER = Path("/sys/fs/cgroup")
 _SAMPLING_SECONDS = 0.01
 LARGEST_RESERVE = 512 * 2**20
-SMALLEST_ROOM = 64 * 2**20
-"""Bytes a run may always take, so that it fails with a message and not on its first line."""
+SMALLEST_ROOM = 64 * 2**20  # bytes a run may always take, so that it fails with a message and not on its first line
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
@@ -215,8 +214,7 @@ def set_precision(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = coarse
 
 
-SMALL_FLOPS = 1_000_000
-"""Operations per sample below which the steps of a network are too short to divide among cores."""
+SMALL_FLOPS = 1_000_000  # operations per sample below which the steps of a network are too short to divide among cores
 
 
 def set_threads(flops: int) -> None:

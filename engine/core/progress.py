@@ -12,8 +12,7 @@ from engine.core.events import Event, Progress
 
 Item = TypeVar("Item")
 
-QUIET_SECONDS = 1.0
-"""Time between two reports of progress."""
+QUIET_SECONDS = 1.0  # time between two reports of progress
 
 
 def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:

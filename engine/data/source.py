@@ -20,8 +20,7 @@ from engine.core.events import Event
 TaskName = Literal["classification", "close", "direction", "both", "volatility"]
 NUM_OUTPUTS = {"close": 1, "direction": 2, "both": 3, "volatility": 1}
 """Columns of the targets of windows, by the forecast quantity."""
-NUM_FEATURES = 5
-"""Values per bar in a student's inputs."""
+NUM_FEATURES = 5  # values per bar in a student's inputs
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from engine.core.progress import paced
 from engine.pretrained.store import MANIFEST, Manifest, Network, Point, Recording, hash_of, lock, read
 
 WAITING_SECONDS = 0.5
-TIMED_SECONDS, MOST_TIMED = 0.5, 50
-"""An estimate times steps until one of the two is reached."""
+TIMED_SECONDS, MOST_TIMED = 0.5, 50  # an estimate times steps until one of the two is reached
 _CURVE = TypeAdapter(list[Point])
 
 

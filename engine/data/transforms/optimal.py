@@ -26,12 +26,9 @@ from torch import Tensor
 
 Kernel = Literal["rbf", "linear"]
 
-MOST_AT_ONCE = 2000
-"""Images per kernel matrix; more are split."""
-LEAST_VARIANCE = 1e-6
-"""Directions of representations below this share of the largest variance are dropped."""
-LEAST_EIGENVALUE = 1e-10
-"""Coordinates below this share of the kernel's largest eigenvalue are dropped."""
+MOST_AT_ONCE = 2000  # images per kernel matrix; more are split
+LEAST_VARIANCE = 1e-6  # directions of representations below this share of the largest variance are dropped
+LEAST_EIGENVALUE = 1e-10  # coordinates below this share of the kernel's largest eigenvalue are dropped
 
 
 class Coordinates(NamedTuple):

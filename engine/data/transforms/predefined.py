@@ -25,8 +25,7 @@ OptimalName = Literal["optimal_1", "optimal_2", "optimal_3"]
 OPTIMAL: tuple[OptimalName, ...] = get_args(OptimalName)
 KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
-QUARTERS = {"rotate_90": 1, "rotate_180": 2, "rotate_270": 3}
-"""Quarter turns, counter-clockwise."""
+QUARTERS = {"rotate_90": 1, "rotate_180": 2, "rotate_270": 3}  # quarter turns, counter-clockwise
 
 NUM_NUMBERS = {"jitter": 3, "crop": 3, "blur": 2} | dict.fromkeys(OPTIMAL, 5)
 """How many numbers an augmentation has; 0 if not listed."""

@@ -24,8 +24,7 @@ from engine.data.transforms.preparation import Preparation
 
 SPLIT_SEED = 2018  # every run has the same validation images, and the same training images under a limit
 RECIPE = 1  # part of every fingerprint; raise it when the same images come to be prepared differently
-LATER = ("zca_kind", "dsa_operations")
-"""Options added after the first runs."""
+LATER = ("zca_kind", "dsa_operations")  # options added after the first runs
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-JITTERED = 0.8
-"""Share of views with changed colours."""
+JITTERED = 0.8  # share of views with changed colours
 MIRRORED = 0.5
-ASPECTS = (3 / 4, 4 / 3)
-"""Range of a crop's width over its height, in pixels."""
-SIGMAS = (0.1, 2.0)
-"""Range of the blur's standard deviation, in pixels."""
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the brightness of a pixel."""
+ASPECTS = (3 / 4, 4 / 3)  # range of a crop's width over its height, in pixels
+SIGMAS = (0.1, 2.0)  # range of the blur's standard deviation, in pixels
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in the brightness of a pixel
 YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 _COLOUR_NUMBERS = ("is_jittered", "brightness", "contrast", "saturation", "hue", "grey")
 NUMBERS = ("area", "aspect", "row", "column", "mirror", *_COLOUR_NUMBERS, "is_blurred", "sigma")

@@ -43,14 +43,10 @@ from engine.pretrained.experts.config import ExpertsConfig
 from engine.pretrained.recording import Names, RecordingPlan, Trainer, TrainingState
 from engine.pretrained.store import Manifest, Network, Point, Recording
 
-RECIPE = 1
-"""Part of every key; raise it when the same settings come to train experts differently."""
-CURVE_IMAGES = 2000
-"""Validation images for an expert's curve, the same ones after every epoch."""
-GUESSING = 3.0
-"""An expert has learned if it is this many standard errors better than guessing."""
-NO_NORM = 1e-12
-"""Added to a gradient's norm before dividing by it."""
+RECIPE = 1  # part of every key; raise it when the same settings come to train experts differently
+CURVE_IMAGES = 2000  # validation images for an expert's curve, the same ones after every epoch
+GUESSING = 3.0  # an expert has learned if it is this many standard errors better than guessing
+NO_NORM = 1e-12  # added to a gradient's norm before dividing by it
 
 
 @dataclass(frozen=True)

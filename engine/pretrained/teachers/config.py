@@ -7,8 +7,7 @@ from typing import Literal
 
 from engine.core.config import Config, StudentConfig, option
 
-TRAINED = ("barlow_twins", "simclr")
-"""Kinds of teachers that are trained here."""
+TRAINED = ("barlow_twins", "simclr")  # kinds of teachers that are trained here
 NAMES = {"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"}
 IMAGENET_DIMS = 512
 

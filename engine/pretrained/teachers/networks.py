@@ -23,12 +23,10 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.nets import make_encoder
 from engine.pretrained.teachers.config import TeacherConfig
 
-IMAGENET_SIDE = 64
-"""Smaller images are enlarged to this many pixels a side: the network halves them five times."""
+IMAGENET_SIDE = 64  # smaller images are enlarged to this many pixels a side: the network halves them five times
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-SAMPLE = 1024
-"""Training images that the statistics are fixed on."""
+SAMPLE = 1024  # training images that the statistics are fixed on
 _PIECE_OF_STATISTICS = 256
 
 

@@ -37,18 +37,13 @@ from engine.pretrained.teachers import networks, train
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.train import AdamWState, Networks
 
-RECIPE = 1
-"""Part of every key; raise it when the same settings come to train a teacher differently."""
+RECIPE = 1  # part of every key; raise it when the same settings come to train a teacher differently
 NEIGHBOURS = 20
-KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000
-"""Training and validation images for the nearest neighbours after every epoch."""
-PROBED_IMAGES = 10_000
-"""Training images that the scale and the linear probe are fitted on."""
+KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000  # training and validation images for the nearest neighbours after every epoch
+PROBED_IMAGES = 10_000  # training images that the scale and the linear probe are fitted on
 TIMED_IMAGES = 125
-PIECE = 64
-"""Images per forward pass, which bounds the memory of activations."""
-FILE, TENSOR = "train.safetensors", "representations"
-"""The training images' representations, in the teacher's folder."""
+PIECE = 64  # images per forward pass, which bounds the memory of activations
+FILE, TENSOR = "train.safetensors", "representations"  # the training images' representations, in the teacher's folder
 
 
 @dataclass(frozen=True)
