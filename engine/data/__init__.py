@@ -14,13 +14,11 @@ from engine.data import images, prices
 from engine.data.images.digits import DigitsSource
 from engine.data.images.vision import VISION
 from engine.data.prices.source import SimulatedPrices
-from engine.data.source import Availability, LabelledSet, Source, Splits, TaskSpec, task_of
-from engine.data.transforms.augment import Augmentation, augmentation, dsa
-from engine.data.transforms.preparation import Preparation
-from engine.data.transforms.prepare import ImageSplits, RawImages, num_held_out, prepare_images
+from engine.data.source import Availability, Source, Splits, TaskSpec, task_of
+from engine.data.transforms.prepare import ImageSplits, num_held_out
 
-OWN: tuple[Source, ...] = (DigitsSource(), *VISION, SimulatedPrices())
-SOURCES = {source.key: source for source in OWN}
+_OWN: tuple[Source, ...] = (DigitsSource(), *VISION, SimulatedPrices())
+SOURCES = {source.key: source for source in _OWN}
 
 
 def sources(data_root: Path) -> dict[str, Source]:
@@ -29,35 +27,15 @@ def sources(data_root: Path) -> dict[str, Source]:
 
 
 def find_source(key: str) -> Source | None:
-    """The data set of a key; None where there is none, or none any more."""
+    """The data set of a key, None if there is none."""
     return SOURCES.get(key) or sources(data_root()).get(key)
 
 
 def check_title(title: str, data_root: Path, own_key: str = "") -> None:
-    """Raise DataError for the name of a data set of another key, whatever its kind: nobody could tell the two apart."""
+    """Raise DataError if another data set has this title."""
     taken = {source.title.casefold() for key, source in sources(data_root).items() if key != own_key}
     if title.strip().casefold() in taken:
         raise DataError(f"There is already a data set called '{title}'; choose another name.")
 
 
-__all__ = [
-    "SOURCES",
-    "Augmentation",
-    "Availability",
-    "ImageSplits",
-    "LabelledSet",
-    "Preparation",
-    "RawImages",
-    "Source",
-    "Splits",
-    "TaskSpec",
-    "augmentation",
-    "check_title",
-    "dsa",
-    "find_source",
-    "images",
-    "num_held_out",
-    "prepare_images",
-    "sources",
-    "task_of",
-]
+__all__ = ["Availability", "ImageSplits", "Source", "Splits", "TaskSpec", "images", "num_held_out", "prices", "task_of"]

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 
 def augmented(images: Tensor, step: int) -> Tensor:
-    return dsa(same_for_batch=True)(images, torch.Generator().manual_seed(step))
+    return dsa().alike()(images, torch.Generator().manual_seed(step))
 
 
 def published(student: Student, images: Tensor, lr: Tensor, start: Tensor, target: Tensor, num_steps: int) -> int:

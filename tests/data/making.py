@@ -17,8 +17,9 @@ import torch
 from draining import drained
 
 from engine.core.config import DataConfig
-from engine.data import SOURCES, RawImages, TaskSpec, prepare_images
+from engine.data import SOURCES, TaskSpec
 from engine.data.images.files import Part, Published
+from engine.data.transforms.prepare import RawImages, prepare_images
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody listens
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from engine.core.data_config import DSA_OPERATIONS
 from engine.core.errors import ConfigError
-from engine.data import augmentation, dsa
-from engine.data.transforms.augment import OPERATIONS, Step
+from engine.data.transforms.augment import OPERATIONS, Step, augmentation, dsa
 
 NAMES = ("none", "flip", "crop", "flip_crop", "flip_rotate", "dsa")
 LEVEL = {
@@ -182,7 +181,7 @@ def test_an_operation_of_dsa_that_is_switched_off_is_never_drawn(left_out):
 
 def test_a_drawn_change_of_dsa_stays_within_the_published_bounds():
     """What 300 draws do to pictures in which it can be read off: parameters of the published code."""
-    side, generator, augment = 32, seeded(1), dsa(same_for_batch=True)
+    side, generator, augment = 32, seeded(1), dsa().alike()
     ramp = torch.linspace(-1 + 1 / side, 1 - 1 / side, side, dtype=torch.float64)  # where each pixel lies
     across, down = ramp.expand(side, side), ramp[:, None].expand(side, side)
     inputs = torch.stack([across, down, torch.ones(side, side)])[None].expand(2, -1, -1, -1).double()
@@ -249,14 +248,14 @@ def test_flip_rotate_is_the_published_one():
 
 def test_a_shared_draw_changes_all_images_alike_and_own_draws_differently():
     inputs = images(1, 3, 16, 16).expand(8, -1, -1, -1)
-    shared = dsa(("rotate",), same_for_batch=True)(inputs, seeded())
+    shared = dsa(("rotate",)).alike()(inputs, seeded())
     own = dsa(("rotate",))(inputs, seeded())
     assert all(torch.equal(shared[0], other) for other in shared[1:])
     assert not torch.equal(own[0], own[1])
 
 
 def test_a_shared_draw_serves_batches_of_any_size():
-    augment = dsa(("rotate",), same_for_batch=True)
+    augment = dsa(("rotate",)).alike()
     real, synthetic = images(7, 3, 16, 16), images(2, 3, 16, 16)
     draw = augment.draw(real.shape, seeded())
     torch.testing.assert_close(augment.apply(torch.cat([real, synthetic]), draw)[7:], augment.apply(synthetic, draw))

@@ -16,10 +16,10 @@ from making import prepared, raw_images
 
 from engine.core.config import DataConfig, checked
 from engine.core.errors import ConfigError, DataError
-from engine.data import Preparation, RawImages
 from engine.data.source import TaskSpec
 from engine.data.transforms import prepare
-from engine.data.transforms.prepare import channel_statistics, limited_counts, stratified
+from engine.data.transforms.preparation import Preparation
+from engine.data.transforms.prepare import RawImages, channel_statistics, limited_counts, stratified
 
 PREPARATIONS = (
     DataConfig(),
@@ -282,7 +282,7 @@ def test_splits_moved_keep_their_preparation():
 
 
 def test_progress_says_what_is_being_prepared():
-    from engine.data import prepare_images
+    from engine.data.transforms.prepare import prepare_images
 
     spec = TaskSpec("classification", (3, 8, 8), 3, ("a", "b", "c"))
     events, _ = drained(prepare_images(raw_images(), spec, "Toy", "toy", DataConfig(zca=True)))

@@ -18,8 +18,9 @@ from making import CLOSED, md5, tiny_cifar10, tiny_emnist, tiny_idx, tiny_mnist,
 
 from engine.core.config import DataConfig
 from engine.core.errors import DataError
-from engine.data import SOURCES, RawImages
+from engine.data import SOURCES
 from engine.data.images import files, formats
+from engine.data.transforms.prepare import RawImages
 
 VISION = [key for key, source in SOURCES.items() if source.kind == "images" and key != "digits"]
 SMALL = DataConfig(validation_fraction=0.25)

@@ -15,8 +15,8 @@ from engine import SOURCES, Context, DataConfig, RunRequest, UserError, request_
 from engine.core.config import EvaluationConfig, StudentConfig, checked
 from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Measured, Preview, Warned
-from engine.data import augmentation
 from engine.data.source import LabelledSet, TaskSpec
+from engine.data.transforms.augment import augmentation
 from engine.evaluation.baselines import random_real, samples_at_equal_storage
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
 from engine.meta import update_rules

@@ -14,7 +14,8 @@ from canned_runs import failed, finished, queued, words
 from PIL import Image
 
 import engine
-from engine.data import SOURCES, Preparation, TaskSpec
+from engine.data import SOURCES, TaskSpec
+from engine.data.transforms.preparation import Preparation
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
 from pages.ui import downloads

@@ -18,10 +18,9 @@ from small_runs import distilled, write_test_images
 
 import engine
 from engine.core.config import StudentConfig
-from engine.data import augmentation
 from engine.data.source import TaskSpec
 from engine.data.transforms import zca
-from engine.data.transforms.augment import Step
+from engine.data.transforms.augment import Step, augmentation
 from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import headlines, summarise
 from engine.evaluation.train import Recipe

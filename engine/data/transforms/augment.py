@@ -1,12 +1,8 @@
 """Random augmentations of images, differentiable in the images.
 
-Random numbers are drawn on the CPU and applied on any device, so every device sees the same ones and a draw can be
-reused.
+Random numbers are drawn on the CPU, so every device sees the same ones.
 
-    augment = augmentation("dsa")
-    changed = augment(inputs, generator)              # draw and apply
-    draw = augment.draw(inputs.shape, generator)      # or in two steps, for real and synthetic images alike
-    changed = augment.apply(inputs, draw)
+    changed = augmentation("dsa")(inputs, generator)
 
 Sources:
     DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (color_crop_cutout_flip_scale_rotate).
@@ -44,8 +40,7 @@ class Step(NamedTuple):
 Draw = tuple[Step, ...]
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """`apply(inputs (N, C, H, W), numbers (N, k))` gives the same shape; `num_numbers` is k."""
 
     num_numbers: int
@@ -54,9 +49,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random augmentation.
+    """Named OPERATIONS, all in order, or one_at_a_time: each call applies one of them to the whole batch.
 
-    operations: names in OPERATIONS. one_at_a_time: each call applies one of them to the whole batch, else all in order.
     same_for_batch: all images of a call share their numbers (siamese augmentation), else each has its own.
     """
 
@@ -100,18 +94,14 @@ def augmentation(name: str, dsa_operations: Sequence[str] = DSA_OPERATIONS) -> A
     return _NAMED[name]
 
 
-def dsa(operations: Sequence[str] = DSA_OPERATIONS, *, same_for_batch: bool = False) -> Augmentation:
-    """Differentiable siamese augmentation: one operation per call, of some of DSA_OPERATIONS.
-
-    same_for_batch: all images share their numbers, as gradient and trajectory matching need.
-    Raises ConfigError for no operation, or one that DSA does not have.
-    """
+def dsa(operations: Sequence[str] = DSA_OPERATIONS) -> Augmentation:
+    """Differentiable siamese augmentation: one operation per call. Raises ConfigError for none or an unknown one."""
     unknown = [name for name in operations if name not in DSA_OPERATIONS]
     if unknown or not operations:
         missed = f"DSA has no operation '{unknown[0]}'" if unknown else "DSA needs at least one operation"
         raise ConfigError(f"{missed}; choose among {', '.join(DSA_OPERATIONS)}.")
     own = tuple("crop_zeros" if name == "crop" else name for name in operations)
-    return Augmentation(own, one_at_a_time=True, same_for_batch=same_for_batch)
+    return Augmentation(own, one_at_a_time=True)
 
 
 def flip(inputs: Tensor, numbers: Tensor) -> Tensor:
@@ -162,8 +152,7 @@ def color(inputs: Tensor, numbers: Tensor) -> Tensor:
 def cutout(inputs: Tensor, numbers: Tensor) -> Tensor:
     """Set a box of half the sides to zero; its centre lies anywhere in the image."""
     height, width = inputs.shape[2:]
-    rows = _inside_box(height, numbers[:, 0])
-    columns = _inside_box(width, numbers[:, 1])
+    rows, columns = _inside_box(height, numbers[:, 0]), _inside_box(width, numbers[:, 1])
     return inputs.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 

@@ -44,12 +44,9 @@ def optimal(
 ) -> Tensor:
     """Images (n, C, H, W) under their optimal augmentation, detached, in float64 inside; NaN if values are not finite.
 
-    Args:
-        images: (n, C, H, W), prepared; the result does not depend on their order, up to MOST_AT_ONCE of them.
-        representations: of the images, (n, d).
-        kernel: "rbf", exp(-gamma |x - y|^2), or "linear", x . y without the mean.
-        ridge: lambda, of the regression to the representations.
-        preimage_ridge: mu, of the pre-images.
+    images: prepared; the result does not depend on their order, up to MOST_AT_ONCE of them. representations: of them,
+    (n, d). kernel: "rbf", exp(-gamma |x - y|^2), or "linear", x . y without the mean. ridge: lambda, of the regression
+    to the representations. preimage_ridge: mu, of the pre-images.
     """
     if not (images.isfinite().all() and representations.isfinite().all()):
         return torch.full_like(images, math.nan)

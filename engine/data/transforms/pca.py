@@ -42,21 +42,17 @@ def pca(rows: Tensor, number: int, called: str = "bases") -> Pca:
     Eigenvectors, in float64, of the covariance (D, D), or of the products (N, N) if N < D; the signs make the largest
     entry of each basis positive. Variances are divided by N - 1.
 
-    number: of components; called: their name in the message. Raises ConfigError for more components than rows or
-    values.
+    Raises ConfigError for more components than rows or values; called: their name in the message.
     """
     num_rows, num_values = rows.shape
     most = min(num_rows, num_values)
     if number > most:
-        limit = (
-            f"There can be at most {most:,} {called} of {num_rows:,} training images with {num_values:,} values each."
-        )
-        raise ConfigError(f"{limit} Choose {most:,} or fewer instead of {number:,}.")
+        data = f"{num_rows:,} training images with {num_values:,} values each"
+        advice = f"Choose {most:,} or fewer instead of {number:,}."
+        raise ConfigError(f"There can be at most {most:,} {called} of {data}. {advice}")
     mean = rows.mean(0, dtype=torch.float64)
-    if num_values <= num_rows:
-        vectors, energies = _of_covariance(rows, mean)
-    else:
-        vectors, energies = _of_products(rows, mean, number)
+    is_tall = num_values <= num_rows
+    vectors, energies = _of_covariance(rows, mean) if is_tall else _of_products(rows, mean, number)
     bases = vectors[:number]
     largest = bases.gather(1, bases.abs().argmax(1, keepdim=True))
     bases = torch.where(largest < 0, -bases, bases)
@@ -77,8 +73,7 @@ def _of_covariance(rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
 def _of_products(rows: Tensor, mean: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """The first directions (number, D) and all sums of squares (N,), decreasing, for fewer rows than values.
 
-    N centred rows span at most N - 1 directions: the last ones, without variance, are any that are orthogonal to the
-    rest.
+    N centred rows span N - 1 directions at most: the last ones, without variance, are any orthogonal to the rest.
     """
     centred = rows - mean
     energies, vectors = torch.linalg.eigh(centred @ centred.T)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -60,7 +61,10 @@ class Predefined:
         if self.name == "blur" and (values[0] < 1 or values[0] % 2 != 1 or values[1] <= 0):
             raise ConfigError(f"A blur needs an odd kernel and a standard deviation above 0, not {list(values)}.")
         if self.name in OPTIMAL:
-            self._check_optimal()
+            kernel, gamma, *ridges, share = values
+            if kernel not in range(len(KERNELS)) or gamma <= 0 or min(ridges) < 0 or not 0 < share <= 1:
+                need = "kernel 0 or 1, gamma above 0, ridges of at least 0 and a share in (0, 1]"
+                raise ConfigError(f"An optimal augmentation needs {need}, not {list(values)}.")
 
     def __call__(self, inputs: Tensor, representations: Tensor | None = None) -> Tensor:
         """Augmented inputs (N, C, H, W). representations: of the inputs, (N, d), which optimal augmentations need.
@@ -88,29 +92,26 @@ class Predefined:
             need = f"A blur kernel of {self.numbers[0]:.0f} pixels needs larger images than {height} x {width}"
             raise ConfigError(f"{need}. Choose a kernel of {2 * min(height, width) - 1} pixels or less.")
 
-    def _check_optimal(self) -> None:
-        """Raise ConfigError for wrong numbers of an optimal augmentation."""
-        kernel, gamma, ridge, preimage_ridge, share = self.numbers
-        if kernel not in range(len(KERNELS)) or gamma <= 0 or min(ridge, preimage_ridge) < 0 or not 0 < share <= 1:
-            need = "kernel 0 or 1, gamma above 0, ridges of at least 0 and a share in (0, 1]"
-            raise ConfigError(f"An optimal augmentation needs {need}, not {list(self.numbers)}.")
-
 
 def augmented(
     augmentations: Sequence[Predefined], inputs: Tensor, representations: Tensor | None = None
 ) -> list[Tensor]:
     """Inputs (N, C, H, W) under each augmentation; what optimal ones share is computed once."""
-    goals: dict[tuple[float, ...], Tensor] = {}
-    found = []
-    for each in augmentations:
-        if each.name in OPTIMAL:
-            *way, share = each.numbers
-            if tuple(way) not in goals:
-                goals[tuple(way)] = _goal(inputs, representations, *way)
-            found.append(inputs.detach().lerp(goals[tuple(way)], share))
-        else:
-            found.append(each(inputs))
-    return found
+
+    @cache
+    def goal(kernel: float, gamma: float, ridge: float, preimage_ridge: float) -> Tensor:
+        if representations is None:
+            raise ConfigError("An optimal augmentation needs the images' representations too.")
+        ridges = {"ridge": ridge, "preimage_ridge": preimage_ridge}
+        return optimal(inputs, representations, kernel=KERNELS[int(kernel)], gamma=gamma, **ridges)
+
+    def one(each: Predefined) -> Tensor:
+        if each.name not in OPTIMAL:
+            return each(inputs)
+        *way, share = each.numbers
+        return inputs.detach().lerp(goal(*way), share)
+
+    return [one(each) for each in augmentations]
 
 
 def predefined(
@@ -119,8 +120,7 @@ def predefined(
     """The augmentations with these names, in order; each is independent of the others.
 
     jitter: strength in [0, 1]; brightness, saturation and contrast are uniform in 1/2 - jitter/2 .. 1/2 + jitter/2.
-    crop_scale: share of the area in the crop. blur_kernel, blur_sigma: side (odd) and standard deviation in pixels.
-    seed: of the jitter's numbers and the crop's place.
+    seed: of the jitter's numbers and the crop's place. The rest are numbers of `Predefined`.
     """
     drawn = torch.rand(5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     colours = 0.5 + jitter * (drawn[:3] - 0.5)
@@ -141,16 +141,6 @@ def optimal_ones(
     """
     way = (float(KERNELS.index(kernel)), float(gamma), float(ridge), float(preimage_ridge))
     return tuple(Predefined(name, (*way, (place + 1) / number)) for place, name in enumerate(OPTIMAL[:number]))
-
-
-def _goal(
-    inputs: Tensor, representations: Tensor | None, kernel: float, gamma: float, ridge: float, preimage_ridge: float
-) -> Tensor:
-    """The optimal augmentation of images (N, C, H, W), by the numbers of a Predefined."""
-    if representations is None:
-        raise ConfigError("An optimal augmentation needs the images' representations too.")
-    ridges = {"ridge": ridge, "preimage_ridge": preimage_ridge}
-    return optimal(inputs, representations, kernel=KERNELS[int(kernel)], gamma=gamma, **ridges)
 
 
 def crop(inputs: Tensor, share: float, down: float, right: float) -> Tensor:

@@ -19,10 +19,8 @@ WHITENINGS = {"standard": None, "unit": None, "zca": zca.Zca, "zca_podd": zca.Pe
 class Preparation:
     """From pixels to a student's inputs, and back. Results store it, to be shown and used later.
 
-    normalisation: "standard", "unit", "zca" or "zca_podd". mean, std: (C,) float32, of the training pixels in [0, 1],
-    also if they are not used. whitening: the fitted ZCA of "zca" and "zca_podd". The latter removes each image's
-    brightness and contrast; `inverse`
-        restores those of an average training image.
+    normalisation: a name in WHITENINGS. mean, std: (C,) float32, of the training pixels in [0, 1], also if not used.
+    whitening: the fitted ZCA of "zca" and "zca_podd".
     """
 
     normalisation: str

@@ -31,8 +31,7 @@ LATER = ("zca_kind", "dsa_operations")  # options added after the first runs
 class RawImages:
     """A data set as read: images (N, C, H, W) uint8, targets (N,) int64.
 
-    validation: indices (V,) int64 of the training images that the authors reserved for validation; None if there are
-    none.
+    validation: indices (V,) int64 of the training images that its authors reserved for validation, if any.
     """
 
     train_images: Tensor
@@ -78,32 +77,29 @@ def prepare_images(
     unsaid = {"windows"} | {name for name in LATER if getattr(config, name) == DataConfig.model_fields[name].default}
     unsaid |= {"dsa_operations"} if config.augmentation != "dsa" else set()
     settings = config.model_dump(mode="json", exclude=unsaid)
-    fingerprint = hashlib.blake2b(
-        json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest(), digest_size=16
-    ).hexdigest()
+    content = json.dumps([RECIPE, key, settings], sort_keys=True).encode() + raw.digest()
+    fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
 
     yield Progress(f"prepare {title}", 1, 3)
-    train_images, validation_images = raw.train_images[train], raw.train_images[validation]
-    mean, std = (values.float() for values in channel_statistics(train_images))
+    inputs = {"train": raw.train_images[train], "validation": raw.train_images[validation], "test": raw.test_images}
+    mean, std = (values.float() for values in channel_statistics(inputs["train"]))
     yield Progress(f"prepare {title}", 2, 3)
     if config.zca:
         is_podd = config.zca_kind == "podd"
-        whitening = yield from (zca.fit_per_image if is_podd else zca.fit)(train_images, config.zca_eps)
+        whitening = yield from (zca.fit_per_image if is_podd else zca.fit)(inputs["train"], config.zca_eps)
         preparation = Preparation("zca_podd" if is_podd else "zca", mean, std, whitening)
-        train_inputs = yield from zca.whiten_images(whitening, train_images, "ZCA: whiten train")
-        validation_inputs = yield from zca.whiten_images(whitening, validation_images, "ZCA: whiten validation")
-        test_inputs = yield from zca.whiten_images(whitening, raw.test_images, "ZCA: whiten test")
+        for name, images in inputs.items():
+            inputs[name] = yield from zca.whiten_images(whitening, images, f"ZCA: whiten {name}")
         prepare: Callable[[Tensor], Tensor] = identity
     else:
         preparation = Preparation(config.normalisation, mean, std)
-        train_inputs, validation_inputs, test_inputs = train_images, validation_images, raw.test_images
         prepare = preparation.forward
 
     yield Progress(f"prepare {title}", 3, 3)
     return ImageSplits(
-        train=LabelledSet(train_inputs, raw.train_targets[train], prepare),
-        validation=LabelledSet(validation_inputs, raw.train_targets[validation], prepare),
-        test=LabelledSet(test_inputs, raw.test_targets, prepare),
+        train=LabelledSet(inputs["train"], raw.train_targets[train], prepare),
+        validation=LabelledSet(inputs["validation"], raw.train_targets[validation], prepare),
+        test=LabelledSet(inputs["test"], raw.test_targets, prepare),
         spec=spec,
         to_display=preparation.to_display,
         augment=augment,
@@ -130,14 +126,12 @@ def split_indices(
 ) -> tuple[Tensor, Tensor]:
     """Indices (n,) int64 of the training part and of the validation part, both stratified by class.
 
-    given: the validation part (V,) if the data set has its own. Raises DataError naming the first class that is too
-    small.
+    given: the validation part (V,) if the data set has its own. Raises DataError for a class that is too small.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
-    if given is None:
-        held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))
-    else:
+    held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))
+    if given is not None:
         held_out = torch.bincount(targets[given], minlength=spec.num_outputs)
     for count, held, name in zip(counts.tolist(), held_out.tolist(), spec.class_names, strict=True):
         if held >= count:
@@ -187,16 +181,12 @@ def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> t
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population standard deviation (C,) float64 per channel of images (N, C, H, W) uint8, scaled to [0, 1].
-
-    Computed from histograms, so exact in any order.
-    """
-    num_channels = images.shape[1]
-    bins = torch.zeros(num_channels, 256, dtype=torch.int64)
+    """Mean and population standard deviation (C,) float64 of images (N, C, H, W) uint8 scaled to [0, 1], exact."""
+    bins = torch.zeros(images.shape[1], 256, dtype=torch.int64)
     for chunk in images.split(zca.chunk_size(images[0].numel())):
-        for channel in range(num_channels):
+        for channel, levels in zip(bins, chunk.unbind(1), strict=True):
             # np.bincount takes a quarter of the time of torch.bincount
-            bins[channel] += torch.from_numpy(np.bincount(chunk[:, channel].flatten().numpy(), minlength=256))
+            channel += torch.from_numpy(np.bincount(levels.flatten().numpy(), minlength=256))
     levels = torch.arange(256, dtype=torch.float64) / 255
     shares = bins.double() / bins.sum(1, keepdim=True)
     mean = shares @ levels

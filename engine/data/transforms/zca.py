@@ -27,8 +27,7 @@ from engine.core.events import Event, Progress
 from engine.core.progress import ticking
 
 CHUNK_VALUES = 3_000_000  # values per chunk: a few tenths of a second for 32 x 32 colour images on two cores
-FAINTEST = 1e-4
-"""An image counts as uniform if its norm without the mean is smaller; one pixel that is off by one level gives 4e-3."""
+FAINTEST = 1e-4  # smaller norms of an image without its mean count as 0; one pixel off by one level gives 4e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,7 @@ class Zca:
 class PerImageZca:
     """PoDD's whitening: forward and backward (D, D), float32, of images without their brightness and contrast.
 
-    `colour` restores those of an average training image: level (), the mean pixel, and contrast (), the mean ‖x −
-    mean(x)‖.
+    `colour` restores those of an average training image: level (), the mean of x, contrast (), that of ‖x − mean(x)‖.
     """
 
     level: Tensor
@@ -70,8 +68,7 @@ class PerImageZca:
     def colour(self, whitened: Tensor) -> Tensor:
         """Whitened values to pixels; a real image comes back up to brightness and contrast."""
         flat = whitened.flatten(1) @ self.backward.to(whitened.device)
-        shown = flat * self.contrast.to(flat.device) + self.level.to(flat.device)
-        return shown.reshape(whitened.shape)
+        return (flat * self.contrast.to(flat.device) + self.level.to(flat.device)).reshape(whitened.shape)
 
 
 def chunk_size(num_values: int) -> int:
@@ -141,9 +138,8 @@ def whiten_images(zca: Zca | PerImageZca, images: Tensor, phase: str) -> Generat
     """Whiten images (N, C, H, W) uint8, in chunks; float32. Yields Progress."""
     size = chunk_size(images[0].numel())
     whitened = torch.empty(images.shape, dtype=torch.float32)
-    for start in range(0, len(images), size):
-        yield Progress(phase, start, len(images))
-        chunk = images[start : start + size]
-        whitened[start : start + size] = zca.whiten(chunk.float() / 255)
+    for done, (chunk, result) in enumerate(zip(images.split(size), whitened.split(size), strict=True)):
+        yield Progress(phase, done * size, len(images))
+        result.copy_(zca.whiten(chunk.float() / 255))
     yield Progress(phase, len(images), len(images))
     return whitened
