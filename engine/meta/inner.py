@@ -58,26 +58,24 @@ def inner_loop(
 ) -> Iterator[Tensor]:
     """Train from `theta` (P,) on `batches` in order; yield the weights (P,) after each step.
 
-    loss(logits, targets) -> scalar. detached: no graph at all, for burn-in and for evaluation.
-    budget: bytes of stored graph that "auto" allows; STORED_SHARE of the device's memory if None.
-    state: of the update rule, to continue an earlier training (`burn_in`); a new one if None.
-    The yielded weights are differentiable in `theta` and in every batch before them that requires it.
+    The weights are differentiable in `theta` and in every batch before them that requires it. loss(logits, targets) ->
+    scalar. detached: no graph at all. budget: bytes of stored graph that "auto" allows; STORED_SHARE of the device's
+    memory if None. state: of the update rule, to continue an earlier training (`burn_in`); a new one if None.
     """
+    if detached:
+        yield from (reached for reached, _ in burn_in(student, theta, batches, rule, loss))
+        return
     state = rule.init(theta) if state is None else state
     budget = int(STORED_SHARE * machine.total_memory(theta.device)) if budget is None else budget
     stored_bytes = 0
     for batch in batches:
-        if detached:
-            theta, state = advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
-            theta, state = theta.detach(), tuple(part.detach() for part in state)
+        if memory == "auto":
+            stored_bytes += graph_bytes(student, rule, loss, theta, batch, state)
+        if memory == "store" or (memory == "auto" and stored_bytes <= budget):
+            theta, state = advance(student, rule, loss, theta, batch, state, create_graph=True)
         else:
-            if memory == "auto":
-                stored_bytes += graph_bytes(student, rule, loss, theta, batch, state)
-            if memory == "store" or (memory == "auto" and stored_bytes <= budget):
-                theta, state = advance(student, rule, loss, theta, batch, state, create_graph=True)
-            else:
-                theta, *state = _RecomputedStep.apply(student, rule, loss, theta, *batch, *state)
-                state = tuple(state)
+            theta, *state = _RecomputedStep.apply(student, rule, loss, theta, *batch, *state)
+            state = tuple(state)
         yield theta
 
 
@@ -121,24 +119,21 @@ class _RecomputedStep(torch.autograd.Function):
     def forward(ctx, student, rule, loss, theta, inputs, targets, lr, *state):
         ctx.step = (student, rule, loss)
         ctx.save_for_backward(theta, inputs, targets, lr, *state)
-        new_theta, new_state = advance(
-            student, rule, loss, theta.detach(), Batch(inputs, targets, lr), state, create_graph=False
-        )
+        batch = Batch(inputs, targets, lr)
+        new_theta, new_state = advance(student, rule, loss, theta.detach(), batch, state, create_graph=False)
         return (new_theta.detach(), *(part.detach() for part in new_state))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, *gradients):
-        student, rule, loss = ctx.step
         wanted = ctx.needs_input_grad[3:]
         leaves = [
-            tensor.detach().requires_grad_(needed) for tensor, needed in zip(ctx.saved_tensors, wanted, strict=True)
+            saved.detach().requires_grad_(needed) for saved, needed in zip(ctx.saved_tensors, wanted, strict=True)
         ]
         theta, inputs, targets, lr, *state = leaves
+        batch = Batch(inputs, targets, lr)
         with torch.enable_grad():
-            new_theta, new_state = advance(
-                student, rule, loss, theta, Batch(inputs, targets, lr), tuple(state), create_graph=True
-            )
+            new_theta, new_state = advance(*ctx.step, theta, batch, tuple(state), create_graph=True)
         outputs = [(out, g) for out, g in zip((new_theta, *new_state), gradients, strict=True) if out.requires_grad]
         sources = [leaf for leaf, needed in zip(leaves, wanted, strict=True) if needed]
         found = iter(torch.autograd.grad([o for o, _ in outputs], sources, [g for _, g in outputs], allow_unused=True))
