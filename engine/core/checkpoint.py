@@ -1,9 +1,9 @@
 """Checkpoints: what a run needs to go on, kept so that a crash at any moment loses only the steps since the last one.
 
-One safetensors file a checkpoint, `step-00000120-<sha256>.safetensors`: tensors as they are, numbers and texts as
-JSON in the header. The checksum of the whole file stands in its name, so that content and checksum appear in one
-rename. Protocol of a write: temporary file in the same folder, fsync, rename, fsync of the folder, and only then are
-older files removed; the last two are kept. Reading checks the sum and goes back to the one before if it is wrong.
+One safetensors file per checkpoint, `step-00000120-<sha256>.safetensors`, with numbers and texts as JSON in its header.
+Its name holds its checksum, so that both appear in one rename. A write: temporary file in the same folder, fsync,
+rename, fsync of the folder; only then are files before the last two removed. Reading falls back to the one before if a
+checksum is wrong.
 """
 
 from __future__ import annotations
@@ -33,14 +33,9 @@ State = dict[str, Tensor | int | float | str]
 def save(folder: Path, step: int, state: State) -> Path:
     """Write the state after `step` outer steps, keep the previous one too, and return the file.
 
-    Args:
-        folder: made if absent; one writer at a time.
-        step: outer steps done, >= 0. Files of later steps belong to an abandoned course and are removed.
-        state: tensors of any device and dtype, ints, floats (NaN too) and texts by name.
-
-    Raises:
-        TypeError: a value is none of these.
-        OSError: the disk is full or broken; earlier checkpoints are untouched.
+    folder: made if absent; one writer at a time. Files of later steps are of an abandoned course and are removed.
+    state: tensors of any device and dtype, ints, floats (NaN too) and texts by name. Raises TypeError for others, and
+    OSError if the disk is full or broken; earlier checkpoints are untouched.
     """
     content = _encode(step, state)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +52,7 @@ def save(folder: Path, step: int, state: State) -> Path:
 def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[int, State] | None:
     """Step and state of the newest sound checkpoint, tensors on the CPU; None if there is none.
 
-    A damaged file is renamed to `damaged-…` and reported to `warn`, and the previous one is taken. Leftovers of killed
-    writes are removed.
+    A damaged file is renamed to `damaged-…` and reported to `warn`. Leftovers of killed writes are removed.
     """
     for leftover in folder.glob("*.tmp"):
         leftover.unlink()

@@ -40,9 +40,8 @@ class Context:
     def stream(self, *names: str | int) -> torch.Generator:
         """A CPU generator that depends on the run's seed and on `names` alone.
 
-        `context.stream("outer", step)` gives step 17 the same draws whatever came before, so a resumed run
-        needs no saved generator state to repeat the same bits. Draw on the CPU and move: every device then sees
-        the same numbers.
+        Step 17 draws the same from `context.stream("outer", 17)` whatever came before, so a resumed run repeats the
+        same bits. Every device sees the same numbers.
         """
         text = "/".join(str(part) for part in (self.seed, *names))
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()

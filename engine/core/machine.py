@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,17 +29,12 @@ SMALLEST_ROOM = 64 * 2**20  # bytes a run may always take, so that it fails with
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The device of a request: CUDA if there is one and the request allows it.
-
-    Raises ConfigError if CUDA is asked for and absent.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "This request asks for CUDA, but PyTorch sees no CUDA device here. Choose device 'auto' or 'cpu'."
-        )
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda")
+    """The device of a request: CUDA if there is one and the request allows it. Raises ConfigError if it is required."""
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        advice = "Choose device 'auto' or 'cpu'."
+        raise ConfigError(f"This request asks for CUDA, but PyTorch sees no CUDA device here. {advice}")
+    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
 
 
 def total_memory(device: torch.device) -> int:
@@ -98,11 +94,9 @@ class _DataBound:
             left = bound - psutil.Process().memory_info().data
             if left > self._headroom:
                 return None
-            bound += self._headroom
-            self._headroom = 0
-            resource.setrlimit(
-                resource.RLIMIT_DATA, (bound if highest == resource.RLIM_INFINITY else min(bound, highest), highest)
-            )
+            bound, self._headroom = bound + self._headroom, 0
+            bound = bound if highest == resource.RLIM_INFINITY else min(bound, highest)
+            resource.setrlimit(resource.RLIMIT_DATA, (bound, highest))
             return max(0, left)
 
     def leave(self) -> None:
@@ -119,9 +113,8 @@ _data_bound = _DataBound()
 def bounded_data(device: torch.device) -> Iterator[int]:
     """Make allocations raise beyond the main memory that is available now, less the reserve; yields those bytes.
 
-    Linux grants more memory than there is and kills a process that uses it; a bound on the process's writable memory
-    turns that into an error that can be reported. Does nothing on other systems, nor for a GPU, whose driver maps more
-    memory than it uses.
+    Linux grants more memory than there is and kills a process that uses it; the bound makes that an error that can be
+    reported. Does nothing on other systems, nor for a GPU, whose driver maps more memory than it uses.
     """
     room = max(SMALLEST_ROOM, available_memory(device) - reserve(device))
     if not sys.platform.startswith("linux") or device.type == "cuda":
@@ -154,12 +147,8 @@ def used_memory(device: torch.device) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the machine or of the card, did not suffice."""
     # on the CPU torch reports exhausted memory as a plain RuntimeError, of its allocator or of C++
-    said = str(error)
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "DefaultCPUAllocator: " in said
-        or "bad_alloc" in said
-    )
+    is_plain = any(name in str(error) for name in ("DefaultCPUAllocator: ", "bad_alloc"))
+    return is_plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 class PeakMemory:
@@ -210,8 +199,7 @@ def set_precision(precision: str) -> None:
 
     PyTorch's default for convolutions is TF32: three digits, and a gradient through a hundred steps needs all seven.
     """
-    coarse = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = coarse
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 SMALL_FLOPS = 1_000_000  # operations per sample below which the steps of a network are too short to divide among cores
@@ -220,19 +208,18 @@ SMALL_FLOPS = 1_000_000  # operations per sample below which the steps of a netw
 def set_threads(flops: int) -> None:
     """Set threads for a network of `flops` operations per sample, unless OMP_NUM_THREADS is set.
 
-    One for a small network; otherwise all cores, but one for the pages if there are more than two. This depends on the
-    request and the machine alone, because the number of threads changes the last bits of sums.
+    One for a small network; otherwise all cores, but one for the pages if there are more than two. Depends on request
+    and machine alone, because the number of threads changes the last bits of sums.
     """
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = os.cpu_count() or 1
-    many = cores - 1 if cores > 2 else cores
-    torch.set_num_threads(1 if flops < SMALL_FLOPS else many)
+    if "OMP_NUM_THREADS" not in os.environ:
+        cores = os.cpu_count() or 1
+        many = cores - 1 if cores > 2 else cores
+        torch.set_num_threads(1 if flops < SMALL_FLOPS else many)
 
 
 def describe() -> dict[str, Any]:
     """Names and versions that a recorded number must carry."""
-    facts = {
+    return {
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "memory_bytes": total_memory(torch.device("cpu")),
@@ -241,21 +228,16 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "system": platform.system(),
     }
-    return facts
 
 
 def _container_limit() -> int | None:
     """Bytes the container may use; None outside one, or in one without a limit."""
     limit = CONTAINER / "memory.max"
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        return int(text)
-    return None
+    text = limit.read_text().strip() if limit.exists() else ""
+    return int(text) if text.isdigit() else None
 
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    named = re.search("^model name.*?: *(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
+    return named[1].strip() if named else platform.processor() or platform.machine()

@@ -16,10 +16,7 @@ QUIET_SECONDS = 1.0  # time between two reports of progress
 
 
 def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
-    """Do work in a thread and yield Progress every half second until it is done.
-
-    Closing the generator waits for the work.
-    """
+    """Do work in a thread and yield Progress every half second. Closing the generator waits for the work."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(work)
         while not future.done():
@@ -30,10 +27,7 @@ def ticking(phase: str, work: Callable[[], Any]) -> Generator[Event, None, Any]:
 
 
 def paced(phase: str, items: Iterable[Item], total: int) -> Generator[Event, None, Item]:
-    """Consume `items`, at least one, yielding Progress each second; returns the last.
-
-    total: how many items there are.
-    """
+    """Consume `items`, `total` of them and at least one, yielding Progress each second; returns the last."""
     told = time.monotonic()
     for done, item in enumerate(items, 1):
         last = item

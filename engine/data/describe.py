@@ -12,8 +12,7 @@ from engine.core.config import DataConfig
 from engine.data.source import Source, Splits
 from engine.data.transforms.prepare import ImageSplits
 
-FLOAT_BYTES = 4
-TARGET_BYTES = 8
+FLOAT_BYTES, TARGET_BYTES = 4, 8
 WORKSPACE_BYTES = 100_000_000  # buffers of decoders and of PyTorch's products, as measured on MNIST and CIFAR-10
 
 
@@ -51,15 +50,12 @@ def sample_grid(splits: Splits, per_class: int, generator: torch.Generator) -> t
 def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
     """The memory that loading a source takes, computed from its sizes.
 
-    Raw images are bytes. Whitened images are floats, and the whitening is two square matrices with a row per pixel and
-    channel; fitting it needs the covariance, its eigenvectors and their products in float64. Decoding holds the content
-    of the files up to three times; making splits holds it once more.
+    Raw images are bytes, whitened ones floats. A whitening is two square matrices with a row per pixel and channel;
+    fitting it needs several in float64. Decoding holds the files' content up to three times, making splits once more.
     """
     num_values = int(np.prod(source.sample_shape))
     num_validation = round(source.num_train * config.validation_fraction)
-    num_train = source.num_train - num_validation
-    if config.train_limit:
-        num_train = min(num_train, config.train_limit)
+    num_train = min(source.num_train - num_validation, config.train_limit or source.num_train)
     num_held = num_train + num_validation + source.num_test
     raw = (source.num_train + source.num_test) * (num_values + TARGET_BYTES)
     splits = num_held * (num_values + TARGET_BYTES)

@@ -27,8 +27,7 @@ NUM_FEATURES = 5  # values per bar in a student's inputs
 class TaskSpec:
     """What a student has to fit. sample_shape: (C, H, W) for images, (T, F) for windows of price bars.
 
-    task: classification, or the quantity to forecast. num_outputs: of a student; the classes for classification.
-    class_names: of the classes; for windows the tokens, which are not outputs.
+    task: classification, or the quantity to forecast. class_names: of the outputs; for windows the tokens instead.
     """
 
     task: TaskName
@@ -52,8 +51,8 @@ class TaskSpec:
 class LabelledSet:
     """Samples on one device.
 
-    inputs: (N, C, H, W), uint8 as read or float32 as prepared. targets: (N,) int64.
-    prepare: maps a slice of `inputs` to a student's inputs, float32 (n, C, H, W).
+    inputs: (N, C, H, W), uint8 as read or float32 as prepared; prepare: makes a student's inputs, float32, of them.
+    targets: (N,) int64.
     """
 
     inputs: Tensor
@@ -92,11 +91,10 @@ class LabelledSet:
 class Splits:
     """Train, validation and test of one source, with everything needed to show a sample.
 
-    to_display: prepared inputs (N, C, H, W) float32 -> (N, H, W, C) uint8, the inverse of normalisation or ZCA.
-    augment: (inputs (N, C, H, W), generator) -> the same shape, differentiable; the identity for "none".
-    fingerprint: a hash of the content and the preparation; equal only if results may be shared.
+    to_display: prepared inputs (N, C, H, W) float32 -> (N, H, W, C) uint8. augment: (inputs, generator) -> the same
+    shape, differentiable; augment_alike: with one draw for the whole batch, None if `augment` draws nothing.
+    fingerprint: a hash of the content and the preparation; equal only if results may be shared. title: of the source.
     display_range: lowest and highest prepared value of a real pixel, (C, 1, 1) each; None for ZCA.
-    title: of the source. augment_alike: `augment` with one draw for the whole batch; None if `augment` draws nothing.
     """
 
     train: LabelledSet
@@ -135,11 +133,10 @@ class Availability:
 
 
 class Source(Protocol):
-    """A data set that can be chosen. The sizes are known before anything is loaded.
+    """A data set that can be chosen; sizes are known before anything is loaded.
 
-    key: unique; imported ones have a prefix that they share ("folder:plants"). kind: what its samples are made of.
-    For prices, class_names are the tokens, and the numbers count windows.
-    fewest_per_class: training images of the smallest class, including validation.
+    key: unique; imported ones share a prefix ("folder:plants"). For prices, class_names are the tokens, and numbers
+    count windows. fewest_per_class: training images of the smallest class, including validation.
     """
 
     @property

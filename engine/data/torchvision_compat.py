@@ -1,8 +1,8 @@
 """The only place that imports torchvision.
 
 The wheels on the package index contain operators compiled for CUDA. With a CPU-only PyTorch these cannot be loaded, and
-`import torchvision` fails with "operator torchvision::nms does not exist". Declaring the schemas of two operators is
-enough for datasets, transforms and models, which use neither. If the operators load, nothing is declared.
+`import torchvision` fails with "operator torchvision::nms does not exist". Declaring the schemas of two operators
+helps; datasets, transforms and models use neither.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from pathlib import Path
 
 import torch
 
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def operators_load() -> bool:
@@ -32,16 +29,13 @@ def operators_load() -> bool:
 
 
 def declare_missing_operators() -> torch.library.Library | None:
-    """Declare the schemas that `import torchvision` needs; None if the operators load.
-
-    The declarations live as long as the returned object.
-    """
+    """Declare the schemas that `import torchvision` needs, for as long as the result lives; None if operators load."""
     if operators_load():
         return None
     library = torch.library.Library("torchvision", "FRAGMENT")
-    for name, schema in _SCHEMAS.items():
+    for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
-            library.define(schema)
+            library.define(name + _ARGUMENTS)
     return library
 
 

@@ -22,9 +22,8 @@ def clip_gradient(parameters: Iterable[Tensor], norm: Tensor, limit: float) -> N
 
 
 def running_norm(average: float, norm: float, memory: float = 0.9) -> float:
-    """e <- memory e + (1 - memory) |g|, the gradient's usual length; the first one where there is no average yet (0).
+    """e <- memory e + (1 - memory) |g|, or |g| if there is no average yet (0).
 
-    RaT-BPTT cuts a gradient to twice this average, which already counts the gradient itself: Feng et al. 2024,
-    arXiv:2311.07025.
+    RaT-BPTT (Feng et al. 2024, arXiv:2311.07025) clips a gradient to twice this average, which already counts it.
     """
     return memory * average + (1 - memory) * norm if average else norm

@@ -20,15 +20,13 @@ from engine.meta import update_rules
 from engine.meta.inner import Batch, Loss, advance, graph_bytes
 from engine.nets.student import Student
 
-KEPT_BYTES = 2**27  # of all weights that a path stores
-GRAPH_BYTES = 3 * 2**28  # of all graphs that a path stores
+KEPT_BYTES, GRAPH_BYTES = 2**27, 3 * 2**28  # of all weights and of all graphs that a path stores
 
 
 class Path:
     """`num_steps` steps of gradient descent from `start` (P,).
 
-    batch_at: makes the batch of step i = 0..num_steps-1 from the learned parameters, differentiably; the same one for
-    the same i. kept_bytes, graph_room: bytes for stored weights and for stored graphs.
+    batch_at: makes the batch of step i = 0..num_steps-1, differentiably and always the same one for the same i.
     """
 
     def __init__(
@@ -46,8 +44,7 @@ class Path:
         self._stride = max(1, -(-num_steps * start.numel() * start.element_size() // kept_bytes))
         self._kept = {0: start.detach()}
         self._graph_room = graph_room
-        # by step: the weights before it, a leaf, and those after it
-        self._graphs: dict[int, tuple[Tensor, Tensor]] = {}
+        self._graphs: dict[int, tuple[Tensor, Tensor]] = {}  # see `_with_graph`
 
     def forward(self) -> Iterator[Tensor]:
         """Weights (P,) after each step, free of any graph."""
@@ -98,7 +95,5 @@ class Path:
     @torch.enable_grad()
     def _with_graph(self, theta: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The weights before a step, a leaf, and those after it, with the graph between."""
-        before = theta.detach().requires_grad_()
-        batch = self._batch_at(step)
-        after, _ = advance(self._student, self._rule, self._loss, before, batch, (), create_graph=True)
-        return before, after
+        before, batch = theta.detach().requires_grad_(), self._batch_at(step)
+        return before, advance(self._student, self._rule, self._loss, before, batch, (), create_graph=True)[0]

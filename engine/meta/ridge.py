@@ -33,12 +33,10 @@ def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) ->
         if not failed and torch.isfinite(factor).all():
             weights = torch.cholesky_solve(targets.double(), factor)
             return (psi @ phi.T) @ weights.to(features.dtype)
-    raise Diverged(
-        "The kernel of the distilled images cannot be inverted: features of an inner network are not finite, or all "
-        "equal. Lower the inner learning rate, or raise the ridge.",
-        quantity="kernel",
-        step=0,
-    )
+    cause = "features of an inner network are not finite, or all equal"
+    advice = "Lower the inner learning rate, or raise the ridge."
+    message = f"The kernel of the distilled images cannot be inverted: {cause}. {advice}"
+    raise Diverged(message, quantity="kernel", step=0)
 
 
 def _with_bias(features: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ class Window(NamedTuple):
 class Unroll:
     """Limits of the windows, in inner steps: `length` of the longest training, `window` steps of it differentiated.
 
-    epoch_steps: outer steps that share a draw of random_each_epoch. patience: outer steps without a new lowest loss
-    after which `growing` grows.
+    epoch_steps: outer steps with one draw of random_each_epoch. patience: outer steps without a new lowest loss before
+    `growing` grows.
     """
 
     length: int
@@ -71,10 +71,7 @@ class Growth:
 def window_at(
     schedule: WindowSchedule, unroll: Unroll, step: int, stream: Callable[..., torch.Generator], growth: Growth
 ) -> Window:
-    """The window of an outer step.
-
-    stream: gives a generator by name and number, the same for the same (`Context.stream`); nothing else is random.
-    """
+    """The window of an outer step. stream: `Context.stream`; nothing else is random."""
     if schedule == "full":
         return Window(0, unroll.length)
     if schedule == "fixed_late":
