@@ -18,8 +18,7 @@ from engine.pretrained.store import Kind
 from engine.results import titles
 from engine.runs.store import Store
 
-BEFORE = {"experts": "trajectory", "teachers": "selfsup"}
-"""Earlier names of `pretrained record`, and the methods they stood for."""
+BEFORE = {"experts": "trajectory", "teachers": "selfsup"}  # earlier names of `pretrained record`, and their methods
 
 
 def register(add, start: Callable[[argparse.Namespace], int]) -> None:
@@ -63,10 +62,8 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([one.describe() for one in found], indent=2))
         return 0
-    if not found:
-        print("no pretrained networks yet; runs that need some record them, or: pretrained record --source digits")
-    for one in found:
-        print(_line(one))
+    none = "no pretrained networks yet; runs that need some record them, or: pretrained record --source digits"
+    print("\n".join(map(_line, found)) or none)
     return 0
 
 
@@ -90,9 +87,6 @@ def _delete(options: argparse.Namespace) -> int:
     delete(_cache_root(options), options.recording)
     print(f"{options.recording} deleted")
     return 0
-
-
-# ---------------------------------------------------------------------------------------------- of a run
 
 
 def experts_of(store: Store, run_id: str) -> list[dict[str, Any]]:

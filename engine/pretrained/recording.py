@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
@@ -30,7 +31,7 @@ _CURVE = TypeAdapter(list[Point])
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """The pretrained networks that a run needs, with num_recorded in the store; the missing ones take bytes and seconds."""
+    """The pretrained networks that a run needs, num_recorded of them stored; the others take bytes and seconds."""
 
     num_networks: int
     num_bytes: int
@@ -41,7 +42,7 @@ class RecordingPlan:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Between two steps: weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
+    """Weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
 
     theta: Tensor
     loss: float = field(default=0.0, kw_only=True)
@@ -113,7 +114,7 @@ def load_or_train(trainer: Trainer[State]) -> Generator[Event, None, Recording]:
             recording = yield from _train_alone(trainer, recording, number)
         if is_sound or trainer.may_train:
             found[number] = recording.manifest.networks[number]
-    return Recording(trainer.folder, recording.manifest.model_copy(update={"networks": found}))
+    return recording.holding(found)
 
 
 def _take(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, bool]:
@@ -140,8 +141,7 @@ def _train_alone(trainer: Trainer[State], recording: Recording, number: int) -> 
             time.sleep(WAITING_SECONDS)
         before = recording.manifest.networks.get(number)
         recording = read(recording.folder) or recording
-        is_changed = recording.manifest.networks.get(number) != before
-        if is_changed and (yield from _take(trainer, recording, number)):
+        if recording.manifest.networks.get(number) != before and (yield from _take(trainer, recording, number)):
             return recording
         return (yield from _train(trainer, recording, number))
 
@@ -220,21 +220,17 @@ def estimate_recording(trainer: Trainer[State]) -> Generator[Event, None, Record
 def _step_seconds(trainer: Trainer[State]) -> float:
     """Seconds per step of training."""
     moments = [time.perf_counter()]
-    for state in trainer.epoch(0, trainer.start(0), 1):
+    for state in islice(trainer.epoch(0, trainer.start(0), 1), MOST_TIMED):
         state.theta.sum().item()  # wait for the device
         moments.append(time.perf_counter())
-        if len(moments) > MOST_TIMED or (len(moments) > 2 and moments[-1] - moments[1] > TIMED_SECONDS):
+        if len(moments) > 2 and moments[-1] - moments[1] > TIMED_SECONDS:
             break
-    if len(moments) > 2:
-        moments = moments[1:]  # the first step is slower
+    moments = moments[1:] if len(moments) > 2 else moments  # the first step is slower
     return (moments[-1] - moments[0]) / (len(moments) - 1)
 
 
 def minibatches(count: int, size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Tensor]:
-    """Indices of random minibatches of `count` samples, pass after pass without end; each sample once per pass.
-
-    drop_last: leave out the last minibatch of a pass if it is smaller than the others.
-    """
+    """Indices of random minibatches of `count` samples, pass after pass without end; drop_last: only full ones."""
     while True:
         for indices in torch.randperm(count, generator=generator).split(size):
             if len(indices) == size or not drop_last:

@@ -46,10 +46,7 @@ class Record(BaseModel):
 
 
 class Point(Record):
-    """A network after an epoch; epoch 0 is before training.
-
-    train_loss: mean over the epoch. accuracy: on validation images, a fraction. seconds: of training alone.
-    """
+    """A network after an epoch, 0 before training; train_loss: its mean. accuracy: on validation images, a fraction."""
 
     epoch: int
     train_loss: float | None
@@ -86,10 +83,7 @@ class Network(Record):
 
 
 class Manifest(Record):
-    """What a recording holds. title: of the network. networks: by number.
-
-    num_epochs: of each network's training, 0 if it is not trained here. num_dims: of a teacher's representations.
-    """
+    """What a recording holds. title: of the architecture. networks: by number. num_epochs: 0 if not trained here."""
 
     kind: Kind
     key: dict[str, Any]
@@ -130,10 +124,13 @@ class Recording:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / MANIFEST, self.manifest.model_dump_json(indent=1).encode())
 
+    def holding(self, networks: dict[int, Network]) -> Recording:
+        """The same recording with these networks alone; nothing is written."""
+        return Recording(self.folder, self.manifest.model_copy(update={"networks": networks}))
+
     def add(self, number: int, network: Network) -> Recording:
         """Register a network whose file lies in the folder; the new recording. Raises OSError."""
-        networks = self.manifest.networks | {number: network}
-        recording = Recording(self.folder, self.manifest.model_copy(update={"networks": networks}))
+        recording = self.holding(self.manifest.networks | {number: network})
         recording.write()
         return recording
 
@@ -152,7 +149,7 @@ class Recording:
 
     @property
     def partial_epochs(self) -> int | None:
-        """Epochs done of the network in training, which may have been stopped; None if there is none."""
+        """Epochs done of a network in training, or whose training was stopped; None if there is none."""
         return min((latest_step(folder) or 0 for folder in self.folder.glob("*state")), default=None)
 
     @property
@@ -191,10 +188,9 @@ def read(folder: Path) -> Recording | None:
         return None
 
 
-def _folders(cache_root: Path) -> Iterator[Path]:
+def _folders(cache_root: Path) -> list[Path]:
     """Experts first."""
-    for kind in get_args(Kind):
-        yield from sorted((cache_root / kind).glob("*"))
+    return [folder for kind in get_args(Kind) for folder in sorted((cache_root / kind).glob("*"))]
 
 
 def recordings(cache_root: Path) -> list[Recording]:
@@ -204,10 +200,10 @@ def recordings(cache_root: Path) -> list[Recording]:
 
 def find(cache_root: Path, digest: str) -> Recording:
     """The recording with a name. Raises DataError if there is none."""
-    for recording in recordings(cache_root):
-        if recording.digest == digest:
-            return recording
-    raise DataError(f"There are no pretrained networks '{digest}'. They may have been deleted already.")
+    found = [recording for recording in recordings(cache_root) if recording.digest == digest]
+    if not found:
+        raise DataError(f"There are no pretrained networks '{digest}'. They may have been deleted already.")
+    return found[0]
 
 
 def delete(cache_root: Path, digest: str) -> None:
@@ -235,10 +231,7 @@ def state(cache_root: Path) -> frozenset[tuple[str, int]]:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tries to take the folder's lock and says whether it succeeded; made to be polled.
-
-    The lock is released at the end, or when the process dies.
-    """
+    """Yields a function that tries to take the folder's lock, to be polled; it ends with the block or the process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
 
@@ -258,12 +251,6 @@ def hash_of(path: Path) -> Generator[Event, None, str]:
     """The hash of a file. Yields Progress."""
     pieces = path.stat().st_size // _HASHED_AT_ONCE + 1
     return (yield from paced(f"check {path.name}", _hashes(path), pieces))
-
-
-def hash_now(path: Path) -> str:
-    """The hash of a small file."""
-    *_, digest = _hashes(path)
-    return digest
 
 
 def _hashes(path: Path) -> Iterator[str]:

@@ -29,11 +29,8 @@ def _still_needed(found: engine.Estimate, noun: str) -> str:
     missing = found.num_experts - found.num_recorded
     total = formats.counted(found.num_experts, noun)
     if not missing:
-        return (
-            f"All **{total}** are recorded already."
-            if found.num_experts > 1
-            else f"The **{noun}** is recorded already."
-        )
+        all_of_them = f"All **{total}** are" if found.num_experts > 1 else f"The **{noun}** is"
+        return f"{all_of_them} recorded already."
     time = f" and about {formats.duration(found.seconds_recording)}" if found.seconds_recording else ""
     done = f"{found.num_recorded} of {total} recorded already; " if found.num_recorded else ""
     return f"{done}**{formats.counted(missing, noun)}** to record: {formats.num_bytes(found.expert_bytes)}{time}."
@@ -67,10 +64,8 @@ def delete(found: engine.pretrained.Recording) -> None:
     users = {key for key, method in engine.METHODS.items() if method.recorded == recorded}
     active = [row.id for row in services.store().runs() if row.status in ("queued", "running") and row.method in users]
     if active:
-        st.info(
-            f"Queued or running runs may use them: {', '.join(active)}. Stop those first.",
-            icon=":material/play_circle:",
-        )
+        told = f"Queued or running runs may use them: {', '.join(active)}. Stop those first."
+        st.info(told, icon=":material/play_circle:")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="confirm delete pretrained", disabled=bool(active)):
             with services.said_plainly():

@@ -37,11 +37,8 @@ class Buffer:
             with safe_open(self.files[expert], "pt") as file:
                 return file.get_slice(TENSOR)[epoch].to(device, torch.float32)
         except (OSError, SafetensorError) as error:
-            name = self.files[expert].name
-            sentence = (
-                f"The expert file {name} was deleted or damaged during this run. Resume the run to record it again."
-            )
-            raise DataError(sentence) from error
+            what = f"The expert file {self.files[expert].name} was deleted or damaged during this run."
+            raise DataError(f"{what} Resume the run to record it again.") from error
 
     def describe(self) -> dict[str, Any]:
         """The summary of a run that only records. accuracy: mean."""

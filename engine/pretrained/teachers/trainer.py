@@ -6,6 +6,7 @@ The key of a teacher covers the data, their preparation and the teacher's own se
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -48,7 +49,7 @@ FILE, TENSOR = "train.safetensors", "representations"  # the training images' re
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network whose representations are distilled.
+    """A fixed function of each image, whose representations are distilled.
 
     network: prepared inputs (n, C, H, W) to (n, d). scale: factor that makes the mean variance of a dimension 1 over
     training images. digest: equal only if the representations are. facts: for `describe`.
@@ -119,7 +120,8 @@ def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
     """Everything that a teacher depends on. Raises ConfigError if its weights file cannot be read."""
     settings = in_effect(config)
     if config.kind == "file":
-        settings["file"] = store.hash_now(networks.path_of(config.file))
+        content = networks.path_of(config.file).read_bytes()
+        settings["file"] = hashlib.blake2b(content, digest_size=16).hexdigest()
     return {"recipe": RECIPE, "data": splits.fingerprint, "teacher": settings}
 
 
