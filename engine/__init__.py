@@ -7,8 +7,8 @@ synthetic, scores = distill(RunRequest(source="digits", method="bilevel"))
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 # Before anything imports torch. Its threads spin while they wait for each other, which takes the core that serves the
 # pages: a LeNet inner loop on two busy cores took 3.1 s, and 0.9 s with this bound (idle: 0.27 s against 0.32 s).
@@ -19,36 +19,16 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from engine import figures, pretrained, results
 from engine.core import errors, events, machine, options
-from engine.core.config import (
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    MethodConfig,
-    RunRequest,
-    Size,
-    StudentConfig,
-    checked,
-)
+from engine.core.config import Config, DataConfig, EvaluationConfig, MethodConfig, RunRequest, Size, StudentConfig
+from engine.core.config import checked as checked
 from engine.core.context import Context, data_root, runs_root
 from engine.core.errors import UserError
 from engine.core.events import Event, Scored
-from engine.data import SOURCES, Source, images, prices
-from engine.data import describe as describe
+from engine.core.progress import drained
+from engine.data import SOURCES, Source, describe, images, prices
 from engine.data import sources as sources_under
-from engine.evaluation.forecasting.naive import reference_in_words
-from engine.evaluation.ranking import FieldNumber, about_labels, ranking
-from engine.evaluation.scores import (
-    Row,
-    across,
-    baseline,
-    best_by_arm,
-    by_length,
-    by_measure,
-    headlines,
-    likeness,
-    summarise,
-    transfers,
-)
+from engine.evaluation.ranking import ranking
+from engine.evaluation.scores import Row, baseline, best_by_arm, headlines, summarise
 from engine.methods import METHODS
 from engine.methods.method import Method
 from engine.nets import STUDENTS
@@ -66,6 +46,8 @@ from engine.runs.trial import Pending, Refusal, Trials
 from engine.runs.worker import Worker, execute
 from engine.synthetic.base import SyntheticSet, load
 
+Result = TypeVar("Result")
+
 
 def sources() -> dict[str, Source]:
     """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
@@ -75,7 +57,7 @@ def sources() -> dict[str, Source]:
 def distill(
     request: RunRequest | None = None,
     context: Context | None = None,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], object] = lambda event: None,
     **prices_asked: Any,
 ) -> tuple[SyntheticSet | None, list[Row]]:
     """Run a request in this process. Nothing is stored but pretrained networks, in the context's cache.
@@ -88,42 +70,30 @@ def distill(
         raise errors.ConfigError("Give engine.distill either a request, or the files of prices as data_paths.")
     if request is None:
         request = price_request(**({"root": context.data_root} if context else {}) | prices_asked)
-    return _drain(run(request, _context(request, context)), on_event)
+    return _watched(run(request, _context(request, context)), on_event)
 
 
 def evaluate(
     request: RunRequest,
     synthetic: SyntheticSet,
     context: Context | None = None,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], object] = lambda event: None,
 ) -> list[Row]:
     """Compare a finished set with real data, as `request.evaluation` says; a row of scores per arm and protocol."""
-    return _drain(evaluate_events(request, synthetic, _context(request, context)), on_event)[1]
+    return _watched(evaluate_events(request, synthetic, _context(request, context)), on_event)[1]
 
 
 def _context(request: RunRequest, context: Context | None) -> Context:
     return context or Context(seed=request.seed, device=machine.pick_device(request.device))
 
 
-def _drain(generator, on_event: Callable[[Event], None]):
+def _watched(generator: Generator[Event, None, Result], see: Callable[[Event], object]) -> tuple[Result, list[Row]]:
+    """What a generator of events returns, and a row of scores per arm and protocol."""
     scores: list[Scored] = []
-    while True:
-        try:
-            event = next(generator)
-        except StopIteration as end:
-            return end.value, headlines(summarise(scores))
+
+    def note(event: Event) -> None:
         if isinstance(event, Scored):
             scores.append(event)
-        on_event(event)
+        see(event)
 
-
-__all__ = [
-    "METHODS", "SOURCES", "STUDENTS", "Config", "Context", "DataConfig", "Estimate", "EvaluationConfig", "Event",
-    "FieldNumber", "Kind", "Method", "MethodConfig", "Pending", "Refusal", "Row", "RunRequest", "RunRow", "Scored",
-    "Size", "Source", "Store", "StudentConfig", "SyntheticSet", "Trials", "UserError", "Worker", "about_labels",
-    "across", "adopt", "advice", "baseline", "best_by_arm", "by_length", "by_measure", "checked", "command_line",
-    "data_root", "describe", "diagnose", "distill", "errors", "evaluate", "evaluate_events", "events", "execute",
-    "export", "figures", "headlines", "images", "kind_of", "likeness", "load", "machine", "options", "pretrained",
-    "price_request", "prices", "ranking", "reference_in_words", "report", "request_from_preset", "resolve",
-    "results", "run", "runs_root", "sources", "summarise", "sweep", "titles", "transfers",
-]  # fmt: skip
+    return drained(generator, note), headlines(summarise(scores))

@@ -364,17 +364,9 @@ def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], stude
 
     Compression is against the training set as stored.
     """
-    return {
-        "step": synthetic.step,
-        "num_samples": synthetic.num_samples,
-        "num_bytes": synthetic.num_bytes(),
-        "num_stored_values": synthetic.num_stored_values(),
-        "labels": synthetic.labels_kind(),
-        "full_samples": len(splits.train),
-        "full_bytes": splits.train.raw_bytes,
-        "compression": splits.train.raw_bytes / synthetic.num_bytes(),
-        **against_full(summarise(scores), student),
-    }
+    compression = splits.train.raw_bytes / synthetic.num_bytes()
+    full = {"full_samples": len(splits.train), "full_bytes": splits.train.raw_bytes, "compression": compression}
+    return synthetic.sizes() | full | against_full(summarise(scores), student)
 
 
 def load_others(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
-from engine.cli.requests import request_options, requested
+from engine.cli.lists import print_json
+from engine.cli.requests import request_options, requested, store_of
 from engine.core.config import RunRequest
-from engine.core.context import runs_root
 from engine.core.errors import RunError
 from engine.figures import formats
 from engine.run import resolve
 from engine.runs.advice import verdict
 from engine.runs.estimate import Estimate
-from engine.runs.store import Store
 from engine.runs.trial import Refusal, Trials, serve
 
 
@@ -27,7 +25,7 @@ def register(add) -> None:
 def _estimate(options) -> int:
     request = requested(options)
     resolve(request)
-    trials = Trials(Store(options.runs or runs_root()))
+    trials = Trials(store_of(options))
     try:
         found = trials.wait(request)
     finally:
@@ -36,7 +34,7 @@ def _estimate(options) -> int:
         raise RunError(found.sentence)
     refused = verdict(found, request)
     if options.json:
-        print(json.dumps(dataclasses.asdict(found) | {"seconds": found.seconds, "refused": refused}, indent=2))
+        print_json(dataclasses.asdict(found) | {"seconds": found.seconds, "refused": refused})
     else:
         _print(found, request)
         if refused:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
+from engine.cli.progress import shown
 from engine.core.config import checked
 from engine.core.context import data_root
 from engine.core.errors import ConfigError
-from engine.core.events import Event, Progress
 from engine.data import check_title, images, prices
 from engine.figures import formats
 
 SHOWN_FILES = 20
 ROLES = tuple(prices.Mapping.model_fields)
-
-Result = TypeVar("Result")
 
 
 def register(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -88,28 +85,6 @@ def _print_report(report: images.ImageReport | prices.PriceReport) -> None:
         print(f"skipped: {name} {reason}")
     if more := report.skipped[SHOWN_FILES:]:
         print(f"skipped: {len(more):,} more")
-
-
-def shown(events: Generator[Event, None, Result]) -> Result:
-    """Run a generator to its end and return its result.
-
-    Progress goes to standard error: one line that is rewritten on a terminal, otherwise one line per phase.
-    """
-    live, phase = sys.stderr.isatty(), ""
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            return end.value
-        finally:
-            if live:
-                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        if isinstance(event, Progress):
-            if live:
-                print(f"{event.phase} {event.done:,} of {event.total:,}", end="", file=sys.stderr, flush=True)
-            elif event.phase != phase:
-                print(event.phase, file=sys.stderr)
-            phase = event.phase
 
 
 def _forget(options: argparse.Namespace) -> int:

@@ -49,9 +49,7 @@ def _methods(options) -> int:
         if options.method:
             print("\noptions (--set config.NAME=VALUE):")
             for row in option_rows(method.config):
-                print(
-                    f"  {row.name:24} {row.values.replace('`', ''):28} {row.default!s:10} {row.text.replace('`', '')}"
-                )
+                print(f"  {row.name:24} {row.values:28} {row.default!s:10} {row.text}".replace("`", ""))
             print()
         print("presets:")
         for preset in method.presets:
@@ -60,16 +58,10 @@ def _methods(options) -> int:
 
 
 def _as_json(method: Method) -> dict[str, Any]:
-    return {
-        "key": method.key,
-        "title": method.title,
-        "summary": method.summary,
-        "papers": [paper.arxiv for paper in method.papers],
-        "presets": [
-            {name: getattr(each, name) for name in ("key", "source", "title", "cost")} for each in method.presets
-        ],
-        "options": method.config.model_json_schema(),
-    }
+    said = {name: getattr(method, name) for name in ("key", "title", "summary")}
+    papers = [paper.arxiv for paper in method.papers]
+    presets = [{name: getattr(each, name) for name in ("key", "source", "title", "cost")} for each in method.presets]
+    return said | {"papers": papers, "presets": presets, "options": method.config.model_json_schema()}
 
 
 def _doctor(options) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from engine.cli.imports import shown
+from engine.cli.progress import shown
 from engine.cli.requests import request_options
 from engine.core.context import runs_root
 from engine.core.events import ExpertEpoch

@@ -80,9 +80,7 @@ def reference() -> str:
     shared: dict[type[Config], str] = {}
     methods = ""
     for method in METHODS.values():
-        rows = []
-        for row in option_rows(method.config, "config."):
-            rows.append(row)
+        rows = list(option_rows(method.config, "config."))
         for name, info in method.config.model_fields.items():
             if isinstance(inner := info.get_default(), Config):
                 usual = {row.name: row.default for row in option_rows(type(inner), f"config.{name}.")}
@@ -102,7 +100,7 @@ def reference() -> str:
 
 def _limits() -> str:
     """The limits on imports, which environment variables set."""
-    lines = [f"| `{name}` | {value:,} {unit} | {text} |\n" for name, value, unit, text in Limits().rows()]
+    lines = (f"| `{name}` | {value:,} {unit} | {text} |\n" for name, value, unit, text in Limits().rows())
     head = "| environment variable | default | what it limits |\n|---|---|---|\n"
     return f"\n## Limits on imports\n\n{head}{''.join(lines)}"
 

@@ -7,9 +7,16 @@ import json
 from pathlib import Path
 
 from engine.core.config import Action, RunRequest, checked
+from engine.core.context import runs_root
 from engine.core.errors import ConfigError
 from engine.run import request_from_preset
 from engine.runs.command import NO_PRESET
+from engine.runs.store import Store
+
+
+def store_of(options: argparse.Namespace) -> Store:
+    """The store that `--runs` names."""
+    return Store(options.runs or runs_root())
 
 
 def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel", action: Action | None = None) -> None:
@@ -22,14 +29,8 @@ def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel",
     parser.add_argument("--source", default=None, help="data set, if no file is given")
     parser.add_argument("--method", default=None, help=f"method (default: {method})")
     parser.add_argument("--preset", default=None, help="preset of the method for the source, or none (default: quick)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="changes",
-        help="change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable",
-    )
+    text = "change one value, as config.outer_steps=50 or evaluation.num_students=8; repeatable"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help=text)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--name", default=None, help="how the run is shown in lists")
 
@@ -39,9 +40,8 @@ def requested(options) -> RunRequest:
     method = options.method or options.default_method
     if options.request:
         if options.source or options.method or options.preset:
-            raise ConfigError(
-                "Give a request file, or --source, --method and --preset, not both. Single values change with --set."
-            )
+            what = "Give a request file, or --source, --method and --preset, not both."
+            raise ConfigError(f"{what} Single values change with --set.")
         try:
             values = json.loads(options.request.read_text())
         except FileNotFoundError:
@@ -51,11 +51,11 @@ def requested(options) -> RunRequest:
         if not isinstance(values, dict):
             raise ConfigError(f"{options.request} must hold a JSON object, as request.json of a run does.")
         values = checked(RunRequest, values, str(options.request)).model_dump(mode="json")
-    elif options.preset == NO_PRESET:
-        values = RunRequest(source=options.source or "digits", method=method).model_dump(mode="json")
     else:
-        preset = request_from_preset(options.source or "digits", method, options.preset or "quick")
-        values = preset.model_dump(mode="json")
+        source, preset = options.source or "digits", options.preset or "quick"
+        plain = RunRequest(source=source, method=method)
+        base = plain if preset == NO_PRESET else request_from_preset(source, method, preset)
+        values = base.model_dump(mode="json")
     for change in options.changes:
         _set(values, change)
     for name in ("seed", "name"):

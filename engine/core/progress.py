@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from engine.core.events import Event, Progress
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 QUIET_SECONDS = 1.0  # time between two reports of progress
 
@@ -35,3 +36,13 @@ def paced(phase: str, items: Iterable[Item], total: int) -> Generator[Event, Non
             yield Progress(phase, done, total)
             told = time.monotonic()
     return last
+
+
+def drained(events: Generator[Event, None, Result], see: Callable[[Event], object] = lambda event: None) -> Result:
+    """Run a generator of events to its end and return its result. `see` is called with each event."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value
+        see(event)

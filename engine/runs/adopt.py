@@ -31,9 +31,8 @@ def adopt(store: Store, content: bytes, name: str) -> str:
         path.write_bytes(content)
         synthetic = load(path)
     if synthetic.request is None or synthetic.preparation is None:
-        raise DataError(
-            f"{name} does not say which run made it. Load a result.safetensors that was exported by this version."
-        )
+        what = f"{name} does not say which run made it."
+        raise DataError(f"{what} Load a result.safetensors that was exported by this version.")
     request = checked(RunRequest, synthetic.request, name)
     own_name = request.name or Path(name).stem[:100]
     request = request.model_copy(update={"name": own_name, "start": "", "action": "distill", "sweep": ""})
@@ -46,9 +45,8 @@ def adopt(store: Store, content: bytes, name: str) -> str:
         store.append(run_id, [Stopped(0)])
         store.delete(run_id)
         if isinstance(error, OSError):
-            raise RunError(
-                f"{name} cannot be kept in {store.root} ({error.strerror}). Free some space there and load it again."
-            ) from error
+            what = f"{name} cannot be kept in {store.root} ({error.strerror})."
+            raise RunError(f"{what} Free some space there and load it again.") from error
         raise
     return run_id
 
@@ -56,6 +54,4 @@ def adopt(store: Store, content: bytes, name: str) -> str:
 def _events(synthetic: SyntheticSet, preparation: Shown, file_name: str) -> Generator[Event, None, None]:
     yield Started(synthetic.step, {"loaded_from": file_name, "class_names": list(synthetic.spec.class_names)})
     yield synthetic.preview(synthetic.step, preparation)
-    without = {} if synthetic.has_labels else {"labels": "none"}
-    sizes = {"num_bytes": synthetic.num_bytes(), "num_stored_values": synthetic.num_stored_values()}
-    yield Finished({"step": synthetic.step, "num_samples": synthetic.num_samples, **sizes, **without})
+    yield Finished(synthetic.sizes())

@@ -49,15 +49,10 @@ def settings(request: RunRequest) -> list[Setting]:
 
 
 def _words(request: RunRequest) -> list[str]:
-    presets = METHODS[request.method].presets_for(request.source) if request.method in METHODS else {}
-    has_preset = request.preset in presets
-    base = (
-        request_from_preset(request.source, request.method, request.preset)
-        if has_preset
-        else RunRequest(source=request.source, method=request.method)
-    )
-    line = ["--source", request.source, "--method", request.method]
-    line += ["--preset", request.preset if has_preset else NO_PRESET]
+    base, preset = RunRequest(source=request.source, method=request.method), NO_PRESET
+    if request.method in METHODS and request.preset in METHODS[request.method].presets_for(request.source):
+        base, preset = request_from_preset(request.source, request.method, request.preset), request.preset
+    line = ["--source", request.source, "--method", request.method, "--preset", preset]
     for setting in _differences(_full(base), _full(request)):
         line += ["--set", f"{setting.name}={_text(setting.value)}"]
     for name in ("device", "start") if request.action == "record" else ("device", "action", "start"):
@@ -74,11 +69,8 @@ def _full(request: RunRequest) -> dict[str, dict[str, Any]]:
     if request.method not in METHODS:
         raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
     config: Config = checked(METHODS[request.method].config, request.config, "config")
-    return {
-        "config": config.model_dump(mode="json"),
-        "data": request.data.model_dump(mode="json"),
-        "evaluation": request.evaluation.model_dump(mode="json"),
-    }
+    parts = {"config": config, "data": request.data, "evaluation": request.evaluation}
+    return {name: part.model_dump(mode="json") for name, part in parts.items()}
 
 
 def _differences(base: dict[str, Any], values: dict[str, Any], prefix: str = "") -> Iterator[Setting]:

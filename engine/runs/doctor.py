@@ -6,7 +6,7 @@ import importlib.metadata
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,13 +64,11 @@ def diagnose() -> Iterator[Check]:
     yield _attempt("memory", lambda: _memory(torch.device("cpu")), TIGHT)
     if device.type != "cpu":
         yield _attempt("memory of the card", lambda: _memory(device), TIGHT)
-    for name, folder, variable in (
-        ("data folder", data_root(), "DISTILLERY_DATA"),
-        ("runs folder", runs_root(), "DISTILLERY_RUNS"),
-        ("cache folder", runs_root() / "cache", "DISTILLERY_RUNS"),
-    ):
+    folders = {"data": data_root(), "runs": runs_root(), "cache": runs_root() / "cache"}
+    for name, folder in folders.items():
+        variable = "DISTILLERY_DATA" if name == "data" else "DISTILLERY_RUNS"
         remedy = f"Free some space there, or set {variable} to another folder."
-        yield _attempt(name, partial(_space, folder), remedy)
+        yield _attempt(f"{name} folder", partial(_space, folder), remedy)
     for key, source in sources(data_root()).items():
         available = source.availability(data_root())
         yield Check(f"source {key}", True, f"{available.state}: {available.message}")
@@ -115,8 +113,7 @@ def _double_backward(device: torch.device) -> str:
     student = make_student(StudentConfig(width=4, depth=2, activation="softplus"), spec, device)
     generator = torch.Generator().manual_seed(0)
     theta = student.init(generator).double()
-    images = torch.randn(3, 1, 8, 8, generator=generator, dtype=torch.float64).to(device)
-    real = torch.randn(5, 1, 8, 8, generator=generator, dtype=torch.float64).to(device)
+    images, real = (_drawn((count, 1, 8, 8), generator, device) for count in (3, 5))
     targets = torch.tensor([0, 1, 2], device=device)
 
     def outer(x: Tensor) -> Tensor:
@@ -130,11 +127,8 @@ def _double_backward(device: torch.device) -> str:
 def _ridge(device: torch.device) -> str:
     """The closed-form regression against a dense solve of its normal equations, and its gradient, in float64."""
     generator = torch.Generator().manual_seed(0)
-
-    def drawn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
-
-    features, targets, queries = drawn(6, 4), drawn(6, 3), drawn(5, 4)
+    sizes = ((6, 4), (6, 3), (5, 4))
+    features, targets, queries = (_drawn(size, generator, device) for size in sizes)
     phi, psi = (torch.cat([rows, torch.ones_like(rows[:, :1])], 1) for rows in (features, queries))
     strength = 1e-3 * (phi * phi).sum()
     identity = torch.eye(5, dtype=torch.float64, device=device)
@@ -146,11 +140,15 @@ def _ridge(device: torch.device) -> str:
     return f"equals a dense solve to {difference:.0e}, its gradient finite differences to {error:.0e}"
 
 
+def _drawn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float64).to(device)
+
+
 def _gradient_error(loss: Callable[[Tensor], Tensor], at: Tensor, generator: torch.Generator) -> float:
     """Relative difference of a gradient to central differences along a random line. Raises ArithmeticError if large."""
     x = at.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x)
-    direction = torch.randn(at.shape, generator=generator, dtype=at.dtype).to(at.device)
+    direction = _drawn(at.shape, generator, at.device)
     step = 1e-5
     numeric = (loss(at + step * direction) - loss(at - step * direction)) / (2 * step)
     exact = (gradient * direction).sum()
@@ -187,7 +185,5 @@ def _one_step(method: str, device: torch.device) -> str:
 
 
 def _shortened(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _shortened(value) if isinstance(value, dict) else SHORTENED.get(name, value)
-        for name, value in options.items()
-    }
+    parts = {name: _shortened(value) for name, value in options.items() if isinstance(value, dict)}
+    return {name: SHORTENED.get(name, value) for name, value in options.items()} | parts

@@ -12,6 +12,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,9 @@ from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every file in a zip, so that it is the same bytes each time
-COLUMNS = (
-    "arm",
-    "protocol",
-    "student",
-    "seed",
-    "metric",
-    "value",
-    "seconds",
-    "split",
-    "num_samples",
-    "num_bytes",
-    "recipe",
-)
+COLUMNS: tuple[str, ...] = ("arm", "protocol", "student", "seed", "metric", "value", "seconds")
+COLUMNS += ("split", "num_samples", "num_bytes", "recipe")
+"""Of scores.csv."""
 KINDS: dict[type[object], type[Exported[Any, Any]]] = {
     CandleSet: ExportedSequences,
     RepresentationSet: ExportedPairs,
@@ -66,7 +57,7 @@ FILES: dict[str, Callable[[Result], bytes]] = {
     "distilled.npz": lambda result: result.exported.all_arrays(),
     "result.safetensors": lambda result: result.content,
     "grid.png": lambda result: result.exported.grid(result.exported.shown.images, result.exported.shown.labels),
-    "scores.csv": lambda result: tables.to_csv(COLUMNS, (_cells(score) for score in result.exported.scores)),
+    "scores.csv": lambda result: tables.to_csv(COLUMNS, map(attrgetter(*COLUMNS), result.exported.scores)),
     "report.html": lambda result: report.report_html(result.store, result.exported.row.id).encode(),
     "request.json": lambda result: result.exported.row.request.model_dump_json(indent=2).encode(),
 }
@@ -87,21 +78,21 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
     try:
         if partial.exists():  # left by an export that was killed
             shutil.rmtree(partial)
-        names = []
+        paths = []
         for name, content in _contents(result):
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            names.append(name)
+            paths.append(to / name)
         if to.exists():
             to.rmdir()
         partial.replace(to)
     except OSError as error:
-        reason = f"Run {result.exported.row.id} cannot be exported to {to} ({error.strerror})."
-        raise RunError(f"{reason} Free some space, or choose another folder.") from error
+        what = f"Run {result.exported.row.id} cannot be exported to {to} ({error.strerror})."
+        raise RunError(f"{what} Free some space, or choose another folder.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already where all went well
-    return [to / name for name in names]
+    return paths
 
 
 def bundle(store: Store, run_id: str) -> bytes:
@@ -153,10 +144,8 @@ def _read(store: Store, run_id: str) -> Result:
         content, synthetic = now, load(path)
     preparation = synthetic.preparation
     if preparation is None:
-        raise RunError(
-            f"The result of run {row.id} does not say how its data were prepared: an earlier version made it. "
-            f"Start the run again with the same settings."
-        )
+        what = f"The result of run {row.id} does not say how its data were prepared: an earlier version made it."
+        raise RunError(f"{what} Start the run again with the same settings.")
     kind = next(kind for base, kind in KINDS.items() if isinstance(synthetic, base))
     shown = synthetic.preview(synthetic.step, preparation)
     return Result(store, kind(row, store.scores(row.id), synthetic, preparation, shown), content)
@@ -174,7 +163,3 @@ def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
         name = f"{number:0{digits}}" + (f"-{slug(label)}" if label else "")
         yield f"images/{name}.png", png(picture(image), exported.facts() | ({"label": label} if label else {}))
     yield from exported.parts()
-
-
-def _cells(score: Any) -> list[Any]:
-    return [getattr(score, column) for column in COLUMNS]

@@ -22,6 +22,7 @@ from engine.core.context import data_root
 from engine.core.events import Preview, Scored
 from engine.core.program import COMMAND, version
 from engine.data import sources
+from engine.data.images import FolderSource
 from engine.data.prices.scaling import WindowScaling
 from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
@@ -29,6 +30,7 @@ from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
 from engine.evaluation.train import Recipe
 from engine.figures import formats
 from engine.figures.grids import grid_image
+from engine.results.shared import spread
 from engine.runs import programs, report
 from engine.runs.store import RunRow
 from engine.synthetic.base import SyntheticSet
@@ -143,37 +145,25 @@ class ExportedImages(Exported[Set, Preparation]):
 
     def arrays(self) -> Arrays:
         inputs, targets = self.synthetic.materialise()
-        found = {
-            "inputs": inputs.float().numpy(),
-            "class_names": np.array(self.synthetic.spec.class_names, dtype=np.str_),
-            "targets": targets.numpy() if targets.ndim == 1 else targets.float().numpy(),
-        }
+        names = np.array(self.synthetic.spec.class_names, dtype=np.str_)
+        labels = targets.numpy() if targets.ndim == 1 else targets.float().numpy()
+        found = {"inputs": inputs.float().numpy(), "class_names": names, "targets": labels}
         return found | _schedule(self.synthetic, inputs, targets) | normalisation(self.preparation)
 
     def program(self) -> str:
         data, evaluation = self.row.request.data, self.row.request.evaluation
         mine, training = self.measured(), self.synthetic.training
-        ordinary = mine["ordinary"].training if "ordinary" in mine else {}
-        if ordinary:
-            recipe = Recipe(**ordinary)
-        else:
-            recipe = Recipe(evaluation.ordinary_steps, evaluation.batch_size, UNTRIED_LR)
+        recipe = Recipe(evaluation.ordinary_steps, evaluation.batch_size, UNTRIED_LR)
+        if "ordinary" in mine and mine["ordinary"].training:
+            recipe = Recipe(**mine["ordinary"].training)
         if training.batch_size:
             chosen = mine["as_distilled"].training if "as_distilled" in mine else {}
             training = replace(training, num_steps=chosen.get("num_steps", evaluation.inner_steps))
-        return programs.train_script(
-            report.student_config(self.row),
-            self.synthetic.spec,
-            len(self.shown.images),
-            recipe,
-            self.preparation,
-            training,
-            fit=fit_of(self.row.source),
-            augmentation=data.augmentation,
-            dsa_operations=data.dsa_operations,
-            recorded={protocol: spread(row) for protocol, row in mine.items()},
-            samples=self.SAMPLES,
-        )
+        student, spec, count = report.student_config(self.row), self.synthetic.spec, len(self.shown.images)
+        recorded = {protocol: spread(row) for protocol, row in mine.items()}
+        said: dict[str, Any] = {"fit": fit_of(self.row.source), "recorded": recorded, "samples": self.SAMPLES}
+        said |= {"augmentation": data.augmentation, "dsa_operations": data.dsa_operations}
+        return programs.train_script(student, spec, count, recipe, self.preparation, training, **said)
 
 
 class ExportedPoster(ExportedImages[PosterSet]):
@@ -198,12 +188,10 @@ class ExportedPoster(ExportedImages[PosterSet]):
         none) and, if labels are learned, label_map (K, h, w).
         """
         poster, sizes = self.synthetic, asdict(self.synthetic.grid)
-        found = super().arrays() | {
-            "poster": poster.poster.detach().numpy(),
-            "grid": np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes]),
-            "order": np.array(poster.order),
-        }
-        return found if poster.label_map is None else found | {"label_map": poster.label_map.detach().numpy()}
+        grid = np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes])
+        found = {"poster": poster.poster.detach().numpy(), "grid": grid, "order": np.array(poster.order)}
+        labels = {} if poster.label_map is None else {"label_map": poster.label_map.detach().numpy()}
+        return super().arrays() | found | labels
 
     def pictures(self) -> Files:
         whole = self.synthetic.preview(self.synthetic.step, self.preparation).poster
@@ -237,24 +225,18 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
         """
         synthetic, training = self.synthetic, self.synthetic.training
         inputs, representations = synthetic.materialise()
-        found = {
-            "inputs": inputs.float().numpy(),
-            "class_names": np.array(synthetic.spec.class_names, dtype=np.str_),
-            "representations": representations.float().numpy(),
-            "rule": np.array(training.rule),
-            "rate": synthetic.rates[0].numpy(),
-            "num_steps": np.array(training.num_steps),
-            "batch_size": np.array(training.batch_size),
-        } | normalisation(self.preparation)
+        names = np.array(synthetic.spec.class_names, dtype=np.str_)
+        found = {"inputs": inputs.float().numpy(), "class_names": names, "rate": synthetic.rates[0].numpy()}
+        found |= {"representations": representations.float().numpy(), "rule": np.array(training.rule)}
+        found |= {"num_steps": np.array(training.num_steps), "batch_size": np.array(training.batch_size)}
+        found |= normalisation(self.preparation)
         if not isinstance(synthetic, LowRankSet):
             return found
-        numbers = [json.dumps(each.numbers) for each in synthetic.augmentations]
-        return found | {
-            **{name: value.detach().float().numpy() for name, value in synthetic.state_dict().items()},
-            "basis_shape": np.array(synthetic.basis_shape),
-            "augmentations": np.array([each.name for each in synthetic.augmentations], dtype=np.str_),
-            "augmentation_numbers": np.array(numbers, dtype=np.str_),
-        }
+        parts = {name: value.detach().float().numpy() for name, value in synthetic.state_dict().items()}
+        augmentations = np.array([each.name for each in synthetic.augmentations], dtype=np.str_)
+        numbers = np.array([json.dumps(each.numbers) for each in synthetic.augmentations], dtype=np.str_)
+        told = {"augmentations": augmentations, "augmentation_numbers": numbers}
+        return found | parts | told | {"basis_shape": np.array(synthetic.basis_shape)}
 
     def program(self) -> str:
         mine, student, fit = self.measured(), report.student_config(self.row), fit_of(self.row.source)
@@ -269,15 +251,10 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
 
 def facts(row: RunRow, step: int) -> dict[str, Any]:
     """Where a picture of a run's set after outer step `step` comes from."""
-    return {
-        "run": row.id,
-        "request": row.request.model_dump(mode="json"),
-        "status": row.status,
-        "steps_run": row.step or step,  # an evaluation, or a result that was loaded, took none itself
-        "total_steps": row.total_steps or step,
-        "result_step": step,
-        "version": version(),
-    }
+    # an evaluation, or a result that was loaded, took no steps itself
+    steps = {"steps_run": row.step or step, "total_steps": row.total_steps or step, "result_step": step}
+    request = row.request.model_dump(mode="json")
+    return {"run": row.id, "request": request, "status": row.status, **steps, "version": version()}
 
 
 def picture(image: np.ndarray) -> Image.Image:
@@ -293,15 +270,10 @@ def png(image: Image.Image, said: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def spread(row: Row) -> str:
-    """A score as mean and deviation."""
-    return formats.percent_spread(row.mean, row.std, row.n)
-
-
 def fit_of(source: str) -> str:
     """How the images of a data set were resized; an imported one says so."""
-    options = getattr(sources(data_root()).get(source), "options", None)
-    return "stretch" if options is None else options.fit
+    found = sources(data_root()).get(source)
+    return found.options.fit if isinstance(found, FolderSource) else "stretch"
 
 
 def normalisation(preparation: Preparation) -> Arrays:

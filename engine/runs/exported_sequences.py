@@ -12,8 +12,9 @@ import numpy as np
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
 from engine.figures import formats
+from engine.results.shared import spread
 from engine.runs import programs, report, tables
-from engine.runs.exported import Arrays, Exported, Files, spread
+from engine.runs.exported import Arrays, Exported, Files
 from engine.synthetic.candles import OUTPUTS, CandleSet
 
 FIRST_BAR = 946_684_800
@@ -50,22 +51,15 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         """
         synthetic, training, scaling = self.synthetic, self.synthetic.training, self.preparation
         inputs, targets = synthetic.materialise()
-        found = {
-            "bars": synthetic.bars(),
-            "inputs": inputs.float().numpy(),
-            "targets": targets.float().numpy(),
-            "tokens": synthetic.tokens.numpy(),
-            "token_names": np.array(synthetic.spec.class_names, dtype=np.str_),
-            "outputs": np.array(OUTPUTS[synthetic.spec.task], dtype=np.str_),
-            "features": np.array(scaling.kind),
-            "rule": np.array(training.rule),
-            "learned_rates": synthetic.rates.detach().float().numpy(),
-            "num_steps": np.array(training.num_steps),
-            "batch_size": np.array(training.batch_size),
-            **{name: getattr(scaling, name).numpy() for name in FIELDS},
-        }
-        seed = training.start_seed
-        return found if seed is None else found | {"start_seed": np.array(seed)}
+        names, outputs = (
+            np.array(texts, np.str_) for texts in (synthetic.spec.class_names, OUTPUTS[synthetic.spec.task])
+        )
+        found = {"bars": synthetic.bars(), "inputs": inputs.float().numpy(), "targets": targets.float().numpy()}
+        found |= {"tokens": synthetic.tokens.numpy(), "token_names": names, "outputs": outputs}
+        found |= {"rule": np.array(training.rule), "learned_rates": synthetic.rates.detach().float().numpy()}
+        found |= {"num_steps": np.array(training.num_steps), "batch_size": np.array(training.batch_size)}
+        found |= {"features": np.array(scaling.kind)} | {name: getattr(scaling, name).numpy() for name in FIELDS}
+        return found if training.start_seed is None else found | {"start_seed": np.array(training.start_seed)}
 
     def program(self) -> str:
         synthetic, training, row = self.synthetic, self.synthetic.training, self.measured().get("as_distilled")

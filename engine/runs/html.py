@@ -25,13 +25,8 @@ def page(title: str, sections: Sequence[Section], top: str = "") -> str:
     writer = _Writer()
     body = "\n".join([top, *writer.written(sections)])
     colours = {theme: _colours(theme) for theme in THEMES}
-    return PAGE.substitute(
-        title=escape(title),
-        body=body,
-        colours=_in_script(json.dumps(colours)),
-        charts="\n".join(writer.scripts),
-        plotly=get_plotlyjs(),
-    )
+    scripts = {"colours": _in_script(json.dumps(colours)), "charts": "\n".join(writer.scripts)}
+    return PAGE.substitute(scripts, title=escape(title), body=body, plotly=get_plotlyjs())
 
 
 class _Writer:

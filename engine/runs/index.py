@@ -25,21 +25,15 @@ from engine.core.errors import RunError
 from engine.runs import about, log, owners
 from engine.runs.log import Record, RunState
 
+_TABLES = ("runs", "metrics", "notes")
 _SCHEMA_VERSION = 3
 _SCHEMA = """
-DROP TABLE IF EXISTS runs;
-DROP TABLE IF EXISTS metrics;
-DROP TABLE IF EXISTS notes;
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, status TEXT, queued REAL, log_bytes INTEGER,
-    state TEXT, request TEXT, about TEXT
-);
-CREATE TABLE metrics (
-    number INTEGER, place INTEGER, step INTEGER, seconds REAL, measured TEXT, PRIMARY KEY (number, place)
-) WITHOUT ROWID;
-CREATE TABLE notes (
-    number INTEGER, place INTEGER, kind TEXT, record TEXT, PRIMARY KEY (number, place)
-) WITHOUT ROWID;
+DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS metrics; DROP TABLE IF EXISTS notes;
+CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, status TEXT, queued REAL, log_bytes INTEGER,
+    state TEXT, request TEXT, about TEXT);
+CREATE TABLE metrics (number INTEGER, place INTEGER, step INTEGER, seconds REAL, measured TEXT,
+    PRIMARY KEY (number, place)) WITHOUT ROWID;
+CREATE TABLE notes (number INTEGER, place INTEGER, kind TEXT, record TEXT, PRIMARY KEY (number, place)) WITHOUT ROWID;
 """
 _BUSY_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -76,7 +70,7 @@ class Index:
     def rebuild(self) -> None:
         """Make every row again from the folders alone."""
         with self.writing() as db:
-            for table in ("runs", "metrics", "notes"):
+            for table in _TABLES:
                 db.execute(f"DELETE FROM {table}")
             self._reconcile(db)
 
@@ -92,11 +86,8 @@ class Index:
         return 1 + max([found[0] if found else 0, *self._folder_numbers()])
 
     def _folder_numbers(self) -> set[int]:
-        return {
-            int(path.name)
-            for path in self._root.iterdir()
-            if re.fullmatch(r"\d{4,9}", path.name, re.ASCII) and path.is_dir()
-        }
+        paths = (path for path in self._root.iterdir() if path.is_dir())
+        return {int(path.name) for path in paths if re.fullmatch(r"\d{4,9}", path.name, re.ASCII)}
 
     # ---- one run ----
 
@@ -129,10 +120,8 @@ class Index:
         folder = self.folder(number)
         request = RunRequest.model_validate_json((folder / "request.json").read_bytes())
         forget(db, number)
-        db.execute(
-            "INSERT INTO runs (number, request, about) VALUES (?, ?, ?)",
-            (number, request.model_dump_json(), about.read(folder).model_dump_json()),
-        )
+        values = (number, request.model_dump_json(), about.read(folder).model_dump_json())
+        db.execute("INSERT INTO runs (number, request, about) VALUES (?, ?, ?)", values)
         path = folder / "events.jsonl"
         state = log.fold(log.read(path), lambda before, record: _keep(db, number, before, record))
         _update(db, number, state, log.size(path))
@@ -142,19 +131,16 @@ class Index:
         """Mark running runs whose owner died."""
         with self.reading() as db:
             running = db.execute("SELECT number, state FROM runs WHERE status = 'running'").fetchall()
-        for number, text in running:
-            if _is_orphan(RunState(**json.loads(text))):
-                self._interrupt(number)
-
-    def _interrupt(self, number: int) -> None:
-        with self.writing() as db:
-            found = db.execute("SELECT state FROM runs WHERE number = ?", (number,)).fetchone()
-            if found is None or not _is_orphan(RunState(**json.loads(found[0]))):
-                return  # another reader was faster
-            if not self.folder(number).is_dir():
-                forget(db, number)
-                return
-            self.append(db, number, [{"kind": "interrupted", "time": time.time()}])
+        orphans = [number for number, text in running if _is_orphan(text)]
+        for number in orphans:
+            with self.writing() as db:
+                found = db.execute("SELECT state FROM runs WHERE number = ?", (number,)).fetchone()
+                if found is None or not _is_orphan(found[0]):
+                    continue  # another reader was faster
+                if self.folder(number).is_dir():
+                    self.append(db, number, [{"kind": "interrupted", "time": time.time()}])
+                else:
+                    forget(db, number)
 
     # ---- all runs ----
 
@@ -167,16 +153,13 @@ class Index:
         for number in known.keys() - present:
             forget(db, number)
         for number in sorted(present):
-            path = self.folder(number) / "events.jsonl"
-            if known.get(number) != log.size(path):
-                self._read_in_if_readable(db, number)
-
-    def _read_in_if_readable(self, db: sqlite3.Connection, number: int) -> None:
-        try:
-            self.read_in(db, number)
-        except (OSError, ValidationError) as problem:
-            forget(db, number)
-            _LOG.warning("Run %s is not shown, its folder cannot be read: %s", name_of(number), problem)
+            if known.get(number) == log.size(self.folder(number) / "events.jsonl"):
+                continue
+            try:
+                self.read_in(db, number)
+            except (OSError, ValidationError) as problem:
+                forget(db, number)
+                _LOG.warning("Run %s is not shown, its folder cannot be read: %s", name_of(number), problem)
 
     # ---- connections ----
 
@@ -256,7 +239,7 @@ def next_queued(db: sqlite3.Connection) -> int | None:
 
 def forget(db: sqlite3.Connection, number: int) -> None:
     """Remove all rows of a run."""
-    for table in ("runs", "metrics", "notes"):
+    for table in _TABLES:
         db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
 
 
@@ -266,19 +249,18 @@ def _keep(db: sqlite3.Connection, number: int, state: RunState, record: Record) 
         values = (number, state.num_metrics, record["step"], record.get("seconds"), json.dumps(record["values"]))
         db.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", values)
     elif record["kind"] in log.NOTES:
-        db.execute(
-            "INSERT INTO notes VALUES (?, ?, ?, ?)", (number, state.num_notes, record["kind"], json.dumps(record))
-        )
+        note = (number, state.num_notes, record["kind"], json.dumps(record))
+        db.execute("INSERT INTO notes VALUES (?, ?, ?, ?)", note)
 
 
 def _update(db: sqlite3.Connection, number: int, state: RunState, log_bytes: int) -> None:
-    db.execute(
-        "UPDATE runs SET status = ?, queued = ?, log_bytes = ?, state = ? WHERE number = ?",
-        (state.status, state.queued, log_bytes, json.dumps(vars(state)), number),
-    )
+    values = (state.status, state.queued, log_bytes, json.dumps(vars(state)), number)
+    db.execute("UPDATE runs SET status = ?, queued = ?, log_bytes = ?, state = ? WHERE number = ?", values)
 
 
-def _is_orphan(state: RunState) -> bool:
+def _is_orphan(text: str) -> bool:
+    """Whether a state, as JSON, is that of a run under way whose owner died."""
+    state = RunState(**json.loads(text))
     is_alive = state.owner is not None and owners.is_alive(state.owner, state.heard)
     return state.status == "running" and not is_alive
 

@@ -208,11 +208,8 @@ def read(path: Path) -> Iterator[Record]:
                 return
             found = _parse(line)
             if found is None:
-                found = {
-                    "kind": "warned",
-                    "time": heard,
-                    "message": f"Line {number} of {path.name} is damaged and was left out.",
-                }
+                text = f"Line {number} of {path.name} is damaged and was left out."
+                found = {"kind": "warned", "time": heard, "message": text}
             heard = found["time"]
             yield found
 

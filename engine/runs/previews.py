@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from engine.core.events import CandleView, PosterView, Preview
 
-_VIEW = "view_"
-"""What the names of a preview's further pictures begin with in its file."""
+_VIEW, _POSTER, _CANDLE = "view_", "poster_", "candle_"
+"""What the names of the arrays of a preview's further pictures, its poster and its candles begin with."""
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -26,11 +28,14 @@ def steps(folder: Path) -> list[int]:
 
 def save(folder: Path, preview: Preview) -> None:
     """Write a preview; a reader sees all of it or nothing."""
+    arrays = {"images": preview.images, "labels": np.array(preview.labels, dtype=np.str_)}
+    arrays |= {_VIEW + name: view for name, view in preview.views.items()}
+    arrays |= _packed(_POSTER, preview.poster) | _packed(_CANDLE, preview.candles)
     path = path_of(folder, preview.step)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **_arrays(preview))
+        np.savez(file, allow_pickle=False, **arrays)
     temporary.replace(path)
 
 
@@ -38,51 +43,26 @@ def load(folder: Path, step: int) -> Preview:
     """The preview after `step` outer steps, which must exist."""
     with np.load(path_of(folder, step), allow_pickle=False) as file:
         views = {name.removeprefix(_VIEW): file[name] for name in file.files if name.startswith(_VIEW)}
-        labels = tuple(map(str, file["labels"]))
-        return Preview(step, file["images"], labels, _poster(file), views, _candles(file))
+        poster, candles = _unpacked(file, _POSTER), _unpacked(file, _CANDLE)
+        shown = Preview(step, file["images"], tuple(map(str, file["labels"])), views=views)
+        poster_view, candle_view = PosterView(**poster) if poster else None, CandleView(**candles) if candles else None
+        return replace(shown, poster=poster_view, candles=candle_view)
 
 
-def _arrays(preview: Preview) -> dict[str, np.ndarray]:
-    arrays = {"images": preview.images.astype(np.uint8, copy=False), "labels": _texts(preview.labels)}
-    if preview.poster is not None:
-        arrays |= {
-            "poster_pixels": preview.poster.pixels.astype(np.uint8, copy=False),
-            "poster_grid": np.array(json.dumps(preview.poster.grid)),
-            "poster_order": np.array(preview.poster.order, dtype=np.int64),
-            "poster_class_names": _texts(preview.poster.class_names),
-            "poster_patch_labels": preview.poster.patch_labels.astype(np.float16, copy=False),
-        }
-        if preview.poster.label_map is not None:
-            arrays["poster_label_map"] = preview.poster.label_map.astype(np.float16, copy=False)
-    if preview.candles is not None:
-        arrays |= {
-            "candle_bars": preview.candles.bars.astype(np.float32, copy=False),
-            "candle_tokens": _texts(preview.candles.tokens),
-            "candle_targets": preview.candles.targets.astype(np.float32, copy=False),
-            "candle_outputs": _texts(preview.candles.outputs),
-        }
-    return arrays | {_VIEW + name: view.astype(np.uint8, copy=False) for name, view in preview.views.items()}
+def _packed(prefix: str, view: PosterView | CandleView | None) -> dict[str, np.ndarray]:
+    """The fields of a view as arrays: a dictionary as JSON, a tuple as an array of texts or int64."""
+    values = {} if view is None else {field.name: getattr(view, field.name) for field in fields(view)}
+    plain = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {prefix + name: np.asarray(value) for name, value in plain.items() if value is not None}
 
 
-def _texts(texts: tuple[str, ...]) -> np.ndarray:
-    return np.array(texts, dtype=np.str_)
+def _unpacked(file: NpzFile, prefix: str) -> dict[str, Any]:
+    """The fields that `_packed` was given."""
+    arrays = {name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)}
+    return {name: _value(array) for name, array in arrays.items()}
 
 
-def _candles(file: NpzFile) -> CandleView | None:
-    if "candle_bars" not in file:
-        return None
-    tokens, outputs = (tuple(map(str, file[name])) for name in ("candle_tokens", "candle_outputs"))
-    return CandleView(file["candle_bars"], tokens, file["candle_targets"], outputs)
-
-
-def _poster(file: NpzFile) -> PosterView | None:
-    if "poster_pixels" not in file:
-        return None
-    return PosterView(
-        pixels=file["poster_pixels"],
-        grid=json.loads(str(file["poster_grid"])),
-        order=tuple(file["poster_order"].tolist()),
-        class_names=tuple(map(str, file["poster_class_names"])),
-        patch_labels=file["poster_patch_labels"],
-        label_map=file.get("poster_label_map"),
-    )
+def _value(array: np.ndarray) -> Any:
+    if array.ndim == 0:
+        return json.loads(str(array))
+    return tuple(array.tolist()) if array.dtype.kind in "Ui" else array

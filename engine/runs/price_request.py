@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from engine.core.config import RunRequest, checked
 from engine.core.context import data_root
 from engine.core.errors import ConfigError
-from engine.core.events import Event
+from engine.core.progress import drained
 from engine.data import check_title, prices
 from engine.data.prices import PriceOptions, PriceSource
 from engine.data.prices.kept import digest_of
@@ -40,36 +41,19 @@ def price_request(
     if isinstance(data_paths, str | Path):
         data_paths = [data_paths]
     if not data_paths:
-        raise ConfigError("There are no price files: data_paths is empty. Name one CSV a token.")
+        raise ConfigError("There are no price files: data_paths is empty. Name one CSV file per token.")
     paths = [Path(path) for path in data_paths]
-    _check_names(paths)
+    twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+    if twice:
+        what = f"Two of the price files are called '{twice[0]}', and a token is called after its file."
+        raise ConfigError(f"{what} Rename one of them.")
     source = _imported(paths, name, root or data_root())
-    preset = _config(model_type, sequences_per_token, distillation_steps)
+    preset = METHODS["ohlc"].presets_for("prices")["next_close"].config
+    asked = {"sequences_per_token": sequences_per_token, "outer_steps": distillation_steps}
+    config = preset | asked | {"student": preset["student"] | {"name": model_type}}
     windows = {"window_length": sequence_length, "target": TASKS.get(task, task)}
-    values = {
-        "source": source.key, "method": "ohlc", "config": preset, "data": {"windows": windows},
-        "evaluation": {"inner_steps": 120}, "seed": seed,
-    }  # fmt: skip
-    return checked(RunRequest, values, "request")
-
-
-def _config(model_type: str, sequences_per_token: int, outer_steps: int) -> dict[str, Any]:
-    config = METHODS["ohlc"].presets_for("prices")["next_close"].config
-    return config | {
-        "student": config["student"] | {"name": model_type},
-        "sequences_per_token": sequences_per_token,
-        "outer_steps": outer_steps,
-    }
-
-
-def _check_names(paths: list[Path]) -> None:
-    """Raise ConfigError for two files of one name: a token is called after its file."""
-    names = [path.name for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(
-                f"Two of the price files are called '{name}', and a token is called after its file. Rename one of them."
-            )
+    values = {"source": source.key, "method": "ohlc", "config": config, "data": {"windows": windows}, "seed": seed}
+    return checked(RunRequest, values | {"evaluation": {"inner_steps": 120}}, "request")
 
 
 def _imported(paths: list[Path], name: str, root: Path) -> PriceSource:
@@ -81,12 +65,4 @@ def _imported(paths: list[Path], name: str, root: Path) -> PriceSource:
         return found
     options = checked(PriceOptions, {"name": name or " ".join(path.stem for path in paths)[:80]}, "name")
     check_title(options.name, root)
-    return _drained(prices.import_prices(brought, options, root, ", ".join(path.name for path in paths)))
-
-
-def _drained(events: Generator[Event, None, PriceSource]) -> PriceSource:
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
+    return drained(prices.import_prices(brought, options, root, ", ".join(path.name for path in paths)))

@@ -70,18 +70,10 @@ def train_script(
 ) -> str:
     """The text of train.py for labelled images, which reads distilled.npz beside it.
 
-    Args:
-        student: the network, written out as plain layers.
-        spec: shape (C, H, W) of the samples, and the classes.
-        count: number of distilled images.
-        recipe: of standard training.
-        preparation: turns the pixels of a test image into inputs.
-        training: the set's own recipe; with random batches, num_steps is how long the program trains.
-        fit: how test images are resized, as those of the data set were: "crop", "pad" or "stretch".
-        augmentation: of the data set.
-        dsa_operations: what DSA draws from.
-        recorded: score of each protocol on the data set's own test images.
-        samples: what the images are called.
+    count: number of distilled images, of the shape and classes in `spec`. recipe: of standard training; `training` is
+    the set's own. preparation: turns the pixels of a test image into inputs. fit: how test images are resized, as those
+    of the data set were. recorded: score of each protocol on the data set's own test images. samples: what the images
+    are called.
 
     Raises ConfigError where the samples do not fit the network.
     """
@@ -93,30 +85,20 @@ def train_script(
         is_always = is_random and training.is_augmented
         batch = f"{'' if is_always else f'{batch} if is_stored else '}changed({batch})"
     scores = {name: f"(recorded: {score})" for name, score in (recorded or {}).items()}
-    return filled(
-        "images",
-        reading=_reading(spec, preparation, fit),
-        operations=sources(*(each.apply for each in operations)),
-        network=network,
-        is_random=is_random,
-        is_augmented=bool(operations),
-        one_at_a_time=changes.one_at_a_time,
-        has_batch_norm="nn.BatchNorm2d(" in network,
-        TITLE=STUDENTS[student.name].title,
-        SAMPLES=f"{count:,} {samples}",
-        NUM_STEPS=recipe.num_steps,
-        BATCH_SIZE=min(recipe.batch_size, count),
-        LR=recipe.lr,
-        OPERATIONS=", ".join(f"({each.apply.__name__}, {each.num_numbers})" for each in operations),
-        BATCH=batch,
-        OWN_RECIPE="random batches" if is_random else "the stored batches in order",
-        OWN_NUM_STEPS=training.num_steps,
-        OWN_BATCH_SIZE=training.batch_size,
-        OWN_STEPS="drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"], strict=True)',
-        OWN_OPTIMISER=RULES[training.rule],
-        ORDINARY_SCORE=scores.get("ordinary", ""),
-        OWN_SCORE=scores.get("as_distilled", ""),
-    )
+    own_steps = "drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"], strict=True)'
+    blocks = {"is_random": is_random, "is_augmented": bool(operations), "one_at_a_time": changes.one_at_a_time}
+    blocks |= {"has_batch_norm": "nn.BatchNorm2d(" in network}
+    inserted = {"reading": _reading(spec, preparation, fit), "network": network}
+    inserted |= {"operations": sources(*(each.apply for each in operations))}
+    applied = ", ".join(f"({each.apply.__name__}, {each.num_numbers})" for each in operations)
+    standard = {"NUM_STEPS": recipe.num_steps, "BATCH_SIZE": min(recipe.batch_size, count), "LR": recipe.lr}
+    own_recipe = "random batches" if is_random else "the stored batches in order"
+    own: dict[str, object] = {"OWN_RECIPE": own_recipe, "OWN_STEPS": own_steps}
+    own |= {"OWN_NUM_STEPS": training.num_steps, "OWN_BATCH_SIZE": training.batch_size}
+    own |= {"OWN_OPTIMISER": RULES[training.rule], "OWN_SCORE": scores.get("as_distilled", "")}
+    said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": f"{count:,} {samples}"}
+    said |= {"OPERATIONS": applied, "BATCH": batch, "ORDINARY_SCORE": scores.get("ordinary", "")}
+    return filled("images", **blocks, **inserted, **standard, **own, **said)
 
 
 def pretrain_script(
@@ -130,35 +112,24 @@ def pretrain_script(
 ) -> str:
     """The text of train.py for images with representations; arguments as of `train_script`.
 
-    synthetic: the set, whose augmentations are written out. probing: how the network is pre-trained and probed.
-    recorded: accuracy of the linear probe on the data set's own images.
+    The set's augmentations are written out. recorded: accuracy of the linear probe on the data set's own images.
     """
     spec, augmentations = synthetic.spec, synthetic.augmentations
     labelled = f"{probing.probe_images:,}" if probing.probe_images else "all"
     encoder = replace(spec, num_outputs=synthetic.num_dims, class_names=())
-    return filled(
-        "representations",
-        reading=_reading(spec, preparation, fit),
-        functions=sources(*(CHANGES[each.name] for each in augmentations if each.name in CHANGES)),
-        network=source_code.drawn_network(student, encoder, 0),
-        augmented=bool(augmentations),
-        TITLE=STUDENTS[student.name].title,
-        SAMPLES=f"{synthetic.num_samples:,} distilled images",
-        PROBE_SCORE=f"  (recorded on the data set, with {labelled} labelled images: {recorded})" if recorded else "",
-        NUM_DIMS=f"{synthetic.num_dims:,}",
-        NUM_STEPS=probing.pretrain_steps,
-        BATCH_SIZE=probing.pretrain_batch,
-        LR=probing.pretrain_lr,
-        WEIGHT_DECAY=probing.pretrain_weight_decay,
-        PROBE_EPOCHS=probing.probe_epochs,
-        PROBE_LR=probing.probe_lr,
-        PROBE_BATCH=PROBE_BATCH,
-        MOMENTUM=MOMENTUM,
-        LONGEST_GRADIENT=LONGEST_GRADIENT,
-        EVALUATION_BATCH=EVALUATION_BATCH,
-        NUM_AUGMENTATIONS=len(augmentations),
-        CHANGED=",\n        ".join(map(expression, augmentations)),
-    )
+    functions = sources(*(CHANGES[each.name] for each in augmentations if each.name in CHANGES))
+    inserted = {"reading": _reading(spec, preparation, fit), "functions": functions}
+    inserted |= {"network": source_code.drawn_network(student, encoder, 0)}
+    said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": f"{synthetic.num_samples:,} distilled images"}
+    score = f"  (recorded on the data set, with {labelled} labelled images: {recorded})" if recorded else ""
+    said |= {"PROBE_SCORE": score, "NUM_DIMS": f"{synthetic.num_dims:,}"}
+    steps = {"NUM_STEPS": probing.pretrain_steps, "BATCH_SIZE": probing.pretrain_batch, "LR": probing.pretrain_lr}
+    steps |= {"WEIGHT_DECAY": probing.pretrain_weight_decay, "LONGEST_GRADIENT": LONGEST_GRADIENT}
+    probe = {"PROBE_EPOCHS": probing.probe_epochs, "PROBE_LR": probing.probe_lr, "PROBE_BATCH": PROBE_BATCH}
+    probe |= {"MOMENTUM": MOMENTUM, "EVALUATION_BATCH": EVALUATION_BATCH}
+    changed = ",\n        ".join(map(expression, augmentations))
+    moved = {"augmented": bool(augmentations), "NUM_AUGMENTATIONS": len(augmentations), "CHANGED": changed}
+    return filled("representations", **inserted, **said, **steps, **probe, **moved)
 
 
 def forecast_script(
@@ -169,34 +140,22 @@ def forecast_script(
     windows: how real bars become windows. recorded: skill on the data set's own test windows.
     """
     length, num_features = spec.sample_shape
-    horizon, is_volatility, is_returns = windows.horizon, spec.task == "volatility", windows.features == "returns"
-    return filled(
-        "forecasts",
-        network=source_code.drawn_network(student, spec, training.start_seed or 0),
-        has_value=spec.task != "direction",
-        has_direction=spec.task in ("direction", "both"),
-        returns=is_returns,
-        prices=not is_returns,
-        token_identity=num_features > NUM_FEATURES,
-        TITLE=STUDENTS[student.name].title,
-        SAMPLES=f"{count:,} distilled sequences" if count > 1 else "distilled sequence",
-        SCORE=f"  (recorded: skill {recorded})" if recorded else "",
-        WHAT=FORECAST[spec.task],
-        AHEAD=formats.counted(horizon, "bar"),
-        OPTIMISER=RULES[training.rule],
-        NUM_STEPS=training.num_steps,
-        BATCH_SIZE=training.batch_size,
-        LOSS=LOSSES[spec.task],
-        LEAST_BARS=length + horizon + is_returns,
-        LENGTH=length,
-        LAST=length - 1,
-        FIRST=length - 1 + horizon,
-        HORIZON=horizon,
-        TRUTH="np.abs(moves)" if is_volatility else "moves",
-        NAIVE='data["target_shift"][token]' if is_volatility else "0",
-        NAIVE_NAME="the mean of training" if is_volatility else "the last close",
-        THRESHOLD=f"{windows.threshold:g}",
-    )
+    horizon, task, is_returns = windows.horizon, spec.task, windows.features == "returns"
+    blocks = {"has_value": task != "direction", "has_direction": task in ("direction", "both"), "returns": is_returns}
+    blocks |= {"prices": not is_returns, "token_identity": num_features > NUM_FEATURES}
+    samples = f"{count:,} distilled sequences" if count > 1 else "distilled sequence"
+    said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": samples, "WHAT": FORECAST[task]}
+    said |= {"SCORE": f"  (recorded: skill {recorded})" if recorded else "", "AHEAD": formats.counted(horizon, "bar")}
+    said |= {"THRESHOLD": f"{windows.threshold:g}", "OPTIMISER": RULES[training.rule]}
+    steps = {"NUM_STEPS": training.num_steps, "BATCH_SIZE": training.batch_size, "LOSS": LOSSES[task]}
+    places = {"LENGTH": length, "LAST": length - 1, "FIRST": length - 1 + horizon, "HORIZON": horizon}
+    places |= {"LEAST_BARS": length + horizon + is_returns}
+    judged = {"TRUTH": "moves", "NAIVE": "0", "NAIVE_NAME": "the last close"}
+    if task == "volatility":
+        mean = 'data["target_shift"][token]'
+        judged = {"TRUTH": "np.abs(moves)", "NAIVE": mean, "NAIVE_NAME": "the mean of training"}
+    network = source_code.drawn_network(student, spec, training.start_seed or 0)
+    return filled("forecasts", network=network, **blocks, **said, **steps, **places, **judged)
 
 
 CHANGES: dict[str, Callable] = {
@@ -227,15 +186,9 @@ def expression(augmentation: Predefined) -> str:
 def _reading(spec: TaskSpec, preparation: Preparation, fit: str) -> str:
     """The lines that define KINDS, endings of image files, and read(path), an image as the network sees it."""
     channels, height, width = spec.sample_shape
-    return filled(
-        "reading",
-        **{fit: True, PREPARED[type(preparation.whitening)]: True},
-        CHANNELS=channels,
-        HEIGHT=height,
-        WIDTH=width,
-        MODE='"L"' if channels == 1 else '"RGB"',
-        FAINTEST=f"{zca.FAINTEST:g}",
-    )
+    sizes = {"CHANNELS": channels, "HEIGHT": height, "WIDTH": width, "MODE": '"L"' if channels == 1 else '"RGB"'}
+    blocks = {fit: True, PREPARED[type(preparation.whitening)]: True}
+    return filled("reading", **blocks, **sizes, FAINTEST=f"{zca.FAINTEST:g}")
 
 
 def sources(*functions: Callable) -> str:
@@ -249,8 +202,8 @@ def sources(*functions: Callable) -> str:
             continue
         text = texts[function.__name__] = inspect.getsource(function)
         module = vars(sys.modules[function.__module__])
-        names = [node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
-        for name in names:
+        for node in ast.walk(ast.parse(text)):
+            name = node.id if isinstance(node, ast.Name) else ""
             used = module.get(name)
             if isinstance(used, int | float):
                 numbers[name] = f"{name} = {used}\n"

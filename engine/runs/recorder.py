@@ -91,14 +91,9 @@ class Recorder:
 
     def _beat(self) -> log.Record:
         self._memory = max(self._memory, _memory(self.device))
-        return {
-            "kind": "pulse",
-            "time": time.time(),
-            "seconds": self._seconds_before + time.monotonic() - self._begun,
-            "step": self.step,
-            "memory_bytes": self._memory,
-            "seconds_per_step": self._pace.average,
-        }
+        seconds = self._seconds_before + time.monotonic() - self._begun
+        measured = {"seconds": seconds, "memory_bytes": self._memory, "seconds_per_step": self._pace.average}
+        return {"kind": "pulse", "time": time.time(), "step": self.step, **measured}
 
     def _watch(self) -> None:
         next_pulse = time.monotonic()

@@ -24,6 +24,8 @@ from engine.runs.store import Store
 
 SMOOTHED = 25
 """Outer steps that a curve's bold line averages over, as on the run's page."""
+MACHINE = ("torch", "python", "system", "processor", "cores", "gpu", "device")
+"""What is told of the machine."""
 
 
 def method_config(row: RunRow) -> MethodConfig:
@@ -99,11 +101,9 @@ def _curves(run: Run) -> list[Section]:
     for name in figures.chart_names(list(series)):
         chart, is_log = figures.chart_of(name), figures.spans_decades(series[name].values)
         is_judged = name == kind_of(run.row.method).validated and real is not None
-        reference = (shared.RANDOM.lower(), real.mean) if is_judged and real is not None else None
+        beside = (shared.RANDOM.lower(), real.mean) if is_judged and real is not None else None
         axis = METHODS[run.row.method].outer_loss if name == "outer_loss" else ""
-        draw = partial(
-            figures.curve, name, series, span=SMOOTHED, log=is_log, height=260, reference=reference, axis=axis
-        )
+        draw = partial(figures.curve, name, series, span=SMOOTHED, log=is_log, height=260, reference=beside, axis=axis)
         parts.append(shared.boxed(chart.title, draw, name, f"{chart.title} over the outer steps"))
     return [Group("Curves", [Group("", parts, "grid")])] if parts else []
 
@@ -111,31 +111,22 @@ def _curves(run: Run) -> list[Section]:
 def _recipe(run: Run) -> list[Section]:
     """What was chosen, how each network was trained, and how to repeat the run."""
     row = run.row
-    facts = {
-        "Data set": titles.source(row.source),
-        "Method": titles.method(row.method),
-        "Preset": titles.settings(row.request),
-        "Seed": str(row.seed),
-        "Outer steps": f"{row.step:,} of {row.total_steps:,}" if row.total_steps else formats.NOTHING,
-        "Time": formats.duration(row.seconds),
-    }
+    facts = {"Data set": titles.source(row.source), "Method": titles.method(row.method)}
+    facts |= {"Preset": titles.settings(row.request), "Seed": str(row.seed)}
+    facts["Outer steps"] = f"{row.step:,} of {row.total_steps:,}" if row.total_steps else formats.NOTHING
+    facts["Time"] = formats.duration(row.seconds)
     if row.start:
         facts["Evaluates" if row.action == "evaluate" else "Starts from"] = f"the result of run {row.start}"
     parts: list[Section] = [_facts(facts, "The recipe")]
     chosen = command.settings(row.request)
     if chosen:
-        columns = {
-            "Setting": [setting.name for setting in chosen],
-            "Here": [_value(setting.value) for setting in chosen],
-            "Default": [_value(setting.default) for setting in chosen],
-        }
-        table = Table(columns, "Settings that differ from the defaults")
-        parts.append(Group("Settings that differ from the defaults", [table]))
+        cells = [(setting.name, _value(setting.value), _value(setting.default)) for setting in chosen]
+        columns = dict(zip(("Setting", "Here", "Default"), map(list, zip(*cells, strict=True)), strict=True))
+        title = "Settings that differ from the defaults"
+        parts.append(Group(title, [Table(columns, title)]))
     request = row.request.model_dump_json(indent=2)
-    repeat: list[Section] = [
-        Code(command.command_line(row.request)),
-        Group("The whole request, as a file request.json", [Code(request)], "fold"),
-    ]
+    whole = Group("The whole request, as a file request.json", [Code(request)], "fold")
+    repeat: list[Section] = [Code(command.command_line(row.request)), whole]
     return [Group("Recipe", [*parts, *shared.recipes(run)]), Group("How to repeat it", repeat)]
 
 
@@ -144,7 +135,8 @@ def _machine(run: Run) -> list[Section]:
     row = run.row
     known: dict[str, Any] = row.summary.get("machine", {}) | {"device": row.facts.get("device")}
     facts = {"Dataset Distillery": version()}
-    facts |= {title: str(known[name]) for name, title in MACHINE.items() if known.get(name)}
+    titled = {name: name.capitalize() for name in MACHINE} | {"torch": "PyTorch", "gpu": "GPU"}
+    facts |= {title: str(known[name]) for name, title in titled.items() if known.get(name)}
     if known.get("memory_bytes"):
         facts["Memory of the machine"] = formats.num_bytes(known["memory_bytes"])
     if row.memory_bytes:
@@ -159,21 +151,6 @@ def _machine(run: Run) -> list[Section]:
         stored = formats.num_bytes(row.summary.get("num_bytes"))
         facts["Stored"] = f"{stored}, {formats.ratio(row.summary['compression'])} of the full data set"
     return [Group("Versions and machine", [_facts(facts, "Versions and machine")])]
-
-
-MACHINE = {
-    "torch": "PyTorch",
-    "python": "Python",
-    "system": "System",
-    "processor": "Processor",
-    "cores": "Cores",
-    "gpu": "GPU",
-    "device": "Device",
-}
-"""What is known of the machine, and what it is called."""
-
-
-# ---- words and pieces ----
 
 
 def _facts(facts: dict[str, str], alt: str) -> Table:

@@ -20,9 +20,10 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,11 +73,9 @@ class Store:
 
         Raises RunError where the run it starts from has no result, or the disk refuses; nothing is kept then.
         """
-        now = time.time()
-        records: list[Record] = [{"kind": "submitted", "time": now}]
-        if status == "running":
-            records.append({"kind": "claimed", "time": now, "owner": owners.this_process()})
-        start = self._result_of(request.start) if request.start else None
+        start = self.result(request.start) if request.start else None
+        if request.start and start is None:
+            raise self.no_result(request.start)
         with self._index.writing() as db:
             number = self._index.next_number(db)
             fresh = self.root / f".new-{number:04d}"
@@ -85,7 +84,7 @@ class Store:
                 (fresh / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
                 if start is not None:
                     shutil.copyfile(start, fresh / START_FILE)
-                log.create(fresh / "events.jsonl", records)
+                log.create(fresh / "events.jsonl", _begun("submitted", status))
                 fresh.rename(self._index.folder(number))
             except OSError as error:
                 shutil.rmtree(fresh, ignore_errors=True)  # or the next run could not have this number
@@ -93,12 +92,6 @@ class Store:
                 raise RunError(f"{reason} Free some space there and start it again.") from error
             self._index.read_in(db, number)
         return name_of(number)
-
-    def _result_of(self, run_id: str) -> Path:
-        path = self.result(run_id)
-        if path is None:
-            raise self.no_result(run_id)
-        return path
 
     def no_result(self, run_id: str) -> RunError:
         """The error for a run that has no result: why, and what to do."""
@@ -131,10 +124,7 @@ class Store:
                 raise RunError(f"{what} Start a new run with the same settings instead.")
             if state.status in ("queued", "running"):
                 raise RunError(f"Run {name_of(number)} is {state.status} already. Wait for it, or stop it first.")
-            records: list[Record] = [{"kind": "queued", "time": time.time()}]
-            if status == "running":
-                records.append({"kind": "claimed", "time": time.time(), "owner": owners.this_process()})
-            self._index.append(db, number, records)
+            self._index.append(db, number, _begun("queued", status))
 
     def delete(self, run_id: str) -> None:
         """Remove a run and everything it made. Raises RunError while it is running."""
@@ -212,9 +202,7 @@ class Store:
         """The picture after `step` outer steps. Raises RunError if none was kept."""
         folder = self.folder(run_id)
         if not previews.path_of(folder, step).exists():
-            raise RunError(
-                f"Run {name_of(number_of(run_id))} has no picture of step {step}. Choose a step from the list."
-            )
+            raise RunError(f"Run {folder.name} has no picture of step {step}. Choose a step from the list.")
         return previews.load(folder, step)
 
     def scores(self, run_id: str) -> list[Scored]:
@@ -222,24 +210,13 @@ class Store:
         return self._events(run_id, "scored")
 
     def expert_epochs(self, run_id: str) -> list[ExpertEpoch]:
-        """Every epoch of every expert that was recorded, or taken from the cache.
-
-        A resumed run reports them again, as cached; one that finds a broken file records them anew, which counts.
-        """
-        found: dict[tuple[int, int], ExpertEpoch] = {}
-        for event in self._events(run_id, "expert_epoch"):
-            key = (event.expert, event.epoch)
-            if not event.cached or key not in found:
-                found[key] = event
-        return list(found.values())
+        """Every epoch of every expert that was recorded, or taken from the cache, each once."""
+        return list(_each_once(self._events(run_id, "expert_epoch"), lambda event: (event.expert, event.epoch)))
 
     def teacher_epochs(self, run_id: str) -> list[TeacherEpoch]:
         """Every epoch of the teacher that was trained, or taken from the cache, each once, in order."""
-        found: dict[int, TeacherEpoch] = {}
-        for event in self._events(run_id, "teacher_epoch"):
-            if not event.cached or event.epoch not in found:  # as of experts
-                found[event.epoch] = event
-        return [found[epoch] for epoch in sorted(found)]
+        found = _each_once(self._events(run_id, "teacher_epoch"), attrgetter("epoch"))
+        return sorted(found, key=attrgetter("epoch"))
 
     def analyses(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The latest findings by name: "spectrum", "approximation", "map" (see `engine.core.events.Analysed`)."""
@@ -247,11 +224,11 @@ class Store:
 
     def warnings(self, run_id: str) -> list[str]:
         """The run's warnings, in order."""
-        return self._told(run_id, "warning")
+        return [event.message for event in self._events(run_id, "warned") if event.level == "warning"]
 
     def notes(self, run_id: str) -> list[str]:
         """The run's notes, in order."""
-        return self._told(run_id, "note")
+        return [event.message for event in self._events(run_id, "warned") if event.level == "note"]
 
     def events(self, run_id: str) -> Iterator[Record]:
         """The log as it is now, oldest first: dictionaries with "kind" and "time" (see `log.py`)."""
@@ -289,7 +266,7 @@ class Store:
             number = next_queued(db) if run_id is None else self._index.known(db, run_id)[0]
             if number is None or self._index.state(db, number).status != "queued":
                 return None
-            self._index.append(db, number, [{"kind": "claimed", "time": time.time(), "owner": owners.this_process()}])
+            self._index.append(db, number, _begun("queued", "running")[1:])
         return name_of(number)
 
     def append(self, run_id: str, events: Iterable[Event | Record]) -> None:
@@ -316,9 +293,7 @@ class Store:
     def rewind(self, run_id: str, step: int, position: int | None) -> None:
         """Forget what a claimed run did after a checkpoint: metrics, scores, warnings and previews.
 
-        Args:
-            step: outer steps done at the checkpoint; 0 for the beginning.
-            position: `log_position` at the checkpoint; None for the beginning.
+        step: outer steps done at the checkpoint. position: its `log_position`. 0 and None for the beginning.
         """
         with self._index.writing() as db:
             number, state = self._index.known(db, run_id)
@@ -342,19 +317,13 @@ class Store:
 
     # ---- inside ----
 
-    def _told(self, run_id: str, level: str) -> list[str]:
-        notes = self._notes(run_id, "warned")
-        return [note["message"] for note in notes if note.get("level", "warning") == level]  # older ones have none
-
     def _events(self, run_id: str, kind: str) -> list[Any]:
-        notes = self._notes(run_id, kind)
-        return [from_json({key: value for key, value in note.items() if key != "time"}) for note in notes]
-
-    def _notes(self, run_id: str, kind: str) -> list[Record]:
+        """The events of one of `log.NOTES`, in order."""
         with self._index.reading() as db:
             number, _ = self._index.known(db, run_id)
             query = "SELECT record FROM notes WHERE number = ? AND kind = ? ORDER BY place"
-            return [json.loads(text) for (text,) in db.execute(query, (number, kind))]
+            notes = [json.loads(text) for (text,) in db.execute(query, (number, kind))]
+        return [from_json({key: value for key, value in note.items() if key != "time"}) for note in notes]
 
     def _interrupt_orphans(self, at_once: bool = False) -> None:
         """Mark running runs whose owner died. Looks once a second at most, unless `at_once`."""
@@ -366,19 +335,27 @@ class Store:
 
     def _row(self, number: int, state_text: str, request_text: str, about_text: str) -> RunRow:
         state, request, said = RunState(**json.loads(state_text)), _request(request_text), _about(about_text)
-        as_asked = {name: getattr(request, name) for name in _OF_REQUEST}
-        as_it_stands = {name: getattr(state, name) for name in _OF_STATE}
-        return RunRow(
-            **as_asked,
-            **as_it_stands,
-            id=name_of(number),
-            request=request,
-            outlook=Course(**state.course).outlook(),
-            resumable=state.status in ("stopped", "interrupted", "failed"),
-            checkpoint_step=checkpoint.latest_step(self._index.folder(number) / "checkpoints"),
-            note=said.note,
-            tags=said.tags,
-        )
+        values = {name: getattr(request, name) for name in _OF_REQUEST} | vars(said)
+        values |= {name: getattr(state, name) for name in _OF_STATE} | {"id": name_of(number), "request": request}
+        step = checkpoint.latest_step(self._index.folder(number) / "checkpoints")
+        is_resumable, outlook = state.status in ("stopped", "interrupted", "failed"), Course(**state.course).outlook()
+        return RunRow(**values, checkpoint_step=step, resumable=is_resumable, outlook=outlook)
+
+
+def _begun(kind: Literal["submitted", "queued"], status: Literal["queued", "running"]) -> list[Record]:
+    """The records of a run that is asked for, and claimed for this process if it is to be running."""
+    now = time.time()
+    claimed: list[Record] = [{"kind": "claimed", "time": now, "owner": owners.this_process()}]
+    return [{"kind": kind, "time": now}, *(claimed if status == "running" else [])]
+
+
+def _each_once(events: Iterable[Any], key: Callable[[Any], Any]) -> Iterable[Any]:
+    """One event per key. A resumed run reports epochs again, as cached; one that it records anew counts."""
+    found: dict[Any, Any] = {}
+    for event in events:
+        if not event.cached or key(event) not in found:
+            found[key(event)] = event
+    return found.values()
 
 
 @lru_cache(maxsize=1024)

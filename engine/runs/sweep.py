@@ -41,9 +41,8 @@ def expand(request: RunRequest, values: Mapping[str, Sequence[str]]) -> list[Run
     axes = [_axis(request, option, texts) for option, texts in values.items()]
     count = math.prod(len(axis) for axis in axes)
     if count > MAX_RUNS:
-        raise ConfigError(
-            f"These values make {count} runs. A sweep can have at most {MAX_RUNS}; leave some values out."
-        )
+        what = f"These values make {count} runs. A sweep can have at most {MAX_RUNS}"
+        raise ConfigError(f"{what}; leave some values out.")
     sweep = secrets.token_hex(4)
     return [_one(request, dict(zip(values, chosen, strict=True)), sweep) for chosen in itertools.product(*axes)]
 
@@ -54,7 +53,8 @@ def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
     At most MAX_EXTREMES, the largest numbers first.
     """
     asked = [_numbers(request.model_dump(mode="json", exclude={"name"})) for request in requests]
-    ends = {name: {pick(numbers[name] for numbers in asked) for pick in (min, max)} for name in _common(asked)}
+    common = [name for name in asked[0] if all(name in numbers for numbers in asked)]
+    ends = {name: {pick(numbers[name] for numbers in asked) for pick in (min, max)} for name in common}
     found = [number for number, numbers in enumerate(asked) if all(numbers[name] in ends[name] for name in ends)]
     found.sort(key=lambda number: [asked[number][name] for name in ends], reverse=True)
     return [requests[number] for number in found[:MAX_EXTREMES]]
@@ -71,32 +71,21 @@ def _numbers(values: Mapping[str, Any], part: str = "") -> dict[str, float]:
     return found
 
 
-def _common(asked: Sequence[Mapping[str, float]]) -> list[str]:
-    """The options that all requests have."""
-    return [name for name in asked[0] if all(name in numbers for numbers in asked)]
-
-
 def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
     """(text, value) of each different value of an option."""
-    name, kind = _label(request, option), _kind(request, option)
+    name = _label(request, option)
+    kind: Any = _field(request, option).annotation
     found: dict[str, tuple[str, Any]] = {}
-    for text in (text.strip() for text in texts):
-        if not text:
-            continue
+    for text in filter(None, map(str.strip, texts)):
+        parts: Any = tuple(filter(None, text.split("+"))) if get_origin(kind) is tuple else text
         try:
-            value = _read(text, kind)
+            value = TypeAdapter(kind).validate_python(parts)
         except ValidationError:
             raise ConfigError(f"'{text}' is {_missed(kind)} for {name}.") from None
         found.setdefault(repr(value), (text, value))
     if not found:
         raise ConfigError(f"There is no value for {name} yet. Type values separated by commas.")
     return list(found.values())
-
-
-def _read(text: str, kind: Any) -> Any:
-    """The value of a text. Raises ValidationError if the type does not allow it."""
-    typed: Any = tuple(part for part in text.split("+") if part) if get_origin(kind) is tuple else text
-    return TypeAdapter(kind).validate_python(typed)
 
 
 def _missed(kind: Any) -> str:
@@ -109,11 +98,6 @@ def _missed(kind: Any) -> str:
     return {int: "not a whole number", float: "not a number", bool: "neither on nor off"}.get(kind, "not allowed")
 
 
-def _kind(request: RunRequest, option: str) -> Any:
-    """The type of an option. Raises ConfigError for an unknown one."""
-    return _field(request, option).annotation
-
-
 def _label(request: RunRequest, option: str) -> str:
     """The form's name of an option. Raises ConfigError for an unknown one."""
     return option_of(_field(request, option)).label or formats.words(option.rpartition(".")[2])
@@ -124,10 +108,9 @@ def _field(request: RunRequest, option: str) -> FieldInfo:
     if option == "seed":
         return RunRequest.model_fields["seed"]
     part, _, rest = option.partition(".")
-    models = {"data": DataConfig, "evaluation": EvaluationConfig}
-    if request.method in METHODS:
-        models["config"] = METHODS[request.method].config
-    kind: Any = models.get(part)
+    kind: Any = {"data": DataConfig, "evaluation": EvaluationConfig}.get(part)
+    if part == "config" and request.method in METHODS:
+        kind = METHODS[request.method].config
     field = None
     for name in rest.split("."):
         field = kind.model_fields.get(name) if _is_config(kind) else None
@@ -142,7 +125,7 @@ def _is_config(kind: Any) -> bool:
 
 
 def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str) -> RunRequest:
-    """The request with the chosen values, checked."""
+    """The request with the chosen values, checked; its name ends in them, and is shortened before them if too long."""
     said = ", ".join(f"{_label(request, option)} {text}" for option, (text, _) in chosen.items())
     values = request.model_dump(mode="json")
     for option, (_, value) in chosen.items():
@@ -152,7 +135,10 @@ def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str)
             place[part] = dict(place.get(part) or {})  # a copy
             place = place[part]
         place[name] = value
-    values |= {"name": _named(request, said), "sweep": sweep}
+    known = find_source(request.source)
+    base = request.name or (known.title if known else request.source)
+    room = max(0, _MAX_NAME - len(said) - 3)
+    values |= {"name": f"{base[:room]} · {said}"[:_MAX_NAME], "sweep": sweep}
     if set(chosen) != {"seed"}:
         values["preset"] = ""
     try:
@@ -161,11 +147,3 @@ def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str)
     except ConfigError as error:
         raise ConfigError(f"With {said}: {error}") from None
     return made
-
-
-def _named(request: RunRequest, said: str) -> str:
-    """A name with the run's values at its end, shortened before them if too long."""
-    known = find_source(request.source)
-    base = request.name or (known.title if known else request.source)
-    room = max(0, _MAX_NAME - len(said) - 3)
-    return f"{base[:room]} · {said}"[:_MAX_NAME]

@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from engine.core import checkpoint, events, machine
 from engine.core.config import RunRequest
 from engine.core.context import Context
-from engine.core.errors import RunError, UserError
+from engine.core.errors import Diverged, RunError, UserError
 from engine.core.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
 from engine.figures import formats
 from engine.runs.recorder import Recorder
-from engine.runs.store import START_FILE, Store
-from engine.synthetic import SyntheticSet, load
+from engine.runs.store import START_FILE, RunRow, Store
+from engine.synthetic import load
 
 Runner = Callable[[RunRequest, Context], Generator[Event, None, Any]]
 
@@ -51,21 +51,17 @@ def execute(
 
     In the main thread, Ctrl-C or SIGTERM stops the run within an outer step; a second signal stops it at once.
 
-    Args:
-        on_event: sees every event as it comes, Checkpoints and the ending too.
-        runner: makes the events; the engine's own if None.
-        checkpoint_seconds: least time between two checkpoints; there is always one at the end of distilling and when
-            the run is stopped.
+    on_event: sees every event as it comes, Checkpoints and the ending too. runner: makes the events; the engine's own
+    if None. checkpoint_seconds: least time between two checkpoints; there is always one at the end of distilling and
+    when the run is stopped.
 
-    Raises:
-        RunError: the run was not claimed.
-        OSError, sqlite3.Error: not even the ending could be written.
+    Raises RunError if the run was not claimed, OSError or sqlite3.Error if not even the ending could be written.
     """
     row = store.run(run_id)
     if row.status != "running":
         raise RunError(f"Run {row.id} is {row.status}, so it cannot be carried out. Resume it, or start a new one.")
     with Recorder(store, row, on_event) as recorder, _signals_stop(recorder):
-        execution = _Execution(store, row.id, row.request, recorder, checkpoint_seconds)
+        execution = _Execution(store, row, recorder, checkpoint_seconds)
         recorder.end(execution.carry_out(runner or _engine))
 
 
@@ -97,8 +93,7 @@ class Worker:
         """Stop the run under way, take no other, and wait up to `timeout` seconds; whether the thread has ended."""
         self._closing.set()
         self._wake.set()
-        current = self._current
-        if current is not None:
+        if (current := self._current) is not None:
             self._store.request_stop(current)
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -146,19 +141,16 @@ class Worker:
 class _Execution:
     """One run under way: the last checkpoint seen, the last one written, and what to do with each event."""
 
-    def __init__(
-        self, store: Store, run_id: str, request: RunRequest, recorder: Recorder, checkpoint_seconds: float
-    ) -> None:
-        self._store, self._run_id, self._request, self._recorder = store, run_id, request, recorder
-        self._folder = store.folder(run_id)
+    def __init__(self, store: Store, row: RunRow, recorder: Recorder, checkpoint_seconds: float) -> None:
+        self._store, self._run_id, self._request, self._recorder = store, row.id, row.request, recorder
+        self._folder = store.folder(row.id)
         self._checkpoint_seconds = checkpoint_seconds
         self._next_write = time.monotonic() + checkpoint_seconds
         self._seen: Checkpoint | None = None
         self._written_step: int | None = None
         self._total_steps = 0
         self._is_distilling = False
-        self._is_recording = request.action == "record"
-        self._recorded = "experts"
+        self._recording = "experts" if self._request.action == "record" else ""  # what is trained before distilling
         self._finished = Finished()
 
     def carry_out(self, runner: Runner) -> Event:
@@ -168,13 +160,9 @@ class _Execution:
             self._recorder.device = device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            context = Context(
-                seed=self._request.seed,
-                device=device,
-                cache_root=self._store.root / "cache",
-                resume_from=self._resume_state(),
-                start=self._start_set(device),
-            )
+            copied, cache = self._folder / START_FILE, self._store.root / "cache"
+            start, before = load(copied, device) if copied.exists() else None, self._resume_state()
+            context = Context(self._request.seed, device, cache_root=cache, resume_from=before, start=start)
             stream = _keeping_result(runner(self._request, context), self._save_result)
             with machine.bounded_data(device), contextlib.closing(stream):
                 for event in stream:
@@ -200,11 +188,6 @@ class _Execution:
             self._recorder.add(Warned(damage))
         return state
 
-    def _start_set(self, device: torch.device) -> SyntheticSet | None:
-        """The result that the request begins from or evaluates, copied into the run's folder when it was submitted."""
-        path = self._folder / START_FILE
-        return load(path, device) if path.exists() else None
-
     def _take(self, event: Event) -> bool:
         """Keep an event; whether the run is to stop here."""
         if isinstance(event, Checkpoint):
@@ -216,12 +199,12 @@ class _Execution:
             self._total_steps = event.total_steps
         elif isinstance(event, events.ExpertEpoch):
             is_last = (event.expert + 1, event.epoch) == (event.num_experts, event.num_epochs)
-            self._is_recording = self._request.action == "record" or not is_last
+            self._recording = "" if is_last and self._request.action != "record" else "experts"
         elif isinstance(event, events.TeacherEpoch):
-            self._recorded = "teacher"
-            self._is_recording = self._request.action == "record" or event.epoch < event.num_epochs
+            is_last = event.epoch == event.num_epochs
+            self._recording = "" if is_last and self._request.action != "record" else "teacher"
         elif isinstance(event, events.Measured):
-            self._is_distilling, self._is_recording = True, False
+            self._is_distilling, self._recording = True, ""
         self._recorder.add(event)
         # between two checkpoints a stop waits for the next one, at most one outer step away
         if not self._is_distilling:
@@ -271,24 +254,18 @@ class _Execution:
         checkpoint.sync_folder(self._folder)
 
     def _failure(self, error: Exception) -> Failed:
-        step = getattr(error, "step", self._recorder.step)
-        recorded = self._recorded if self._is_recording else ""
-        message = _sentence(error, self._store.root, step, self._request, recorded=recorded)
+        step = error.step if isinstance(error, Diverged) else self._recorder.step
+        message = _sentence(error, self._store.root, step, self._request, recorded=self._recording)
+        seen = self._seen
+        is_current = seen is not None and self._is_distilling and seen.step == self._recorder.step != self._written_step
         # a UserError is raised before anything is updated, so the last state seen is still the good one
-        unwritten = self._unwritten() if isinstance(error, UserError) else None
-        if unwritten is not None:
+        if seen is not None and is_current and isinstance(error, UserError):
             try:
-                self._write(unwritten)
+                self._write(seen)
             except (OSError, SafetensorError, sqlite3.Error) as second:
                 message = f"{message} Its last state could not be kept either: {second}"
         details = "".join(traceback.format_exception(error))
         return Failed(message, details, step)
-
-    def _unwritten(self) -> Checkpoint | None:
-        """The last state, if it is the current one and not on disk yet."""
-        seen = self._seen
-        is_current = seen is not None and self._is_distilling and seen.step == self._recorder.step
-        return seen if is_current and self._recorder.step != self._written_step else None
 
 
 def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any]:
@@ -330,10 +307,8 @@ def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, r
 def _is_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # safetensors and SQLite report it in words
-    return isinstance(error, SafetensorError | sqlite3.Error) and (
-        "No space left" in str(error) or "disk is full" in str(error)
-    )
+    said = any(words in str(error) for words in ("No space left", "disk is full"))
+    return isinstance(error, SafetensorError | sqlite3.Error) and said
 
 
 @contextlib.contextmanager

@@ -151,6 +151,11 @@ class SyntheticSet(nn.Module):
             return "none"
         return "soft" if self.materialise()[1].ndim == 2 else "hard"
 
+    def sizes(self) -> dict[str, Any]:
+        """What a result is, as kept in the summary of its run: outer step, samples, bytes, values, kind of labels."""
+        samples = {"step": self.step, "num_samples": self.num_samples, "num_bytes": self.num_bytes()}
+        return samples | {"num_stored_values": self.num_stored_values(), "labels": self.labels_kind()}
+
     def sample_names(self) -> tuple[str, ...]:
         """The class of each sample in stored order, the likeliest where labels are soft; empty without labels."""
         if not self.has_labels:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from engine import RunRequest, Store, request_from_preset
-from engine.cli.main import _Printer, main
+from engine.cli.main import main
+from engine.cli.progress import Printer
 from engine.core.context import runs_root
 from engine.core.events import Finished, Measured, Progress, Scored, Warned
 
@@ -192,7 +193,7 @@ def test_table_compares_whole_trainings_and_json_has_those_on_the_way_too(capsys
 
 
 def test_printer_tells_each_stretch_once_and_levels_by_name(capsys):
-    printer = _Printer(request_from_preset("digits", "bilevel", "quick"))
+    printer = Printer(request_from_preset("digits", "bilevel", "quick"))
     for event in (Warned("A fact.", level="note"), Warned("Beware.")):
         printer(event)
     for step in (1, 2):
@@ -203,7 +204,7 @@ def test_printer_tells_each_stretch_once_and_levels_by_name(capsys):
 
 
 def test_a_terminal_keeps_the_outer_step_beside_a_stretch_within_it(capsys):
-    printer = _Printer(request_from_preset("digits", "bilevel", "quick"))
+    printer = Printer(request_from_preset("digits", "bilevel", "quick"))
     printer.live = True
     printer(Measured(1, {"outer_loss": 1.0}))
     printer(Progress("train the student", 3, 9))

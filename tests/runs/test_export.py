@@ -10,7 +10,6 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ import engine
 from engine.cli.main import main
 from engine.core.errors import RunError
 from engine.core.events import Scored
+from engine.data.images import FolderSource, ImportOptions
 from engine.runs import export, exported
 from engine.runs.store import Store
 
@@ -155,7 +155,7 @@ def test_run_that_ended_early_is_exported_with_what_it_has(finished, store, tmp_
 def test_test_images_are_brought_to_size_as_an_imported_data_set_was(finished, monkeypatch):
     store, run_id = finished
     assert "image = image.resize((8, 8)" in export.one(store, run_id, "train.py").decode()
-    imported = SimpleNamespace(title="Mine", options=SimpleNamespace(fit="crop"))
+    imported = FolderSource.model_construct(title="Mine", options=ImportOptions(name="Mine", fit="crop"))
     monkeypatch.setattr(exported, "sources", lambda root: {"digits": imported})
     assert "image = ImageOps.fit(image, (8, 8)" in export.one(store, run_id, "train.py").decode()
 

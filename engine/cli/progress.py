@@ -1,0 +1,123 @@
+"""Progress on standard error: one line that is rewritten on a terminal, one line per phase elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+
+from engine.core import events
+from engine.core.config import RunRequest
+from engine.core.course import Course
+from engine.core.events import Event, Measured, Progress, to_json
+from engine.core.progress import Result, drained
+from engine.figures import formats
+from engine.results import titles
+from engine.run import resolve
+
+
+class Printer:
+    """Called with each event of a run."""
+
+    def __init__(self, request: RunRequest) -> None:
+        self.total = resolve(request, begins=False)[1].outer_steps
+        self.making = ""  # what a run does that makes no set
+        if request.action == "record":
+            is_teacher = titles.recorded(request.method) == "teacher"
+            self.making = "the teacher was trained" if is_teacher else "experts were recorded"
+        self.live = sys.stderr.isatty()
+        self.course = Course()
+        self.bar = ""  # of the outer step that was done last
+        self.told: set[str] = set()  # phases
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, events.Preview | events.Checkpoint):
+            self.course.apply(to_json(event) | {"time": time.time()})
+        match event:
+            case Measured():
+                self._step(event)
+            case Progress():
+                self._phase(event)
+            case events.Warned():
+                self._line(f"{event.level}: {event.message}")
+            case events.Failed():
+                self._line(f"failed: {event.message}")
+            case events.Stopped():
+                where = f"while {self.making}" if self.making else f"after step {event.step}"
+                self._line(f"stopped {where}; `resume` goes on from there")
+            case events.ExpertEpoch():
+                which = f"expert {event.expert + 1} of {event.num_experts}"
+                self._epoch(event, which, f"{100 * event.validation_accuracy:.1f} % validation", "recorded")
+            case events.TeacherEpoch():
+                accuracy = f"{formats.percent(event.knn_accuracy)} nearest neighbours, validation"
+                self._epoch(event, "teacher", accuracy, "trained")
+            case events.Scored() if not self.live:
+                what = f"{event.arm} {event.protocol} {event.student} seed {event.seed}"
+                self._line(f"{what}: {event.metric} {event.value:.4f} ({event.split})")
+
+    def _step(self, event: Measured) -> None:
+        filled = int(30 * event.step / self.total)
+        name, value = next(iter(event.values.items()))
+        where = f"[{'#' * filled}{'.' * (30 - filled)}] step {event.step:,} of {self.total:,}"
+        text = f"{where}{self._left()}, {name} {value:.4f}"
+        self.bar = f"{text}; " if event.step < self.total else ""
+        self._now_and_then(text, event.step == self.total or event.step % max(1, self.total // 10) == 0)
+
+    def _epoch(self, event: events.ExpertEpoch | events.TeacherEpoch, network: str, accuracy: str, made: str) -> None:
+        earlier = f" ({made} earlier)" if event.cached else ""
+        text = f"{network}, epoch {event.epoch} of {event.num_epochs}: {accuracy}{earlier}"
+        self._now_and_then(text, event.epoch >= event.num_epochs)
+
+    def _phase(self, event: Progress) -> None:
+        if self.live:
+            before, unit = ("", " trainings") if event.part == "compare" else (self.bar, "")
+            rewrite(f"{before}{event.phase} {event.done:,} of {event.total:,}{unit}{self._left()}")
+        elif event.phase not in self.told:  # those within outer steps come again and again
+            self._line(event.phase)
+        self.told.add(event.phase)
+
+    def _left(self) -> str:
+        """How long the whole run will still take, where that is known."""
+        left = self.course.outlook().seconds_left
+        return "" if left is None else f", {formats.about(left)} left"
+
+    def _now_and_then(self, text: str, is_milestone: bool) -> None:
+        """A line that a terminal shows each time, and other outputs at milestones."""
+        if self.live:
+            rewrite(text)
+        elif is_milestone:
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        self.close()
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clear the line that is rewritten."""
+        if self.live:
+            rewrite("")
+
+
+def shown(generator: Generator[Event, None, Result]) -> Result:
+    """Run a generator of events to its end, show its progress, and return its result."""
+    live, phase = sys.stderr.isatty(), ""
+
+    def show(event: Event) -> None:
+        nonlocal phase
+        if isinstance(event, Progress):
+            if live:
+                rewrite(f"{event.phase} {event.done:,} of {event.total:,}")
+            elif event.phase != phase:
+                print(event.phase, file=sys.stderr)
+            phase = event.phase
+
+    try:
+        return drained(generator, show)
+    finally:
+        if live:
+            rewrite("")
+
+
+def rewrite(text: str) -> None:
+    """Replace the last line of the terminal."""
+    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
