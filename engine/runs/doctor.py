@@ -79,10 +79,9 @@ def diagnose() -> Iterator[Check]:
 def _attempt(name: str, check: Callable[[], str], remedy: str) -> Check:
     try:
         return Check(name, True, check())
-    except UserError as error:
-        return Check(name, False, str(error), remedy)
     except Exception as error:  # a health check reports whatever happens; nothing is hidden
-        return Check(name, False, f"{type(error).__name__}: {error}", remedy)
+        finding = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return Check(name, False, finding, remedy)
 
 
 def _versions() -> str:

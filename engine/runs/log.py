@@ -31,6 +31,15 @@ from engine.core.run_row import Status
 Record = dict[str, Any]
 NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
 """Kinds of events that the store keeps one by one."""
+_COPIED = {
+    "claimed": ("owner",),
+    "rewound": ("step", "owner", "started", "seconds", "claims", "rewinds"),
+    "pulse": ("seconds", "step", "seconds_per_step"),
+    "started": ("total_steps", "facts"),
+    "measured": ("step",),
+    "finished": ("summary",),
+}
+"""What a state takes over from records of a kind, unchanged."""
 
 
 @dataclass
@@ -74,6 +83,8 @@ class RunState:
         course = Course(**self.course)
         course.apply(record)
         self.course = vars(course)
+        for name in _COPIED.get(record["kind"], ()):
+            setattr(self, name, record[name])
         match record["kind"]:
             case "submitted":
                 self.created = self.queued = record["time"]
@@ -81,33 +92,29 @@ class RunState:
                 self.status, self.queued = "queued", record["time"]
                 self._clear_ending()
             case "claimed":
-                self.status, self.owner = "running", record["owner"]
+                self.status = "running"
                 self.claims += 1
                 self.started = self.started or record["time"]
                 self._clear_ending()
             case "rewound":
-                self._go_on_from(record)
+                self.status, self.memory_bytes = "running", record["memory_bytes"]
+                self.epochs_done = 0  # they are told again
+                self._clear_ending()
             case "stop_requested":
                 self.stop_requested = True
             case "pulse":
-                self.seconds, self.step = record["seconds"], record["step"]
                 self.memory_bytes = max(self.memory_bytes, record["memory_bytes"])
-                self.seconds_per_step = record["seconds_per_step"]
-            case "started":
-                self.total_steps, self.facts = record["total_steps"], record["facts"]
             case "progress":
                 self.phase, self.phase_done, self.phase_total = record["phase"], record["done"], record["total"]
             case "measured":
-                self.step = record["step"]
                 self.num_metrics += 1
                 self._clear_phase()
-            case "expert_epoch" | "teacher_epoch":
-                self.num_notes += 1
-                self._take_epoch(record)
-            case "scored" | "warned" | "analysed":
-                self.num_notes += 1
+            case "expert_epoch":
+                self.epochs_total = record["num_experts"] * record["num_epochs"]
+                self.epochs_done += record["epoch"] > 0
+            case "teacher_epoch":  # of one network, told of again where a run compares
+                self.epochs_total, self.epochs_done = record["num_epochs"], record["epoch"]
             case "finished":
-                self.summary = record["summary"]
                 self._end("done", record["time"])
             case "failed":
                 self.error, self.error_step, self.details = record["message"], record["step"], record["details"]
@@ -116,21 +123,8 @@ class RunState:
                 self._end("stopped", record["time"])
             case "interrupted":
                 self._end("interrupted", self.heard)  # it ended when it was last heard, not when that was noticed
+        self.num_notes += record["kind"] in NOTES
         self.heard = record["time"]
-
-    def _take_epoch(self, record: Record) -> None:
-        if record["kind"] == "teacher_epoch":  # of one network, told of again where a run compares
-            self.epochs_total, self.epochs_done = record["num_epochs"], record["epoch"]
-        else:
-            self.epochs_total = record["num_experts"] * record["num_epochs"]
-            self.epochs_done += record["epoch"] > 0
-
-    def _go_on_from(self, record: Record) -> None:
-        self.status, self.step, self.stop_requested = "running", record["step"], False
-        self.owner, self.started, self.seconds = record["owner"], record["started"], record["seconds"]
-        self.claims, self.rewinds, self.memory_bytes = record["claims"], record["rewinds"], record["memory_bytes"]
-        self.epochs_done = 0  # they are told again
-        self._clear_ending()
 
     def _end(self, status: Status, when: float) -> None:
         self.status, self.finished, self.owner, self.stop_requested = status, when, None, False

@@ -274,17 +274,15 @@ class Store:
 
         Previews become files. Raises OSError or sqlite3.Error where the disk refuses; nothing is kept then.
         """
-        number, folder, records = number_of(run_id), self.folder(run_id), []
+        folder, records = self.folder(run_id), []
         for event in events:
             if isinstance(event, Preview):
                 previews.save(folder, event)
             else:
                 records.append(event if isinstance(event, dict) else log.record(event, time.time()))
-        if not records:
-            return
-        with self._index.writing() as db:
-            self._index.known(db, run_id)
-            self._index.append(db, number, records)
+        if records:
+            with self._index.writing() as db:
+                self._index.append(db, self._index.known(db, run_id)[0], records)
 
     def log_position(self, run_id: str) -> int:
         """Bytes of the log so far, safe on disk: kept with a checkpoint, for `rewind`."""

@@ -123,11 +123,10 @@ class Worker:
         except Exception as error:  # the ending was not written; a run must not stay "running" with nobody on it
             _LOG.exception("The end of run %s could not be recorded.", run_id)
             message = _sentence(error, self._store.root, 0, RunRequest())
-            self._record_failure(run_id, Failed(message, traceback.format_exc()))
-
-    def _record_failure(self, run_id: str, failed: Failed) -> None:
-        """Keep trying, for a full disk may be freed; give up if the run itself is gone."""
-        while not self._closing.is_set():
+            failed = Failed(message, traceback.format_exc())
+        else:
+            return
+        while not self._closing.is_set():  # a full disk may be freed
             try:
                 self._store.append(run_id, [failed])
                 return

@@ -15,7 +15,7 @@ from engine.core.config import RunRequest
 from engine.core.errors import ConfigError, DataError
 from engine.core.spacing import edges
 from engine.data.source import LabelledSet, Splits, TaskSpec
-from engine.runs import Store
+from engine.runs.store import Store
 from engine.synthetic import PosterSet, Training, load
 from engine.synthetic.poster_grid import PosterGrid
 
