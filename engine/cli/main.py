@@ -168,9 +168,7 @@ def _show(options) -> int:
 def _evaluate(options) -> int:
     store = store_of(options)
     row = store.run(options.run)
-    path = store.result(row.id)
-    if path is None:
-        raise store.no_result(row.id)
+    path = store.needed_result(row.id)
     values = row.request.model_dump(mode="json")
     if options.students:
         values["evaluation"]["students"] = [name.strip() for name in options.students.split(",") if name.strip()]

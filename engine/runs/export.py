@@ -11,7 +11,6 @@ import shutil
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -42,24 +41,15 @@ KINDS: dict[type[object], type[Exported[Any, Any]]] = {
 """How a set is exported; the first class that it is an instance of counts."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A run's result, read once for all files. content: the bytes of the result file."""
-
-    store: Store
-    exported: Exported[Any, Any]
-    content: bytes
-
-
-FILES: dict[str, Callable[[Result], bytes]] = {
-    "README.txt": lambda result: result.exported.readme().encode(),
-    "train.py": lambda result: result.exported.program().encode(),
-    "distilled.npz": lambda result: result.exported.all_arrays(),
-    "result.safetensors": lambda result: result.content,
-    "grid.png": lambda result: result.exported.grid(result.exported.shown.images, result.exported.shown.labels),
-    "scores.csv": lambda result: tables.to_csv(COLUMNS, map(attrgetter(*COLUMNS), result.exported.scores)),
-    "report.html": lambda result: report.report_html(result.store, result.exported.row.id).encode(),
-    "request.json": lambda result: result.exported.row.request.model_dump_json(indent=2).encode(),
+FILES: dict[str, Callable[[Exported[Any, Any]], bytes]] = {
+    "README.txt": lambda exported: exported.readme().encode(),
+    "train.py": lambda exported: exported.program().encode(),
+    "distilled.npz": lambda exported: exported.all_arrays(),
+    "result.safetensors": lambda exported: exported.content,
+    "grid.png": lambda exported: exported.grid(exported.shown.images, exported.shown.labels),
+    "scores.csv": lambda exported: tables.to_csv(COLUMNS, map(attrgetter(*COLUMNS), exported.scores)),
+    "report.html": lambda exported: report.report_html(exported.store, exported.row.id).encode(),
+    "request.json": lambda exported: exported.row.request.model_dump_json(indent=2).encode(),
 }
 """The files that every result has, by name."""
 
@@ -73,13 +63,13 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
     to = to.resolve()
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RunError(f"{to} is not empty. Name a folder that is empty or does not exist yet.")
-    result = _read(store, run_id)
+    exported = _read(store, run_id)
     partial = to.with_name(f".{to.name}.partial")
     try:
         if partial.exists():  # left by an export that was killed
             shutil.rmtree(partial)
         paths = []
-        for name, content in _contents(result):
+        for name, content in _contents(exported):
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -88,7 +78,7 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
             to.rmdir()
         partial.replace(to)
     except OSError as error:
-        what = f"Run {result.exported.row.id} cannot be exported to {to} ({error.strerror})."
+        what = f"Run {exported.row.id} cannot be exported to {to} ({error.strerror})."
         raise RunError(f"{what} Free some space, or choose another folder.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already where all went well
@@ -97,11 +87,11 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
 
 def bundle(store: Store, run_id: str) -> bytes:
     """A zip of all files of a run's result, in one folder named after it. Raises RunError if there is no result."""
-    result = _read(store, run_id)
+    exported = _read(store, run_id)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in _contents(result):
-            entry = zipfile.ZipInfo(f"run-{result.exported.row.id}/{name}", EARLIEST)
+        for name, content in _contents(exported):
+            entry = zipfile.ZipInfo(f"run-{exported.row.id}/{name}", EARLIEST)
             entry.external_attr = 0o644 << 16
             # pictures and arrays are compressed already
             entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".npz")) else zipfile.ZIP_DEFLATED
@@ -111,14 +101,14 @@ def bundle(store: Store, run_id: str) -> bytes:
 
 def one(store: Store, run_id: str, name: str) -> bytes:
     """One of FILES, or of the further files that the kind of set has. Raises RunError if there is no result."""
-    result = _read(store, run_id)
-    return FILES[name](result) if name in FILES else result.exported.pictures()[name]()
+    exported = _read(store, run_id)
+    return FILES[name](exported) if name in FILES else exported.pictures()[name]()
 
 
 def refusal(store: Store, run_id: str) -> str:
     """Why a run's result cannot be exported, as a sentence; empty if it can."""
     try:
-        report.student_config(_read(store, run_id).exported.row)
+        report.student_config(_read(store, run_id).row)
     except UserError as error:
         return str(error)
     return ""
@@ -135,10 +125,8 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "class"
 
 
-def _read(store: Store, run_id: str) -> Result:
-    row, path = store.run(run_id), store.result(run_id)
-    if path is None:
-        raise store.no_result(row.id)
+def _read(store: Store, run_id: str) -> Exported[Any, Any]:
+    row, path = store.run(run_id), store.needed_result(run_id)
     content, synthetic = path.read_bytes(), load(path)
     while content != (now := path.read_bytes()):  # a live run has replaced its result meanwhile
         content, synthetic = now, load(path)
@@ -148,14 +136,13 @@ def _read(store: Store, run_id: str) -> Result:
         raise RunError(f"{what} Start the run again with the same settings.")
     kind = next(kind for base, kind in KINDS.items() if isinstance(synthetic, base))
     shown = synthetic.preview(synthetic.step, preparation)
-    return Result(store, kind(row, store.scores(row.id), synthetic, preparation, shown), content)
+    return kind(store, row, content, store.scores(row.id), synthetic, preparation, shown)
 
 
-def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
+def _contents(exported: Exported[Any, Any]) -> Iterator[tuple[str, bytes]]:
     """(name inside the folder, content) of every file."""
-    exported = result.exported
     for name, make in FILES.items():
-        yield name, make(result)
+        yield name, make(exported)
     for name, make_alone in exported.pictures().items():
         yield name, make_alone()
     digits = max(3, len(str(len(exported.shown.images) - 1)))

@@ -32,7 +32,7 @@ from engine.figures import formats
 from engine.figures.grids import grid_image
 from engine.results.shared import spread
 from engine.runs import programs, report
-from engine.runs.store import RunRow
+from engine.runs.store import RunRow, Store
 from engine.synthetic.base import SyntheticSet
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.poster import PosterSet
@@ -50,9 +50,14 @@ Prepared = TypeVar("Prepared", Preparation, WindowScaling)
 
 @dataclass(frozen=True)
 class Exported(Generic[Set, Prepared]):
-    """A run's result as it is exported. scores: of every network that was trained. shown: the set as pictures."""
+    """A run's result, read once for all files.
 
+    content: the bytes of its file. scores: of every network that was trained. shown: the set as pictures.
+    """
+
+    store: Store
     row: RunRow
+    content: bytes
     scores: list[Scored]
     synthetic: Set
     preparation: Prepared

@@ -123,7 +123,10 @@ class Index:
         values = (number, request.model_dump_json(), about.read(folder).model_dump_json())
         db.execute("INSERT INTO runs (number, request, about) VALUES (?, ?, ?)", values)
         path = folder / "events.jsonl"
-        state = log.fold(log.read(path), lambda before, record: _keep(db, number, before, record))
+        state = RunState()
+        for record in log.read(path):
+            _keep(db, number, state, record)
+            state.apply(record)
         _update(db, number, state, log.size(path))
         return state
 

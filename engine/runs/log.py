@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,15 +206,6 @@ def read(path: Path) -> Iterator[Record]:
                 found = {"kind": "warned", "time": heard, "message": text}
             heard = found["time"]
             yield found
-
-
-def fold(records: Iterable[Record], see: Callable[[RunState, Record], None]) -> RunState:
-    """The state that records add up to; `see` is called with the state before each of them, and the record."""
-    state = RunState()
-    for each in records:
-        see(state, each)
-        state.apply(each)
-    return state
 
 
 def _parse(line: bytes) -> Record | None:

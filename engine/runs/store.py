@@ -73,9 +73,7 @@ class Store:
 
         Raises RunError where the run it starts from has no result, or the disk refuses; nothing is kept then.
         """
-        start = self.result(request.start) if request.start else None
-        if request.start and start is None:
-            raise self.no_result(request.start)
+        start = self.needed_result(request.start) if request.start else None
         with self._index.writing() as db:
             number = self._index.next_number(db)
             fresh = self.root / f".new-{number:04d}"
@@ -245,6 +243,13 @@ class Store:
         """The distilled set as last saved, or None if there is none yet."""
         path = self.folder(run_id) / "result.safetensors"
         return path if path.exists() else None
+
+    def needed_result(self, run_id: str) -> Path:
+        """The distilled set as last saved. Raises RunError if there is none: why, and what to do."""
+        path = self.result(run_id)
+        if path is None:
+            raise self.no_result(run_id)
+        return path
 
     def stop_requested(self, run_id: str) -> bool:
         """Whether somebody wants this running run to stop."""
