@@ -8,7 +8,8 @@ import pytest
 from representation_runs import CONFIG, MEANS, finished, request
 
 from engine import RunRequest
-from engine.cli.main import _Printer, main
+from engine.cli.main import main
+from engine.cli.progress import Printer
 from engine.core.context import runs_root
 from engine.core.errors import DataError
 from engine.core.events import Stopped, TeacherEpoch
@@ -66,7 +67,7 @@ def test_methods_have_the_teachers_and_the_probes_options(capsys):
 
 
 def test_printer_tells_the_last_epoch_of_a_teacher_and_what_was_stopped(capsys):
-    printer = _Printer(request(action="record"))
+    printer = Printer(request(action="record"))
     for epoch in range(4):
         printer(TeacherEpoch(epoch, 3, 1.0, 0.25 * epoch, 0.1))
     printer(TeacherEpoch(3, 3, 1.0, 0.75, 0.1, cached=True))
