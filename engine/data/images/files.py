@@ -7,6 +7,7 @@ archive. Nothing is unpacked to disk, and nothing is used before its md5 has bee
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -20,7 +21,7 @@ import zlib
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -73,10 +74,8 @@ def check_root(data_root: Path) -> None:
                 raise DataError(f"The data folder {data_root} is a file; set DISTILLERY_DATA to a folder.")
             next(data_root.iterdir(), None)
     except OSError as error:
-        raise DataError(
-            f"The data folder {data_root} cannot be read ({error.strerror}); change its permissions or set "
-            "DISTILLERY_DATA to another folder."
-        ) from error
+        instead = "change its permissions or set DISTILLERY_DATA to another folder."
+        raise DataError(f"The data folder {data_root} cannot be read ({error.strerror}); {instead}") from error
 
 
 def is_present(published: Published, data_root: Path) -> bool:
@@ -84,34 +83,21 @@ def is_present(published: Published, data_root: Path) -> bool:
 
     Raises DataError naming a file that is there and wrong.
     """
-    missing = False
-    for part in published.parts:
-        path = data_root / published.folder / part.name
-        if _is_file(path):
-            _check_file(path, part.md5)
-        else:
-            missing = True
-    archive = data_root / published.path
-    if not missing:
-        return True
-    if not _is_file(archive):
-        return False
-    _check_file(archive, published.md5)
-    return True
+    parts = [(data_root / published.folder / part.name, part.md5) for part in published.parts]
+    unpacked = [_is_sound(path, md5) for path, md5 in parts]
+    return all(unpacked) or _is_sound(data_root / published.path, published.md5)
 
 
 def paths(published: Published, data_root: Path) -> tuple[Path, ...]:
     """Its files that are on disk now, archive and parts."""
     candidates = [data_root / published.folder / part.name for part in published.parts]
-    candidates.append(data_root / published.path)
-    return tuple(path for path in dict.fromkeys(candidates) if _is_file(path))
+    return tuple(path for path in dict.fromkeys([*candidates, data_root / published.path]) if _is_file(path))
 
 
 def read_parts(published: Published, data_root: Path, title: str) -> Generator[Event, None, dict[str, bytes]]:
     """The content of each part by name, downloaded first if need be.
 
-    Raises:
-        DataError: a file is damaged, or cannot be fetched; the message names it and says what to do.
+    Raises DataError: a file is damaged, or cannot be fetched; the message names it and says what to do.
     """
     contents: dict[str, bytes] = {}
     for done, part in enumerate(published.parts):
@@ -119,23 +105,19 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
         path = data_root / published.folder / part.name
         if _is_file(path):
             contents[part.name] = _checked_bytes(path, part.md5)
-    wanted = [part for part in published.parts if part.name not in contents]
-    if not wanted:
+    md5s = {part.name: part.md5 for part in published.parts if part.name not in contents}
+    if not md5s:
         return contents
-
     archive = data_root / published.path
     if not _is_file(archive):
         yield from download(published, data_root, title)
     yield Progress(f"read {title}: {published.name}", 0, 1)
     packed = _checked_bytes(archive, published.md5)
-    md5s = {part.name: part.md5 for part in wanted}
     for name, content in _unpacked(published, md5s, packed, archive):
         yield Progress(f"read {title}: {name}", len(contents), len(published.parts))
         if md5s[name] and _md5(content) != md5s[name]:
-            raise DataError(
-                f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs; delete the "
-                "archive and start again."
-            )
+            what = f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs"
+            raise DataError(f"{what}; delete the archive and start again.")
         contents[name] = content
     if absent := [name for name in md5s if name not in contents]:
         raise DataError(f"{archive.absolute()} holds no {', '.join(absent)}; delete it and start again.")
@@ -145,10 +127,8 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
 def download(published: Published, data_root: Path, title: str) -> Generator[Event, None, None]:
     """Download a file, with Progress in kilobytes about four times a second.
 
-    It is written to `<name>.part`, resumed where an earlier download stopped, and renamed once its md5 is right.
-
-    Raises:
-        DataError: no address answers, the connection broke, or what came is not the published file.
+    It is written to `<name>.part`, resumed where an earlier download stopped, and renamed once its md5 is right. Raises
+    DataError: no address answers, the connection broke, or what came is not the published file.
     """
     target = data_root / published.path
     part = target.with_name(target.name + ".part")
@@ -169,19 +149,17 @@ def download(published: Published, data_root: Path, title: str) -> Generator[Eve
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
             reasons.append(_reason(error))
         except OSError as error:
-            raise DataError(
-                f"{title}: {published.name} cannot be written to {target.parent.absolute()} "
-                f"({error.strerror or error}); free some space, change its permissions, or set DISTILLERY_DATA."
-            ) from error
+            what = f"{title}: {published.name} cannot be written to {target.parent.absolute()}"
+            instead = "free some space, change its permissions, or set DISTILLERY_DATA."
+            raise DataError(f"{what} ({error.strerror or error}); {instead}") from error
         else:
             if is_continued:  # the earlier part may be wrong: once more from the start
                 addresses.insert(0, url)
             else:
                 reasons.append("what came is not the published file, its md5 differs")
-    raise DataError(
-        f"{title}: {published.name} could not be downloaded ({'; '.join(reasons)}); try again, or fetch it from "
-        f"{' or '.join(published.urls)} and put it in {target.parent.absolute()}."
-    )
+    what = f"{title}: {published.name} could not be downloaded ({'; '.join(reasons)})"
+    by_hand = f"fetch it from {' or '.join(published.urls)} and put it in {target.parent.absolute()}"
+    raise DataError(f"{what}; try again, or {by_hand}.")
 
 
 def _fetch(url: str, part: Path, phase: str) -> Generator[Event, None, None]:
@@ -199,25 +177,17 @@ def _fetch(url: str, part: Path, phase: str) -> Generator[Event, None, None]:
         if response.status != 206:  # the server sends the whole file again
             start = 0
         total = start + int(response.headers.get("Content-Length") or 0)
+        done, reported = start, 0.0
         with part.open("ab" if start else "wb") as file:
-            done = yield from _copy(response, file, start, total, phase)
+            while block := response.read1(BLOCK_BYTES):
+                file.write(block)
+                done += len(block)
+                if time.monotonic() - reported >= PROGRESS_SECONDS:
+                    reported = time.monotonic()
+                    yield Progress(phase, done // 1000, max(total, done) // 1000)
+        yield Progress(phase, done // 1000, max(total, done) // 1000)
     if done < total:
         raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")
-
-
-def _copy(
-    response: HTTPResponse, file: io.BufferedWriter, done: int, total: int, phase: str
-) -> Generator[Event, None, int]:
-    """Copy a response into a file. Returns the number of bytes in the file."""
-    reported = 0.0
-    while block := response.read1(BLOCK_BYTES):
-        file.write(block)
-        done += len(block)
-        if time.monotonic() - reported >= PROGRESS_SECONDS:
-            reported = time.monotonic()
-            yield Progress(phase, done // 1000, max(total, done) // 1000)
-    yield Progress(phase, done // 1000, max(total, done) // 1000)
-    return done
 
 
 def _reason(error: Exception) -> str:
@@ -253,52 +223,52 @@ def _unpacked(
         raise DataError(f"{archive.absolute()} cannot be unpacked ({error}); delete it and start again.") from error
 
 
-def _is_file(path: Path) -> bool:
-    """Whether a file is there. Raises DataError for a folder in its place or a lack of permission."""
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say plainly what the system refuses. Raises DataError."""
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(
-                f"{path.absolute()} is a folder where a file should be; rename or delete it and start again."
-            )
-        return path.is_file()
+        yield
     except OSError as error:
         raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there. Raises DataError for a folder in its place or a lack of permission."""
+    with _readable(path):
+        if path.exists() and not path.is_file():
+            what = f"{path.absolute()} is a folder where a file should be"
+            raise DataError(f"{what}; rename or delete it and start again.")
+        return path.is_file()
 
 
 def _checked_bytes(path: Path, md5: str) -> bytes:
     """The content of a file. Raises DataError if it cannot be read or is not the published one."""
-    try:
+    with _readable(path):
         content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
     _check_md5(path, _md5(content), len(content), md5)
     return content
 
 
-def _check_file(path: Path, md5: str) -> None:
-    """Raise DataError if a file cannot be read or is not the published one."""
-    try:
-        size, found = path.stat().st_size, _file_md5(path)
-    except OSError as error:
-        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
-    _check_md5(path, found, size, md5)
+def _is_sound(path: Path, md5: str) -> bool:
+    """Whether a file is there. Raises DataError if it cannot be read or is not the published one."""
+    if not _is_file(path):
+        return False
+    with _readable(path):
+        status = path.stat()
+        found = _md5_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    _check_md5(path, found, status.st_size, md5)
+    return True
 
 
 def _check_md5(path: Path, found: str, size: int, md5: str) -> None:
     if md5 and found != md5:
-        raise DataError(
-            f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}, the published file has "
-            f"{md5}; delete it and start again, or put a good copy in its place."
-        )
+        what = f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}"
+        instead = "delete it and start again, or put a good copy in its place."
+        raise DataError(f"{what}, the published file has {md5}; {instead}")
 
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _file_md5(path: Path) -> str:
-    status = path.stat()
-    return _md5_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @lru_cache(maxsize=256)

@@ -25,6 +25,8 @@ from engine.data.source import Availability, TaskSpec
 from engine.data.transforms.prepare import ImageSplits, RawImages, prepare_images
 
 Decode = Callable[["VisionSource", dict[str, bytes]], RawImages]
+Files = Callable[[], tuple[Published, ...]]
+Sizes = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class VisionSource:
     num_train: int
     num_test: int
     fewest_per_class: int
-    published: Callable[[], tuple[Published, ...]]
+    published: Files
     decode: Decode
 
     def availability(self, data_root: Path) -> Availability:
@@ -57,12 +59,10 @@ class VisionSource:
             return Availability("missing", str(error))
         if not absent:
             return Availability("present", f"Found in {data_root.absolute()}.")
-        folder = (data_root / absent[0].path).parent.absolute()
-        names = ", ".join(file.name for file in absent)
-        return Availability(
-            "downloadable",
-            f"Downloaded on first use; without internet, put {names} from {self._homes(absent)} in {folder}.",
-        )
+        names, folder = ", ".join(file.name for file in absent), (data_root / absent[0].path).parent.absolute()
+        homes = " or ".join(dict.fromkeys(file.urls[0].rpartition("/")[0] + "/" for file in absent))
+        by_hand = f"without internet, put {names} from {homes} in {folder}."
+        return Availability("downloadable", f"Downloaded on first use; {by_hand}")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
         """The files that are on disk now."""
@@ -71,8 +71,7 @@ class VisionSource:
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
         """The splits; files that are missing are downloaded first.
 
-        Raises:
-            DataError: a file is damaged or cannot be fetched, or the config leaves too few images.
+        Raises DataError: a file is damaged or cannot be fetched, or the config leaves too few images.
         """
         raw = yield from self.read(data_root)
         spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
@@ -91,20 +90,14 @@ class VisionSource:
 
     def _check(self, images: Tensor, targets: Tensor, num_samples: int, split: str) -> None:
         if images.shape != (num_samples, *self.sample_shape) or targets.shape != (num_samples,):
-            raise DataError(
-                f"{self.title}: its {split} files hold {len(images):,} images and {len(targets):,} labels instead of "
-                f"{num_samples:,}; delete them and start again."
+            hold = (
+                f"its {split} files hold {len(images):,} images and {len(targets):,} labels instead of {num_samples:,}"
             )
-        if not 0 <= int(targets.min()) <= int(targets.max()) < len(self.class_names):
-            raise DataError(
-                f"{self.title}: its {split} labels go from {int(targets.min())} to {int(targets.max())} instead of "
-                f"0 to {len(self.class_names) - 1}; delete the files and start again."
-            )
-
-    @staticmethod
-    def _homes(absent: list[Published]) -> str:
-        """The web folders to fetch the files from by hand."""
-        return " or ".join(dict.fromkeys(file.urls[0].rpartition("/")[0] + "/" for file in absent))
+            raise DataError(f"{self.title}: {hold}; delete them and start again.")
+        low, high, last = int(targets.min()), int(targets.max()), len(self.class_names) - 1
+        if not 0 <= low <= high <= last:
+            go = f"its {split} labels go from {low} to {high} instead of 0 to {last}"
+            raise DataError(f"{self.title}: {go}; delete the files and start again.")
 
 
 UNPACKED_MD5S = {
@@ -210,89 +203,45 @@ CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 CIFAR100_NAMES = tuple(word.replace("_", " ") for word in _CIFAR100_WORDS.split())
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 EMNIST_NAMES = (*string.digits, *string.ascii_uppercase, *"abdefghnqrt")  # other small letters look like capitals
-LIKE_MNIST = (60_000, 10_000, 6_000)
-"""Training images, test images, and training images of the smallest class."""
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+LIKE_MNIST = (60_000, 10_000, 6_000)  # training images, test images, and training images of the smallest class
+_XIAO = "Xiao, Rasul and Vollgraf, Zalando Research, 2017 (arXiv:1708.07747)"
+_COHEN = "Cohen, Afshar, Tapson and van Schaik, 2017 (arXiv:1702.05373)"
+_NETZER = "Netzer et al., Stanford and Google, 2011"
+_KRIZHEVSKY = "Krizhevsky, University of Toronto, 2009"
+_ABOUT = {
+    "mnist": "Handwritten digits, 28 x 28 grey pixels: the field's first benchmark.",
+    "fashion_mnist": "Clothes and shoes, 28 x 28 grey pixels: MNIST's size, but harder.",
+    "kmnist": "Cursive Japanese characters, 28 x 28 grey pixels.",
+    "emnist_balanced": "Handwritten digits and letters, 28 x 28 grey pixels, transposed as in the files; "
+    "a download of 560 MB.",
+    "cifar10": "Animals and vehicles, 32 x 32 colour pixels: the benchmark most papers report.",
+    "cifar100": "A hundred kinds of things, 32 x 32 colour pixels, 500 training images of each.",
+    "svhn": "House numbers from street photographs, 32 x 32 colour pixels; digits are not equally frequent.",
+}
 
-Files = Callable[[], tuple[Published, ...]]
-Sizes = tuple[int, int, int]
 
-
-def _grey(
-    key: str,
-    title: str,
-    summary: str,
-    origin: str,
-    names: Iterable[str],
-    sizes: Sizes = LIKE_MNIST,
-    files: Files | None = None,
-) -> VisionSource:
-    """A set of 28 x 28 grey pixels. Without `files`, they are those of the torchvision class that its title names."""
-    files = files or partial(mnist_files, title.replace("-", ""))
-    return VisionSource(key, title, summary, origin, (1, 28, 28), tuple(names), *sizes, files, decode_idx)
+def _grey(key: str, title: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files) -> VisionSource:
+    return VisionSource(key, title, _ABOUT[key], origin, GREY, tuple(names), *sizes, files, decode_idx)
 
 
 def _colour(
-    key: str, title: str, summary: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files, decode: Decode
+    key: str, title: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files, decode: Decode
 ) -> VisionSource:
-    """A set of 32 x 32 colour pixels."""
-    return VisionSource(key, title, summary, origin, (3, 32, 32), tuple(names), *sizes, files, decode)
+    return VisionSource(key, title, _ABOUT[key], origin, COLOUR, tuple(names), *sizes, files, decode)
 
+
+_MNIST, _FASHION, _KMNIST = (partial(mnist_files, name) for name in ("MNIST", "FashionMNIST", "KMNIST"))
+_EMNIST = partial(emnist_files, "balanced")
+_CIFAR10, _CIFAR100 = partial(cifar_files, "CIFAR10"), partial(cifar_files, "CIFAR100")
 
 VISION: tuple[VisionSource, ...] = (
-    _grey(
-        "mnist",
-        "MNIST",
-        "Handwritten digits, 28 x 28 grey pixels: the field's first benchmark.",
-        "LeCun, Cortes and Burges, 1998",
-        string.digits,
-        (60_000, 10_000, 5_421),
-    ),
-    _grey(
-        "fashion_mnist",
-        "Fashion-MNIST",
-        "Clothes and shoes, 28 x 28 grey pixels: MNIST's size, but harder.",
-        "Xiao, Rasul and Vollgraf, Zalando Research, 2017 (arXiv:1708.07747)",
-        CLOTHES,
-    ),
-    _grey("kmnist", "KMNIST", "Cursive Japanese characters, 28 x 28 grey pixels.", "Clanuwat et al., 2018", KANA),
-    _grey(
-        "emnist_balanced",
-        "EMNIST Balanced",
-        "Handwritten digits and letters, 28 x 28 grey pixels, transposed as in the files; a download of 560 MB.",
-        "Cohen, Afshar, Tapson and van Schaik, 2017 (arXiv:1702.05373)",
-        EMNIST_NAMES,
-        (112_800, 18_800, 2_400),
-        partial(emnist_files, "balanced"),
-    ),
-    _colour(
-        "cifar10",
-        "CIFAR-10",
-        "Animals and vehicles, 32 x 32 colour pixels: the benchmark most papers report.",
-        "Krizhevsky, University of Toronto, 2009",
-        CIFAR10_NAMES,
-        (50_000, 10_000, 5_000),
-        partial(cifar_files, "CIFAR10"),
-        decode_cifar10,
-    ),
-    _colour(
-        "cifar100",
-        "CIFAR-100",
-        "A hundred kinds of things, 32 x 32 colour pixels, 500 training images of each.",
-        "Krizhevsky, University of Toronto, 2009",
-        CIFAR100_NAMES,
-        (50_000, 10_000, 500),
-        partial(cifar_files, "CIFAR100"),
-        decode_cifar100,
-    ),
-    _colour(
-        "svhn",
-        "SVHN",
-        "House numbers from street photographs, 32 x 32 colour pixels; digits are not equally frequent.",
-        "Netzer et al., Stanford and Google, 2011",
-        string.digits,
-        (73_257, 26_032, 4_659),
-        svhn_files,
-        decode_svhn,
-    ),
+    _grey("mnist", "MNIST", "LeCun, Cortes and Burges, 1998", string.digits, (60_000, 10_000, 5_421), _MNIST),
+    _grey("fashion_mnist", "Fashion-MNIST", _XIAO, CLOTHES, LIKE_MNIST, _FASHION),
+    _grey("kmnist", "KMNIST", "Clanuwat et al., 2018", KANA, LIKE_MNIST, _KMNIST),
+    _grey("emnist_balanced", "EMNIST Balanced", _COHEN, EMNIST_NAMES, (112_800, 18_800, 2_400), _EMNIST),
+    _colour("cifar10", "CIFAR-10", _KRIZHEVSKY, CIFAR10_NAMES, (50_000, 10_000, 5_000), _CIFAR10, decode_cifar10),
+    _colour("cifar100", "CIFAR-100", _KRIZHEVSKY, CIFAR100_NAMES, (50_000, 10_000, 500), _CIFAR100, decode_cifar100),
+    _colour("svhn", "SVHN", _NETZER, string.digits, (73_257, 26_032, 4_659), svhn_files, decode_svhn),
 )
 """The table of classic image sets, in the order of lists. A new one is an entry here."""

@@ -1,9 +1,8 @@
 """Price histories, simulated or imported from CSV files, one per token.
 
 `import_prices` is a generator of events that returns a `PriceSource`; `preview` shows a file before it is imported. The
-steps of an import: `files` collects files, `tables` reads their text, `columns`, `dates`, `numbers` and `cells`
-interpret it, `building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student
-sees.
+steps of an import: `files` collects files, `tables` reads their text, `columns`, `dates` and `numbers` interpret it,
+`building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student sees.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ KEY_PREFIX = LIBRARY.prefix
 check_title, delete, rename, saved = LIBRARY.check_title, LIBRARY.delete, LIBRARY.rename, LIBRARY.saved
 
 __all__ = ["ENDINGS", "KEY_PREFIX", "ROLES", "Bars", "Content", "FileReport", "Mapping", "Opened", "PriceOptions"]
+__all__ += ["PricePreview", "PriceReport", "PriceSource", "SimulatedPrices", "WindowSplits", "check_title", "delete"]
 __all__ += [
-    "PricePreview",
-    "PriceReport",
-    "PriceSource",
-    "SimulatedPrices",
-    "WindowSplits",
-    "check_title",
-    "delete",
     "distance",
+    "expanded",
+    "import_prices",
+    "moment",
+    "preview",
+    "read_bars",
+    "rename",
+    "saved",
+    "simulate",
+    "to_csv",
 ]
-__all__ += ["expanded", "import_prices", "moment", "preview", "read_bars", "rename", "saved", "simulate", "to_csv"]

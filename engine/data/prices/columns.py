@@ -52,9 +52,8 @@ def candidates(role: str, names: Sequence[str]) -> list[int]:
     words = [plain(name) for name in names]
     found = [place for alias in ALIASES[role] for place, word in enumerate(words) if word == alias]
     if role == "volume":  # the first one: "Volume BTC" comes before "Volume USD"
-        prefixed = [place for place, word in enumerate(words) if word.startswith(("volume ", "vol "))]
-        found += [place for place in prefixed if place not in found]
-    return found
+        found += [place for place, word in enumerate(words) if word.startswith(("volume ", "vol "))]
+    return list(dict.fromkeys(found))
 
 
 def roles(names: Sequence[str]) -> set[str]:
@@ -91,16 +90,13 @@ def _by_name(names: Sequence[str], sample: Cells) -> dict[str, int]:
             places[role] = next((place for place in found if _mostly(numbers.is_number, sample, place)), found[0])
     found = free("date")
     others = [place for place in range(len(names)) if place not in places.values() and place not in found]
-    fallback = found[0] if found else None
-    date = next((place for place in found + others if _mostly(dates.is_date, sample, place)), fallback)
+    date = next(
+        (place for place in found + others if _mostly(dates.is_date, sample, place)), found[0] if found else None
+    )
     if date is not None:
         places["date"] = date
-        clocks = free("time")
-        if (
-            clocks
-            and _mostly(dates.is_clock, sample, clocks[0])
-            and not any(dates.has_clock(row[date]) for row in sample)
-        ):
+        has_clock = any(dates.has_clock(row[date]) for row in sample)
+        if not has_clock and (clocks := free("time")) and _mostly(dates.is_clock, sample, clocks[0]):
             places["time"] = clocks[0]
     return places
 
@@ -116,25 +112,17 @@ def _by_content(sample: Cells) -> dict[str, int]:
     if first < width and _mostly(dates.is_clock, sample, first) and not dates.has_clock(sample[0][date]):
         places["time"] = first
         first += 1
-    values = [place for place in range(first, width) if _mostly(numbers.is_number, sample, place)]
-    order = _order(sample, values[:4])
-    places |= dict(zip(("open", "high", "low", "close"), order, strict=False))
-    if order and len(values) > 4:
-        places["volume"] = values[4]
-    return places
-
-
-def _order(sample: Cells, places: list[int]) -> tuple[int, ...]:
-    """The columns as open, high, low, close, with no price above the high or below the low; empty if impossible."""
-    if len(places) < 4:
-        return ()
-    decimal = numbers.decimal_of(row[place] for row in sample for place in places)
-    values = np.stack([numbers.parsed([row[place] for row in sample], decimal)[0] for place in places])
+    columns = [place for place in range(first, width) if _mostly(numbers.is_number, sample, place)]
+    if len(columns) < 4:
+        return places
+    decimal = numbers.decimal_of(row[place] for row in sample for place in columns[:4])
+    values = np.stack([numbers.parsed([row[place] for row in sample], decimal)[0] for place in columns[:4]])
     values = values[:, np.isfinite(values).all(0)]
     for order in permutations(range(4)):  # open, high, low, close comes first
         if values.size and (values[order[1]] >= values.max(0)).all() and (values[order[2]] <= values.min(0)).all():
-            return tuple(places[place] for place in order)
-    return ()
+            places |= dict(zip(("open", "high", "low", "close"), (columns[place] for place in order), strict=True))
+            return places | ({"volume": columns[4]} if len(columns) > 4 else {})
+    return places
 
 
 def _mostly(is_wanted: Callable[[str], bool], sample: Cells, place: int) -> bool:

@@ -15,11 +15,9 @@ KNOWN, EITHER, EPOCH, UNREADABLE = range(4)
 """How a cell is understood: month and day; two numbers in either order; seconds since 1970; not at all."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FIRST_YEAR, LAST_YEAR = 1800, 2200
-CENTURY_FROM = 70
-"""Two-digit years from this one on are in the 20th century."""
+CENTURY_FROM = 70  # two-digit years from this one on are in the 20th century
 EXCEL_EPOCH = -2_209_161_600  # 1899-12-30
-MAX_CELL = 80
-"""Longest date, in characters."""
+MAX_CELL = 80  # characters
 
 _TIME = (
     r"(?:[T,\s]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2})(?:[.,]\d+)?)?\s*-?(?P<half>[ap]\.?m\.?)?)?"
@@ -91,27 +89,20 @@ def _is_day_first(either: np.ndarray) -> tuple[bool, str]:
     over_first, over_other = int((first > 12).sum()), int((other > 12).sum())
     if over_first != over_other:
         return over_first > over_other, ", as days after the 12th show"
-    day_first, month_first = (
-        _raggedness(86_400 * _days(month, day, year)[0] + seconds) for month, day in ((other, first), (first, other))
-    )
-    if day_first == month_first:
+    raggedness = []  # number of steps that are much longer than the median, with the day first and with the month first
+    for month, day in ((other, first), (first, other)):
+        steps = np.abs(np.diff(86_400 * _days(month, day, year)[0] + seconds))
+        raggedness.append(int((steps > 1.5 * np.median(steps)).sum()) if len(steps) else 0)
+    if raggedness[0] == raggedness[1]:
         return False, "; these dates do not show which comes first"
-    return day_first < month_first, ", which makes the bars evenly spaced"
-
-
-def _raggedness(times: np.ndarray) -> int:
-    """Number of steps that are much longer than the median."""
-    steps = np.abs(np.diff(times))
-    return int((steps > 1.5 * np.median(steps)).sum()) if len(steps) else 0
+    return raggedness[0] < raggedness[1], ", which makes the bars evenly spaced"
 
 
 def _days(month: np.ndarray, day: np.ndarray, year: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Days since 1970, and which of the dates exist."""
     is_good = (month >= 1) & (month <= 12) & (day >= 1) & (year >= FIRST_YEAR) & (year <= LAST_YEAR)
     months = np.where(is_good, 12 * (year - 1970) + month - 1, 0)
-    begin, end = (
-        each.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for each in (months, months + 1)
-    )
+    begin, end = (m.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for m in (months, months + 1))
     return begin + day - 1, is_good & (begin + day <= end)
 
 
@@ -122,55 +113,37 @@ def _parts(cell: str) -> Parts:
     if calendar := _CALENDAR.fullmatch(text):
         text = f"{calendar['date']} {calendar['time']}"
     elif _EPOCH.fullmatch(text):
-        return _epoch(text)
+        value = int(text) if text.isdecimal() else int(float(text))
+        for divisor in (1, 10**3, 10**6, 10**9):  # seconds to nanoseconds, by the size of the number
+            if 10**8 <= value // divisor < 10**10:
+                return EPOCH, 0, 0, 0, min(value // divisor, 7_258_118_400), 0
+        return _NO_DATE
     elif _SERIAL.fullmatch(text):
         return EPOCH, 0, 0, 0, EXCEL_EPOCH + round(86_400 * float(text)), 0
-    for shape in _SHAPES:
-        if found := shape.fullmatch(text):
-            return _of_shape(found.groupdict(""))
-    return _NO_DATE
-
-
-def _epoch(text: str) -> Parts:
-    """Seconds, milli-, micro- or nanoseconds since 1970, by the size of the number."""
-    value = int(text) if text.isdecimal() else int(float(text))
-    for divisor in (1, 10**3, 10**6, 10**9):
-        if 10**8 <= value // divisor < 10**10:
-            return EPOCH, 0, 0, 0, min(value // divisor, 7_258_118_400), 0
-    return _NO_DATE
+    found = next(filter(None, (shape.fullmatch(text) for shape in _SHAPES)), None)
+    return _NO_DATE if found is None else _of_shape(found.groupdict(""))
 
 
 def _of_shape(found: dict[str, str]) -> Parts:
-    year, seconds, offset = int(found["year"]), _seconds(found), _offset(found["zone"])
+    year, month, day = int(found["year"]), found.get("month", ""), found.get("day", "")
     if len(found["year"]) == 2:
         year += 1900 if year >= CENTURY_FROM else 2000
-    if seconds is None:
-        return _NO_DATE
-    if "first" in found:
-        return EITHER, int(found["first"]), int(found["other"]), year, seconds, offset
-    if "month" in found:
-        return KNOWN, int(found["month"]), int(found["day"]), year, seconds, offset
-    month = found["word"][:3].casefold()
-    return (KNOWN, MONTHS.index(month) + 1, int(found["day"]), year, seconds, offset) if month in MONTHS else _NO_DATE
-
-
-def _seconds(found: dict[str, str]) -> int | None:
-    """Seconds of the day; None if the time is invalid."""
     hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
     if half := found["half"]:
         if not 1 <= hour <= 12:
-            return None
+            return _NO_DATE
         hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    return 3600 * hour + 60 * minute + second if hour <= 24 and minute < 60 and second <= 60 else None
-
-
-def _offset(zone: str) -> int:
-    """Seconds that a time zone is ahead of UTC."""
-    digits = re.sub(r"[^-+\d]", "", zone)
-    if not digits:
-        return 0
-    hours, minutes = int(digits[1:3]), int(digits[3:5] or 0)
-    return (3600 * hours + 60 * minutes) * (-1 if digits[0] == "-" else 1)
+    if hour > 24 or minute > 59 or second > 60:
+        return _NO_DATE
+    zone = re.sub(r"[^-+\d]", "", found["zone"])  # "+0530"
+    ahead = 3600 * int(zone[1:3]) + 60 * int(zone[3:5] or 0) if zone else 0
+    rest = (year, 3600 * hour + 60 * minute + second, -ahead if zone.startswith("-") else ahead)
+    if "first" in found:
+        return EITHER, int(found["first"]), int(found["other"]), *rest
+    if "word" in found:
+        word = found["word"][:3].casefold()
+        return (KNOWN, MONTHS.index(word) + 1, int(day), *rest) if word in MONTHS else _NO_DATE
+    return KNOWN, int(month), int(day), *rest
 
 
 def _clock(cell: str) -> str:

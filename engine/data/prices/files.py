@@ -19,11 +19,9 @@ Content = bytes | Path
 
 ENDINGS = (".csv", ".tsv", ".txt")
 NO_PRICES = frozenset({"readme", "license", "licence", "notes", "checksum", "checksums", "sha256sums", "md5sums"})
-MAX_FILES_IN_MEMORY = 2
-"""Total size of the files of a zip file, in multiples of the limit for one file: they are unpacked to memory."""
+MAX_FILES_IN_MEMORY = 2  # total size of the files of a zip file, in multiples of the limit for one file
 
-_File = tuple[str, Content, str]
-"""(name, content, why it is skipped or "")."""
+_File = tuple[str, Content, str]  # name, content, why it is skipped or ""
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,23 @@ def check_size(size: int, name: str) -> None:
 def _each(brought: Sequence[tuple[str, Content]]) -> Iterator[_File]:
     for name, content in brought:
         if isinstance(content, Path) and content.is_dir():
-            yield from _in_folder(content)
+            for count, (inside, path, reason) in enumerate(filter(_is_seen, walk(content)), 1):
+                check_count(count, limits())
+                yield inside, path, reason or _why_skipped(inside)
         elif name.casefold().endswith(".zip") and (isinstance(content, bytes) or content.is_file()):
             try:
                 with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
                     yield from _in_zip(file)
             except PermissionError as error:
-                message = f"'{shown(name)}' cannot be read ({error.strerror}); change its permissions."
-                raise DataError(message) from error
+                reason = f"cannot be read ({error.strerror}); change its permissions."
+                raise DataError(f"'{shown(name)}' {reason}") from error
         else:
             yield name, content, ""
+
+
+def _is_seen(file: _File) -> bool:
+    """Whether it is a file that no operating system created."""
+    return not file[0].endswith("/") and not names.is_hidden((PurePosixPath(file[0]).name,))
 
 
 def _why_skipped(name: str) -> str:
@@ -94,15 +99,6 @@ def _why_skipped(name: str) -> str:
     if path.suffix.casefold() not in ENDINGS:
         return "is not a CSV file, by its extension"
     return "is a note, by its name" if path.stem.casefold() in NO_PRICES else ""
-
-
-def _in_folder(folder: Path) -> Iterator[_File]:
-    count = 0
-    for name, path, reason in walk(folder):
-        if not name.endswith("/") and not names.is_hidden((path.name,)):
-            count += 1
-            check_count(count, limits())
-            yield name, path, reason or _why_skipped(name)
 
 
 def _in_zip(file: IO[bytes]) -> Iterator[_File]:
@@ -124,7 +120,6 @@ def _in_zip(file: IO[bytes]) -> Iterator[_File]:
                 content, reason = b"", f"is larger than the {caps.max_price_bytes:,} bytes allowed"
             total += len(content)
             if total > allowed:
-                raise DataError(
-                    f"The price files in this zip file have more than {allowed:,} bytes; import fewer at once."
-                )
+                more = f"The price files in this zip file have more than {allowed:,} bytes"
+                raise DataError(f"{more}; import fewer at once.")
             yield name, content, reason

@@ -18,7 +18,6 @@ from engine.data.imported.names import shown
 from engine.data.imported.parallel import in_threads
 from engine.data.prices import building, columns, files, kept, tables
 from engine.data.prices.bars import Bars
-from engine.data.prices.building import Built
 from engine.data.prices.files import Content
 from engine.data.prices.options import Mapping, PriceOptions
 from engine.data.prices.report import FileReport, PriceReport, distance, moment
@@ -50,7 +49,7 @@ def preview(content: Content, name: str, mapping: Mapping | None = None) -> Pric
     table, chosen = _opened(content, name, mapping)
     report, problem = FileReport(name=name, token=table.token, mapping=chosen), ""
     try:
-        report = building.build(table, chosen, report.token).report(name, chosen)
+        _, report = building.build(table, chosen, report.token)
     except DataError as error:
         problem = str(error)
     return PricePreview(**dict(report), columns=table.columns, rows=table.sample[:SHOWN_ROWS], problem=problem)
@@ -59,12 +58,9 @@ def preview(content: Content, name: str, mapping: Mapping | None = None) -> Pric
 def read_bars(
     content: Content, name: str, mapping: Mapping | None = None, token: str = ""
 ) -> tuple[Bars, tuple[str, ...]]:
-    """The bars of a file, and a sentence on each repair. Raises DataError if the file cannot be used.
-
-    mapping, token: detected if None and "".
-    """
-    built, _ = _read(content, name, mapping, token)
-    return built.bars, built.repairs
+    """The bars of a file, and a sentence on each repair; mapping and token are detected if not given. Raises DataError."""
+    bars, report = _read(content, name, mapping, token)
+    return bars, report.repairs
 
 
 def import_prices(
@@ -72,13 +68,9 @@ def import_prices(
 ) -> Generator[Event, None, PriceSource]:
     """Make a data set of price files, one per token; zip files and folders among them are opened.
 
-    Args:
-        brought: (name, bytes or path). The caller must check that a path may be read.
-        origin: where they come from, in words; derived from the files if "".
-
-    Raises:
-        DataError: a file cannot be used, two do not fit together, the name is taken or the disk is full; nothing is
-        kept.
+    brought: (name, bytes or path); the caller must check that a path may be read. origin: where they come from, in
+    words; derived from the files if "". Raises DataError: a file cannot be used, two do not fit together, the name is
+    taken or the disk is full; nothing is kept.
     """
     with LIBRARY.importing(options.name, data_root):
         (opened,) = yield from in_threads(lambda _: files.expanded(brought), 1, "open files")
@@ -86,11 +78,10 @@ def import_prices(
 
         def read(number: int) -> tuple[Bars, FileReport]:
             name, content = opened.files[number]
-            built, mapping = _read(content, name, options.mappings.get(name), options.tokens.get(name, ""))
-            return built.bars, built.report(shown(name), mapping)
+            return _read(content, name, options.mappings.get(name), options.tokens.get(name, ""))
 
         found = yield from in_threads(read, len(opened.files), "read files")
-        bars, reports = tuple(each for each, _ in found), tuple(report for _, report in found)
+        bars, reports = zip(*found, strict=True)
         _check_together(bars, reports)
         source = PriceSource(
             title=options.name,
@@ -114,9 +105,9 @@ def _opened(content: Content, name: str, mapping: Mapping | None) -> tuple[table
     return table, mapping or columns.detected(table.columns, table.sample, bool(table.header))
 
 
-def _read(content: Content, name: str, mapping: Mapping | None, token: str) -> tuple[Built, Mapping]:
+def _read(content: Content, name: str, mapping: Mapping | None, token: str) -> tuple[Bars, FileReport]:
     table, chosen = _opened(content, name, mapping)
-    return building.build(table, chosen, token or table.token), chosen
+    return building.build(table, chosen, token or table.token)
 
 
 def _check_names(opened: files.Opened, options: PriceOptions) -> None:

@@ -17,12 +17,11 @@ from engine.core.errors import DataError
 from engine.data.prices.bars import COLUMNS, Bars
 
 FILE = "bars.npz"
-DIGEST_BYTES = 16
 
 
 def digest_of(bars: Sequence[Bars]) -> str:
     """Equal for equal tokens and bars, wherever they came from."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = hashlib.blake2b(digest_size=16)
     for each in bars:
         digest.update(f"{each.token}\0{len(each)}\0".encode())
         digest.update(np.ascontiguousarray(each.times, "<i8").data)
@@ -32,8 +31,9 @@ def digest_of(bars: Sequence[Bars]) -> str:
 
 def write(bars: Sequence[Bars], folder: Path) -> None:
     """Write the bars into a folder and flush them to disk."""
-    arrays = {f"times_{number}": each.times for number, each in enumerate(bars)}
-    arrays |= {f"table_{number}": each.table for number, each in enumerate(bars)}
+    arrays = {}
+    for number, each in enumerate(bars):
+        arrays |= {f"times_{number}": each.times, f"table_{number}": each.table}
     with (folder / FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
         file.flush()
@@ -53,8 +53,6 @@ def read(path: Path, tokens: Sequence[str], digest: str) -> tuple[Bars, ...]:
         if digest_of(found) != digest:
             raise ValueError("not the bars that were imported")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        message = (
-            f"The prices {path.absolute()} are missing or damaged ({error}); delete the data set and import it again."
-        )
-        raise DataError(message) from None
+        what = f"The prices {path.absolute()} are missing or damaged ({error})"
+        raise DataError(f"{what}; delete the data set and import it again.") from None
     return tuple(found)

@@ -58,24 +58,18 @@ def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarr
             return np.array([float(cell) for cell in cells]), is_unreadable
         except ValueError:
             pass  # not all of them are plain numbers: read one by one
-    for number, cell in enumerate(cells):
-        if not is_nothing(cell):
+    thousands = "," if decimal == "." else "."
+    for number, text in enumerate(map(_plain, cells)):
+        if text.lstrip("+-") in ("inf", "infinity"):
+            values[number] = float(text)
+        elif not is_nothing(cells[number]):
+            found = _NUMBER[decimal].fullmatch(text)
+            digits = found[1].replace(thousands, "").replace(",", ".") if found else ""
             try:
-                values[number] = _value(cell, decimal)
+                values[number] = float(digits) * TIMES[found[2] if found else ""]
             except ValueError:
                 is_unreadable[number] = True
     return values, is_unreadable
-
-
-def _value(cell: str, decimal: Decimal) -> float:
-    text = _plain(cell)
-    if text.lstrip("+-") in ("inf", "infinity"):
-        return float(text)
-    found = _NUMBER[decimal].fullmatch(text)
-    if found is None:
-        raise ValueError(cell)
-    digits = found[1].replace("," if decimal == "." else ".", "").replace(",", ".")
-    return float(digits) * TIMES[found[2]]
 
 
 def _plain(cell: str) -> str:

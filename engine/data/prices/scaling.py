@@ -21,10 +21,8 @@ from engine.core.errors import DataError
 from engine.data.prices.picture import candle_pictures
 from engine.data.source import NUM_FEATURES
 
-FIRST_CLOSE = 100.0
-"""The close before the first bar of a window drawn from returns; the true one is not stored."""
-NAME = "windows"
-"""Prefix of a scaling's tensors in a file."""
+FIRST_CLOSE = 100.0  # the close before the first bar of a window drawn from returns; the true one is not stored
+NAME = "windows"  # prefix of a scaling's tensors in a file
 LEAST_SHARE = 1e-3
 """Minimum scale of gaps, bodies and wicks, as a share of the moves from close to close. If every open equals the last
 close, gaps are rounding errors; dividing by their deviation would turn one unit of a student into many log units."""
@@ -90,15 +88,11 @@ class WindowScaling:
     def from_state(cls, tensors: dict[str, Tensor]) -> WindowScaling:
         """The scaling that `state` described. Raises DataError for anything else."""
         for kind in ("returns", "prices"):
-            names = [f"{NAME}.{kind}.{name}" for name in FIELDS]
-            if set(names) == set(tensors):
-                found = [tensors[name] for name in names]
-                count = len(found[2])
-                has_shape = [tuple(each.shape) for each in found] == [(count, NUM_FEATURES)] * 2 + [(count,)] * 2
-                if has_shape and all(
-                    each.dtype == torch.float64 and bool(torch.isfinite(each).all()) for each in found
-                ):
-                    return cls(kind, *found)
+            found = [tensors.get(f"{NAME}.{kind}.{name}", torch.empty(0)) for name in FIELDS]
+            shapes = [(len(found[2]), NUM_FEATURES)] * 2 + [(len(found[2]),)] * 2
+            is_sound = all(each.dtype == torch.float64 and bool(torch.isfinite(each).all()) for each in found)
+            if len(tensors) == len(FIELDS) and is_sound and [tuple(each.shape) for each in found] == shapes:
+                return cls(kind, *found)
         raise DataError("This result does not contain the scaling of its price bars; another program wrote it.")
 
 
@@ -116,9 +110,9 @@ def raw_features(table: np.ndarray, kind: str) -> np.ndarray:
 
 def fitted(tables: list[np.ndarray], values: list[np.ndarray], kind: str, is_direction: bool) -> WindowScaling:
     """The scaling for training bars (n_k, 5) and targets (m_k,) of each token k."""
-    shifts, scales = zip(*(_of_features(raw_features(table, kind), kind) for table in tables), strict=True)
+    shifts, scales = np.array([_of_features(raw_features(table, kind), kind) for table in tables]).swapaxes(0, 1)
     targets = [(0.0, 1.0) if is_direction else (float(each.mean()), float(each.std()) or 1.0) for each in values]
-    features = torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(scales))
+    features = (torch.from_numpy(np.ascontiguousarray(each)) for each in (shifts, scales))
     return WindowScaling(kind, *features, *torch.tensor(targets, dtype=torch.float64).T.contiguous())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import re
@@ -28,9 +29,6 @@ SAMPLE_ROWS = 2000
 UNNAMED = "token"
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 4096
-
-Row = tuple[int, list[str]]
-"""A line number, and the cells of the row that begins there."""
 
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -88,8 +86,8 @@ class Table:
         named = (cleaned(row[place]) for row in self.sample) if place is not None else ()
         return next(filter(None, named), "") or cleaned(_without_frame(PurePosixPath(self.name).name)) or UNNAMED
 
-    def rows(self) -> Iterator[Row]:
-        """Every row that is not empty, with at least one cell per column.
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line, cells) of every row that is not empty, with at least one cell per column.
 
         Raises DataError: too many rows, an endless line, an unclosed quotation mark.
         """
@@ -101,7 +99,7 @@ class Table:
                 number, before = self.begin + before + 1, reader.line_num
                 if self.begin + before > number:
                     raise flaw(self.name, "a quotation mark is not closed in its line; close it.", number)
-                if not any(cells) or not any(map(str.strip, cells)):
+                if not any(map(str.strip, cells)):
                     continue
                 count += 1
                 if count > caps.max_price_rows:
@@ -137,38 +135,30 @@ def opened(content: bytes, name: str) -> Table:
 
 
 def _encoding(content: bytes, name: str) -> str:
-    """Raises DataError unless the content is text."""
-    for encoding in _possible_encodings(content, name):
-        try:
+    """Raises DataError unless the content is text, or if it is of a known format that is not."""
+    encodings = [encoding for mark, encoding in _BYTE_ORDER_MARKS.items() if content.startswith(mark)][:1]
+    if not encodings:
+        head = content[:HEAD_BYTES]
+        for pattern, what in _OTHERS.items():
+            if re.match(pattern, head):
+                raise flaw(name, what)
+        even, odd = head[::2].count(0), head[1::2].count(0)
+        strange = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
+        if even + odd > 0.3 * len(head) and min(even, odd) == 0:
+            encodings = ["utf-16-le" if odd else "utf-16-be"]
+        elif b"\0" not in content and strange <= 0.01 * len(head):
+            encodings = ["utf-8", "latin-1"]
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeDecodeError):
             content.decode(encoding)
             return encoding
-        except UnicodeDecodeError:
-            continue
     raise flaw(name, "is not readable text; save the prices as CSV (UTF-8).")
-
-
-def _possible_encodings(content: bytes, name: str) -> tuple[str, ...]:
-    """The most likely first. Raises DataError for known formats that are not text."""
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return (encoding,)
-    head = content[:HEAD_BYTES]
-    for pattern, what in _OTHERS.items():
-        if re.match(pattern, head):
-            raise flaw(name, what)
-    zeros = Counter(place % 2 for place, byte in enumerate(head) if byte == 0)
-    if zeros and sum(zeros.values()) > 0.3 * len(head) and min(zeros[0], zeros[1]) == 0:
-        return ("utf-16-le",) if zeros[1] else ("utf-16-be",)
-    strange = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
-    return () if b"\0" in content or strange > 0.01 * len(head) else ("utf-8", "latin-1")
 
 
 def _lines(name: str, content: bytes, encoding: str) -> Iterator[str]:
     """The lines of a file. Raises DataError for an endless one."""
     file = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="")
-    number = 0
-    while line := file.readline(MAX_LINE):
-        number += 1
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
         if len(line) == MAX_LINE:
             raise flaw(name, f"the line is longer than {MAX_LINE:,} characters; save the file as CSV.", number)
         yield line
@@ -214,17 +204,13 @@ def _is_value(cell: str) -> bool:
 def _named(header: list[str], sample: list[list[str]]) -> tuple[str, ...]:
     """Unique names of the columns, without empty columns behind the last one with a name."""
     width = len(header) or Counter(map(len, sample)).most_common(1)[0][0]
-    if header:
-        while width and not header[width - 1].strip() and not any(row[width - 1 : width] > [""] for row in sample):
-            width -= 1
+    while header and width and not header[width - 1].strip() and not any("".join(r[width - 1 : width]) for r in sample):
+        width -= 1
     found: list[str] = []
     for place in range(width):
-        text = " ".join(header[place].split()) if header else ""
-        base = text = shown(text)[:MAX_COLUMN] or f"column {place + 1}"
-        number = 2
-        while text in found:
-            text, number = f"{base} ({number})", number + 1
-        found.append(text)
+        text = shown(" ".join(header[place].split()) if header else "")[:MAX_COLUMN] or f"column {place + 1}"
+        more = (f"{text} ({number})" for number in range(2, width + 2))
+        found.append(next(name for name in (text, *more) if name not in found))
     return tuple(found)
 
 

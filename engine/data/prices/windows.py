@@ -29,10 +29,8 @@ from engine.data.source import NUM_OUTPUTS, LabelledSet, Splits, TaskSpec
 RECIPE = 2
 """Part of every fingerprint; raise it when this module changes what it makes of the same bars."""
 PARTS = ("train", "validation", "test")
-LEAST_TRAINING = 10
-"""Minimum number of training windows per token."""
-CLOSE = 3
-"""Its column in a bar."""
+LEAST_TRAINING = 10  # windows per token
+CLOSE = 3  # its column in a bar
 
 
 @dataclass(frozen=True)
@@ -98,36 +96,28 @@ class _Token:
     config: WindowConfig
 
     @cached_property
-    def table(self) -> np.ndarray:
-        return self.bars.table
-
-    @cached_property
     def moves(self) -> np.ndarray:
         """(n,) log(close[t + horizon] / close[t]), NaN where there is no such bar."""
         close, horizon = np.log(self.bars.prices[:, CLOSE]), self.config.horizon
         return np.append(close[horizon:] - close[:-horizon], np.full(horizon, np.nan))
 
-    def starts(self, part: str) -> np.ndarray:
-        """The first bar of every window of a part."""
-        first, end = self.bounds[part]
-        length = self.config.window_length + self.config.horizon
-        return np.arange(first + _lead(part), end - length + 1, self.config.stride)
-
     def lasts(self, part: str) -> np.ndarray:
-        """The last bar of every window of a part."""
-        return self.starts(part) + self.config.window_length - 1
+        """The last bar of every window of a part. The very first bar has no close before it, so it starts no window."""
+        first, end = self.bounds[part]
+        before = self.config.window_length - 1
+        return np.arange(first + (part == "train") + before, end - self.config.horizon, self.config.stride)
 
     def check(self, title: str) -> None:
         """Raise DataError unless closes vary and every part has a window, training enough that two share no bar."""
-        config = self.config
+        length, horizon, stride = self.config.window_length, self.config.horizon, self.config.stride
         for part, (first, end) in self.bounds.items():
-            windows = (end - first - _lead(part) - config.window_length - config.horizon) // config.stride + 1
-            needed = max(LEAST_TRAINING, 1 + -(-config.window_length // config.stride)) if part == "train" else 1
-            if windows < needed:
-                wanted = config.window_length + config.horizon + (needed - 1) * config.stride + _lead(part)
-                purpose, share = ("training", "validation or test") if part == "train" else (part, part)
+            lead = int(part == "train")
+            needed = max(LEAST_TRAINING, 1 + -(-length // stride)) if lead else 1
+            wanted = length + horizon + (needed - 1) * stride + lead
+            if end - first < wanted:
+                purpose, share = ("training", "validation or test") if lead else (part, part)
                 has = f"{self.bars.token} has {end - first:,} bars for {purpose}"
-                need = f"a window of {config.window_length} and a horizon of {config.horizon} need {wanted:,}"
+                need = f"a window of {length} and a horizon of {horizon} need {wanted:,}"
                 instead = f"Choose a shorter window or horizon, another share for {share}, or use more bars."
                 raise DataError(f"{title}: {has}, but {need}. {instead}")
         closes = self.bars.prices[slice(*self.bounds["train"]), CLOSE]
@@ -140,10 +130,9 @@ class _Token:
 def prepare_windows(
     bars: Sequence[Bars], title: str, key: str, config: WindowConfig
 ) -> Generator[Event, None, WindowSplits]:
-    """Split, scale and window price histories, with progress.
+    """Split, scale and window price histories.
 
-    Raises:
-        DataError: a token has too few bars in a part, does not reach into it, or never changes in training.
+    Raises DataError: a token has too few bars in a part, does not reach into it, or never changes in training.
     """
     yield Progress(f"prepare {title}", 0, 2)
     borders = split_times(bars, config)
@@ -151,14 +140,18 @@ def prepare_windows(
     for token in tokens:
         token.check(title)
     train_moves = [token.moves[token.lasts("train")] for token in tokens]
-    if config.target in ("direction", "both"):
-        _check_directions(train_moves, title, config)
-    train_bars = [token.table[slice(*token.bounds["train"])] for token in tokens]
+    share = _is_up(np.concatenate(train_moves), config).mean()
+    if config.target in ("direction", "both") and share in (0, 1):
+        always = f"the close {'always' if share else 'never'} counts as up in training"
+        instead = "so there is no direction to learn. Choose a threshold nearer to 0, or another target."
+        raise DataError(f"{title}: with a threshold of {100 * config.threshold:g} % {always}, {instead}")
+    train_bars = [token.bars.table[slice(*token.bounds["train"])] for token in tokens]
     train_values = [_value(moves, config) for moves in train_moves]
     scaling = fitted(train_bars, train_values, config.features, config.target == "direction")
     yield Progress(f"prepare {title}", 1, 2)
     train, validation, test = (_window_set(tokens, part, scaling, config) for part in PARTS)
     shape, names = tuple(train.inputs.shape[1:]), tuple(each.token for each in bars)
+    said = json.dumps([RECIPE, key, config.model_dump(mode="json"), digest_of(bars)], sort_keys=True)
     yield Progress(f"prepare {title}", 2, 2)
     return WindowSplits(
         train=train,
@@ -167,7 +160,7 @@ def prepare_windows(
         spec=TaskSpec(config.target, shape, NUM_OUTPUTS[config.target], names),
         to_display=scaling.to_display,
         augment=lambda inputs, generator: inputs,
-        fingerprint=_fingerprint(bars, key, config),
+        fingerprint=hashlib.blake2b(said.encode(), digest_size=16).hexdigest(),
         title=title,
         scaling=scaling,
         bars=tuple(bars),
@@ -194,22 +187,6 @@ def part_bounds(bars: Bars, borders: tuple[int, int], embargo: int) -> dict[str,
     }
 
 
-def _check_directions(moves: Sequence[np.ndarray], title: str, config: WindowConfig) -> None:
-    """Raise DataError if the direction is the same in all training windows."""
-    share = _is_up(np.concatenate(moves), config).mean()
-    if share in (0, 1):
-        said = (
-            f"with a threshold of {100 * config.threshold:g} % the close {'always' if share else 'never'} counts as up"
-        )
-        instead = "so there is no direction to learn. Choose a threshold nearer to 0, or another target."
-        raise DataError(f"{title}: {said} in training, {instead}")
-
-
-def _lead(part: str) -> int:
-    """Bars at the beginning of a part that start no window: the very first bar has no close before it."""
-    return 1 if part == "train" else 0
-
-
 def _value(moves: np.ndarray, config: WindowConfig) -> np.ndarray:
     return np.abs(moves) if config.target == "volatility" else moves
 
@@ -218,29 +195,23 @@ def _window_set(tokens: Sequence[_Token], part: str, scaling: WindowScaling, con
     """All windows of a part, by token and date."""
     rows = []
     for number, token in enumerate(tokens):
-        start, last = token.starts(part), token.lasts(part)
-        seen = scaling.features(token.table, number)
+        last = token.lasts(part)
+        seen = scaling.features(token.bars.table, number)
+        start = last - config.window_length + 1
         windows = np.lib.stride_tricks.sliding_window_view(seen, config.window_length, axis=0)[start]
         past = np.append(np.zeros(config.horizon), token.moves[: -config.horizon])[last]  # the move that ends at a bar
         # the last value of a price is no change, that of a move is the last move
         predicted = np.zeros(len(last)) if config.target in ("close", "both") else past
-        rows.append(
-            (
-                windows.transpose(0, 2, 1),
-                _targets(token.moves[last], number, scaling, config),
-                np.full(len(start), number),
-                token.bars.times[last],
-                token.bars.prices[last, CLOSE],
-                _targets(predicted, number, scaling, config, past),
-            )
-        )
-    inputs, targets, owners, ends, anchors, last_value = (
-        torch.from_numpy(np.concatenate(column)) for column in zip(*rows, strict=True)
-    )
+        targets = _targets(token.moves[last], number, scaling, config)
+        last_value = _targets(predicted, number, scaling, config, past)
+        ends, anchors = token.bars.times[last], token.bars.prices[last, CLOSE]
+        rows.append((windows.transpose(0, 2, 1), targets, np.full(len(last), number), ends, anchors, last_value))
+    columns = (torch.from_numpy(np.concatenate(column)) for column in zip(*rows, strict=True))
+    inputs, targets, owners, ends, anchors, last_value = columns
     inputs, owners = inputs.float(), owners.long()
     if config.token_identity:
-        columns = F.one_hot(owners, len(tokens)).float()[:, None].expand(-1, inputs.shape[1], -1)
-        inputs = torch.cat([inputs, columns], 2)
+        identity = F.one_hot(owners, len(tokens)).float()[:, None].expand(-1, inputs.shape[1], -1)
+        inputs = torch.cat([inputs, identity], 2)
     inputs = inputs.contiguous()
     return WindowSet(inputs, targets.float(), lambda inputs: inputs, owners, ends, anchors, last_value.float())
 
@@ -261,8 +232,3 @@ def _targets(
 
 def _is_up(moves: np.ndarray, config: WindowConfig) -> np.ndarray:
     return np.expm1(moves) > config.threshold
-
-
-def _fingerprint(bars: Sequence[Bars], key: str, config: WindowConfig) -> str:
-    said = json.dumps([RECIPE, key, config.model_dump(mode="json"), digest_of(bars)], sort_keys=True)
-    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
