@@ -42,8 +42,8 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _import(options: argparse.Namespace) -> int:
     values = {name: getattr(options, name) for name in images.ImportOptions.model_fields}
     path = options.path.absolute()
-    values["name"] = values["name"] or (path.name if path.is_dir() else path.stem)
-    wanted = checked(images.ImportOptions, values, "import")
+    name = options.name or (path.name if path.is_dir() else path.stem)
+    wanted = checked(images.ImportOptions, values | {"name": name}, "import")
     check_title(wanted.name, data_root())
     source = shown(images.import_path(options.path, wanted, data_root()))
     print(f"{source.key}: {source.title}, {source.report.layout}\n{source.summary}")

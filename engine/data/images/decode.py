@@ -10,30 +10,21 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import BmpImagePlugin, ExifTags, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from engine.core.errors import DataError
 from engine.data.images.options import ImportOptions
 from engine.data.imported.limits import Limits, variable
 
-_READERS = (
-    JpegImagePlugin.JpegImageFile,
-    PngImagePlugin.PngImageFile,
-    WebPImagePlugin.WebPImageFile,
-    BmpImagePlugin.BmpImageFile,
-)
+_READERS = (JpegImageFile, PngImageFile, WebPImageFile, BmpImageFile)
 FORMATS = tuple(reader.format for reader in _READERS if reader.format)  # no other reader of Pillow sees a file
 PHOTO_PAIR = "MPO"  # Pillow's name for a JPEG with a preview or a second view, as phones make them
-_FLIP = Image.Transpose
-UPRIGHT = {
-    2: _FLIP.FLIP_LEFT_RIGHT,
-    3: _FLIP.ROTATE_180,
-    4: _FLIP.FLIP_TOP_BOTTOM,
-    5: _FLIP.TRANSPOSE,
-    6: _FLIP.ROTATE_270,
-    7: _FLIP.TRANSVERSE,
-    8: _FLIP.ROTATE_90,
-}
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+UPRIGHT = {orientation: Image.Transpose[turn] for orientation, turn in enumerate(_TURNS.split(), 2)}
 """What makes an image of this EXIF orientation upright."""
 SIDEWAYS = (5, 6, 7, 8)
 DIGEST_BYTES = 16
@@ -59,15 +50,10 @@ class Decoded:
 
 
 def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limits) -> Decoded:
-    """Decode to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
+    """Decode a whole file to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
 
-    Args:
-        content: the whole file.
-        into: (C, S, S) uint8, written; one channel for grey, otherwise three.
-
-    Raises:
-        Undecodable: it is damaged, animated, too large or too small.
-        DataError: there is not enough memory.
+    into: (C, S, S) uint8, written; one channel for grey, otherwise three. Raises Undecodable: it is damaged, animated,
+    too large or too small. Raises DataError: there is not enough memory.
     """
     too_many = f"more than the {caps.max_pixels:,} pixels allowed ({variable('max_pixels')})"
     try:
@@ -111,9 +97,7 @@ def _decode(image: Image.Image, into: np.ndarray, options: ImportOptions) -> Dec
         small = square
     if orientation in UPRIGHT:
         small = small.transpose(UPRIGHT[orientation])
-    pixels = (
-        np.asarray(small.convert("L"))[:, :, None] if options.colour == "grey" else np.asarray(small.convert("RGB"))
-    )
+    pixels = np.atleast_3d(np.asarray(small.convert("L" if options.colour == "grey" else "RGB")))
     into[:] = pixels.transpose(2, 0, 1)
     if orientation in SIDEWAYS:
         width, height = height, width
@@ -142,11 +126,7 @@ def _scaled(image: Image.Image, size: int, fit: str) -> Image.Image:
     """Scaled with antialiasing: to `size` x `size`, or inside it for "pad"."""
     width, height = image.size
     if fit == "pad":
-        inner_width, inner_height = (max(1, round(side * size / max(width, height))) for side in image.size)
-        return image.resize((inner_width, inner_height), Image.Resampling.BILINEAR)
-    box = None
-    if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        inner = (max(1, round(width * size / max(width, height))), max(1, round(height * size / max(width, height))))
+        return image.resize(inner, Image.Resampling.BILINEAR)
+    left, top = ((side - min(image.size)) / 2 if fit == "crop" else 0 for side in image.size)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, width - left, height - top))

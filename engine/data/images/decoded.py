@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,12 +89,9 @@ def decode_set(
 ) -> Generator[Event, None, DecodedSet]:
     """Decode all images of a layout, unless they are stored already.
 
-    workplace: a folder on the same disk, for the file while it is written.
-
-    Raises:
-        DataError: they need too much memory, a class has too few images that can be decoded, or a file has changed.
-        Temporary
-            problems are errors, never reasons, because the reasons are stored.
+    workplace: a folder on the same disk, for the file while it is written. Raises DataError: they need too much memory,
+    a class has too few images that can be decoded, or a file has changed. Temporary problems are errors, never reasons,
+    because the reasons are stored.
     """
     _check_counts(layout, {})
     digest = digest_of(layout, options, caps)
@@ -111,20 +109,16 @@ def decode_set(
         for place, number in enumerate(good):  # in place: there may be no memory for a copy
             images[place] = images[number]
         images = images[: len(good)]
-    if options.colour == "auto" and all(isinstance(one, str) or one.is_grey for one in found):
+    seen = {number: one for number, one in enumerate(found) if not isinstance(one, str)}
+    if options.colour == "auto" and all(one.is_grey for one in seen.values()):
         images = np.ascontiguousarray(images[:, :1])
-    targets = np.array([layout.members[number][1] for number in good], np.int64)
-    result = DecodedSet(
-        digest,
-        images.shape[1],
-        reasons,
-        sizes=np.array([(0, 0) if isinstance(one, str) else (one.width, one.height) for one in found], np.int32),
-        digests=np.array(
-            [list(bytes(DIGEST_BYTES) if isinstance(one, str) else one.digest) for one in found], np.uint8
-        ),
-        targets=targets,
-        splits=_splits([layout.members[number][2] for number in good], targets, len(layout.class_names)),
-    )
+    sizes, digests = np.zeros((len(found), 2), np.int32), np.zeros((len(found), DIGEST_BYTES), np.uint8)
+    for number, one in seen.items():
+        sizes[number], digests[number] = (one.width, one.height), list(one.digest)
+    _, labels, given = zip(*(layout.members[number] for number in good), strict=True)
+    targets = np.array(labels, np.int64)
+    splits = _splits(given, targets, len(layout.class_names))
+    result = DecodedSet(digest, images.shape[1], reasons, sizes, digests, targets, splits)
     yield Progress("store images", 0, 1)
     _write(images, result, path, workplace)
     yield Progress("store images", 1, 1)
@@ -143,9 +137,8 @@ def _decode_all(
     main_memory = torch.device("cpu")
     free = machine.available_memory(main_memory) - machine.reserve(main_memory)
     if num_bytes > free:  # the system would grant more than there is, then kill the program
-        raise DataError(
-            f"{need}, but only {max(0, free):,} are free; choose a smaller image size, or use fewer images."
-        )
+        instead = "choose a smaller image size, or use fewer images."
+        raise DataError(f"{need}, but only {max(0, free):,} are free; {instead}")
     images = np.empty(shape, np.uint8)
 
     def work(number: int) -> Decoded | str:
@@ -155,9 +148,8 @@ def _decode_all(
         except OSError as error:
             raise DataError(f"'{shown(entry.name)}' can no longer be read ({error.strerror}); import again.") from error
         if hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest() != entry.digest:
-            raise DataError(
-                f"'{shown(entry.name)}' was changed during the import; import again when nothing writes to it."
-            )
+            changed = f"'{shown(entry.name)}' was changed during the import"
+            raise DataError(f"{changed}; import again when nothing writes to it.")
         try:
             return decode(content, images[number], options, caps)
         except Undecodable as reason:
@@ -169,35 +161,29 @@ def _decode_all(
 
 def _check_counts(layout: Layout, reasons: dict[int, str]) -> None:
     """Raise DataError for the first class with too few images. reasons: of images that could not be decoded."""
-    counts = {split: np.zeros(len(layout.class_names), int) for split in (*SPLITS, "")}
-    for number, (_, label, split) in enumerate(layout.members):
-        counts[split][label] += number not in reasons
+    kept = [(label, split) for number, (_, label, split) in enumerate(layout.members) if number not in reasons]
+    counts = Counter(kept)
+    is_undivided = any(split == "" for _, split in kept)
     for label, name in enumerate(layout.class_names):
-        train, validation, test, undivided = (int(counts[split][label]) for split in (*SPLITS, ""))
-        if counts[""].any():
-            if undivided < 3:
-                found = f"has {_images(undivided)}{_why(layout, reasons, label)}"
-                raise DataError(f"Class '{name}' {found}; it needs at least three, one of them for testing.")
-        elif train < 1 or train + validation < 2:
-            found = f"has {_images(train, 'training ')}{_why(layout, reasons, label)}"
-            raise DataError(f"Class '{name}' {found}; it needs at least two.")
-        elif test < 1:
-            raise DataError(f"Class '{name}' has no test images{_why(layout, reasons, label)}; it needs at least one.")
+        train, validation, test, undivided = (counts[label, split] for split in (*SPLITS, ""))
+        count, kind, needed = train, "training ", "it needs at least two"
+        if is_undivided:
+            count, kind, needed = undivided, "", "it needs at least three, one of them for testing"
+            is_enough = undivided >= 3
+        elif is_enough := train >= 1 and train + validation >= 2:
+            count, kind, needed = test, "test ", "it needs at least one"
+            is_enough = test >= 1
+        if not is_enough:
+            images = f"{count or 'no'} {kind}{'image' if count == 1 else 'images'}"
+            skipped = [number for number in reasons if layout.members[number][1] == label]
+            why = ""
+            if skipped:
+                first = f"'{shown(layout.members[skipped[0]][0].name)}', which {reasons[skipped[0]]}"
+                why = f" that can be used ({len(skipped):,} skipped, the first {first})"
+            raise DataError(f"Class '{name}' has {images}{why}; {needed}.")
 
 
-def _why(layout: Layout, reasons: dict[int, str], label: int) -> str:
-    skipped = [number for number in reasons if layout.members[number][1] == label]
-    if not skipped:
-        return ""
-    first = shown(layout.members[skipped[0]][0].name)
-    return f" that can be used ({len(skipped):,} skipped, the first '{first}', which {reasons[skipped[0]]})"
-
-
-def _images(count: int, kind: str = "") -> str:
-    return f"{count or 'no'} {kind}{'image' if count == 1 else 'images'}"
-
-
-def _splits(given: list[str], targets: np.ndarray, num_classes: int) -> np.ndarray:
+def _splits(given: Sequence[str], targets: np.ndarray, num_classes: int) -> np.ndarray:
     """(N,) indices into SPLITS: as the folders say, or a fifth of each class, drawn with a fixed seed, for testing."""
     if "" not in given:
         return np.array([SPLITS.index(split) for split in given], np.uint8)

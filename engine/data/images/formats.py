@@ -20,13 +20,7 @@ IDX_UINT8 = 0x08
 def idx(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
     """An idx file of unsigned bytes: magic 0 0 8 and the number of dimensions, each size as 4 bytes, then the values.
 
-    Args:
-        content: the whole file.
-        shape: the sizes it must declare.
-        name: the file's name, for messages.
-
-    Raises:
-        DataError: another magic, other sizes, or not as many bytes as the sizes promise.
+    shape: the sizes it must declare. Raises DataError: another magic, other sizes, or not as many bytes as they promise.
 
     Source: Y. LeCun, "The MNIST database of handwritten digits", section "File formats".
     """
@@ -42,9 +36,7 @@ def idx(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
 def cifar_batch(content: bytes, label_key: bytes, name: str) -> tuple[Tensor, Tensor]:
     """Images (N, 3, 32, 32) uint8 and targets (N,) int64 of a CIFAR batch, whose md5 the caller has checked.
 
-    Batches are pickles; only what builds a NumPy array is allowed in them.
-
-    Raises DataError if it is anything else.
+    Batches are pickles; only what builds a NumPy array is allowed in them. Raises DataError if it is anything else.
     """
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
@@ -78,7 +70,6 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
         if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            return import_module(
-                "numpy._core.multiarray"
-            )._reconstruct  # the old path, used in the files, is deprecated
+            # the old path, used in the files, is deprecated
+            return import_module("numpy._core.multiarray")._reconstruct
         raise pickle.UnpicklingError(f"it would call {module}.{name}")

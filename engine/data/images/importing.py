@@ -31,10 +31,9 @@ Import = Generator[Event, None, FolderSource]
 
 
 def import_upload(files: Sequence[tuple[str, BinaryIO]], options: ImportOptions, data_root: Path) -> Import:
-    """Import a directory upload.
+    """Import a directory upload: (relative path from the browser, open file).
 
-    files: (relative path from the browser, open file). Raises DataError: the folders are not a data set, a limit is
-    exceeded, or the disk is full; nothing is kept.
+    Raises DataError: the folders are not a data set, a limit is exceeded, or the disk is full; nothing is kept.
     """
     return _imported(lambda into: intake.uploaded(files, into, limits()), options, data_root, "Uploaded folder")
 
@@ -50,12 +49,16 @@ def import_path(path: Path, options: ImportOptions, data_root: Path) -> Import:
     The caller must check that the path may be read, see `checked_path`. Raises DataError as `import_upload` does.
     """
     path = path.absolute()
-    origin = f"Read from {path}"
-    if path.is_dir():
-        return _imported(lambda into: intake.on_disk(path, options.subset, limits()), options, data_root, origin, path)
-    if path.is_file():
-        return _imported(lambda into: _unpacked(path, into), options, data_root, origin, path)
-    raise DataError(f"There is no folder or zip file {path}.")
+
+    def load(into: Path) -> Loading:
+        if path.is_dir():
+            return (yield from intake.on_disk(path, options.subset, limits()))
+        with path.open("rb") as file:
+            return (yield from intake.unpacked(file, into, limits()))
+
+    if not path.is_dir() and not path.is_file():
+        raise DataError(f"There is no folder or zip file {path}.")
+    return _imported(load, options, data_root, f"Read from {path}", path)
 
 
 def import_again(key: str, options: ImportOptions, data_root: Path) -> Import:
@@ -74,11 +77,6 @@ def delete(key: str, data_root: Path) -> None:
         decoded.path_of(digest, data_root).unlink(missing_ok=True)
 
 
-def _unpacked(path: Path, into: Path) -> Loading:
-    with path.open("rb") as file:
-        return (yield from intake.unpacked(file, into, limits()))
-
-
 def _linked(folder: Path, into: Path) -> Loading:
     """The files of another data set, hard-linked where the file system can."""
     yield Progress("copy files", 0, 1)
@@ -90,8 +88,6 @@ def _linked(folder: Path, into: Path) -> Loading:
             original = folder / "files" / entry.path.name
             try:
                 os.link(original, entry.path)
-            except FileNotFoundError:
-                raise
             except OSError:
                 shutil.copyfile(original, entry.path)
     except FileNotFoundError:
@@ -103,8 +99,12 @@ def _imported(
     load: Callable[[Path], Loading], options: ImportOptions, data_root: Path, origin: str, path: Path | None = None
 ) -> Import:
     """Load, recognise the layout, decode, report, store. path: where the originals stay; None to store them."""
-    _sweep(data_root)
-    with LIBRARY.importing(options.name, data_root), LIBRARY.workplace(data_root) as place:
+    used = {source.digest for source in LIBRARY.saved(data_root).values()}
+    for left in (data_root / "decoded").glob("*.safetensors"):  # behind by killed imports
+        with contextlib.suppress(OSError):
+            if left.stem not in used and time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
+                left.unlink()
+    with LIBRARY.importing(options.name, data_root) as place:
         (place / "files").mkdir()
         found = yield from load(place / "files")
         caps = limits()
@@ -114,30 +114,13 @@ def _imported(
             (place / FILES).write_text(json.dumps(found.to_json()), encoding="utf-8")
         else:
             shutil.rmtree(place / "files")
-        source = FolderSource(
-            title=options.name,
-            origin=origin,
-            num_channels=images.num_channels,
-            class_names=layout.class_names,
-            report=report_of(found, layout, images, options),
-            options=options,
-            created=time.time(),
-            digest=images.digest,
-            path=str(path or ""),
-        )
+        about = {"title": options.name, "origin": origin, "created": time.time(), "path": str(path or "")}
+        what = {"num_channels": images.num_channels, "class_names": layout.class_names, "digest": images.digest}
+        report = report_of(found, layout, images, options)
+        source = FolderSource.model_validate(about | what | {"report": report, "options": options})
         added = LIBRARY.add(place, source, data_root)
         if added.availability(data_root).state == "missing":
             LIBRARY.delete(added.key, data_root)
-            raise DataError(
-                f"Another data set of the same images was deleted during the import of {options.name}; try again."
-            )
+            other = "Another data set of the same images was deleted during the import"
+            raise DataError(f"{other} of {options.name}; try again.")
         return added
-
-
-def _sweep(data_root: Path) -> None:
-    """Remove decoded images that no data set uses, left behind by killed imports."""
-    used = {source.digest for source in LIBRARY.saved(data_root).values()}
-    for path in (data_root / "decoded").glob("*.safetensors"):
-        with contextlib.suppress(OSError):
-            if path.stem not in used and time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-                path.unlink()

@@ -58,26 +58,24 @@ class Found:
         self._names: set[str] = set()
 
     def named(self, name: str) -> names.Parts | None:
-        """The cleaned path of a new file; None, with a reason noted, if it is not used."""
-        parts = self._cleaned(name)
-        if parts is None:
+        """The cleaned path of a new file or folder, noted; None, with a reason noted, if a file is not used."""
+        try:
+            parts = names.cleaned(name)
+        except names.Hostile as reason:
+            self.skip(name, str(reason))
             return None
+        clean, is_folder = "/".join(parts), name.endswith("/")
         if names.is_hidden(parts):
-            self.num_hidden += 1
+            self.num_hidden += not is_folder
             return None
-        clean = "/".join(parts)
-        if clean in self._names:
+        if not is_folder and clean in self._names:
             self.skip(clean, "is the second file of this name")
             return None
+        self.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + is_folder)}
+        if is_folder:
+            return None
         self._names.add(clean)
-        self._note_folders(parts[:-1])
         return parts
-
-    def note_folder(self, name: str) -> None:
-        """Note a folder, which may be empty."""
-        parts = self._cleaned(name)
-        if parts is not None and not names.is_hidden(parts):
-            self._note_folders(parts)
 
     def skip(self, name: str, reason: str) -> None:
         """Leave a file out."""
@@ -91,14 +89,12 @@ class Found:
 
     def to_json(self) -> dict[str, Any]:
         """JSON for `from_json`. The files themselves are numbered, in one folder."""
-        return {
-            "images": [(entry.name, entry.path.name, entry.size, entry.digest) for entry in self.images],
-            "texts": [(entry.name, entry.path.name, entry.size, entry.digest) for entry in self.texts],
-            "folders": sorted(self.folders),
-            "skipped": self.skipped,
-            "num_hidden": self.num_hidden,
-            "num_bytes": self.num_bytes,
-        }
+        images, texts = (
+            [(entry.name, entry.path.name, entry.size, entry.digest) for entry in entries]
+            for entries in (self.images, self.texts)
+        )
+        rest = {"skipped": self.skipped, "num_hidden": self.num_hidden, "num_bytes": self.num_bytes}
+        return {"images": images, "texts": texts, "folders": sorted(self.folders), **rest}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], folder: Path) -> Found:
@@ -108,16 +104,6 @@ class Found:
             values[kind] = [Entry(name, folder / stored, size, digest) for name, stored, size, digest in rows]
         skipped = [(name, reason) for name, reason in values["skipped"]]
         return cls(**values | {"folders": set(values["folders"]), "skipped": skipped})
-
-    def _cleaned(self, name: str) -> names.Parts | None:
-        try:
-            return names.cleaned(name)
-        except names.Hostile as reason:
-            self.skip(name, str(reason))
-            return None
-
-    def _note_folders(self, parts: names.Parts) -> None:
-        self.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
 
 
 def uploaded(files: Sequence[tuple[str, BinaryIO]], into: Path, caps: Limits) -> Loading:
@@ -149,9 +135,7 @@ def _copied(
         if time.monotonic() - reported >= PROGRESS_SECONDS:
             reported = time.monotonic()
             yield Progress(phase, number, total)
-        if name.endswith("/"):
-            found.note_folder(name)
-        elif (parts := found.named(name)) is not None:
+        if (parts := found.named(name)) is not None:
             try:
                 with opened as file:
                     store(file, parts, into / f"{number:06d}", found, caps)
@@ -199,44 +183,36 @@ def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
     ):
         if reason:
             found.skip(name, reason)
-        elif name.endswith("/"):
-            found.note_folder(name)
         elif (parts := found.named(name)) is not None:
             listed.append((parts, path))
             check_count(len(listed), caps)
             if len(listed) % 1000 == 1:
                 yield Progress("read folder", 0, len(listed))
 
-    def look(number: int) -> tuple[str, int, str] | str:
+    def look(number: int) -> tuple[Entry, str] | str:
         parts, path = listed[number]
         try:
-            kind, size, digest = _looked_at(path, parts[-1], caps)
+            with path.open("rb") as file:
+                kind = _kind(file.read(contents.HEAD_BYTES), parts[-1])
+                size = os.fstat(file.fileno()).st_size
+                _check_size(size, caps)
+                file.seek(0)
+                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
         except Skipped as reason:
             return str(reason)
         except OSError as error:
             return f"cannot be read ({error.strerror})"
         num_bytes[0] += size
         check_total(num_bytes[0], caps)  # here as well, so that nobody waits for terabytes to be read
-        return kind, size, digest
+        return Entry("/".join(parts), path, size, digest), kind
 
     looks = yield from in_threads(look, len(listed), "read files")
-    for (parts, path), seen in zip(listed, looks, strict=True):
+    for (parts, _), seen in zip(listed, looks, strict=True):
         if isinstance(seen, str):
             found.skip("/".join(parts), seen)
         else:
-            kind, size, digest = seen
-            found.keep(Entry("/".join(parts), path, size, digest), kind, caps)
+            found.keep(*seen, caps)
     return found
-
-
-def _looked_at(path: Path, name: str, caps: Limits) -> tuple[str, int, str]:
-    """Kind, size and digest of a file. Raises Skipped."""
-    with path.open("rb") as file:
-        kind = _kind(file.read(contents.HEAD_BYTES), name)
-        size = os.fstat(file.fileno()).st_size
-        _check_size(size, caps)
-        file.seek(0)
-        return kind, size, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
 
 
 def _kind(head: bytes, name: str) -> str:

@@ -14,11 +14,8 @@ from engine.data.images.intake import Entry, Found
 from engine.data.imported.limits import Limits
 from engine.data.imported.names import Parts, shown
 
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_FOLDERS |= dict.fromkeys(("val", "valid", "validation"), "validation")
 Placed = dict[str, list[tuple[str, Entry]]]  # (class folder, file) by split
 FORMATS = "JPEG, PNG, WebP or BMP"
 
@@ -116,20 +113,31 @@ def arranged(tree: Tree, caps: Limits) -> Layout:
     full = {folder for folder, _ in placed["train"]}
     if empty := [folder for folder in folders["train"] if folder not in full]:
         raise DataError(_empty(empty[0], deep[empty[0]], [name for name, _ in tree.skipped]))
-    order = tree.order or _ordered(folders["train"])
+    order = tree.order or folders["train"]
+    if all(folder.isdecimal() for folder in order):  # class folders by value if all are whole numbers
+        order = sorted(order, key=lambda folder: (int(folder), folder))
     _check_classes(order, folders, caps)
-    tested_on = next((split for split in ("test", "validation") if placed[split]), "")
-    if tested_on == "validation":
+    if placed["test"]:
+        title, note = "train and test folders", ""
+    elif placed["validation"]:
         placed["test"], placed["validation"] = placed["validation"], []
         folders["test"] = folders["validation"]
+        title = "train and validation folders"
+        note = "There is no labelled test folder, so the validation folder is the test set, as in most papers."
+    else:
+        title = "class folders"
+        note = "There is no test folder, so a fifth of each class, drawn with a fixed seed, is the test set."
+    if placed["validation"]:
+        title = "train, validation and test folders"
+        note = "The images of the validation folder are used only for validation, not for training."
     _check_test(folders, placed, order)
-    labels = {folder: label for label, folder in enumerate(order)}
-    members = [
-        (entry, labels[folder], split if tested_on else "") for split in placed for folder, entry in placed[split]
-    ]
-    title, notes = _described(tested_on, bool(placed["validation"]))
-    names = _class_names(order, tree.names)
-    return Layout(tree.title or title, names, tuple(members), tree.notes + notes, (*tree.skipped, *skipped))
+    labels, is_split = {folder: label for label, folder in enumerate(order)}, bool(placed["test"])
+    members = [(entry, labels[at], split if is_split else "") for split in placed for at, entry in placed[split]]
+    names = [tree.names.get(folder) or folder for folder in order]
+    times = Counter(names)
+    unique = (name if times[name] == 1 else f"{name} ({at})" for name, at in zip(names, order, strict=True))
+    notes = (*tree.notes, note) if note else tree.notes
+    return Layout(tree.title or title, tuple(unique), tuple(members), notes, (*tree.skipped, *skipped))
 
 
 def _split_folders(tree: Tree) -> dict[str, str]:
@@ -201,13 +209,6 @@ def _empty(folder: str, num_deep: int, skipped: list[str]) -> str:
     return f"Class folder '{shown(folder)}' has no {kind}; put images in it or remove it."
 
 
-def _ordered(folders: Sequence[str]) -> tuple[str, ...]:
-    """Class folders by value if all are whole numbers, otherwise by name."""
-    if all(folder.isdecimal() for folder in folders):
-        return tuple(sorted(folders, key=lambda folder: (int(folder), folder)))
-    return tuple(sorted(folders))
-
-
 def _check_classes(order: Sequence[str], folders: dict[str, list[str]], caps: Limits) -> None:
     by_case: dict[str, str] = {}
     for folder in sorted({folder for names in folders.values() for folder in names}):
@@ -216,10 +217,9 @@ def _check_classes(order: Sequence[str], folders: dict[str, list[str]], caps: Li
             both = f"'{shown(other)}' and '{shown(folder)}'"
             raise DataError(f"The class folders {both} differ only by case; merge them or rename one.")
     if len(order) < 2:
-        raise DataError(
-            f"There is only one class folder, '{shown(order[0])}', but at least two classes are needed. "
-            "If it contains images of several classes, put each class into its own sub-folder."
-        )
+        only = f"There is only one class folder, '{shown(order[0])}', but at least two classes are needed"
+        instead = "If it contains images of several classes, put each class into its own sub-folder."
+        raise DataError(f"{only}. {instead}")
     caps.check("max_classes", len(order), f"There are {len(order):,} class folders", "use fewer")
     if missing := [folder for folder in order if folder not in folders["train"]]:
         more = f", and {len(missing) - 1} more of the {len(order)} classes" if len(missing) > 1 else ""
@@ -228,34 +228,10 @@ def _check_classes(order: Sequence[str], folders: dict[str, list[str]], caps: Li
 
 def _check_test(folders: dict[str, list[str]], placed: Placed, order: Sequence[str]) -> None:
     for split in ("validation", "test"):
-        extra = [folder for folder in folders[split] if folder not in order] if placed[split] else []
-        if extra:
+        if placed[split] and (extra := [folder for folder in folders[split] if folder not in order]):
             where = f"is in the {split} folder but not in the train folder"
             raise DataError(f"Class folder '{shown(extra[0])}' {where}; add training images or remove it.")
     tested = {name for name, _ in placed["test"]}
     if tested and (bare := [folder for folder in order if folder not in tested]):
-        raise DataError(
-            f"Class '{shown(bare[0])}' has no images in the test folder; add some, or remove the test folder."
-        )
-
-
-def _described(tested_on: str, has_validation: bool) -> tuple[str, tuple[str, ...]]:
-    """A layout's title, and a note on how its images are used."""
-    if not tested_on:
-        return "class folders", (
-            "There is no test folder, so a fifth of each class, drawn with a fixed seed, is the test set.",
-        )
-    if has_validation:
-        note = "The images of the validation folder are used only for validation, not for training."
-        return "train, validation and test folders", (note,)
-    if tested_on == "validation":
-        note = "There is no labelled test folder, so the validation folder is the test set, as in most papers."
-        return "train and validation folders", (note,)
-    return "train and test folders", ()
-
-
-def _class_names(order: Sequence[str], names: dict[str, str]) -> tuple[str, ...]:
-    """Unique class names."""
-    found = [names.get(folder) or folder for folder in order]
-    times = Counter(found)
-    return tuple(name if times[name] == 1 else f"{name} ({folder})" for name, folder in zip(found, order, strict=True))
+        what = f"Class '{shown(bare[0])}' has no images in the test folder"
+        raise DataError(f"{what}; add some, or remove the test folder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -49,29 +50,24 @@ def report_of(found: Found, layout: Layout, decoded: DecodedSet, options: Import
     )
 
 
-def _notes(found: Found, layout: Layout, decoded: DecodedSet, options: ImportOptions) -> list[str]:
-    notes = []
+def _notes(found: Found, layout: Layout, decoded: DecodedSet, options: ImportOptions) -> Iterator[str]:
     if options.colour == "auto" and decoded.num_channels == 1:
-        notes.append("All images are grey, so one channel is kept.")
+        yield "All images are grey, so one channel is kept."
     size, own = suggested_size(layout.title), options.image_size
     if size is not None and size != own:
-        notes.append(f"Papers use {layout.title} at {size} x {size} pixels; here it is {own} x {own}.")
+        yield f"Papers use {layout.title} at {size} x {size} pixels; here it is {own} x {own}."
     if found.num_hidden:
-        notes.append(f"Hidden and system files, such as .DS_Store, are left out: {found.num_hidden:,}.")
-    return notes
+        yield f"Hidden and system files, such as .DS_Store, are left out: {found.num_hidden:,}."
 
 
 def _duplicates(entries: list[Entry], decoded: DecodedSet) -> tuple[tuple[str, str], ...]:
     """For each test image the first equal training image. entries: of the decoded images, in order."""
-    is_test = decoded.splits == SPLITS.index("test")
-    pixels = [digest.tobytes() for digest in decoded.digests[decoded.is_good]]
+    pixels = map(bytes, decoded.digests[decoded.is_good])
+    images = list(zip(entries, pixels, decoded.splits == SPLITS.index("test"), strict=True))
     seen: dict[bytes | str, str] = {}
-    for number in np.flatnonzero(~is_test).tolist():
-        for mark in (entries[number].digest, pixels[number]):
-            seen.setdefault(mark, entries[number].name)
-    pairs = []
-    for number in np.flatnonzero(is_test).tolist():
-        same = seen.get(entries[number].digest) or seen.get(pixels[number])
-        if same is not None:
-            pairs.append((same, entries[number].name))
-    return tuple(pairs)
+    for entry, digest, is_test in images:
+        if not is_test:
+            seen.setdefault(entry.digest, entry.name)
+            seen.setdefault(digest, entry.name)
+    same = ((seen.get(entry.digest) or seen.get(digest), entry.name) for entry, digest, is_test in images if is_test)
+    return tuple((one, name) for one, name in same if one is not None)

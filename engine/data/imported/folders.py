@@ -36,10 +36,8 @@ def checked_path(text: str, data_root: Path, what: str = "folder or zip file") -
     except (OSError, ValueError, RuntimeError):  # a NUL, a very long name, circular links
         raise DataError(f"'{shown(text)}' is not a path; enter a {what} in {listed}.") from None
     if not is_allowed:
-        message = (
-            f"'{shown(text)}' is outside the folders that may be read; move it to {listed}, or set {ROOTS_VARIABLE}."
-        )
-        raise DataError(message)
+        instead = f"move it to {listed}, or set {ROOTS_VARIABLE}."
+        raise DataError(f"'{shown(text)}' is outside the folders that may be read; {instead}")
     if not is_there:
         raise DataError(f"There is no {what} {path}.")
     return path

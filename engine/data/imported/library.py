@@ -31,8 +31,7 @@ from engine.data.source import Availability
 
 RECORD = "dataset.json"
 MAX_RECORD_BYTES = 200_000_000
-LEFTOVER_SECONDS = 24 * 3600
-"""Age at which unfinished imports count as abandoned."""
+LEFTOVER_SECONDS = 24 * 3600  # age at which unfinished imports count as abandoned
 _PARTIAL = re.compile(r"\.partial-(?P<pid>\d+)-(?P<host>.*)-[0-9a-f]{12}")
 _LOG = logging.getLogger(__name__)
 
@@ -85,11 +84,10 @@ class Library(Generic[Kind]):
     def saved(self, data_root: Path) -> dict[str, Kind]:
         """All data sets by key, oldest first. Unreadable ones are left out with a warning in the log."""
         found = []
-        root = self.root(data_root)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(root) as entries:
-            for entry in entries:
-                path = Path(entry.path, RECORD)
-                if entry.name.startswith(".") or not path.is_file():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            for folder in self.root(data_root).iterdir():
+                path = folder / RECORD
+                if folder.name.startswith(".") or not path.is_file():
                     continue
                 try:
                     status = path.stat()
@@ -138,11 +136,20 @@ class Library(Generic[Kind]):
         return source
 
     @contextlib.contextmanager
-    def importing(self, title: str, data_root: Path) -> Iterator[None]:
-        """Check the title of a new data set and say plainly what the system refuses. Raises DataError."""
+    def importing(self, title: str, data_root: Path) -> Iterator[Path]:
+        """A new folder to build a data set in; removed at the end unless `add` has moved it into the library.
+
+        Raises DataError if the title is taken, and says plainly what the system refuses.
+        """
         self.check_title(title, data_root)
+        place = self._partial(data_root)
         try:
-            yield
+            for left in self.root(data_root).glob(".partial-*"):  # behind by killed imports
+                with contextlib.suppress(OSError):
+                    if _is_abandoned(left.name) or time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
+                        shutil.rmtree(left, ignore_errors=True)
+            place.mkdir(parents=True)
+            yield place
         except MemoryError:
             instead = "use fewer or smaller files, or wait until the current run has finished"
             raise DataError(f"There is not enough memory to import {title}; {instead}.") from None
@@ -150,15 +157,6 @@ class Library(Generic[Kind]):
             what = f"{title} cannot be stored under {data_root.absolute()} ({error.strerror or error})"
             instead = "free some space, change its permissions, or set DISTILLERY_DATA to another folder"
             raise DataError(f"{what}; {instead}.") from error
-
-    @contextlib.contextmanager
-    def workplace(self, data_root: Path) -> Iterator[Path]:
-        """A new folder to build a data set in; removed at the end unless `add` has moved it into the library."""
-        self._sweep(data_root)
-        place = self._partial(data_root)
-        place.mkdir(parents=True)
-        try:
-            yield place
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -185,13 +183,6 @@ class Library(Generic[Kind]):
     def _partial(self, data_root: Path) -> Path:
         """A new name for a temporary folder, which tells the process it belongs to."""
         return self.root(data_root) / f".partial-{os.getpid()}-{socket.gethostname()}-{secrets.token_hex(6)}"
-
-    def _sweep(self, data_root: Path) -> None:
-        """Remove what killed imports left behind."""
-        for place in self.root(data_root).glob(".partial-*"):
-            with contextlib.suppress(OSError):
-                if _is_abandoned(place.name) or time.time() - place.stat().st_mtime > LEFTOVER_SECONDS:
-                    shutil.rmtree(place, ignore_errors=True)
 
 
 @lru_cache(maxsize=1024)

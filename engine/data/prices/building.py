@@ -110,26 +110,26 @@ def _parsed(table: Table, places: dict[str, int], symbols: set[str]) -> Iterator
 
 def _readable(table: Table, places: dict[str, int], found: np.ndarray, repairs: list[str]) -> np.ndarray:
     """(n,) ROW, the rows with a date and four prices; says what is left out. Raises DataError."""
-    is_header, found = found["is_header"], found[~found["is_header"]]
+    num_headers, found = int(found["is_header"].sum()), found[~found["is_header"]]
     if not len(found):
         raise flaw(table.name, "contains nothing but headers; it needs a row for each bar.")
     times, has_date, notes = dates.resolved(found["date"])
-    values, is_bad = found["values"], found["is_bad"][:, :4].any(1)
+    values, is_bad = found["values"], np.logical_or.reduce(found["is_bad"][:, :4], axis=1)
     is_empty = np.isnan(values[:, :4]).any(1) & ~is_bad
     repairs += notes
-    if count := int(is_header.sum()):
-        repairs.append(were(count, "repeated header", "left out."))
+    if num_headers:
+        repairs.append(were(num_headers, "repeated header", "left out."))
 
     def first(is_wrong: np.ndarray, place: int | None) -> str:
         """Where the first of the wrong rows (n,) is, and the text of its cell."""
-        line = int(found["line"][is_wrong][0])
+        line = int(found["line"][is_wrong.argmax()])
         text = "" if place is None else next(row[place] for number, row in table.rows() if number == line).strip()
         return f" (the first in line {line:,}" + (f": '{shown(text)}')" if text else ")")
 
     no_date = no_value = ""
     if not has_date.all():
-        no_text = found["date"][:, 0] == dates.UNREADABLE
-        no_date = first(no_text, places["date"]) if no_text.any() else first(~has_date, None)  # a day that never was
+        no_text = found["date"][:, 0] == dates.UNREADABLE  # the others are days that do not exist
+        no_date = first(no_text, places["date"]) if no_text.any() else first(~has_date, None)
     if is_bad.any():
         column = int(found["is_bad"][is_bad][0, :4].argmax())
         no_value = first(is_bad, places[PRICES[column]])

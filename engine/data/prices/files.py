@@ -14,8 +14,7 @@ from engine.data.imported.folders import Skipped, check_count, walk
 from engine.data.imported.limits import limits
 from engine.data.imported.names import shown
 
-Content = bytes | Path
-"""A file's bytes, or its path."""
+Content = bytes | Path  # a file's bytes, or its path
 
 ENDINGS = (".csv", ".tsv", ".txt")
 NO_PRICES = frozenset({"readme", "license", "licence", "notes", "checksum", "checksums", "sha256sums", "md5sums"})

@@ -72,7 +72,7 @@ def import_prices(
     words; derived from the files if "". Raises DataError: a file cannot be used, two do not fit together, the name is
     taken or the disk is full; nothing is kept.
     """
-    with LIBRARY.importing(options.name, data_root):
+    with LIBRARY.importing(options.name, data_root) as place:
         (opened,) = yield from in_threads(lambda _: files.expanded(brought), 1, "open files")
         _check_names(opened, options)
 
@@ -81,20 +81,15 @@ def import_prices(
             return _read(content, name, options.mappings.get(name), options.tokens.get(name, ""))
 
         found = yield from in_threads(read, len(opened.files), "read files")
-        bars, reports = zip(*found, strict=True)
+        bars, reports = [each for each, _ in found], tuple(report for _, report in found)
         _check_together(bars, reports)
-        source = PriceSource(
-            title=options.name,
-            origin=origin or _origin(brought),
-            tokens=tuple(each.token for each in bars),
-            report=PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped),
-            created=time.time(),
-            digest=kept.digest_of(bars),
-        )
+        report = PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped)
+        tokens, digest = tuple(each.token for each in bars), kept.digest_of(bars)
+        about = {"title": options.name, "origin": origin or _origin(brought), "created": time.time()}
+        source = PriceSource.model_validate(about | {"tokens": tokens, "report": report, "digest": digest})
         yield Progress("store prices", 0, 1)
-        with LIBRARY.workplace(data_root) as place:
-            kept.write(bars, place)
-            source = LIBRARY.add(place, source, data_root)
+        kept.write(bars, place)
+        source = LIBRARY.add(place, source, data_root)
         yield Progress("store prices", 1, 1)
         return source
 

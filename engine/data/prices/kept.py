@@ -31,7 +31,7 @@ def digest_of(bars: Sequence[Bars]) -> str:
 
 def write(bars: Sequence[Bars], folder: Path) -> None:
     """Write the bars into a folder and flush them to disk."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for number, each in enumerate(bars):
         arrays |= {f"times_{number}": each.times, f"table_{number}": each.table}
     with (folder / FILE).open("wb") as file:

@@ -10,8 +10,7 @@ from engine.core.options import Config, option
 from engine.data.imported.names import Title, printable
 
 MAX_TOKEN = 40
-ROLES = ("date", "open", "high", "low", "close")
-"""What every file needs a column for."""
+ROLES = ("date", "open", "high", "low", "close")  # what every file needs a column for
 
 _ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TOKEN)
 Token = Annotated[str, _ONE_LINE, AfterValidator(printable)]

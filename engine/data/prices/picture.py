@@ -6,8 +6,7 @@ import numpy as np
 
 HEIGHT = 64
 VOLUME_HEIGHT = 12
-PITCH = 4
-"""Pixels per candle: three for the body, one between."""
+PITCH = 4  # pixels per candle: three for the body, one between
 GROUND, UP, DOWN, VOLUME = (250, 248, 245), (46, 125, 94), (176, 62, 54), (176, 180, 186)
 
 

@@ -17,8 +17,7 @@ DEVIATIONS = np.array([0.012, 0.022, 0.03, 0.06])
 STAY = np.array([0.985, 0.975, 0.97, 0.95])
 ARCH, GARCH = 0.08, 0.86
 FREEDOM = 5
-COMMON = 0.6
-"""Share of the variance that all tokens have in common."""
+COMMON = 0.6  # share of the variance that all tokens have in common
 DAY = 86_400
 FIRST_DAY = 1_514_764_800  # 2018-01-01
 

@@ -26,8 +26,7 @@ from engine.data.prices.kept import digest_of
 from engine.data.prices.scaling import WindowScaling, fitted
 from engine.data.source import NUM_OUTPUTS, LabelledSet, Splits, TaskSpec
 
-RECIPE = 2
-"""Part of every fingerprint; raise it when this module changes what it makes of the same bars."""
+RECIPE = 2  # part of every fingerprint; raise it when this module changes what it makes of the same bars
 PARTS = ("train", "validation", "test")
 LEAST_TRAINING = 10  # windows per token
 CLOSE = 3  # its column in a bar
@@ -202,10 +201,9 @@ def _window_set(tokens: Sequence[_Token], part: str, scaling: WindowScaling, con
         past = np.append(np.zeros(config.horizon), token.moves[: -config.horizon])[last]  # the move that ends at a bar
         # the last value of a price is no change, that of a move is the last move
         predicted = np.zeros(len(last)) if config.target in ("close", "both") else past
-        targets = _targets(token.moves[last], number, scaling, config)
-        last_value = _targets(predicted, number, scaling, config, past)
-        ends, anchors = token.bars.times[last], token.bars.prices[last, CLOSE]
-        rows.append((windows.transpose(0, 2, 1), targets, np.full(len(last), number), ends, anchors, last_value))
+        naive = _targets(predicted, number, scaling, config, past)
+        own = np.full(len(last), number), token.bars.times[last], token.bars.prices[last, CLOSE]
+        rows.append((windows.transpose(0, 2, 1), _targets(token.moves[last], number, scaling, config), *own, naive))
     columns = (torch.from_numpy(np.concatenate(column)) for column in zip(*rows, strict=True))
     inputs, targets, owners, ends, anchors, last_value = columns
     inputs, owners = inputs.float(), owners.long()
