@@ -67,19 +67,22 @@ class LabelledSet:
         indices = indices.to(self.inputs.device)
         return self.prepare(self.inputs[indices]), self.targets[indices]
 
-    def subset(self, indices: Tensor) -> LabelledSet:
-        """The samples at `indices` as a set of their own."""
-        indices = indices.to(self.inputs.device)
-        return LabelledSet(self.inputs[indices], self.targets[indices], self.prepare)
+    def subset(self, indices: Tensor) -> Self:
+        """The samples at `indices` (n,) int64 as a set of their own."""
+        return self._each(lambda tensor: tensor[indices.to(tensor.device)])
 
-    def sample(self, count: int) -> LabelledSet:
+    def sample(self, count: int) -> Self:
         """At most `count` random samples, always the same ones, in their order."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
         return self.subset(order[:count].sort()[0])
 
-    def to(self, device: torch.device) -> LabelledSet:
+    def to(self, device: torch.device) -> Self:
         """The same set on another device."""
-        return LabelledSet(self.inputs.to(device), self.targets.to(device), self.prepare)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same set with every tensor changed."""
+        return replace(self, **{name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
 
     @property
     def raw_bytes(self) -> int:

@@ -13,9 +13,9 @@ from engine.data.images.published import suggested_size
 from engine.data.images.report import ImageReport
 from engine.data.images.source import LIBRARY, FolderSource
 from engine.data.imported.folders import allowed_roots, checked_path
-from engine.data.imported.limits import Limits, limits
+from engine.data.imported.limits import limits
 
 rename, saved = LIBRARY.rename, LIBRARY.saved
 
-__all__ = ["FolderSource", "ImageReport", "ImportOptions", "Limits", "allowed_roots", "checked_path", "delete"]
+__all__ = ["FolderSource", "ImageReport", "ImportOptions", "allowed_roots", "checked_path", "delete"]
 __all__ += ["import_again", "import_path", "import_upload", "import_zip", "limits", "rename", "saved", "suggested_size"]

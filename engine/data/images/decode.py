@@ -86,7 +86,9 @@ def _decode(image: Image.Image, into: np.ndarray, options: ImportOptions) -> Dec
     # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size; twice the wanted size keeps the quality
     image.draft(image.mode, (2 * options.image_size, 2 * options.image_size))
     image.load()
-    orientation = _orientation(image)
+    orientation = 1
+    with contextlib.suppress(Exception):  # damaged camera data must not cost the picture
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     small = _scaled(_plain(image), options.image_size, options.fit)
     if small.mode == "RGBA":
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
@@ -103,14 +105,6 @@ def _decode(image: Image.Image, into: np.ndarray, options: ImportOptions) -> Dec
         width, height = height, width
     digest = hashlib.blake2b(into.tobytes(), digest_size=DIGEST_BYTES).digest()
     return Decoded(width, height, digest, bool((pixels == pixels[:, :, :1]).all()))
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 for upright."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged camera data must not cost the picture
-        return 1
 
 
 def _plain(image: Image.Image) -> Image.Image:

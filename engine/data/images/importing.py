@@ -100,12 +100,12 @@ def _imported(
 ) -> Import:
     """Load, recognise the layout, decode, report, store. path: where the originals stay; None to store them."""
     used = {source.digest for source in LIBRARY.saved(data_root).values()}
-    for left in (data_root / "decoded").glob("*.safetensors"):  # behind by killed imports
+    for left in (data_root / "decoded").glob("*.safetensors"):  # left behind by killed imports
         with contextlib.suppress(OSError):
             if left.stem not in used and time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
                 left.unlink()
     with LIBRARY.importing(options.name, data_root) as place:
-        (place / "files").mkdir()
+        (place / "files").mkdir(parents=True)
         found = yield from load(place / "files")
         caps = limits()
         layout = layouts.arranged(published.rewritten(layouts.tree_of(found), options.subset), caps)

@@ -28,16 +28,12 @@ def rewritten(tree: Tree, subset: str) -> Tree:
 
     Raises DataError: a list of the layout is invalid, or the chosen subset is not there.
     """
-    if any(_is_tiny_imagenet(parts) for parts, _ in tree.images):
+    deep = [parts for parts, _ in tree.images if len(parts) == 4 and parts[2] == "images"]  # train/<id>/images/*
+    if any(SPLIT_FOLDERS.get(parts[0]) == "train" and WORDNET_ID.fullmatch(parts[1]) for parts in deep):
         tree = _tiny_imagenet(tree)
     elif {(name,) for name in CUB_LISTS} <= tree.texts.keys():
         tree = _cub(tree)
     return _imagenet_subset(tree, subset)
-
-
-def _is_tiny_imagenet(parts: Parts) -> bool:
-    is_train = SPLIT_FOLDERS.get(parts[0]) == "train"
-    return is_train and len(parts) == 4 and parts[2] == "images" and WORDNET_ID.fullmatch(parts[1]) is not None
 
 
 def _tiny_imagenet(tree: Tree) -> Tree:

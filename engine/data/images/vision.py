@@ -1,4 +1,4 @@
-"""The classic image sets, from the files and addresses that torchvision knows; the table `VISION` lists them.
+"""The classic image sets, from the files and addresses that torchvision knows; the table `_TABLE` lists them.
 
 Files lie under the data root where torchvision's own data sets put them, so either finds what the other downloaded.
 Images are raw, uint8 (N, C, H, W), and in the files' order and orientation, as torchvision has them.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from engine.core.config import DataConfig
 from engine.core.errors import DataError
@@ -84,20 +83,18 @@ class VisionSource:
         for file in self.published():
             contents |= yield from files.read_parts(file, data_root, self.title)
         raw = self.decode(self, contents)
-        self._check(raw.train_images, raw.train_targets, self.num_train, "training")
-        self._check(raw.test_images, raw.test_targets, self.num_test, "test")
+        for split, images, targets, count in (
+            ("training", raw.train_images, raw.train_targets, self.num_train),
+            ("test", raw.test_images, raw.test_targets, self.num_test),
+        ):
+            if images.shape != (count, *self.sample_shape) or targets.shape != (count,):
+                hold = f"hold {len(images):,} images and {len(targets):,} labels instead of {count:,}"
+                raise DataError(f"{self.title}: its {split} files {hold}; delete them and start again.")
+            low, high, last = int(targets.min()), int(targets.max()), len(self.class_names) - 1
+            if not 0 <= low <= high <= last:
+                go = f"go from {low} to {high} instead of 0 to {last}"
+                raise DataError(f"{self.title}: its {split} labels {go}; delete the files and start again.")
         return raw
-
-    def _check(self, images: Tensor, targets: Tensor, num_samples: int, split: str) -> None:
-        if images.shape != (num_samples, *self.sample_shape) or targets.shape != (num_samples,):
-            hold = (
-                f"its {split} files hold {len(images):,} images and {len(targets):,} labels instead of {num_samples:,}"
-            )
-            raise DataError(f"{self.title}: {hold}; delete them and start again.")
-        low, high, last = int(targets.min()), int(targets.max()), len(self.class_names) - 1
-        if not 0 <= low <= high <= last:
-            go = f"its {split} labels go from {low} to {high} instead of 0 to {last}"
-            raise DataError(f"{self.title}: {go}; delete the files and start again.")
 
 
 UNPACKED_MD5S = {
@@ -203,8 +200,9 @@ CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 CIFAR100_NAMES = tuple(word.replace("_", " ") for word in _CIFAR100_WORDS.split())
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 EMNIST_NAMES = (*string.digits, *string.ascii_uppercase, *"abdefghnqrt")  # other small letters look like capitals
-GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+_GREY, _COLOUR = (1, 28, 28), (3, 32, 32)
 LIKE_MNIST = (60_000, 10_000, 6_000)  # training images, test images, and training images of the smallest class
+_LECUN = "LeCun, Cortes and Burges, 1998"
 _XIAO = "Xiao, Rasul and Vollgraf, Zalando Research, 2017 (arXiv:1708.07747)"
 _COHEN = "Cohen, Afshar, Tapson and van Schaik, 2017 (arXiv:1702.05373)"
 _NETZER = "Netzer et al., Stanford and Google, 2011"
@@ -221,27 +219,22 @@ _ABOUT = {
 }
 
 
-def _grey(key: str, title: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files) -> VisionSource:
-    return VisionSource(key, title, _ABOUT[key], origin, GREY, tuple(names), *sizes, files, decode_idx)
-
-
-def _colour(
-    key: str, title: str, origin: str, names: Iterable[str], sizes: Sizes, files: Files, decode: Decode
-) -> VisionSource:
-    return VisionSource(key, title, _ABOUT[key], origin, COLOUR, tuple(names), *sizes, files, decode)
-
-
 _MNIST, _FASHION, _KMNIST = (partial(mnist_files, name) for name in ("MNIST", "FashionMNIST", "KMNIST"))
 _EMNIST = partial(emnist_files, "balanced")
 _CIFAR10, _CIFAR100 = partial(cifar_files, "CIFAR10"), partial(cifar_files, "CIFAR100")
 
-VISION: tuple[VisionSource, ...] = (
-    _grey("mnist", "MNIST", "LeCun, Cortes and Burges, 1998", string.digits, (60_000, 10_000, 5_421), _MNIST),
-    _grey("fashion_mnist", "Fashion-MNIST", _XIAO, CLOTHES, LIKE_MNIST, _FASHION),
-    _grey("kmnist", "KMNIST", "Clanuwat et al., 2018", KANA, LIKE_MNIST, _KMNIST),
-    _grey("emnist_balanced", "EMNIST Balanced", _COHEN, EMNIST_NAMES, (112_800, 18_800, 2_400), _EMNIST),
-    _colour("cifar10", "CIFAR-10", _KRIZHEVSKY, CIFAR10_NAMES, (50_000, 10_000, 5_000), _CIFAR10, decode_cifar10),
-    _colour("cifar100", "CIFAR-100", _KRIZHEVSKY, CIFAR100_NAMES, (50_000, 10_000, 500), _CIFAR100, decode_cifar100),
-    _colour("svhn", "SVHN", _NETZER, string.digits, (73_257, 26_032, 4_659), svhn_files, decode_svhn),
+_TABLE: tuple[tuple[str, str, str, tuple[int, ...], Iterable[str], Sizes, Files, Decode], ...] = (
+    ("mnist", "MNIST", _LECUN, _GREY, string.digits, (60_000, 10_000, 5_421), _MNIST, decode_idx),
+    ("fashion_mnist", "Fashion-MNIST", _XIAO, _GREY, CLOTHES, LIKE_MNIST, _FASHION, decode_idx),
+    ("kmnist", "KMNIST", "Clanuwat et al., 2018", _GREY, KANA, LIKE_MNIST, _KMNIST, decode_idx),
+    ("emnist_balanced", "EMNIST Balanced", _COHEN, _GREY, EMNIST_NAMES, (112_800, 18_800, 2_400), _EMNIST, decode_idx),
+    ("cifar10", "CIFAR-10", _KRIZHEVSKY, _COLOUR, CIFAR10_NAMES, (50_000, 10_000, 5_000), _CIFAR10, decode_cifar10),
+    ("cifar100", "CIFAR-100", _KRIZHEVSKY, _COLOUR, CIFAR100_NAMES, (50_000, 10_000, 500), _CIFAR100, decode_cifar100),
+    ("svhn", "SVHN", _NETZER, _COLOUR, string.digits, (73_257, 26_032, 4_659), svhn_files, decode_svhn),
 )
-"""The table of classic image sets, in the order of lists. A new one is an entry here."""
+"""The classic image sets, in the order of lists; a new one is a row here and a sentence above."""
+
+VISION: tuple[VisionSource, ...] = tuple(
+    VisionSource(key, title, _ABOUT[key], origin, shape, tuple(names), *sizes, files, decode)
+    for key, title, origin, shape, names, sizes, files, decode in _TABLE
+)

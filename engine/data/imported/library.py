@@ -137,18 +137,17 @@ class Library(Generic[Kind]):
 
     @contextlib.contextmanager
     def importing(self, title: str, data_root: Path) -> Iterator[Path]:
-        """A new folder to build a data set in; removed at the end unless `add` has moved it into the library.
+        """A folder to make and build a data set in; removed at the end unless `add` has moved it into the library.
 
         Raises DataError if the title is taken, and says plainly what the system refuses.
         """
         self.check_title(title, data_root)
         place = self._partial(data_root)
         try:
-            for left in self.root(data_root).glob(".partial-*"):  # behind by killed imports
+            for left in self.root(data_root).glob(".partial-*"):  # left behind by killed imports
                 with contextlib.suppress(OSError):
                     if _is_abandoned(left.name) or time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
                         shutil.rmtree(left, ignore_errors=True)
-            place.mkdir(parents=True)
             yield place
         except MemoryError:
             instead = "use fewer or smaller files, or wait until the current run has finished"

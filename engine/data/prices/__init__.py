@@ -8,10 +8,10 @@ steps of an import: `files` collects files, `tables` reads their text, `columns`
 from __future__ import annotations
 
 from engine.data.prices.bars import Bars, to_csv
-from engine.data.prices.files import ENDINGS, Content, Opened, expanded
+from engine.data.prices.files import Opened, expanded
 from engine.data.prices.importing import PricePreview, import_prices, preview, read_bars
-from engine.data.prices.options import ROLES, Mapping, PriceOptions
-from engine.data.prices.report import FileReport, PriceReport, distance, moment
+from engine.data.prices.options import Mapping, PriceOptions
+from engine.data.prices.report import PriceReport, distance, moment
 from engine.data.prices.simulate import simulate
 from engine.data.prices.source import LIBRARY, PriceSource, SimulatedPrices
 from engine.data.prices.windows import WindowSplits
@@ -19,17 +19,6 @@ from engine.data.prices.windows import WindowSplits
 KEY_PREFIX = LIBRARY.prefix
 check_title, delete, rename, saved = LIBRARY.check_title, LIBRARY.delete, LIBRARY.rename, LIBRARY.saved
 
-__all__ = ["ENDINGS", "KEY_PREFIX", "ROLES", "Bars", "Content", "FileReport", "Mapping", "Opened", "PriceOptions"]
-__all__ += ["PricePreview", "PriceReport", "PriceSource", "SimulatedPrices", "WindowSplits", "check_title", "delete"]
-__all__ += [
-    "distance",
-    "expanded",
-    "import_prices",
-    "moment",
-    "preview",
-    "read_bars",
-    "rename",
-    "saved",
-    "simulate",
-    "to_csv",
-]
+__all__ = ["KEY_PREFIX", "Bars", "Mapping", "Opened", "PriceOptions", "PricePreview", "PriceReport", "PriceSource"]
+__all__ += ["SimulatedPrices", "WindowSplits", "check_title", "delete", "distance", "expanded", "import_prices"]
+__all__ += ["moment", "preview", "read_bars", "rename", "saved", "simulate", "to_csv"]

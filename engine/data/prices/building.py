@@ -139,11 +139,8 @@ def _readable(table: Table, places: dict[str, int], found: np.ndarray, repairs: 
     if 2 * int(is_bad.sum()) > len(found):
         where = f"has prices that are not numbers in most rows{no_value}"
         raise flaw(table.name, f"{where}; choose other columns, or write prices as 1234.5.")
-    for is_out, what, where in (
-        (~has_date, "without a readable date", no_date),
-        (has_date & is_bad, "with unreadable prices", no_value),
-        (has_date & is_empty, "without prices", ""),
-    ):
+    undated, unpriced = (~has_date, "without a readable date", no_date), (has_date & is_empty, "without prices", "")
+    for is_out, what, where in (undated, (has_date & is_bad, "with unreadable prices", no_value), unpriced):
         if count := int(is_out.sum()):
             repairs.append(were(count, f"row {what}", f"left out{where}.", f"rows {what}"))
     rows = np.zeros(len(found), ROW)

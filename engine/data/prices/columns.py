@@ -90,10 +90,9 @@ def _by_name(names: Sequence[str], sample: Cells) -> dict[str, int]:
             places[role] = next((place for place in found if _mostly(numbers.is_number, sample, place)), found[0])
     found = free("date")
     others = [place for place in range(len(names)) if place not in places.values() and place not in found]
-    date = next(
-        (place for place in found + others if _mostly(dates.is_date, sample, place)), found[0] if found else None
-    )
-    if date is not None:
+    dated = [place for place in found + others if _mostly(dates.is_date, sample, place)]
+    if dated or found:
+        date = (dated or found)[0]
         places["date"] = date
         has_clock = any(dates.has_clock(row[date]) for row in sample)
         if not has_clock and (clocks := free("time")) and _mostly(dates.is_clock, sample, clocks[0]):

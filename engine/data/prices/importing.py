@@ -88,6 +88,7 @@ def import_prices(
         about = {"title": options.name, "origin": origin or _origin(brought), "created": time.time()}
         source = PriceSource.model_validate(about | {"tokens": tokens, "report": report, "digest": digest})
         yield Progress("store prices", 0, 1)
+        place.mkdir(parents=True)
         kept.write(bars, place)
         source = LIBRARY.add(place, source, data_root)
         yield Progress("store prices", 1, 1)

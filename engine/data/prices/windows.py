@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,18 +45,6 @@ class WindowSet(LabelledSet):
     ends: Tensor
     anchors: Tensor
     last_value: Tensor
-
-    def subset(self, indices: Tensor) -> WindowSet:
-        """The windows at `indices` (n,) int64 as a set of their own."""
-        return self._each(lambda tensor: tensor[indices.to(tensor.device)])
-
-    def to(self, device: torch.device) -> WindowSet:
-        """The same set on another device."""
-        return self._each(lambda tensor: tensor.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> WindowSet:
-        owners, ends, anchors, last_value = map(change, (self.tokens, self.ends, self.anchors, self.last_value))
-        return WindowSet(change(self.inputs), change(self.targets), self.prepare, owners, ends, anchors, last_value)
 
     @property
     def raw_bytes(self) -> int:

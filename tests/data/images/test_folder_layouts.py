@@ -23,8 +23,7 @@ from PIL import Image
 
 from engine.core.config import DataConfig
 from engine.core.errors import DataError
-from engine.data.images import contents
-from engine.data.images.intake import Entry, Found
+from engine.data.images.intake import LAYOUT_TEXTS, Entry, Found
 from engine.data.images.layouts import arranged, tree_of
 from engine.data.images.published import rewritten
 from engine.data.imported.limits import Limits
@@ -171,7 +170,7 @@ def _encoded(pixels: np.ndarray) -> bytes:
 FOLDERS = st.lists(
     st.sampled_from(["train", "val", "test", "a", "b", "A", "10", "9", "images", "n01443537", "n01629819"]), max_size=4
 )
-TEXTS = st.sampled_from(sorted(contents.LAYOUT_TEXTS))
+TEXTS = st.sampled_from(sorted(LAYOUT_TEXTS))
 
 
 @given(st.lists(FOLDERS, min_size=1, max_size=30), st.lists(st.tuples(FOLDERS, TEXTS), max_size=5, unique_by=repr))
