@@ -82,7 +82,8 @@ class LabelledSet:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The same set with every tensor changed."""
-        return replace(self, **{name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
+        tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **vars(self) | tensors)
 
     @property
     def raw_bytes(self) -> int:

@@ -105,10 +105,8 @@ class Found:
 
     def to_json(self) -> dict[str, Any]:
         """JSON for `from_json`. The files themselves are numbered, in one folder."""
-        images, texts = (
-            [(entry.name, entry.path.name, entry.size, entry.digest) for entry in entries]
-            for entries in (self.images, self.texts)
-        )
+        kinds = self.images, self.texts
+        images, texts = ([(one.name, one.path.name, one.size, one.digest) for one in entries] for entries in kinds)
         rest = {"skipped": self.skipped, "num_hidden": self.num_hidden, "num_bytes": self.num_bytes}
         return {"images": images, "texts": texts, "folders": sorted(self.folders), **rest}
 

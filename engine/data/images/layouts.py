@@ -142,9 +142,10 @@ def arranged(tree: Tree, caps: Limits) -> Layout:
 
 def _split_folders(tree: Tree) -> dict[str, str]:
     """Top folders by their split, {"val": "validation"}; empty if the top folders are the classes."""
-    tops = sorted({parts[0] for parts, _ in tree.images if len(parts) >= 3 and parts[0].casefold() in SPLIT_FOLDERS})
-    splits = {top: SPLIT_FOLDERS[top.casefold()] for top in tops}
-    flat = {parts[0] for parts, _ in tree.images if len(parts) == 2 and parts[0].casefold() in SPLIT_FOLDERS}
+    tops = {parts[0]: SPLIT_FOLDERS.get(parts[0].casefold(), "") for parts, _ in tree.images if len(parts) > 1}
+    nested = {parts[0] for parts, _ in tree.images if len(parts) > 2}
+    flat = {parts[0] for parts, _ in tree.images if len(parts) == 2}
+    splits = {top: split for top, split in sorted(tops.items()) if split and top in nested}
     if "train" not in splits.values() or any(splits.get(top) == "train" for top in flat):
         return {}
     for split, times in Counter(splits.values()).items():
@@ -152,8 +153,7 @@ def _split_folders(tree: Tree) -> dict[str, str]:
             same = " and ".join(f"'{top}'" for top in splits if splits[top] == split)
             raise DataError(f"The folders {same} both look like the {split} folder; keep one of them.")
     # a flat folder, as of unlabelled test images, counts too: its images are skipped for lack of a class folder
-    known = set(splits.values())
-    return splits | {top: SPLIT_FOLDERS[top.casefold()] for top in flat if SPLIT_FOLDERS[top.casefold()] not in known}
+    return splits | {top: split for top, split in tops.items() if split and split not in splits.values()}
 
 
 def _placed(tree: Tree, splits: dict[str, str]) -> tuple[Placed, Counter[str], list[tuple[str, str]]]:

@@ -39,6 +39,7 @@ def rewritten(tree: Tree, subset: str) -> Tree:
 def _tiny_imagenet(tree: Tree) -> Tree:
     """train/<id>/images/*, and val/images/* labelled by val_annotations.txt or sorted like the training images."""
     labels = dict(_rows(tree.texts.get(("val", "val_annotations.txt")), 2, "\t"))
+    names = {folder: words.split(",")[0] for folder, words in _rows(tree.texts.get(("words.txt",)), 2, "\t")}
     images: list[tuple[Parts, Entry]] = []
     skipped, unlabelled = list(tree.skipped), 0
     for parts, entry in tree.images:
@@ -52,25 +53,19 @@ def _tiny_imagenet(tree: Tree) -> Tree:
             unlabelled += 1
         else:
             images.append((parts, entry))
-    notes = (f"Test images without labels are not used: {unlabelled:,}.",) if unlabelled else ()
-    return replace(
-        tree,
-        title=TINY_IMAGENET,
-        images=tuple(sorted(images, key=lambda image: image[0])),
-        folders=frozenset(parts for parts in tree.folders if len(parts) == 2 and parts[1] != "images"),
-        names={folder: words.split(",")[0] for folder, words in _rows(tree.texts.get(("words.txt",)), 2, "\t")},
-        skipped=tuple((name, reason) for name, reason in skipped if not name.endswith(".txt")),
-        notes=tree.notes + notes,
-    )
+    note = f"Test images without labels are not used: {unlabelled:,}." if unlabelled else ""
+    folders = frozenset(parts for parts in tree.folders if len(parts) == 2 and parts[1] != "images")
+    return _as_class_folders(replace(tree, title=TINY_IMAGENET, names=names, folders=folders), images, skipped, note)
 
 
 def _cub(tree: Tree) -> Tree:
     """images/<class>/*, with class and split by number in CUB_LISTS."""
     paths, classes, in_train = (dict(_rows(tree.texts[(name,)], 2)) for name in CUB_LISTS)
-    names = dict(_rows(tree.texts.get(("classes.txt",)), 2))
+    named = dict(_rows(tree.texts.get(("classes.txt",)), 2))
+    names = {label: re.sub(r"^\d+\.", "", name).replace("_", " ") for label, name in named.items()}  # 001.Sooty_Tern
     numbers = {f"images/{path}": number for number, path in paths.items()}
     images: list[tuple[Parts, Entry]] = []
-    skipped = list(tree.skipped)
+    skipped = [file for file in tree.skipped if not file[0].endswith(".mat")]
     for parts, entry in tree.images:
         number = numbers.get("/".join(parts))
         if number is None or number not in classes or number not in in_train:
@@ -80,17 +75,15 @@ def _cub(tree: Tree) -> Tree:
     if not images:
         raise DataError("None of the images listed in images.txt are here; import the folder 'images' as well.")
     absent = len(numbers) - len(images)
-    notes = (f"Images of images.txt that are missing or were skipped: {absent:,}.",) if absent else ()
-    return replace(
-        tree,
-        title=CUB,
-        images=tuple(sorted(images, key=lambda image: image[0])),
-        folders=frozenset(),
-        # 001.Black_footed_Albatross
-        names={label: re.sub(r"^\d+\.", "", name).replace("_", " ") for label, name in names.items()},
-        skipped=tuple((name, reason) for name, reason in skipped if not name.endswith((".txt", ".mat"))),
-        notes=tree.notes + notes,
-    )
+    note = f"Images of images.txt that are missing or were skipped: {absent:,}." if absent else ""
+    return _as_class_folders(replace(tree, title=CUB, names=names, folders=frozenset()), images, skipped, note)
+
+
+def _as_class_folders(tree: Tree, images: list[tuple[Parts, Entry]], skipped: list[tuple[str, str]], note: str) -> Tree:
+    """The tree with other images; the lists that describe the layout do not count as skipped."""
+    left_out = tuple(file for file in skipped if not file[0].endswith(".txt"))
+    images = sorted(images, key=lambda image: image[0])
+    return replace(tree, images=tuple(images), skipped=left_out, notes=tree.notes + ((note,) if note else ()))
 
 
 def _imagenet_subset(tree: Tree, subset: str) -> Tree:

@@ -6,7 +6,7 @@ An import is all or nothing: it is built in a temporary folder, which an error o
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -85,7 +85,10 @@ def import_prices(
         _check_together(bars, reports)
         report = PriceReport(files=reports, notes=tuple(_notes(bars)), skipped=opened.skipped)
         tokens, digest = tuple(each.token for each in bars), kept.digest_of(bars)
-        about = {"title": options.name, "origin": origin or _origin(brought), "created": time.time()}
+        places = [f"Read from {content.absolute()}" for _, content in brought if isinstance(content, Path)]
+        others = f" and {len(places) - 1:,} more" if len(places) > 1 else ""
+        origin = origin or (places[0] + others if places else "Uploaded files")
+        about = {"title": options.name, "origin": origin, "created": time.time()}
         source = PriceSource.model_validate(about | {"tokens": tokens, "report": report, "digest": digest})
         yield Progress("store prices", 0, 1)
         place.mkdir(parents=True)
@@ -132,25 +135,16 @@ def _check_together(bars: Sequence[Bars], reports: Sequence[FileReport]) -> None
         raise DataError(f"{one}, but {other}; use bars of equal length.")
 
 
-def _notes(bars: Sequence[Bars]) -> list[str]:
+def _notes(bars: Sequence[Bars]) -> Iterator[str]:
     """Sentences on all tokens together."""
-    found = []
     for one, other in combinations(sorted(bars, key=lambda each: int(each.times[0])), 2):
         if one.times[-1] < other.times[0]:
             end, begin = moment(int(one.times[-1])), moment(int(other.times[0]))
-            found.append(f"{one.token} ends on {end}, before {other.token} begins on {begin}: they do not overlap.")
+            yield f"{one.token} ends on {end}, before {other.token} begins on {begin}: they do not overlap."
     config = WindowConfig()
     validation, test = split_times(bars, config)
     for each in bars:
         held_out = (each.times >= test).sum(), ((each.times >= validation) & (each.times < test)).sum()
         if min(held_out) < config.embargo + config.window_length + config.horizon:
             few = f"{each.token} has too few bars for windows of {config.window_length} in each part"
-            found.append(f"{few}; choose shorter windows, or larger shares for validation and test, when you distil.")
-    return found
-
-
-def _origin(brought: Sequence[tuple[str, Content]]) -> str:
-    places = [content.absolute() for _, content in brought if isinstance(content, Path)]
-    if not places:
-        return "Uploaded files"
-    return f"Read from {places[0]}" + (f" and {len(places) - 1:,} more" if len(places) > 1 else "")
+            yield f"{few}; choose shorter windows, or larger shares for validation and test, when you distil."

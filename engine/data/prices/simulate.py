@@ -18,26 +18,19 @@ STAY = np.array([0.985, 0.975, 0.97, 0.95])
 ARCH, GARCH = 0.08, 0.86
 FREEDOM = 5
 COMMON = 0.6  # share of the variance that all tokens have in common
-DAY = 86_400
 FIRST_DAY = 1_514_764_800  # 2018-01-01
 
 
 def simulate(tokens: tuple[str, ...], num_bars: int, seed: int) -> tuple[Bars, ...]:
     """`num_bars` daily bars of each token; deterministic."""
     random = np.random.default_rng(seed)
-    regimes = _regimes(num_bars, random)
-    common = _shocks(num_bars, random)
-    return tuple(_one(token, regimes, common, random) for token in tokens)
-
-
-def _regimes(num_bars: int, random: np.random.Generator) -> np.ndarray:
-    """(n,) the regime of each bar."""
-    found, current = np.empty(num_bars, dtype=int), 0
+    regimes, current = np.empty(num_bars, dtype=int), 0
     for number in range(num_bars):
         if random.random() > STAY[current]:
             current = random.choice([other for other in range(len(STAY)) if other != current])
-        found[number] = current
-    return found
+        regimes[number] = current
+    common = _shocks(num_bars, random)
+    return tuple(_one(token, regimes, common, random) for token in tokens)
 
 
 def _shocks(num_bars: int, random: np.random.Generator) -> np.ndarray:
@@ -60,5 +53,5 @@ def _one(token: str, regimes: np.ndarray, common: np.ndarray, random: np.random.
     high = np.maximum(open_, close) + spread * random.exponential(0.25, num_bars)
     low = np.minimum(open_, close) - spread * random.exponential(0.25, num_bars)
     volume = np.exp(12 + 12 * spread + 0.35 * random.standard_normal(num_bars))
-    times = FIRST_DAY + DAY * np.arange(num_bars, dtype=np.int64)
+    times = FIRST_DAY + 86_400 * np.arange(num_bars, dtype=np.int64)
     return Bars(token, times, np.exp(np.stack([open_, high, low, close], axis=1)), volume)
