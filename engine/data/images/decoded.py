@@ -61,13 +61,6 @@ class DecodedSet:
         good[list(self.reasons)] = False
         return good
 
-    def counts(self, num_classes: int) -> dict[str, tuple[int, ...]]:
-        """Images of each class by split."""
-        return {
-            name: tuple(np.bincount(self.targets[self.splits == code], minlength=num_classes).tolist())
-            for code, name in enumerate(SPLITS)
-        }
-
 
 def path_of(digest: str, data_root: Path) -> Path:
     """Where the images of a digest are stored."""

@@ -69,9 +69,7 @@ class Found:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     num_hidden: int = 0
     num_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self._names: set[str] = set()
+    _names: set[str] = field(default_factory=set, init=False)
 
     def named(self, name: str) -> names.Parts | None:
         """The cleaned path of a new file or folder, noted; None, with a reason noted, if a file is not used."""

@@ -38,10 +38,13 @@ def report_of(found: Found, layout: Layout, decoded: DecodedSet, options: Import
     good = np.flatnonzero(decoded.is_good).tolist()
     sizes = Counter((width, height) for width, height in decoded.sizes[good].tolist())
     unreadable = [(entries[number].name, reason) for number, reason in decoded.reasons.items()]
+    num_classes = len(layout.class_names)
+    labels = ((split, decoded.targets[decoded.splits == code]) for code, split in enumerate(SPLITS))
+    counts = {split: tuple(np.bincount(own, minlength=num_classes).tolist()) for split, own in labels}
     return ImageReport(
         layout=layout.title,
         notes=(*layout.notes, *_notes(found, layout, decoded, options)),
-        counts=decoded.counts(len(layout.class_names)),
+        counts=counts,
         skipped=tuple(sorted([*layout.skipped, *unreadable])),
         duplicates=_duplicates([entries[number] for number in good], decoded),
         sizes=tuple((*size, times) for size, times in sorted(sizes.items(), key=lambda found: (-found[1], found[0]))),
