@@ -128,7 +128,7 @@ def test_several_architectures_are_a_map_and_a_table(store):
 
 def test_benchmark_scores_are_told_or_what_they_lack(store):
     text = text_of(store, scored_run(store, {"mlp": 0.0}, full=0.8))
-    assert re.search(r"<td>Hard-label recovery</td><td>20.0 points</td><td>How much accuracy is lost", text)
+    assert re.search(r"<td>Hard-label recovery</td><td>20.0 points</td><td>Accuracy lost against the full data", text)
     assert "<td>Improvement over random</td><td>30.0 points</td>" in text
     assert "<td>Augmentation-robust score</td><td>not measured</td>" in text and "Also without augmentation" in text
 
