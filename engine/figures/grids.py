@@ -31,8 +31,7 @@ def grid_png(
         columns: images a row; chosen from the number of images and classes if 0.
         width: about how wide the picture becomes, pixels.
     """
-    picture = grid_image(images, labels, columns=columns, theme=theme, width=width)
-    return encoded(picture)
+    return encoded(grid_image(images, labels, columns=columns, theme=theme, width=width))
 
 
 def grid_image(
@@ -60,7 +59,7 @@ def grid_image(
         canvas.paste(enlarged(images[index], factor), (left, upper))
         if labels and (not is_by_class or row == 0):
             baseline = 0 if is_by_class else upper + tile_h + 2
-            _write(draw, labels[index], left + tile_w / 2, baseline, tile_w + gap - 2, text_size, _TEXT[theme])
+            _write(draw, labels[index], left + tile_w / 2, baseline, tile_w + gap - 2, text_size, theme)
     return canvas
 
 
@@ -111,10 +110,8 @@ def animated(pictures: Sequence[Image.Image], kind: Literal["gif", "webp"], seco
     each = max(40, int(1000 * seconds / max(1, len(pictures))))
     durations = [each] * (len(pictures) - 1) + [1500]
     exact = {"lossless": True, "quality": 50, "method": 2} if kind == "webp" else {}
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, kind.upper(), save_all=True, append_images=pictures[1:], duration=durations, loop=0, **exact
-    )
+    buffer, later = io.BytesIO(), pictures[1:]
+    pictures[0].save(buffer, kind.upper(), save_all=True, append_images=later, duration=durations, loop=0, **exact)
     return buffer.getvalue()
 
 
@@ -148,21 +145,15 @@ def _across(num: int) -> int:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    middle: float,
-    top: float,
-    room: float,
-    size: int,
-    colour: tuple[int, int, int],
+    draw: ImageDraw.ImageDraw, text: str, middle: float, top: float, room: float, size: int, theme: Theme
 ) -> None:
-    font = text_font(size)
-    while size > 9 and draw.textlength(text, font=font) > room:
+    """A name around a middle, smaller and then shorter until it has room."""
+    while size > 9 and draw.textlength(text, font=text_font(size)) > room:
         size -= 1
-        font = text_font(size)
+    font = text_font(size)
     while len(text) > 2 and draw.textlength(text, font=font) > room:
         text = text[:-2] + "…"
-    draw.text((middle, top), text, font=font, fill=(*colour, 255), anchor="ma")
+    draw.text((middle, top), text, font=font, fill=(*_TEXT[theme], 255), anchor="ma")
 
 
 @lru_cache(maxsize=32)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from engine.figures.formats import counted, num_bytes
-from engine.figures.grids import enlarged
+from engine.figures.grids import encoded, enlarged
 from engine.figures.palette import PALETTES, Theme
 
 _INK = {"light": ("#1E2227", "#6B727B"), "dark": ("#E8E6E3", "#9AA1AB"), "page": ("#80858C", "#80858C")}
@@ -70,9 +69,7 @@ def _tiles(images: np.ndarray, columns: int, factor: int, gap: int) -> Image.Ima
 
 
 def _data_url(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(encoded(picture)).decode()
 
 
 def _caption(middle: float, first: str, second: str, ink: str, faint: str) -> str:

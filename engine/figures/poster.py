@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
 from engine.core.events import PosterView
 from engine.core.spacing import edges, offsets
@@ -39,13 +39,6 @@ def poster_png(
         overlay: the borders of the class areas, and in each its class's name, or its number where no name fits.
         patch_grid: the middle of each patch, and one patch in full.
     """
-    return encoded(poster_image(view, theme, width, overlay=overlay, patch_grid=patch_grid))
-
-
-def poster_image(
-    view: PosterView, theme: Theme = "light", width: int = 1000, *, overlay: bool = False, patch_grid: bool = False
-) -> Image.Image:
-    """The same as an RGB picture."""
     factor = _factor(view, width)
     picture = enlarged(view.pixels, factor)
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -55,7 +48,7 @@ def poster_image(
         _draw_patches(draw, view.grid, factor, theme)
     if overlay:
         _draw_names(draw, view, factor, theme)
-    return picture
+    return encoded(picture)
 
 
 def poster_timelapse(
@@ -65,7 +58,7 @@ def poster_timelapse(
 
     views: in the order of their steps. seconds: length of one round.
     """
-    return animated([poster_image(view, width=width) for view in views], kind, seconds)
+    return animated([enlarged(view.pixels, _factor(view, width)) for view in views], kind, seconds)
 
 
 def numbered_classes(view: PosterView, width: int = 1000) -> list[tuple[int, str]]:
@@ -79,10 +72,8 @@ def numbered_classes(view: PosterView, width: int = 1000) -> list[tuple[int, str
 
 def patch_corners(grid: dict[str, int]) -> tuple[list[int], list[int]]:
     """Top rows and left columns of the patches, in pixels."""
-    return (
-        offsets(grid["height"], grid["patch_height"], grid["patch_rows"]),
-        offsets(grid["width"], grid["patch_width"], grid["patch_columns"]),
-    )
+    tops = offsets(grid["height"], grid["patch_height"], grid["patch_rows"])
+    return tops, offsets(grid["width"], grid["patch_width"], grid["patch_columns"])
 
 
 def likeliest(view: PosterView, patch: int, num_classes: int = TOP_CLASSES) -> list[tuple[str, float]]:
@@ -115,13 +106,13 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
             reach = f"left:{_share(x, width)};top:{_share(y, height)};"
             reach += f"width:{_share(x_end - x, width)};height:{_share(y_end - y, height)}"
             outline = f"left:{_share(left, width)};top:{_share(top, height)}"
-            said = f"Patch in row {row + 1}, column {column + 1}: {_top(view, row * len(lefts) + column)}"
+            found = likeliest(view, row * len(lefts) + column)
+            top_classes = ", ".join(f"{html.escape(name)} {percent(weight)}" for name, weight in found) or "no label"
+            said = f"Patch in row {row + 1}, column {column + 1}: {top_classes}"
             patches.append(f'<div><b style="{reach}"></b><i style="{outline}"></i><span>{said}</span></div>')
     accent = PALETTES[theme].distilled
     ground = "#FFFFFF" if theme == "light" else "#15181C"
-    buffer = io.BytesIO()
-    enlarged(view.pixels, 1).save(buffer, "PNG")
-    picture = base64.b64encode(buffer.getvalue()).decode()
+    picture = base64.b64encode(encoded(enlarged(view.pixels, 1))).decode()
     style = _STYLE.format(width=width, height=height, wide=wide, tall=tall, accent=accent, ground=ground)
     return (
         f'<style>{style}</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer '
@@ -147,16 +138,10 @@ _STYLE = """
 """
 
 
-def _top(view: PosterView, patch: int) -> str:
-    """The likeliest classes of a patch in words, safe as HTML."""
-    found = likeliest(view, patch)
-    return ", ".join(f"{html.escape(name)} {percent(weight)}" for name, weight in found) or "no label"
-
-
 def _reach(middles: Sequence[float], length: int) -> list[tuple[float, float]]:
     """From where to where each middle is the nearest one, over a side of so many pixels."""
-    ends = [0.0, *((one + other) / 2 for one, other in zip(middles[:-1], middles[1:], strict=True)), float(length)]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    ends = [0.0, *((one + other) / 2 for one, other in pairwise(middles)), float(length)]
+    return list(pairwise(ends))
 
 
 def _share(part: float, whole: int) -> str:
@@ -169,21 +154,14 @@ def _factor(view: PosterView, width: int) -> int:
 
 def _borders(grid: dict[str, int], factor: int) -> tuple[list[int], list[int]]:
     """Where the rows and the columns of class cells begin and end in the enlarged picture."""
-    return (
-        [factor * edge for edge in edges(grid["height"], grid["class_rows"])],
-        [factor * edge for edge in edges(grid["width"], grid["class_columns"])],
-    )
+    down, across = edges(grid["height"], grid["class_rows"]), edges(grid["width"], grid["class_columns"])
+    return [factor * edge for edge in down], [factor * edge for edge in across]
 
 
 def _areas(view: PosterView, factor: int) -> list[tuple[int, tuple[int, int, int, int]]]:
     """(class, (left, top, right, bottom)) of each class cell that is not empty, in pixels of the enlarged picture."""
-    grid = view.grid
-    down, across = _borders(grid, factor)
-    boxes = [
-        (across[column], down[row], across[column + 1], down[row + 1])
-        for row in range(grid["class_rows"])
-        for column in range(grid["class_columns"])
-    ]
+    down, across = (list(pairwise(ends)) for ends in _borders(view.grid, factor))
+    boxes = [(left, top, right, bottom) for top, bottom in down for left, right in across]
     return [(label, box) for label, box in zip(view.order, boxes, strict=True) if label >= 0]
 
 
@@ -229,10 +207,7 @@ def _fitted_names(
     view: PosterView, areas: Sequence[tuple[int, tuple[int, int, int, int]]]
 ) -> dict[int, tuple[list[str], int] | None]:
     """How the name of each class fits its area, by class."""
-    return {
-        label: _fitted(view.class_names[label], right - left, bottom - top)
-        for label, (left, top, right, bottom) in areas
-    }
+    return {label: _fitted(view.class_names[label], box[2] - box[0], box[3] - box[1]) for label, box in areas}
 
 
 def _fitted(name: str, wide: int, tall: int) -> tuple[list[str], int] | None:
@@ -260,36 +235,31 @@ def _draw_patches(draw: ImageDraw.ImageDraw, grid: dict[str, int], factor: int, 
     """One patch in full, and the window of each patch where they do not overlap, else the middle of each."""
     tops, lefts = patch_corners(grid)
     tall, wide = grid["patch_height"] * factor, grid["patch_width"] * factor
-    shown = (tops[(len(tops) - 1) // 2] * factor, lefts[(len(lefts) - 1) // 2] * factor)
+    shown = (lefts[(len(lefts) - 1) // 2] * factor, tops[(len(tops) - 1) // 2] * factor)
     accent = PALETTES["dark" if theme == "dark" else "light"].distilled
     is_apart = _are_apart(tops, grid["patch_height"]) and _are_apart(lefts, grid["patch_width"])
-    if is_apart:
-        for top in tops:
-            for left in lefts:
-                _frame(draw, (left * factor, top * factor), (wide, tall), ((_HALO, 3), (_LINE, 1)))
-    _frame(draw, shown[::-1], (wide, tall), ((_HALO, 7), (_LINE, 5), (accent, 3)))
+    corners = [(left * factor, top * factor) for top in tops for left in lefts]
+    for corner in corners if is_apart else ():
+        _frame(draw, corner, (wide, tall), ((_HALO, 3), (_LINE, 1)))
+    _frame(draw, shown, (wide, tall), ((_HALO, 7), (_LINE, 5), (accent, 3)))
     radius = max(1, min(4, round(min(tall, wide) / 40)))
-    for top in () if is_apart else tops:
-        for left in lefts:
-            x, y = left * factor + wide / 2, top * factor + tall / 2
-            is_shown = (top * factor, left * factor) == shown
-            for colour, reach in ((_HALO, radius + 1), (accent if is_shown else _LINE, radius)):
-                draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
+    for left, top in () if is_apart else corners:
+        x, y = left + wide / 2, top + tall / 2
+        for colour, reach in ((_HALO, radius + 1), (accent if (left, top) == shown else _LINE, radius)):
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
 
 
 def _are_apart(starts: Sequence[int], size: int) -> bool:
-    return all(later - earlier >= size for earlier, later in zip(starts[:-1], starts[1:], strict=True))
+    return all(later - earlier >= size for earlier, later in pairwise(starts))
 
 
-def _frame(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    layers: Sequence[tuple[str | tuple[int, ...], int]],
-) -> None:
+Layers = Sequence[tuple[str | tuple[int, ...], int]]
+
+
+def _frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], layers: Layers) -> None:
     """Nested lines around a window, (colour, thickness), widest first. corner: (left, top), size: (width, height)."""
-    widest = layers[0][1]
+    (left, top), (wide, tall) = corner, size
     for colour, thickness in layers:
-        inset = (widest - thickness) // 2
-        box = (corner[0] + inset, corner[1] + inset, corner[0] + size[0] - 1 - inset, corner[1] + size[1] - 1 - inset)
+        inset = (layers[0][1] - thickness) // 2
+        box = (left + inset, top + inset, left + wide - 1 - inset, top + tall - 1 - inset)
         draw.rectangle(box, outline=colour, width=thickness)

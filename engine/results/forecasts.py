@@ -16,7 +16,7 @@ from engine.results import shared
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Metrics, Section, Sentence, Table
-from engine.results.shared import boxed, shown_arms
+from engine.results.shared import boxed, noted, shown_arms
 
 TARGETS = {
     "close": "next close",
@@ -128,8 +128,7 @@ def _metrics(run: Run) -> list[Section]:
         "Mean ± standard deviation over n students, on the test windows of all tokens. The interval of the skill comes "
         f"from a bootstrap over blocks of dates and over students. {about_skill(run)}"
     )
-    table = Table(columns, "Metrics of each training set and of the naive forecasts")
-    return [Group("Forecast errors", [table, Sentence(note, "caption")])]
+    return [noted("Forecast errors", columns, "Metrics of each training set and of the naive forecasts", note)]
 
 
 def _tokens(run: Run) -> list[Section]:

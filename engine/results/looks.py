@@ -7,13 +7,11 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 
 from engine import figures
 from engine.core.errors import DataError
 from engine.core.events import CandleView, Preview
 from engine.core.run_row import RunRow
-from engine.data.prices.scaling import WindowScaling
 from engine.figures import formats
 from engine.figures.palette import Theme
 from engine.results.run import Run
@@ -54,9 +52,9 @@ def caption(row: RunRow, step: int, name: str) -> str:
 
 def alt(row: RunRow, step: int, name: str) -> str:
     """The same for those who cannot see the picture."""
-    what = {POSTER: "The poster", IMAGES: "Grid of the synthetic images"}
-    where = f"of run {row.id} at step {step}"
-    return f"{what[name]} {where}" if name in what else f"The distilled sequences {where} as small candle charts"
+    what = {POSTER: "The poster {}", IMAGES: "Grid of the synthetic images {}"}
+    text = what.get(name, "The distilled sequences {} as small candle charts")
+    return text.format(f"of run {row.id} at step {step}")
 
 
 def picture(
@@ -125,14 +123,17 @@ def pictures(run: Run) -> list[Section]:
 
 
 def _grid(run: Run, final: Preview) -> list[Section]:
-    noun = ("patch", "patches") if final.poster is not None else ("image",)
+    noun = ("image",) if final.poster is None else ("patch", "patches")
     made = f"{formats.counted(len(final.images), *noun)}: {caption(run.row, final.step, name_of(final))}"
-    if len(final.images) > figures.MAX_IMAGES:
-        made += f", the first {figures.MAX_IMAGES} of them"
-    title = "The patches as a student sees them" if final.poster is not None else "The distilled images"
+    title = "The distilled images" if final.poster is None else "The patches as a student sees them"
     png = partial(figures.grid_png, final.images, final.labels, theme="page")
     named = ", with class names" if any(final.labels) else ""
-    return [Group(title, [Picture(png, f"Grid of the distilled images{named}", made)])]
+    return [Group(title, [Picture(png, f"Grid of the distilled images{named}", made + _cut(len(final.images)))])]
+
+
+def _cut(count: int, most: int = figures.MAX_IMAGES) -> str:
+    """How many of them are shown, where not all are."""
+    return f", the first {most} of them" if count > most else ""
 
 
 def _poster(final: Preview) -> list[Section]:
@@ -140,20 +141,15 @@ def _poster(final: Preview) -> list[Section]:
     if final.poster is None:
         return []
     height, width, _ = final.poster.pixels.shape
-    captions = (f"The poster, {height} x {width} pixels", "The poster with the area of each class")
-    shown = [
-        Picture(partial(figures.poster_png, final.poster, overlay=bool(overlay)), text, text)
-        for overlay, text in enumerate(captions)
-    ]
+    plain, named = f"The poster, {height} x {width} pixels", "The poster with the area of each class"
+    drawn = partial(figures.poster_png, final.poster, overlay=True)
+    shown = [Picture(partial(figures.poster_png, final.poster), plain, plain), Picture(drawn, named, named)]
     return [Group("The distilled poster", shown)]
 
 
 def _small(preview: Preview) -> Picture:
-    return Picture(
-        partial(picture, Preview(preview.step, preview.images, (), preview.poster), width=400),
-        f"The set after outer step {preview.step}",
-        f"outer step {preview.step:,}",
-    )
+    png = partial(picture, Preview(preview.step, preview.images, (), preview.poster), width=400)
+    return Picture(png, f"The set after outer step {preview.step}", f"outer step {preview.step:,}")
 
 
 def _made_of(first: Preview, final: Preview) -> list[Section]:
@@ -161,8 +157,7 @@ def _made_of(first: Preview, final: Preview) -> list[Section]:
     parts: list[Section] = []
     if "bases" in final.views:
         count = len(final.views["bases"])
-        shown = "" if count <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES} of them"
-        text = f"{formats.counted(count, 'base')}{shown}: every image is a weighted sum of them. Grey is zero."
+        text = f"{formats.counted(count, 'base')}{_cut(count)}: every image is a weighted sum of them. Grey is zero."
         parts.append(Group("The bases", [Picture(partial(bases, final), "Grid of the bases", text)]))
     if "real" in first.views:
         text = "Real images that the set was initialised with, and what has become of them."
@@ -178,9 +173,8 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
     told = figures.target_words(view, _values(run, view))
     views = [(f"{token}: {words}", bars) for token, words, bars in zip(view.tokens, told, view.bars, strict=True)]
     alt = "Candlesticks and volume of the distilled sequences, with the target of each"
-    some = f", the first {MAX_SEQUENCES} of them" if len(views) > MAX_SEQUENCES else ""
     note = (
-        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{some}. Hollow "
+        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{_cut(len(views), MAX_SEQUENCES)}. Hollow "
         "candles rise, filled ones fall. The sequences were learned; they are no market history."
     )
     chart = Chart(partial(figures.candle_grid, views[:MAX_SEQUENCES], columns=2), "candles", alt)
@@ -190,18 +184,13 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
 def _values(run: Run, view: CandleView) -> np.ndarray | None:
     """(M,) log returns that are the targets, or their absolute values; None without a result that tells their scale."""
     path = run.store.result(run.row.id)
-    if path is None or view.outputs[0] not in ("close", "volatility"):
-        return None
     try:
-        synthetic = load(path)
+        synthetic = None if path is None else load(path)
     except DataError:
+        synthetic = None
+    if synthetic is None:
         return None
-    names = synthetic.spec.class_names
-    scaling = synthetic.preparation
-    if not isinstance(scaling, WindowScaling) or not set(view.tokens) <= set(names):
-        return None
-    tokens = torch.tensor([names.index(token) for token in view.tokens])
-    return scaling.values(torch.from_numpy(view.targets[:, 0]), tokens)
+    return figures.target_values(view, synthetic.preparation, synthetic.spec.class_names)
 
 
 def spread(steps: Sequence[int], number: int) -> list[int]:

@@ -14,7 +14,7 @@ from engine.results import shared, titles
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Section, Sentence, Table
-from engine.results.shared import boxed, shown_arms, spread
+from engine.results.shared import boxed, noted, shown_arms, spread
 
 
 class Representations(Kind):
@@ -88,7 +88,7 @@ def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
         "Linear probe, test images of each data set. The pre-trained networks stay frozen; only a linear classifier is "
         "fitted to the training images of the other data set."
     )
-    return [Group("Transfer", [Table(columns, "Linear probes on other data sets"), Sentence(note, "caption")])]
+    return [noted("Transfer", columns, "Linear probes on other data sets", note)]
 
 
 def _likeness(rows: Sequence[Row]) -> list[Section]:
@@ -104,8 +104,8 @@ def _likeness(rows: Sequence[Row]) -> list[Section]:
         "Test images. Cosine: mean cosine similarity of the network's and the teacher's centred representations. "
         "CKA: whether both find the same images similar, whatever the axes (Kornblith et al. 2019). 1 is identical."
     )
-    table = Table(columns, "Similarity of representations to those of the teacher")
-    return [Group("Similarity to the teacher", [table, Sentence(note, "caption")])]
+    alt = "Similarity of representations to those of the teacher"
+    return [noted("Similarity to the teacher", columns, alt, note)]
 
 
 def _similarity(row: Row | None) -> str:

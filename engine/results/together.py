@@ -14,7 +14,7 @@ from engine.results.kinds import kind_of
 from engine.results.names import run_title, short_name
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Section, Sentence, Table
-from engine.results.shared import span
+from engine.results.shared import boxed, noted, span
 
 Arms = Mapping[str, Row]
 
@@ -59,19 +59,12 @@ def scores(runs: Sequence[Run], protocol: str) -> list[Section]:
         return [Group(title, [Sentence(none, "caption")], "box")]
     alt = f"{title} of the compared runs on each training set, with 95 % intervals"
     chart = Chart(partial(figures.runs, named), f"runs together {kind.measure} {protocol}", alt)
-    alike = dict.fromkeys((run.row.source, kind.group(run.row.request)) for run in runs)
-    budgets = [
-        section
-        for source, group in alike
-        for section in against_bytes(
-            source, group, [each for each in found if _shares_axis(each[0], source, group)], kind, protocol
-        )
-    ]
+    budgets: list[Section] = []
+    axes = [(run.row.source, kind.group(run.row.request)) for run in runs]
+    for axis in dict.fromkeys(axes):
+        alike = [each for each, its in zip(found, axes, strict=True) if its == axis]
+        budgets += against_bytes(*axis, alike, kind, protocol)
     return [Group(title, [chart], "box"), *_table(found, kind), *_matrix(found, kind, protocol), *budgets]
-
-
-def _shares_axis(run: Run, source: str, group: str) -> bool:
-    return (run.row.source, kind_of(run.row.method).group(run.row.request)) == (source, group)
 
 
 def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
@@ -99,10 +92,8 @@ def mean_and_interval(row: Row | None) -> str:
     """A mean, its 95 % interval on a second line."""
     if row is None:
         return formats.NOTHING
-    mean = formats.percent(row.mean)
-    return (
-        mean if row.n < 2 else f"{mean}\n{span(row.low, row.high).removesuffix(' %')}".replace(" to ", "\u00a0to\u00a0")
-    )
+    ends = "" if row.n < 2 else f"\n{span(row.low, row.high).removesuffix(' %')}".replace(" to ", "\u00a0to\u00a0")
+    return formats.percent(row.mean) + ends
 
 
 def _matrix(found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str) -> list[Section]:
@@ -113,9 +104,8 @@ def _matrix(found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str) -> lis
     names = [f"{run.row.id} {kind.group(run.row.request)}" for run, _ in scored.values()]
     cells = {run_id: arms for run_id, (_, arms) in scored.items()}
     alt = f"Test {kind.measure} by run and training set: mean, standard deviation and number of students"
-    chart = Chart(partial(figures.matrix, cells, names), f"skill matrix {protocol}", alt)
-    note = Sentence(f"Test {kind.measure} in %, a row per run.", "caption")
-    return [Group("Runs and training sets", [chart, note], "box")]
+    draw, note = partial(figures.matrix, cells, names), f"Test {kind.measure} in %, a row per run."
+    return [boxed("Runs and training sets", draw, f"skill matrix {protocol}", alt, note)]
 
 
 def against_bytes(
@@ -130,12 +120,11 @@ def against_bytes(
 
     def drawn(beside: Sequence[figures.Published]) -> list[Section]:
         alt = f"Test {kind.measure} of the compared runs against the bytes they store, with 95 % intervals"
-        draw = partial(figures.accuracy_against_bytes, budgeted, beside)
+        chart = Chart(
+            partial(figures.accuracy_against_bytes, budgeted, beside), f"bytes {source} {group} {protocol}", alt
+        )
         note = "Labels are run numbers. Whiskers: 95 % interval of the mean. Each run is scored with its own student."
-        return [
-            Chart(draw, f"bytes {source} {group} {protocol}", alt),
-            Sentence(f"{note} {published_note(beside)}".strip(), "caption"),
-        ]
+        return [chart, Sentence(f"{note} {published_note(beside)}".strip(), "caption")]
 
     ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
     shown = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
@@ -171,5 +160,4 @@ def lengths(runs: Sequence[Run]) -> list[Section]:
         cells = [mean_and_interval(steps.get(num_steps, {}).get("distilled")) for _, steps in measured]
         columns[formats.count(num_steps)] = cells
     note = "Test images, own recipe. The number of inner steps is chosen on validation images."
-    table = Table(columns, "Accuracy of the distilled sets by inner steps")
-    return [Group("Accuracy by inner steps", [table, Sentence(note, "caption")])]
+    return [noted("Accuracy by inner steps", columns, "Accuracy of the distilled sets by inner steps", note)]
