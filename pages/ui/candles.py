@@ -1,7 +1,5 @@
 """Distilled price sequences on the pages: candlesticks with volume and target, beside real windows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +65,6 @@ def show_few(row: engine.RunRow, step: int) -> None:
 
 
 def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool) -> list[str]:
-    """The tokens to draw: one, or all of a few."""
     if len(tokens) == 1:
         return list(tokens)
     chosen = st.selectbox(
@@ -111,7 +108,6 @@ def _token(row: engine.RunRow, view: engine.events.CandleView, told: Sequence[st
 
 
 def _grid(is_single: bool) -> Any:
-    """One panel, or rows of three."""
     return st.container() if is_single else st.grid(3, min_column_width=260)
 
 

@@ -1,7 +1,5 @@
 """The list of runs: one card each with state, progress, time left and score, to search, sort and tick."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,13 +95,11 @@ def _holds(row: engine.RunRow, titles: Sequence[str], wanted: Sequence[str]) -> 
 
 
 def ticked(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
-    """The ticked runs that are still there, in the order of ticking."""
     by_id = {row.id: row for row in rows}
     return [by_id[run_id] for run_id in st.session_state.get(TICKED, []) if run_id in by_id]
 
 
 def untick() -> None:
-    """Forget all ticks."""
     st.session_state[TICKED] = []
 
 
@@ -205,7 +201,6 @@ def _score(row: engine.RunRow) -> str:
 
 
 def _recorded(row: engine.RunRow) -> str:
-    """How many experts a finished recording holds, or that it holds a teacher."""
     if engine.titles.recorded(row.method) == "teacher":
         return "**1 teacher**" if row.status == "done" else ""
     count = row.summary.get("num_experts")

@@ -1,7 +1,5 @@
 """The comparison of one run with real data, and of several runs with each other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -47,7 +45,6 @@ def show_one(row: engine.RunRow) -> None:
 
 
 def _unscored(row: engine.RunRow) -> str:
-    """Why a run has nothing to compare."""
     if row.status in ENDED:
         return f"Run {row.id} {ENDED[row.status]} before it was scored."
     return f"Run {row.id} has no scores yet. They are measured after its last outer step."
@@ -70,7 +67,6 @@ def show_together(rows: Sequence[engine.RunRow]) -> None:
 
 
 def _show_curves(runs: Sequence[Run]) -> None:
-    """One measured quantity of all runs in one chart."""
     known = figures.chart_names(list(dict.fromkeys(name for run in runs for name in run.series)))
     if not known:
         return

@@ -1,7 +1,5 @@
 """What several runs were asked for, option by option, and where they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,8 +36,6 @@ class Option:
 
 
 class Asked(NamedTuple):
-    """One option of one run."""
-
     label: str
     value: Any
     text: str

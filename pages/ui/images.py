@@ -1,14 +1,14 @@
 """A data set of images on show: sizes, samples, class balance, and what preparation does to its images."""
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import streamlit as st
 
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, imported, parts, services, words
+from pages.ui import imported, parts, services, words
 
 ImageSplits = engine.data.ImageSplits
 MANY_VALUES = 1e6
@@ -62,16 +62,14 @@ def _is_present(source: engine.Source) -> bool:
 def _show_sizes(source: engine.Source) -> None:
     channels, height, width = source.sample_shape
     need = engine.describe.memory_needed(source, engine.DataConfig())
-    parts.metrics(
-        (
-            ("Training images", formats.count(source.num_train), "validation included"),
-            ("Test images", formats.count(source.num_test), "only for scores"),
-            ("Classes", formats.count(len(source.class_names)), "one label per image"),
-            ("Image size", f"{height} × {width}", "grey" if channels == 1 else "colour"),
-            ("Memory", formats.num_bytes(need.held), f"{formats.num_bytes(need.peak)} while loading"),
-        ),
-        columns=5,
+    rows = (
+        ("Training images", formats.count(source.num_train), "validation included"),
+        ("Test images", formats.count(source.num_test), "only for scores"),
+        ("Classes", formats.count(len(source.class_names)), "one label per image"),
+        ("Image size", f"{height} × {width}", "grey" if channels == 1 else "colour"),
+        ("Memory", formats.num_bytes(need.held), f"{formats.num_bytes(need.peak)} while loading"),
     )
+    parts.metrics(rows, columns=5)
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
@@ -87,14 +85,6 @@ def _preparation_pngs(_splits: ImageSplits, fingerprint: str) -> list[tuple[str,
     """The rows of the picture of images before and after, each with its title."""
     rows = figures.prepared_rows(_splits)
     return [(name, figures.grid_png(images, columns=len(images), width=1000)) for name, images in rows]
-
-
-def _sample_caption(num_classes: int, per_class: int) -> str:
-    if per_class > 1:
-        return f"Up to {per_class} random training images per class."
-    if num_classes > figures.MAX_IMAGES:
-        return f"One random training image of each of the first {figures.MAX_IMAGES} classes."
-    return "One random training image per class."
 
 
 def _show_contents(source: engine.Source, splits: ImageSplits) -> None:
@@ -124,7 +114,12 @@ def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> No
         per_class = min(per_class, fewest)  # the same number per class, so that every row or column is one class
     picture = _samples_png(splits, splits.fingerprint, per_class, draw, services.theme())
     st.image(picture, width="stretch", alt=f"Random training images of {source.title} with their class names")
-    st.caption(_sample_caption(num_classes, per_class))
+    if per_class > 1:
+        st.caption(f"Up to {per_class} random training images per class.")
+    elif num_classes > figures.MAX_IMAGES:
+        st.caption(f"One random training image of each of the first {figures.MAX_IMAGES} classes.")
+    else:
+        st.caption("One random training image per class.")
     mean, std = engine.describe.channel_statistics(splits)
     table = {
         "Channel": ["grey"] if len(mean) == 1 else ["red", "green", "blue"],
@@ -140,10 +135,7 @@ def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> No
 def _show_preparation(source: engine.Source) -> None:
     st.header("Preparation", anchor=False)
     st.caption("How the images are prepared before training. Everything is fitted on the training part.")
-    answers: dict[forms.Path, Any] = {}
-    fields = forms.fitting(forms.entries(engine.DataConfig, {}), source)
-    forms.ask(fields, f"preparation/{source.key}", answers)
-    config = engine.checked(engine.DataConfig, forms.nested(answers), "Preparation")
+    fields, answers, config = parts.ask_preparation(source, "Preparation")
     if not _may_prepare(source, config):
         return
     splits = _splits(source, config)
@@ -161,6 +153,5 @@ def _may_prepare(source: engine.Source, config: engine.DataConfig) -> bool:
         return True
     need = engine.describe.memory_needed(source, config)
     peak, held = formats.num_bytes(need.peak), formats.num_bytes(need.held)
-    return parts.confirm_work(
-        wanted, f"This takes {peak} of memory while it is computed and {held} after that.", "Show the effect"
-    )
+    cost = f"This takes {peak} of memory while it is computed and {held} after that."
+    return parts.confirm_work(wanted, cost, "Show the effect")

@@ -44,26 +44,20 @@ def show_duplicates(source: engine.images.FolderSource) -> None:
         icon=":material/content_copy:",
     )
     with st.expander(f"Duplicates ({formats.count(len(twins))})", icon=":material/content_copy:"):
-        st.dataframe(
-            {"Training image": [train for train, _ in twins], "The same test image": [test for _, test in twins]},
-            hide_index=True,
-            width="stretch",
-            alt="Names of training images and of the identical test images",
-        )
+        pairs = {"Training image": [train for train, _ in twins], "The same test image": [test for _, test in twins]}
+        parts.table(pairs, "Names of training images and of the identical test images")
 
 
 def show_files(source: engine.images.FolderSource) -> None:
     """The image sizes, how the files were read, and which of them were skipped."""
     st.header("Files", anchor=False)
-    if len(source.report.sizes) == 1:
-        with st.container(border=True):
-            _show_origin(source)
-    else:
+    right = st.container()
+    if len(source.report.sizes) > 1:
         left, right = st.columns(2, gap="medium")
         with left, st.container(border=True, height="stretch"):
             _show_sizes(source)
-        with right, st.container(border=True, height="stretch"):
-            _show_origin(source)
+    with right, st.container(border=True, height="stretch"):
+        _show_origin(source)
     _show_classes(source)
     show_skipped(source.report.skipped)
 
@@ -100,14 +94,9 @@ def _show_classes(source: engine.images.FolderSource) -> None:
     counts = {name: values for name, values in source.report.counts.items() if sum(values)}
     number = formats.counted(len(source.class_names), "class", "classes")
     with st.expander(f"Images per class ({number})", icon=":material/format_list_numbered:"):
-        columns = {"Class": list(source.class_names)}
-        st.dataframe(
-            columns | {name.capitalize(): list(values) for name, values in counts.items()},
-            hide_index=True,
-            width="stretch",
-            column_config={"Class": st.column_config.TextColumn(width=130)},
-            alt="Number of images of each class in each part",
-        )
+        columns: dict[str, list[str | int]] = {"Class": list(source.class_names)}
+        columns |= {name.capitalize(): list(values) for name, values in counts.items()}
+        parts.table(columns, "Number of images of each class in each part", {"Class": 130})
 
 
 def show_skipped(skipped: Sequence[tuple[str, str]]) -> None:
@@ -115,13 +104,8 @@ def show_skipped(skipped: Sequence[tuple[str, str]]) -> None:
         st.caption("No file was skipped.")
         return
     with st.expander(f"Skipped files ({formats.count(len(skipped))})", icon=":material/rule:"):
-        st.dataframe(
-            {"File": [name for name, _ in skipped], "Reason": [reason for _, reason in skipped]},
-            hide_index=True,
-            width="stretch",
-            column_config={"File": st.column_config.TextColumn(width=160)},
-            alt="Skipped files with the reason for each",
-        )
+        reasons = {"File": [name for name, _ in skipped], "Reason": [reason for _, reason in skipped]}
+        parts.table(reasons, "Skipped files with the reason for each", {"File": 160})
 
 
 @st.dialog("Rename this data set", icon=":material/label:")

@@ -1,7 +1,5 @@
 """The view of one run: what it is, how far, how good, better than what, what it looks like, what can be done."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -70,7 +68,6 @@ def _moving(run_id: str, status_drawn: str) -> None:
 
 
 def _metrics(run: Run) -> list[Metric]:
-    """The figures of merit of a run in its state."""
     row = run.row
     if row.action == "record":
         return followed.cards(run)
@@ -141,7 +138,6 @@ def _notes(row: engine.RunRow) -> None:
 
 
 def _evaluation(run: Run, steps: list[int]) -> None:
-    """What an evaluation shows in place of a loss: a chart per student, and what is evaluated."""
     left, right = st.columns([3, 2], gap="medium")
     with left:
         sections.show(engine.kind_of(run.row.method).charts(run), f"evaluated {run.row.id}")
@@ -154,7 +150,6 @@ def _evaluation(run: Run, steps: list[int]) -> None:
 
 
 def _loss(run: Run) -> None:
-    """The loss curve with its two controls."""
     run_id, method = run.row.id, engine.METHODS.get(run.row.method)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Outer loss", anchor=False)
@@ -231,7 +226,6 @@ def _drawers(run: Run) -> dict[str, Callable[[], None]]:
 
 
 def _result(run: Run) -> None:
-    """The scores in full, or when they will be there."""
     if run.rows:
         sections.show(engine.kind_of(run.row.method).measures(run), f"result {run.row.id}")
     elif run.row.status in ("queued", "running"):
@@ -241,7 +235,6 @@ def _result(run: Run) -> None:
 
 
 def _charts(run: Run, names: Sequence[str]) -> None:
-    """Measured quantities, a small chart each."""
     series: dict[str, Line] = dict(run.series)
     with st.grid(2 if len(names) in (2, 4) else 3, min_column_width=300):
         for name in names:

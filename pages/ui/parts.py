@@ -1,6 +1,6 @@
 """Small pieces that several pages draw in the same way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -22,24 +22,23 @@ def chart(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(figure, key=key, config=sections.QUIET, alt=alt)
 
 
+def table(columns: Mapping[str, Sequence[Any]], alt: str, widths: Mapping[str, int] | None = None) -> None:
+    """A table to scroll. widths: of text columns, pixels."""
+    config = {name: st.column_config.TextColumn(width=width) for name, width in (widths or {}).items()}
+    st.dataframe(columns, hide_index=True, width="stretch", column_config=config, alt=alt)
+
+
 def pick(label: str, ways: Mapping[str, tuple[str, str]], key: str) -> str:
     """Buttons for a few ways of doing something, by key: (title, icon). The first is the default."""
-    return st.segmented_control(
-        label,
-        list(ways),
-        default=next(iter(ways)),
-        required=True,
-        wrap=True,
-        key=key,
-        format_func=lambda way: f"{ways[way][1]} {ways[way][0]}",
-    )
+    names = {way: f"{icon} {title}" for way, (title, icon) in ways.items()}
+    look: dict[str, Any] = {"default": next(iter(ways)), "required": True, "wrap": True, "key": key}
+    return st.segmented_control(label, list(ways), format_func=lambda way: names[way], **look)
 
 
 def missing(source: engine.Source, message: str) -> None:
     """Says that a data set is not here, and what to do."""
-    st.error(
-        words.escaped(message), title=f"{words.escaped(source.title)} is not available", icon=":material/folder_off:"
-    )
+    title = f"{words.escaped(source.title)} is not available"
+    st.error(words.escaped(message), title=title, icon=":material/folder_off:")
 
 
 def draw(title: str) -> int:
@@ -58,6 +57,16 @@ def confirm_work(wanted: tuple[str, str], cost: str, label: str) -> bool:
         return False
     st.session_state["prepared"] = wanted
     return True
+
+
+def ask_preparation(
+    source: engine.Source, where: str
+) -> tuple[list[forms.Entry], dict[forms.Path, Any], engine.DataConfig]:
+    """The form of a source's preparation: its options, the answers, and the config they make. where: for errors."""
+    answers: dict[forms.Path, Any] = {}
+    fields = forms.fitting(forms.entries(engine.DataConfig, {}), source)
+    forms.ask(fields, f"preparation/{source.key}", answers)
+    return fields, answers, engine.checked(engine.DataConfig, forms.nested(answers), where)
 
 
 def distil_prepared(

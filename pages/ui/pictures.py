@@ -1,7 +1,5 @@
 """Pictures of a run's set, made once for each step and theme, and the slider that picks the step."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import streamlit as st

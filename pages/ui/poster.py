@@ -1,7 +1,5 @@
 """A poster on the pages: with its class areas and patches, the label of each patch, its patches one by one."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 import engine
@@ -93,7 +91,6 @@ def _asks_for_map(row: engine.RunRow) -> bool:
 
 
 def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) -> None:
-    """The weight of one class over the poster, in its patches or in the learned map."""
     draw, cell = (figures.class_map, "cell of the learned map") if is_map else (figures.class_weights, "patch")
     alt = f"Weight of class {view.class_names[label]} in each {cell} over the poster"
     figure = draw(view, label, services.theme())
@@ -101,7 +98,6 @@ def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) 
 
 
 def _show_map(row: engine.RunRow, view: PosterView) -> None:
-    """The learned label map."""
     rows, columns = figures.label_map(view).shape[1:]
     st.subheader("The learned map", anchor=False)
     alt = "Largest weight of a class in each cell of the learned label map"

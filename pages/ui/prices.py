@@ -10,7 +10,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, imported, parts, services, words
+from pages.ui import imported, parts, services, words
 
 Prices = engine.prices.PriceSource | engine.prices.SimulatedPrices
 NUM_SAMPLES = 6
@@ -35,7 +35,9 @@ def look(source: Prices) -> None:
     with st.container(border=True):
         st.subheader("Price history", anchor=False)
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            token = _token(bars, f"token {source.key}")
+            names, key = [each.token for each in bars], f"token {source.key}"
+            chosen = st.selectbox("Token", names, key=key, persist_state="session", width=220)
+            token = names.index(chosen) if chosen in names else 0
             log = st.toggle("Log scale", value=True, key=f"log prices {source.key}", persist_state="session")
         chart = st.container()
     _show_returns(bars, token, source.key)
@@ -62,27 +64,19 @@ def _show_sizes(bars: Sequence[engine.prices.Bars]) -> None:
     names = ", ".join(each.token for each in bars[:4]) + (" …" if len(bars) > 4 else "")
     lengths = sorted(len(each) for each in bars)
     each = formats.count(lengths[0]) if lengths[0] == lengths[-1] else f"{lengths[0]:,} to {lengths[-1]:,}"
-    parts.metrics(
-        (
-            ("Tokens", formats.count(len(bars)), words.escaped(names)),
-            ("Bars", formats.count(sum(lengths)), f"{each} per token"),
-            ("First bar", day(first), "UTC"),
-            ("Last bar", day(last), "UTC"),
-            ("Bar length", engine.prices.distance(bars[0].seconds), "from bar to bar"),
-        ),
-        columns=5,
+    rows = (
+        ("Tokens", formats.count(len(bars)), words.escaped(names)),
+        ("Bars", formats.count(sum(lengths)), f"{each} per token"),
+        ("First bar", day(first), "UTC"),
+        ("Last bar", day(last), "UTC"),
+        ("Bar length", engine.prices.distance(bars[0].seconds), "from bar to bar"),
     )
+    parts.metrics(rows, columns=5)
 
 
 def day(seconds: int) -> str:
     """The date of a bar in UTC: "3 Mar 2021"."""
     return f"{datetime.fromtimestamp(seconds, UTC):%-d %b %Y}"
-
-
-def _token(bars: Sequence[engine.prices.Bars], key: str) -> int:
-    names = [each.token for each in bars]
-    chosen = st.selectbox("Token", names, key=key, persist_state="session", width=220)
-    return names.index(chosen) if chosen in names else 0
 
 
 def _show_history(
@@ -91,11 +85,8 @@ def _show_history(
     """All bars of a token with the parts of the split shaded, and the dates of the parts."""
     split = figures.history_parts(bars, splits) if splits is not None else []
     what = "Prices" if isinstance(source, engine.prices.PriceSource) else "Simulated prices"
-    parts.chart(
-        figures.history(bars, split, log=log),
-        f"history {source.key}",
-        f"{what} of {bars.token} over time with their volume; training, validation, test and embargoes are shaded",
-    )
+    alt = f"{what} of {bars.token} over time with their volume; training, validation, test and embargoes are shaded"
+    parts.chart(figures.history(bars, split, log=log), f"history {source.key}", alt)
     if splits is None:
         return
     dates = "; ".join(
@@ -127,29 +118,19 @@ def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> N
 
 
 def _show_statistics(bars: Sequence[engine.prices.Bars]) -> None:
-    rows = [figures.return_statistics(each) for each in bars]
-    percents = {
-        "Mean (%)": [100 * row.mean for row in rows],
-        "Deviation (%)": [100 * row.deviation for row in rows],
-        "Lowest (%)": [100 * row.lowest for row in rows],
-        "Highest (%)": [100 * row.highest for row in rows],
+    of = [figures.return_statistics(each) for each in bars]
+    shown: dict[str, tuple[str, list[Any]]] = {
+        "Bars": ("localized", [len(each) for each in bars]),
+        "Mean (%)": ("%.2f", [100 * row.mean for row in of]),
+        "Deviation (%)": ("%.2f", [100 * row.deviation for row in of]),
+        "Lowest (%)": ("%.1f", [100 * row.lowest for row in of]),
+        "Highest (%)": ("%.1f", [100 * row.highest for row in of]),
+        "Kurtosis": ("%.1f", [row.kurtosis for row in of]),
     }
-    digits = dict(zip(percents, ("%.2f", "%.2f", "%.1f", "%.1f"), strict=True)) | {
-        "Bars": "localized",
-        "Kurtosis": "%.1f",
-    }
-    st.dataframe(
-        {
-            "Token": [each.token for each in bars],
-            "Bars": [len(each) for each in bars],
-            **percents,
-            "Kurtosis": [row.kurtosis for row in rows],
-        },
-        hide_index=True,
-        width="stretch",
-        column_config={name: st.column_config.NumberColumn(format=each) for name, each in digits.items()},
-        alt="Number of bars and statistics of the returns of each token",
-    )
+    columns = {"Token": [each.token for each in bars]} | {name: values for name, (_, values) in shown.items()}
+    config = {name: st.column_config.NumberColumn(format=each) for name, (each, _) in shown.items()}
+    alt = "Number of bars and statistics of the returns of each token"
+    st.dataframe(columns, hide_index=True, width="stretch", column_config=config, alt=alt)
 
 
 def _ask_windows(source: Prices) -> engine.prices.WindowSplits | None:
@@ -159,11 +140,8 @@ def _ask_windows(source: Prices) -> engine.prices.WindowSplits | None:
         "How histories are cut into windows, which a network sees, and targets, which it forecasts. Everything is "
         "fitted on the training part."
     )
-    answers: dict[forms.Path, Any] = {}
-    fields = forms.fitting(forms.entries(engine.DataConfig, {}), source)
-    forms.ask(fields, f"preparation/{source.key}", answers)
     with services.said_plainly():
-        config = engine.checked(engine.DataConfig, forms.nested(answers), "Windows")
+        fields, answers, config = parts.ask_preparation(source, "Windows")
         if not _may_make(source, config):
             return None
         splits = services.splits(source.key, config.model_dump_json(), str(engine.data_root()))

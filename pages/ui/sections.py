@@ -1,7 +1,5 @@
 """Sections of results on a page: each record of `engine.results.sections` as Streamlit elements."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

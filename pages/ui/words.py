@@ -1,7 +1,5 @@
 """Texts that several pages share: names of runs, sources and states, safe to show as Markdown."""
 
-from __future__ import annotations
-
 import math
 import re
 import time
@@ -38,12 +36,10 @@ def escaped_lines(text: str) -> str:
 
 
 def run_title(row: engine.RunRow) -> str:
-    """What a run is called: the name it was given, or what it distils."""
     return engine.results.names.run_title(row)
 
 
 def loaded_from(row: engine.RunRow) -> str:
-    """The file that a run's result was loaded from, "" for a run of this program."""
     return row.facts.get("loaded_from", "")
 
 
