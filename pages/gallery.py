@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -19,14 +20,9 @@ def choose(rows: list[engine.RunRow]) -> engine.RunRow:
         services.store().run(wanted)  # says so if there is no such run
         st.info(f"Run {words.escaped(wanted)} has no pictures yet.", icon=":material/schedule:")
     ids = list(by_id)
-    chosen = st.selectbox(
-        "Run",
-        ids,
-        index=ids.index(wanted) if wanted in by_id else 0,
-        format_func=lambda run_id: f"{run_id} · {words.run_title(by_id[run_id])}",
-        key=f"gallery run {wanted}",
-    )
-    return by_id[chosen]
+    index = ids.index(wanted) if wanted in by_id else 0
+    titles = {run_id: f"{run_id} · {words.run_title(row)}" for run_id, row in by_id.items()}
+    return by_id[st.selectbox("Run", ids, index, lambda run_id: titles[run_id], f"gallery run {wanted}")]
 
 
 def show(row: engine.RunRow) -> None:
@@ -57,12 +53,9 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
     theme = services.theme()
     picture = pictures.timelapse(row.id, row.created, tuple(steps), theme)
     with st.container(width=760):
-        st.image(
-            picture,
-            caption=f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}",
-            width="stretch",
-            alt=f"{pictures.alt(row, steps[-1])}, as an animation from the first step",
-        )
+        alt = f"{pictures.caption(row, steps[-1])}, as an animation from the first step"
+        caption = f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}"
+        st.image(picture, caption=caption, width="stretch", alt=alt)
     webp = partial(pictures.animation, services.store(), row.id, tuple(steps), theme, "webp")
     with st.container(horizontal=True, gap="small"):
         download("Download GIF", picture, f"run-{row.id}-timelapse.gif", "image/gif")
@@ -71,9 +64,8 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
 
 def download(label: str, picture: bytes | Callable[[], bytes], name: str, mime: str) -> None:
     """A download button; `picture` may be made when it is asked for."""
-    st.download_button(
-        label, picture, name, mime, icon=":material/image:", on_click="ignore", key=f"download {mime} {label}"
-    )
+    look: dict[str, Any] = {"icon": ":material/image:", "on_click": "ignore", "key": f"download {mime} {label}"}
+    st.download_button(label, picture, name, mime, **look)
 
 
 with services.said_plainly():

@@ -31,7 +31,7 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
         draw = f"draw of {row.id}"
         if st.button("Draw other real windows", icon=":material/casino:", type="tertiary", key=f"other {draw}"):
             st.session_state[draw] = st.session_state.get(draw, 0) + 1
-    view = pictures.candles(row.id, row.created, step)
+    view = pictures.kept(row, step).candles
     if view is None:
         st.caption(NO_BARS)
         return step
@@ -52,7 +52,7 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
 
 def show_few(row: engine.RunRow, step: int) -> None:
     """The first sequence of each of the first tokens, small."""
-    view = pictures.candles(row.id, row.created, step)
+    view = pictures.kept(row, step).candles
     if view is None:
         st.caption(NO_BARS)
         return

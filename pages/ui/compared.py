@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.results import Run, names, shared, together
+from engine.results import Run, looks, names, shared, together
 from pages.ui import differences, downloads, pictures, sections, services, sets, words
 from pages.ui.sections import QUIET
 
@@ -36,7 +36,7 @@ def show_one(row: engine.RunRow) -> None:
     if steps:
         with images, st.container(border=True, height="stretch"):
             st.subheader("What it was trained on", anchor=False)
-            look.few(row, pictures.result_step(row, steps))
+            look.few(row, looks.result_step(row, steps))
     sections.show(kind.measures(run), key)
     sections.show(kind.architectures(run), key)
     sections.show(kind.titled_findings(run), key)
@@ -94,7 +94,7 @@ def _show_curves(runs: Sequence[Run]) -> None:
 def _show_sets(rows: Sequence[engine.RunRow]) -> None:
     """What each run distilled; images with their classes in the same order."""
     steps = {row.id: services.store().previews(row.id) for row in rows}
-    shown = [(row, pictures.result_step(row, steps[row.id])) for row in rows if steps[row.id]]
+    shown = [(row, looks.result_step(row, steps[row.id])) for row in rows if steps[row.id]]
     if not shown:
         return
     is_wide = all(sets.look(row).is_wide for row, _ in shown)
@@ -108,9 +108,4 @@ def _show_sets(rows: Sequence[engine.RunRow]) -> None:
                 if is_wide:
                     sets.look(row).few(row, step)
                 else:
-                    _picture(row, step, order)
-
-
-def _picture(row: engine.RunRow, step: int, classes: tuple[str, ...]) -> None:
-    picture = pictures.preview_png(row.id, row.created, step, services.theme(), 640, classes, overlay=True)
-    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
+                    pictures.show(row, step, width=640, classes=order, overlay=True)

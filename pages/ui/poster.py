@@ -1,5 +1,7 @@
 """A poster on the pages: with its class areas and patches, the label of each patch, its patches one by one."""
 
+from typing import Any
+
 import streamlit as st
 
 import engine
@@ -15,24 +17,22 @@ LARGE = 1000
 
 def show_live(row: engine.RunRow, step: int) -> None:
     """The poster at one step beside the curves of its run, and what may be drawn over it."""
-    place, theme, about = st.container(), services.theme(), "The patches as the student sees them."
+    place, about = st.container(), "The patches as the student sees them."
     with st.container(horizontal=True, gap="small"):
         overlay, patch_grid = _ask_overlays(row)
         as_patches = st.toggle("Patches", key=f"patches {row.id}", persist_state="session", help=about)
-    if as_patches:
-        picture, alt = pictures.patches_png(row.id, row.created, step, theme, 640), f"The patches at step {step}"
-    else:
-        picture = pictures.preview_png(row.id, row.created, step, theme, 640, (), overlay, patch_grid)
-        alt = pictures.alt(row, step)
-    place.image(picture, caption=pictures.caption(row, step), width="stretch", alt=alt)
+    with place:
+        if as_patches:
+            pictures.show(row, step, "patches", width=640, alt=f"The patches at step {step}")
+        else:
+            pictures.show(row, step, width=640, overlay=overlay, patch_grid=patch_grid)
 
 
 def show_large(row: engine.RunRow, step: int, view: PosterView) -> bytes:
     """The poster with what is wanted over it; the picture."""
     with st.container(horizontal=True, gap="small"):
         overlay, patch_grid = _ask_overlays(row)
-    picture = pictures.preview_png(row.id, row.created, step, services.theme(), LARGE, (), overlay, patch_grid)
-    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
+    picture = pictures.show(row, step, width=LARGE, overlay=overlay, patch_grid=patch_grid)
     st.caption(_facts(view))
     if overlay and (numbered := figures.numbered_classes(view, LARGE)):
         with st.expander("Classes by number", icon=":material/tag:"):
@@ -46,11 +46,10 @@ def show_patches(row: engine.RunRow, step: int, view: PosterView) -> bytes:
     if num <= figures.MAX_POINTED:
         st.html(figures.poster_html(view, services.theme()))
     st.subheader("As the student sees them", anchor=False)
-    picture = pictures.patches_png(row.id, row.created, step, services.theme())
     first = "" if num <= figures.MAX_IMAGES else f"The first {figures.MAX_IMAGES} of "
     caption = f"{first}{formats.counted(num, 'patch', 'patches')} in their order on the poster"
-    st.image(picture, caption=caption, width="stretch", alt=f"The patches of the poster at step {step}, row by row")
-    return picture
+    alt = f"The patches of the poster at step {step}, row by row"
+    return pictures.show(row, step, "patches", caption=caption, alt=alt)
 
 
 def show_labels(row: engine.RunRow, view: PosterView) -> None:
@@ -58,15 +57,9 @@ def show_labels(row: engine.RunRow, view: PosterView) -> None:
     is_map = view.label_map is not None and _asks_for_map(row)
     shown = order = [label for label in view.order if label >= 0]
     if len(order) > figures.FEW_CLASSES:
-        shown = st.multiselect(
-            "Classes",
-            order,
-            default=order[:10],
-            format_func=lambda label: view.class_names[label],
-            max_selections=figures.FEW_CLASSES,
-            key=f"classes of {row.id}",
-            placeholder="Choose some classes",
-        )
+        look: dict[str, Any] = {"max_selections": figures.FEW_CLASSES, "placeholder": "Choose some classes"}
+        key, names = f"classes of {row.id}", view.class_names
+        shown = st.multiselect("Classes", order, order[:10], lambda label: names[label], key, **look)
     if shown:
         with st.grid(min(5, len(shown)), min_column_width=150):
             for label in shown:
@@ -84,10 +77,8 @@ def show_labels(row: engine.RunRow, view: PosterView) -> None:
 
 def _asks_for_map(row: engine.RunRow) -> bool:
     """Whether classes are shown in the learned map itself rather than in the patches that are read from it."""
-    ways = ["Patches", "Learned map"]
-    return (
-        st.segmented_control("Weights in", ways, default=ways[0], required=True, key=f"weights in {row.id}") == ways[1]
-    )
+    ways, key = ["Patches", "Learned map"], f"weights in {row.id}"
+    return st.segmented_control("Weights in", ways, default=ways[0], required=True, key=key) == ways[1]
 
 
 def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) -> None:
@@ -119,12 +110,8 @@ def _ask_overlays(row: engine.RunRow) -> tuple[bool, bool]:
 def _facts(view: PosterView) -> str:
     """Sizes of a poster and its patches in one line."""
     grid = view.grid
-    num = grid["patch_rows"] * grid["patch_columns"]
-    return " · ".join(
-        [
-            f"{grid['height']} × {grid['width']} pixels",
-            f"{formats.counted(num, 'patch', 'patches')} of {grid['patch_height']} × {grid['patch_width']} pixels in "
-            f"{formats.counted(grid['patch_rows'], 'row')} of {grid['patch_columns']}",
-            formats.counted(len(view.class_names), "class", "classes"),
-        ]
-    )
+    num = formats.counted(grid["patch_rows"] * grid["patch_columns"], "patch", "patches")
+    patches = f"{num} of {grid['patch_height']} × {grid['patch_width']} pixels"
+    rows = f"{formats.counted(grid['patch_rows'], 'row')} of {grid['patch_columns']}"
+    classes = formats.counted(len(view.class_names), "class", "classes")
+    return f"{grid['height']} × {grid['width']} pixels · {patches} in {rows} · {classes}"

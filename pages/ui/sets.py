@@ -9,7 +9,7 @@ import engine
 from engine import figures
 from engine.figures import formats
 from engine.results import looks
-from pages.ui import candles, pictures, poster, services
+from pages.ui import candles, pictures, poster
 
 IMAGES, BASES, RECONSTRUCTION = "Images", "Bases", "Reconstruction"
 NOTES = {
@@ -57,42 +57,40 @@ def _images_live(row: engine.RunRow, steps: list[int]) -> None:
 
 def _image_ways(row: engine.RunRow, steps: Sequence[int]) -> list[str]:
     """Bases where the set has some, reconstruction where what it was initialised with was kept."""
-    began = pictures.view_names(row.id, row.created, steps[0])
+    began = pictures.kept(row, steps[0]).views
     return [IMAGES, *([BASES] if pictures.has_bases(row) else []), *([RECONSTRUCTION] if "real" in began else [])]
 
 
 def _show_images(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str]:
     step = pictures.shown_step(row, steps)
     picture = _image_way(row, steps, step, way, 1000)
-    count = len(services.store().preview(row.id, step).images)
+    count = len(pictures.kept(row, step).images)
     if way == IMAGES and count > figures.MAX_IMAGES:
         st.caption(f"The first {figures.MAX_IMAGES} of {count:,} images.")
     return picture, step, "" if way == IMAGES else f"{way.lower()}-"
 
 
 def _image_way(row: engine.RunRow, steps: list[int], step: int, way: str, width: int) -> bytes:
-    theme, moment = services.theme(), pictures.caption(row, step)
+    moment = pictures.caption(row, step)
     if way == BASES:
-        picture = pictures.bases_png(row.id, row.created, step, theme, width)
-        count = pictures.view_names(row.id, row.created, step)["bases"]
+        count = len(pictures.kept(row, step).views["bases"])
         first = f"The first {figures.MAX_IMAGES} of " if count > figures.MAX_IMAGES else ""
         moment = f"{first}{formats.counted(count, 'base')} · {moment}"
         alt = f"The bases of the images of run {row.id} at step {step}"
+        picture = pictures.show(row, step, "bases", width=width, caption=moment, alt=alt)
     elif way == RECONSTRUCTION:
-        picture = pictures.reconstruction_png(row.id, row.created, steps[0], step, theme, width)
-        moment = f"Real and distilled · {moment}"
         alt = f"Real images, and the distilled ones that were initialised with them, at step {step}"
+        moment = f"Real and distilled · {moment}"
+        picture = pictures.show(row, step, "reconstruction", width=width, first=steps[0], caption=moment, alt=alt)
     else:
-        picture, alt = pictures.preview_png(row.id, row.created, step, theme, width), pictures.alt(row, step)
-    st.image(picture, caption=moment, width="stretch", alt=alt)
+        picture = pictures.show(row, step, width=width)
     if way in NOTES:
         st.caption(NOTES[way])
     return picture
 
 
 def _few(row: engine.RunRow, step: int) -> None:
-    picture = pictures.preview_png(row.id, row.created, step, services.theme(), 640, overlay=True)
-    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
+    pictures.show(row, step, width=640, overlay=True)
 
 
 # ---- posters and candles ----
@@ -100,7 +98,7 @@ def _few(row: engine.RunRow, step: int) -> None:
 
 def _show_poster(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str] | None:
     step = pictures.shown_step(row, steps)
-    view = pictures.poster(row.id, row.created, step)
+    view = pictures.kept(row, step).poster
     if view is None:
         return None
     if way == "Labels":
@@ -118,11 +116,9 @@ def _poster_live(row: engine.RunRow, steps: list[int]) -> None:
 def _show_candles(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str]:
     if way == "Candles":
         step = candles.show(row, steps, starts_with_all=True)
-        return pictures.preview_png(row.id, row.created, step, services.theme()), step, ""
+        return pictures.png(row, step), step, ""
     step = pictures.shown_step(row, steps)
-    picture = pictures.preview_png(row.id, row.created, step, services.theme())
-    st.image(picture, caption=pictures.caption(row, step), width="stretch", alt=pictures.alt(row, step))
-    return picture, step, ""
+    return pictures.show(row, step), step, ""
 
 
 def _candles_live(row: engine.RunRow, steps: list[int]) -> None:

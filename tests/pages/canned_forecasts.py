@@ -188,7 +188,7 @@ def failed(store: engine.Store) -> str:
 def comparing(store: engine.Store) -> str:
     """A run in its comparison, before any score."""
     run_id = running(store, canned.TOTAL)
-    store.append(run_id, [Progress("train students", 3, 10)])
+    store.append(run_id, [Progress("train students", 3, 10, part="compare")])
     return run_id
 
 

@@ -136,7 +136,7 @@ def test_images_stand_in_the_class_order_of_the_first_run(visit, store):
     store.append(second, [Preview(200, images[::-1], tuple("9876543210"))])
 
     def picture(run_id: str, classes: tuple[str, ...]) -> bytes:
-        return pictures.preview_png.__wrapped__(run_id, 0.0, 200, "light", 320, classes)
+        return pictures.drawn.__wrapped__(run_id, 0.0, 200, "whole", "light", 320, classes=classes)
 
     order = tuple("0123456789")
     assert picture(second, order) == picture(first, ()) != picture(second, ())
@@ -274,7 +274,7 @@ def swept(store: engine.Store, values: dict[str, list[str]], num_done: int) -> t
 def test_a_sweep_over_a_number_is_a_line_that_fills_in_while_runs_finish(visit, store):
     sweep, ids = swept(store, {"config.outer_lr": ["0.001", "0.01", "0.1", "1"]}, 2)
     app = visit("compare", sweep=sweep)
-    assert "Sweep: Outer learning rate" in words(app) and "2 of 4 runs ended" in words(app)
+    assert "Sweep: Outer learning rate" in words(app) and "2 of 4 runs finished" in words(app)
     drawn = figure(app, 0)
     assert names(app, 0) == ["Distilled", "k-means real, same size", "Random real, same size"]
     assert drawn["layout"]["xaxis"]["type"] == "log"
@@ -288,7 +288,7 @@ def test_a_sweep_over_a_number_is_a_line_that_fills_in_while_runs_finish(visit, 
     scored(store, ids[2], MEANS)
     store.append(ids[2], [Finished({})])
     app.run()
-    assert "3 of 4 runs ended" in words(app) and list(app.table[0].value["State"])[2] == "Done"
+    assert "3 of 4 runs finished" in words(app) and list(app.table[0].value["State"])[2] == "Done"
 
 
 def test_a_sweep_over_two_options_is_a_map_with_numbers(visit, store):
@@ -301,13 +301,13 @@ def test_a_sweep_over_two_options_is_a_map_with_numbers(visit, store):
 
 def test_a_sweep_before_the_first_score_says_what_will_come(visit, store):
     sweep, _ = swept(store, {"seed": ["0", "1"]}, 0)
-    assert "fills in as runs are scored" in words(visit("compare", sweep=sweep))
+    assert "The plot appears with the first scores." in words(visit("compare", sweep=sweep))
 
 
 def test_a_sweep_of_which_nothing_is_left_is_a_sentence(visit, store):
     finished(store)
     app = visit("compare", sweep="<b>gone</b>")
-    assert "There is no run of this sweep any more" in words(app) and not app.error
+    assert "All runs of this sweep were deleted." in words(app) and not app.error
 
 
 def test_cards_and_runs_of_a_sweep_lead_to_it(visit, store):

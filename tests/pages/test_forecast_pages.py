@@ -96,7 +96,9 @@ def test_failed_run_keeps_what_it_reached(store, visit):
 
 
 def test_comparison_on_its_way_shows_the_phase(store, visit):
-    assert "Train students · 3 of 10" in canned.words(visit("runs", run=forecasts.comparing(store)))
+    assert "Comparing · 3 of 10 trainings · train students" in canned.words(
+        visit("runs", run=forecasts.comparing(store))
+    )
 
 
 # ---- how it came out ----
