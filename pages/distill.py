@@ -91,8 +91,8 @@ def show_outlook(
 ) -> None:
     """What the run will do in numbers known beforehand: the size of the set, the work, and the comparison."""
     kind, evaluation, spec = engine.kind_of(method.key), request.evaluation, engine.data.task_of(source, request.data)
-    num_train = words.planned_train(source, request.data)
-    synthetic, full = words.planned_storage(source, config.size(spec), num_train, request.data)
+    num_train = kind.planned_train(source, request.data)
+    synthetic, full = config.size(spec).num_bytes, kind.full_bytes(spec, num_train)
     reals = formats.counted(num_train, f"training {kind.real}")
     st.markdown(
         f"**{words.escaped(config.describe_size(spec))}**: {formats.num_bytes(synthetic)} of {kind.stored} in place of "

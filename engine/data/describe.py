@@ -10,7 +10,7 @@ import torch
 
 from engine.core.config import DataConfig
 from engine.data.source import Source, Splits
-from engine.data.transforms.prepare import ImageSplits
+from engine.data.transforms.prepare import ImageSplits, num_held_out
 
 FLOAT_BYTES, TARGET_BYTES = 4, 8
 WORKSPACE_BYTES = 100_000_000  # buffers of decoders and of PyTorch's products, as measured on MNIST and CIFAR-10
@@ -65,6 +65,19 @@ def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
     held = num_held * (FLOAT_BYTES * num_values + TARGET_BYTES) + 2 * matrix
     fitting = 6 * 2 * matrix  # covariance, eigenvectors, eigh's work space, scaled vectors, two products
     return MemoryNeed(held, raw + splits + max(held, fitting, raw) + WORKSPACE_BYTES)
+
+
+def planned_images(source: Source, config: DataConfig) -> int:
+    """Training images of a run without those for validation, as far as known before anything is loaded."""
+    report = getattr(source, "report", None)  # of imported images
+    if report is None:
+        left = round(source.num_train * (1 - config.validation_fraction))
+    elif any(report.counts["validation"]):
+        left = sum(report.counts["train"])
+    else:
+        train = report.counts["train"]
+        left = sum(train) - sum(num_held_out(train, config.validation_fraction))
+    return min(left, config.train_limit) if config.train_limit else left
 
 
 def bytes_on_disk(source: Source, data_root: Path) -> int:

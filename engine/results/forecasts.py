@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from engine import figures
-from engine.core.config import EvaluationConfig, RunRequest, Size
-from engine.data.source import TaskSpec
+from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
+from engine.data.source import Source, TaskSpec
 from engine.evaluation.forecasting.naive import reference_in_words
 from engine.evaluation.scores import SKILL, Row, by_measure
 from engine.figures import formats
@@ -33,13 +33,17 @@ class Forecasts(Kind):
     key, takes, sample, real, measure = "forecasts", "prices", "sequence", "window", "skill"
     labels, has_loss = ("Distilled, test skill", "Skill, validation"), False
     counted = "All sets count 4 bytes per value. In the full data set, a bar counts once for each window that holds it."
-    stored, findings_title = "bars and targets", "Privacy and fidelity"
+    stored, findings_title, value_bytes = "bars and targets", "Privacy and fidelity", 4
     phrases = {
         "distilled": ("after training on {}", "distilled sequence"),
         "random_real": ("on {}", "random real window"),
         "kmeans_real": ("on {} chosen by k-means", "real window"),
         "full": ("on all {}", "real window"),
     }
+
+    def planned_train(self, source: Source, data: DataConfig) -> int:
+        windows = data.windows
+        return max(1, round(source.num_train * (1 - windows.validation_fraction) / windows.stride))
 
     def comparison(self, evaluation: EvaluationConfig) -> str:
         full = ", with training on all windows" if evaluation.compare_full else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from engine import figures
-from engine.core.config import EvaluationConfig, RunRequest, Size
-from engine.data.source import TaskSpec
+from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
+from engine.data.describe import planned_images
+from engine.data.source import Source, TaskSpec
 from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across
 from engine.figures import formats
 from engine.results import shared
@@ -31,6 +33,7 @@ class Kind:
         measure: what runs are compared by; `validated` is the measured name of its course on validation data.
         labels: what its score is called on test data, of the distilled set, and on validation data.
         counted: how bytes are counted, in a sentence.
+        value_bytes: of a value of the full data set.
         stored: what a set consists of. has_loss: whether the outer loss is a figure of merit.
         always: protocols that a comparison of runs offers even before they were measured.
         phrases: what a verdict says of each training set, and the noun of its samples, as `shared.outcome` takes it.
@@ -46,6 +49,7 @@ class Kind:
         "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte per value, as in its files."
     )
     stored: str
+    value_bytes: int = 1
     has_classes: bool = False
     has_loss: bool = True
     always: tuple[str, ...] = (AS_DISTILLED, ORDINARY)
@@ -63,6 +67,14 @@ class Kind:
     @property
     def validated(self) -> str:
         return f"validation_{self.measure}"
+
+    def planned_train(self, source: Source, data: DataConfig) -> int:
+        """Training samples of a run, as far as known before anything is loaded."""
+        return planned_images(source, data)
+
+    def full_bytes(self, spec: TaskSpec, num_train: int) -> int:
+        """Bytes of a training set with its targets."""
+        return self.value_bytes * num_train * (math.prod(spec.sample_shape) + 1)
 
     # ---- what each kind says in its own way ----
 

@@ -101,8 +101,9 @@ def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
     size = engine.results.names.planned_size(row, source)
     if source is None or size is None:
         return None, None
-    train = row.facts.get("train", words.planned_train(source, row.request.data))  # as the page Distil says
-    return words.planned_storage(source, size, train, row.request.data)
+    kind, data = engine.kind_of(row.method), row.request.data
+    train = row.facts.get("train", kind.planned_train(source, data))  # as the page Distil says
+    return size.num_bytes, kind.full_bytes(engine.data.task_of(source, data), train)
 
 
 def _distilling(run: Run, steps: list[int]) -> None:

@@ -1,6 +1,5 @@
 """Texts that several pages share: names of runs, sources and states, safe to show as Markdown."""
 
-import math
 import re
 import time
 from datetime import datetime
@@ -41,36 +40,6 @@ def run_title(row: engine.RunRow) -> str:
 
 def loaded_from(row: engine.RunRow) -> str:
     return row.facts.get("loaded_from", "")
-
-
-def planned_train(source: engine.data.Source, data: engine.DataConfig) -> int:
-    """Training images that will be left without those for validation, as far as it is known before anything is loaded.
-
-    Of price histories, windows.
-    """
-    if source.kind == "prices":
-        return max(1, round(source.num_train * (1 - data.windows.validation_fraction) / data.windows.stride))
-    report = getattr(source, "report", None)
-    if report is None:
-        left = round(source.num_train * (1 - data.validation_fraction))
-    elif any(report.counts["validation"]):
-        left = sum(report.counts["train"])
-    else:
-        train = report.counts["train"]
-        left = sum(train) - sum(engine.data.num_held_out(train, data.validation_fraction))
-    return min(left, data.train_limit) if data.train_limit else left
-
-
-def planned_storage(
-    source: engine.data.Source, size: engine.Size, num_train: int, data: engine.DataConfig
-) -> tuple[int, int]:
-    """Bytes of a synthetic set, 4 per learned value, and of the training set, 1 per value of images and 4 of windows.
-
-    data: how the data are prepared.
-    """
-    shape = engine.data.task_of(source, data).sample_shape
-    bytes_a_value = 4 if source.kind == "prices" else 1
-    return size.num_bytes, bytes_a_value * num_train * (math.prod(shape) + 1)
 
 
 def student_name(row: engine.RunRow) -> str:

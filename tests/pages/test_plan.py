@@ -11,7 +11,6 @@ import torch
 import engine
 from engine.data.source import TaskSpec
 from engine.data.transforms.prepare import split_indices
-from pages.ui import words
 
 
 @pytest.fixture
@@ -185,7 +184,7 @@ def test_planned_training_images_of_an_imported_set_are_those_that_a_run_gets(tr
     targets = torch.cat([classes.repeat_interleave(torch.tensor(counts)) for counts in (train, validation)])
     given = torch.arange(sum(train), len(targets)) if any(validation) else None
     kept, _ = split_indices(targets, TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c")), "T", config, given)
-    assert words.planned_train(source, config) == len(kept)
+    assert engine.describe.planned_images(source, config) == len(kept)
 
 
 def test_data_that_must_be_downloaded_first_have_no_estimate(visit, monkeypatch):
