@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 import engine
-from pages.ui import cards, compared, frame, services, sweep, words
+from pages.ui import cards, compared, frame, glossary, services, sweep, words
 
 frame.ensure()
 
@@ -33,19 +33,15 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
     if not named:
         wanted = [row.id for row in cards.ticked(rows)]
     newest = next((row.id for row in rows if row.status == "done"), rows[0].id)
-    picked = st.multiselect(
-        "Runs",
-        list(by_id),
-        default=wanted or [newest],
-        format_func=lambda run_id: f"{run_id} · {words.run_title(by_id[run_id])}",
-        key=f"compared runs {list(named) or wanted}",
-        placeholder="Choose one or several runs",
-    )
+    titles = {run_id: f"{run_id} · {words.run_title(row)}" for run_id, row in by_id.items()}
+    key, hint = f"compared runs {list(named) or wanted}", "Choose one or several runs"
+    start = wanted or [newest]
+    picked = st.multiselect("Runs", list(by_id), start, lambda run_id: titles[run_id], key=key, placeholder=hint)
     return [by_id[run_id] for run_id in picked]
 
 
 with services.said_plainly():
-    st.title("Compare", anchor=False)
+    st.title("Compare", anchor=False, help=glossary.explained("training set", "student", "baseline", "protocol"))
     begun = [row for row in services.store().runs() if row.status != "queued" and row.action != "record"]
     if sweep_id := st.query_params.get("sweep"):
         sweep.show(sweep_id)

@@ -1,6 +1,7 @@
 """Runs: the list of all of them, or the live view of the one that the address names (?run=0007)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -46,23 +47,16 @@ def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
         order = st.selectbox("Sort by", cards.ORDERS, key="run order", persist_state="session", width=150)
         if len(sources) > 1 or tags:
             count = len(st.session_state.get("run sources", [])) + len(st.session_state.get("run tags", []))
-            with st.popover(
-                f"Filter · {count}" if count else "Filter", icon=":material/filter_list:", key="run filter"
-            ):
+            label = f"Filter · {count}" if count else "Filter"
+            with st.popover(label, icon=":material/filter_list:", key="run filter"):
                 if len(sources) > 1:
-                    wanted_sources = st.multiselect(
-                        "Data set", sources, format_func=engine.titles.source, key="run sources", placeholder="All"
-                    )
+                    name, key = engine.titles.source, "run sources"
+                    wanted_sources = st.multiselect("Data set", sources, None, name, key, placeholder="All")
                 if tags:
                     wanted_tags = st.multiselect("Tags", tags, key="run tags", placeholder="All")
-        states = st.pills(
-            "State",
-            list(words.STATES),
-            selection_mode="multi",
-            format_func=lambda state: words.STATES[state][0],
-            key="run states",
-            wrap=True,
-        )
+        names = {state: title for state, (title, _, _) in words.STATES.items()}
+        look: dict[str, Any] = {"format_func": lambda state: names[state], "key": "run states", "wrap": True}
+        states = st.pills("State", list(names), selection_mode="multi", **look)
     return cards.Choice(text, tuple(states), tuple(wanted_sources), tuple(wanted_tags), order)
 
 

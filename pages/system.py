@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import cards, frame, pretrained, services, words
+from pages.ui import cards, frame, glossary, pretrained, services, words
 
 frame.ensure()
 
@@ -64,7 +64,7 @@ with services.said_plainly():
     else:
         st.caption("Nothing is running or queued.")
 
-    st.header("Pretrained networks", anchor=False)
+    st.header("Pretrained networks", anchor=False, help=glossary.explained("expert", "teacher"))
     pretrained.on_disk()
 
     left, right = st.columns(2, gap="large")

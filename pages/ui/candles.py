@@ -67,13 +67,8 @@ def show_few(row: engine.RunRow, step: int) -> None:
 def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool) -> list[str]:
     if len(tokens) == 1:
         return list(tokens)
-    chosen = st.selectbox(
-        "Token",
-        [EVERY, *tokens],
-        index=0 if starts_with_all else 1,
-        key=f"token of {row.id} {starts_with_all}",
-        persist_state="session",
-    )
+    index, key = 0 if starts_with_all else 1, f"token of {row.id} {starts_with_all}"
+    chosen = st.selectbox("Token", [EVERY, *tokens], index, key=key, persist_state="session")
     return list(tokens) if chosen == EVERY else [chosen]
 
 

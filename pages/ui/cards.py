@@ -62,15 +62,17 @@ def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRo
     titles = _titles(found) if wanted or choice.order == "Name" else {}
     if wanted:
         sources = {key: engine.titles.source(key) for key in {row.source for row in found}}
-        found = [row for row in found if _holds(row, (titles[row.id], sources[row.source]), wanted)]
-    if choice.order == "Oldest":
-        return found[::-1]
-    if choice.order == "Name":
-        return sorted(found, key=lambda row: titles[row.id].casefold())
-    if choice.order == "Score":
-        return sorted(found, key=_mean, reverse=True)
-    if choice.order == "Time taken":
-        return sorted(found, key=lambda row: row.seconds, reverse=True)
+        texts = {row.id: (row.id, row.note, *row.tags, titles[row.id], sources[row.source]) for row in found}
+        found = [row for row in found if all(word in "\n".join(texts[row.id]).lower() for word in wanted)]
+    match choice.order:
+        case "Oldest":
+            found.reverse()
+        case "Name":
+            found.sort(key=lambda row: titles[row.id].casefold())
+        case "Score":
+            found.sort(key=_mean, reverse=True)
+        case "Time taken":
+            found.sort(key=lambda row: row.seconds, reverse=True)
     return found
 
 
@@ -87,11 +89,6 @@ def _titles(rows: Sequence[engine.RunRow]) -> dict[str, str]:
             shared[what] = words.run_title(row)
         titles[row.id] = shared[what]
     return titles
-
-
-def _holds(row: engine.RunRow, titles: Sequence[str], wanted: Sequence[str]) -> bool:
-    text = "\n".join((row.id, row.note, *row.tags, *titles)).lower()
-    return all(word in text for word in wanted)
 
 
 def ticked(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:

@@ -1,7 +1,7 @@
 """The comparison of one run with real data, and of several runs with each other."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -74,12 +74,10 @@ def _show_curves(runs: Sequence[Run]) -> None:
     with st.container(border=True):
         st.subheader("Curves", anchor=False)
         with st.grid(4, min_column_width=180, vertical_alignment="bottom"):
-            name = st.selectbox(
-                "Quantity", known, format_func=lambda key: figures.chart_of(key).title, key="compared quantity"
-            )
-            axis = st.segmented_control(
-                "Over", list(against), default="Outer steps", required=True, key="compared axis"
-            )
+            titles = {each: figures.chart_of(each).title for each in known}
+            name = st.selectbox("Quantity", known, format_func=lambda each: titles[each], key="compared quantity")
+            look: dict[str, Any] = {"default": "Outer steps", "required": True, "key": "compared axis"}
+            axis = st.segmented_control("Over", list(against), **look)
             span = st.slider("Smoothing (steps)", 1, 200, 25, key="compared smoothing")
             log = st.toggle("Log scale", key="compared log")
         drawn = [(names.short_name(run.row), run.series) for run in runs]

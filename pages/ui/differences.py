@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
@@ -35,23 +35,18 @@ class Option:
         return any(value != self.values[0] for value in self.values)
 
 
-class Asked(NamedTuple):
-    label: str
-    value: Any
-    text: str
-
-
-ABSENT = Asked("", None, formats.NOTHING)
+Asked = tuple[str, Any, str]
+"""Of one option of one run: its label, value, and text."""
 
 
 def options(rows: Sequence[engine.RunRow]) -> list[Option]:
     """Every option of the runs in the order of the form, defaults included."""
     asked = [_asked(row.request) for row in rows]
-    labels = {name: one.label for found in asked for name, one in found.items()}
+    labels = {name: one[0] for found in asked for name, one in found.items()}
     merged = []
     for name, label in labels.items():
-        mine = [found.get(name, ABSENT) for found in asked]
-        merged.append(Option(name, label, tuple(one.value for one in mine), tuple(one.text for one in mine)))
+        mine = [found.get(name, ("", None, formats.NOTHING)) for found in asked]
+        merged.append(Option(name, label, tuple(value for _, value, _ in mine), tuple(text for _, _, text in mine)))
     return merged
 
 
@@ -71,10 +66,10 @@ def _asked(request: engine.RunRequest) -> dict[str, Asked]:
         "action": ("Work", engine.titles.action(request.action, request.method)),
         "start": ("Result of run", request.start or "none"),
     }
-    found = {name: Asked(label, value, str(value)) for name, (label, value) in told.items()}
+    found: dict[str, Asked] = {name: (label, value, str(value)) for name, (label, value) in told.items()}
     for field in forms.of_request(request):
         value = tuple(field.start) if isinstance(field.start, list) else field.start
-        found[".".join(field.path)] = Asked(field.label_with_unit, value, field.shown(value))
+        found[".".join(field.path)] = (field.label_with_unit, value, field.shown(value))
     return found
 
 
@@ -93,14 +88,12 @@ def show(rows: Sequence[engine.RunRow]) -> None:
 
 
 def _table(found: Sequence[Option], rows: Sequence[engine.RunRow], title: str) -> None:
-    columns = {
-        "Option": [f"{words.escaped(option.label)}  \n:small[:gray[{words.escaped(option.name)}]]" for option in found]
-    }
+    names = [(words.escaped(option.label), words.escaped(option.name)) for option in found]
+    columns = {"Option": [f"{label}  \n:small[:gray[{name}]]" for label, name in names]}
     for number, row in enumerate(rows):
-        columns[row.id] = [_cell(option, number) for option in found]
+        texts = [words.escaped(option.texts[number]) for option in found]
+        differs = [option.values[number] != option.values[0] for option in found]
+        columns[row.id] = [
+            f":orange-background[{text}]" if is_other else text for text, is_other in zip(texts, differs, strict=True)
+        ]
     st.table(columns, border="horizontal", hide_index=True, alt=f"{title} of the compared runs")
-
-
-def _cell(option: Option, number: int) -> str:
-    text = words.escaped(option.texts[number])
-    return f":orange-background[{text}]" if option.values[number] != option.values[0] else text

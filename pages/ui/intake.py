@@ -58,15 +58,9 @@ def ask_path(key: str, is_wanted: Callable[[Path], bool], kinds: str, kept: str,
     root = engine.data_root()
     roots = engine.images.allowed_roots(root)
     found = _importable(roots, is_wanted)
-    chosen = st.selectbox(
-        "Found on the server",
-        found,
-        index=None,
-        format_func=str,
-        key=f"{key} found",
-        placeholder=f"Choose a {kinds}" if found else "Nothing found",
-        disabled=not found,
-    )
+    hint = f"Choose a {kinds}" if found else "Nothing found"
+    look: dict[str, Any] = {"placeholder": hint, "disabled": not found, "key": f"{key} found"}
+    chosen = st.selectbox("Found on the server", found, None, str, **look)
     typed = st.text_input("Or its path", key=f"{key} path", placeholder=example).strip()
     places = ", ".join(f"`{path}`" for path in roots)
     st.caption(

@@ -10,7 +10,7 @@ from engine.figures import formats
 from engine.figures.curves import Line
 from engine.results import Run, followed, shared
 from engine.results.sections import Metric
-from pages.ui import downloads, heading, pictures, progress, sections, services, sets, words
+from pages.ui import downloads, glossary, heading, pictures, progress, sections, services, sets, words
 from pages.ui.sections import QUIET
 
 FAST, SLOW = 2.0, 8.0
@@ -153,7 +153,8 @@ def _evaluation(run: Run, steps: list[int]) -> None:
 def _loss(run: Run) -> None:
     run_id, method = run.row.id, engine.METHODS.get(run.row.method)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Outer loss", anchor=False)
+        terms = glossary.explained("outer step", "inner step", "student", "retention")
+        st.subheader("Outer loss", anchor=False, help=terms)
         log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
     if "outer_loss" not in run.series:
         st.caption("No step has been measured.")

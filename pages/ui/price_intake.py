@@ -209,11 +209,5 @@ def _ask_mapping(found: engine.prices.PricePreview, key: str) -> None:
     with st.grid(4, min_column_width=130):
         for role, column in found.mapping.model_dump().items():
             meaning = engine.prices.Mapping.model_fields[role].description or ""
-            st.selectbox(
-                formats.words(role),
-                columns,
-                index=columns.index(column),
-                key=f"{key}/{role}",
-                format_func=lambda column: column or "none",
-                help=f"{meaning.rstrip('.')}.",
-            )
+            index, name = columns.index(column), formats.words(role)
+            st.selectbox(name, columns, index, lambda each: each or "none", f"{key}/{role}", help=f"{meaning}.")

@@ -1,6 +1,7 @@
 """Sweeps: the widgets that ask for one before the start, and the table and plot of its scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -21,16 +22,10 @@ def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None)
     """
     known = _options(request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
-        chosen = st.multiselect(
-            "Options to vary",
-            list(known),
-            max_selections=engine.sweep.MAX_OPTIONS,
-            key=f"{key}/sweep options",
-            format_func=lambda name: known[name][0],
-            placeholder="None: a single run",
-            persist_state="session",
-            help="One run per value, or per pair of values of two options; their scores in one table and one plot.",
-        )
+        about = "One run per value, or per pair of values of two options; their scores in one table and one plot."
+        look: dict[str, Any] = {"placeholder": "None: a single run", "persist_state": "session", "help": about}
+        look |= {"max_selections": engine.sweep.MAX_OPTIONS, "key": f"{key}/sweep options"}
+        chosen = st.multiselect("Options to vary", list(known), format_func=lambda name: known[name][0], **look)
         if not chosen:
             return [request]
         typed = {name: _ask_values(name, *known[name], key) for name in chosen}
@@ -44,10 +39,8 @@ def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None)
             return []
         product = " × ".join(str(len(set(values))) for values in typed.values())
         runs = formats.counted(len(requests), "run") + (f" ({product})" if len(typed) > 1 else "")
-        st.caption(
-            f"{runs}, one after the other{_together(len(requests), typed, answer)}. The estimate above is for a "
-            "single run without these values."
-        )
+        time = _together(len(requests), typed, answer)
+        st.caption(f"{runs}, one after the other{time}. The estimate above is for a single run without these values.")
         return requests
 
 
@@ -80,20 +73,15 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
 
 
 def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
-    found = {}
-    for field in forms.of_request(request):
-        found[".".join(field.path)] = (field.label_with_unit, field.shown(field.start))
+    fields = forms.of_request(request)
+    found = {".".join(field.path): (field.label_with_unit, field.shown(field.start)) for field in fields}
     return found | {"seed": ("Seed", str(request.seed))}
 
 
 def _ask_values(name: str, label: str, now: str, key: str) -> list[str]:
-    text = st.text_input(
-        f"Values: {label}",
-        key=f"{key}/sweep {name}",
-        placeholder="0, 1, 2" if name == "seed" else f"Now {now}",
-        help="Separated by commas.",
-        persist_state="session",
-    )
+    look: dict[str, Any] = {"help": "Separated by commas.", "persist_state": "session"}
+    hint = "0, 1, 2" if name == "seed" else f"Now {now}"
+    text = st.text_input(f"Values: {label}", key=f"{key}/sweep {name}", placeholder=hint, **look)
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -104,7 +92,8 @@ def show(sweep_id: str) -> None:
         st.info("All runs of this sweep were deleted.", icon=":material/linear_scale:")
         return
     is_active = any(row.status in ("queued", "running") for row in rows)
-    st.header(words.escaped(_title(rows)), anchor=False)
+    labels = ", ".join(option.label for option in differences.varied(rows))
+    st.header(words.escaped(f"Sweep: {labels or 'one value'}"), anchor=False)
     st.fragment(_results, run_every=cards.REFRESH if is_active else None)(sweep_id, is_active)
     started = [row.id for row in rows if row.status != "queued"]
     label = "Compare these runs in full"
@@ -115,10 +104,6 @@ def show(sweep_id: str) -> None:
 def _rows(sweep_id: str) -> list[engine.RunRow]:
     """The runs of a sweep, in the order in which they were asked for."""
     return [row for row in reversed(services.store().runs()) if row.sweep == sweep_id]
-
-
-def _title(rows: Sequence[engine.RunRow]) -> str:
-    return ": ".join(("Sweep", ", ".join(option.label for option in differences.varied(rows)) or "one value"))
 
 
 @services.said_plainly()
@@ -161,9 +146,8 @@ def _plot(
     elif len(varied) == 1:
         (option,) = varied
         points = [(_place(option, n), validation[rows[n].id]) for n in scored]
-        alt = (
-            f"{measure} over {option.label} of the distilled set and of real data of the same size, with 95 % intervals"
-        )
+        sets = "the distilled set and of real data of the same size"
+        alt = f"{measure} over {option.label} of {sets}, with 95 % intervals"
         parts.chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
     else:
         st.caption("There is a plot where one or two options differ between the runs.")

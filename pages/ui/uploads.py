@@ -245,19 +245,10 @@ def chosen(key: str, kind: Literal["folder", "zip"]) -> Sent | None:
     keeper.owners[widget] = context.session_id
     spool = keeper.complete(widget)
     base, caps = st.get_option("server.baseUrlPath").strip("/"), engine.images.limits()
-    _component()(
-        key=key,
-        data={
-            "url": f"{'/' + base if base else ''}/_stcore/upload_file/{context.session_id}",
-            "widget": widget,
-            "kind": kind,
-            "part_bytes": PART_BYTES,
-            "max_bytes": caps.max_bytes,
-            "max_files": caps.max_files,
-            "is_here": spool is not None,
-        },
-        on_sent_change=lambda: None,
-    )
+    url = f"{'/' + base if base else ''}/_stcore/upload_file/{context.session_id}"
+    data = {"url": url, "widget": widget, "kind": kind, "is_here": spool is not None}
+    data |= {"part_bytes": PART_BYTES, "max_bytes": caps.max_bytes, "max_files": caps.max_files}
+    _component()(key=key, data=data, on_sent_change=lambda: None)
     return None if spool is None else Sent(spool.opened(), spool.size)
 
 
