@@ -6,7 +6,7 @@ have an effect. The widgets only gather values; `engine.checked` validates them.
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -226,7 +226,8 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
         return _number(field, shared)
     if get_origin(kind) is tuple:
         own = get_args(get_args(kind)[0])
-        choices, name = list(own or field.offered or engine.STUDENTS), field.shown
+        choices = list(own or field.offered or engine.STUDENTS)
+        name: Callable[[str], str] = field.shown
         if field.option.among in ("images", "prices"):
             choices = [key for key, source in engine.sources().items() if source.kind == field.option.among]
             name = engine.titles.source
