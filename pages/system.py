@@ -41,15 +41,11 @@ def health_check() -> None:
         st.error(f"{formats.counted(len(failed), 'check')} of {len(checks)} failed.", icon=":material/error:")
     else:
         st.success(f"All {len(checks)} checks passed.", icon=":material/check_circle:")
-    st.table(
-        {
-            "Check": [check.name for check in checks],
-            "Result": ["ok" if check.ok else "failed" for check in checks],
-            "Finding": [words.escaped(check.finding) for check in checks],
-            "What to do": [words.escaped(check.remedy) for check in checks],
-        },
-        alt="The checks of this installation",
-    )
+    table = {"Check": [check.name for check in checks]}
+    table["Result"] = ["ok" if check.ok else "failed" for check in checks]
+    table["Finding"] = [words.escaped(check.finding) for check in checks]
+    table["What to do"] = [words.escaped(check.remedy) for check in checks]
+    st.table(table, alt="The checks of this installation")
 
 
 with services.said_plainly():

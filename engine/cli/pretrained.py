@@ -105,9 +105,8 @@ def teacher_of(store: Store, run_id: str) -> dict[str, Any] | None:
 
 def print_ends(store: Store, run_id: str) -> None:
     """A line for each expert of a run, or for its teacher."""
-    teacher = teacher_of(store, run_id)
     lines = [(f"expert {end['expert'] + 1:<3}", end, "validation_accuracy", "") for end in experts_of(store, run_id)]
-    if teacher is not None:
+    if teacher := teacher_of(store, run_id):
         lines.append(("teacher   ", teacher, "knn_accuracy", "nearest neighbours, "))
     for title, end, name, measured in lines:
         where = "" if end["epoch"] == end["num_epochs"] else f" after epoch {end['epoch']} of {end['num_epochs']}"

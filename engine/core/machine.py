@@ -128,10 +128,7 @@ def bounded_data(device: torch.device) -> Iterator[int]:
 
 
 def shortage() -> int | None:
-    """Bytes of main memory left if the machine has less than its reserve, or this process is near its bound; else None.
-
-    Near the bound even a small allocation can fail, and native libraries then end the process.
-    """
+    """Bytes of main memory left, if so few that even a small allocation can fail and end the process; else None."""
     main_memory = torch.device("cpu")
     left = available_memory(main_memory)
     return left if left < reserve(main_memory) else _data_bound.near()
@@ -195,10 +192,7 @@ def give_back() -> None:
 
 
 def set_precision(precision: str) -> None:
-    """How CUDA cards multiply in convolutions and matrices: "float32" in full, "tf32" with 10 bits of mantissa.
-
-    PyTorch's default for convolutions is TF32: three digits, and a gradient through a hundred steps needs all seven.
-    """
+    """How CUDA cards multiply: "float32", or "tf32" with 3 digits; a gradient through many steps needs all 7."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 

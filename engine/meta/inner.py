@@ -31,9 +31,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Network = Callable[[Tensor, Tensor], Tensor]
 """Outputs of weights (P,) and inputs (n, *sample_shape); a student is one."""
 
-# The share of all memory that "auto" fills with graphs; not of the free memory, because the same request must store the
-# same steps in every run.
-STORED_SHARE = 0.4
+STORED_SHARE = 0.4  # of all memory that "auto" fills with graphs; free memory would differ from run to run
 
 
 class Batch(NamedTuple):

@@ -21,8 +21,8 @@ MOST_RAISED = 8  # times that the ridge is raised tenfold if the kernel cannot b
 def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
     """Predicted targets (q, d) for queries (q, D), from features (n, D) and targets (n, d).
 
-    The kernel is inverted in float64 by Cholesky, with a larger ridge if rounding left it indefinite.
-    Raises Diverged if that does not help, as with features that are not finite.
+    Inverted in float64 by Cholesky, with a larger ridge if rounding left the kernel indefinite. Raises Diverged if that
+    does not help, as with features that are not finite.
     """
     phi, psi = _with_bias(features), _with_bias(queries)
     kernel = (phi @ phi.T).double()

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.meta import optimiser_state
 from engine.synthetic.base import SyntheticSet
 
 
@@ -43,7 +42,8 @@ def snapshot(
     """Copies of everything that step `step` + 1 needs, and `further`: {name: tensor or number}."""
     state: dict[str, Any] = {"step": step, "best.accuracy": best.merit, "best.step": best.step}
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
-    state |= {f"outer.{name}": value for name, value in optimiser_state.export_state(outer).items()}
+    for number, moments in outer.state_dict()["state"].items():
+        state |= {f"outer.{number}.{name}": value.detach().clone() for name, value in moments.items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
     return state | synthetic.to_resume() | dict(further)
 
@@ -57,6 +57,10 @@ def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.
         return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
     synthetic.load_state_dict(part("synthetic."))
-    optimiser_state.import_state(outer, part("outer."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("outer.").items():
+        number, name = key.split(".", 1)
+        moments.setdefault(int(number), {})[name] = value.clone()
+    outer.load_state_dict(outer.state_dict() | {"state": moments})  # learning rates stay as they are
     best.merit, best.step, best.state = state["best.accuracy"], state["best.step"], part("best.state.")
     return state["step"]

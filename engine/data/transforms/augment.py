@@ -24,10 +24,8 @@ from torch import Tensor
 from engine.core.data_config import DSA_OPERATIONS
 from engine.core.errors import ConfigError
 
-MAX_DEGREES = 15.0
-MAX_SCALE = 1.2
-DSA_CROP_SHARE = 0.125
-CUTOUT_SHARE = 0.5
+MAX_DEGREES, MAX_SCALE = 15.0, 1.2
+DSA_CROP_SHARE, CUTOUT_SHARE = 0.125, 0.5
 
 
 class Step(NamedTuple):

@@ -41,8 +41,7 @@ class Predefined:
     standard deviation in pixels; of optimal ones the kernel's index in KERNELS, gamma, lambda, mu (see `optimal`), and
     the share of the way from an image to its optimal augmentation.
 
-    An optimal augmentation is a function of a whole set of images and representations. Raises ConfigError for wrong
-    numbers.
+    An optimal augmentation is a function of a whole set of images and representations. Raises ConfigError.
     """
 
     name: PredefinedName | OptimalName
@@ -67,10 +66,7 @@ class Predefined:
                 raise ConfigError(f"An optimal augmentation needs {need}, not {list(values)}.")
 
     def __call__(self, inputs: Tensor, representations: Tensor | None = None) -> Tensor:
-        """Augmented inputs (N, C, H, W). representations: of the inputs, (N, d), which optimal augmentations need.
-
-        Raises ConfigError as `check` does, and for an optimal one without representations.
-        """
+        """Augmented inputs (N, C, H, W). representations: (N, d), which optimal ones need. Raises ConfigError."""
         self.check(tuple(inputs.shape[1:]))
         if self.name in OPTIMAL:
             return augmented((self,), inputs, representations)[0]
@@ -119,8 +115,8 @@ def predefined(
 ) -> tuple[Predefined, ...]:
     """The augmentations with these names, in order; each is independent of the others.
 
-    jitter: strength in [0, 1]; brightness, saturation and contrast are uniform in 1/2 - jitter/2 .. 1/2 + jitter/2.
-    seed: of the jitter's numbers and the crop's place. The rest are numbers of `Predefined`.
+    jitter: width, in [0, 1], of the range around 1/2 of brightness, saturation and contrast. seed: of these and of the
+    crop's place. The rest are numbers of `Predefined`.
     """
     drawn = torch.rand(5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     colours = 0.5 + jitter * (drawn[:3] - 0.5)
@@ -135,10 +131,7 @@ def predefined(
 def optimal_ones(
     number: int, *, kernel: Kernel, gamma: float, ridge: float, preimage_ridge: float
 ) -> tuple[Predefined, ...]:
-    """0 to 3 optimal augmentations with the arguments of `optimal`, in equal steps.
-
-    Number a of A goes the share a / A of the way from an image to its optimal augmentation.
-    """
+    """0 to 3 augmentations by `optimal`: number a of A goes the share a / A of the way from an image to the optimum."""
     way = (float(KERNELS.index(kernel)), float(gamma), float(ridge), float(preimage_ridge))
     return tuple(Predefined(name, (*way, (place + 1) / number)) for place, name in enumerate(OPTIMAL[:number]))
 

@@ -65,10 +65,9 @@ class ImageSplits(Splits):
 def prepare_images(
     raw: RawImages, spec: TaskSpec, title: str, key: str, config: DataConfig
 ) -> Generator[Event, None, ImageSplits]:
-    """Split, limit and normalise a data set. Yields Progress.
+    """Split, limit and normalise a data set; the limit does not change the validation images. Yields Progress.
 
-    The validation images do not depend on the limit. key: the source's, part of the fingerprint.
-    Raises DataError if a class has too few images for the validation fraction or the limit.
+    key: of the source. Raises DataError if a class has too few images for the validation fraction or the limit.
     """
     yield Progress(f"prepare {title}", 0, 3)
     augment = augmentation(config.augmentation, config.dsa_operations)
@@ -169,10 +168,7 @@ def limited_counts(available: Tensor, spec: TaskSpec, title: str, limit: int) ->
 
 
 def stratified(targets: Tensor, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose `counts[k]` random samples of each class k: indices chosen and indices left, each ascending.
-
-    With the same generator state, a smaller count chooses a subset of what a larger one does.
-    """
+    """Indices of `counts[k]` random samples of each class k, and of the rest; a smaller count chooses a subset."""
     is_chosen = torch.zeros(len(targets), dtype=torch.bool)
     for label, count in enumerate(counts.tolist()):
         members = (targets == label).nonzero().flatten()

@@ -1,8 +1,5 @@
 """Random views of images, on which teachers are trained: two views of an image should have the same representation.
 
-    views = Views(crop_scale=0.2, mirror=True, jitter=0.4, grey_share=0.2, blur_share=0.5)
-    first, second = views(pixels, generator), views(pixels, generator)
-
 In this order: crop and resize, horizontal flip; brightness, contrast, saturation and hue; greyscale; blur. Each image
 has its own numbers, all drawn on the CPU at once. Colour changes are one linear map per image.
 
@@ -32,12 +29,11 @@ NUMBERS = ("area", "aspect", "row", "column", "mirror", *_COLOUR_NUMBERS, "is_bl
 
 @dataclass(frozen=True)
 class Views:
-    """A random view of each image.
+    """A random view of each image. Colour options do not change grey images.
 
-    crop_scale: smallest share of the area in a view, in (0, 1]. mirror: flip half of the views. jitter: in [0, 1], how
-    far the factors of brightness and contrast are from 1; half as far for saturation, and a quarter of it, as a share
-    of the full circle, for hue. grey_share, blur_share: of views in greyscale, and blurred. Colour options do not
-    change grey images.
+    crop_scale: smallest share of the area in a view, in (0, 1]. mirror: flip half of the views. jitter: how far the
+    factors of brightness and contrast are from 1, in [0, 1]; half as far for saturation, a quarter of it, as a share of
+    the full circle, for hue. grey_share, blur_share: of views in greyscale, and blurred.
     """
 
     crop_scale: float

@@ -77,12 +77,8 @@ def chunk_size(num_values: int) -> int:
 
 
 def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
-    """Fit the whitening on images (N, C, H, W) uint8, N at least 2. eps: ε above. Yields Progress.
-
-    Products within a chunk are float32, their sum over chunks and the eigenvectors float64.
-    """
-    num_values = images[0].numel()
-    size = chunk_size(num_values)
+    """Fit the whitening on images (N, C, H, W) uint8, N at least 2. eps: ε above. Yields Progress."""
+    size = chunk_size(num_values := images[0].numel())
     total = torch.zeros(num_values, dtype=torch.int64)
     for done, chunk in enumerate(images.split(size)):
         yield Progress("ZCA: mean", done * size, len(images))
@@ -92,7 +88,7 @@ def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
     covariance = torch.zeros(num_values, num_values, dtype=torch.float64)
     for done, chunk in enumerate(images.split(size)):
         yield Progress("ZCA: covariance", done * size, len(images))
-        centred = chunk.flatten(1).float() / 255 - mean
+        centred = chunk.flatten(1).float() / 255 - mean  # products are float32, their sum float64
         covariance += centred.T @ centred
     yield Progress("ZCA: covariance", len(images), len(images))
     forward, backward = yield from ticking("ZCA: eigenvectors", lambda: roots(covariance / (len(images) - 1), eps))
@@ -101,8 +97,7 @@ def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
 
 def fit_per_image(images: Tensor, eps: float) -> Generator[Event, None, PerImageZca]:
     """Fit PoDD's whitening on images (N, C, H, W) uint8. eps: ε above, relative to mean(E). Yields Progress."""
-    num_values = images[0].numel()
-    size = chunk_size(num_values)
+    size = chunk_size(num_values := images[0].numel())
     covariance = torch.zeros(num_values, num_values, dtype=torch.float64)
     level = contrast = 0.0
     for done, chunk in enumerate(images.split(size)):

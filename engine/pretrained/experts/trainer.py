@@ -61,8 +61,8 @@ def load_or_record(
 ) -> Generator[Event, None, Buffer]:
     """The experts of a config; those that are missing from the store are recorded now.
 
-    Yields ExpertEpoch, Progress, and Warned for damaged files and experts that did not learn. Raises ConfigError if the
-    config's folder does not fit, Diverged, or OSError if the disk is full; finished epochs stay.
+    Yields ExpertEpoch, Progress and Warned. Raises ConfigError if the config's folder does not fit, Diverged, or
+    OSError if the disk is full; finished epochs stay.
     """
     found = yield from recording.load_or_train(ExpertTrainer(splits, student, config, context))
     networks = found.manifest.networks

@@ -1,7 +1,6 @@
-"""The networks of teachers as fixed functions of each image: batch norms use stored statistics.
+"""The networks of teachers as fixed functions of each image.
 
-In training a batch norm normalises by its own batch. After training its statistics are fixed on a sample of training
-images, so that the representation of an image does not depend on its batch.
+In training a batch norm normalises by its own batch; then its statistics are fixed on a sample of training images.
 """
 
 from __future__ import annotations
@@ -52,10 +51,7 @@ class ImageNetInputs(nn.Module):
 def make_network(
     config: TeacherConfig, spec: TaskSpec, to_pixels: Callable[[Tensor], Tensor], device: torch.device | str
 ) -> nn.Module:
-    """The network of a teacher, without its weights. to_pixels: prepared inputs to pixels in [0, 1].
-
-    Raises ConfigError if the images do not fit.
-    """
+    """The network of a teacher, without weights; to_pixels: of prepared inputs. Raises ConfigError if they misfit."""
     if config.kind == "imagenet":
         from engine.data.torchvision_compat import models  # slow to import, and few teachers need it
 

@@ -75,9 +75,8 @@ class Teacher:
 def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
     """The teacher of a config, trained or loaded now if it is missing from the store.
 
-    Yields TeacherEpoch, Scored for its linear probe on validation and test images, Progress, and Warned if it is
-    damaged. Raises ConfigError if images or a weights file do not fit the network, DataError if torchvision's weights
-    cannot be loaded, Diverged, or OSError if the disk is full; finished epochs stay.
+    Yields TeacherEpoch, Scored for its linear probe, Progress and Warned. Raises ConfigError if images or weights do
+    not fit the network, DataError if weights cannot be loaded, Diverged, or OSError; finished epochs stay.
     """
     trainer = TeacherTrainer(splits, config, context)
     found = yield from recording.load_or_train(trainer)
