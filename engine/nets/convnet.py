@@ -46,10 +46,8 @@ def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int,
         )
     channels, height, width = spec.sample_shape
     if min(height, width) < smallest:
-        raise ConfigError(
-            f"Student '{name}' needs images of at least {smallest} x {smallest} pixels; these have {height} x {width}. "
-            f"Choose 'convnet' or 'mlp'."
-        )
+        problem = f"Student '{name}' needs images of at least {smallest} x {smallest} pixels;"
+        raise ConfigError(f"{problem} these have {height} x {width}. Choose 'convnet' or 'mlp'.")
     return channels, height, width
 
 

@@ -40,10 +40,8 @@ def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """
     num_bars, num_features = window_shape(spec, "transformer")
     if config.width % config.heads:
-        raise ConfigError(
-            f"The transformer's width ({config.width}) is not a multiple of its {config.heads} heads. "
-            f"Change one of them."
-        )
+        problem = f"The transformer's width ({config.width}) is not a multiple of its {config.heads} heads."
+        raise ConfigError(f"{problem} Change one of them.")
     layers = [EncoderLayer(config.width, config.heads, layer + 1 == config.depth) for layer in range(config.depth)]
     return nn.Sequential(
         nn.Linear(num_features, config.width),
@@ -63,10 +61,8 @@ def linear(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
 def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
     """(T, F) of the samples. Raises ConfigError if they are not windows of bars."""
     if len(spec.sample_shape) != 2:
-        raise ConfigError(
-            f"Student '{name}' takes windows of price bars, but these samples have shape {spec.sample_shape}. "
-            f"Choose another student."
-        )
+        problem = f"Student '{name}' takes windows of price bars, but these samples have shape {spec.sample_shape}."
+        raise ConfigError(f"{problem} Choose another student.")
     num_bars, num_features = spec.sample_shape
     return num_bars, num_features
 

@@ -226,10 +226,8 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
     spec, training, step = _checked(header)
     kind = kinds.get(header["parameterisation"])
     if kind is None:
-        raise DataError(
-            f"{path.name} holds a '{header['parameterisation']}', which this version does not know. "
-            "Update this program to read it."
-        )
+        problem = f"{path.name} holds a '{header['parameterisation']}', which this version does not know."
+        raise DataError(f"{problem} Update this program to read it.")
     with torch.device("meta"):  # allocate nothing for what a header claims
         synthetic = kind(spec=spec, training=training, **header["description"])
     tensors = load_file(path)

@@ -43,10 +43,8 @@ def basis_shape(sample_shape: tuple[int, ...], basis_size: int) -> BasisShape:
     num_channels, height, width = sample_shape
     shorter = min(height, width)
     if basis_size > shorter:
-        raise ConfigError(
-            f"A basis of {basis_size} pixels a side is larger than the images of {height} x {width}. "
-            f"Choose {shorter} or less."
-        )
+        problem = f"A basis of {basis_size} pixels a side is larger than the images of {height} x {width}."
+        raise ConfigError(f"{problem} Choose {shorter} or less.")
     rows, columns = (max(1, round(side * basis_size / shorter)) for side in (height, width))
     return num_channels, rows, columns
 

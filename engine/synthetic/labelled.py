@@ -112,10 +112,8 @@ class LabelledImages(SyntheticSet):
         if result is None:
             raise ConfigError("There is no result to start from. Name a run with one in 'start', or start from noise.")
         if not isinstance(result, LabelledImages):
-            raise ConfigError(
-                "The result to start from holds no labelled images. Choose the result of another method, "
-                "or start from real images."
-            )
+            problem = "The result to start from holds no labelled images."
+            raise ConfigError(f"{problem} Choose the result of another method, or start from real images.")
         inputs, targets = (part.cpu() for part in result.materialise())
         if inputs.shape[1:] != self.spec.sample_shape or result.spec.num_outputs != self.spec.num_outputs:
             theirs, ours = ("x".join(map(str, shape)) for shape in (inputs.shape[1:], self.spec.sample_shape))
@@ -241,10 +239,8 @@ class ImagesPerClass(LabelledImages):
         super().__init__(spec, training, parts, num_rates, learn_rates, companion)
         if ipc % num_batches:
             divisor = min((d for d in range(1, ipc + 1) if ipc % d == 0), key=lambda d: abs(d - num_batches))
-            raise ConfigError(
-                f"{ipc} images per class cannot be split evenly into {num_batches} batches. "
-                f"Choose a number of batches that divides {ipc}, for instance {divisor}."
-            )
+            problem = f"{ipc} images per class cannot be split evenly into {num_batches} batches."
+            raise ConfigError(f"{problem} Choose a number of batches that divides {ipc}, for instance {divisor}.")
         self.ipc, self.num_batches = ipc, num_batches
         classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
         self.register_buffer("classes", classes)

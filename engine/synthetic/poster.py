@@ -156,10 +156,8 @@ class PosterSet(LabelledImages):
         for cell, label in enumerate(self.order):
             chosen = samples_of(targets, label, 1) if label >= 0 else torch.tensor([0])
             if not len(chosen):
-                raise ConfigError(
-                    f"The result to start from has no samples of class '{self.spec.class_names[label]}'. "
-                    "Start from real images, tiles or noise."
-                )
+                problem = f"The result to start from has no samples of class '{self.spec.class_names[label]}'."
+                raise ConfigError(f"{problem} Start from real images, tiles or noise.")
             self._place(cell, inputs[chosen])
 
     def _place(self, cell: int, image: Tensor) -> None:

@@ -198,10 +198,8 @@ def _poster_size(
         return height, width
     budget = int(ipc * num_classes * image[0] * image[1] + 1e-6)  # an exact fit is one, whatever the rounding
     if budget < image[0] * image[1]:
-        raise PosterTooSmall(
-            f"{ipc:g} images per class of {num_classes} classes are less than one image. "
-            f"Choose at least {math.ceil(1000 / num_classes) / 1000:g} images per class."
-        )
+        problem = f"{ipc:g} images per class of {num_classes} classes are less than one image."
+        raise PosterTooSmall(f"{problem} Choose at least {math.ceil(1000 / num_classes) / 1000:g} images per class.")
     if width:
         height = max(budget // width, 1)  # too low for a patch, as PosterGrid then says
     elif not height:
@@ -226,7 +224,5 @@ def _check_cover(name: str, length: int, size: int, number: int) -> None:
     needed, most = math.ceil(length / size), length - size + 1
     if not needed <= number <= most:
         way = "Every pixel is in a patch" if number < needed else "No two patches are the same"
-        raise ConfigError(
-            f"{number} {name} of patches of {size} pixels do not suit a poster of {length}. {way} with "
-            f"{needed} to {most} {name}; choose so many, or 0 to have them chosen."
-        )
+        problem = f"{number} {name} of patches of {size} pixels do not suit a poster of {length}."
+        raise ConfigError(f"{problem} {way} with {needed} to {most} {name}; choose so many, or 0 to have them chosen.")

@@ -45,10 +45,8 @@ class RepresentationSet(SyntheticSet):
         if not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"A network cannot be trained at a rate of {rate}. Choose one above 0.")
         if num_images * math.prod(spec.sample_shape) > MOST_VALUES:
-            raise ConfigError(
-                f"{num_images:,} images of {'x'.join(map(str, spec.sample_shape))} values take too much memory. "
-                f"Choose fewer images."
-            )
+            problem = f"{num_images:,} images of {'x'.join(map(str, spec.sample_shape))} values take too much memory."
+            raise ConfigError(f"{problem} Choose fewer images.")
         self.spec, self.training = spec, training
         self.num_dims, self.num_images, self.rate = num_dims, num_images, rate
         self.spectrum: dict[str, list[float]] = {}
@@ -138,10 +136,8 @@ class RepresentationSet(SyntheticSet):
         Raises ConfigError if there are too few.
         """
         if len(train) < self.num_images:
-            raise ConfigError(
-                f"There are {len(train):,} training images, fewer than the {self.num_images:,} to be distilled. "
-                f"Choose {len(train):,} or fewer."
-            )
+            problem = f"There are {len(train):,} training images, fewer than the {self.num_images:,} to be distilled."
+            raise ConfigError(f"{problem} Choose {len(train):,} or fewer.")
         indices = torch.randperm(len(train), generator=generator)[: self.num_images]
         self.real_images = train.batch(indices)[0]
         return indices, self.real_images

@@ -43,20 +43,16 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
     @classmethod
     def _no_canvas(cls, chosen: Any) -> Any:
         if chosen == "canvas":
-            raise ValueError(
-                "bilevel trains on stored batches, but samples are cut out of a canvas at random; choose pixels, "
-                "poster or low_rank here, or the method rat_bptt or trajectory"
-            )
+            problem = "bilevel trains on stored batches, but samples are cut out of a canvas at random;"
+            raise ValueError(f"{problem} choose pixels, poster or low_rank here, or the method rat_bptt or trajectory")
         return chosen
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
         ipc = {"pixels": self.ipc, "low_rank": self.low_rank.ipc, "poster": self.num_batches}[self.stored_as]
         if ipc % self.num_batches:
-            raise ValueError(
-                f"{ipc} images per class cannot be split evenly into {self.num_batches} batches; the number of batches "
-                f"must divide {ipc}"
-            )
+            problem = f"{ipc} images per class cannot be split evenly into {self.num_batches} batches;"
+            raise ValueError(f"{problem} the number of batches must divide {ipc}")
         return self
 
     @property

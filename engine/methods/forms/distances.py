@@ -146,10 +146,8 @@ def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, 
         )
     oddities = []
     if given.diagonal().any():
-        oddities.append(
-            "Some classes have a distance to themselves; it is ignored. If the numbers say how alike classes are, "
-            "turn them round: large must mean unlike."
-        )
+        problem = "Some classes have a distance to themselves; it is ignored."
+        oddities.append(f"{problem} If the numbers say how alike classes are, turn them round: large must mean unlike.")
     difference = (given - given.T).abs()
     if difference.max() > 1e-6 * given.max():
         row, column = divmod(int(difference.argmax()), num_classes)
@@ -169,10 +167,8 @@ def _fields(path: Path) -> list[list[str]]:
         delimiter = next((mark for mark in "\t;" if mark in text), ",")
         rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
     except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(
-            f"{path} cannot be read as class distances ({error}). Give the path of a CSV file with a row and a column "
-            "for each class."
-        ) from None
+        problem = f"{path} cannot be read as class distances ({error})."
+        raise ConfigError(f"{problem} Give the path of a CSV file with a row and a column for each class.") from None
     rows = [row for row in rows if any(row)]
     if not rows:
         raise ConfigError(f"{path} is empty. Give a CSV file with a row and a column of distances for each class.")
@@ -184,10 +180,8 @@ def _number(text: str, path: Path, row: str, column: str) -> float:
         return float(text.replace(",", "."))  # a comma within a field parts no fields
     except ValueError:
         shown = _shown(text) if text else "nothing"
-        raise ConfigError(
-            f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be. "
-            "Put a number there."
-        ) from None
+        problem = f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be."
+        raise ConfigError(f"{problem} Put a number there.") from None
 
 
 def _shown(text: str) -> str:

@@ -87,10 +87,8 @@ def placed(
     """
     names = splits.spec.class_names
     if class_grid[0] * class_grid[1] < len(names):
-        raise ConfigError(
-            f"A class grid of {class_grid[0]} x {class_grid[1]} has no cell for each of {len(names)} classes. "
-            "Give it more rows or columns, or leave both at 0 to have them chosen."
-        )
+        problem = f"A class grid of {class_grid[0]} x {class_grid[1]} has no cell for each of {len(names)} classes."
+        raise ConfigError(f"{problem} Give it more rows or columns, or leave both at 0 to have them chosen.")
     empty = (-1,) * (class_grid[0] * class_grid[1] - len(names))
     if kind == "listed":
         return ClassOrder((*range(len(names)), *empty))

@@ -53,10 +53,8 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.min_start_epoch >= self.max_start_epoch:
-            raise ValueError(
-                f"no start lies from epoch {self.min_start_epoch} to before epoch {self.max_start_epoch}; "
-                f"lower the earliest start"
-            )
+            problem = f"no start lies from epoch {self.min_start_epoch} to before epoch {self.max_start_epoch};"
+            raise ValueError(f"{problem} lower the earliest start")
         if not self.experts.folder:
             self.check_length(self.experts.epochs)
         return self
