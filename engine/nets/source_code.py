@@ -12,7 +12,7 @@ from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import make_student
 from engine.nets.layers import AveragePool, Convolution, InstanceNorm
-from engine.nets.residual import Residual
+from engine.nets.resnet import Residual
 from engine.nets.sequence import QuickGRU, QuickLSTM
 
 PACKAGE = "engine.nets."
