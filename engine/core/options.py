@@ -94,9 +94,9 @@ class Option:
 def option(
     default: Any,
     description: str | None = None,
-    *,
     low: float | None = None,
     high: float | None = None,
+    *,
     unit: str = "",
     advanced: bool = False,
     label: str = "",

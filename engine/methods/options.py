@@ -19,8 +19,7 @@ RATE = "Learning rate of the rate"
 class StudentTraining(MethodConfig):
     """The learning rate of students on the synthetic set."""
 
-    student_lr: float = inner(0.02, low=1e-6, high=10.0, label="Student learning rate")
-    """Inner learning rate at the start."""
+    student_lr: float = inner(0.02, "Inner learning rate at the start", 1e-6, 10.0, label="Student learning rate")
     learn_rates: bool = inner(True, "Learn the inner learning rate together with the samples", label="Learn the rate")
     rates_lr: float = inner(0.01, low=1e-12, high=10.0, label=RATE, when=("learn_rates", True))
     """Outer learning rate of the inner one."""
@@ -47,8 +46,7 @@ class OuterLoop(MethodConfig):
     """The real batch and the outer learning rate."""
 
     real_batch: int = outer(1024, "Real samples the student is judged on at each outer step", low=1, high=100_000)
-    outer_lr: float = outer(0.01, low=1e-6, high=10.0, label="Outer learning rate")
-    """Adam's learning rate for the samples."""
+    outer_lr: float = outer(0.01, "Adam's learning rate for the samples", 1e-6, 10.0, label="Outer learning rate")
 
     def real_samples_per_step(self, spec: Task) -> int:
         """`real_batch` samples of any class or token."""
@@ -68,8 +66,7 @@ class Validated(Kept):
     """The same, with students of its own."""
 
     validation_students: int = outer(2, "New students trained for each validation", low=1, high=20, advanced=True)
-    validation_steps: int = outer(300, low=1, high=100_000, unit="inner steps", advanced=True)
-    """Training steps of each of them."""
+    validation_steps: int = outer(300, "Training steps of each of them", 1, 100_000, unit="inner steps", advanced=True)
 
     def validation(self) -> Validation:
         """`validation_students` new students, trained for `validation_steps`."""

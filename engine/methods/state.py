@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from engine.synthetic.base import SyntheticSet
 
@@ -33,11 +32,7 @@ class Best:
 
 
 def snapshot(
-    step: int,
-    synthetic: SyntheticSet,
-    outer: torch.optim.Optimizer,
-    best: Best,
-    further: Mapping[str, Any] = MappingProxyType({}),
+    step: int, synthetic: SyntheticSet, outer: Optimizer, best: Best, further: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Copies of everything that step `step` + 1 needs, and `further`: {name: tensor or number}."""
     state: dict[str, Any] = {"step": step, "best.accuracy": best.merit, "best.step": best.step}
@@ -45,10 +40,10 @@ def snapshot(
     for number, moments in outer.state_dict()["state"].items():
         state |= {f"outer.{number}.{name}": value.detach().clone() for name, value in moments.items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
-    return state | synthetic.to_resume() | dict(further)
+    return state | synthetic.to_resume() | dict(further or {})
 
 
-def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: torch.optim.Optimizer, best: Best) -> int:
+def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: Optimizer, best: Best) -> int:
     """Restore a snapshot; returns the number of outer steps done."""
     if state is None:
         return 0

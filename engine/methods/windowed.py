@@ -34,8 +34,7 @@ from engine.evaluation.forecasting.measures import forecast, judge_of, skill
 from engine.evaluation.train import accuracy, loss_of
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
-from engine.meta.inner import Batch, Loss, burn_in, inner_loop
-from engine.meta.update_rules import UpdateRule
+from engine.meta.inner import Batch, burn_in, inner_loop
 from engine.meta.windows import Growth, Window, window_at
 from engine.methods.diagnosis import diagnose
 from engine.methods.forms import Asked, initial_set
@@ -83,9 +82,7 @@ def distill_windowed(
     Raises Diverged before anything is updated with a value that is not finite, and ConfigError if images and student do
     not fit.
     """
-    student = make_student(config.student, splits.spec, context.device)
-    loss, rule = loss_of(splits.spec), update_rules.BY_NAME[config.inner_optimiser]()
-    judged, merit = _merit(splits)
+    students = Students(synthetic, splits, config, context)
     learned = [parameter for group in groups for parameter in group["params"]]
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
     best = Best()
@@ -103,9 +100,8 @@ def distill_windowed(
         real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
         for number in range(config.num_inits):
-            path = _path(student, synthetic, splits, rule, loss, config, context, step, number, window)
-            theta = yield from paced("train the student", path, sum(window))
-            found, direction = _judged(student, theta, *real, loss)
+            theta = yield from paced("train the student", students.path(step, number, window), sum(window))
+            found, direction = students.judged(theta, *real)
             if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
                 yield Progress("differentiate inner steps", 0, window.length)
             theta.backward(direction / config.num_inits)  # through the window's steps; one start's graph at a time
@@ -117,14 +113,7 @@ def distill_windowed(
             further["penalty"] = extra.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
-            paths = (
-                inner_loop(student, start, batches, rule, loss, detached=True)
-                for number in range(config.num_inits)
-                for start in [_start(student, synthetic, context, "start", *_numbered(step, number))]
-                for batches in [
-                    _samples(synthetic, splits, context.stream("inner", *_numbered(step, number)), sum(window))
-                ]
-            )
+            paths = (students.path(step, number, window, detached=True) for number in range(config.num_inits))
             raise diagnose(synthetic, paths, window, step, outer_loss, "a shorter window or training")
         usual_norm = running_norm(usual_norm, norm.item())
         if config.clip != "none":
@@ -134,16 +123,11 @@ def distill_windowed(
         growth = growth.after(outer_loss, config.unroll)
 
         done = synthetic.step = step + 1
-        values = {
-            "outer_loss": outer_loss,
-            "gradient_norm": norm.item(),
-            "window_start": float(window.burn_in),
-            "window_length": float(window.length),
-            "student_lr": synthetic.rates[0].item(),
-        } | further
+        values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": synthetic.rates[0].item()}
+        values |= {"window_start": float(window.burn_in), "window_length": float(window.length)} | further
         if config.wants_validation(done):
-            values[judged] = yield from _validate(student, synthetic, splits, rule, loss, merit, config, context)
-            best.offer(values[judged], done, synthetic)
+            values[students.measure] = yield from students.validated()
+            best.offer(values[students.measure], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
@@ -155,91 +139,70 @@ def distill_windowed(
     return synthetic
 
 
-def _path(
-    student: Student,
-    synthetic: SyntheticSet,
-    splits: Splits,
-    rule: UpdateRule,
-    loss: Loss,
-    config: WindowedConfig,
-    context: Context,
-    step: int,
-    number: int,
-    window: Window,
-) -> Iterator[Tensor]:
-    """Weights (P,) of student `number` after each step of burn-in and window, differentiable through the window."""
-    generator = context.stream("inner", *_numbered(step, number))
-    start = theta = _start(student, synthetic, context, "start", *_numbered(step, number))
-    state = None
-    batches = _samples(synthetic, splits, generator, window.burn_in)
-    for reached in burn_in(student, start, batches, rule, loss):
-        theta, state = reached
-        yield theta
-    batches = _samples(synthetic, splits, generator, window.length)
-    yield from inner_loop(student, theta, batches, rule, loss, memory=config.memory, state=state)
+class Students:
+    """How students are trained on a synthetic set, judged and validated."""
+
+    def __init__(self, synthetic: SyntheticSet, splits: Splits, config: WindowedConfig, context: Context) -> None:
+        self.synthetic, self.splits, self.config, self.context = synthetic, splits, config, context
+        self.student = make_student(config.student, splits.spec, context.device)
+        self.loss, self.rule = loss_of(splits.spec), update_rules.BY_NAME[config.inner_optimiser]()
+        self.measure, self.merit = _merit(self.student, splits)
+
+    def path(self, step: int, number: int, window: Window, detached: bool = False) -> Iterator[Tensor]:
+        """Weights (P,) of student `number` after each step of burn-in and window, differentiable through the window.
+
+        The streams of an outer step's first student are named as if there were no others. detached: keep no graph.
+        """
+        names = (step, number) if number else (step,)
+        generator, state = self.context.stream("inner", *names), None
+        theta = self._start("start", *names)
+        for reached in burn_in(self.student, theta, self._samples(generator, window.burn_in), self.rule, self.loss):
+            theta, state = reached
+            yield theta
+        rest, memory = self._samples(generator, window.length), self.config.memory
+        yield from inner_loop(
+            self.student, theta, rest, self.rule, self.loss, memory=memory, state=state, detached=detached
+        )
+
+    def judged(self, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """The mean loss on real samples and its gradient in theta (P,), in pieces so that memory is that of one."""
+        leaf = theta.detach().requires_grad_()
+        total, gradient, pieces = 0.0, torch.zeros_like(theta), -(-len(targets) // REAL_AT_ONCE)
+        for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
+            part = self.loss(self.student(leaf, some), wanted) * (len(wanted) / len(targets))
+            gradient = gradient + torch.autograd.grad(part, leaf)[0]
+            total += part.item()
+        return total, gradient
+
+    def validated(self) -> Generator[Event, None, float]:
+        """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen."""
+        found, count, steps = [], self.config.validation().students, self.config.validation_steps
+        for number in range(count):
+            theta = self._start("validation start", number)
+            batches = self._samples(self.context.stream("validation samples", number), steps)
+            path = burn_in(self.student, theta, batches, self.rule, self.loss)
+            theta, _ = yield from paced(f"validate with student {number + 1} of {count}", path, steps)
+            found.append(self.merit(theta))
+        return sum(found) / len(found)
+
+    def _start(self, *names: str | int) -> Tensor:
+        """Weights (P,) that a student begins with: fresh ones, or those of the one start that the set is made for."""
+        seed = self.synthetic.training.start_seed
+        return self.student.init(self.context.stream(*names) if seed is None else torch.Generator().manual_seed(seed))
+
+    def _samples(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
+        """The next `count` random synthetic batches, augmented where the set's training says so."""
+        for batch in islice(self.synthetic.drawn(generator), count):
+            is_augmented = self.synthetic.training.is_augmented
+            yield batch._replace(inputs=self.splits.augment(batch.inputs, generator)) if is_augmented else batch
 
 
-def _start(student: Student, synthetic: SyntheticSet, context: Context, *names: str | int) -> Tensor:
-    """Weights (P,) that a student begins with: fresh ones, or those of the one start that the set is made for."""
-    seed = synthetic.training.start_seed
-    return student.init(context.stream(*names) if seed is None else torch.Generator().manual_seed(seed))
-
-
-def _numbered(step: int, number: int) -> tuple[int, ...]:
-    """What a stream of student `number` of an outer step is named: the first one's as if there were no others."""
-    return (step, number) if number else (step,)
-
-
-def _samples(synthetic: SyntheticSet, splits: Splits, generator: torch.Generator, count: int) -> Iterator[Batch]:
-    """The next `count` random synthetic batches, augmented where the set's training says so."""
-    for batch in islice(synthetic.drawn(generator), count):
-        if synthetic.training.is_augmented:
-            batch = batch._replace(inputs=splits.augment(batch.inputs, generator))
-        yield batch
-
-
-def _judged(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor, loss: Loss) -> tuple[float, Tensor]:
-    """The mean loss on real samples and its gradient in theta (P,), in pieces so that memory is that of one piece."""
-    leaf = theta.detach().requires_grad_()
-    total, gradient, pieces = 0.0, torch.zeros_like(theta), -(-len(targets) // REAL_AT_ONCE)
-    for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
-        part = loss(student(leaf, some), wanted) * (len(wanted) / len(targets))
-        gradient = gradient + torch.autograd.grad(part, leaf)[0]
-        total += part.item()
-    return total, gradient
-
-
-def _validate(
-    student: Student,
-    synthetic: SyntheticSet,
-    splits: Splits,
-    rule: UpdateRule,
-    loss: Loss,
-    merit: Callable[[Student, Tensor], float],
-    config: WindowedConfig,
-    context: Context,
-) -> Generator[Event, None, float]:
-    """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen."""
-    found = []
-    count = 1 if synthetic.training.start_seed is not None else config.validation_students
-    for number in range(count):
-        theta = _start(student, synthetic, context, "validation start", number)
-        batches = _samples(synthetic, splits, context.stream("validation samples", number), config.validation_steps)
-        path = burn_in(student, theta, batches, rule, loss)
-        phase = f"validate with student {number + 1} of {count}"
-        theta, _ = yield from paced(phase, path, config.validation_steps)
-        found.append(merit(student, theta))
-    return sum(found) / len(found)
-
-
-def _merit(splits: Splits) -> tuple[str, Callable[[Student, Tensor], float]]:
+def _merit(student: Student, splits: Splits) -> tuple[str, Callable[[Tensor], float]]:
     """How a student with weights (P,) is measured on validation data, by name: accuracy, or the skill of forecasts."""
     if not isinstance(splits, WindowSplits):
-        return "validation_accuracy", lambda student, theta: accuracy(student, theta, splits.validation)
+        return "validation_accuracy", lambda theta: accuracy(student, theta, splits.validation)
     windows, judge = splits, judge_of(splits, splits.validation)
-    return "validation_skill", lambda student, theta: skill(
-        judge, forecast(student, theta, windows.validation, windows)
-    )
+    return "validation_skill", lambda theta: skill(judge, forecast(student, theta, windows.validation, windows))
 
 
 def _carry(growth: Growth, usual_norm: float) -> dict[str, float]:

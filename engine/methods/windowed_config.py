@@ -51,10 +51,8 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
     def _window_fits(self) -> Self:
         shortest = 0 if self.window_schedule in ("fixed_late", "random_length") else self.min_burn_in
         if self.window_schedule != "full" and self.window + shortest > self.unroll_length:
-            raise ValueError(
-                f"a window of {self.window} steps after at least {shortest} others is longer than the training of "
-                f"{self.unroll_length}; lower the window or lengthen the training"
-            )
+            problem = f"a window of {self.window} steps after at least {shortest} others is longer than the training"
+            raise ValueError(f"{problem} of {self.unroll_length}; lower the window or lengthen the training")
         return self
 
     @property

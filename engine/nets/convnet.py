@@ -22,10 +22,9 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     channels, height, width = image_shape(spec, "convnet")
     halvings = 0 if config.pooling == "none" else config.depth
     if min(height, width) >> halvings < 1:
-        raise ConfigError(
-            f"ConvNet of depth {config.depth} halves the image {halvings} times, but {height} x {width} pixels allow "
-            f"{min(height, width).bit_length() - 1}. Lower the depth, or choose pooling 'none'."
-        )
+        allowed = f"{height} x {width} pixels allow {min(height, width).bit_length() - 1}"
+        problem = f"ConvNet of depth {config.depth} halves the image {halvings} times, but {allowed}."
+        raise ConfigError(f"{problem} Lower the depth, or choose pooling 'none'.")
     layers: list[nn.Module] = []
     for block in range(config.depth):
         wide = config.width * config.growth**block

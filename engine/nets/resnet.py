@@ -19,39 +19,23 @@ WIDTHS = (64, 128, 256, 512)
 def strided(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Halves the image by strides, and pools by four at the end."""
     channels, height, width = image_shape(spec, "resnet18", 25)  # 4 x 4 pixels are left of 25 x 25
-    features = WIDTHS[-1] * (-(-height // 8) // 4) * (-(-width // 8) // 4)
-    blocks = _blocks(config.norm, is_pooled=False)
-    return nn.Sequential(
-        *_convolution(channels, WIDTHS[0], config.norm),
-        nn.ReLU(),
-        *blocks,
-        nn.AvgPool2d(4),
-        nn.Flatten(),
-        nn.Linear(features, spec.num_outputs),
-    )
+    head = nn.Linear(WIDTHS[-1] * (-(-height // 8) // 4) * (-(-width // 8) // 4), spec.num_outputs)
+    return nn.Sequential(*_trunk(channels, config.norm, is_pooled=False), nn.AvgPool2d(4), nn.Flatten(), head)
 
 
 def average_pooled(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Halves the image by average pooling; the last layer reads all that is left."""
     channels, height, width = image_shape(spec, "resnet18_ap", 16)  # a norm of one pixel would be zero
-    features = WIDTHS[-1] * (height >> 3) * (width >> 3)
-    blocks = _blocks(config.norm, is_pooled=True)
-    return nn.Sequential(
-        *_convolution(channels, WIDTHS[0], config.norm),
-        nn.ReLU(),
-        *blocks,
-        nn.Flatten(),
-        nn.Linear(features, spec.num_outputs),
-    )
+    head = nn.Linear(WIDTHS[-1] * (height >> 3) * (width >> 3), spec.num_outputs)
+    return nn.Sequential(*_trunk(channels, config.norm, is_pooled=True), nn.Flatten(), head)
 
 
-def _blocks(norm: str, is_pooled: bool) -> list[nn.Module]:
-    """Two blocks of each width."""
-    channels, blocks = WIDTHS[0], list[nn.Module]()
-    for width in WIDTHS:
-        blocks += [_block(channels, width, norm, is_pooled), _block(width, width, norm, is_pooled)]
-        channels = width
-    return blocks
+def _trunk(channels: int, norm: str, is_pooled: bool) -> list[nn.Module]:
+    """A convolution, then two blocks of each width."""
+    layers = [*_convolution(channels, WIDTHS[0], norm), nn.ReLU()]
+    for before, width in zip((WIDTHS[0], *WIDTHS), WIDTHS, strict=False):
+        layers += [_block(before, width, norm, is_pooled), _block(width, width, norm, is_pooled)]
+    return layers
 
 
 def _block(channels: int, width: int, norm: str, is_pooled: bool) -> Residual:

@@ -43,13 +43,9 @@ def transformer(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
         problem = f"The transformer's width ({config.width}) is not a multiple of its {config.heads} heads."
         raise ConfigError(f"{problem} Change one of them.")
     layers = [EncoderLayer(config.width, config.heads, layer + 1 == config.depth) for layer in range(config.depth)]
+    embedding = nn.Linear(num_features, config.width), Positions(num_bars, config.width)
     return nn.Sequential(
-        nn.Linear(num_features, config.width),
-        Positions(num_bars, config.width),
-        *layers,
-        LastBar(),
-        nn.LayerNorm(config.width),
-        Head(config.width, spec.num_outputs),
+        *embedding, *layers, LastBar(), nn.LayerNorm(config.width), Head(config.width, spec.num_outputs)
     )
 
 

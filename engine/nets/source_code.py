@@ -17,16 +17,9 @@ from engine.nets.sequence import QuickGRU, QuickLSTM
 
 PACKAGE = "engine.nets."
 # defaults that a layer's repr spells out
-DEFAULTS = (
-    ", stride=(1, 1)",
-    ", padding=0, dilation=1, ceil_mode=False",
-    "start_dim=1, end_dim=-1",
-    ", eps=1e-05",
-    ", momentum=0.1",
-    ", affine=True",
-    ", elementwise_affine=True",
-    ", bias=True",
-)
+OF_POOLING, OF_FLATTEN = ", padding=0, dilation=1, ceil_mode=False", "start_dim=1, end_dim=-1"
+OF_NORMS = (", eps=1e-05", ", momentum=0.1", ", affine=True", ", elementwise_affine=True")
+DEFAULTS = (", stride=(1, 1)", OF_POOLING, OF_FLATTEN, *OF_NORMS, ", bias=True")
 FASTER = (Convolution, InstanceNorm, AveragePool, QuickLSTM, QuickGRU)
 """Faster versions of their base classes, which are written instead."""
 DRAWN_BY_GATE = """\

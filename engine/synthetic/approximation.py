@@ -40,13 +40,8 @@ def fit(
 
     Both sides are centred and scaled to a mean square of one, by one scale each, so that large coefficients keep their
     weight; the returned weights take and give plain coefficients. A network starts as the mean shift.
-
-    Args:
-        coefficients: (m, V) of the images as they are; detached here, as the shifts are.
-        shifts: (A, m, V) wanted.
-        hidden_dims: h.
-        steps: of Adam, at rate `lr`.
-        generator: of the first weights, on the CPU.
+    coefficients: (m, V) of the images as they are; detached here, as the shifts are. shifts: (A, m, V) wanted.
+    hidden_dims: h. steps: of Adam, at rate `lr`. generator: of the first weights, on the CPU.
     """
     coefficients, shifts = coefficients.detach(), shifts.detach()
     num_networks, _, num_bases = shifts.shape
@@ -59,12 +54,8 @@ def fit(
     bound = 1 / math.sqrt(num_bases)
     drawn = torch.rand(num_networks, num_bases + 1, hidden_dims, generator=generator, dtype=coefficients.dtype)
     drawn = bound * (2 * drawn.to(coefficients.device) - 1)
-    weights = [
-        drawn[:, :-1].contiguous(),
-        drawn[:, -1:].contiguous(),
-        coefficients.new_zeros(num_networks, hidden_dims, num_bases),
-        coefficients.new_zeros(num_networks, 1, num_bases),
-    ]
+    zeros = [coefficients.new_zeros(num_networks, size, num_bases) for size in (hidden_dims, 1)]
+    weights = [drawn[:, :-1].contiguous(), drawn[:, -1:].contiguous(), *zeros]
     for tensor in weights:
         tensor.requires_grad_()
     adam = torch.optim.Adam(weights, lr)
@@ -73,17 +64,12 @@ def fit(
             hidden = F.relu(torch.baddbmm(weights[1], inputs, weights[0]))
             found = torch.baddbmm(weights[3], hidden, weights[2])
             adam.zero_grad()
-            # a sum over independent networks
-            (found - wanted).square().mean((1, 2)).sum().backward()
+            (found - wanted).square().mean((1, 2)).sum().backward()  # a sum over independent networks
             adam.step()
     first, first_bias, second, second_bias = (tensor.detach() for tensor in weights)
     first = first / scale
-    return Networks(
-        first,
-        first_bias.squeeze(1) - centre @ first,
-        second * shift_scale,
-        (second_bias * shift_scale + mean_shift).squeeze(1),
-    )
+    shift_bias = (second_bias * shift_scale + mean_shift).squeeze(1)
+    return Networks(first, first_bias.squeeze(1) - centre @ first, second * shift_scale, shift_bias)
 
 
 def relative_errors(found: Tensor, wanted: Tensor) -> Tensor:

@@ -170,15 +170,9 @@ class SyntheticSet(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; its header holds all that is needed to read it back."""
-        header = {
-            "schema_version": SCHEMA_VERSION,
-            "parameterisation": type(self).__name__,
-            "spec": asdict(self.spec),
-            "training": asdict(self.training),
-            "step": self.step,
-            "description": self.describe(),
-            "request": self.request,
-        }
+        header = {"schema_version": SCHEMA_VERSION, "parameterisation": type(self).__name__, "step": self.step}
+        header |= {"spec": asdict(self.spec), "training": asdict(self.training)}
+        header |= {"description": self.describe(), "request": self.request}
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if self.preparation is not None:
             tensors |= {PREPARATION + name: value.contiguous() for name, value in self.preparation.state().items()}

@@ -33,12 +33,8 @@ BOUND = 25.0  # B, in standard deviations: wider than any bar of a market
 ABOVE_ZERO = 0.999  # how far a sequence can fall on the way from a token's lowest price, or usual volume, to 0
 LEAST = 1e-3  # a wick, span or volume of 0 has no inverse, so real ones start from this at least
 DIRECTION_LOGIT = 2.0  # a direction starts with this logit on its side, 0 on the other: 0.88 of the mass
-OUTPUTS = {
-    "close": ("close",),
-    "direction": ("down", "up"),
-    "both": ("close", "down", "up"),
-    "volatility": ("volatility",),
-}
+OUTPUTS: dict[str, tuple[str, ...]] = {"close": ("close",), "volatility": ("volatility",)}
+OUTPUTS |= {"direction": ("down", "up"), "both": ("close", "down", "up")}
 
 
 class CandleSet(SyntheticSet):
@@ -81,12 +77,7 @@ class CandleSet(SyntheticSet):
         self.register_buffer("volume_floor", torch.zeros(num_sequences, 1))
 
     def start_from(
-        self,
-        images_from: Literal["noise", "real", "result"],
-        splits: WindowSplits,
-        result: SyntheticSet | None,
-        lr: float,
-        generator: torch.Generator,
+        self, images_from: str, splits: WindowSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
     ) -> None:
         """Start as a config's `images_from` says; raises ConfigError if that is impossible."""
         scaling = splits.scaling
@@ -115,10 +106,10 @@ class CandleSet(SyntheticSet):
         for token, name in enumerate(self.spec.class_names):
             mine = (train.tokens == token).nonzero().flatten()
             if len(mine) < self.sequences_per_token:
-                raise ConfigError(
-                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences "
-                    "wanted per token. Lower the sequences per token, or the stride."
+                problem = (
+                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences"
                 )
+                raise ConfigError(f"{problem} wanted per token. Lower the sequences per token, or the stride.")
             chosen.append(mine[torch.randperm(len(mine), generator=generator)[: self.sequences_per_token]])
         return train.subset(torch.cat(chosen))
 
@@ -128,20 +119,17 @@ class CandleSet(SyntheticSet):
             raise ConfigError(
                 "There is no result to start from. Name a run with one in 'start', or start from real windows."
             )
-        if (
-            not isinstance(result, CandleSet)
-            or result.raw_bars.shape != self.raw_bars.shape
-            or result.spec != self.spec
+        others = "other sequences (tokens, windows, targets or sequences per token)"
+        remedy = "or start from real windows."
+        if not isinstance(result, CandleSet) or (result.raw_bars.shape, result.spec) != (
+            self.raw_bars.shape,
+            self.spec,
         ):
-            raise ConfigError(
-                "The result to start from holds other sequences (tokens, windows, targets or sequences per token). "
-                "Choose the same data set and settings, or start from real windows."
-            )
+            problem = f"The result to start from holds {others}."
+            raise ConfigError(f"{problem} Choose the same data set and settings, {remedy}")
         if result.preparation is not None and not splits.scaling.is_like(result.preparation):
-            raise ConfigError(
-                "The result to start from was made from bars on another scale. Choose the data preparation of the run "
-                "that made it, or start from real windows."
-            )
+            problem = "The result to start from was made from bars on another scale."
+            raise ConfigError(f"{problem} Choose the data preparation of the run that made it, {remedy}")
         with torch.no_grad():
             for name in ("raw_bars", "values", "direction_logits", "raw_rates"):
                 mine, theirs = getattr(self, name), getattr(result, name)
@@ -204,9 +192,7 @@ class CandleSet(SyntheticSet):
         return self.preparation.bars(self.inputs(), self.tokens)
 
     def num_stored_values(self) -> int:
-        return sum(
-            p.numel() for p in (self.raw_bars, self.values, self.direction_logits, self.raw_rates) if p is not None
-        )
+        return sum(value.numel() for value in self.parameters())
 
     def num_bytes(self) -> int:
         return 4 * self.num_stored_values()

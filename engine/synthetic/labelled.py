@@ -26,6 +26,7 @@ from engine.synthetic.base import SyntheticSet, Training, check_preparation, inv
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
 COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
 Start = Literal["noise", "real", "tiles", "result"]
+Parts = dict[str, Tensor]
 
 
 class LabelledImages(SyntheticSet):
@@ -43,10 +44,10 @@ class LabelledImages(SyntheticSet):
         self,
         spec: TaskSpec,
         training: Training,
-        parts: dict[str, Tensor],
-        num_rates: int,
-        learn_rates: bool,
-        companion: str,
+        parts: Parts,
+        num_rates: int = 1,
+        learn_rates: bool = True,
+        companion: str = "",
     ) -> None:
         super().__init__()
         if companion not in COMPANIONS:
@@ -117,10 +118,9 @@ class LabelledImages(SyntheticSet):
         inputs, targets = (part.cpu() for part in result.materialise())
         if inputs.shape[1:] != self.spec.sample_shape or result.spec.num_outputs != self.spec.num_outputs:
             theirs, ours = ("x".join(map(str, shape)) for shape in (inputs.shape[1:], self.spec.sample_shape))
-            raise ConfigError(
-                f"The result to start from holds {result.spec.num_outputs} classes of {theirs} values, this data set "
-                f"{self.spec.num_outputs} of {ours}. Choose the data set it was made from, or start from real images."
-            )
+            held = f"{result.spec.num_outputs} classes of {theirs} values"
+            problem = f"The result to start from holds {held}, this data set {self.spec.num_outputs} of {ours}."
+            raise ConfigError(f"{problem} Choose the data set it was made from, or start from real images.")
         with torch.no_grad():
             self.fit(result, splits.reprepared(inputs, result.preparation), targets, splits.train)
             self.raw_rates.copy_(torch.tensor([inverse_softplus(rate) for rate in self._rates_of(result, lr)]))
@@ -194,6 +194,10 @@ class LabelledImages(SyntheticSet):
                     pixels = self.get_parameter(name)
                     pixels.copy_(torch.minimum(torch.maximum(pixels, low), high))
 
+    def describe(self) -> dict[str, Any]:
+        rates = {"num_rates": self.raw_rates.numel(), "learn_rates": self.learn_rates}
+        return rates | {"companion": self.companion}
+
     def num_bytes(self) -> int:
         learned = sum(value.numel() for value in self.parameters())
         start = 0 if self.training.start_seed is None else 8
@@ -231,12 +235,10 @@ class ImagesPerClass(LabelledImages):
         *,
         ipc: int,
         num_batches: int = 1,
-        num_rates: int = 1,
         soft_labels: bool = False,
-        learn_rates: bool = True,
-        companion: str = "",
+        **options: Any,
     ) -> None:
-        super().__init__(spec, training, parts, num_rates, learn_rates, companion)
+        super().__init__(spec, training, parts, **options)
         if ipc % num_batches:
             divisor = min((d for d in range(1, ipc + 1) if ipc % d == 0), key=lambda d: abs(d - num_batches))
             problem = f"{ipc} images per class cannot be split evenly into {num_batches} batches."
@@ -286,10 +288,10 @@ class ImagesPerClass(LabelledImages):
             wanted = self.real_each * len(mine)
             chosen = samples_of(targets, label, wanted)
             if len(chosen) < wanted:
-                raise ConfigError(
-                    f"The result to start from has {len(chosen)} samples of class '{name}', fewer than the {wanted} "
-                    "needed. Lower the images per class, or start from real images."
+                problem = (
+                    f"The result to start from has {len(chosen)} samples of class '{name}', fewer than the {wanted}"
                 )
+                raise ConfigError(f"{problem} needed. Lower the images per class, or start from real images.")
             self.put(mine, inputs[chosen].to(self.raw_rates))
             if self.label_logits is not None and targets.ndim == 2:
                 shares = targets[chosen].view(len(mine), self.real_each, -1).mean(1)
@@ -300,14 +302,8 @@ class ImagesPerClass(LabelledImages):
         return sum(self.get_parameter(name).numel() for name in self.part_names) + self.raw_rates.numel() + labels
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "ipc": self.ipc,
-            "num_batches": self.num_batches,
-            "num_rates": self.raw_rates.numel(),
-            "soft_labels": self.label_logits is not None,
-            "learn_rates": self.learn_rates,
-            "companion": self.companion,
-        }
+        has_soft = {"soft_labels": self.label_logits is not None}
+        return super().describe() | {"ipc": self.ipc, "num_batches": self.num_batches} | has_soft
 
 
 def samples_of(targets: Tensor, label: int, wanted: int) -> Tensor:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,11 @@ from torch import Tensor, nn
 
 from engine.core.events import Event
 from engine.core.progress import ticking
-from engine.data.source import LabelledSet, TaskSpec
+from engine.data.source import LabelledSet
 from engine.data.transforms.pca import pca
 from engine.data.transforms.predefined import Predefined
 from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
-from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape, enlarged, pictures, small_images
 from engine.synthetic.representations import RepresentationSet
 
@@ -48,27 +48,25 @@ class LowRankSet(RepresentationSet):
     def __init__(
         self,
         *,
-        spec: TaskSpec,
-        training: Training,
-        num_dims: int,
-        num_images: int,
-        rate: float,
         image_bases: int,
         representation_bases: int,
         basis_size: int,
         augmentations: Sequence[Predefined | dict[str, Any]],
         hidden_dims: int,
+        **options: Any,
     ) -> None:
         """basis_size: the shorter side of an image base, in pixels. augmentations: records, or these as dictionaries.
 
-        Raises ConfigError where images cannot be made of such bases or be augmented so.
+        options: those of RepresentationSet. Raises ConfigError where images cannot be made of such bases or be
+        augmented so.
         """
-        super().__init__(spec, training, num_dims, num_images, rate)
+        super().__init__(**options)
+        num_images, num_dims, sample_shape = self.num_images, self.num_dims, self.spec.sample_shape
         self.augmentations = TypeAdapter(tuple[Predefined, ...]).validate_python(tuple(augmentations))
         for each in self.augmentations:
-            each.check(spec.sample_shape)
+            each.check(sample_shape)
         self.basis_size, self.hidden_dims = basis_size, hidden_dims
-        self.basis_shape = basis_shape(spec.sample_shape, basis_size)
+        self.basis_shape = basis_shape(sample_shape, basis_size)
         num_pixels = self.basis_shape[0] * self.basis_shape[1] * self.basis_shape[2]
         self.image_bases = nn.Parameter(torch.zeros(image_bases, num_pixels))
         self.image_coefficients = nn.Parameter(torch.zeros(num_images, image_bases))
@@ -91,10 +89,9 @@ class LowRankSet(RepresentationSet):
         indices, _ = self.chosen(train, generator)
         rows = yield from small_images(train, self.basis_shape, phase)
         of_images = yield from ticking(f"{phase}: images", lambda: pca(rows, len(self.image_bases), "image bases"))
-        of_representations = yield from ticking(
-            f"{phase}: representations",
-            lambda: pca(representations, len(self.representation_bases), "representation bases"),
-        )
+        number = len(self.representation_bases)
+        decompose = partial(pca, representations, number, "representation bases")
+        of_representations = yield from ticking(f"{phase}: representations", decompose)
         with torch.no_grad():
             self.image_mean.copy_(of_images.mean)
             self.image_bases.copy_(of_images.bases)
@@ -103,10 +100,8 @@ class LowRankSet(RepresentationSet):
             self.representation_bases.copy_(of_representations.bases)
             mine = representations[indices.to(representations.device)]
             self.representation_coefficients.copy_(of_representations.scores(mine))
-        self.spectrum = {
-            "images": of_images.explained[:MOST_SHOWN].tolist(),
-            "representations": of_representations.explained[:MOST_SHOWN].tolist(),
-        }
+        found = {"images": of_images, "representations": of_representations}
+        self.spectrum = {name: each.explained[:MOST_SHOWN].tolist() for name, each in found.items()}
 
     @property
     def networks(self) -> Networks:
@@ -125,10 +120,8 @@ class LowRankSet(RepresentationSet):
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.image_bases.device)
-        return (
-            self._images(self.image_coefficients[indices]),
-            self._representations(self.representation_coefficients[indices]),
-        )
+        of_image, of_representation = self.image_coefficients[indices], self.representation_coefficients[indices]
+        return self._images(of_image), self._representations(of_representation)
 
     def coefficients_of(self, representations: Tensor) -> Tensor:
         """Coefficients (..., V) of representations (..., d) in the bases as they are now: least squares; detached."""
@@ -138,12 +131,9 @@ class LowRankSet(RepresentationSet):
             return centred @ inverse.to(centred.dtype)
 
     def fit_approximations(self, shifts: Tensor, steps: int, lr: float, generator: torch.Generator) -> None:
-        """Fit the networks anew to the coefficients as they are now.
+        """Fit the networks anew to the coefficients as they are now, by Adam.
 
-        Args:
-            shifts: (A, m, V) that an augmentation adds to each image's coefficients.
-            steps, lr: of Adam.
-            generator: on the CPU.
+        shifts: (A, m, V) that an augmentation adds to each image's coefficients. generator: on the CPU.
         """
         if not self.augmentations:
             return
@@ -179,13 +169,9 @@ class LowRankSet(RepresentationSet):
         return sum(tensor.numel() for tensor in (*self.parameters(), *self.buffers()))
 
     def describe(self) -> dict[str, Any]:
-        return super().describe() | {
-            "image_bases": len(self.image_bases),
-            "representation_bases": len(self.representation_bases),
-            "basis_size": self.basis_size,
-            "augmentations": [asdict(augmentation) for augmentation in self.augmentations],
-            "hidden_dims": self.hidden_dims,
-        }
+        sizes = {"image_bases": len(self.image_bases), "representation_bases": len(self.representation_bases)}
+        sizes |= {"basis_size": self.basis_size, "hidden_dims": self.hidden_dims}
+        return super().describe() | sizes | {"augmentations": [asdict(each) for each in self.augmentations]}
 
     def _images(self, coefficients: Tensor) -> Tensor:
         return enlarged(coefficients @ self.image_bases + self.image_mean, self.basis_shape, self.spec.sample_shape)

@@ -66,19 +66,17 @@ class PosterSet(LabelledImages):
         label_cells: tuple[int, int] | None = None,
         label_rule: LabelRule = "share",
         temperature: float = 1.0,
-        num_rates: int = 1,
-        learn_rates: bool = True,
-        companion: str = "",
+        **options: Any,
     ) -> None:
+        """options: those of LabelledImages."""
         grid = TypeAdapter(PosterGrid).validate_python(grid)
         _check_order(order, grid, spec)
         if labels not in get_args(Labels) or label_rule not in get_args(LabelRule) or not temperature > 0:
-            raise ConfigError(
-                f"There are no {labels} labels by the rule '{label_rule}' at a temperature of {temperature}."
-            )
+            asked = f"{labels} labels by the rule '{label_rule}'"
+            raise ConfigError(f"There are no {asked} at a temperature of {temperature}.")
         _check_patches(spec.sample_shape, grid)
         poster = torch.zeros(spec.sample_shape[0], grid.height, grid.width)
-        super().__init__(spec, training, {"poster": poster}, num_rates, learn_rates, companion)
+        super().__init__(spec, training, {"poster": poster}, **options)
         self.grid, self.order, self.label_rule, self.temperature = grid, tuple(order), label_rule, temperature
         # the buffers follow from the grid, so a file does without them
         if labels == "learned":
@@ -106,27 +104,24 @@ class PosterSet(LabelledImages):
         Tile k is a draw of N(m_k, s²) with m_k ~ N(0, 1) for every value and s a quarter of the smallest distance
         between two m; it is then scaled to a root mean square of `deviation`. Tiles lie evenly spaced, half a cell over
         each other, blended by linear weights.
-
         deviation: 1 is that of real prepared pixels. The published tiles have a Euclidean norm of 1, a deviation of
             1 / √(C · h · w), about fifty times fainter.
         """
-        height, width = (
-            min(math.ceil(TILE_OVERLAP * length / number), length)
-            for length, number in ((self.grid.height, self.grid.class_rows), (self.grid.width, self.grid.class_columns))
-        )
-        shape = (self.grid.num_cells, len(self.poster), height, width)
+        grid = self.grid
+        sides = ((grid.height, grid.class_rows), (grid.width, grid.class_columns))
+        height, width = (min(math.ceil(TILE_OVERLAP * length / number), length) for length, number in sides)
+        shape = (grid.num_cells, len(self.poster), height, width)
         means = torch.randn(shape, generator=generator)
         distances = torch.pdist(means.flatten(1))
         spread = float(distances.min()) / 4 if len(distances) else 0.0
         tiles = means + spread * torch.randn(shape, generator=generator)
         tiles = deviation * tiles / tiles.square().mean((1, 2, 3), keepdim=True).sqrt()
-        tiles = tiles.view(self.grid.class_rows, self.grid.class_columns, *shape[1:])
-        rows = _fades(self.grid.height, height, self.grid.class_rows)
-        columns = _fades(self.grid.width, width, self.grid.class_columns)
+        tiles = tiles.view(grid.class_rows, grid.class_columns, *shape[1:])
+        rows, columns = _fades(grid.height, height, grid.class_rows), _fades(grid.width, width, grid.class_columns)
         with torch.no_grad():
             self.poster.zero_()
-            for i, top in enumerate(offsets(self.grid.height, height, self.grid.class_rows)):
-                for j, left in enumerate(offsets(self.grid.width, width, self.grid.class_columns)):
+            for i, top in enumerate(offsets(grid.height, height, grid.class_rows)):
+                for j, left in enumerate(offsets(grid.width, width, grid.class_columns)):
                     weights = rows[i, top : top + height, None] * columns[j, left : left + width]
                     self.poster[:, top : top + height, left : left + width] += (tiles[i, j] * weights).to(self.poster)
             self.raw_rates.fill_(inverse_softplus(lr))
@@ -138,9 +133,8 @@ class PosterSet(LabelledImages):
             for cell, label in enumerate(self.order):
                 candidates = (targets == label).nonzero().flatten() if label >= 0 else torch.arange(len(targets))
                 if not len(candidates):
-                    raise ConfigError(
-                        f"Class '{self.spec.class_names[label]}' has no training images. Start from tiles or noise."
-                    )
+                    name = self.spec.class_names[label]
+                    raise ConfigError(f"Class '{name}' has no training images. Start from tiles or noise.")
                 chosen = candidates[torch.randint(len(candidates), (1,), generator=generator)]
                 self._place(cell, real.batch(chosen)[0])
             self.raw_rates.fill_(inverse_softplus(lr))
@@ -217,31 +211,21 @@ class PosterSet(LabelledImages):
         with torch.no_grad():
             labels = self.labels().cpu()
         whole = blended(torch.from_numpy(images).permute(0, 3, 1, 2), self.grid).round().to(torch.uint8)
-        view = PosterView(
-            pixels=whole.permute(1, 2, 0).contiguous().numpy(),
-            grid=asdict(self.grid),
-            order=self.order,
-            class_names=self.spec.class_names,
-            patch_labels=labels.numpy().astype(np.float16),
-            label_map=None if self.label_map is None else self.label_map.detach().cpu().numpy().astype(np.float16),
-        )
+        pixels, label_map = whole.permute(1, 2, 0).contiguous().numpy(), None
+        if self.label_map is not None:
+            label_map = self.label_map.detach().cpu().numpy().astype(np.float16)
+        names, patch_labels = self.spec.class_names, labels.numpy().astype(np.float16)
+        view = PosterView(pixels, asdict(self.grid), self.order, names, patch_labels, label_map)
         return Preview(step, images, tuple(self.spec.class_names[label] for label in labels.argmax(1).tolist()), view)
 
     def num_stored_values(self) -> int:
         return sum(value.numel() for value in self.parameters()) + len(self.order)
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "grid": asdict(self.grid),
-            "order": list(self.order),
-            "labels": "fixed" if self.label_map is None else "learned",
-            "label_cells": None if self.label_map is None else list(self.label_map.shape[1:]),
-            "label_rule": self.label_rule,
-            "temperature": self.temperature,
-            "num_rates": self.raw_rates.numel(),
-            "learn_rates": self.learn_rates,
-            "companion": self.companion,
-        }
+        cells = None if self.label_map is None else list(self.label_map.shape[1:])
+        labels = {"labels": "learned" if cells else "fixed", "label_cells": cells, "label_rule": self.label_rule}
+        placed = {"temperature": self.temperature, "grid": asdict(self.grid), "order": list(self.order)}
+        return super().describe() | labels | placed
 
 
 def _fades(length: int, size: int, number: int) -> Tensor:
@@ -258,9 +242,8 @@ def _check_order(order: Sequence[int], grid: PosterGrid, spec: TaskSpec) -> None
     if any(type(label) is not int for label in order) or placed != list(range(spec.num_outputs)):
         raise ConfigError(f"A class order holds each class from 0 to {spec.num_outputs - 1} once, and -1 for no class.")
     if len(order) != grid.num_cells:
-        raise ConfigError(
-            f"The class order has {len(order)} cells, the poster {grid.num_cells}. Give one entry per cell."
-        )
+        problem = f"The class order has {len(order)} cells, the poster {grid.num_cells}."
+        raise ConfigError(f"{problem} Give one entry per cell.")
 
 
 def _check_patches(sample_shape: tuple[int, ...], grid: PosterGrid) -> None:
@@ -271,10 +254,8 @@ def _check_patches(sample_shape: tuple[int, ...], grid: PosterGrid) -> None:
     if math.prod(sample_shape) * grid.num_patches > MOST_VALUES:
         raise ConfigError(f"{grid.num_patches:,} patches of {shape} values take too much memory. Choose fewer patches.")
     if (grid.patch_height, grid.patch_width) != sample_shape[1:]:
-        raise ConfigError(
-            f"Patches of {grid.patch_height} x {grid.patch_width} pixels are no images of "
-            f"{sample_shape[1]} x {sample_shape[2]}. Cut patches as large as the images."
-        )
+        wanted = f"{sample_shape[1]} x {sample_shape[2]}. Cut patches as large as the images."
+        raise ConfigError(f"Patches of {grid.patch_height} x {grid.patch_width} pixels are no images of {wanted}")
 
 
 def _checked_cells(cells: tuple[int, int] | None, grid: PosterGrid, num_classes: int) -> tuple[int, int]:
@@ -283,20 +264,12 @@ def _checked_cells(cells: tuple[int, int] | None, grid: PosterGrid, num_classes:
         raise ConfigError(f"A learned label map needs its numbers of rows and columns, not {cells}.")
     rows, columns = cells
     if not (1 <= rows <= grid.height and 1 <= columns <= grid.width):
-        raise ConfigError(
-            f"A label map of {rows} x {columns} cells does not fit a poster of {grid.height} x {grid.width} pixels. "
-            f"Choose fewer cells."
-        )
-    made = (  # the labels, the map at its start, and the intermediate results
-        num_classes * grid.num_patches,
-        grid.num_cells * rows * columns,
-        num_classes * grid.patch_rows * columns,
-        grid.patch_rows * rows,
-        grid.patch_columns * columns,
-    )
-    if max(made) > MOST_LABELS:
-        raise ConfigError(
-            f"A label map of {rows} x {columns} cells takes too much memory for {grid.num_patches:,} patches of "
-            f"{num_classes:,} classes. Choose fewer cells or patches."
-        )
+        poster = f"a poster of {grid.height} x {grid.width} pixels"
+        raise ConfigError(f"A label map of {rows} x {columns} cells does not fit {poster}. Choose fewer cells.")
+    made = [num_classes * grid.num_patches, grid.num_cells * rows * columns]  # the labels, the map at its start
+    between = [num_classes * grid.patch_rows * columns, grid.patch_rows * rows, grid.patch_columns * columns]
+    if max(made + between) > MOST_LABELS:
+        patches_held = f"{grid.num_patches:,} patches of {num_classes:,} classes"
+        problem = f"A label map of {rows} x {columns} cells takes too much memory for {patches_held}."
+        raise ConfigError(f"{problem} Choose fewer cells or patches.")
     return rows, columns

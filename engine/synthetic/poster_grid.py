@@ -34,10 +34,8 @@ class PosterGrid:
 
     height, width: of the poster, pixels. class_rows, class_columns: cells of equal area, up to a pixel.
     patch_rows, patch_columns: evenly spaced patches, overlapping. patch_height, patch_width: of one, pixels.
-
-    Raises:
-        PosterTooSmall: a patch is larger than the poster; the message gives both sizes.
-        ConfigError: patches that leave pixels out, or more of them or of the class cells than there are pixels.
+    Raises PosterTooSmall for a patch larger than the poster, ConfigError for patches that leave pixels out, or more of
+    them or of the class cells than there are pixels.
     """
 
     height: int
@@ -53,24 +51,20 @@ class PosterGrid:
         if any(type(value) is not int or value < 1 for value in asdict(self).values()):
             raise ConfigError(f"Sizes of a poster are whole numbers of 1 or more, not {asdict(self)}.")
         if self.patch_height > self.height or self.patch_width > self.width:
-            raise PosterTooSmall(
-                f"A patch of {self.patch_height} x {self.patch_width} pixels does not fit in a poster of "
-                f"{self.height} x {self.width}. Make the poster at least as high and wide as one image."
-            )
+            patch = f"A patch of {self.patch_height} x {self.patch_width} pixels"
+            remedy = "Make the poster at least as high and wide as one image."
+            raise PosterTooSmall(f"{patch} does not fit in a poster of {self.height} x {self.width}. {remedy}")
         _check_cover("rows", self.height, self.patch_height, self.patch_rows)
         _check_cover("columns", self.width, self.patch_width, self.patch_columns)
         if self.class_rows > self.height or self.class_columns > self.width:
-            raise ConfigError(
-                f"{self.class_rows} x {self.class_columns} class cells need more pixels than a poster of "
-                f"{self.height} x {self.width} has. Make the poster larger."
-            )
+            needed = f"{self.class_rows} x {self.class_columns} class cells need more pixels"
+            raise ConfigError(f"{needed} than a poster of {self.height} x {self.width} has. Make the poster larger.")
         pixels = max(self.num_patches * self.patch_height * self.patch_width, self.height * self.width)
         areas = self.num_patches * self.num_cells
         if pixels > MOST_PIXELS or areas > MOST_LABELS or self.num_patches > MOST_PATCHES:
-            raise ConfigError(
-                f"A poster of {self.height} x {self.width} with {self.num_patches:,} patches takes too much memory. "
-                f"Choose fewer patches, fewer class cells or a smaller poster."
-            )
+            poster = f"A poster of {self.height} x {self.width} with {self.num_patches:,} patches"
+            remedy = "Choose fewer patches, fewer class cells or a smaller poster."
+            raise ConfigError(f"{poster} takes too much memory. {remedy}")
 
     @property
     def num_patches(self) -> int:
@@ -101,15 +95,7 @@ def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> 
 
     Patch (i, j) starts at row round(i · (H − h) / (rows − 1)) and the analogous column, so the first patch touches the
     top-left corner and the last the bottom-right one. Gradients add on pixels that patches share.
-
-    Args:
-        poster: (C, H, W) pixels, prepared; gradients flow through.
-        grid: whose height and width are the poster's.
-        indices: (b,) int64 positions, row by row; all patches if None.
-
-    Returns:
-        (b, C, h, w).
-
+    poster: (C, H, W), prepared. indices: (b,) int64 positions, row by row; all patches if None. Returns (b, C, h, w).
     Source: Shul et al. 2024, arXiv:2403.12040, section 3.1; its code orders patches by column first.
     """
     corners, inside = patch_pixels(grid, poster.device)
@@ -122,10 +108,8 @@ def patches(poster: Tensor, grid: PosterGrid, indices: Tensor | None = None) -> 
 @lru_cache(maxsize=16)
 def patch_pixels(grid: PosterGrid, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where patches lie in a flattened poster: (P,) first pixels, and (h · w,) all others relative to them; int64."""
-    tops, lefts, rows, columns = (
-        torch.tensor(values, device=device)
-        for values in (grid.patch_tops, grid.patch_lefts, range(grid.patch_height), range(grid.patch_width))
-    )
+    places = (grid.patch_tops, grid.patch_lefts, range(grid.patch_height), range(grid.patch_width))
+    tops, lefts, rows, columns = (torch.tensor(values, device=device) for values in places)
     return (tops[:, None] * grid.width + lefts).flatten(), (rows[:, None] * grid.width + columns).flatten()
 
 
@@ -156,13 +140,9 @@ def planned_grid(
     its aspect and at most ipc · num_classes images' pixels: at 0.9 images per class of CIFAR-10 the published 60 x 153.
     Patches lie as close as makes at most 128 of them, or three per class, but never more than half an image apart.
 
-    Args:
-        ipc: budget, images per class; below 1 as well. A height and a width given by hand may exceed it.
-        image: (h, w) of a patch, pixels.
-
-    Raises:
-        PosterTooSmall: one patch does not fit in the budget or in the sizes given.
-        ConfigError: class cells that do not hold all classes, or whatever PosterGrid refuses.
+    ipc: budget, images per class; below 1 as well. A height and a width given by hand may exceed it. image: (h, w) of a
+    patch, pixels. Raises PosterTooSmall if one patch does not fit in the budget or in the sizes given, ConfigError for
+    class cells that do not hold all classes, or whatever PosterGrid refuses.
     """
     class_rows, class_columns = _class_grid(num_classes, class_rows, class_columns)
     height, width = _poster_size(ipc, num_classes, image, (class_rows, class_columns), height, width)
@@ -185,10 +165,8 @@ def _class_grid(num_classes: int, rows: int, columns: int) -> tuple[int, int]:
     if columns:
         return math.ceil(num_classes / columns), columns
     candidates = [(rows, math.ceil(num_classes / rows)) for rows in range(1, math.isqrt(num_classes - 1) + 2)]
-    return min(
-        (pair for pair in candidates if pair[0] <= pair[1] <= WIDEST_CLASS_GRID * pair[0]),
-        key=lambda pair: (pair[0] * pair[1], pair[1] - pair[0]),
-    )
+    wide = [pair for pair in candidates if pair[0] <= pair[1] <= WIDEST_CLASS_GRID * pair[0]]
+    return min(wide, key=lambda pair: (pair[0] * pair[1], pair[1] - pair[0]))
 
 
 def _poster_size(

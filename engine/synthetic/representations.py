@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.core.errors import ConfigError
-from engine.core.events import Event, Preview
+from engine.core.events import Event, Preview, Progress
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.predefined import Predefined, augmented
 from engine.meta.inner import Batch
@@ -69,14 +69,8 @@ class RepresentationSet(SyntheticSet):
     ) -> Generator[Event, None, None]:
         """Start as random training images with their representations, as near as the set can hold them.
 
-        Args:
-            train: all training images.
-            representations: (N, d) of all of them, in their order.
-            generator: on the CPU; draws the images, without repetition.
-            phase: what the Progress is called.
-
-        Raises:
-            ConfigError: there are fewer training images than the set has.
+        train: all training images. representations: (N, d) of all of them, in their order. generator: on the CPU; draws
+        the images, without repetition. phase: of the Progress. Raises ConfigError if there are fewer than the set has.
         """
 
     @property
@@ -141,3 +135,41 @@ class RepresentationSet(SyntheticSet):
         indices = torch.randperm(len(train), generator=generator)[: self.num_images]
         self.real_images = train.batch(indices)[0]
         return indices, self.real_images
+
+
+class PairSet(RepresentationSet):
+    """Free pairs: `inputs` (m, C, H, W) prepared and `targets` (m, d). They have no augmentations.
+
+    Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, which distils such pairs without labels.
+    """
+
+    def __init__(self, *, spec: TaskSpec, training: Training, num_dims: int, num_images: int, rate: float) -> None:
+        super().__init__(spec, training, num_dims, num_images, rate)
+        self.inputs = nn.Parameter(torch.zeros(num_images, *spec.sample_shape))
+        self.targets = nn.Parameter(torch.zeros(num_images, num_dims))
+
+    def start_from_real(
+        self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
+    ) -> Generator[Event, None, None]:
+        yield Progress(phase, 0, 1)
+        indices, images = self.chosen(train, generator)
+        with torch.no_grad():
+            self.inputs.copy_(images)
+            self.targets.copy_(representations[indices.to(representations.device)])
+        yield Progress(phase, 1, 1)
+
+    def images(self) -> Tensor:
+        return self.inputs
+
+    def representations(self) -> Tensor:
+        return self.targets
+
+    def augmented_representations(self, number: int) -> Tensor:
+        raise IndexError(f"pairs have no augmentation {number}")
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        indices = indices.to(self.inputs.device)
+        return self.inputs[indices], self.targets[indices]
+
+    def num_stored_values(self) -> int:
+        return self.inputs.numel() + self.targets.numel()

@@ -28,7 +28,7 @@ from engine.evaluation.scores import against_full, baseline, best_by_arm, likene
 from engine.nets import make_encoder
 from engine.synthetic.base import Training
 from engine.synthetic.lowrank import LowRankSet
-from engine.synthetic.pairs import PairSet
+from engine.synthetic.representations import PairSet
 
 SPEC = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
 NUM_DIMS = 6

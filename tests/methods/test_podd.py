@@ -22,8 +22,7 @@ from engine.evaluation.train import Recipe, accuracy, follow, ordinary
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop
 from engine.methods.forms import clip
-from engine.methods.podd.config import PoddConfig
-from engine.methods.podd.podd import METHOD
+from engine.methods.podd.podd import METHOD, PoddConfig
 from engine.methods.windowed import distill_images as distill
 from engine.nets import make_student
 from engine.runs.estimate import estimate

@@ -120,7 +120,8 @@ def test_targets_of_augmented_images_follow_the_images(context):
     splits, config = toy_splits(), config_of()
     teacher = drained(selfsup.load_or_train(splits, config.teacher, context))[1]
     real = drained(selfsup.of_training(teacher, splits, context))[1]
-    synthetic = drained(selfsup._initial_set(splits, real, config, context))[1]
+    synthetic = selfsup._new_set(splits.spec, real.shape[1], config)
+    drained(synthetic.start_from_real(splits.train, real, context.stream("images"), "start"))
     _, first = drained(selfsup._renew(synthetic, teacher, config, context, 0))
     with torch.no_grad():
         synthetic.image_coefficients.add_(3.0)
@@ -140,7 +141,8 @@ def test_optimal_augmentations_follow_the_set_and_have_targets_of_the_teacher(co
     splits, config = toy_splits(), config_of(num_optimal=2, kernel_gamma=0.01)
     teacher = drained(selfsup.load_or_train(splits, config.teacher, context))[1]
     real = drained(selfsup.of_training(teacher, splits, context))[1]
-    synthetic = drained(selfsup._initial_set(splits, real, config, context))[1]
+    synthetic = selfsup._new_set(splits.spec, real.shape[1], config)
+    drained(synthetic.start_from_real(splits.train, real, context.stream("images"), "start"))
     assert [each.name for each in synthetic.augmentations] == ["rotate_90", "flip", "optimal_1", "optimal_2"]
     _, shifts = drained(selfsup._renew(synthetic, teacher, config, context, 0))
     images, own = synthetic.materialise()

@@ -22,7 +22,7 @@ from engine.methods.trajectory.objectives import matched, normalised_distance
 from engine.methods.trajectory.trajectory import TrajectoryConfig, distill, record
 from engine.nets import make_student
 from engine.pretrained.experts import Buffer, load_or_record
-from engine.synthetic.canvas import CanvasSet
+from engine.synthetic.pixels import CanvasSet
 
 TOY = {
     "student": {"name": "convnet", "depth": 2, "width": 4, "activation": "softplus"},

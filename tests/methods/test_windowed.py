@@ -22,7 +22,7 @@ from engine.data.source import LabelledSet
 from engine.meta import update_rules
 from engine.meta.inner import Batch, burn_in, inner_loop
 from engine.meta.windows import Window, WindowSchedule, window_at
-from engine.methods.rat_bptt.config import RatBpttConfig
+from engine.methods.rat_bptt.rat_bptt import RatBpttConfig
 from engine.methods.windowed import distill_images as distill
 from engine.nets import make_student
 

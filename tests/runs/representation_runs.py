@@ -19,8 +19,7 @@ from engine.data.transforms.predefined import NAMES, augmented, optimal_ones, pr
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.runs.store import Store
 from engine.synthetic.lowrank import LowRankSet
-from engine.synthetic.pairs import PairSet
-from engine.synthetic.representations import RepresentationSet
+from engine.synthetic.representations import PairSet, RepresentationSet
 
 NUM_DIMS = 24
 CONFIG = {

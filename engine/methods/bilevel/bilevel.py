@@ -19,6 +19,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Event, Measured
@@ -37,7 +38,6 @@ from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_student
-from engine.nets.student import Student
 from engine.synthetic.base import Training
 from engine.synthetic.labelled import LabelledImages
 
@@ -59,7 +59,11 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     outer = torch.optim.Adam(groups, betas=(config.adam_beta1, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
-    rule = update_rules.BY_NAME[config.inner_optimiser]()
+    rule, memory = update_rules.BY_NAME[config.inner_optimiser](), config.memory
+
+    def walk(step: int, number: int, detached: bool = False) -> Iterator[Tensor]:
+        start, batches = starts.draw(step, number), _batches(synthetic, splits, config, context, step, number)
+        return inner_loop(student, start, batches, rule, F.cross_entropy, memory=memory, detached=detached)
 
     if first_step == 0:
         yield synthetic.preview(0, splits)
@@ -70,20 +74,13 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
         for number in range(config.num_inits):
-            theta = starts.draw(step, number)
-            batches = _batches(synthetic, splits, config, context, step, number)
-            path = inner_loop(student, theta, batches, rule, F.cross_entropy, memory=config.memory)
-            theta = yield from paced("train the student", path, synthetic.training.num_steps)
+            theta = yield from paced("train the student", walk(step, number), synthetic.training.num_steps)
             loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
             loss.backward()  # through all T steps; one start's graph at a time
             outer_loss += loss.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < float("inf"):
-            paths = (
-                inner_loop(student, starts.draw(step, number), batches, rule, F.cross_entropy, detached=True)
-                for number in range(config.num_inits)
-                for batches in [_batches(synthetic, splits, config, context, step, number)]
-            )
+            paths = (walk(step, number, detached=True) for number in range(config.num_inits))
             whole = Window(0, synthetic.training.num_steps)
             raise diagnose(synthetic, paths, whole, step, outer_loss, "fewer passes or a gradient clip of 1")
         if config.clip:
@@ -93,15 +90,12 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
 
         done = synthetic.step = step + 1
         rates = synthetic.rates.detach()
-        values = {
-            "outer_loss": outer_loss,
-            "gradient_norm": norm.item(),
-            "student_lr": rates.mean().item(),
-            "student_lr_min": rates.min().item(),
-            "student_lr_max": rates.max().item(),
-        }
+        values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": rates.mean().item()}
+        values |= {"student_lr_min": rates.min().item(), "student_lr_max": rates.max().item()}
         if config.wants_validation(done):
-            values["validation_accuracy"] = _validate(student, synthetic, splits, starts, context)
+            unseen = [as_distilled(student, theta, synthetic) for theta in starts.unseen(3)]
+            found = [accuracy(student, theta, splits.validation) for theta in unseen]
+            values["validation_accuracy"] = sum(found) / len(found)
             best.offer(values["validation_accuracy"], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
@@ -133,16 +127,6 @@ def _batches(
 def _decay(config: BilevelConfig, step: int) -> float:
     """The factor on every outer learning rate at a step."""
     return config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)
-
-
-def _validate(
-    student: Student, synthetic: LabelledImages, splits: ImageSplits, starts: Starts, context: Context
-) -> float:
-    """Mean validation accuracy of students trained as distilled, from starts the outer loop has not seen."""
-    found = [
-        accuracy(student, as_distilled(student, theta, synthetic), splits.validation) for theta in starts.unseen(3)
-    ]
-    return sum(found) / len(found)
 
 
 METHOD = Method(

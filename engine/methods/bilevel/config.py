@@ -31,11 +31,9 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
     shared_rate: bool = inner(False, "One learning rate for all inner steps instead of one for each", advanced=True)
     pool_size: int = pooled(8, "Networks in the pool, of evenly spaced ages", high=1000)
     pool_steps: int = pooled(100, "Age of the oldest network in the pool", high=100_000, unit="steps")
-    decay_factor: float = outer(0.5, low=0.01, high=1.0, advanced=True)
-    """Factor of the outer learning rate at each decay."""
+    decay_factor: float = outer(0.5, "Factor of the outer learning rate at each decay", 0.01, 1.0, advanced=True)
     num_decays: int = outer(4, "Decays, evenly spaced", low=0, high=100, advanced=True, label="Decays")
-    adam_beta1: float = outer(0.5, low=0.0, high=0.999, advanced=True, label="Adam beta 1")
-    """Momentum of the outer Adam."""
+    adam_beta1: float = outer(0.5, "Momentum of the outer Adam", 0.0, 0.999, advanced=True, label="Adam beta 1")
     clip: float = outer(0.0, low=0.0, high=1e6, advanced=True, label="Gradient clip")
     """Largest norm of the meta-gradient; 0 for no limit."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,13 +23,7 @@ POOL_BATCH = 128
 class Starts:
     """Start weights by (outer step, number): the same pair always gives the same weights, so none are saved."""
 
-    def __init__(
-        self,
-        kind: Literal["random", "fixed", "pool"],
-        student: Student,
-        context: Context,
-        pool: tuple[Tensor, ...] = (),
-    ) -> None:
+    def __init__(self, kind: str, student: Student, context: Context, pool: tuple[Tensor, ...] = ()) -> None:
         self.kind, self.student, self.context, self.pool = kind, student, context, pool
 
     @classmethod

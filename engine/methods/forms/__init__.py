@@ -18,8 +18,7 @@ from engine.core.events import Event
 from engine.core.options import Config, option, unless
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, Form
-from engine.methods.forms.images import CanvasConfig, ImageForm
-from engine.methods.forms.low_rank import LowRankConfig, LowRankForm
+from engine.methods.forms.images import CanvasConfig, ImageForm, LowRankConfig, LowRankForm
 from engine.methods.forms.poster import PosterConfig
 from engine.methods.options import stored
 from engine.synthetic.labelled import LabelledImages

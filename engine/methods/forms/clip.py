@@ -16,10 +16,9 @@ from engine.methods.forms.distances import cosine_distances, in_words
 
 WEIGHTS = "openai/clip-vit-base-patch32"
 NAMES_AT_ONCE = 16
-INSTALL = (
-    "Install it with pip install transformers, or choose the order 'features' or 'names', which need nothing more."
-)
-ALLOW = "Allow the download (about 600 MB, once), or choose the order 'features' or 'names', which need none."
+OTHERS = "or choose the order 'features' or 'names', which need"
+INSTALL = f"Install it with pip install transformers, {OTHERS} nothing more."
+ALLOW = f"Allow the download (about 600 MB, once), {OTHERS} none."
 
 
 def check(download: bool) -> None:
@@ -49,11 +48,8 @@ def text_distances(
 
     The feature of a name is the text encoder's last hidden state at all positions, padded to the longest text the
     encoder takes (77 x 512 numbers), flattened.
-
     download: whether weights that are not on this machine may be fetched; without it nothing touches the network.
-    weights: the name of published weights, or a folder.
-
-    Raises ConfigError where the package or the weights are not at hand.
+    weights: the name of published weights, or a folder. Raises ConfigError where package or weights are not at hand.
     Source: Shul et al. 2024, arXiv:2403.12040, section 3.2, and its published code.
     """
     tokenizer, encoder = yield from ticking("load CLIP's text encoder", lambda: _load(weights, download))
@@ -76,9 +72,8 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
     try:
         from transformers import CLIPTextModel, CLIPTokenizer
     except ImportError as error:
-        raise ConfigError(
-            f"Class order 'clip' needs the package transformers, which does not load ({error}). {INSTALL}"
-        ) from error
+        problem = f"Class order 'clip' needs the package transformers, which does not load ({error})."
+        raise ConfigError(f"{problem} {INSTALL}") from error
 
     def load(local_files_only: bool) -> tuple[Any, Any]:
         tokenizer = CLIPTokenizer.from_pretrained(weights, local_files_only=local_files_only)
@@ -92,10 +87,8 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
     try:
         return load(local_files_only=False)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"The weights of CLIP, {weights}, could not be fetched. Check the connection to huggingface.co and the "
-            "space on disk, or choose the order 'features' or 'names', which need none."
-        ) from error
+        remedy = f"Check the connection to huggingface.co and the space on disk, {OTHERS} none."
+        raise ConfigError(f"The weights of CLIP, {weights}, could not be fetched. {remedy}") from error
 
 
 def _is_installed(package: str) -> bool:

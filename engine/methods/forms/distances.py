@@ -80,9 +80,7 @@ def cosine_distances(features: Tensor) -> np.ndarray:
 def given_distances(text: str, class_names: Sequence[str], data_root: Path) -> Tensor:
     """Distances (K, K) float64 of the CSV file that a user names, see `distances_from_csv`.
 
-    Raises:
-        ConfigError: no file is named, or it holds no such distances.
-        DataError: it is not there, or outside the folders that imports may read.
+    Raises ConfigError if none is named, DataError if it is not there, or outside the folders that imports may read.
     """
     if not text.strip():
         raise ConfigError("Class order 'given' needs a file of class distances. Name one, or choose another order.")
@@ -95,10 +93,8 @@ def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
     Names may stand above the columns, before the rows or both; they are matched to the class names, in any order. Named
     on one side only, rows and columns have the same order; without names it is that of the data set. Fields are parted
     by tabs or semicolons where there are any, and numbers may then have decimal commas; else by commas.
-
-    Raises:
-        ConfigError: the file cannot be read, has another shape, unknown names, or a field that is not a finite number
-            of 0 or more.
+    Raises ConfigError for a file that cannot be read, with another shape, unknown names, or a field that is not a
+    finite number of 0 or more.
     """
     num_classes = len(class_names)
     rows = _fields(path)
@@ -111,17 +107,14 @@ def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
     above, before = above or before or listed, before or above or listed
     if len(body) != num_classes or any(len(row) != num_classes for row in [above, *body]):
         widths = sorted({len(row) for row in rows})
-        raise ConfigError(
-            f"{path} has {len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields, but {num_classes} classes "
-            f"need {num_classes} rows of {num_classes} distances, with or without names above and before them."
-        )
-    values = torch.tensor(
-        [
-            [_number(text, path, row, column) for column, text in zip(above, texts, strict=True)]
-            for row, texts in zip(before, body, strict=True)
-        ],
-        dtype=torch.float64,
-    )
+        held = f"{len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields"
+        needed = f"{num_classes} classes need {num_classes} rows of {num_classes} distances"
+        raise ConfigError(f"{path} has {held}, but {needed}, with or without names above and before them.")
+    numbers = [
+        [_number(text, path, row, column) for column, text in zip(above, texts, strict=True)]
+        for row, texts in zip(before, body, strict=True)
+    ]
+    values = torch.tensor(numbers, dtype=torch.float64)
     values = values[_places(before, listed, path)][:, _places(above, listed, path)]
     checked(values, class_names)
     return values
@@ -135,15 +128,12 @@ def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, 
     num_classes = len(class_names)
     if tuple(distances.shape) != (num_classes, num_classes):
         shape = " x ".join(map(str, distances.shape)) or "a single number"
-        raise ConfigError(
-            f"The class distances are {shape}, but {num_classes} classes need {num_classes} x {num_classes}."
-        )
+        problem = f"The class distances are {shape}"
+        raise ConfigError(f"{problem}, but {num_classes} classes need {num_classes} x {num_classes}.")
     given = distances.detach().cpu().double()
     for row, column in (~(torch.isfinite(given) & (given >= 0))).nonzero()[:1].tolist():
-        raise ConfigError(
-            f"The distance from '{class_names[row]}' to '{class_names[column]}' is {given[row, column]:g}, but a "
-            "distance is a finite number of 0 or more. Correct it in the file."
-        )
+        problem = f"The distance from '{class_names[row]}' to '{class_names[column]}' is {given[row, column]:g}"
+        raise ConfigError(f"{problem}, but a distance is a finite number of 0 or more. Correct it in the file.")
     oddities = []
     if given.diagonal().any():
         problem = "Some classes have a distance to themselves; it is ignored."
@@ -151,10 +141,9 @@ def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, 
     difference = (given - given.T).abs()
     if difference.max() > 1e-6 * given.max():
         row, column = divmod(int(difference.argmax()), num_classes)
-        oddities.append(
-            f"The distances differ by direction, most of all from '{class_names[row]}' to '{class_names[column]}' "
-            f"({given[row, column]:g} there, {given[column, row]:g} back); the mean of both is used."
-        )
+        pair = f"from '{class_names[row]}' to '{class_names[column]}'"
+        values = f"{given[row, column]:g} there, {given[column, row]:g} back"
+        oddities.append(f"The distances differ by direction, most of all {pair} ({values}); the mean of both is used.")
     return ((given + given.T) / 2).fill_diagonal_(0).numpy(), oddities
 
 
@@ -193,10 +182,10 @@ def _places(found: list[str], class_names: Sequence[str], path: Path) -> list[in
     """Where each class stands among the names found."""
     missing = [name for name in class_names if name not in found]
     if missing:
+        unnamed = ", ".join(map(repr, missing[:3])) + " and others" * (len(missing) > 3)
+        problem = f"{path} does not name the class {unnamed}; it names {', '.join(map(_shown, found[:3]))} and so on."
         raise ConfigError(
-            f"{path} does not name the class {', '.join(repr(name) for name in missing[:3])}"
-            f"{' and others' if len(missing) > 3 else ''}; it names {', '.join(map(_shown, found[:3]))} and so on. "
-            "Use the class names of the data set, or leave all names out and keep their order."
+            f"{problem} Use the class names of the data set, or leave all names out and keep their order."
         )
     return [found.index(name) for name in class_names]
 

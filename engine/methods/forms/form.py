@@ -32,13 +32,12 @@ class Asked:
 
     def options(self, splits: ImageSplits) -> dict[str, Any]:
         """Arguments that the sets of all forms take."""
-        return {
-            "spec": splits.spec,
-            "training": self.training,
-            "num_rates": self.num_rates,
-            "learn_rates": self.learn_rates,
-            "companion": self.companion,
-        }
+        rates = {"num_rates": self.num_rates, "learn_rates": self.learn_rates}
+        return {"spec": splits.spec, "training": self.training, "companion": self.companion, **rates}
+
+    def batched(self, splits: ImageSplits, ipc: int, soft_labels: bool) -> dict[str, Any]:
+        """The same, of sets of `ipc` images per class in batches."""
+        return self.options(splits) | {"ipc": ipc, "num_batches": self.num_batches, "soft_labels": soft_labels}
 
 
 class Form(Protocol):

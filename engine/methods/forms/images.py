@@ -1,4 +1,4 @@
-"""Whole images of each class, or canvases that images are cut out of."""
+"""Forms of labelled images: whole ones of each class, canvases that images are cut out of, or sums of few bases."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.core.config import Size, Task
 from engine.core.context import Context
+from engine.core.errors import ConfigError
 from engine.core.events import Event
 from engine.core.options import Config, option
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, labelled_size
-from engine.synthetic.canvas import CanvasSet
+from engine.synthetic.bases import BasisSet, basis_shape
 from engine.synthetic.labelled import LabelledImages, Start
-from engine.synthetic.pixels import PixelSet
+from engine.synthetic.pixels import CanvasSet, PixelSet
 
 
 class CanvasConfig(Config):
     """The size of a canvas, and how often it is cut."""
 
     size: int = option(2, "Height and width of a canvas", low=1, high=8, label="Canvas size", unit="images")
-    samples: int = option(1, low=1, high=64, advanced=True, label="Cut-outs")
-    """Cut-outs of each canvas per step if all are used."""
+    samples: int = option(1, "Cut-outs of each canvas per step if all are used", 1, 64, advanced=True, label="Cut-outs")
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,64 @@ class ImageForm:
         """Nothing to check."""
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
-        options = asked.options(splits) | {
-            "ipc": self.ipc,
-            "num_batches": asked.num_batches,
-            "soft_labels": self.has_soft_labels,
-        }
+        options = asked.batched(splits, self.ipc, self.has_soft_labels)
         if self.canvas is None:
             synthetic = PixelSet(**options)
         else:
             synthetic = CanvasSet(canvas_size=self.canvas.size, canvas_samples=self.canvas.samples, **options)
         generator = context.stream("images")
         yield from synthetic.start_from(self.start, splits, context.start, asked.student_lr, generator)
+        return synthetic
+
+
+class LowRankConfig(Config):
+    """How many images are made of how many bases."""
+
+    ipc: int = option(5, "Images per class that are sums of the bases", low=1, high=500, label="Sums per class")
+    num_bases: int = option(10, "Pictures that all images are sums of", low=1, high=10_000, label="Number of bases")
+    basis_size: int = option(8, "Shorter side of a basis, at most that of an image", low=2, high=1024, unit="px")
+    bases_from: Literal["real", "noise", "result"] = option("real", label="Bases start from")
+    """Principal components of real images, noise, or the result of another run."""
+
+
+@dataclass(frozen=True)
+class LowRankForm:
+    """Labelled images of shared bases, by the options of a config."""
+
+    options: LowRankConfig
+    has_soft_labels: bool
+
+    @property
+    def start(self) -> str:
+        return self.options.bases_from
+
+    def size_for(self, spec: Task) -> Size:
+        num_pixels = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
+        num_images, num_bases = self.options.ipc * spec.num_outputs, self.options.num_bases
+        num_values = (num_bases + 1) * num_pixels + num_images * num_bases
+        return labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
+
+    def whole_batch(self, spec: Task) -> int:
+        return self.options.ipc * spec.num_outputs
+
+    def describe(self, spec: Task) -> str:
+        size, bases = self.size_for(spec), f"{self.options.num_bases:,} bases"
+        labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
+        return (
+            f"{size.num_samples:,} images of {spec.num_outputs:,} classes, sums of {bases} "
+            f"({size.num_values:,} values, {size.per_class(spec):.2f} images per class){labels}"
+        )
+
+    def check_for(self, spec: Task, data_root: Path) -> None:
+        most = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
+        if self.options.num_bases > most:
+            problem = f"There can be at most {most:,} bases of {self.options.basis_size} pixels a side"
+            raise ConfigError(f"{problem}, not {self.options.num_bases:,}. Choose fewer or larger bases.")
+
+    def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
+        chosen = self.options
+        options = asked.batched(splits, chosen.ipc, self.has_soft_labels)
+        synthetic = BasisSet(num_bases=chosen.num_bases, basis_size=chosen.basis_size, **options)
+        generator = context.stream("bases")
+        yield from synthetic.start_from(chosen.bases_from, splits, context.start, asked.student_lr, generator)
         return synthetic

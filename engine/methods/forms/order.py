@@ -29,6 +29,7 @@ from engine.methods.forms import clip
 from engine.methods.forms.distances import checked, feature_distances, name_distances
 
 OrderKind = Literal["listed", "features", "names", "clip", "given"]
+Grid = tuple[int, int]  # rows and columns
 
 RANDOM_ORDERS = 100  # whose mean cost is reported
 MOST_STARTS = 24  # of the search: about 4 s on one core for 200 classes
@@ -62,7 +63,7 @@ class ClassOrder:
 def placed(
     kind: OrderKind,
     splits: Splits,
-    class_grid: tuple[int, int],
+    class_grid: Grid,
     context: Context,
     *,
     distances: Tensor | None = None,
@@ -73,17 +74,13 @@ def placed(
     Where there are more cells than classes, the last ones in row-major order stay empty: a hole in the middle would
     lower the cost without bringing any two classes together.
 
-    Args:
-        kind: what distances are made of. "listed": of nothing, the data set's own order is kept. "features": of what a
-            briefly trained student sees. "names": of the letters in the class names. "clip": of CLIP's text features.
-            "given": `distances`.
-        distances: (K, K) finite numbers of 0 or more, for "given"; the mean of both directions is used.
-        clip_download: whether CLIP's weights may be fetched where they are not on this machine.
+    kind: what distances are made of. "listed": of nothing, the data set's own order is kept. "features": of what a
+    briefly trained student sees. "names": of the letters in the class names. "clip": of CLIP's text features. "given":
+    `distances`, (K, K) finite numbers of 0 or more; the mean of both directions is used.
+    clip_download: whether CLIP's weights may be fetched where they are not on this machine.
 
     Yields Progress at least each second, and Warned where given distances are odd.
-
-    Raises:
-        ConfigError: fewer cells than classes, distances missing or wrong, CLIP not at hand.
+    Raises ConfigError for fewer cells than classes, distances missing or wrong, CLIP not at hand.
     """
     names = splits.spec.class_names
     if class_grid[0] * class_grid[1] < len(names):
@@ -108,9 +105,7 @@ def placed(
     return ClassOrder(found.order + empty, found.cost, found.costs)
 
 
-def _ordered(
-    distances: np.ndarray, class_grid: tuple[int, int], rng: np.random.Generator
-) -> Generator[Event, None, ClassOrder]:
+def _ordered(distances: np.ndarray, class_grid: Grid, rng: np.random.Generator) -> Generator[Event, None, ClassOrder]:
     """The order of least cost found: greedy, then improved. Never costs more than greedy."""
     adjacency = adjacency_of(class_grid, len(distances))
 
@@ -119,12 +114,9 @@ def _ordered(
 
     greedy = greedy_order(distances, class_grid)
     best = yield from _improved(greedy, distances, adjacency, class_grid, rng)
-    costs = {
-        "listed": cost(np.arange(len(distances))),
-        "random": float(np.mean([cost(rng.permutation(len(distances))) for _ in range(RANDOM_ORDERS)])),
-        "greedy": cost(greedy),
-        "improved": cost(best),
-    }
+    random = [cost(rng.permutation(len(distances))) for _ in range(RANDOM_ORDERS)]
+    costs = {"listed": cost(np.arange(len(distances))), "random": float(np.mean(random))}
+    costs |= {"greedy": cost(greedy), "improved": cost(best)}
     return ClassOrder(tuple(best.tolist()), costs["improved"], costs)
 
 
@@ -154,11 +146,7 @@ def greedy_order(distances: np.ndarray, class_grid: tuple[int, int], first: int 
 
 
 def _improved(
-    greedy: np.ndarray,
-    distances: np.ndarray,
-    adjacency: np.ndarray,
-    class_grid: tuple[int, int],
-    rng: np.random.Generator,
+    greedy: np.ndarray, distances: np.ndarray, adjacency: np.ndarray, class_grid: Grid, rng: np.random.Generator
 ) -> Generator[Event, None, np.ndarray]:
     """The best local optimum of several starts: the greedy order, greedy orders from other first classes, random ones.
 

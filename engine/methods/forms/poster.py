@@ -29,12 +29,8 @@ poster, label, ordering = (partial(option, group=group) for group in ("Poster", 
 pixels = partial(poster, low=0, high=10_000, unit="pixels", advanced=True)
 count = partial(poster, low=0, high=1000, advanced=True)
 GIVEN = ("order", "given")
-ORDERS = {
-    "listed": "As listed",
-    "features": "Student features",
-    "names": "Letters of the names",
-    "given": "From a file",
-}
+ORDERS = {"listed": "As listed", "features": "Student features", "names": "Letters of the names"}
+ORDERS["given"] = "From a file"
 
 
 class PosterConfig(Config):
@@ -115,15 +111,10 @@ class PosterConfig(Config):
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
         """Yields Progress of the class order and, if it was chosen by distances, what it costs."""
-        synthetic = PosterSet(
-            grid=self.grid(splits.spec),
-            order=(yield from self._class_order(splits, context)),
-            labels=self.labels,
-            label_cells=self.label_cells(splits.spec),
-            label_rule=self.label_rule,
-            temperature=self.temperature,
-            **asked.options(splits),
-        )
+        order = yield from self._class_order(splits, context)
+        options = asked.options(splits) | {"labels": self.labels, "label_cells": self.label_cells(splits.spec)}
+        options |= {"label_rule": self.label_rule, "temperature": self.temperature}
+        synthetic = PosterSet(grid=self.grid(splits.spec), order=order, **options)
         generator = context.stream("poster")
         yield from synthetic.start_from(self.poster_from, splits, context.start, asked.student_lr, generator)
         return synthetic

@@ -10,10 +10,16 @@ What differs from the paper is listed in README.md.
 
 from __future__ import annotations
 
+from engine.methods.forms import AnyForm
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
-from engine.methods.rat_bptt.config import RatBpttConfig
 from engine.methods.windowed import distill_images
+from engine.methods.windowed_config import ImagesWindowedConfig
+
+
+class RatBpttConfig(ImagesWindowedConfig, AnyForm):
+    """The loop of methods/windowed.py, on any form."""
+
 
 METHOD = Method(
     key="rat_bptt",

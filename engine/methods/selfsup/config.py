@@ -21,6 +21,7 @@ from engine.synthetic.bases import basis_shape
 LOW_RANK = Condition("parameterisation", ("low_rank",))
 OPTIMAL_ONES = [LOW_RANK, unless("num_optimal", 0)]
 RBF = [*OPTIMAL_ONES, Condition("kernel_type", ("rbf",))]
+ROTATED = {f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)}
 SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
 
 _set_adv = partial(option, group=SYNTHETIC, advanced=True)
@@ -53,10 +54,7 @@ class SelfsupConfig(MethodConfig):
     storage_budget: int = _set_adv(0, low=0, high=1_000_000, unit="pairs")
     """Largest storage, in full images with representations; 0 for no limit."""
     teacher: TeacherConfig = TeacherConfig()
-    augmentations: tuple[PredefinedName, ...] = _views(
-        ("rotate_90", "rotate_180", "rotate_270"),
-        names={f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)},
-    )
+    augmentations: tuple[PredefinedName, ...] = _views(tuple(ROTATED), names=ROTATED)
     """Fixed changes of the distilled images, each with its own representations."""
     jitter: float = _views_adv(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
     crop_scale: float = _views_adv(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
@@ -75,8 +73,7 @@ class SelfsupConfig(MethodConfig):
     """Interval of new targets from the teacher."""
     hidden_dims: int = _views(4, low=1, high=4096, label="Approximation width")
     """Hidden units per approximation network; published 4 or 16."""
-    approximation_steps: int = _views_adv(500, low=1, high=100_000, unit="steps")
-    """Adam steps per approximation network."""
+    approximation_steps: int = _views_adv(500, "Adam steps per approximation network", 1, 100_000, unit="steps")
     approximation_lr: float = _views_adv(0.01, low=1e-6, high=1.0, label="Approximation learning rate")
     """Learning rate of approximation networks."""
     pool_size: int = _pool(10, "Inner networks in the pool (L)", low=1, high=100, label="Networks")
@@ -140,20 +137,13 @@ class SelfsupConfig(MethodConfig):
         """Of the network that learns representations, and of the teacher if it is trained here."""
         pairs = self.num_images * (1 + self.num_augmentations)
         inner, pretrain = min(self.inner_batch or pairs, pairs), self.probing.pretrain_batch
-        pretraining = {f"a smaller batch of the pre-training (now {pretrain:,})": pretrain}
-        sizes: dict[Action, dict[str, int]] = {
-            "evaluate": pretraining,
-            "record": {},
-            "distill": {
-                f"fewer distilled images (now {self.num_images:,})": self.num_images,
-                f"a smaller inner batch (now {inner:,})": inner,
-                **pretraining,
-            },
-        }
-        largest = max(sizes[action].values(), default=0)  # one of them is held at a time
-        found = []
-        for setting, size in sizes[action].items():
-            found.append(Load(size if size == largest else 0, size / 2, setting, self.student))
+        sizes = {f"a smaller batch of the pre-training (now {pretrain:,})": pretrain} if action != "record" else {}
+        if action == "distill":
+            distilled = {f"fewer distilled images (now {self.num_images:,})": self.num_images}
+            sizes = distilled | {f"a smaller inner batch (now {inner:,})": inner} | sizes
+        held = max(sizes.values(), default=0)  # one of them at a time
+        student = self.student
+        found = [Load(size if size == held else 0, size / 2, text, student) for text, size in sizes.items()]
         if self.teacher.kind in TRAINED:
             views = 2 * self.teacher.batch_size
             setting = f"a smaller batch of the teacher (now {self.teacher.batch_size:,})"
@@ -190,10 +180,9 @@ class SelfsupConfig(MethodConfig):
         pair = math.prod(spec.sample_shape) + self.num_dims
         stored = size.num_values + size.num_label_values
         if self.storage_budget and stored > self.storage_budget * pair:
-            raise ConfigError(
-                f"This set takes the storage of {math.ceil(stored / pair):,} images with representations, more than "
-                f"the budget of {self.storage_budget:,}. Use fewer images or bases, or raise the storage budget."
-            )
+            problem = f"This set takes the storage of {math.ceil(stored / pair):,} images with representations,"
+            remedy = "Use fewer images or bases, or raise the storage budget."
+            raise ConfigError(f"{problem} more than the budget of {self.storage_budget:,}. {remedy}")
 
     def for_trial(self) -> Self:
         """With a teacher trained for two steps and no warm-up; an outer step costs the same."""

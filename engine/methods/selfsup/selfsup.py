@@ -51,8 +51,7 @@ from engine.nets import make_encoder
 from engine.pretrained.recording import estimate_recording
 from engine.pretrained.teachers import Teacher, TeacherTrainer, load_or_train, of_training, plan
 from engine.synthetic.lowrank import LowRankSet
-from engine.synthetic.pairs import PairSet
-from engine.synthetic.representations import RepresentationSet
+from engine.synthetic.representations import PairSet, RepresentationSet
 
 
 def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RepresentationSet]:
@@ -65,20 +64,24 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     teacher = yield from load_or_train(splits, config.teacher, context)
     real = yield from of_training(teacher, splits, context)
     encoder = make_encoder(config.student, splits.spec, teacher.num_dims, context.device)
-    synthetic = yield from _initial_set(splits, real, config, context)
+    synthetic = _new_set(splits.spec, real.shape[1], config)
+    yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
+    synthetic.to(context.device)
     learned = [parameter for parameter in synthetic.parameters() if parameter.requires_grad]
     sizes = [_size(parameter) if config.relative_steps else 1.0 for parameter in learned]
     groups = [{"params": [parameter]} for parameter in learned]
     outer = torch.optim.AdamW(groups, weight_decay=config.outer_weight_decay)
-    pool, unused = (
-        Pool(encoder, config, context),
-        Best(),
-    )  # without labels nothing is chosen: the last set is the result
+    pool, unused = Pool(encoder, config, context), Best()  # without labels the last set is the result
     saved = context.resume_from
     first_step = synthetic.step = restore(saved, synthetic, outer, unused)
 
     if saved is None:
-        yield from _begin(synthetic, splits, teacher, real, config, context)
+        if config.num_validations:
+            probed = (config.student, config.probing, config.validation_steps)
+            yield from short_probe_of_real(synthetic, splits, teacher, real, *probed, context)
+        if isinstance(synthetic, LowRankSet):
+            used = {"images": config.image_bases, "representations": config.representation_bases}
+            yield Analysed("spectrum", synthetic.spectrum | {"used": used})
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
         yield synthetic.preview(0, splits)
         if num_steps := sum(warm_up_ages(config, context)):
@@ -90,13 +93,16 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         if step % config.refresh_every == 0 and step:
             shifts = yield from _renew(synthetic, teacher, config, context, step)
         number = pool.pick(step)
-        inputs, targets = _real_batch(splits, real, config, context, step)
+        order = torch.randperm(len(splits.train), generator=context.stream("real", step))[: config.real_batch]
+        inputs, targets = splits.train.batch(order)[0], real[order.to(real.device)]  # without labels
         outer_loss = _outer_loss(pool, number, synthetic, inputs, targets, config)
         outer.zero_grad()
         outer_loss.backward()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm):
-            raise _diverged(outer_loss.item(), step)
+            problem = f"The gradient of the set is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g})."
+            remedy = "Lower the outer or the inner learning rate, or raise the ridge."
+            raise Diverged(f"{problem} {remedy}", quantity="meta-gradient", step=step)
         if config.outer_clip:
             clip_gradient(learned, norm, config.outer_clip)
         for group, size in zip(outer.param_groups, sizes, strict=True):
@@ -105,16 +111,11 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         inner_loss = pool.train(number, *_pairs(synthetic, shifts))
 
         done = synthetic.step = step + 1
-        values = {
-            "outer_loss": outer_loss.item(),
-            "gradient_norm": norm.item(),
-            "inner_loss": inner_loss,
-            "age": float(pool.members[number].age),
-        }
+        values = {"outer_loss": outer_loss.item(), "gradient_norm": norm.item(), "inner_loss": inner_loss}
+        values["age"] = float(pool.members[number].age)
         if config.wants_validation(done):
-            values["validation_accuracy"] = yield from short_probe(
-                encoder, synthetic.pairs(), splits, config.probing, config.validation_steps, context
-            )
+            probe = short_probe(encoder, synthetic.pairs(), splits, config.probing, config.validation_steps, context)
+            values["validation_accuracy"] = yield from probe
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
@@ -167,69 +168,24 @@ class SelfsupComparison(RepresentationComparison):
         return work + self.validation_work(bench, self.config.validation()) if self.config.num_validations else work
 
 
-def _initial_set(
-    splits: Splits, real: Tensor, config: SelfsupConfig, context: Context
-) -> Generator[Event, None, RepresentationSet]:
-    """The set as random real images and their representations."""
-    synthetic = _new_set(splits.spec, real.shape[1], config)
-    yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
-    return synthetic.to(context.device)
-
-
 def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> RepresentationSet:
-    training, rate, num_images = config.training(), config.probing.pretrain_lr, config.num_images
+    training, rate = config.training(), config.probing.pretrain_lr
+    sizes = {"num_dims": num_dims, "num_images": config.num_images}
     if config.parameterisation == "full":
-        return PairSet(spec=spec, training=training, num_dims=num_dims, num_images=num_images, rate=rate)
-    fixed = predefined(
-        config.augmentations,
-        jitter=config.jitter,
-        crop_scale=config.crop_scale,
-        seed=config.augmentation_seed,
-        blur_kernel=config.blur_kernel,
-        blur_sigma=config.blur_sigma,
-    )
-    optimal = optimal_ones(
-        config.num_optimal,
-        kernel=config.kernel_type,
-        gamma=config.kernel_gamma,
-        ridge=config.lambda_ridge,
-        preimage_ridge=config.mu_p,
-    )
-    return LowRankSet(
-        spec=spec,
-        training=training,
-        num_dims=num_dims,
-        num_images=num_images,
-        rate=rate,
-        image_bases=config.image_bases,
-        representation_bases=config.representation_bases,
-        basis_size=config.basis_size,
-        augmentations=fixed + optimal,
-        hidden_dims=config.hidden_dims,
-    )
+        return PairSet(spec=spec, training=training, rate=rate, **sizes)
+    sizes |= {"image_bases": config.image_bases, "representation_bases": config.representation_bases}
+    sizes |= {"basis_size": config.basis_size, "hidden_dims": config.hidden_dims}
+    seed, kernel = config.augmentation_seed, config.blur_kernel
+    strengths = {"jitter": config.jitter, "crop_scale": config.crop_scale, "blur_sigma": config.blur_sigma}
+    fixed = predefined(config.augmentations, seed=seed, blur_kernel=kernel, **strengths)
+    ridges = {"ridge": config.lambda_ridge, "preimage_ridge": config.mu_p}
+    optimal = optimal_ones(config.num_optimal, kernel=config.kernel_type, gamma=config.kernel_gamma, **ridges)
+    return LowRankSet(spec=spec, training=training, rate=rate, augmentations=fixed + optimal, **sizes)
 
 
 def _size(parameter: Tensor) -> float:
     """Root mean square of a parameter, or 1 if it is all zeros."""
     return parameter.detach().square().mean().sqrt().item() or 1.0
-
-
-def _begin(
-    synthetic: RepresentationSet,
-    splits: Splits,
-    teacher: Teacher,
-    real: Tensor,
-    config: SelfsupConfig,
-    context: Context,
-) -> Generator[Event, None, None]:
-    """Yield the baseline of the validations, and the spectrum of the bases."""
-    if config.num_validations:
-        yield from short_probe_of_real(
-            synthetic, splits, teacher, real, config.student, config.probing, config.validation_steps, context
-        )
-    if isinstance(synthetic, LowRankSet):
-        used = {"images": config.image_bases, "representations": config.representation_bases}
-        yield Analysed("spectrum", synthetic.spectrum | {"used": used})
 
 
 def _renew(
@@ -246,9 +202,8 @@ def _renew(
         plain, changed = teacher.represent(images), augmented(synthetic.augmentations, images, own)
         moved = torch.stack([teacher.represent(each) - plain for each in changed])
         shifts = synthetic.coefficients_of(moved + synthetic.representation_mean)
-    synthetic.fit_approximations(
-        shifts, config.approximation_steps, config.approximation_lr, context.stream("approximation", step)
-    )
+    generator = context.stream("approximation", step)
+    synthetic.fit_approximations(shifts, config.approximation_steps, config.approximation_lr, generator)
     yield Analysed("approximation", synthetic.approximation_errors(own + moved))
     return shifts
 
@@ -263,15 +218,6 @@ def _pairs(synthetic: RepresentationSet, shifts: Tensor) -> tuple[Tensor, Tensor
     return torch.cat([images, *augmented(synthetic.augmentations, images, targets)]), torch.cat(wanted)
 
 
-def _real_batch(
-    splits: Splits, real: Tensor, config: SelfsupConfig, context: Context, step: int
-) -> tuple[Tensor, Tensor]:
-    """Random training images (b, C, H, W) and their representations (b, d), without labels."""
-    generator = context.stream("real", step)
-    chosen = torch.randperm(len(splits.train), generator=generator)[: config.real_batch]
-    return splits.train.batch(chosen)[0], real[chosen.to(real.device)]
-
-
 def _outer_loss(
     pool: Pool, number: int, synthetic: RepresentationSet, inputs: Tensor, targets: Tensor, config: SelfsupConfig
 ) -> Tensor:
@@ -283,22 +229,12 @@ def _outer_loss(
     return F.mse_loss(predicted, targets)
 
 
-def _diverged(outer_loss: float, step: int) -> Diverged:
-    where = f"The gradient of the set is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g})."
-    advice = "Lower the outer or the inner learning rate, or raise the ridge."
-    return Diverged(f"{where} {advice}", quantity="meta-gradient", step=step)
-
-
+KRR_ST, LOW_RANK = Paper("2310.06511", "Lee et al. 2024"), Paper("2507.21455", "Yu et al. 2025")
 METHOD = Method(
     key="selfsup",
     title="Self-supervised (KRR-ST, low-rank)",
     summary="Learns unlabelled images with representations that teach a network what a self-supervised teacher knows.",
-    papers=(
-        Paper("2310.06511", "Lee et al. 2024"),
-        Paper("2507.21455", "Yu et al. 2025"),
-        Paper("2103.03230", "Zbontar et al. 2021"),
-        Paper("2411.01767", "Feigin et al. 2024"),
-    ),
+    papers=(KRR_ST, LOW_RANK, Paper("2103.03230", "Zbontar et al. 2021"), Paper("2411.01767", "Feigin et al. 2024")),
     tasks=frozenset({"classification"}),
     config=SelfsupConfig,
     presets=read_presets(__file__),

@@ -15,6 +15,7 @@ from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
 epochs = partial(inner, high=1000, unit="epochs")
+NORMS, ATT = {"l1": "L1 (code)", "l2": "L2 (paper)"}, ("objective", "att")
 
 
 class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
@@ -30,10 +31,7 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     experts: ExpertsConfig = ExpertsConfig()
     objective: Literal["att", "mtt"] = inner("att", names={"att": "ATT", "mtt": "MTT"})
     """Compare the nearest step of the student (ATT) or its last (MTT, FTD)."""
-    nearest_by: Literal["l1", "l2"] = inner(
-        "l1", names={"l1": "L1 (code)", "l2": "L2 (paper)"}, advanced=True, when=("objective", "att")
-    )
-    """Distance to the expert."""
+    nearest_by: Literal["l1", "l2"] = inner("l1", "Distance to the expert", names=NORMS, advanced=True, when=ATT)
     min_start_epoch: int = epochs(0, low=0, advanced=True, label="Earliest start")
     """Earliest expert epoch to start from."""
     max_start_epoch: int = epochs(5, "Students start before this expert epoch", low=1, label="Start before epoch")
@@ -61,12 +59,10 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
 
     def check_length(self, num_epochs: int) -> None:
         """Raise ValueError unless experts of so many epochs have weights for every start and its target."""
-        needed = self.last_epoch
-        if needed > num_epochs:
-            raise ValueError(
-                f"experts have {num_epochs} epochs, but starts up to epoch {self.max_start_epoch - 1} and "
-                f"{self.expert_epochs} epochs ahead need {needed}; record longer experts, or lower one of the two"
-            )
+        if self.last_epoch > num_epochs:
+            needed = f"starts up to epoch {self.max_start_epoch - 1} and {self.expert_epochs} epochs ahead"
+            problem = f"experts have {num_epochs} epochs, but {needed} need {self.last_epoch}"
+            raise ValueError(f"{problem}; record longer experts, or lower one of the two")
 
     @property
     def last_epoch(self) -> int:
@@ -100,11 +96,7 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
 
     def for_trial(self) -> Self:
         """One expert of two short epochs in the place of the real ones: an outer step costs the same."""
-        tiny = self.experts.model_copy(
-            update={"num_experts": 1, "epochs": 2, "steps_per_epoch": 1, "folder": "", "dtype": "float32"}
-        )
-        return (
-            super()
-            .for_trial()
-            .model_copy(update={"experts": tiny, "min_start_epoch": 0, "max_start_epoch": 1, "expert_epochs": 1})
-        )
+        short = {"num_experts": 1, "epochs": 2, "steps_per_epoch": 1, "folder": "", "dtype": "float32"}
+        experts = self.experts.model_copy(update=short)
+        epochs = {"min_start_epoch": 0, "max_start_epoch": 1, "expert_epochs": 1}
+        return super().for_trial().model_copy(update={"experts": experts, **epochs})

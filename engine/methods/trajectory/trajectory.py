@@ -62,7 +62,9 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     Raises ConfigError if experts do not fit, Diverged before anything is updated with a value that is not finite.
     """
     student = make_student(config.student, splits.spec, context.device)
-    synthetic = yield from _initial_set(splits, config, context)  # refuses bad settings before anything is recorded
+    companion = "distilled_ema" if config.ema_decay else ""
+    asked = Asked(config.training(splits.spec), config.student_lr, config.learn_rates, companion=companion)
+    synthetic = yield from initial_set(config, splits, asked, context)  # refuses bad settings before recording
     experts = yield from load_or_record(splits, config.student, config.experts, context)
     _check_length(experts, config)
     # the rate's step size is set at each step (`_move`)
@@ -87,20 +89,14 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
             _check_moves(start, target, experts.numbers[expert], epoch, config)
-            raise diagnose(
-                synthetic, [path.forward()], Window(0, config.student_steps), step, outer_loss, "fewer student steps"
-            )
+            whole = Window(0, config.student_steps)
+            raise diagnose(synthetic, [path.forward()], whole, step, outer_loss, "fewer student steps")
         _move(outer, synthetic, config, step)
 
         done = synthetic.step = step + 1
-        values = {
-            "outer_loss": outer_loss,
-            "gradient_norm": norm.item(),
-            "matched_step": float(found.step),
-            "start_epoch": float(epoch),
-            "expert": float(experts.numbers[expert]),
-            "student_lr": synthetic.rates[0].item(),
-        }
+        values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": synthetic.rates[0].item()}
+        place = {"matched_step": found.step, "start_epoch": epoch, "expert": experts.numbers[expert]}
+        values |= {name: float(value) for name, value in place.items()}
         if config.wants_validation(done):
             tried = yield from _validate(student, synthetic, splits, config, context)
             values |= tried
@@ -141,15 +137,6 @@ def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:
     except ValueError as error:
         sentence = str(error)
         raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.") from None
-
-
-def _initial_set(
-    splits: ImageSplits, config: TrajectoryConfig, context: Context
-) -> Generator[Event, None, LabelledImages]:
-    companion = "distilled_ema" if config.ema_decay else ""
-    training = config.training(splits.spec)
-    asked = Asked(training, config.student_lr, config.learn_rates, companion=companion)
-    return (yield from initial_set(config, splits, asked, context))
 
 
 def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
@@ -201,10 +188,10 @@ def _batches(synthetic: LabelledImages, splits: ImageSplits, context: Context, s
 def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config: TrajectoryConfig) -> None:
     """Raise ConfigError where there is no way to go."""
     if torch.equal(start, target):
-        raise ConfigError(
-            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs, "
-            "so there is nothing to follow. Raise the experts' learning rate."
+        problem = (
+            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs"
         )
+        raise ConfigError(f"{problem}, so there is nothing to follow. Raise the experts' learning rate.")
 
 
 def _validate(
@@ -242,15 +229,12 @@ def _choose(
         synthetic.exchange("distilled_raw")
 
 
+MTT, FTD = Paper("2203.11932", "Cazenavette et al. 2022"), Paper("2211.11004", "Du et al. 2023")
 METHOD = Method(
     key="trajectory",
     title="Trajectory matching (MTT, FTD, ATT)",
     summary="Learns images on which a student follows the recorded paths of networks trained on the real data.",
-    papers=(
-        Paper("2203.11932", "Cazenavette et al. 2022"),
-        Paper("2211.11004", "Du et al. 2023"),
-        Paper("2407.14245", "Liu et al. 2024"),
-    ),
+    papers=(MTT, FTD, Paper("2407.14245", "Liu et al. 2024")),
     tasks=frozenset({"classification"}),
     config=TrajectoryConfig,
     presets=read_presets(__file__),
