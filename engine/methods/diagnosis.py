@@ -1,7 +1,5 @@
 """Which quantity of an outer step stopped being finite first, and what to try."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 

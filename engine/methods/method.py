@@ -1,7 +1,5 @@
 """What a method is: a record with a config, presets, and a generator function."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar

@@ -3,8 +3,6 @@
 Pydantic lists the fields of the last base first, and a field that is declared again keeps its place.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal
 

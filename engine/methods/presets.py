@@ -16,8 +16,6 @@ data set of these kinds that has no preset of this key. The first preset that fi
 a cost stands for the source's phrase in the table [where].
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a run carries from one outer step to the next, as named tensors and numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -12,8 +12,6 @@ magnitude, so it is cut to twice its running average.
 Source: Feng et al. 2024, arXiv:2311.07025, Algorithm 1 (RaT-BPTT).
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator, Iterator

@@ -1,7 +1,5 @@
 """Hyperparameters of the loop in windowed.py."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal, Self, get_args
 

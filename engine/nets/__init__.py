@@ -1,7 +1,5 @@
 """Students: the function that builds one from its config. `engine.core.students` has the table of them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from importlib import import_module
 

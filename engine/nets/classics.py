@@ -5,8 +5,6 @@ Zhao et al. 2021 (arXiv:2006.05929). The published ConvNetRGB has dropout before
 students must be deterministic.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise

@@ -5,8 +5,6 @@ convolution has no bias if a normalisation follows: that would cancel it, and Ad
 vanishing gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import nn

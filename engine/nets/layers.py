@@ -11,8 +11,6 @@ All want images in memory as (N, H, W, C), PyTorch's channels_last. They are exa
 differences and PyTorch's own layers. Layers keep the names, weights and printed form of those they replace.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -13,8 +13,6 @@ Arrays are ordered by bar: inputs (T, N, gates * H), hidden states (T, N, H), we
 start from zeros. There is no third derivative.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

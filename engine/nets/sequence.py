@@ -9,8 +9,6 @@ The recurrence is our own (`recurrence`) because cuDNN's has no second derivativ
 reason.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

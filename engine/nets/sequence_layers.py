@@ -1,7 +1,5 @@
 """The layers of students of windows, written plainly; exported programs contain this source."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

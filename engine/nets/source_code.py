@@ -1,7 +1,5 @@
 """A student as plain PyTorch source, for exported programs."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

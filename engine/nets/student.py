@@ -4,8 +4,6 @@
 instead of a list, update rules, distances between trajectories and checkpoints are single operations.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

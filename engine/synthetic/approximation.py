@@ -8,8 +8,6 @@ Source: the published low-rank system, with h = 4 or 1,804 weights at V = 200. I
 first targets; here they are fitted whenever there are new targets.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

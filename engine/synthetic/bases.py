@@ -8,8 +8,6 @@ Source: the low-rank sets of Yu et al. 2025, arXiv:2507.21455, which hold repres
 (lowrank.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from typing import Any
 

@@ -11,8 +11,6 @@ v and p are the scaled values of a volume and a price of 0: volumes are never be
 both, low <= open, close <= high. Nothing is clamped: gradients reach every number.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 

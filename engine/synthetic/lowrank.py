@@ -10,8 +10,6 @@ Source: the published low-rank system for self-supervised distillation. It leave
 coefficients of augmented images in the networks' stead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from functools import partial

@@ -7,8 +7,6 @@ Sources: Wang et al. 2018, arXiv:1811.10959, section 3; soft labels: Sucholutsky
 canvases: Cazenavette et al. 2022, arXiv:2203.11932, section 4.4 and its code's option "texture".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

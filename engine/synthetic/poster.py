@@ -7,8 +7,6 @@ share of the classes in its area (fixed), or is read from a learned map of label
 Source: Shul et al. 2024, arXiv:2403.12040, sections 3.1 (posters), 3.2 (class order), 3.3 (labels).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict

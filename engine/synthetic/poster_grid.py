@@ -5,8 +5,6 @@ arXiv:2403.12040) puts columns first and places class tiles of a fixed size, whi
 class cells partition the poster.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache

@@ -5,8 +5,6 @@ likewise, so that every pixel belongs to one cell. The published code (Shul et a
 a fixed size instead, which overlap or leave gaps.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

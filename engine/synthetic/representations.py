@@ -3,8 +3,6 @@
 A network is pre-trained on them: its output for an image is fitted to the image's representation.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Generator, Iterator

@@ -12,8 +12,6 @@ Sources:
 What differs from the paper is listed in README.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from functools import partial
 

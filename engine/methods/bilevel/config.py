@@ -1,7 +1,5 @@
 """Hyperparameters of the bilevel method."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 

@@ -4,8 +4,6 @@ A form is a few options and a record that knows the size of its set, describes i
 form for a set (`initial_set`), and the set for its parameter groups and projection, whatever the form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, Self

@@ -1,7 +1,5 @@
 """CLIP's view of class names, as PoCO was published with. Needs the optional package `transformers` and its weights."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Generator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """How unlike two classes are: by what a student sees, by their names, or as a file says. Always (K, K)."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Generator, Sequence

@@ -1,7 +1,5 @@
 """What an algorithm asks of a form, and what a form answers."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path

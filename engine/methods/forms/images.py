@@ -1,7 +1,5 @@
 """Forms of labelled images: whole ones of each class, canvases that images are cut out of, or sums of few bases."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator
 from dataclasses import dataclass

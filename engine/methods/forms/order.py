@@ -11,8 +11,6 @@ Sources:
     FAQ: Vogelstein et al. 2015, PLOS ONE 10(4).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """One poster for all classes: its size, start, labels, and where its classes lie."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator
 from functools import partial

@@ -1,7 +1,5 @@
 """Hyperparameters of OHLC distillation."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, Literal, Self
 

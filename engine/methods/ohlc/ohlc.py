@@ -13,8 +13,6 @@ Sources:
 What differs from the published system for price bars is listed in README.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import replace
 

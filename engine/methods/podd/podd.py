@@ -13,8 +13,6 @@ Source: Shul, Horwitz, Hoshen 2024, "Distilling Datasets Into Less Than One Imag
 What differs from the paper is listed in README.md.
 """
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from engine.methods.forms import Form

@@ -8,8 +8,6 @@ Source: Feng, Vedantam, Kempe 2024, "Embarrassingly Simple Dataset Distillation"
 What differs from the paper is listed in README.md.
 """
 
-from __future__ import annotations
-
 from engine.methods.forms import AnyForm
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets

@@ -1,7 +1,5 @@
 """Hyperparameters of self-supervised distillation."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Distilled and real representations in two dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from functools import partial
 

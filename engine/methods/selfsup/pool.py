@@ -6,8 +6,6 @@ one at random and afterwards trains it one step further.
 Source: Zhou et al. 2022 (FRePo, arXiv:2206.00719), as used by KRR-ST, Lee et al. 2024, arXiv:2310.06511, section 3.3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -18,8 +18,6 @@ Sources:
 What differs from the papers is listed in README.md.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Generator
 from functools import partial

@@ -1,7 +1,5 @@
 """Hyperparameters of trajectory matching."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal, Self
 

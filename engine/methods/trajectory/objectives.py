@@ -7,8 +7,6 @@
 Sources: MTT: Cazenavette et al. 2022, arXiv:2203.11932, equation 2. ATT: Liu et al. 2024, arXiv:2407.14245.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 

@@ -16,8 +16,6 @@ Sources:
 What differs from the papers is listed in README.md.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Generator
 from functools import partial
