@@ -17,16 +17,18 @@ from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.matrix import matrix, matrix_arms, matrix_csv
-from engine.figures.measures import MEASURES, PLAIN_MEASURES, measured
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
 from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import (
     ARM_NAMES,
+    MEASURES,
     NAIVE_ARMS,
     PALETTES,
+    PLAIN_MEASURES,
     PROTOCOL_NOTES,
     arm_name,
     measure,
+    measured,
     protocol_name,
     protocol_notes,
     shown_order,
@@ -51,5 +53,4 @@ from engine.figures.prices import (
     window_samples,
 )
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum
-from engine.figures.samples import class_samples, prepared_rows
-from engine.figures.sizes import image_sizes
+from engine.figures.samples import class_samples, image_sizes, prepared_rows

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from engine.evaluation.scores import Row
 from engine.figures.formats import percent, percent_spread
 from engine.figures.layout import GROUPED, WRITTEN, columns, lay_out, safe, short, whiskers
-from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PAGE, arm_name, measure, protocol_name, shown_order
+from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, PAGE, arm_name, measure, place, protocol_name, shown_order
 
 MANY_CLASSES = 30
 """Beyond so many classes a chart does not name each of them."""
@@ -28,7 +28,7 @@ def scores(rows: Sequence[Row], height: int = 320) -> go.Figure:
     """
     rows = sorted((row for row in rows if row.arm not in NAIVE_ARMS), key=shown_order)
     figure, hover = go.Figure(), "%{fullData.name}<br>%{x}: %{customdata[0]}, n = %{customdata[1]}<extra></extra>"
-    for arm in sorted({row.arm for row in rows}, key=_order):
+    for arm in sorted({row.arm for row in rows}, key=lambda arm: (place(arm, ARM_NAMES), arm)):
         mine = [row for row in rows if row.arm == arm]
         x = ["<br>".join(textwrap.wrap(protocol_name(row.protocol), 18)) for row in mine]
         text = [percent(row.mean).removesuffix(" %") for row in mine]
@@ -39,11 +39,6 @@ def scores(rows: Sequence[Row], height: int = 320) -> go.Figure:
     if measure(rows) == "skill":  # many skills are bars too low to be written in
         figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"})
     return figure
-
-
-def _order(arm: str) -> tuple[int, str]:
-    known = list(ARM_NAMES)
-    return known.index(arm) if arm in known else len(known), arm
 
 
 def _score_axis(rows: Sequence[Row]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import plotly.graph_objects as go
 from engine.figures.formats import words
 from engine.figures.layout import lay_out, ticked
 from engine.figures.layout import line as draw_line
-from engine.figures.palette import PAGE
+from engine.figures.palette import PAGE, place
 
 MAX_POINTS = 500
 """Points of one line sent to the browser; a chart is some 500 pixels wide."""
@@ -77,8 +78,7 @@ def chart_names(names: Sequence[str]) -> list[str]:
     """
     beside = {chart.other[0] for name in names if (chart := chart_of(name)).other is not None}
     shown = [name for name in names if not _is_bound(name, names) and name not in beside | UNCHARTED]
-    known = list(CHARTS)
-    return sorted(shown, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return sorted(shown, key=lambda name: (place(name, CHARTS), name))
 
 
 def _is_bound(name: str, names: Sequence[str]) -> bool:
@@ -99,10 +99,9 @@ def thin(steps: np.ndarray, values: np.ndarray, max_points: int = MAX_POINTS) ->
     low = np.where(np.isnan(values), np.inf, values)
     high = np.where(np.isnan(values), -np.inf, values)
     kept = {0, n - 1}
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         if end > start:
-            kept.add(int(start + np.argmin(low[start:end])))
-            kept.add(int(start + np.argmax(high[start:end])))
+            kept |= {int(start + np.argmin(low[start:end])), int(start + np.argmax(high[start:end]))}
     index = np.fromiter(sorted(kept), dtype=np.int64)
     return steps[index], values[index]
 

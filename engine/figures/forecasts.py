@@ -30,9 +30,6 @@ TRUTH = "Truth"
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 
 
-# ---- sequences ----
-
-
 def target_words(view: CandleView, values: Sequence[float] | np.ndarray | None = None) -> list[str]:
     """What a student is told of each sequence: "next close +1.2 %", "up with 63 %", "volatility 2.4 %".
 
@@ -71,9 +68,6 @@ def target_values(view: CandleView, scaling: object, tokens: Sequence[str]) -> n
     return scaling.values(torch.from_numpy(np.asarray(view.targets[:, 0])), places)
 
 
-# ---- forecasts ----
-
-
 def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False) -> go.Figure:
     """The truth of one token in the test part, and what each training set led to forecast, by date.
 
@@ -106,9 +100,6 @@ def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False)
     y_title = "close" if as_prices else VALUES.get(target, target)
     lay_out(figure, 360, "", y_title, hover="x unified", xaxis={"nticks": 8})
     return figure.update_yaxes(range=[-5, 105]) if target == "direction" else figure
-
-
-# ---- privacy and stylised facts ----
 
 
 def nearest_distances(values: Mapping[str, Any]) -> go.Figure:

@@ -1,12 +1,14 @@
-"""One colour an arm, on every page and in every export."""
+"""One colour an arm, on every page and in every export; what arms, protocols and measures are called."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from engine.evaluation.scores import SKILL, Row
+from engine.figures.formats import NOTHING
 
 Theme = Literal["light", "dark", "page"]
 
@@ -24,20 +26,9 @@ class Palette:
 
     def arm(self, name: str) -> str:
         """The colour of an arm; arms that are not known share the first free one."""
-        known = {
-            "distilled": self.distilled,
-            "distilled_ema": self.others[0],
-            "distilled_raw": self.others[0],
-            "distilled_hard": self.others[1],
-            "full": self.full,
-            "random_real": self.random_real,
-            "kmeans_real": self.kmeans_real,
-            "untrained": self.others[1],
-            "teacher": self.others[0],
-            "last_value": self.others[0],
-            "train_mean": self.others[1],
-        }
-        return known.get(name, self.others[0])
+        own = {"distilled": self.distilled, "full": self.full}
+        own |= {"random_real": self.random_real, "kmeans_real": self.kmeans_real}
+        return own.get(name, self.others[name in ("distilled_hard", "untrained", "train_mean")])
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -95,6 +86,22 @@ PROTOCOL_NOTES = {
     "fine_tune": "the whole network, fine-tuned on labelled training images",
 }
 
+MEASURES = {
+    SKILL: "Skill",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "skill_last_value": "Skill against last value",
+    "hit_rate": "Hit rate",
+    "balanced_accuracy": "Balanced accuracy",
+    "mcc": "MCC",
+}
+"""In the order they are shown, and what they are called."""
+PLAIN_MEASURES = ("r2", "mcc")
+"""Those that are no shares of a hundred."""
+_FINE = ("mae", "rmse")
+"""Those that differ in thousandths of a per cent."""
+
 
 def arm_name(arm: str) -> str:
     """What people call an arm."""
@@ -106,13 +113,15 @@ def measure(rows: Iterable[Row]) -> str:
     return "skill" if any(row.metric == SKILL for row in rows) else "accuracy"
 
 
+def place(key: str, known: Iterable[str]) -> int:
+    """Where a key stands among known ones; all others stand behind these."""
+    keys = list(known)
+    return keys.index(key) if key in keys else len(keys)
+
+
 def shown_order(row: Row) -> tuple[int, int]:
     """Sorting rows of scores by protocol, then by arm, both in the order they are shown."""
-    protocols, arms = list(PROTOCOL_NAMES), list(ARM_NAMES)
-    return (
-        protocols.index(row.protocol) if row.protocol in protocols else len(protocols),
-        arms.index(row.arm) if row.arm in arms else len(arms),
-    )
+    return place(row.protocol, PROTOCOL_NAMES), place(row.arm, ARM_NAMES)
 
 
 def protocol_notes(rows: Iterable[Row]) -> str:
@@ -124,3 +133,13 @@ def protocol_notes(rows: Iterable[Row]) -> str:
 def protocol_name(protocol: str) -> str:
     """What people call a protocol."""
     return PROTOCOL_NAMES.get(protocol, protocol.replace("_", " ").capitalize())
+
+
+def measured(row: Row | None, metric: str, unit: str = " %") -> str:
+    """A measure with its deviation over students, in enough digits to tell forecasts apart. unit: of percentages."""
+    if row is None or math.isnan(row.mean):
+        return NOTHING
+    scale, digits = (1, 3) if metric in PLAIN_MEASURES else (100, 3 if metric in _FINE else 2)
+    spread = "" if row.n < 2 or math.isnan(row.std) else f" ± {scale * row.std:.{digits}f}"
+    behind = "" if metric in PLAIN_MEASURES else unit
+    return f"{round(scale * row.mean, digits) + 0.0:.{digits}f}{spread}{behind}".replace("-", "−")

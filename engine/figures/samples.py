@@ -1,12 +1,28 @@
-"""What preparation does to a few real images, as pictures."""
+"""Real images: the sizes they came in, samples of them, and what preparation does to a few."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import plotly.graph_objects as go
 import torch
 
 from engine.data.describe import sample_grid
 from engine.data.source import Splits
+from engine.figures.curves import log_ticks
+from engine.figures.layout import dots, lay_out
+from engine.figures.palette import PAGE
+
+MAX_MARKS = 400
+"""Sizes drawn one by one; more are gathered into cells of a grid."""
+
+_CELLS = 20
+_SMALLEST_MARK, _LARGEST_MARK = 6.0, 34.0
+_FEW = 30
+_MANY_TIMES = 12
 
 
 def prepared_rows(splits: Splits, num_images: int = 10, seed: int = 0) -> list[tuple[str, np.ndarray]]:
@@ -46,3 +62,48 @@ def class_samples(splits: Splits, per_class: int, seed: int = 0) -> tuple[np.nda
     """Random training images (N, H, W, C) uint8, class by class, and the class name of each."""
     images, labels = sample_grid(splits, per_class, torch.Generator().manual_seed(seed))
     return images, [splits.spec.class_names[label] for label in labels]
+
+
+def image_sizes(sizes: Sequence[tuple[int, int, int]], used: int = 0) -> go.Figure:
+    """Width against height, the area of a mark in proportion to the number of images.
+
+    sizes: (width, height, number of images), pixels. used: the side of the square that all are brought to, marked
+    where it is given.
+    """
+    figure, (widths, heights, counts) = go.Figure(), zip(*gathered(sizes), strict=True)
+    most = max(_FEW, *counts)
+    is_wide = any(max(values) > _MANY_TIMES * min(values) for values in (widths, heights))
+    areas = [max(_SMALLEST_MARK, _LARGEST_MARK * math.sqrt(count / most)) for count in counts]
+    look, hover = (
+        {"color": PAGE.full, "opacity": 0.65, "size": areas},
+        "%{x:,d} × %{y:,d}: %{customdata:,d}<extra></extra>",
+    )
+    dots(figure, widths, heights, "Images", look, hover, customdata=counts, cliponaxis=None)
+    if used:
+        square, hover = {"color": PAGE.distilled, "size": 11, "symbol": "square"}, "used at %{x} × %{y}<extra></extra>"
+        dots(figure, [used], [used], f"Used at {used} × {used}", square, hover, cliponaxis=None)
+    across, up = (_axis([used or sides[0], *sides], is_wide) for sides in (widths, heights))
+    lay_out(figure, 320, "width (pixels)", "height (pixels)", xaxis={"showgrid": True} | across, yaxis=up)
+    return figure.update_layout(legend={"itemsizing": "constant"})
+
+
+def gathered(sizes: Sequence[tuple[int, int, int]]) -> Sequence[tuple[int, int, int]]:
+    """The sizes as they are if they are few; else one a cell of an even grid in log size, at the cell's mean size."""
+    if len(sizes) <= MAX_MARKS:
+        return sizes
+    table = np.array(sizes)
+    logs = np.log(table[:, :2])
+    low, spread = logs.min(0), np.maximum(np.ptp(logs, 0), 1e-9)
+    cells = np.minimum(_CELLS - 1, (_CELLS * (logs - low) / spread).astype(int))
+    _, cell = np.unique(cells @ (_CELLS, 1), return_inverse=True)
+    images = np.bincount(cell, table[:, 2])
+    widths, heights = (np.bincount(cell, table[:, side] * table[:, 2]) / images for side in (0, 1))
+    return [(round(w), round(h), int(n)) for w, h, n in zip(widths, heights, images, strict=True)]
+
+
+def _axis(values: Sequence[int], is_wide: bool) -> dict[str, Any]:
+    """From zero, or logarithmic where the largest size is many times the smallest."""
+    axis: dict[str, Any] = {"tickformat": ",d"}
+    if not is_wide:
+        return axis | {"range": [0, 1.1 * max(values)], "nticks": 6}
+    return axis | {"type": "log", "tickvals": list(log_ticks(np.array(values, dtype=float)))}

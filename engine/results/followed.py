@@ -59,19 +59,14 @@ def cards(run: Run) -> list[Metric]:
     return [*mine, Metric("Time", formats.duration(run.row.seconds), "of work")]
 
 
-# ---- a teacher ----
-
-
 def _teacher(epochs: Sequence[TeacherEpoch]) -> list[Section]:
-    accuracy = boxed(
-        "Nearest neighbours, validation",
-        partial(figures.teacher_accuracy, epochs),
-        "teacher accuracy",
-        "Accuracy of the teacher's nearest neighbours on validation images over its epochs",
-    )
-    loss = boxed("Loss", partial(figures.teacher_loss, epochs), "teacher loss", "Loss of the teacher over its epochs")
-    has_loss = any(point.train_loss is not None for point in epochs)
-    return [Group("", [accuracy, loss] if has_loss else [accuracy], "grid")]
+    alt = "Accuracy of the teacher's nearest neighbours on validation images over its epochs"
+    draw = partial(figures.teacher_accuracy, epochs)
+    charts = [boxed("Nearest neighbours, validation", draw, "teacher accuracy", alt)]
+    if any(point.train_loss is not None for point in epochs):
+        alt, draw = "Loss of the teacher over its epochs", partial(figures.teacher_loss, epochs)
+        charts.append(boxed("Loss", draw, "teacher loss", alt))
+    return [Group("", charts, "grid")]
 
 
 def _teacher_cards(run: Run) -> list[Metric]:
@@ -94,9 +89,6 @@ def _teacher_cards(run: Run) -> list[Metric]:
         Metric("Linear probe, test", formats.percent(probe.mean) if probe else formats.NOTHING, note),
         Metric("Epoch", pace, "of training"),
     ]
-
-
-# ---- experts ----
 
 
 def _experts(epochs: Sequence[ExpertEpoch]) -> list[Section]:

@@ -215,21 +215,18 @@ def _forecasts(run: Run) -> list[Section]:
 def _privacy(values: Mapping[str, Any]) -> Group:
     attack = values["membership"]
     chance = f" {attack['chance']:.2f} comes from the dates alone." if "chance" in attack else ""
+    about_distance = (
+        "Median distance from a distilled sequence to its nearest real training window, relative to the distance "
+        "between real windows that share no bar."
+    )
+    about_attack = (
+        "How well the distance to the distilled set separates training windows from later ones; 0.5 reveals nothing."
+    )
+    interval = f"95 %: {attack['low']:.2f} to {attack['high']:.2f}; 0.5 reveals nothing"
+    ratio = formats.times(values["ratio"])
     metrics = [
-        Metric(
-            "Distance to the nearest",
-            formats.times(values["ratio"]),
-            "relative to real windows",
-            "Median distance from a distilled sequence to its nearest real training window, relative to the distance "
-            "between real windows that share no bar.",
-        ),
-        Metric(
-            "Membership inference, AUC",
-            f"{attack['auc']:.2f}",
-            f"95 %: {attack['low']:.2f} to {attack['high']:.2f}; 0.5 reveals nothing",
-            "How well the distance to the distilled set separates training windows from later ones; 0.5 reveals "
-            f"nothing.{chance}",
-        ),
+        Metric("Distance to the nearest", ratio, "relative to real windows", about_distance),
+        Metric("Membership inference, AUC", f"{attack['auc']:.2f}", interval, about_attack + chance),
     ]
     alt = "Distances of distilled sequences to their nearest real training window, over those between real windows"
     chart = Chart(partial(figures.nearest_distances, values), "distances", alt)
@@ -237,21 +234,11 @@ def _privacy(values: Mapping[str, Any]) -> Group:
 
 
 def _facts(values: Mapping[str, Any]) -> Group:
-    acf = "Autocorrelation of {} by lag, distilled and real"
+    acf, course = "Autocorrelation of {} by lag, distilled and real", partial(figures.autocorrelation, values)
     charts = [
         boxed("Fat tails", partial(figures.tails, values), "tails", "Tails of distilled, real and normal returns"),
-        boxed(
-            "Returns are barely autocorrelated",
-            partial(figures.autocorrelation, values, "acf_returns"),
-            "returns",
-            acf.format("returns"),
-        ),
-        boxed(
-            "Volatility clusters",
-            partial(figures.autocorrelation, values, "acf_squared"),
-            "squares",
-            acf.format("squared returns"),
-        ),
+        boxed("Returns are barely autocorrelated", partial(course, "acf_returns"), "returns", acf.format("returns")),
+        boxed("Volatility clusters", partial(course, "acf_squared"), "squares", acf.format("squared returns")),
     ]
     note = (
         "Stylised facts of markets: returns have fatter tails than a normal distribution and little autocorrelation, "

@@ -106,9 +106,6 @@ def animation(previews: Sequence[Preview], theme: Theme, kind: Literal["gif", "w
     return figures.timelapse([preview.images for preview in previews], previews[-1].labels, kind, theme=theme)
 
 
-# ---- the pictures of a report ----
-
-
 def pictures(run: Run) -> list[Section]:
     """The result in large, the set along the run, and what it is made of."""
     steps = run.store.previews(run.row.id)

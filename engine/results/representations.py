@@ -112,9 +112,6 @@ def _similarity(row: Row | None) -> str:
     return formats.NOTHING if row is None else formats.likeness(row.mean, row.std, row.n)
 
 
-# ---- analyses ----
-
-
 def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
     maps = {way: name for name, way in figures.MAPS.items() if name in found}
     if not maps:
@@ -130,9 +127,8 @@ def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
         "of the distilled images, which were made without labels."
     )
     by = f", by {next(iter(maps))}" if len(maps) == 1 else ""
-    return Group(
-        f"Map of the representations{by}", [Choice("Projection", ways, "map way"), Sentence(note, "caption")], "box"
-    )
+    parts: list[Section] = [Choice("Projection", ways, "map way"), Sentence(note, "caption")]
+    return Group(f"Map of the representations{by}", parts, "box")
 
 
 def _spectrum(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
@@ -145,13 +141,9 @@ def _spectrum(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
         if 0 < used <= len(values.get(name, ()))
     ]
     kept = f"At the start, {' and '.join(parts)}. " if parts else ""
-    return boxed(
-        "Spectrum of the principal components",
-        partial(figures.spectrum, values),
-        "spectrum",
-        "Cumulative share of the variance explained by the first bases of images and of representations",
-        f"{kept}Solid lines: cumulative; dotted: each base alone.",
-    )
+    alt = "Cumulative share of the variance explained by the first bases of images and of representations"
+    note = f"{kept}Solid lines: cumulative; dotted: each base alone."
+    return boxed("Spectrum of the principal components", partial(figures.spectrum, values), "spectrum", alt, note)
 
 
 def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
@@ -166,12 +158,7 @@ def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
         "Relative error of the stored representations under each augmentation. A small network predicts the shift that "
         "an augmentation causes, so that none is stored per image; without it, the unshifted representation is used."
     )
-    group = boxed(
-        "Representations of augmented images",
-        partial(figures.approximation_errors, values),
-        "approximation",
-        "Relative error of the representations under each augmentation, with and without approximation networks",
-        note,
-    )
+    alt = "Relative error of the representations under each augmentation, with and without approximation networks"
+    chart = Chart(partial(figures.approximation_errors, values), "approximation", alt)
     values_table = Group("Values", [Table(table, "Relative error under each augmentation")], "fold")
-    return Group(group.title, [*group.of, values_table], "box")
+    return Group("Representations of augmented images", [chart, Sentence(note, "caption"), values_table], "box")

@@ -18,8 +18,6 @@ from engine.results.sections import Chart, Group, Metric, Section, Sentence, Tab
 NO_SCORES = "No scores yet."
 RANDOM = "Random real, same size"
 
-# ---- phrases ----
-
 
 def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> list[Section]:
     """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol.
@@ -58,9 +56,6 @@ def as_json(row: Row) -> dict[str, Any]:
     return {"mean": row.mean, "std": None if math.isnan(row.std) else row.std, "n": row.n}
 
 
-# ---- figures of merit ----
-
-
 def score_metric(label: str, row: Row | None) -> Metric:
     """A test score with its standard deviation."""
     if row is None:
@@ -97,9 +92,6 @@ def baseline_metric(run: Run) -> Metric:
     if found is None:
         return Metric(RANDOM, formats.NOTHING, "not measured yet")
     return Metric(RANDOM, formats.percent(found.mean), f"validation, {formats.counted(found.n, 'student')}")
-
-
-# ---- sections ----
 
 
 def recipes(run: Run) -> list[Section]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine import figures
-from engine.figures.sizes import MAX_MARKS, gathered
+from engine.figures.samples import MAX_MARKS, gathered
 
 
 def test_few_sizes_are_drawn_one_by_one_with_the_size_in_use():
