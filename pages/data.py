@@ -16,9 +16,7 @@ frame.ensure()
 class Kind:
     """What this page does for one kind of data set.
 
-    take: the import panel, which returns the new data set's key once it is imported. look: shows a data set of the
-    kind.
-    greet: says what an import brought.
+    take: the import panel; the key of what was imported. look: shows a data set. greet: says what an import brought.
     """
 
     title: str

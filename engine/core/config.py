@@ -88,11 +88,9 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Size:
-    """How large a synthetic set will be: samples as a student sees them, and numbers stored for them.
+    """How large a synthetic set will be: samples as a student sees them, and the numbers stored for them.
 
-    The two differ where samples share what is stored, as the patches of a poster do.
-    num_label_values: stored for learned labels. num_indices: whole numbers of a byte each, hard labels or an order of
-    the classes.
+    num_label_values: of learned labels. num_indices: bytes of hard labels or of an order of the classes.
     """
 
     num_samples: int
@@ -165,7 +163,7 @@ class MethodConfig(Config):
         return Validation()
 
     def real_per_class(self, spec: Task) -> int:
-        """Real samples per class that the set is compared with, as many as its storage could hold; 0 without classes."""
+        """Real samples per class that the set is compared with, as many as its storage holds; 0 without classes."""
         return math.ceil(self.size(spec).per_class(spec))
 
     def real_samples_per_step(self, spec: Task) -> int:

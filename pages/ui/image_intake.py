@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,21 +93,16 @@ def _ask_upload(key: str, kind: Literal["folder", "zip"]) -> Brought | None:
     if sent is not None:
         what = formats.counted(len(sent.files), "file") if kind == "folder" else words.escaped(sent.files[0][0])
         st.caption(f"{what}, {formats.num_bytes(sent.num_bytes)}.")
-    st.caption(
-        "During the import it takes about twice its size on the server's disk, afterwards only the decoded images."
-    )
+    st.caption("The import takes about twice its size on the server's disk, afterwards only the decoded images.")
     if sent is None:
         return None
     files, root = sent.files, engine.data_root()
     name, file = files[0]
+    forget = partial(uploads.forget, key)
     if kind == "zip":
-        return Brought(
-            Path(name).stem, lambda options: engine.images.import_zip(file, options, root), lambda: uploads.forget(key)
-        )
+        return Brought(Path(name).stem, lambda options: engine.images.import_zip(file, options, root), forget)
     title = name.split("/")[0] if "/" in name else "My images"
-    return Brought(
-        title, lambda options: engine.images.import_upload(files, options, root), lambda: uploads.forget(key)
-    )
+    return Brought(title, lambda options: engine.images.import_upload(files, options, root), forget)
 
 
 def _ask_path(key: str) -> Brought | None:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from typing import Any
 
 import streamlit as st
 
@@ -68,15 +69,14 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
         st.rerun()  # Start depends on it
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Estimate", anchor=False, width="content")
-        icon, meaning = ":material/refresh:", "Measure the settings again."
-        is_again = not isinstance(answer, engine.Pending) and st.button(
-            "Again", icon=icon, type="tertiary", key="estimate again", help=meaning
-        )
-    if is_again:
-        trials().forget(request)
-        st.rerun()
+        look: dict[str, Any] = {"icon": ":material/refresh:", "type": "tertiary", "key": "estimate again"}
+        if not isinstance(answer, engine.Pending) and st.button("Again", help="Measure the settings again.", **look):
+            trials().forget(request)
+            st.rerun()
     if isinstance(answer, engine.Pending):
-        _pending(answer)
+        _rows([("timer", "Time …", ""), ("memory", "Memory …", ""), ("hard_drive", "Disk …", "")])
+        doing = f"{answer.phase[:1].upper()}{answer.phase[1:]} …" if answer.phase else "Estimating …"
+        st.caption(f":material/hourglass_top: {words.escaped(doing)}")
     elif isinstance(answer, engine.Estimate):
         _figures(answer, request)
         if sentence := refused(answer, request):
@@ -85,12 +85,6 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
         st.error(words.escaped(answer.sentence), icon=":material/error:")
     else:
         st.warning(words.escaped(answer.sentence), title="No estimate", icon=":material/warning:")
-
-
-def _pending(answer: engine.Pending) -> None:
-    _rows([("timer", "Time …", ""), ("memory", "Memory …", ""), ("hard_drive", "Disk …", "")])
-    doing = f"{answer.phase[:1].upper()}{answer.phase[1:]} …" if answer.phase else "Estimating …"
-    st.caption(f":material/hourglass_top: {words.escaped(doing)}")
 
 
 def _figures(found: engine.Estimate, request: engine.RunRequest) -> None:
