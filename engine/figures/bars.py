@@ -1,7 +1,5 @@
 """Bar charts: scores of the training sets with their intervals, and how many samples each class has."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What accuracy costs: in stored bytes over several runs, beside published results, and in inner steps over one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

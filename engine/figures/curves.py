@@ -1,7 +1,5 @@
 """Line charts of what a run measured: thinned, smoothed, named, with units."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

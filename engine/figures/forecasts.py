@@ -1,7 +1,5 @@
 """Forecasts and truth, targets of distilled sequences in words, and what a set keeps and reveals of real prices."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

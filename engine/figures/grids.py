@@ -1,7 +1,5 @@
 """Pictures of many small images: one composed grid, named by class, on a transparent ground."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The picture of the first page: many real images become a few synthetic ones, and a network learns from those."""
 
-from __future__ import annotations
-
 import base64
 import html
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a poster's patches are told to be, and the learned map they are read from, as heat maps."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

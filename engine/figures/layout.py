@@ -1,7 +1,5 @@
 """What charts have in common: margins, legend, axes, lines, points, bars, maps and whiskers."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Architectures and training sets in one map: the score of each pair, and the same as a CSV file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import textwrap

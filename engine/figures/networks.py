@@ -1,7 +1,5 @@
 """How the networks that a run follows learned, experts or a teacher, and which steps came nearest to an expert's."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

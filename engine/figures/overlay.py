@@ -1,7 +1,5 @@
 """Several runs in one chart: what each measured over its course, and how well a sweep's values did."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """One colour an arm, on every page and in every export; what arms, protocols and measures are called."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pictures of a poster: in true aspect, with its class areas and its patches, and over time."""
 
-from __future__ import annotations
-
 import base64
 import html
 import re

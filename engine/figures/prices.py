@@ -1,7 +1,5 @@
 """Price bars: candlesticks with volume, whole histories with their train, validation and test parts, and returns."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

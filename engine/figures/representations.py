@@ -1,7 +1,5 @@
 """Bases and representations: their spectrum, errors of their approximation, and a map."""
 
-from __future__ import annotations
-
 import itertools
 import textwrap
 from collections.abc import Mapping

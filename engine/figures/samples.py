@@ -1,7 +1,5 @@
 """Real images: the sizes they came in, samples of them, and what preparation does to a few."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The networks that a run follows, experts or a teacher: how they learned, and runs that only train them."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

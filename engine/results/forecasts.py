@@ -1,7 +1,5 @@
 """Price sequences with targets: networks trained on them are compared by the skill of their forecasts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """A kind of result: how it is named and judged, and the sections that say what a run of it found."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial

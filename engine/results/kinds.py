@@ -1,7 +1,5 @@
 """Kinds of results by key. A new one is a module here and a name below."""
 
-from __future__ import annotations
-
 from engine.methods import METHODS
 from engine.results.forecasts import Forecasts
 from engine.results.kind import Kind

@@ -1,7 +1,5 @@
 """Labelled images, whole or as a poster: networks trained on them are compared by their accuracy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """What the pictures of a run show: whole images, a poster, or price sequences; bases, and what the set began as."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal

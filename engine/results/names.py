@@ -1,7 +1,5 @@
 """What a run is called where it has no name of its own."""
 
-from __future__ import annotations
-
 from engine.core.config import MethodConfig, Size, checked
 from engine.core.context import data_root
 from engine.core.errors import UserError

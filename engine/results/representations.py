@@ -1,7 +1,5 @@
 """Images with a teacher's representations: networks pre-trained on them are compared by a linear probe."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """A run with all that its store holds of it, read when it is first needed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Sections and phrases that several kinds of result have in common."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Titles of what a run names by key; the key itself for what this version does not know."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import ValidationError

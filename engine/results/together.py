@@ -1,7 +1,5 @@
 """Several runs side by side: their scores in one chart and table, against their bytes, and by inner steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 
