@@ -99,15 +99,12 @@ class Index:
             raise unknown(run_id)
         return number, RunState(**json.loads(found[0]))
 
-    def state(self, db: sqlite3.Connection, number: int) -> RunState:
-        """The state of a run that is known to be there."""
-        return RunState(**json.loads(one(db, "SELECT state FROM runs WHERE number = ?", number)))
-
     def append(self, db: sqlite3.Connection, number: int, records: list[Record]) -> None:
         """Add records to a run's log and to its rows."""
         path = self.folder(number) / "events.jsonl"
-        state = self.state(db, number)
-        if log.size(path) != one(db, "SELECT log_bytes FROM runs WHERE number = ?", number):
+        text, known_bytes = db.execute("SELECT state, log_bytes FROM runs WHERE number = ?", (number,)).fetchone()
+        state = RunState(**json.loads(text))
+        if log.size(path) != known_bytes:
             state = self.read_in(db, number)  # a writer died between log and database
         for record in records:
             _keep(db, number, state, record)

@@ -69,13 +69,13 @@ class Recorder:
         if self._on_event is not None:
             self._on_event(event)
 
-    def flush(self, *, pulse: bool = False) -> None:
-        """Write what waits, in order. What could not be written waits on."""
+    def flush(self, *more: log.Record) -> None:
+        """Write what waits, in order, and `more` behind it. What could not be written waits on."""
         with self._flush_lock:
             with self._waiting_lock:
                 batch, self._waiting = self._waiting, []
             try:
-                self._store.append(self._run_id, [*batch, self._beat()] if pulse else batch)
+                self._store.append(self._run_id, [*batch, *more])
             except BaseException:
                 with self._waiting_lock:
                     self._waiting = batch + self._waiting
@@ -83,10 +83,7 @@ class Recorder:
 
     def end(self, event: Event) -> None:
         """Write what waits and the event that ends the run, in one go."""
-        with self._flush_lock:
-            line = log.record(event, time.time())
-            self._store.append(self._run_id, [*self._waiting, self._beat(), line])
-            self._waiting = []
+        self.flush(self._beat(), log.record(event, time.time()))
         self.tell(event)
 
     def _beat(self) -> log.Record:
@@ -103,7 +100,7 @@ class Recorder:
                 if self.memory_left is None:
                     self.memory_left = machine.shortage()
                 is_due = time.monotonic() >= next_pulse
-                self.flush(pulse=is_due)
+                self.flush(*([self._beat()] if is_due else []))
                 if is_due:
                     next_pulse = time.monotonic() + PULSE_SECONDS
                 self.stop_wanted = self.stop_wanted or self._store.stop_requested(self._run_id)

@@ -268,8 +268,8 @@ class Store:
                 if next_queued(db) is None:
                     return None  # the usual case costs no write lock
         with self._index.writing() as db:
-            number = next_queued(db) if run_id is None else self._index.known(db, run_id)[0]
-            if number is None or self._index.state(db, number).status != "queued":
+            number = next_queued(db) if run_id is None else number_of(run_id)
+            if number is None or self._index.known(db, name_of(number))[1].status != "queued":
                 return None
             self._index.append(db, number, _begun("queued", "running")[1:])
         return name_of(number)
