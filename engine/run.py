@@ -28,6 +28,7 @@ from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student
 from engine.synthetic.base import SyntheticSet
 
+Recorder = Callable[[Any, Any, Context], Generator[Event, None, dict[str, Any]]]
 DATA_KEY = "data_fingerprint"
 """In a checkpoint's state: the fingerprint of the splits that the run was distilling."""
 SECONDS_KEY = "seconds_distilling"
@@ -57,7 +58,9 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     spec = task_of(source, request.data)
     _check_task(method, source, spec)
     if request.action == "record":
-        _check_records(method, request)
+        _recorder(method)
+        if request.start:
+            raise ConfigError(f"Recording makes no images. Leave the start out (run '{request.start}').")
     else:
         if wanted := config.real_per_class(spec):
             _check_size(wanted, request, source)
@@ -82,119 +85,101 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
         raise ConfigError(
             f"Method '{method}' has no preset '{preset}' for source '{source}'. It has: {', '.join(known) or 'none'}."
         )
-    chosen = known[preset]
-    values = {
-        "source": source,
-        "method": method,
-        "preset": preset,
-        "config": chosen.config,
-        "data": chosen.data,
-        "evaluation": chosen.evaluation,
-    }
+    values = {"source": source, "method": method, "preset": preset}
+    values |= {part: getattr(known[preset], part) for part in ("config", "data", "evaluation")}
     return checked(RunRequest, values | changes, f"preset '{preset}'")
 
 
 def run(request: RunRequest, context: Context) -> Generator[Event, None, SyntheticSet | None]:
     """Everything a request asks for. Yields events in order; returns the synthetic set, None for a recording.
 
-    Raises UserError for all that the user can mend; the worker turns what is raised into a Failed event.
+    Raises UserError for whatever the user can fix; the worker turns exceptions into a Failed event.
     """
     method, config = resolve(request, context.data_root, begins=context.resume_from is None)
-    if request.start and context.start is None:
-        raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
-    if request.action == "evaluate":
-        return (yield from _evaluated(request, config, context))
+    start, distils = start_of(request, context), request.action == "distill"
     splits = yield from load_splits(request, context)
-    if request.action == "record":
-        yield from _recorded(method, request, config, splits, context)
-        return None
-    _check_same_data(context.resume_from, splits)
-    if wanted := config.real_per_class(splits.spec):
-        _check_enough(wanted, splits)
+    if start is not None and request.action == "evaluate":
+        _check_fits(start, splits)
+    if distils:
+        _check_same_data(context.resume_from, splits)
+        if wanted := config.real_per_class(splits.spec):
+            _check_enough(wanted, splits)
     bench = make_bench(splits, config.student, request.evaluation, context)
-    yield Started(config.outer_steps, _facts(splits, bench.student.num_params, context))
-    if config.student.precision == "tf32" and context.device.type == "cuda":
+    yield Started(config.outer_steps if distils else 0, _facts(splits, bench.student.num_params, context))
+    if request.action == "record":
+        recorded = yield from _recorder(method)(splits, config, context)
+        yield Finished(recorded | {"machine": machine.describe()})
+        return None
+    if start is not None and request.action == "evaluate":
+        yield start.preview(start.step, splits)
+    if distils and config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
     others = yield from load_others(config, request.data.windows, context)
+    compare = partial(method.comparison, splits, config, request.evaluation, context)
+    if start is not None and request.action == "evaluate":
+        results = yield from _compared(compare(start, others))
+        yield Finished(results | {"machine": machine.describe()})
+        return start
     if context.resume_from is None:
-        yield from comparisons.baseline(method.comparison(splits, config, request.evaluation, context))
+        yield from comparisons.baseline(compare())
     costs: comparisons.Costs = {}
-    synthetic, seconds = yield from _distilled(method, config, splits, request, context, others, costs)
-    results = yield from _compared(synthetic, splits, config, request, context, others, costs)
+
+    def planned(synthetic: SyntheticSet) -> Event:
+        return comparisons.timed(compare(synthetic, others), costs)
+
+    synthetic, seconds = yield from _distilled(
+        method.distill(splits, config, context), splits, request, context, planned
+    )
+    results = yield from _compared(compare(synthetic, others), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
 
 
-def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict]:
+def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict[str, Any]]:
     """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
-    _, config = resolve(request, context.data_root, begins=False)
+    method, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
     _check_fits(synthetic, splits)
     others = yield from load_others(config, request.data.windows, context)
-    return (yield from _compared(synthetic, splits, config, request, context, others))
+    return (yield from _compared(method.comparison(splits, config, request.evaluation, context, synthetic, others)))
 
 
-def _evaluated(request: RunRequest, config: MethodConfig, context: Context) -> Generator[Event, None, SyntheticSet]:
-    """A run that distils nothing: the result it was given is compared with real data again."""
-    synthetic = context.start
-    if synthetic is None:
+def start_of(request: RunRequest, context: Context) -> SyntheticSet | None:
+    """The result that a run begins from or compares again, None for neither. Raises ConfigError if it is missing."""
+    if request.start and context.start is None:
+        raise ConfigError(f"The result of run '{request.start}' is not available. Choose a run that has one.")
+    if request.action == "evaluate" and context.start is None:
         raise ConfigError("There is nothing to evaluate: the request names no run with a result in 'start'.")
-    splits = yield from load_splits(request, context)
-    _check_fits(synthetic, splits)
-    bench = make_bench(splits, config.student, request.evaluation, context)
-    yield Started(0, _facts(splits, bench.student.num_params, context))
-    yield synthetic.preview(synthetic.step, splits)
-    others = yield from load_others(config, request.data.windows, context)
-    results = yield from _compared(synthetic, splits, config, request, context, others)
-    yield Finished(results | {"machine": machine.describe()})
-    return synthetic
+    return context.start
 
 
-def _recorded(
-    method: Method, request: RunRequest, config: MethodConfig, splits: Splits, context: Context
-) -> Generator[Event, None, None]:
-    """A run that makes no set: it trains and keeps the experts or the teacher that the method follows."""
-    bench = make_bench(splits, config.student, request.evaluation, context)
-    yield Started(0, _facts(splits, bench.student.num_params, context))
-    recorded = yield from method.record(splits, config, context)
-    yield Finished(recorded | {"machine": machine.describe()})
-
-
-def _check_records(method: Method, request: RunRequest) -> None:
-    """Refuse to record where nothing is followed, or to begin from a result where none is made."""
+def _recorder(method: Method[Any, Any, Any]) -> Recorder:
+    """What trains and keeps the experts or the teacher of a method. Raises ConfigError if it has none."""
     if method.record is None:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
         raise ConfigError(
             f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record. "
             f"Methods that do: {able or 'none'}."
         )
-    if request.start:
-        raise ConfigError(
-            f"Recording makes no images, but the request starts from run '{request.start}'. Leave the start out."
-        )
+    return method.record
 
 
 def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     """Raise ConfigError unless a result was made for samples and classes like these, prepared alike."""
     theirs, spec = synthetic.spec, splits.spec
-    if theirs.task != spec.task or (spec.is_forecast and theirs != spec):
+    if replace(theirs, class_names=()) != replace(spec, class_names=()):
         raise ConfigError(
-            f"This result was made for {theirs.describe()}, the data set and its settings are {spec.describe()}. "
+            f"This result was made for {theirs.describe()}, but the data set and its settings are {spec.describe()}. "
             "Evaluate it with those of the run that made it."
         )
-    if theirs.sample_shape != spec.sample_shape or theirs.num_outputs != spec.num_outputs:
-        raise ConfigError(
-            f"This result holds {theirs.describe()}, the data set has {spec.describe()}. "
-            "Choose the data set that it was made from."
-        )
-    if theirs.class_names != spec.class_names:
-        wrong = next(number for number, name in enumerate(spec.class_names) if name != theirs.class_names[number])
-        raise ConfigError(
-            f"Class {wrong + 1} of this result is '{theirs.class_names[wrong]}', of the data set "
-            f"'{spec.class_names[wrong]}'. Choose the data set that it was made from."
-        )
-    ours, its = getattr(splits, "preparation", None), synthetic.preparation
-    if ours is not None and its is not None and not ours.is_like(its):
+    for number, (ours, its) in enumerate(zip(spec.class_names, theirs.class_names, strict=True), 1):
+        if ours != its:
+            raise ConfigError(
+                f"{spec.group} {number} of this result is '{its}', of the data set '{ours}'. "
+                "Choose the data set that it was made from."
+            )
+    prepared, made_by = getattr(splits, "preparation", None), synthetic.preparation
+    if prepared is not None and made_by is not None and not prepared.is_like(made_by):
         raise ConfigError(
             "This result was made from data prepared differently (normalisation, whitening, scaling, or the data they "
             "were fitted on). Evaluate it with the data preparation of the run that made it."
@@ -211,24 +196,20 @@ def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
 
 
 def _distilled(
-    method: Method,
-    config: MethodConfig,
+    events: Generator[Event, None, SyntheticSet],
     splits: Splits,
     request: RunRequest,
     context: Context,
-    others: dict[str, Splits],
-    costs: comparisons.Costs,
+    planned: Callable[[SyntheticSet], Event],
 ) -> Generator[Event, None, tuple[SyntheticSet, float]]:
-    """Distil. Returns the set and the seconds it took, over all sittings of the run.
+    """Distil: the method's events. Returns the set and the seconds it took, over all sittings of the run.
 
-    Every set in the events knows its preparation and request, so that its file stands alone, and every snapshot says
-    how long the run has worked and which data it belongs to. After the first step the comparison is planned and timed
-    (`costs`).
+    Each set in the events gets its preparation and request, so that its file stands alone; each snapshot says how long
+    the run has worked and on which data. After the first step the comparison is planned and timed (`planned`).
     """
     before = float((context.resume_from or {}).get(SECONDS_KEY, 0.0))
     began, is_planned = time.perf_counter() - before, False
     preparation, asked = getattr(splits, "preparation", None), request.model_dump(mode="json")
-    events = method.distill(splits, config, context)
     while True:
         try:
             event = next(events)
@@ -240,8 +221,7 @@ def _distilled(
         yield event
         if isinstance(event, Checkpoint) and not is_planned:
             is_planned, paused = True, time.perf_counter()
-            comparison = method.comparison(splits, config, request.evaluation, context, event.synthetic, others)
-            yield comparisons.timed(comparison, costs)
+            yield planned(event.synthetic)
             began += time.perf_counter() - paused
 
 
@@ -340,33 +320,21 @@ def load_splits(request: RunRequest, context: Context) -> Generator[Event, None,
 
 
 def _compared(
-    synthetic: SyntheticSet,
-    splits: Splits,
-    config: MethodConfig,
-    request: RunRequest,
-    context: Context,
-    others: dict[str, Splits],
-    costs: comparisons.Costs | None = None,
+    comparison: comparisons.Comparison[Any], costs: comparisons.Costs | None = None
 ) -> Generator[Event, None, dict[str, Any]]:
-    """The events of a comparison; returns its summary. costs: of its units of work, where they were measured before."""
+    """The events of a comparison. Returns the figures of the result: samples, bytes, retention, speed-up and so on.
+
+    costs: of units of work, where they were measured before. Compression is against the training set as stored.
+    """
     scores: list[Scored] = []
-    kind = METHODS[request.method].comparison
-    comparison = kind(splits, config, request.evaluation, context, synthetic, others)
     for event in comparisons.run(comparison, comparison.plan(), costs):
         if isinstance(event, Scored):
             scores.append(event)
         yield event
-    return summary(synthetic, splits, scores, config.student.name)
-
-
-def summary(synthetic: SyntheticSet, splits: Splits, scores: list[Scored], student: str) -> dict:
-    """The figures of a result: its outer step, samples, bytes, kind of labels, compression, retention, speed-up.
-
-    Compression is against the training set as stored.
-    """
-    compression = splits.train.raw_bytes / synthetic.num_bytes()
-    full = {"full_samples": len(splits.train), "full_bytes": splits.train.raw_bytes, "compression": compression}
-    return synthetic.sizes() | full | against_full(summarise(scores), student)
+    synthetic, train = comparison.sets["distilled"], comparison.splits.train
+    compression = train.raw_bytes / synthetic.num_bytes()
+    full = {"full_samples": len(train), "full_bytes": train.raw_bytes, "compression": compression}
+    return synthetic.sizes() | full | against_full(summarise(scores), comparison.config.student.name)
 
 
 def load_others(

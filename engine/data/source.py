@@ -40,6 +40,11 @@ class TaskSpec:
         """Whether samples are windows of price bars with targets (N, num_outputs) float32."""
         return self.task != "classification"
 
+    @property
+    def group(self) -> str:
+        """What `class_names` are the names of."""
+        return "Token" if self.is_forecast else "Class"
+
     def describe(self) -> str:
         """The task in words."""
         if self.is_forecast:

@@ -1,16 +1,16 @@
-"""The numbers of the field beside accuracy: how much of the real data labels and augmentation leave to the images.
+"""Benchmark scores beside accuracy: how much of it is due to the images, not to soft labels or augmentation.
 
 Accuracies are fractions, means over the students of the architecture that the set was distilled for. With
     HLR = acc(full set, hard labels) - acc(distilled, hard labels)
     IOR = acc(distilled) - acc(random real images of equal storage), both trained alike
     LRS = s(w IOR - (1 - w) HLR)
-    ARS = s(g (acc(distilled, augmented) - acc(random, augmented)) + (1 - g) (acc(distilled, plain) - acc(random,
-    plain))) s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2.
+    ARS = s(g IOR(augmented) + (1 - g) IOR(not augmented))
+    s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2
 
 Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep their
-hard labels against a set with soft ones too, while the published code lets a teacher label them; so the improvement
-of such a set includes what its labels bring. "Equal storage" counts labels and rates. Equal training means the
-protocol that does best with the distilled set on validation images; the learning rate is each set's own.
+hard labels even beside a set with soft ones, while the published code lets a teacher label them; so the improvement of
+such a set includes the effect of its labels. "Equal storage" counts labels and rates. "Trained alike" means by the
+protocol that suits the distilled set best on validation images; each set has its own learning rate.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class FieldNumber:
-    """One number: what it is called and means, its value as a fraction, or what to do to have it measured.
+    """One number: its title and meaning, its value as a fraction, or (`lack`) how to get it measured.
 
-    is_score: between 0 and 1, as the robust scores are; a difference of two accuracies otherwise.
+    is_score: between 0 and 1, as the robust scores are; else a difference of two accuracies.
     """
 
     key: str
@@ -43,7 +43,7 @@ class FieldNumber:
 
 def about_labels(labels: str) -> str:
     """What is said below the numbers of a set with "hard" or "soft" labels; "" where that is not known."""
-    soft = " Random images keep hard labels, so its improvement includes what soft labels bring."
+    soft = " Random images keep hard labels, so its improvement includes the effect of soft labels."
     return f" This set has {labels} labels.{soft if labels == 'soft' else ''}" if labels else ""
 
 
@@ -82,46 +82,27 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
     )
     if not labels:
         recovery = None
-    lack = _lack_of_recovery(best, labels) if recovery is None else ""
-    lack_of_random = "" if improvement is not None else "The distilled set and random real images were not both scored."
-    kind = "its soft labels made hard" if labels == "soft" else "its hard labels"
+    no_recovery = _lack_of_recovery(best, labels) if recovery is None else ""
+    no_random = "The distilled set and random real images were not both scored." if improvement is None else ""
+    no_plain = LACKS_UNAUGMENTED if augmented is None or unaugmented is None else ""
+    of_labels = None if improvement is None or recovery is None else label_robust_score(improvement, recovery)
+    of_both = None if augmented is None or unaugmented is None else augmentation_robust_score(augmented, unaugmented)
+    kind, worthless = "its soft labels made hard" if labels == "soft" else "its hard labels", f"{100 * NEUTRAL:.1f} %"
+    lost = f"Accuracy lost against the full data when the distilled set is used with {kind}. Lower is better."
+    gained = "How much better it trains than random real images of the same size, both trained alike. Higher is better."
+    both = f"Both in one number from 0 to 100 %; {worthless} is no better than random with nothing lost."
+    beats = "Whether it beats random images with and without augmentation, from 0 to 100 %"
+    beats = f"{beats}; {worthless} is no better than random."
     return [
-        FieldNumber(
-            "hard_label_recovery",
-            "Hard-label recovery",
-            f"Accuracy lost against the full data when the distilled set is used with {kind}. Lower is better.",
-            recovery,
-            lack,
-        ),
-        FieldNumber(
-            "improvement_over_random",
-            "Improvement over random",
-            "How much better it trains than random real images of the same size, both trained alike. Higher is better.",
-            improvement,
-            lack_of_random,
-        ),
-        FieldNumber(
-            "label_robust_score",
-            "Label-robust score",
-            f"Both in one number from 0 to 100 %; {100 * NEUTRAL:.1f} % is no better than random with nothing lost.",
-            None if improvement is None or recovery is None else label_robust_score(improvement, recovery),
-            lack or lack_of_random,
-            is_score=True,
-        ),
-        FieldNumber(
-            "augmentation_robust_score",
-            "Augmentation-robust score",
-            "Whether it beats random images with and without augmentation, from 0 to 100 %; "
-            f"{100 * NEUTRAL:.1f} % is no better than random.",
-            None if augmented is None or unaugmented is None else augmentation_robust_score(augmented, unaugmented),
-            "" if None not in (augmented, unaugmented) else _LACKS_UNAUGMENTED,
-            is_score=True,
-        ),
+        FieldNumber("hard_label_recovery", "Hard-label recovery", lost, recovery, no_recovery),
+        FieldNumber("improvement_over_random", "Improvement over random", gained, improvement, no_random),
+        FieldNumber("label_robust_score", "Label-robust score", both, of_labels, no_recovery or no_random, True),
+        FieldNumber("augmentation_robust_score", "Augmentation-robust score", beats, of_both, no_plain, True),
     ]
 
 
-_LACKS_UNAUGMENTED = (
-    "Evaluate the result again with 'Also without augmentation'; only sets made for augmented random batches have this "
+LACKS_UNAUGMENTED = (
+    "Evaluate the result again with 'Also without augmentation'. Only sets made for augmented random batches have this "
     "score."
 )
 

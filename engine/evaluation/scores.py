@@ -84,23 +84,10 @@ def _row(group: list[Scored]) -> Row:
         if group[0].metric.partition("@")[0] == HEADLINE:
             low, high = max(low, 0.0), min(high, 1.0)
     first = group[0]
-    return Row(
-        arm=first.arm,
-        protocol=first.protocol,
-        student=first.student,
-        metric=first.metric,
-        mean=mean,
-        std=std,
-        low=low,
-        high=high,
-        n=n,
-        seconds=math.fsum(score.seconds for score in group) / n,
-        num_samples=first.num_samples,
-        num_bytes=first.num_bytes,
-        recipe=first.recipe,
-        training=first.training,
-        cached=any(score.cached for score in group),
-    )
+    names = first.arm, first.protocol, first.student, first.metric
+    seconds, cached = math.fsum(score.seconds for score in group) / n, any(score.cached for score in group)
+    size, recipe = (first.num_samples, first.num_bytes), (first.recipe, first.training)
+    return Row(*names, mean, std, low, high, n, seconds, *size, *recipe, cached)
 
 
 def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> dict[str, Row]:

@@ -20,7 +20,7 @@ from engine.run import resolve
 from engine.runs.estimate import Estimate
 
 NAMED = 3
-"""Settings that are named at most, the one that saves most memory first."""
+"""Settings that are named at most, the largest saving first."""
 WORTH_NAMING = 0.02
 """Of what the first one saves."""
 GRAPH_FACTOR = 3
@@ -30,7 +30,7 @@ SMALLER = {
     "experts": ("experts of fewer epochs, or fewer of them", "runs and experts"),
     "teacher": ("a narrower teacher", "runs and teachers"),
 }
-"""What takes less of the disk where most of it is for networks that are trained beforehand, and what else could go."""
+"""What needs less disk space where pretrained networks take most of it, and what else could be deleted."""
 
 
 def verdict(estimate: Estimate, request: RunRequest) -> str | None:
@@ -57,7 +57,7 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
 
 
 def advice(request: RunRequest) -> str:
-    """The settings that would save memory, as what comes after "start with": the one that saves most comes first."""
+    """The settings that would save memory, to follow "Start with", the largest saving first."""
     try:
         savings = _savings(request)
     except UserError:  # a request that cannot be read any more, of a data set that was deleted
@@ -96,7 +96,7 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     else:
         found.append((graphs / 2, f"a shorter window (now {request.data.windows.window_length:,} bars)"))
     if config.student.name == "convnet" and config.student.width > 4:
-        # counted low, so that it comes last among equals: a narrower student is another student
+        # weighted down: a narrower student is another student, so it is suggested last
         found.append((graphs / 8, f"a narrower student (now {config.student.width:,} channels)"))
     return [(saved, text) for saved, text in found if saved > 0]
 

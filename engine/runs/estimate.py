@@ -25,13 +25,12 @@ from engine.core import machine
 from engine.core.checkpoint import NUM_KEPT
 from engine.core.config import MethodConfig, RunRequest
 from engine.core.context import Context
-from engine.core.errors import ConfigError
 from engine.core.events import Checkpoint, Event, Measured, Preview, Progress, to_json
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import make_bench
 from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
 from engine.methods.method import Method
-from engine.run import load_others, load_splits, resolve
+from engine.run import load_others, load_splits, resolve, start_of
 from engine.synthetic.base import SyntheticSet
 
 STEP_SECONDS = 3.0
@@ -50,12 +49,10 @@ SAMPLE_SECONDS = 0.2
 class Estimate:
     """What a run will take. Memory is what it adds to its process, on the device that it computes on.
 
-    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or
-    teachers) are in the cache;
-    expert_bytes: what the others take of `disk_bytes`.
-    lower_bound: the trial was cut short, so that time and memory are at least these. is_out_of_memory: it was the
-    memory
-    that ended it: the run needs more than `memory_bytes`. beside: another run was working meanwhile.
+    num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or teachers)
+    are cached; expert_bytes: what the missing ones take of `disk_bytes`. lower_bound: the trial was cut short, so time
+    and memory are at least these. is_out_of_memory: memory ran out: the run needs more than `memory_bytes`.
+    beside: another run was working meanwhile.
     """
 
     num_steps: int = 0
@@ -96,8 +93,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
     UserError, and MemoryError or RuntimeError where memory does not suffice.
     """
     method, config = resolve(request, context.data_root)
-    if (request.start or request.action == "evaluate") and context.start is None:
-        raise ConfigError(f"The result of run '{request.start}' is not at hand. Choose a run that has one.")
+    start = start_of(request, context)
     found = Estimate(
         num_steps=config.outer_steps if request.action == "distill" else 0,
         available_memory=machine.available_memory(context.device),
@@ -118,22 +114,16 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
 
         if request.action != "record":
             others |= yield from load_others(config, request.data.windows, context)
-        if request.action == "evaluate" and context.start is not None:
-            comparison = compared(context.start)
+        if request.action == "evaluate" and start is not None:
+            comparison = compared(start)
             seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
             found = replace(found, seconds_evaluating=sum(seconds.values()), memory_bytes=memory.bytes)
-            return replace(found, disk_bytes=2 * _set_bytes(context.start))
+            return replace(found, disk_bytes=2 * _set_bytes(start))
         if method.try_record is not None:
             planned = yield from method.try_record(splits, config, context)
-            found = replace(
-                found,
-                seconds_recording=planned.seconds,
-                memory_bytes=memory.bytes,
-                disk_bytes=planned.missing_bytes,
-                num_experts=planned.num_networks,
-                num_recorded=planned.num_recorded,
-                expert_bytes=planned.missing_bytes,
-            )
+            found = replace(found, seconds_recording=planned.seconds, memory_bytes=memory.bytes)
+            found = replace(found, num_experts=planned.num_networks, num_recorded=planned.num_recorded)
+            found = replace(found, disk_bytes=planned.missing_bytes, expert_bytes=planned.missing_bytes)
             yield found
         if request.action == "record":
             return found
@@ -174,12 +164,8 @@ def _enough_to_try(method: Method, splits: Splits) -> Splits:
         return data.subset(torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:count])
 
     few = LOOKED_AT // 10
-    return replace(
-        splits,
-        train=part(splits.train, LOOKED_AT),
-        validation=part(splits.validation, few),
-        test=part(splits.test, few),
-    )
+    validation, test = part(splits.validation, few), part(splits.test, few)
+    return replace(splits, train=part(splits.train, LOOKED_AT), validation=validation, test=test)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,9 @@
-"""Trials of requests in a process of their own, for one that does not fit must not take the program down with it.
+"""Trials of requests in a child process, so that one that runs out of memory does not take the program with it.
 
-`Trials` keeps one such process, started when first asked and ended when idle. Both sides speak JSON, a line a
-message:
+`Trials` keeps one such process, started on demand and ended when idle. Messages are JSON, one per line:
 
-    to it      {request, start, data_root, cache_root}
-    from it    {phase}, {so_far: Estimate}, and last one of {estimate}, {refusal, is_final}, {out_of_memory: bytes it
-    had}
+    to the child      {request, start, data_root, cache_root}
+    from the child    {phase}, {so_far: Estimate}, then one of {estimate}, {refusal, is_final}, {out_of_memory: bytes}
 """
 
 from __future__ import annotations
@@ -46,21 +44,24 @@ _LOOK_SECONDS = 0.05
 _GONE_SECONDS = 10.0  # a page that waits asks every second
 _START_SECONDS = 60.0
 _MAIN_MEMORY = torch.device("cpu")
-_NO_ANSWER = "The trial step gave no answer. Start without an estimate, or try again."
+_OR_AGAIN = "Start without an estimate, or try again."
+_NO_ANSWER = f"The trial step gave no answer. {_OR_AGAIN}"
+_KILLED = "The trial step was killed, most likely because memory ran out. Try again, or start with smaller settings."
 
 Message = dict[str, Any]
+_Recorded = frozenset[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A trial that waits or is under way. phase: what it does now, in words; "" before it has said anything."""
+    """A trial that is queued or running. phase: what it is doing, in words; "" before it starts."""
 
     phase: str = ""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """There is no estimate. sentence: why. is_final: the run itself would end like this."""
+    """There is no estimate. sentence: why. is_final: the run itself would fail in the same way."""
 
     sentence: str
     is_final: bool = False
@@ -70,23 +71,21 @@ Answer = Estimate | Refusal | Pending
 
 
 class Trials:
-    """Estimates of requests, asked for again and again until they are there.
+    """Estimates of requests; callers poll `ask` until the answer is there.
 
-    Each asker (a browser session) wants one request at a time: a newer one takes the place of the older, and a trial
-    that nobody wants any more is ended; who has not asked again for a while, a tab that was closed, wants nothing.
-    Answers are kept, the last 64. Safe to share between threads.
+    Each asker (a browser session) has one request at a time: a newer one replaces the older. A trial is ended once
+    nobody waits for it; an asker that has not polled for a while (a closed tab) no longer waits. The last 64 answers
+    are kept. Thread-safe.
     """
 
     def __init__(self, store: Store, *, most_seconds: float = MOST_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
-        """most_seconds: a trial that lasts longer is ended, and what it has shown is a lower bound."""
+        """most_seconds: a longer trial is ended; what it has measured is then a lower bound."""
         self._store, self._most_seconds, self._idle_seconds = store, most_seconds, idle_seconds
         self._changed = threading.Condition()
         self._wanted: dict[str, RunRequest] = {}
         self._asked_at: dict[str, float] = {}
         self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
-        self._recorded: dict[
-            str, frozenset[tuple[str, int]]
-        ] = {}  # experts and teachers there were when each was given
+        self._recorded: dict[str, _Recorded] = {}  # the experts and teachers that each answer counted
         self._current, self._phase = "", ""
         self._is_closing = False
         self._process: _Process | None = None
@@ -94,17 +93,17 @@ class Trials:
 
     @staticmethod
     def key(request: RunRequest) -> str:
-        """What an estimate depends on; requests with the same key share one."""
+        """What an estimate depends on: requests with equal keys share one."""
         return request.model_dump_json(exclude={"name", "seed", "preset", "sweep"})
 
     def known(self, request: RunRequest) -> Estimate | Refusal | None:
-        """The answer to a request if it is there; nothing is begun."""
+        """The answer to a request if there is one; starts nothing."""
         with self._changed:
             self._drop_stale(self.key(request))
             return self._answers.get(self.key(request))
 
     def ask(self, request: RunRequest, asker: str = "") -> Answer:
-        """What is known of a request now; its trial begins if it has not."""
+        """The answer to a request, or Pending; its trial is queued if it is not yet."""
         key = self.key(request)
         with self._changed:
             self._drop_stale(key)
@@ -121,7 +120,7 @@ class Trials:
             return Pending(self._phase if key == self._current else "")
 
     def wait(self, request: RunRequest, asker: str = "") -> Estimate | Refusal:
-        """The answer to a request, however long it takes; a trial is given up after `most_seconds`."""
+        """Block until a request has its answer; a trial takes `most_seconds` at most."""
         deadline = time.monotonic() + _START_SECONDS + 2 * self._most_seconds
         while isinstance(answer := self.ask(request, asker), Pending):
             if time.monotonic() > deadline:
@@ -131,12 +130,12 @@ class Trials:
         return answer
 
     def forget(self, request: RunRequest) -> None:
-        """Drop the answer to a request, so that the next `ask` tries it anew."""
+        """Drop the answer to a request, so that the next `ask` tries it again."""
         with self._changed:
             self._answers.pop(self.key(request), None)
 
     def close(self) -> None:
-        """End the process; nothing is tried any more."""
+        """End the process and the thread."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -159,7 +158,7 @@ class Trials:
             self._end_process()
 
     def _next(self) -> RunRequest | None:
-        """The request that has been wanted longest; None when there will be no more."""
+        """The request that has waited longest; None after `close`."""
         with self._changed:
             while not self._still_wanted() and not self._is_closing:
                 if not self._changed.wait(self._idle_seconds):
@@ -171,15 +170,15 @@ class Trials:
             return request
 
     def _drop_stale(self, key: str) -> None:
-        """Forget an answer that counted experts or a teacher once that changes. Called with the lock held."""
+        """Drop an answer once the experts or teachers it counted have changed. Called with the lock held."""
         answer = self._answers.get(key)
         if isinstance(answer, Estimate) and answer.num_experts and self._recorded.get(key) != self._recorded_now():
             del self._answers[key]
 
-    def _recorded_now(self) -> frozenset[tuple[str, int]]:
+    def _recorded_now(self) -> _Recorded:
         return pretrained.state(self._store.root / "cache")
 
-    def _keep(self, key: str, answer: Estimate | Refusal, recorded: frozenset[tuple[str, int]]) -> None:
+    def _keep(self, key: str, answer: Estimate | Refusal, recorded: _Recorded) -> None:
         self._answers[key], self._recorded[key] = answer, recorded
         self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted) != key}
         while len(self._answers) > MOST_ANSWERS:
@@ -190,14 +189,14 @@ class Trials:
             return not self._is_closing and any(self.key(wanted) == key for wanted in self._still_wanted().values())
 
     def _still_wanted(self) -> dict[str, RunRequest]:
-        """By asker, without those who have gone. Called with the lock held."""
+        """The requests by asker, without those of askers that have gone. Called with the lock held."""
         oldest = time.monotonic() - _GONE_SECONDS
         self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self._asked_at[asker] > oldest}
         self._asked_at = {asker: self._asked_at[asker] for asker in self._wanted}
         return self._wanted
 
     def _answer(self, request: RunRequest) -> Estimate | Refusal | None:
-        """Try a request; None if it was not wanted any more. What goes wrong with the process becomes a sentence."""
+        """Try a request; None if nobody waits for it any more. Failures of the process become a Refusal."""
         try:
             beside = self._is_beside()
             message = self._message(request)
@@ -212,21 +211,19 @@ class Trials:
             return Refusal(str(error), is_final=True)
         except (OSError, sqlite3.Error) as error:
             self._end_process()
-            return Refusal(f"The trial step could not be started ({error}). Start without an estimate, or try again.")
+            return Refusal(f"The trial step could not be started ({error}). {_OR_AGAIN}")
 
     def _followed(self, key: str, process: _Process) -> Estimate | Refusal | None:
-        """Listen to a trial until it answers, is not wanted, takes too long, or takes memory that others need."""
+        """Listen to a trial until it answers. End the process if nobody waits, or if it takes too long or too much."""
         found, phase = Estimate(), ""
         asked, began, phase_began, taken = time.monotonic(), None, None, 0
-        while True:
-            message = process.hear(_LOOK_SECONDS)
-            now = time.monotonic()
-            taken = max(taken, process.memory_taken())
-            if message is not None and began is None:
+        end: Estimate | Refusal | None = None
+        while self._is_wanted(key):
+            message = process.hear(_LOOK_SECONDS) or {}
+            now, taken = time.monotonic(), max(taken, process.memory_taken())
+            if message and began is None:
                 began = now  # the process may have had to start
-            if message is None:
-                pass
-            elif "phase" in message:
+            if "phase" in message:
                 phase, phase_began = message["phase"], now
                 with self._changed:
                     self._phase = phase
@@ -237,34 +234,30 @@ class Trials:
             elif "refusal" in message:
                 return Refusal(message["refusal"], message["is_final"])
             elif "out_of_memory" in message:
-                self._end_process()
-                return _too_large(found, max(found.memory_bytes, message["out_of_memory"]))
+                end = _too_large(found, message["out_of_memory"])
+                break
             elif "ended" in message:
-                self._end_process()
-                return Refusal(_ended(message["ended"]))
-
-            if not self._is_wanted(key):
-                self._end_process()
-                return None
+                status = message["ended"]
+                by_itself = f"The trial step ended by itself with status {status}. {_OR_AGAIN}"
+                end = Refusal(_KILLED if status < 0 else by_itself)
+                break
             if began is None and now - asked > _START_SECONDS:
-                self._end_process()
-                return Refusal(_NO_ANSWER)
+                end = Refusal(_NO_ANSWER)
+                break
             if began is not None and now - began > self._most_seconds:
-                self._end_process()
                 found = found.cut_short(phase, now - (phase_began or began))
-                return replace(found, memory_bytes=max(found.memory_bytes, taken))
+                end = replace(found, memory_bytes=max(found.memory_bytes, taken))
+                break
             if machine.available_memory(_MAIN_MEMORY) < machine.reserve(_MAIN_MEMORY):
-                self._end_process()
-                return _too_large(found, max(found.memory_bytes, taken))
+                end = _too_large(found, taken)
+                break
+        self._end_process()
+        return end
 
     def _message(self, request: RunRequest) -> Message:
         start = self._store.result(request.start) if request.start else None
-        return {
-            "request": request.model_dump(mode="json"),
-            "start": str(start) if start else None,
-            "data_root": str(data_root()),
-            "cache_root": str(self._store.root / "cache"),
-        }
+        roots = {"data_root": str(data_root()), "cache_root": str(self._store.root / "cache")}
+        return {"request": request.model_dump(mode="json"), "start": str(start) if start else None, **roots}
 
     def _is_beside(self) -> bool:
         return any(row.status == "running" for row in self._store.runs())
@@ -279,14 +272,10 @@ class _Process:
     """One `python -m engine trial`, and what it says."""
 
     def __init__(self) -> None:
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "engine", "trial"],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C in the terminal is for the program alone
-        )
+        command, pipe = [sys.executable, "-m", "engine", "trial"], subprocess.PIPE
+        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        # a session of its own, because Ctrl-C in the terminal is for the program alone
+        self._popen = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
         pipes = self._popen.stdin, self._popen.stdout
         if pipes[0] is None or pipes[1] is None:
             raise OSError("the trial process has no pipes")
@@ -338,15 +327,8 @@ class _Process:
 
 
 def _too_large(found: Estimate, memory_bytes: int) -> Estimate:
-    return replace(found, memory_bytes=memory_bytes, lower_bound=True, is_out_of_memory=True)
-
-
-def _ended(status: int) -> str:
-    if status < 0:
-        return (
-            "The trial step was killed, most likely because memory ran out. Try again, or start with smaller settings."
-        )
-    return f"The trial step ended by itself with status {status}. Start without an estimate, or try again."
+    most = max(found.memory_bytes, memory_bytes)
+    return replace(found, memory_bytes=most, lower_bound=True, is_out_of_memory=True)
 
 
 # ---------------------------------------------------------------------------------------------- the other side
@@ -356,7 +338,7 @@ def serve() -> int:
     """Answer trials from standard input until it closes; the work of `python -m engine trial`."""
     _step_back()
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not stand among the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
 
     def say(message: Message) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -369,14 +351,14 @@ def serve() -> int:
 
 
 def _read(asked: queue.Queue[str]) -> None:
-    """Hand on what is asked. When nobody can ask any more the process ends at once, whatever it is doing."""
+    """Queue the requests. When standard input closes the process ends at once, whatever it is doing."""
     for line in sys.stdin:
         asked.put(line)
     os._exit(0)
 
 
 def _step_back() -> None:
-    """Let everything else go first: on the cores, and when the system looks for a process to end."""
+    """Yield to everything else: lower priority, and first in line for the out-of-memory killer."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     with contextlib.suppress(OSError):
@@ -387,28 +369,22 @@ def _try(asked: Message, say: Callable[[Message], None]) -> None:
     request, room = RunRequest(**asked["request"]), 0
     try:
         device = machine.pick_device(request.device)
-        context = Context(
-            seed=request.seed,
-            device=device,
-            data_root=Path(asked["data_root"]),
-            cache_root=Path(asked["cache_root"]),
-            start=load(Path(asked["start"]), device) if asked["start"] else None,
-        )
+        start = load(Path(asked["start"]), device) if asked["start"] else None
+        roots = {name: Path(asked[name]) for name in ("data_root", "cache_root")}
+        context = Context(seed=request.seed, device=device, start=start, **roots)
         with machine.bounded_data(device) as room:
             found = _told(request, context, say)
         say({"estimate": asdict(found)})
     except UserError as error:
         say({"refusal": str(error), "is_final": True})
     except Exception as error:
-        if machine.is_out_of_memory(error):
-            say({"out_of_memory": room})
-        else:
-            sentence = f"The trial step failed: {type(error).__name__}: {error}."
-            say({"refusal": sentence, "is_final": False})
+        sentence = f"The trial step failed: {type(error).__name__}: {error}."
+        is_memory = machine.is_out_of_memory(error)
+        say({"out_of_memory": room} if is_memory else {"refusal": sentence, "is_final": False})
 
 
 def _told(request: RunRequest, context: Context, say: Callable[[Message], None]) -> Estimate:
-    """The estimate; each phase and each part is said as soon as it is known."""
+    """The estimate; sends each phase and each part as soon as it is known."""
     phase, events = "", estimate(request, context)
     while True:
         try:

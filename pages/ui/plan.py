@@ -1,4 +1,4 @@
-"""The estimate beside Start: time, memory and disk of a request, from a trial of it on this machine."""
+"""The estimate beside Start: time, memory and disk space of a request, measured by a trial on this machine."""
 
 import time
 import uuid
@@ -11,19 +11,19 @@ from engine.figures import formats
 from pages.ui import services, words
 
 SETTLED_SECONDS = 1.0
-"""Settings are tried once they have been unchanged for this long."""
+"""How long settings must stay unchanged before they are tried."""
 REFRESH = 1.0
 Answer = engine.Estimate | engine.Refusal | engine.Pending
 
 
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda trials: trials.close())
 def trials() -> engine.Trials:
-    """The trials of this process; all sessions share their answers."""
+    """The trials of this process, shared by all sessions."""
     return engine.Trials(services.store())
 
 
 def show(request: engine.RunRequest) -> Answer:
-    """Draw the estimate of a request; refreshes until there is one, then the page is drawn again."""
+    """Draw the estimate of a request; refresh until there is one, then rerun the page."""
     answer = _known(request)
     is_pending = isinstance(answer, engine.Pending)
     st.fragment(_estimate, run_every=REFRESH if is_pending else None)(request, is_pending)
@@ -31,15 +31,15 @@ def show(request: engine.RunRequest) -> Answer:
 
 
 def refused(answer: Answer, request: engine.RunRequest) -> str | None:
-    """Why a request cannot be started and what to change; None if it can, as far as is known."""
+    """Why a request cannot start and what to change; None if nothing is known against it."""
     if isinstance(answer, engine.Estimate):
         return engine.advice.verdict(answer, request)
     return answer.sentence if isinstance(answer, engine.Refusal) and answer.is_final else None
 
 
 def may_start(request: engine.RunRequest) -> bool:
-    """Whether a request fits this machine, after its trial. If it does not, the page says why."""
-    with st.spinner("Trying an outer step before the start …"):
+    """Wait for a request's trial and return True if it may start; otherwise rerun the page, which says why not."""
+    with st.spinner("Estimating time and memory …"):
         answer = trials().wait(request, _asker())
     if refused(answer, request):
         st.rerun()
@@ -70,7 +70,7 @@ def _estimate(request: engine.RunRequest, was_pending: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Estimate", anchor=False, width="content")
         look: dict[str, Any] = {"icon": ":material/refresh:", "type": "tertiary", "key": "estimate again"}
-        if not isinstance(answer, engine.Pending) and st.button("Again", help="Measure the settings again.", **look):
+        if not isinstance(answer, engine.Pending) and st.button("Again", help="Run the estimate again.", **look):
             trials().forget(request)
             st.rerun()
     if isinstance(answer, engine.Pending):
@@ -111,7 +111,7 @@ def _rows(rows: list[tuple[str, str, str]]) -> None:
 
 
 def _time_parts(found: engine.Estimate, recorded: str) -> str:
-    """The parts of the time. recorded: the networks trained beforehand, "experts" or "teacher"."""
+    """The parts of the time. recorded: the pretrained networks, "experts" or "teacher"."""
     parts = []
     if found.seconds_recording:
         making = "to train the teacher" if recorded == "teacher" else "to record experts"
@@ -131,7 +131,7 @@ def _origin(found: engine.Estimate) -> str:
     elif found.lower_bound:
         text = "The trial on this machine was stopped after a minute"
     elif found.num_timed:
-        text = f"Measured in {formats.counted(found.num_timed, 'outer step')} and a few students on this machine"
+        text = f"Measured on this machine with {formats.counted(found.num_timed, 'outer step')} and a few students"
     else:
-        text = "Measured with a few students on this machine"
+        text = "Measured on this machine with a few students"
     return f"{text} while another run was working." if found.beside else f"{text}."

@@ -38,13 +38,13 @@ def test_an_estimate_shows_time_memory_disk_and_where_they_come_from(visit):
         "About 300 kB** disk",
     ):
         assert part in shown, part
-    assert "Measured in 30 outer steps and a few students on this machine\\." in shown
+    assert "Measured on this machine with 30 outer steps and a few students\\." in shown
     assert not app.button(key="start").disabled
 
 
 def test_beside_a_running_run_the_estimate_says_so(visit, answers):
     answers(replace(engine.Trials.answer, beside=True))
-    assert "on this machine while another run was working" in text(visit("distill"))
+    assert "a few students while another run was working" in text(visit("distill"))
 
 
 def test_a_lower_bound_is_worded_as_one(visit, answers):

@@ -157,7 +157,7 @@ def test_a_killed_process_is_a_sentence_and_the_next_ask_works(trials):
     trials.ask(request)
     process_of(trials).kill()
     answer = trials.wait(request)
-    assert isinstance(answer, Refusal) and not answer.is_final and "ended from outside" in answer.sentence
+    assert isinstance(answer, Refusal) and not answer.is_final and "was killed" in answer.sentence
     trials.forget(request)
     assert isinstance(trials.wait(request), Estimate)
 
