@@ -33,7 +33,7 @@ def import_as(page: Page, name: str) -> None:
     box.fill(name)
     box.press("Tab")
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text(re.compile(rf"{name} is here: [\d,]+ images of {NUM_CLASSES} classes"))).to_be_visible(
+    expect(page.get_by_text(re.compile(rf"{name} is imported: [\d,]+ images in {NUM_CLASSES} classes"))).to_be_visible(
         timeout=120_000
     )
 

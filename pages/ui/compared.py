@@ -25,6 +25,8 @@ def show_one(row: engine.RunRow) -> None:
     st.header(words.escaped(words.run_title(row)), anchor=False)
     if not run.rows:
         st.info(_unscored(row), icon=":material/schedule:")
+        if row.status == "done":
+            _trained_on(row)
         return
     sections.show(kind.verdict(run), key)
     sections.show_metrics(kind.ratios(run))
@@ -32,11 +34,8 @@ def show_one(row: engine.RunRow) -> None:
     chart, images = (st.container(), st.container()) if look.is_wide else st.columns([3, 2], gap="medium")
     with chart:
         sections.show(kind.scores(run), key)
-    steps = services.store().previews(row.id)
-    if steps:
-        with images, st.container(border=True, height="stretch"):
-            st.subheader("What it was trained on", anchor=False)
-            look.few(row, looks.result_step(row, steps))
+    with images:
+        _trained_on(row)
     sections.show(kind.measures(run), key)
     sections.show(kind.architectures(run), key)
     sections.show(kind.titled_findings(run), key)
@@ -44,7 +43,16 @@ def show_one(row: engine.RunRow) -> None:
     sections.show(shared.recipes(run), key)
 
 
+def _trained_on(row: engine.RunRow) -> None:
+    if steps := services.store().previews(row.id):
+        with st.container(border=True, height="stretch"):
+            st.subheader("What it was trained on", anchor=False)
+            sets.look(row).few(row, looks.result_step(row, steps))
+
+
 def _unscored(row: engine.RunRow) -> str:
+    if row.status == "done":
+        return f"Run {row.id} has no scores. Evaluate it on its page to measure them."
     if row.status in ENDED:
         return f"Run {row.id} {ENDED[row.status]} before it was scored."
     return f"Run {row.id} has no scores yet. They are measured after its last outer step."

@@ -43,10 +43,12 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         page.get_by_role("link", name="Distil").click()
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=re.compile("Self-supervised")).click()
-        expect(page.get_by_text(re.compile("comes first")).first).to_be_visible(timeout=START_MILLISECONDS)  # redrawn
+        expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible(
+            timeout=START_MILLISECONDS
+        )  # redrawn
         page.get_by_role("combobox", name="Start from").click()
         page.get_by_role("option", name=re.compile("twelve bases")).click()
-        expect(page.get_by_text(re.compile("comes first")).first).to_be_visible()
+        expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible()
         page.get_by_role("button", name="Train teacher only").click()
 
         page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
