@@ -206,10 +206,8 @@ class Kind:
         cells = {student: arms for student, arms in across(run.scores).items() if "distilled" in arms}
         if len(cells) < 2:
             return []
-        names, what = (
-            [run.name_of(student) for student in cells],
-            f"Test {self.measure} by architecture and training set",
-        )
+        names = [run.name_of(student) for student in cells]
+        what = f"Test {self.measure} by architecture and training set"
         note = f"Mean ± standard deviation over n students on test {self.reals}, in %. "
         note += f"Each cell uses {self._chosen_by(run.rows)}."
         columns = {"Architecture": names}

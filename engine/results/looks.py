@@ -168,10 +168,9 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
     told = figures.target_words(view, _values(run, view))
     views = [(f"{token}: {words}", bars) for token, words, bars in zip(view.tokens, told, view.bars, strict=True)]
     alt = "Candlesticks and volume of the distilled sequences, with the target of each"
-    note = (
-        f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}{_cut(len(views), MAX_SEQUENCES)}. Hollow "
-        "candles rise, filled ones fall. The sequences were learned; they are no market history."
-    )
+    made = f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}"
+    about = "Hollow candles rise, filled ones fall. The sequences were learned; they are no market history."
+    note = f"{made}{_cut(len(views), MAX_SEQUENCES)}. {about}"
     chart = Chart(partial(figures.candle_grid, views[:MAX_SEQUENCES], columns=2), "candles", alt)
     return [Group("The distilled sequences", [chart, Sentence(note, "caption")])]
 
