@@ -370,8 +370,8 @@ def _try(asked: Message, say: Callable[[Message], None]) -> None:
     try:
         device = machine.pick_device(request.device)
         start = load(Path(asked["start"]), device) if asked["start"] else None
-        roots = {name: Path(asked[name]) for name in ("data_root", "cache_root")}
-        context = Context(seed=request.seed, device=device, start=start, **roots)
+        data, cache = Path(asked["data_root"]), Path(asked["cache_root"])
+        context = Context(seed=request.seed, device=device, data_root=data, cache_root=cache, start=start)
         with machine.bounded_data(device) as room:
             found = _told(request, context, say)
         say({"estimate": asdict(found)})
