@@ -20,7 +20,7 @@ IDX_UINT8 = 0x08
 def idx(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
     """An idx file of unsigned bytes: magic 0 0 8 and the number of dimensions, each size as 4 bytes, then the values.
 
-    shape: the sizes it must declare. Raises DataError: another magic, other sizes, or not as many bytes as they promise.
+    shape: the sizes it must declare. Raises DataError: another magic, other sizes, or another number of bytes.
 
     Source: Y. LeCun, "The MNIST database of handwritten digits", section "File formats".
     """

@@ -1,4 +1,4 @@
-"""From the cells of a table to bars: rows are read, repaired and sorted, with a sentence each, or the file is rejected."""
+"""From the cells of a table to bars: rows are read, repaired with a sentence each, and sorted; or it is rejected."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def preview(content: Content, name: str, mapping: Mapping | None = None) -> Pric
 def read_bars(
     content: Content, name: str, mapping: Mapping | None = None, token: str = ""
 ) -> tuple[Bars, tuple[str, ...]]:
-    """The bars of a file, and a sentence on each repair; mapping and token are detected if not given. Raises DataError."""
+    """The bars of a file, and a sentence on each repair; mapping and token are detected if not given."""
     bars, report = _read(content, name, mapping, token)
     return bars, report.repairs
 
