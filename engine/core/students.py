@@ -1,4 +1,4 @@
-"""The table of students and the config that chooses one. A new student is a file in `engine/nets` and a line here."""
+"""The table of students and the config that chooses one. A new one is a function in `engine/nets` and a line here."""
 
 from __future__ import annotations
 

@@ -109,7 +109,5 @@ def _merged(table: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
 
 def _over(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """`base` updated by `more`, tables within tables too."""
-    nested = {
-        name: _over(base[name], value) for name, value in more.items() if isinstance(value, dict) and name in base
-    }
-    return base | more | nested
+    both = [name for name in base if isinstance(more.get(name), dict)]
+    return base | more | {name: _over(base[name], more[name]) for name in both}

@@ -26,7 +26,6 @@ from engine.synthetic.base import SyntheticSet, Training, check_preparation, inv
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
 COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
 Start = Literal["noise", "real", "tiles", "result"]
-Parts = dict[str, Tensor]
 
 
 class LabelledImages(SyntheticSet):
@@ -44,7 +43,7 @@ class LabelledImages(SyntheticSet):
         self,
         spec: TaskSpec,
         training: Training,
-        parts: Parts,
+        parts: dict[str, Tensor],
         num_rates: int = 1,
         learn_rates: bool = True,
         companion: str = "",

@@ -22,17 +22,11 @@ from engine.core.errors import ConfigError
 from engine.core.events import PosterView, Preview
 from engine.core.spacing import edges, offsets
 from engine.data.source import LabelledSet, TaskSpec
+from engine.synthetic import poster_labels
 from engine.synthetic.base import Shown, Training, inverse_softplus
 from engine.synthetic.labelled import LabelledImages, samples_of
 from engine.synthetic.poster_grid import MOST_LABELS, MOST_PIXELS, PosterGrid, blended, patches
-from engine.synthetic.poster_labels import (
-    LabelRule,
-    fixed_labels,
-    read_all_labels,
-    read_labels,
-    reading_weights,
-    starting_map,
-)
+from engine.synthetic.poster_labels import LabelRule
 
 Labels = Literal["fixed", "learned"]
 
@@ -80,14 +74,18 @@ class PosterSet(LabelledImages):
         if labels == "learned":
             cells = _checked_cells(label_cells, grid, spec.num_outputs)
             is_claimed = poster.is_meta  # by a file, whose own map takes this one's place
-            start = torch.zeros(spec.num_outputs, *cells) if is_claimed else starting_map(grid, self.order, cells)
+            start = (
+                torch.zeros(spec.num_outputs, *cells)
+                if is_claimed
+                else poster_labels.starting_map(grid, self.order, cells)
+            )
             self.label_map = nn.Parameter(start)
-            rows, columns = reading_weights(grid, cells)
+            rows, columns = poster_labels.reading_weights(grid, cells)
             self.register_buffer("row_weights", rows, persistent=False)
             self.register_buffer("column_weights", columns, persistent=False)
         else:
             self.register_parameter("label_map", None)
-            areas = fixed_labels(grid, self.order, label_rule, temperature)
+            areas = poster_labels.fixed_labels(grid, self.order, label_rule, temperature)
             self.register_buffer("area_labels", areas, persistent=False)
 
     def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
@@ -178,9 +176,9 @@ class PosterSet(LabelledImages):
         if self.label_map is None:
             return self.area_labels if indices is None else self.area_labels[indices]
         if indices is None:
-            return read_all_labels(self.label_map, self.row_weights, self.column_weights)
+            return poster_labels.read_all_labels(self.label_map, self.row_weights, self.column_weights)
         rows, columns = indices // self.grid.patch_columns, indices % self.grid.patch_columns
-        return read_labels(self.label_map, self.row_weights[rows], self.column_weights[columns])
+        return poster_labels.read_labels(self.label_map, self.row_weights[rows], self.column_weights[columns])
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.poster.device)

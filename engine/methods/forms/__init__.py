@@ -113,9 +113,8 @@ class AnyForm(FormConfig, ImagesPerClass):
             return values
         values = dict(values)
         size, samples = values.pop("canvas_size", 1), values.pop("canvas_samples", 1)
-        if size == 1:
-            return values
-        return values | {"stored_as": "canvas", "canvas": {"size": size, "samples": samples}}
+        canvas = {"stored_as": "canvas", "canvas": {"size": size, "samples": samples}}
+        return values if size == 1 else values | canvas
 
 
 def initial_set(

@@ -29,9 +29,8 @@ def representation_map(synthetic: SyntheticSet, teacher: Teacher, splits: Splits
     for name, way, place in (("map", "PCA", _by_pca), ("map_tsne", "t-SNE", _by_tsne)):
         points = yield from ticking(f"map the representations by {way}", partial(place, both, len(real)))
         rounded = [[round(x, 4), round(y, 4)] for x, y in points.tolist()]
-        yield Analysed(
-            name, {"way": way, "real": rounded[: len(real)], "classes": classes, "distilled": rounded[len(real) :]}
-        )
+        placed = {"real": rounded[: len(real)], "distilled": rounded[len(real) :]}
+        yield Analysed(name, {"way": way, "classes": classes, **placed})
 
 
 def _by_pca(points: Tensor, num_real: int) -> Tensor:
