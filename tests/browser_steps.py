@@ -1,4 +1,6 @@
-"""What people do in the browser again and again, in steps that tests share. They wait as long as a busy machine may take."""
+"""What people do in the browser again and again, in steps that tests share. They wait as long as a busy machine may
+take.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def start(page: Page) -> None:
 
 
 def point_at(page: Page, selector: str, x: int, y: int, text: str) -> None:
-    """Move the pointer to a place of an element until `text` is shown; the element may move while the page is laid out."""
+    """Move the pointer to a place of an element until `text` is shown; the element may move while the page is laid
+    out.
+    """
     element, shown = page.locator(selector), page.get_by_text(text)
     deadline = time.monotonic() + 60
     while not shown.is_visible():
@@ -60,5 +64,6 @@ def wait_for_width(page: Page) -> None:
     """Wait until nothing sticks out sideways: charts and the sidebar take a moment to find their width."""
     page.wait_for_function(
         """() => { const main = document.querySelector('[data-testid="stMain"]');
-                   return main.scrollWidth <= main.clientWidth && document.documentElement.scrollWidth <= innerWidth }"""
+                   return main.scrollWidth <= main.clientWidth
+                       && document.documentElement.scrollWidth <= innerWidth }"""
     )

@@ -55,7 +55,9 @@ def data_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def real_data(request: pytest.FixtureRequest) -> Path:
-    """The folder of real files, DISTILLERY_DATA. Skips where `@pytest.mark.real_data("MNIST", ...)` names folders not in it."""
+    """The folder of real files, DISTILLERY_DATA. Skips where `@pytest.mark.real_data("MNIST", ...)` names folders
+    not in it.
+    """
     marker = request.node.get_closest_marker("real_data")
     wanted = marker.args if marker else ()
     root = os.environ.get("DISTILLERY_DATA")

@@ -39,7 +39,9 @@ def import_as(page: Page, name: str) -> None:
 
 
 def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
-    """Import `folders` (train/1 ... val/12) as a folder, and zipped to `archive` a second time; leaves the page of the second."""
+    """Import `folders` (train/1 ... val/12) as a folder, and zipped to `archive` a second time; leaves the page of
+    the second.
+    """
     page.goto(url)
     page.get_by_role("link", name="Data").click()
     open_panel(page)

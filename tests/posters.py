@@ -10,9 +10,15 @@ from engine import RunRequest, Store
 from engine.core.events import Finished, PosterView, Preview, Started
 
 GRID = {
-    "height": 25, "width": 61, "class_rows": 2, "class_columns": 5,
-    "patch_rows": 6, "patch_columns": 12, "patch_height": 8, "patch_width": 8,
-}  # fmt: skip
+    "height": 25,
+    "width": 61,
+    "class_rows": 2,
+    "class_columns": 5,
+    "patch_rows": 6,
+    "patch_columns": 12,
+    "patch_height": 8,
+    "patch_width": 8,
+}
 """About the size of a poster of half an image a class on the digits."""
 NAMES = tuple("0123456789")
 

@@ -9,9 +9,16 @@ from engine.core.config import checked
 from engine.pretrained.teachers import TeacherConfig, load_or_train
 
 TOY = {
-    "depth": 2, "width": 4, "num_dims": 6, "projector_width": 8, "epochs": 3, "batch_size": 20,
-    "jitter": 0.0, "grey_share": 0.0, "blur_share": 0.0,
-}  # fmt: skip
+    "depth": 2,
+    "width": 4,
+    "num_dims": 6,
+    "projector_width": 8,
+    "epochs": 3,
+    "batch_size": 20,
+    "jitter": 0.0,
+    "grey_share": 0.0,
+    "blur_share": 0.0,
+}
 
 
 def config(**changes) -> TeacherConfig:

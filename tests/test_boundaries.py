@@ -1,4 +1,6 @@
-"""Imports point one way: pages -> the engine's door; run -> methods -> {synthetic, meta, nets, data}; no method imports another."""
+"""Imports point one way: pages -> the engine's door; run -> methods -> {synthetic, meta, nets, data}; no method
+imports another.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Who may import whom inside the engine, by part. The door, `engine.run`, `engine.runs` and `engine.cli` may import anything below.
+# Who may import whom inside the engine, by part. The door, `engine.run`, `engine.runs` and `engine.cli` may import
+# anything below.
 ALLOWED = {
     "core": {"core"},
     "data": {"core", "data"},

@@ -101,8 +101,17 @@ def test_app_serves_the_dashboard_with_streamlit(monkeypatch, tmp_path):
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda path, arguments: started.append(arguments))
     main(["app", "--port", "8600", "--runs", str(tmp_path)])
-    assert started == [[
-        sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"),
-        "--server.port", "8600", "--server.address", "127.0.0.1",
-    ]]  # fmt: skip
+    assert started == [
+        [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            str(ROOT / "app.py"),
+            "--server.port",
+            "8600",
+            "--server.address",
+            "127.0.0.1",
+        ]
+    ]
     assert os.environ["DISTILLERY_RUNS"] == str(tmp_path)

@@ -2,7 +2,8 @@
 
 make bench        prints the table; the cards of bilevel, rat_bptt and trajectory hold a recorded one
 
-All sets take the bytes of about four images per class, labels included. The student is an MLP; scores are test accuracy,
+All sets take the bytes of about four images per class, labels included. The student is an MLP; scores are test
+accuracy,
 mean and standard deviation over five students that the set has not seen.
 """
 

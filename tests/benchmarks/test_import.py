@@ -125,14 +125,19 @@ def test_five_thousand_pictures_take_little_memory_and_no_time_again(way, pictur
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, __file__, way, str(pictures), str(tmp_path / "data")],
-        env=environment, cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     found = json.loads(done.stdout)
     over = found["growth_bytes"] - found["decoded_bytes"]
     print(
         f"{way}: {NUM_IMAGES:,} images of {pictures.with_suffix('.zip').stat().st_size / 1e6:.0f} MB in "
         f"{found['first_seconds']:.1f} s, {over / 1e6:.0f} MB over the {found['decoded_bytes'] / 1e6:.0f} MB decoded; "
-        f"again {found['again_seconds']:.2f} s, of which the load that every run begins with {found['load_seconds']:.2f} s"
+        f"again {found['again_seconds']:.2f} s, of which the load that every run begins with "
+        f"{found['load_seconds']:.2f} s"
     )
     assert over < MOST_BYTES_OVER
     assert found["load_seconds"] < MOST_SECONDS_AGAIN

@@ -2,7 +2,8 @@
 
 make bench        prints the table; README.md of the method rat_bptt holds a recorded one
 
-ConvNet-D3 of width 128, 50 of 100 synthetic 32 x 32 images a step, Adam, the whole window differentiated. The plain way:
+ConvNet-D3 of width 128, 50 of 100 synthetic 32 x 32 images a step, Adam, the whole window differentiated. The plain
+way:
 PyTorch's own layers on (N, C, H, W), a list of weights, create_graph, every step kept.
 """
 

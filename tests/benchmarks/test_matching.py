@@ -1,9 +1,12 @@
-"""One outer iteration of trajectory matching against one as published code writes it: wall time and peak memory, in turns.
+"""One outer iteration of trajectory matching against one as published code writes it: wall time and peak memory, in
+turns.
 
 make bench        prints the table; README.md of the method trajectory holds a recorded one
 
-ConvNet-D3 of width 128, 10 synthetic 32 x 32 images a step, 20, 50 and 80 student steps. The published way: PyTorch's own
-layers, flat weights, the graph of every step kept, the distances of all steps taken before the nearest is differentiated.
+ConvNet-D3 of width 128, 10 synthetic 32 x 32 images a step, 20, 50 and 80 student steps. The published way:
+PyTorch's own
+layers, flat weights, the graph of every step kept, the distances of all steps taken before the nearest is
+differentiated.
 Two targets: one that the student passes at a quarter of its way, and one that lies at its end.
 """
 
@@ -123,9 +126,8 @@ def test_memory_is_flat_in_the_steps_and_time_that_of_the_steps_that_count():
             held = [f"{peaks[name, where, num_steps] / 1e6:,.0f} MB" for name in arms]
             compared = num_steps if where == "last" else num_steps // 4
             ratio = times[1] / times[0]
-            print(
-                f"| {num_steps} | {compared} | {times[0]:.2f} s | {times[1]:.2f} s | {ratio:.2f} x | {' | '.join(held)} |"
-            )
+            took = f"{times[0]:.2f} s | {times[1]:.2f} s | {ratio:.2f} x"
+            print(f"| {num_steps} | {compared} | {took} | {' | '.join(held)} |")
     for where, most in MOST_TIME.items():
         for num_steps in STEPS:
             ratio = seconds["ours", where, num_steps] / seconds["published", where, num_steps]

@@ -38,8 +38,10 @@ def headless(runs: Path) -> float:
     path.write_text(request().model_dump_json())
     subprocess.run(
         [sys.executable, "-m", "engine", "distill", str(path), "--runs", str(runs)],
-        cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     return store.runs()[0].seconds
 
 

@@ -1,6 +1,7 @@
 """The same request and seed give the same scores as before: quick presets against recorded runs, about a minute each.
 
-`tests/reference` holds every score of each run and a digest of its result, recorded on one thread of an AMD EPYC. Scores are
+`tests/reference` holds every score of each run and a digest of its result, recorded on one thread of an AMD EPYC.
+Scores are
 equal to six decimals on any machine of that kind; other processors round convolutions in other ways.
 """
 
@@ -64,8 +65,7 @@ def test_scores_are_those_recorded(path, tmp_path, monkeypatch, one_thread):
     digest = hashlib.sha256()
     for name, value in sorted(synthetic.state_dict().items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    print(
-        f"\n{path.stem}: result {'bit for bit the same' if digest.hexdigest() == expected['sha256'] else 'differs in bits'}"
-    )
+    is_same = digest.hexdigest() == expected["sha256"]
+    print(f"\n{path.stem}: result {'bit for bit the same' if is_same else 'differs in bits'}")
     wanted = {tuple(score[:-1]): score[-1] for score in expected["scores"]}
     assert {key: round(found[key], 6) for key in wanted} == {key: round(value, 6) for key, value in wanted.items()}

@@ -36,6 +36,12 @@ def test_twelve_images_beat_random_real_ones(page: Page, real_data: Path, tmp_pa
     assert (row.preset, row.seed) == ("quick", seed)
     best = engine.best_by_arm(store.scores(row.id), "convnet")
     at_home = accuracy_at_home(program, folders / "val")
-    print(f"\nseed {seed}, {row.seconds:.0f} s: " + ", ".join(f"{arm} {100 * found.mean:.1f} +- {100 * found.std:.1f} % ({found.protocol})" for arm, found in best.items()) + f"; train.py {at_home:.1f} %")  # fmt: skip
+    print(
+        f"\nseed {seed}, {row.seconds:.0f} s: "
+        + ", ".join(
+            f"{arm} {100 * found.mean:.1f} +- {100 * found.std:.1f} % ({found.protocol})" for arm, found in best.items()
+        )
+        + f"; train.py {at_home:.1f} %"
+    )
     assert best["distilled"].mean > max(best["random_real"].high, best["kmeans_real"].high)
     assert at_home > 100 * best["random_real"].mean

@@ -31,7 +31,8 @@ def wait_for_step(page: Page, least: int) -> int:
 
 # What is drawn now, or null while it is being drawn again.
 LOSS_LINE = """[...document.querySelectorAll('[data-testid="stPlotlyChart"]')].slice(0, 1)
-               .flatMap(chart => [...chart.querySelectorAll('.scatterlayer path.js-line')]).at(-1)?.getAttribute('d') ?? null"""
+               .flatMap(chart => [...chart.querySelectorAll('.scatterlayer path.js-line')])
+               .at(-1)?.getAttribute('d') ?? null"""
 GRID = """document.querySelector('[data-testid="stImage"] img')?.getAttribute('src') ?? null"""
 
 

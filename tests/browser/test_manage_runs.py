@@ -1,4 +1,6 @@
-"""Runs that are there already, most of it at a phone's width: tick, tag and compare some, edit and delete one, look at posters."""
+"""Runs that are there already, most of it at a phone's width: tick, tag and compare some, edit and delete one, look
+at posters.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +141,8 @@ def test_a_poster_fits_a_telephone(page: Page, runs: Path, url: str):
         page.goto(f"{url}/{address}")
         page.wait_for_function(
             """() => { const picture = document.querySelector('[data-testid="stImage"] img');
-                       return picture && picture.complete && picture.naturalWidth && picture.getBoundingClientRect().right <= innerWidth }"""
+                       return picture && picture.complete && picture.naturalWidth
+                           && picture.getBoundingClientRect().right <= innerWidth }"""
         )
         wait_for_width(page)
 

@@ -19,7 +19,9 @@ LEAST_ACCURACY = 60.0  # per cent; chance gives 8
 
 
 def class_folders(root: Path) -> Path:
-    """train/1 ... train/12 and val/1 ... val/12 of noisy pictures, told apart by where their bright bar lies and its colour."""
+    """train/1 ... train/12 and val/1 ... val/12 of noisy pictures, told apart by where their bright bar lies and
+    its colour.
+    """
     rng = np.random.default_rng(0)
     for part, count in (("train", 12), ("val", 4)):
         for kind in range(NUM_CLASSES):

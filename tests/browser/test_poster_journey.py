@@ -26,7 +26,8 @@ def chosen(page: Page, label: str, option: str) -> None:
 def wait_for_another_picture(page: Page, old: str) -> str:
     """Wait until the first picture is another one than `old` and drawn; where it comes from."""
     found = page.wait_for_function(
-        f"old => {{ const now = {PICTURE}; return now && now.complete && now.naturalWidth && now.src !== old ? now.src : null }}",
+        f"old => {{ const now = {PICTURE}; return now && now.complete && now.naturalWidth && now.src !== old ? "
+        f"now.src : null }}",
         arg=old,
     )
     return found.json_value()

@@ -1,4 +1,6 @@
-"""Price histories by clicking: two CSV files in, a column changed, distilled, candles seen forming, compared, taken home."""
+"""Price histories by clicking: two CSV files in, a column changed, distilled, candles seen forming, compared, taken
+home.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def bring_in(page: Page, files: list[Path]) -> None:
 
 
 def choose_volume(page: Page, column: str) -> None:
-    """Pick the first file's column of volumes; a list that is opened while the page still unfolds is shut again at once."""
+    """Pick the first file's column of volumes; a list that is opened while the page still unfolds is shut again at
+    once.
+    """
     box, wanted = page.get_by_role("combobox", name="Volume").first, page.get_by_role("option", name=column)
     deadline = time.monotonic() + 60
     while not wanted.is_visible():

@@ -23,12 +23,37 @@ def report(tmp_path_factory) -> tuple[Path, int]:
     names = tuple(f"a class with a long name {number}" for number in range(12))
     store.append(run_id, [Started(300, {"device": "cpu", "train": 1294})])
     rng = np.random.default_rng(0)
-    store.append(run_id, [Measured(step, {"outer_loss": float(np.exp(-step / 90) + 0.1 * rng.random()), "student_lr": 0.1, "student_lr_min": 0.05, "student_lr_max": 0.2}) for step in range(1, 301)])  # fmt: skip
+    store.append(
+        run_id,
+        [
+            Measured(
+                step,
+                {
+                    "outer_loss": float(np.exp(-step / 90) + 0.1 * rng.random()),
+                    "student_lr": 0.1,
+                    "student_lr_min": 0.05,
+                    "student_lr_max": 0.2,
+                },
+            )
+            for step in range(1, 301)
+        ],
+    )
     for step in range(0, 301, 30):
         store.append(run_id, [Preview(step, rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), names)])
     for student in ("mlp", "convnet"):
-        for arm, protocol in (("distilled", "as_distilled"), ("random_real", "ordinary"), ("kmeans_real", "ordinary"), ("full", "ordinary")):  # fmt: skip
-            store.append(run_id, [Scored(arm, protocol, student, seed, "accuracy", 0.7 + seed / 50, 0.2, recipe=f"recipe of {arm}") for seed in range(3)])  # fmt: skip
+        for arm, protocol in (
+            ("distilled", "as_distilled"),
+            ("random_real", "ordinary"),
+            ("kmeans_real", "ordinary"),
+            ("full", "ordinary"),
+        ):
+            store.append(
+                run_id,
+                [
+                    Scored(arm, protocol, student, seed, "accuracy", 0.7 + seed / 50, 0.2, recipe=f"recipe of {arm}")
+                    for seed in range(3)
+                ],
+            )
     store.append(run_id, [Finished({"step": 300, "num_bytes": 147_000, "compression": 130.0})])
     path = root / "report.html"
     text = report_html(store, run_id)
@@ -53,14 +78,19 @@ def test_report_is_whole_without_a_network(browser, report, width, scheme):
     try:
         page.goto(path.as_uri())
         page.wait_for_function(f"document.querySelectorAll('[data-chart] .main-svg').length >= {num_charts}")
-        drawn = page.evaluate("[...document.querySelectorAll('[data-chart]')].map(place => place.querySelectorAll('.scatterlayer path, .barlayer path, .heatmaplayer image').length)")  # fmt: skip
+        drawn = page.evaluate(
+            "[...document.querySelectorAll('[data-chart]')].map(place => place.querySelectorAll('.scatterlayer "
+            "path, .barlayer path, .heatmaplayer image').length)"
+        )
         assert num_charts >= 4 and len(drawn) == num_charts and all(drawn)
         pictures = page.evaluate("[...document.images].map(image => image.naturalWidth)")
         assert len(pictures) > 2 and all(pictures)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
         assert dark == (scheme == "dark")
-        colours = page.evaluate("[...document.querySelectorAll('.scatterlayer path.js-line')].map(line => getComputedStyle(line).stroke)")  # fmt: skip
+        colours = page.evaluate(
+            "[...document.querySelectorAll('.scatterlayer path.js-line')].map(line => getComputedStyle(line).stroke)"
+        )
         assert ("rgb(226, 147, 90)" if scheme == "dark" else "rgb(180, 95, 36)") in colours
         assert not asked and not said
     finally:

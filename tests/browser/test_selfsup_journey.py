@@ -1,4 +1,6 @@
-"""Self-supervised distillation by clicking: a teacher, images without labels, what is known of them, a transfer table."""
+"""Self-supervised distillation by clicking: a teacher, images without labels, what is known of them, a transfer
+table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Trajectory matching by clicking: record experts, distil with them, see the step that was chosen, compare across architectures."""
+"""Trajectory matching by clicking: record experts, distil with them, see the step that was chosen, compare across
+architectures.
+"""
 
 from __future__ import annotations
 

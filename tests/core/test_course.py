@@ -1,4 +1,6 @@
-"""One bar from the start of a run to its end: it never goes back, its time left does not jump, and it counts the comparison."""
+"""One bar from the start of a run to its end: it never goes back, its time left does not jump, and it counts the
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,17 @@ def test_epochs_of_a_recording_have_a_pace_and_those_from_the_cache_do_not_count
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "a few seconds"), (12, "about 10 s"), (42, "about 40 s"), (58, "about 1 min"), (110, "about 2 min"), (1500, "about 25 min"), (5300, "about 1.5 h"), (90_000, "about 25 h"), (400_000, "about 5 days")],
-)  # fmt: skip
+    [
+        (0, "a few seconds"),
+        (12, "about 10 s"),
+        (42, "about 40 s"),
+        (58, "about 1 min"),
+        (110, "about 2 min"),
+        (1500, "about 25 min"),
+        (5300, "about 1.5 h"),
+        (90_000, "about 25 h"),
+        (400_000, "about 5 days"),
+    ],
+)
 def test_time_left_is_rounded_to_one_unit(seconds, text):
     assert formats.about(seconds) == text

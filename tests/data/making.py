@@ -60,7 +60,9 @@ def tiny_mnist(url: str = CLOSED):
 
 
 def tiny_idx(key: str, url: str = CLOSED):
-    """(source, {path under the data root: content of its gzip file}): 40 training and 20 test images in MNIST's format."""
+    """(source, {path under the data root: content of its gzip file}): 40 training and 20 test images in MNIST's
+    format.
+    """
     folder = Path(SOURCES[key].published()[0].path).parent
     published, contents = [], {}
     for name, content in idx_files("{}-{}-ubyte", {"train": 40, "t10k": 20}, num_classes=10)[0].items():
@@ -74,7 +76,9 @@ def tiny_idx(key: str, url: str = CLOSED):
 
 
 def idx_files(name: str, counts: dict[str, int], num_classes: int) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
-    """({file name: content}, {split: its images}): random 28 x 28 images; `name` takes the split and what the file holds."""
+    """({file name: content}, {split: its images}): random 28 x 28 images; `name` takes the split and what the file
+    holds.
+    """
     rng, contents, images = np.random.default_rng(0), {}, {}
     for split, count in counts.items():
         images[split] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
@@ -84,7 +88,9 @@ def idx_files(name: str, counts: dict[str, int], num_classes: int) -> tuple[dict
 
 
 def tiny_emnist():
-    """(source, content of the zip archive, {split: its images}): two training and one test image per class, as EMNIST's."""
+    """(source, content of the zip archive, {split: its images}): two training and one test image per class, as
+    EMNIST's.
+    """
     contents, images = idx_files("emnist-balanced-{}-{}-ubyte", {"train": 94, "test": 47}, num_classes=47)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -109,7 +115,9 @@ def cifar_batch(count: int, seed: int, label_key: bytes = b"labels", num_classes
 
 
 def tiny_cifar10(url: str = CLOSED):
-    """(source, {batch name: content}, content of the tar archive): 5 x 20 training and 20 test images in CIFAR-10's format."""
+    """(source, {batch name: content}, content of the tar archive): 5 x 20 training and 20 test images in CIFAR-10's
+    format.
+    """
     names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
     batches = {name: cifar_batch(20, seed) for seed, name in enumerate(names)}
     batches["batches.meta"] = pickle.dumps({b"label_names": []}, protocol=2)

@@ -47,7 +47,9 @@ def test_read_twice_is_the_same():
 
 
 def test_digits_look_like_digits():
-    """A nearest-mean classifier on the prepared pixels gets the test set mostly right: labels and pixels belong together."""
+    """A nearest-mean classifier on the prepared pixels gets the test set mostly right: labels and pixels belong
+    together.
+    """
     _, splits = drained(DIGITS.load(DataConfig(), None))
     inputs, targets = splits.train.batch(torch.arange(len(splits.train)))
     means = torch.stack([inputs[targets == label].mean(0) for label in range(10)]).flatten(1)

@@ -58,7 +58,9 @@ def test_bases_are_orthonormal_with_positive_largest_entries(num_rows, num_value
 
 
 def test_both_ways_find_the_same():
-    """20 rows of 19 values by their covariance; the same with a few values that never change by the products of rows."""
+    """20 rows of 19 values by their covariance; the same with a few values that never change by the products of
+    rows.
+    """
     data = rows(20, 19)
     wide = torch.cat([data, torch.ones(20, 5, dtype=torch.float64)], 1)
     narrow, other = pca(data, 10), pca(wide, 10)

@@ -84,11 +84,19 @@ def test_a_limit_above_the_train_part_means_all():
 
 def test_bad_sizes_are_told_with_what_to_do():
     cases = (
-        (DataConfig(train_limit=5), (20, 20, 20), "limit of 5 training images is less than 2 for each of 3 classes; choose 6 or more"),
-        (DataConfig(train_limit=40), (30, 6, 30), "takes 13 of class 'b', which has 5; choose 15 or less, or 0 for all"),
+        (
+            DataConfig(train_limit=5),
+            (20, 20, 20),
+            "limit of 5 training images is less than 2 for each of 3 classes; choose 6 or more",
+        ),
+        (
+            DataConfig(train_limit=40),
+            (30, 6, 30),
+            "takes 13 of class 'b', which has 5; choose 15 or less, or 0 for all",
+        ),
         (DataConfig(), (20, 0, 20), "class 'b' has 0 training images"),
         (DataConfig(validation_fraction=0.5), (20, 1, 20), "class 'b' has 1 training image, so"),
-    )  # fmt: skip
+    )
     for config, per_class, message in cases:
         with pytest.raises(DataError, match=message):
             prepared(config, raw_images(per_class))

@@ -28,8 +28,16 @@ SMALL = DataConfig(validation_fraction=0.25)
 
 def test_sources_are_in_order():
     assert list(SOURCES) == [
-        "digits", "mnist", "fashion_mnist", "kmnist", "emnist_balanced", "cifar10", "cifar100", "svhn", "simulated_prices"
-    ]  # fmt: skip
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "kmnist",
+        "emnist_balanced",
+        "cifar10",
+        "cifar100",
+        "svhn",
+        "simulated_prices",
+    ]
     assert all(source.key == key for key, source in SOURCES.items())
 
 

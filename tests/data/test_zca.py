@@ -57,7 +57,9 @@ def contrasting(num: int = 300) -> torch.Tensor:
     """Colour images of very different brightness and contrast."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.nn.functional.avg_pool2d(torch.randn(num, 3, 7, 7, generator=generator), 3, 1)
-    level, contrast = (torch.rand(2, num, 1, 1, 1, generator=generator) * torch.tensor([100.0, 60]).view(2, 1, 1, 1, 1)) + 40  # fmt: skip
+    level, contrast = (
+        torch.rand(2, num, 1, 1, 1, generator=generator) * torch.tensor([100.0, 60]).view(2, 1, 1, 1, 1)
+    ) + 40
     return (level + contrast * noise).clamp(0, 255).to(torch.uint8)
 
 

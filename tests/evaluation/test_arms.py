@@ -220,7 +220,9 @@ def test_scores_on_part_of_the_images_are_cached_apart_from_those_on_all(splits,
     assert [score.value for score in again] == [score.value for score in first]
 
 
-@pytest.mark.parametrize(("compares", "others", "expected"), [(True, False, {"mlp"}), (True, True, {"mlp", "convnet"}), (False, True, set())])  # fmt: skip
+@pytest.mark.parametrize(
+    ("compares", "others", "expected"), [(True, False, {"mlp"}), (True, True, {"mlp", "convnet"}), (False, True, set())]
+)
 def test_other_architectures_see_the_full_set_only_if_asked(splits, tmp_path, compares, others, expected):
     found = scores(
         splits, tmp_path, made(splits, ORDERED), students=("convnet",), compare_full=compares, other_full=others

@@ -210,7 +210,9 @@ def series(num_dates=400, num_tokens=2, seed=0):
 
 
 def test_students_are_drawn_apart_from_the_dates():
-    """With as many students as blocks, both drawn by the same numbers, a period of one date would always have the student of its place."""
+    """With as many students as blocks, both drawn by the same numbers, a period of one date would always have the
+    student of its place.
+    """
     dates = 5 * bootstrap.block_length(100)
     losses_ = np.add.outer(np.arange(dates) // (dates / 5), np.arange(5.0))
     drawn = 1 - bootstrap.skills([losses_], np.ones(dates), np.arange(dates))[:, 0]

@@ -1,4 +1,6 @@
-"""Probes see what is in features and nothing else; networks learn representations from pairs; other images are made to fit."""
+"""Probes see what is in features and nothing else; networks learn representations from pairs; other images are made
+to fit.
+"""
 
 from __future__ import annotations
 

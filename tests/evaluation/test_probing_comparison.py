@@ -1,4 +1,6 @@
-"""Comparisons of representations are fair: equal storage, the same starts, labels only after pre-training, real arms measured once."""
+"""Comparisons of representations are fair: equal storage, the same starts, labels only after pre-training, real
+arms measured once.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +77,16 @@ def noisy_splits(*, channels=1, side=8, title="toy"):
         return LabelledSet((255 * pixels).clamp(0, 255).to(torch.uint8), targets, preparation.forward)
 
     return ImageSplits(
-        part(600), part(150), part(150), dataclasses.replace(SPEC, sample_shape=(channels, side, side)),
-        preparation.to_display, Augmentation(()), title, title=title, preparation=preparation,
-    )  # fmt: skip
+        part(600),
+        part(150),
+        part(150),
+        dataclasses.replace(SPEC, sample_shape=(channels, side, side)),
+        preparation.to_display,
+        Augmentation(()),
+        title,
+        title=title,
+        preparation=preparation,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +183,17 @@ def low_rank_set(splits, real, num_images=40, optimal=()):
     training = Training("momentum", PROBING.pretrain_steps, batch_size=PROBING.pretrain_batch)
     augmentations = predefined(("rotate_90", "flip"), jitter=0.4, crop_scale=0.6, blur_kernel=3, blur_sigma=1.0, seed=0)
     synthetic = LowRankSet(
-        spec=splits.spec, training=training, num_dims=NUM_DIMS, num_images=num_images, image_bases=8,
-        representation_bases=4, basis_size=4, augmentations=augmentations + optimal, hidden_dims=2, rate=0.1,
-    )  # fmt: skip
+        spec=splits.spec,
+        training=training,
+        num_dims=NUM_DIMS,
+        num_images=num_images,
+        image_bases=8,
+        representation_bases=4,
+        basis_size=4,
+        augmentations=augmentations + optimal,
+        hidden_dims=2,
+        rate=0.1,
+    )
     drained(synthetic.start_from_real(splits.train, real, torch.Generator().manual_seed(0), "begin"))
     return synthetic
 

@@ -1,4 +1,6 @@
-"""Sets for random minibatches: trained at several lengths, the length chosen on validation data, real images beside them."""
+"""Sets for random minibatches: trained at several lengths, the length chosen on validation data, real images beside
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Forecasts, privacy, stylised facts and adaptation as figures; skills where accuracies stand otherwise; targets in words."""
+"""Forecasts, privacy, stylised facts and adaptation as figures; skills where accuracies stand otherwise; targets in
+words.
+"""
 
 from __future__ import annotations
 

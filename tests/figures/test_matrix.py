@@ -1,4 +1,6 @@
-"""The map of architectures and arms holds each score once, in words that fit, and nothing where nothing was measured."""
+"""The map of architectures and arms holds each score once, in words that fit, and nothing where nothing was
+measured.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +54,12 @@ def test_ink_of_the_cells_is_the_pages():
 def test_the_file_has_a_line_a_cell_and_no_spread_of_one_student():
     lines = list(csv.DictReader(io.StringIO(figures.matrix_csv(CELLS))))
     assert [(line["architecture"], line["trained on"]) for line in lines] == [
-        ("mlp", "distilled"), ("mlp", "full"), ("convnet", "distilled"), ("convnet", "distilled_ema"), ("convnet", "random_real"),
-    ]  # fmt: skip
+        ("mlp", "distilled"),
+        ("mlp", "full"),
+        ("convnet", "distilled"),
+        ("convnet", "distilled_ema"),
+        ("convnet", "random_real"),
+    ]
     assert (
         float(lines[0]["mean"]) == pytest.approx(0.75) and lines[0]["n"] == "2" and lines[0]["protocol"] == "ordinary"
     )

@@ -73,7 +73,10 @@ def test_names_are_text_and_no_html():
 
 
 def test_numeric_values_that_span_a_decade_stand_on_a_log_axis_with_their_intervals():
-    points = [(value, arms(mean, "distilled", "random_real", "full")) for value, mean in ((0.001, 0.5), (0.01, 0.6), (0.1, 0.4))]  # fmt: skip
+    points = [
+        (value, arms(mean, "distilled", "random_real", "full"))
+        for value, mean in ((0.001, 0.5), (0.01, 0.6), (0.1, 0.4))
+    ]
     drawn = figures.sweep_line(points, "Outer <learning> rate")
     assert drawn.layout.xaxis.type == "log" and list(drawn.layout.xaxis.ticktext) == ["0.001", "0.01", "0.1"]
     assert drawn.layout.xaxis.title.text == "Outer &lt;learning&gt; rate"

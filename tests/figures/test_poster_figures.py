@@ -18,9 +18,15 @@ from engine.synthetic.poster_grid import PosterGrid
 
 LONG = tuple(f"{number:03d}.Black_footed_Albatross" for number in range(200))
 CUB = {
-    "height": 302, "width": 610, "class_rows": 10, "class_columns": 20,
-    "patch_rows": 30, "patch_columns": 60, "patch_height": 32, "patch_width": 32,
-}  # fmt: skip
+    "height": 302,
+    "width": 610,
+    "class_rows": 10,
+    "class_columns": 20,
+    "patch_rows": 30,
+    "patch_columns": 60,
+    "patch_height": 32,
+    "patch_width": 32,
+}
 
 
 def opened(content: bytes) -> Image.Image:

@@ -1,4 +1,6 @@
-"""Price charts show every bar as it was: hollow and filled, few points, no extreme lost, the parts of the split named once."""
+"""Price charts show every bar as it was: hollow and filled, few points, no extreme lost, the parts of the split
+named once.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,12 @@ def test_grid_gives_each_window_axes_of_its_own_that_overlap_no_other(count):
     ]
     for number, (across, up) in enumerate(places):
         for other_across, other_up in places[number + 1 :]:
-            assert across[1] <= other_across[0] or other_across[1] <= across[0] or up[1] <= other_up[0] or other_up[1] <= up[0]  # fmt: skip
+            assert (
+                across[1] <= other_across[0]
+                or other_across[1] <= across[0]
+                or up[1] <= other_up[0]
+                or other_up[1] <= up[0]
+            )
 
 
 def test_names_of_tokens_are_text_and_no_markup():

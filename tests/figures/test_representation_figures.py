@@ -16,7 +16,10 @@ from engine.runs.curves import Series
 
 def epochs(count: int, last: int = 0) -> list[TeacherEpoch]:
     """Epoch 0 and `count` more, with a loss from the first on."""
-    return [TeacherEpoch(e, last or count, None if e == 0 else 10.0 / e, 0.1 + 0.8 * e / count, 1.0) for e in range(count + 1)]  # fmt: skip
+    return [
+        TeacherEpoch(e, last or count, None if e == 0 else 10.0 / e, 0.1 + 0.8 * e / count, 1.0)
+        for e in range(count + 1)
+    ]
 
 
 def points(figure) -> int:

@@ -526,7 +526,9 @@ def test_weights_are_at_hand_where_all_their_files_are(monkeypatch, files, is_at
 
 
 def save_tiny_clip(folder: Path) -> None:
-    """An untrained text encoder of 16 numbers per letter and a tokenizer of single letters, laid out as CLIP's files."""
+    """An untrained text encoder of 16 numbers per letter and a tokenizer of single letters, laid out as CLIP's
+    files.
+    """
     from transformers import CLIPTextConfig, CLIPTextModel
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]

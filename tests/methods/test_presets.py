@@ -100,20 +100,33 @@ def test_an_entry_that_makes_no_sense_is_refused(tmp_path, line, error, message)
 @pytest.mark.parametrize(
     ("shape", "num_classes", "fewest_per_class"),
     [
-        ((1, 8, 8), 10, 100), ((3, 8, 8), 4, 100), ((1, 16, 16), 26, 100), ((1, 28, 28), 2, 100),
-        ((1, 28, 28), 200, 100), ((1, 105, 105), 20, 50), ((3, 24, 24), 10, 500), ((3, 32, 32), 200, 500),
-        ((3, 28, 45), 5, 30), ((3, 64, 64), 200, 500), ((3, 224, 224), 37, 100),
+        ((1, 8, 8), 10, 100),
+        ((3, 8, 8), 4, 100),
+        ((1, 16, 16), 26, 100),
+        ((1, 28, 28), 2, 100),
+        ((1, 28, 28), 200, 100),
+        ((1, 105, 105), 20, 50),
+        ((3, 24, 24), 10, 500),
+        ((3, 32, 32), 200, 500),
+        ((3, 28, 45), 5, 30),
+        ((3, 64, 64), 200, 500),
+        ((3, 224, 224), 37, 100),
     ],
-)  # fmt: skip
+)
 def test_a_data_set_of_any_kind_has_a_quick_preset_that_resolves(
     method, shape, num_classes, fewest_per_class, monkeypatch
 ):
     names = tuple(map(str, range(num_classes)))
     num_train = num_classes * fewest_per_class
     source = replace(
-        SOURCES["kmnist"], key="new", title="New", sample_shape=shape, class_names=names, num_train=num_train,
+        SOURCES["kmnist"],
+        key="new",
+        title="New",
+        sample_shape=shape,
+        class_names=names,
+        num_train=num_train,
         fewest_per_class=fewest_per_class,
-    )  # fmt: skip
+    )
     monkeypatch.setitem(SOURCES, "new", source)
     assert "judged" in (cost := METHODS[method].presets_for("new")["quick"].cost) or "not measured" in cost
     resolve(request_from_preset("new", method, "quick"))

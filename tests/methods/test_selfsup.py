@@ -26,7 +26,15 @@ TINY = {
     "image_bases": 5,
     "representation_bases": 4,
     "basis_size": 4,
-    "teacher": {"width": 4, "depth": 2, "num_dims": 6, "epochs": 1, "steps_per_epoch": 2, "batch_size": 16, "projector_width": 8},
+    "teacher": {
+        "width": 4,
+        "depth": 2,
+        "num_dims": 6,
+        "epochs": 1,
+        "steps_per_epoch": 2,
+        "batch_size": 16,
+        "projector_width": 8,
+    },
     "augmentations": ["flip", "rotate_90"],
     "approximation_steps": 5,
     "pool_size": 3,
@@ -36,7 +44,7 @@ TINY = {
     "num_validations": 0,
     "refresh_every": 2,
     "probing": {"pretrain_steps": 4, "pretrain_batch": 16},
-}  # fmt: skip
+}
 
 
 def config_of(**changes) -> SelfsupConfig:
@@ -215,17 +223,32 @@ def test_transfer_to_a_source_that_is_not_here_is_refused_before_the_start(tmp_p
 
 def test_a_whole_run_compares_and_transfers_without_a_label_arm(context):
     request = RunRequest(
-        source="digits", method="selfsup", evaluation={"num_students": 1, "full_epochs": 1},
-        config=TINY | {"probing": {"pretrain_steps": 3, "probe_images": 100, "probe_epochs": 2, "fine_tune_steps": 2, "transfer": ["digits"]}},
-    )  # fmt: skip
+        source="digits",
+        method="selfsup",
+        evaluation={"num_students": 1, "full_epochs": 1},
+        config=TINY
+        | {
+            "probing": {
+                "pretrain_steps": 3,
+                "probe_images": 100,
+                "probe_epochs": 2,
+                "fine_tune_steps": 2,
+                "transfer": ["digits"],
+            }
+        },
+    )
     found, synthetic = drained(run(request, context))
     scores = [event for event in found if isinstance(event, events.Scored) and event.split == "test"]
     assert {"distilled", "random_real", "untrained", "full", "teacher"} == {score.arm for score in scores}
     measured = {(score.protocol, score.metric) for score in scores if score.arm == "distilled"}
     assert measured == {
-        ("linear_probe", "accuracy"), ("knn", "accuracy"), ("fine_tune", "accuracy"),
-        ("linear_probe", "accuracy@digits"), ("linear_probe", "cosine"), ("linear_probe", "cka"),
-    }  # fmt: skip
+        ("linear_probe", "accuracy"),
+        ("knn", "accuracy"),
+        ("fine_tune", "accuracy"),
+        ("linear_probe", "accuracy@digits"),
+        ("linear_probe", "cosine"),
+        ("linear_probe", "cka"),
+    }
     summary = found[-1].summary
     assert summary["labels"] == "none" and summary["num_bytes"] == synthetic.num_bytes()
     assert set(summary["retention"]) == {"linear_probe", "knn", "fine_tune"}

@@ -301,8 +301,11 @@ def test_a_full_schedule_greys_the_window_out_and_no_other_does():
 def test_exploding_student_is_traced_to_its_inner_step_before_the_set_is_spoilt():
     settings = config(
         student={"name": "convnet", "depth": 2, "width": 4, "norm": "none", "activation": "leaky_relu"},
-        inner_optimiser="momentum", student_lr=10.0, unroll_length=300, images_from="real",
-    )  # fmt: skip
+        inner_optimiser="momentum",
+        student_lr=10.0,
+        unroll_length=300,
+        images_from="real",
+    )
     events = distill(toy_splits(scale=100.0), settings, Context())
     with pytest.raises(Diverged, match=r"NaN at inner step \d+ of 300, in outer step 0.*[Ll]ower") as caught:
         drained(events)

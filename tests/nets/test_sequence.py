@@ -151,7 +151,9 @@ def test_initial_weights_repeat_with_their_seed_and_forecast_about_the_mean(name
 
 
 def test_each_gate_is_drawn_as_a_layer_of_its_own():
-    """Xavier's deviation is sqrt(2 / (inputs + outputs)) of one gate, and orthogonal gates are orthogonal one by one."""
+    """Xavier's deviation is sqrt(2 / (inputs + outputs)) of one gate, and orthogonal gates are orthogonal one by
+    one.
+    """
     xavier = make_student(StudentConfig(name="lstm", width=200, depth=1), PUBLISHED)
     views = xavier.unflatten(xavier.init(torch.Generator().manual_seed(0)))
     assert views["0.recall.weight"].std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)

@@ -127,7 +127,9 @@ def test_deep_students_take_pictures_of_other_sizes(name, shape):
 
 @pytest.mark.parametrize(("block", "is_halved"), [(3, False), (5, True)])
 def test_a_residual_block_is_the_published_one(block, is_halved):
-    """Both branches from the formula, with averages in place of strides as in the published code: convolution, then pooling."""
+    """Both branches from the formula, with averages in place of strides as in the published code: convolution, then
+    pooling.
+    """
     student = make_student(StudentConfig(name="resnet18_ap"), COLOUR32)
     views = student.unflatten(student.init(torch.Generator().manual_seed(0)))
     own = {name.removeprefix(f"{block}."): view for name, view in views.items() if name.startswith(f"{block}.")}
@@ -159,7 +161,9 @@ def test_image_student_refuses_windows():
 
 
 def test_operations_of_a_sample_are_counted_by_hand():
-    """LeNet: two convolutions on 28 x 28 and 10 x 10 positions, three matrix products; two operations a multiplication."""
+    """LeNet: two convolutions on 28 x 28 and 10 x 10 positions, three matrix products; two operations a
+    multiplication.
+    """
     products = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert make_student(StudentConfig(name="lenet"), GREY28).flops((1, 28, 28)) == 2 * products
 

@@ -1,4 +1,6 @@
-"""Runs of OHLC distillation in every state, written through the real store like those of `canned_runs`; no market is in them."""
+"""Runs of OHLC distillation in every state, written through the real store like those of `canned_runs`; no market
+is in them.
+"""
 
 from __future__ import annotations
 

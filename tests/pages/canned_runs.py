@@ -123,7 +123,9 @@ KMEANS = {("kmeans_real", "as_distilled"): 0.602, ("kmeans_real", "ordinary"): 0
 def scored(
     store: engine.Store, run_id: str, means: dict[tuple[str, str], float], better: float = 0.0, student: str = "mlp"
 ) -> None:
-    """Three students an arm and protocol, 5 points worse on validation images; `better` is added to the distilled arm."""
+    """Three students an arm and protocol, 5 points worse on validation images; `better` is added to the distilled
+    arm.
+    """
     for (arm, protocol), mean in means.items():
         value = mean + better if arm == "distilled" else mean
         store.append(
@@ -164,7 +166,9 @@ ACROSS = {
 
 
 def across_architectures(store: engine.Store, **changes: object) -> str:
-    """A finished run of images with a moving average, tried with two more architectures and without augmentation too."""
+    """A finished run of images with a moving average, tried with two more architectures and without augmentation
+    too.
+    """
     run_id = running(store, TOTAL, **changes)
     own = MEANS | KMEANS | ACROSS
     scored(store, run_id, own)

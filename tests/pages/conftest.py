@@ -37,9 +37,17 @@ class IdleTrials:
     """Answers what a test has put there; nothing is tried."""
 
     answer: engine.Estimate | engine.Refusal | engine.Pending = engine.Estimate(
-        num_steps=800, num_timed=30, seconds_preparing=2.0, seconds_per_step=0.02, seconds_distilling=16.0, seconds_evaluating=9.0,
-        memory_bytes=200_000_000, available_memory=8_000_000_000, disk_bytes=300_000, available_disk=50_000_000_000,
-    )  # fmt: skip
+        num_steps=800,
+        num_timed=30,
+        seconds_preparing=2.0,
+        seconds_per_step=0.02,
+        seconds_distilling=16.0,
+        seconds_evaluating=9.0,
+        memory_bytes=200_000_000,
+        available_memory=8_000_000_000,
+        disk_bytes=300_000,
+        available_disk=50_000_000_000,
+    )
     key = staticmethod(engine.Trials.key)
 
     def __init__(self, store: engine.Store) -> None:

@@ -1,4 +1,6 @@
-"""Several runs side by side: scores of every arm, curves in one chart, what differs, images in the same order; sweeps."""
+"""Several runs side by side: scores of every arm, curves in one chart, what differs, images in the same order;
+sweeps.
+"""
 
 from __future__ import annotations
 

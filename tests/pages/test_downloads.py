@@ -25,7 +25,9 @@ DIGITS = TaskSpec("classification", (1, 8, 8), 10, SOURCES["digits"].class_names
 
 def keep_result(store: engine.Store, run_id: str, preparation: Preparation | None) -> None:
     """Give a canned run the result that its checkpoint would have written."""
-    synthetic = PixelSet(spec=DIGITS, training=Training("sgd", 2), ipc=1, num_batches=1, num_rates=2, soft_labels=False, learn_rates=True)  # fmt: skip
+    synthetic = PixelSet(
+        spec=DIGITS, training=Training("sgd", 2), ipc=1, num_batches=1, num_rates=2, soft_labels=False, learn_rates=True
+    )
     synthetic.start_from_noise(0.1, torch.Generator().manual_seed(0))
     synthetic.provided(preparation, store.run(run_id).request.model_dump(mode="json"))
     synthetic.save(store.folder(run_id) / "result.safetensors")

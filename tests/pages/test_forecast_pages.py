@@ -182,8 +182,8 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     text = canned.words(app).replace("**", "")
     assert forecasts.NOTHING in text
     assert (
-        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, −4.2 % on 3 random real"
-        in text
+        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, −4.2 % on 3 "
+        "random real" in text
     )
     assert "3.6 % on all 3,500 real windows." in text
     assert "Relative error 100.5 % own recipe" in text and "Compression 1 : 1,100" in text

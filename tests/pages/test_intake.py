@@ -261,8 +261,12 @@ def test_class_names_are_no_markdown_and_no_html(imported):
 
 
 def test_report_shows_duplicates_sizes_and_options(imported):
-    files = {f"shapes/{part}/{name}/{number}.png": png(30 * number + kind)
-             for part in ("train", "test") for kind, name in enumerate(("a", "b")) for number in range(4)}  # fmt: skip
+    files = {
+        f"shapes/{part}/{name}/{number}.png": png(30 * number + kind)
+        for part in ("train", "test")
+        for kind, name in enumerate(("a", "b"))
+        for number in range(4)
+    }
     app = imported(files)
     text = words(app)
     assert "8 test images are also among the training images" in text

@@ -101,7 +101,14 @@ def test_the_list_is_sorted_as_asked_and_runs_without_a_score_come_last(visit, f
 def test_time_taken_sorts_the_longest_first(visit, store):
     for seconds in (5.0, 50.0, 0.5, 7.0):
         run_id = running(store, name=f"{seconds:g} s")
-        beat = {"kind": "pulse", "time": time.time(), "seconds": seconds, "step": 4, "memory_bytes": 9, "seconds_per_step": 0.5}  # fmt: skip
+        beat = {
+            "kind": "pulse",
+            "time": time.time(),
+            "seconds": seconds,
+            "step": 4,
+            "memory_bytes": 9,
+            "seconds_per_step": 0.5,
+        }
         store.append(run_id, [beat])
     app = visit("runs")
     app.selectbox(key="run order").set_value("Time taken").run()
@@ -304,7 +311,9 @@ def test_evaluating_again_queues_the_same_set_with_other_students(store, went):
     app.button(key="evaluate").click().run()
     new, old = store.runs()[0], store.run(run_id)
     assert (new.action, new.start, new.name, new.status) == ("evaluate", run_id, "Evaluated again: mine", "queued")
-    assert new.request.evaluation == old.request.evaluation.model_copy(update={"students": ("convnet",), "num_students": 9})  # fmt: skip
+    assert new.request.evaluation == old.request.evaluation.model_copy(
+        update={"students": ("convnet",), "num_students": 9}
+    )
     kept = ("source", "data", "method", "config", "seed")
     assert all(getattr(new.request, name) == getattr(old.request, name) for name in kept)
     assert (store.folder(new.id) / "start.safetensors").read_bytes() == b"set"

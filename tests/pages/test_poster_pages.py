@@ -1,4 +1,6 @@
-"""Pages of runs that make a poster: live, in the gallery, compared; and what pages of other runs no longer need to say."""
+"""Pages of runs that make a poster: live, in the gallery, compared; and what pages of other runs no longer need to
+say.
+"""
 
 from __future__ import annotations
 

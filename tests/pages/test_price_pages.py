@@ -1,4 +1,6 @@
-"""Price histories by the page: upload, change what was detected, import, look, rename, delete; and the form for distilling them."""
+"""Price histories by the page: upload, change what was detected, import, look, rename, delete; and the form for
+distilling them.
+"""
 
 from __future__ import annotations
 

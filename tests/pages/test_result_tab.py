@@ -1,4 +1,6 @@
-"""A run at work opens on its curves, a finished one on its result, whatever its kind; the tabs stand in a fixed order."""
+"""A run at work opens on its curves, a finished one on its result, whatever its kind; the tabs stand in a fixed
+order.
+"""
 
 from __future__ import annotations
 

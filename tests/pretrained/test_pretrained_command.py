@@ -1,4 +1,6 @@
-"""The command `pretrained`: experts and teachers are listed together, checked against their hashes, and deleted by name."""
+"""The command `pretrained`: experts and teachers are listed together, checked against their hashes, and deleted by
+name.
+"""
 
 from __future__ import annotations
 

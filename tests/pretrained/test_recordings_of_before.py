@@ -1,4 +1,5 @@
-"""Folders in the earlier formats are found, used and continued; `before/` holds some of digits, made by the earlier program.
+"""Folders in the earlier formats are found, used and continued; `before/` holds some of digits, made by the earlier
+program.
 
 They are two experts of two epochs, the second stopped after one, a teacher, and another one stopped after one epoch.
 """

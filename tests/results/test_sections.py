@@ -1,4 +1,6 @@
-"""What each kind of result says, once for all renderers: the verdict, its figures of merit, tables, charts and findings."""
+"""What each kind of result says, once for all renderers: the verdict, its figures of merit, tables, charts and
+findings.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Finished runs on simulated prices, written through the real store: small sets, and scores and findings that were never measured."""
+"""Finished runs on simulated prices, written through the real store: small sets, and scores and findings that were
+never measured.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,11 @@ from engine.synthetic.base import Training
 from engine.synthetic.candles import CandleSet
 
 CONFIG = {
-    "student": {"name": "gru", "width": 6, "depth": 1}, "sequences_per_token": 2, "unroll_length": 5, "outer_steps": 40,
-}  # fmt: skip
+    "student": {"name": "gru", "width": 6, "depth": 1},
+    "sequences_per_token": 2,
+    "unroll_length": 5,
+    "outer_steps": 40,
+}
 SKILLS = {"distilled": 0.12, "random_real": -0.3, "kmeans_real": 0.05, "full": 0.2}
 NAIVE = {"last_value": -0.8, "train_mean": 0.0}
 NUM_WINDOWS = 40
@@ -68,8 +73,17 @@ def finished(store: Store, asked: RunRequest | None = None) -> str:
         synthetic.preview(40, splits),
         *scores(synthetic),
         *findings(splits),
-        Finished({"step": 40, "num_samples": 6, "num_bytes": synthetic.num_bytes(), "compression": 500.0, "speed_up": {"ordinary": 30.0}, "error_ratio": {"ordinary": 1.1}}),
-    ]  # fmt: skip
+        Finished(
+            {
+                "step": 40,
+                "num_samples": 6,
+                "num_bytes": synthetic.num_bytes(),
+                "compression": 500.0,
+                "speed_up": {"ordinary": 30.0},
+                "error_ratio": {"ordinary": 1.1},
+            }
+        ),
+    ]
     store.append(run_id, events)
     return run_id
 
@@ -82,13 +96,34 @@ def scores(synthetic: CandleSet, student: str = "gru") -> list[Scored]:
             for protocol, loss in (("ordinary", 0.0), ("as_distilled", 0.02)):
                 if arm == "full" and protocol != "ordinary":
                     continue
-                common = {"arm": arm, "protocol": protocol, "student": student, "seconds": 2.0, "split": split, "num_samples": 5000 if arm == "full" else 6, "num_bytes": 1100, "recipe": f"{arm} {protocol}", "training": {"num_steps": 7, "batch_size": 64, "lr": 0.01}}  # fmt: skip
+                common = {
+                    "arm": arm,
+                    "protocol": protocol,
+                    "student": student,
+                    "seconds": 2.0,
+                    "split": split,
+                    "num_samples": 5000 if arm == "full" else 6,
+                    "num_bytes": 1100,
+                    "recipe": f"{arm} {protocol}",
+                    "training": {"num_steps": 7, "batch_size": 64, "lr": 0.01},
+                }
                 for seed in range(2):
-                    measured = {"skill": skill - loss + seed / 100, "mae": 0.0213, "rmse": 0.0312, "r2": -0.01, "skill_last_value": 0.4, "rmse@SIM-A": 0.0412}  # fmt: skip
-                    found += [Scored(seed=seed, metric=metric, value=value, **common) for metric, value in measured.items()]  # fmt: skip
+                    measured = {
+                        "skill": skill - loss + seed / 100,
+                        "mae": 0.0213,
+                        "rmse": 0.0312,
+                        "r2": -0.01,
+                        "skill_last_value": 0.4,
+                        "rmse@SIM-A": 0.0412,
+                    }
+                    found += [
+                        Scored(seed=seed, metric=metric, value=value, **common) for metric, value in measured.items()
+                    ]
         for arm, skill in NAIVE.items():
             common = {"arm": arm, "protocol": "naive", "student": student, "seconds": 0.0, "split": split, "seed": 0}
-            found += [Scored(metric=metric, value=value, **common) for metric, value in (("skill", skill), ("rmse", 0.05))]  # fmt: skip
+            found += [
+                Scored(metric=metric, value=value, **common) for metric, value in (("skill", skill), ("rmse", 0.05))
+            ]
     return found
 
 
@@ -97,18 +132,50 @@ def findings(splits: WindowSplits) -> list[Analysed]:
     random = np.random.default_rng(0)
     truth, times = np.abs(random.normal(0, 0.03, NUM_WINDOWS)), splits.test.ends[:NUM_WINDOWS].tolist()
     tokens = [
-        {"token": token, "times": times, "truth": truth.tolist(), "closes": [100.0] * NUM_WINDOWS,
-         "arms": {arm: (0.8 * truth).tolist() for arm in ("distilled", "full", "last_value")}}
+        {
+            "token": token,
+            "times": times,
+            "truth": truth.tolist(),
+            "closes": [100.0] * NUM_WINDOWS,
+            "arms": {arm: (0.8 * truth).tolist() for arm in ("distilled", "full", "last_value")},
+        }
         for token in splits.spec.class_names
-    ]  # fmt: skip
+    ]
     lags = [0.1, 0.05, 0.01]
-    facts = {"kurtosis": 2.5, "returns": np.sort(random.normal(size=50)).tolist(), "acf_returns": lags, "acf_squared": lags}  # fmt: skip
+    facts = {
+        "kurtosis": 2.5,
+        "returns": np.sort(random.normal(size=50)).tolist(),
+        "acf_returns": lags,
+        "acf_squared": lags,
+    }
     curve = {"mean": [0.05, 0.03], "std": [0.001, 0.002]}
     return [
         Analysed("intervals", {"gru": {arm: {"skill": [skill - 0.05, skill + 0.05]} for arm, skill in SKILLS.items()}}),
         Analysed("forecasts", {"tokens": tokens, "target": splits.spec.task, "horizon": 1}),
-        Analysed("verdict", {"beats_naive": True, "sentence": "Students trained on the distilled set forecast better than the training mean."}),
-        Analysed("privacy", {"nearest": {"distilled": [1.0, 1.2], "real": [0.9, 1.1, 1.3]}, "ratio": 1.1, "membership": {"auc": 0.52, "low": 0.47, "high": 0.58}, "sentence": "None is close to a copy of a real one."}),
+        Analysed(
+            "verdict",
+            {
+                "beats_naive": True,
+                "sentence": "Students trained on the distilled set forecast better than the training mean.",
+            },
+        ),
+        Analysed(
+            "privacy",
+            {
+                "nearest": {"distilled": [1.0, 1.2], "real": [0.9, 1.1, 1.3]},
+                "ratio": 1.1,
+                "membership": {"auc": 0.52, "low": 0.47, "high": 0.58},
+                "sentence": "None is close to a copy of a real one.",
+            },
+        ),
         Analysed("facts", {"distilled": facts, "real": facts}),
-        Analysed("adaptation", {"token": "SIM-D <new>", "steps": [0, 10], "arms": {"distilled": curve, "scratch": curve}, "metric": "rmse"}),
-    ]  # fmt: skip
+        Analysed(
+            "adaptation",
+            {
+                "token": "SIM-D <new>",
+                "steps": [0, 10],
+                "arms": {"distilled": curve, "scratch": curve},
+                "metric": "rmse",
+            },
+        ),
+    ]

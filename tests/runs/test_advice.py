@@ -26,12 +26,24 @@ SMALL = {
     [
         ("distill", {"num_images": 900, "inner_batch": 30}, "fewer distilled images (now 900)"),
         ("distill", {"num_images": 500, "augmentations": ["flip", "blur"]}, "a smaller inner batch (now 1,500)"),
-        ("distill", {"num_images": 500, "augmentations": ["flip"], "num_optimal": 2}, "a smaller inner batch (now 2,000)"),
-        ("distill", {"num_images": 20, "teacher": {"depth": 1, "width": 64, "batch_size": 512}}, "a smaller batch of the teacher (now 512)"),
-        ("record", {"teacher": {"depth": 1, "width": 64, "batch_size": 512}}, "a smaller batch of the teacher (now 512)"),
+        (
+            "distill",
+            {"num_images": 500, "augmentations": ["flip"], "num_optimal": 2},
+            "a smaller inner batch (now 2,000)",
+        ),
+        (
+            "distill",
+            {"num_images": 20, "teacher": {"depth": 1, "width": 64, "batch_size": 512}},
+            "a smaller batch of the teacher (now 512)",
+        ),
+        (
+            "record",
+            {"teacher": {"depth": 1, "width": 64, "batch_size": 512}},
+            "a smaller batch of the teacher (now 512)",
+        ),
         ("evaluate", {"probing": {"pretrain_batch": 2048}}, "a smaller batch of the pre-training (now 2,048)"),
     ],
-)  # fmt: skip
+)
 def test_the_setting_that_saves_most_comes_first(action, config, first):
     asked = RunRequest(method="selfsup", action=action, config=SMALL | {"image_bases": 10, "basis_size": 4} | config)
     assert advice.advice(asked).startswith(first)

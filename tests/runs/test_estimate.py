@@ -70,14 +70,32 @@ SELFSUP = engine.request_from_preset(
     "selfsup",
     "quick",
     config={
-        "student": {"name": "convnet", "depth": 2, "width": 8, "norm": "batch"}, "num_images": 30, "image_bases": 8,
-        "representation_bases": 8, "basis_size": 6, "augmentations": ["blur"], "pool_size": 2, "pool_steps": 40, "outer_steps": 60,
-        "real_batch": 64, "num_validations": 1, "validation_steps": 40, "approximation_steps": 20,
-        "teacher": {"width": 8, "depth": 2, "num_dims": 16, "epochs": 4, "batch_size": 64, "projector_width": 32, "mirror": False},
+        "student": {"name": "convnet", "depth": 2, "width": 8, "norm": "batch"},
+        "num_images": 30,
+        "image_bases": 8,
+        "representation_bases": 8,
+        "basis_size": 6,
+        "augmentations": ["blur"],
+        "pool_size": 2,
+        "pool_steps": 40,
+        "outer_steps": 60,
+        "real_batch": 64,
+        "num_validations": 1,
+        "validation_steps": 40,
+        "approximation_steps": 20,
+        "teacher": {
+            "width": 8,
+            "depth": 2,
+            "num_dims": 16,
+            "epochs": 4,
+            "batch_size": 64,
+            "projector_width": 32,
+            "mirror": False,
+        },
         "probing": {"pretrain_steps": 60, "pretrain_batch": 64, "probe_images": 300, "probe_epochs": 5},
     },
     evaluation={"num_students": 2, "full_epochs": 1},
-)  # fmt: skip
+)
 
 
 @pytest.mark.slow
@@ -182,7 +200,11 @@ def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):
         "outer_steps": 40,
         "real_batch": 64,
     }
-    request = RunRequest(method="podd", config=config, evaluation=EvaluationConfig(num_students=1, ordinary_steps=3, inner_steps=10, compare_full=False))  # fmt: skip
+    request = RunRequest(
+        method="podd",
+        config=config,
+        evaluation=EvaluationConfig(num_students=1, ordinary_steps=3, inner_steps=10, compare_full=False),
+    )
     longer = request.model_copy(update={"evaluation": request.evaluation.model_copy(update={"inner_steps": 100_000})})
     told, told_longer = found(request, context), found(longer, context)
     assert told.num_timed > 0 and 0 < told.seconds_distilling < 1000
@@ -288,18 +310,45 @@ def test_a_full_disk_is_refused():
     ("changes", "first"),
     [
         ({"config": {"passes": 300, "ipc": 10}}, "memory set to 'recompute'"),
-        ({"config": {"passes": 300, "ipc": 50, "memory": "recompute", "real_batch": 16}}, "fewer images per class (now 50)"),
-        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 80, "real_batch": 16}}, "memory set to 'recompute'"),
-        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2}}, "a smaller real batch (now 160)"),
-        ({"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2, "window_schedule": "full"}}, "memory set to 'recompute'"),
-        ({"method": "podd", "config": {"batch_size": 40, "real_batch": 16, "memory": "recompute"}}, "a smaller synthetic batch (now 40)"),
+        (
+            {"config": {"passes": 300, "ipc": 50, "memory": "recompute", "real_batch": 16}},
+            "fewer images per class (now 50)",
+        ),
+        (
+            {"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 80, "real_batch": 16}},
+            "memory set to 'recompute'",
+        ),
+        (
+            {"method": "rat_bptt", "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2}},
+            "a smaller real batch (now 160)",
+        ),
+        (
+            {
+                "method": "rat_bptt",
+                "config": {"ipc": 10, "batch_size": 10, "real_batch": 160, "window": 2, "window_schedule": "full"},
+            },
+            "memory set to 'recompute'",
+        ),
+        (
+            {"method": "podd", "config": {"batch_size": 40, "real_batch": 16, "memory": "recompute"}},
+            "a smaller synthetic batch (now 40)",
+        ),
         ({"config": {"real_batch": 4096}}, "a smaller real batch (now 4,096)"),
-        ({"source": "cifar10", "data": {"zca": True}, "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "ZCA whitening off (its matrix is 3,072 x 3,072)"),
-        ({"source": "cifar10", "config": {"student": {"name": "mlp"}, "real_batch": 1}}, "a limit on the training images (now 50,000)"),
-        ({"config": {"student": {"width": 1024}, "real_batch": 1, "memory": "recompute"}}, "a narrower student (now 1,024 channels)"),
+        (
+            {"source": "cifar10", "data": {"zca": True}, "config": {"student": {"name": "mlp"}, "real_batch": 1}},
+            "ZCA whitening off (its matrix is 3,072 x 3,072)",
+        ),
+        (
+            {"source": "cifar10", "config": {"student": {"name": "mlp"}, "real_batch": 1}},
+            "a limit on the training images (now 50,000)",
+        ),
+        (
+            {"config": {"student": {"width": 1024}, "real_batch": 1, "memory": "recompute"}},
+            "a narrower student (now 1,024 channels)",
+        ),
         ({"action": "evaluate", "evaluation": {"batch_size": 1024}}, "a smaller batch in the evaluation (now 1,024)"),
     ],
-)  # fmt: skip
+)
 def test_the_setting_that_saves_most_comes_first(changes, first):
     assert advice.advice(RunRequest(**changes)).startswith(first)
 

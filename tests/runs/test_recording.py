@@ -1,4 +1,6 @@
-"""Recording experts is a run of its own kind: told, kept, stopped, resumed and refused like the others, and it makes no set."""
+"""Recording experts is a run of its own kind: told, kept, stopped, resumed and refused like the others, and it
+makes no set.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,10 @@ def test_sequences_are_candles_that_are_said_to_be_learned(text):
     told = section(text, "The distilled sequences")
     assert "data-chart" in told and "they are no market history" in told
     assert "Grid of the distilled images" not in text and "outer step 0" in section(text, "Along the run")
-    charts = [json.loads(chart) for chart in re.findall(r'<script type="application/json" id="chart-\d+">(.*?)</script>', text)]  # fmt: skip
+    charts = [
+        json.loads(chart)
+        for chart in re.findall(r'<script type="application/json" id="chart-\d+">(.*?)</script>', text)
+    ]
     candles = [chart for chart in charts if any(trace["type"] == "candlestick" for trace in chart["data"])]
     titles = [note["text"] for note in candles[0]["layout"]["annotations"]]
     assert all(re.fullmatch(r"SIM-[ABC]: volatility \d+\.\d %", title) for title in titles), titles

@@ -59,7 +59,13 @@ def test_nothing_that_needs_labels_is_told(text):
 
 
 def test_analyses_and_the_teacher_are_charts(text):
-    for title in ("Map of the representations, by PCA", "Spectrum of the principal components", "Representations of augmented images", "Nearest neighbours, validation", "Loss"):  # fmt: skip
+    for title in (
+        "Map of the representations, by PCA",
+        "Spectrum of the principal components",
+        "Representations of augmented images",
+        "Nearest neighbours, validation",
+        "Loss",
+    ):
         assert f">{title}</h" in text
     assert "t-SNE" not in text
     # scores, five of the above, two curves
@@ -67,7 +73,9 @@ def test_analyses_and_the_teacher_are_charts(text):
 
 
 def test_bases_and_reconstruction_are_pictures_inside_the_page(text):
-    pictures = dict((alt, content) for content, alt in re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', text))  # fmt: skip
+    pictures = dict(
+        (alt, content) for content, alt in re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', text)
+    )
     for meaning in ("Grid of the bases", "Real images above", "Grid of the distilled images"):
         (content,) = (content for alt, content in pictures.items() if alt.startswith(meaning))
         Image.open(io.BytesIO(base64.b64decode(content))).verify()
@@ -75,7 +83,14 @@ def test_bases_and_reconstruction_are_pictures_inside_the_page(text):
 
 def test_ratios_against_the_full_data_are_told_where_there_are_any(made, text, store):
     assert "Against the full data" not in text
-    run_id = finished(store, summary={"retention": {"linear_probe": 0.91, "knn": 0.3}, "speed_up": {"linear_probe": 12.0}, "compression": 5.5})  # fmt: skip
+    run_id = finished(
+        store,
+        summary={
+            "retention": {"linear_probe": 0.91, "knn": 0.3},
+            "speed_up": {"linear_probe": 12.0},
+            "compression": 5.5,
+        },
+    )
     told = text_of(store, run_id).partition("<h2>Against the full data</h2>")[2].partition("</section>")[0]
     assert "<td>Retention</td><td>91.0 %</td>" in told and "<td>30.0 %</td><td>Nearest neighbours. Accuracy" in told
     assert f"<td>{formats.times(12.0)}</td>" in told and f"<td>{formats.ratio(5.5)}</td>" in told
@@ -83,7 +98,14 @@ def test_ratios_against_the_full_data_are_told_where_there_are_any(made, text, s
 
 def test_a_run_that_failed_early_is_reported_with_what_it_has(store):
     run_id = store.submit(request(), status="running")
-    store.append(run_id, [Started(40, {}), Analysed("spectrum", {"images": [1.0], "representations": [1.0], "used": {}}), Failed("It diverged.", step=3)])  # fmt: skip
+    store.append(
+        run_id,
+        [
+            Started(40, {}),
+            Analysed("spectrum", {"images": [1.0], "representations": [1.0], "used": {}}),
+            Failed("It diverged.", step=3),
+        ],
+    )
     told = text_of(store, run_id)
     assert "It diverged." in told and "Spectrum" in told and "The bases" not in told and "Transfer" not in told
 

@@ -48,7 +48,11 @@ def test_show_has_protocols_transfer_likeness_approximation_and_the_teacher(run_
 
 def test_json_has_the_same_as_numbers_and_none_of_labelled_sets(run_id, capsys):
     shown = json.loads(printed(capsys, "show", run_id, "--json"))
-    assert shown["transfers"]["mnist"]["full"] == {"mean": pytest.approx(0.705), "std": pytest.approx(0.00707, abs=1e-4), "n": 2}  # fmt: skip
+    assert shown["transfers"]["mnist"]["full"] == {
+        "mean": pytest.approx(0.705),
+        "std": pytest.approx(0.00707, abs=1e-4),
+        "n": 2,
+    }
     assert set(shown["likeness"]) == set(MEANS) and set(shown["likeness"]["full"]) == {"cosine", "cka"}
     assert set(shown["analyses"]) == {"spectrum", "approximation", "map"} and shown["ranking"] == {}
     assert (shown["teacher"]["epoch"], shown["teacher"]["knn_accuracy"]) == (2, 0.8)
@@ -79,7 +83,24 @@ def test_printer_tells_the_last_epoch_of_a_teacher_and_what_was_stopped(capsys):
     ]
 
 
-TEACHER = ("--source", "digits", "--preset", "none", "--set", "config.student.name=mlp", "--set", "config.teacher.epochs=1", "--set", "config.teacher.steps_per_epoch=1", "--set", "config.teacher.depth=2", "--set", "config.teacher.width=4", "--set", "config.teacher.projector_width=16")  # fmt: skip
+TEACHER = (
+    "--source",
+    "digits",
+    "--preset",
+    "none",
+    "--set",
+    "config.student.name=mlp",
+    "--set",
+    "config.teacher.epochs=1",
+    "--set",
+    "config.teacher.steps_per_epoch=1",
+    "--set",
+    "config.teacher.depth=2",
+    "--set",
+    "config.teacher.width=4",
+    "--set",
+    "config.teacher.projector_width=16",
+)
 
 
 def test_teachers_are_trained_listed_and_deleted(capsys):
@@ -114,10 +135,16 @@ def test_a_truncated_result_is_refused(store):
 
 def test_a_loaded_result_is_evaluated_again(store):
     """The teacher that the evaluation needs is trained again where it is not at hand."""
-    brief = {"teacher": {"num_dims": 24, "epochs": 1, "steps_per_epoch": 1, "depth": 2, "width": 4, "projector_width": 16},
-             "probing": {"pretrain_steps": 2, "probe_epochs": 1, "probe_images": 50}}  # fmt: skip
+    brief = {
+        "teacher": {"num_dims": 24, "epochs": 1, "steps_per_epoch": 1, "depth": 2, "width": 4, "projector_width": 16},
+        "probing": {"pretrain_steps": 2, "probe_epochs": 1, "probe_images": 50},
+    }
     loaded = adopt(store, store.result(finished(store, config=CONFIG | brief)).read_bytes(), "mine.safetensors")
-    asked = store.run(loaded).request.model_dump() | {"action": "evaluate", "start": loaded, "evaluation": {"num_students": 1, "full_epochs": 1}}  # fmt: skip
+    asked = store.run(loaded).request.model_dump() | {
+        "action": "evaluate",
+        "start": loaded,
+        "evaluation": {"num_students": 1, "full_epochs": 1},
+    }
     second = store.submit(RunRequest(**asked), status="running")
     execute(store, second)
     row = store.run(second)

@@ -93,12 +93,18 @@ def test_a_result_of_another_normalisation_is_prepared_anew(store):
     ("changes", "sentence"),
     [
         ({"config": TINY | {"images_from": "result"}}, "no result to start from"),
-        ({"config": TINY, "start": "0001"}, "starts from noise, but names run '0001' to start from. Set config.images_from"),
+        (
+            {"config": TINY, "start": "0001"},
+            "starts from noise, but names run '0001' to start from. Set config.images_from",
+        ),
         ({"action": "evaluate"}, "names no run with a result"),
         ({"action": "evaluate", "start": "0001", "data": {"normalisation": "unit"}}, "prepared differently"),
-        ({"config": TINY | {"images_from": "result", "ipc": 2}, "start": "0001"}, "has 1 samples of class '0', fewer than the 2 needed. Lower the images per class"),
+        (
+            {"config": TINY | {"images_from": "result", "ipc": 2}, "start": "0001"},
+            "has 1 samples of class '0', fewer than the 2 needed. Lower the images per class",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_told(store, changes, sentence):
     done(store, request())
     run_id = store.submit(request(**changes), status="running")

@@ -122,9 +122,12 @@ def test_long_names_are_cut_in_front_of_what_tells_the_runs_apart():
         ({"config.ipc": ["2", "9", "1"]}, [(9, "mlp"), (1, "mlp")]),
         ({"config.ipc": ["2", "9", "1"], "seed": ["0"]}, [(9, "mlp"), (1, "mlp")]),
         ({"config.student.name": ["mlp", "convnet"]}, [(1, "mlp"), (1, "convnet")]),
-        ({"config.student.name": ["mlp", "convnet"], "config.ipc": ["1", "2", "3"]}, [(3, "mlp"), (3, "convnet"), (1, "mlp"), (1, "convnet")]),
+        (
+            {"config.student.name": ["mlp", "convnet"], "config.ipc": ["1", "2", "3"]},
+            [(3, "mlp"), (3, "convnet"), (1, "mlp"), (1, "convnet")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_extremes_of_a_sweep_have_each_number_at_its_least_or_greatest(values, found):
     base = request()
     base = base.model_copy(update={"config": base.config | {"student": {"name": "mlp"}}})
@@ -140,7 +143,10 @@ def test_two_numbers_have_four_extremes_and_no_sweep_has_more():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=12), max_size=4), st.sampled_from(["config.outer_lr", "config.ipc", "data.zca", "config.labels", "seed"]))  # fmt: skip
+@given(
+    st.lists(st.text(max_size=12), max_size=4),
+    st.sampled_from(["config.outer_lr", "config.ipc", "data.zca", "config.labels", "seed"]),
+)
 def test_whatever_is_typed_gives_requests_or_a_sentence(texts, option):
     try:
         found = expand(request(), {option: texts})

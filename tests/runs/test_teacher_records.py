@@ -111,7 +111,9 @@ def test_further_pictures_of_a_preview_are_kept_beside_its_images(store):
     run_id = store.submit(RunRequest(), status="running")
     rng = np.random.default_rng(0)
     images, bases, real = (rng.integers(0, 256, (n, 4, 5, 3), dtype=np.uint8) for n in (2, 7, 2))
-    store.append(run_id, [Preview(0, images, ("", ""), views={"bases": bases, "real": real}), Preview(4, images, ("", ""))])  # fmt: skip
+    store.append(
+        run_id, [Preview(0, images, ("", ""), views={"bases": bases, "real": real}), Preview(4, images, ("", ""))]
+    )
     found = store.preview(run_id, 0)
     assert set(found.views) == {"bases", "real"} and found.labels == ("", "")
     np.testing.assert_array_equal(found.views["bases"], bases)

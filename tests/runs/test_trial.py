@@ -52,7 +52,9 @@ def trials(store) -> Iterator[Trials]:
 
 
 class ObedientProcess:
-    """A process that answers small requests at once and never gets through a large one, for what is not about processes."""
+    """A process that answers small requests at once and never gets through a large one, for what is not about
+    processes.
+    """
 
     ended: list[str] = []
     """What each process that was ended was trying, "large" or "small"."""

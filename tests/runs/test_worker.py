@@ -318,10 +318,8 @@ def test_a_user_error_in_the_middle_of_a_step_does_not_keep_a_half_updated_state
 def test_a_bug_is_a_sentence_with_its_traceback_kept(store):
     run_id = carry_out(store, toy_runner(before=raise_at(3, KeyError("weights"))))
     row = store.run(run_id)
-    assert (
-        row.error
-        == "Something went wrong inside the program after outer step 3: KeyError: 'weights'. The details are kept with the run."
-    )
+    sentence = "Something went wrong inside the program after outer step 3: KeyError: 'weights'."
+    assert row.error == f"{sentence} The details are kept with the run."
     assert "toy_runs.py" in row.details and row.error_step == 3 and losses(store, run_id)
 
 
@@ -331,7 +329,8 @@ def test_a_bug_is_a_sentence_with_its_traceback_kept(store):
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+            "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to "
+            "allocate 9 bytes."
         ),
     ],
 )

@@ -70,9 +70,12 @@ SKIPPED = {
     "moving.webp": (animation("WEBP"), "is animated; save one frame of it"),
     "dot.png": (picture(0, (1, 1)), "is 1 x 1 pixels; both sides need 4 or more"),
     "line.png": (picture(0, (30_000, 1)), "is 30,000 x 1 pixels; both sides need 4 or more"),
-    "bomb.png": (bomb_header(7_100), "is 7,100 x 7,100 pixels large: more than the 50,000,000 pixels allowed (DISTILLERY_MAX_PIXELS)"),
+    "bomb.png": (
+        bomb_header(7_100),
+        "is 7,100 x 7,100 pixels large: more than the 50,000,000 pixels allowed (DISTILLERY_MAX_PIXELS)",
+    ),
     "great_bomb.png": (bomb_header(40_000), "has more than the 50,000,000 pixels allowed (DISTILLERY_MAX_PIXELS)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SKIPPED)
@@ -107,7 +110,9 @@ def test_a_real_decompression_bomb_is_never_decoded(data_root, monkeypatch):
 def test_a_file_over_the_cap_is_left_out(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_FILE_BYTES", "5000")
     source = uploaded(classes() | {"cats/large.png": picture(0, (100, 100))}, data_root)
-    assert source.report.skipped == (("cats/large.png", "is larger than the 5,000 bytes allowed (DISTILLERY_MAX_FILE_BYTES)"),)  # fmt: skip
+    assert source.report.skipped == (
+        ("cats/large.png", "is larger than the 5,000 bytes allowed (DISTILLERY_MAX_FILE_BYTES)"),
+    )
 
 
 def test_hidden_files_are_left_out_with_a_count(data_root):
@@ -153,7 +158,10 @@ def test_the_second_file_of_a_name_is_left_out(data_root):
 
 
 def test_no_files_at_all(data_root):
-    assert refused({}, data_root) == "There are no images; use one sub-folder per class, with JPEG, PNG, WebP or BMP files."  # fmt: skip
+    assert (
+        refused({}, data_root)
+        == "There are no images; use one sub-folder per class, with JPEG, PNG, WebP or BMP files."
+    )
 
 
 def test_an_empty_folder(data_root, tmp_path):
@@ -203,7 +211,10 @@ def test_a_class_of_one_training_image_beside_a_test_folder(data_root):
 
 def test_a_class_without_test_images(data_root):
     tree = {name: content for name, content in split_classes().items() if not name.startswith("test/dogs")}
-    assert refused(tree, data_root) == "Class 'dogs' has no images in the test folder; add some, or remove the test folder."  # fmt: skip
+    assert (
+        refused(tree, data_root)
+        == "Class 'dogs' has no images in the test folder; add some, or remove the test folder."
+    )
 
 
 def test_an_empty_class_folder(data_root, tmp_path):
@@ -221,7 +232,9 @@ def test_a_class_folder_of_bad_files_alone_says_how_many(data_root):
 def test_a_class_whose_images_cannot_be_decoded_names_the_first(data_root):
     cut = {f"birds/{number}.png": picture(number, (64, 64))[:300] for number in range(4)}
     sentence = refused(classes() | cut, data_root)
-    assert sentence.startswith("Class 'birds' has no images that can be used (4 skipped, the first 'birds/0.png', which is damaged (")  # fmt: skip
+    assert sentence.startswith(
+        "Class 'birds' has no images that can be used (4 skipped, the first 'birds/0.png', which is damaged ("
+    )
 
 
 def test_class_folders_that_differ_by_case_alone(data_root):
@@ -233,19 +246,30 @@ def test_class_folders_that_differ_by_case_alone(data_root):
 
 def test_a_class_in_the_test_folder_alone(data_root):
     sentence = refused(split_classes() | classes(("birds",), under="test/"), data_root)
-    assert sentence == "Class folder 'birds' is in the test folder but not in the train folder; add training images or remove it."  # fmt: skip
+    assert (
+        sentence
+        == "Class folder 'birds' is in the test folder but not in the train folder; add training images or remove it."
+    )
 
 
 def test_images_nested_too_deep(data_root):
     deep = {f"{label}/{side}/{number}.png": picture(number) for label in "ab" for side in "lr" for number in range(3)}
-    assert refused(deep, data_root) == "The images are nested too deep: 'a/l/0.png' is 2 folders down, but must be directly in its class folder."  # fmt: skip
+    assert (
+        refused(deep, data_root)
+        == "The images are nested too deep: 'a/l/0.png' is 2 folders down, but must be directly in its class folder."
+    )
     source = uploaded(classes() | {"cats/more/1.png": picture(999)}, data_root)
-    assert source.report.skipped == (("cats/more/1.png", "is nested too deep: it must be directly in its class folder"),)  # fmt: skip
+    assert source.report.skipped == (
+        ("cats/more/1.png", "is nested too deep: it must be directly in its class folder"),
+    )
 
 
 def test_one_class_nested_too_deep(data_root):
     deep = {f"birds/more/{number}.png": picture(number) for number in range(3)}
-    assert refused(classes() | deep, data_root) == "Class folder 'birds' has images only in sub-folders (3); move them up into it."  # fmt: skip
+    assert (
+        refused(classes() | deep, data_root)
+        == "Class folder 'birds' has images only in sub-folders (3); move them up into it."
+    )
 
 
 def test_images_outside_the_class_folders_are_left_out(data_root):
@@ -265,19 +289,30 @@ def test_too_many_files(data_root, monkeypatch):
 def test_too_many_bytes(way, data_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_BYTES", "2000")
     folder = written(tmp_path / "a", classes())
-    importing = import_path(folder, options(), data_root) if way == "path" else import_upload(upload_of(classes()), options(), data_root)  # fmt: skip
-    assert refusal(importing, data_root) == "The files are larger than 2,000 bytes in total; use fewer, or set DISTILLERY_MAX_BYTES."  # fmt: skip
+    importing = (
+        import_path(folder, options(), data_root)
+        if way == "path"
+        else import_upload(upload_of(classes()), options(), data_root)
+    )
+    assert (
+        refusal(importing, data_root)
+        == "The files are larger than 2,000 bytes in total; use fewer, or set DISTILLERY_MAX_BYTES."
+    )
 
 
 def test_too_many_classes(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_CLASSES", "2")
-    assert refused(classes(("a", "b", "c")), data_root) == "There are 3 class folders, but at most 2 are allowed; use fewer, or set DISTILLERY_MAX_CLASSES."  # fmt: skip
+    assert (
+        refused(classes(("a", "b", "c")), data_root)
+        == "There are 3 class folders, but at most 2 are allowed; use fewer, or set DISTILLERY_MAX_CLASSES."
+    )
 
 
 def test_more_memory_than_allowed(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_DECODED_BYTES", "1000")
     assert refused(classes(), data_root) == (
-        "10 images of 8 x 8 pixels need 1,920 bytes of memory, but at most 1,000 are allowed; choose a smaller image size, or set "
+        "10 images of 8 x 8 pixels need 1,920 bytes of memory, but at most 1,000 are allowed; choose a smaller "
+        "image size, or set "
         "DISTILLERY_MAX_DECODED_BYTES."
     )
 
@@ -321,7 +356,9 @@ def test_memory_that_runs_out_in_an_import_is_said_and_leaves_nothing(data_root,
 
 def test_an_import_that_is_given_up_leaves_nothing(data_root):
     for moment in range(1, 5):
-        importing = import_upload([(name, io.BytesIO(content)) for name, content in classes().items()], options(), data_root)  # fmt: skip
+        importing = import_upload(
+            [(name, io.BytesIO(content)) for name, content in classes().items()], options(), data_root
+        )
         for _ in range(moment):
             next(importing)
         importing.close()

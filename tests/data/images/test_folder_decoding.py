@@ -39,11 +39,19 @@ def corners(image: np.ndarray) -> list[list[int]]:
 RGBW = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
 
 
-@pytest.mark.parametrize(("mode", "kind", "saving"), [
-    ("RGB", "PNG", {}), ("RGBA", "PNG", {}), ("P", "PNG", {}), ("P", "BMP", {}), ("RGB", "BMP", {}),
-    ("RGB", "WEBP", {"lossless": True}), ("RGB", "JPEG", {"quality": 100, "subsampling": 0}),
-    ("CMYK", "JPEG", {"quality": 100}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "kind", "saving"),
+    [
+        ("RGB", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("P", "PNG", {}),
+        ("P", "BMP", {}),
+        ("RGB", "BMP", {}),
+        ("RGB", "WEBP", {"lossless": True}),
+        ("RGB", "JPEG", {"quality": 100, "subsampling": 0}),
+        ("CMYK", "JPEG", {"quality": 100}),
+    ],
+)
 def test_colours_survive_every_mode_and_format(mode, kind, saving):
     found = np.array(corners(pixels(encoded(quarters(mode), kind, **saving), 16)))
     assert np.abs(found - RGBW).max() <= 6
@@ -76,8 +84,16 @@ def test_photos_are_turned_upright(orientation, kind):
     exif[0x0112] = orientation
     plain = pixels(encoded(quarters(), kind, quality=100), 16)
     turned = pixels(encoded(quarters(), kind, quality=100, exif=exif), 16)
-    expected = {1: [0, 1, 2, 3], 2: [1, 0, 3, 2], 3: [3, 2, 1, 0], 4: [2, 3, 0, 1],
-                5: [0, 2, 1, 3], 6: [2, 0, 3, 1], 7: [3, 1, 2, 0], 8: [1, 3, 0, 2]}[orientation]  # fmt: skip
+    expected = {
+        1: [0, 1, 2, 3],
+        2: [1, 0, 3, 2],
+        3: [3, 2, 1, 0],
+        4: [2, 3, 0, 1],
+        5: [0, 2, 1, 3],
+        6: [2, 0, 3, 1],
+        7: [3, 1, 2, 0],
+        8: [1, 3, 0, 2],
+    }[orientation]
     before = corners(plain)
     assert corners(turned) == [before[place] for place in expected]
 
@@ -85,7 +101,11 @@ def test_photos_are_turned_upright(orientation, kind):
 def test_the_size_of_a_turned_photo_is_told_upright(data_root):
     exif = Image.Exif()
     exif[0x0112] = 6
-    tree = {f"{label}/{number}.jpg": picture(10 * ord(label) + number, (30, 20), "JPEG", exif=exif) for label in "ab" for number in range(3)}  # fmt: skip
+    tree = {
+        f"{label}/{number}.jpg": picture(10 * ord(label) + number, (30, 20), "JPEG", exif=exif)
+        for label in "ab"
+        for number in range(3)
+    }
     assert uploaded(tree, data_root).report.sizes == ((20, 30, 6),)
 
 
@@ -115,12 +135,20 @@ def test_crop_keeps_the_middle():
 def test_pad_keeps_all_between_black_bars():
     image = pixels(encoded(wide()), 16, fit="pad")
     assert (image[:4] == 0).all() and (image[12:] == 0).all()
-    assert image[8, 1].tolist() == [255, 0, 0] and image[8, 8].tolist() == [255] * 3 and image[8, 14].tolist() == [0, 0, 255]  # fmt: skip
+    assert (
+        image[8, 1].tolist() == [255, 0, 0]
+        and image[8, 8].tolist() == [255] * 3
+        and image[8, 14].tolist() == [0, 0, 255]
+    )
 
 
 def test_stretch_keeps_all():
     image = pixels(encoded(wide()), 16, fit="stretch")
-    assert image[0, 1].tolist() == [255, 0, 0] and image[15, 8].tolist() == [255] * 3 and image[8, 14].tolist() == [0, 0, 255]  # fmt: skip
+    assert (
+        image[0, 1].tolist() == [255, 0, 0]
+        and image[15, 8].tolist() == [255] * 3
+        and image[8, 14].tolist() == [0, 0, 255]
+    )
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -137,8 +165,13 @@ def test_a_large_jpeg_is_as_if_it_had_been_decoded_whole():
 
 
 def test_one_channel_is_kept_where_every_image_is_grey(data_root):
-    grey = {f"{label}/{number}.png": encoded(Image.new(("L", "RGB")[number % 2], (10, 10), "#808080" if number % 2 else 17 * number))
-            for label in "ab" for number in range(4)}  # fmt: skip
+    grey = {
+        f"{label}/{number}.png": encoded(
+            Image.new(("L", "RGB")[number % 2], (10, 10), "#808080" if number % 2 else 17 * number)
+        )
+        for label in "ab"
+        for number in range(4)
+    }
     assert uploaded(grey, data_root).sample_shape == (1, 8, 8)
     assert "All images are grey, so one channel is kept." in uploaded(grey, data_root, name="B").report.notes
     assert uploaded(grey, data_root, name="C", colour="rgb").sample_shape == (3, 8, 8)

@@ -53,7 +53,9 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_one(data_root):
 
 def test_the_drawn_split_is_the_same_every_time(data_root, tmp_path):
     sources = [uploaded(classes(count=20), data_root / name) for name in ("a", "b")]
-    first, second = (drained(source.load(DataConfig(), data_root / name))[1] for source, name in zip(sources, "ab", strict=True))  # fmt: skip
+    first, second = (
+        drained(source.load(DataConfig(), data_root / name))[1] for source, name in zip(sources, "ab", strict=True)
+    )
     assert first.fingerprint == second.fingerprint
     assert (first.test.inputs == second.test.inputs).all()
 
@@ -108,7 +110,10 @@ def test_images_beside_the_split_folders_are_left_out(data_root):
 
 def test_two_folders_for_one_split_are_refused(data_root):
     tree = split_classes(splits=("train", "val", "valid"))
-    assert refused(tree, data_root) == "The folders 'val' and 'valid' both look like the validation folder; keep one of them."  # fmt: skip
+    assert (
+        refused(tree, data_root)
+        == "The folders 'val' and 'valid' both look like the validation folder; keep one of them."
+    )
 
 
 def test_a_class_may_be_called_train(data_root):

@@ -150,7 +150,10 @@ def test_no_two_sets_have_one_name(name, data_root):
 
 def test_names_that_are_alike_get_keys_of_their_own(data_root):
     assert [uploaded(classes(), data_root, name=name).key for name in ("A b", "A-b", "a_b")] == [
-        "folder:a-b", "folder:a-b-2", "folder:a-b-3"]  # fmt: skip
+        "folder:a-b",
+        "folder:a-b-2",
+        "folder:a-b-3",
+    ]
 
 
 def test_deleting_removes_pixels_only_when_nobody_else_uses_them(data_root):
@@ -167,7 +170,11 @@ def test_deleting_removes_pixels_only_when_nobody_else_uses_them(data_root):
 )
 def test_a_key_that_does_not_exist_is_refused(key, data_root):
     uploaded(classes(), data_root)
-    for act in (lambda: images.delete(key, data_root), lambda: images.rename(key, "X", data_root), lambda: images.import_again(key, options("Y"), data_root)):  # fmt: skip
+    for act in (
+        lambda: images.delete(key, data_root),
+        lambda: images.rename(key, "X", data_root),
+        lambda: images.import_again(key, options("Y"), data_root),
+    ):
         with pytest.raises(DataError, match="There is no imported data set"):
             act()
     assert len(images.saved(data_root)) == 1
@@ -320,7 +327,9 @@ def test_a_file_that_changes_while_it_is_read_ends_the_import(change, data_root,
 def test_memory_stays_that_of_the_decoded_images_and_progress_keeps_coming(data_root, tmp_path):
     noise = np.random.default_rng(0)
     contents = [picture(seed, (int(noise.integers(300, 900)),) * 2, "JPEG", quality=80) for seed in range(8)]
-    folder = written(tmp_path / "a", {f"{label}/{number}.jpg": contents[number % 8] for label in "ab" for number in range(100)})  # fmt: skip
+    folder = written(
+        tmp_path / "a", {f"{label}/{number}.jpg": contents[number % 8] for label in "ab" for number in range(100)}
+    )
     process, peak, stop = psutil.Process(), [0], threading.Event()
 
     def watch() -> None:

@@ -61,7 +61,8 @@ def test_tiny_imagenet_without_its_annotations_is_split(data_root):
 def test_a_wrong_line_of_a_list_is_named(data_root):
     tree = tiny_imagenet() | {"tiny-imagenet-200/val/val_annotations.txt": b"val_0.JPEG\tn01443537\nval_1.JPEG\n"}
     assert refused(tree, data_root) == (
-        "'val/val_annotations.txt', line 2: expected 2 fields, but found 'val_1.JPEG'; replace it with the published file."
+        "'val/val_annotations.txt', line 2: expected 2 fields, but found 'val_1.JPEG'; replace it with the "
+        "published file."
     )
 
 
@@ -137,7 +138,9 @@ def test_a_subset_is_picked_from_a_larger_tree_by_every_way_in(data_root, tmp_pa
 
 def test_a_subset_that_is_not_there_is_refused(data_root):
     sentence = refused(classes(tuple(SUBSETS["nette"])[1:], 3), data_root, subset="nette")
-    assert sentence.startswith("1 of the ten class folders of ImageNet Nette are missing, the first is 'n01440764' (tench);")  # fmt: skip
+    assert sentence.startswith(
+        "1 of the ten class folders of ImageNet Nette are missing, the first is 'n01440764' (tench);"
+    )
 
 
 def test_the_lists_of_the_subsets_are_ten_different_classes_each():
@@ -155,4 +158,6 @@ def test_other_wordnet_folders_are_plain_class_folders(data_root):
 
 
 def test_the_sizes_that_papers_use():
-    assert [suggested_size(layout) for layout in ("Tiny ImageNet", "ImageNet Woof", "CUB-200-2011", "class folders")] == [64, 128, None, None]  # fmt: skip
+    assert [
+        suggested_size(layout) for layout in ("Tiny ImageNet", "ImageNet Woof", "CUB-200-2011", "class folders")
+    ] == [64, 128, None, None]

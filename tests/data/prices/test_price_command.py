@@ -18,7 +18,18 @@ def command(data_root, monkeypatch):
 def test_files_are_imported_with_their_report_and_forgotten(command, data_root, tmp_path, capsys):
     (tmp_path / "BTC_daily.csv").write_bytes(b"an advertisement\n" + good())
     (tmp_path / "ETH_daily.csv").write_bytes(good(seed=1))
-    assert command("import-prices", tmp_path / "BTC_daily.csv", tmp_path / "ETH_daily.csv", "--name", "My coins", "--token", "ETH_daily.csv=Ether") == 0  # fmt: skip
+    assert (
+        command(
+            "import-prices",
+            tmp_path / "BTC_daily.csv",
+            tmp_path / "ETH_daily.csv",
+            "--name",
+            "My coins",
+            "--token",
+            "ETH_daily.csv=Ether",
+        )
+        == 0
+    )
     (source,) = prices.saved(data_root).values()
     assert (source.key, source.title, source.tokens) == ("prices:my-coins", "My coins", ("BTC", "Ether"))
     said = capsys.readouterr()

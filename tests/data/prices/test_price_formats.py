@@ -81,26 +81,59 @@ LAYOUTS = {
     "thousands by spaces": text_of(rows_of(BARS, number=lambda value: f"{value:,.2f}".replace(",", "\u202f"))),
     "thousands by apostrophes": text_of(rows_of(BARS, number=lambda value: f"{value:,.2f}".replace(",", "'"))),
     "exponents": text_of(rows_of(BARS, number=lambda value: f"{value:.8e}")),
-    "another order": text_of(reordered("volume", "close", "low", "date", "high", "open"), ("Volume", "Close", "Low", "Date", "High", "Open")),
+    "another order": text_of(
+        reordered("volume", "close", "low", "date", "high", "open"), ("Volume", "Close", "Low", "Date", "High", "Open")
+    ),
     "another order without a header": text_of(reordered("date", "low", "open", "close", "high", "volume"), ()),
     "no header and nothing else": text_of(ROWS, ()),
     "an empty column behind": text_of([[*row, ""] for row in ROWS], (*HEADER, "")),
     "trailing separators in rows alone": text_of([[*row, ""] for row in ROWS]),
     "an index before": text_of([[str(number), *row] for number, row in enumerate(ROWS)], ("", *HEADER)),
-    "more columns": text_of([[*row[:5], "0", row[5], "7"] for row in ROWS], (*HEADER[:5], "Adj Close", "volume", "Trades")),
-    "Metatrader": text_of([[form("%Y.%m.%d")(time), "00:00:00", *row[1:]] for time, row in zip(BARS.times, ROWS, strict=True)], ("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"), "\t"),
-    "Yahoo": text_of([[row[0], row[4], row[2], row[3], row[1], row[5]] for row in ROWS], ("Price", "Close", "High", "Low", "Open", "Volume")).replace("\n", "\nTicker,A,A,A,A,A\nDate,,,,,\n", 1),
-    "Nasdaq": text_of([[form("%m/%d/%Y")(time), f"${row[4]}", row[5], f"${row[1]}", f"${row[2]}", f"${row[3]}"] for time, row in list(zip(BARS.times, ROWS, strict=True))[::-1]], ("Date", "Close/Last", "Volume", "Open", "High", "Low")),
-    "Investing": text_of([[f'"{form("%b %d, %Y")(time)}"', row[4], row[1], row[2], row[3], f'"{value / 1000:.4f}K"', '"1.2%"'] for time, value, row in zip(BARS.times, BARS.volume, ROWS, strict=True)], ("Date", "Price", "Open", "High", "Low", "Vol.", "Change %")),
+    "more columns": text_of(
+        [[*row[:5], "0", row[5], "7"] for row in ROWS], (*HEADER[:5], "Adj Close", "volume", "Trades")
+    ),
+    "Metatrader": text_of(
+        [[form("%Y.%m.%d")(time), "00:00:00", *row[1:]] for time, row in zip(BARS.times, ROWS, strict=True)],
+        ("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
+        "\t",
+    ),
+    "Yahoo": text_of(
+        [[row[0], row[4], row[2], row[3], row[1], row[5]] for row in ROWS],
+        ("Price", "Close", "High", "Low", "Open", "Volume"),
+    ).replace("\n", "\nTicker,A,A,A,A,A\nDate,,,,,\n", 1),
+    "Nasdaq": text_of(
+        [
+            [form("%m/%d/%Y")(time), f"${row[4]}", row[5], f"${row[1]}", f"${row[2]}", f"${row[3]}"]
+            for time, row in list(zip(BARS.times, ROWS, strict=True))[::-1]
+        ],
+        ("Date", "Close/Last", "Volume", "Open", "High", "Low"),
+    ),
+    "Investing": text_of(
+        [
+            [f'"{form("%b %d, %Y")(time)}"', row[4], row[1], row[2], row[3], f'"{value / 1000:.4f}K"', '"1.2%"']
+            for time, value, row in zip(BARS.times, BARS.volume, ROWS, strict=True)
+        ],
+        ("Date", "Price", "Open", "High", "Low", "Vol.", "Change %"),
+    ),
     "Alpha Vantage": text_of(ROWS, ("timestamp", "1. open", "2. high", "3. low", "4. close", "5. volume")),
-    "Binance": text_of([[str(1000 * int(time)), *row[1:], str(1000 * int(time) + 86_399_999), "1", "2", "3", "4", "0"] for time, row in zip(BARS.times, ROWS, strict=True)], ()),
+    "Binance": text_of(
+        [
+            [str(1000 * int(time)), *row[1:], str(1000 * int(time) + 86_399_999), "1", "2", "3", "4", "0"]
+            for time, row in zip(BARS.times, ROWS, strict=True)
+        ],
+        (),
+    ),
     "a word for the separator": "sep=,\n" + good().decode(),
     "old Macintosh lines": good().decode().replace("\n", "\r"),
     "Windows lines": good().decode().replace("\n", "\r\n"),
     "empty lines": good().decode().replace("\n", "\n\n"),
     "a byte order mark": "\ufeff" + good().decode(),
-    "German words": text_of(rows_of(BARS, form("%d.%m.%Y"), german), ("Datum", "Eröffnung", "Tageshoch", "Tagestief", "Schlusskurs", "Volumen (Stück)"), ";"),
-}  # fmt: skip
+    "German words": text_of(
+        rows_of(BARS, form("%d.%m.%Y"), german),
+        ("Datum", "Eröffnung", "Tageshoch", "Tagestief", "Schlusskurs", "Volumen (Stück)"),
+        ";",
+    ),
+}
 
 
 @pytest.mark.parametrize("way", LAYOUTS)
@@ -133,11 +166,21 @@ def test_bars_of_every_length_that_we_write_come_back_to_the_last_digit(seconds)
 @pytest.mark.parametrize(
     ("name", "token"),
     [
-        ("BTC_daily.csv", "BTC"), ("BTCUSDT.csv", "BTCUSDT"), ("Binance_ETHUSDT_1h.csv", "ETHUSDT"), ("BTC-USD.csv", "BTC-USD"),
-        ("BTCUSDT-1d-2021-01.csv", "BTCUSDT"), ("coins/sol_prices.TXT", "sol"), ("SPY max (1).csv", "SPY"), ("daily.csv", "daily"),
-        ("Kraken_.csv", "Kraken_"), (".csv", "token"), ("'=A.csv", "=A"), ("x" * 90 + ".csv", "x" * 40), ("B\u200bTC.csv", "BTC"),
+        ("BTC_daily.csv", "BTC"),
+        ("BTCUSDT.csv", "BTCUSDT"),
+        ("Binance_ETHUSDT_1h.csv", "ETHUSDT"),
+        ("BTC-USD.csv", "BTC-USD"),
+        ("BTCUSDT-1d-2021-01.csv", "BTCUSDT"),
+        ("coins/sol_prices.TXT", "sol"),
+        ("SPY max (1).csv", "SPY"),
+        ("daily.csv", "daily"),
+        ("Kraken_.csv", "Kraken_"),
+        (".csv", "token"),
+        ("'=A.csv", "=A"),
+        ("x" * 90 + ".csv", "x" * 40),
+        ("B\u200bTC.csv", "BTC"),
     ],
-)  # fmt: skip
+)
 def test_a_token_is_called_as_its_file_is(name, token):
     assert preview(good(), name).token == token
 
@@ -202,11 +245,17 @@ def test_even_spacing_tells_the_day_of_the_first_of_each_month(first, other):
 @pytest.mark.parametrize(
     ("cells", "decimal", "values"),
     [
-        (("1,234", "2,5"), ",", (1.234, 2.5)), (("1,234", "5"), ".", (1234, 5)), (("1.234,5", "2.000"), ",", (1234.5, 2000)),
-        (("1,234.5", "1,000,000"), ".", (1234.5, 1e6)), (("0,123", "0,2"), ",", (0.123, 0.2)), (("1.5M", "-"), ".", (1.5e6, np.nan)),
-        (("12,34,567.8", "1"), ".", (1234567.8, 1)), (("1e-7", "2E3"), ".", (1e-7, 2000)), (("13715,650", "1"), ",", (13715.65, 1)),
+        (("1,234", "2,5"), ",", (1.234, 2.5)),
+        (("1,234", "5"), ".", (1234, 5)),
+        (("1.234,5", "2.000"), ",", (1234.5, 2000)),
+        (("1,234.5", "1,000,000"), ".", (1234.5, 1e6)),
+        (("0,123", "0,2"), ",", (0.123, 0.2)),
+        (("1.5M", "-"), ".", (1.5e6, np.nan)),
+        (("12,34,567.8", "1"), ".", (1234567.8, 1)),
+        (("1e-7", "2E3"), ".", (1e-7, 2000)),
+        (("13715,650", "1"), ",", (13715.65, 1)),
     ],
-)  # fmt: skip
+)
 def test_commas_and_points_are_told_apart_by_the_cells(cells, decimal, values):
     assert decimal_of(cells) == decimal
     found, is_unreadable = parsed(cells, decimal)
@@ -236,8 +285,15 @@ def test_what_is_no_number_is_said_to_be_none(cell):
 
 @pytest.mark.parametrize(
     ("name", "word"),
-    [("1. open", "open"), ("<CLOSE>", "close"), ("Open Price (USD)", "open price"), ("openTime", "open time"), ("Vol.", "vol"), ("Höchst", "hochst")],
-)  # fmt: skip
+    [
+        ("1. open", "open"),
+        ("<CLOSE>", "close"),
+        ("Open Price (USD)", "open price"),
+        ("openTime", "open time"),
+        ("Vol.", "vol"),
+        ("Höchst", "hochst"),
+    ],
+)
 def test_names_are_compared_without_marks_and_units(name, word):
     assert plain(name) == word
 

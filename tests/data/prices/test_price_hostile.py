@@ -1,4 +1,6 @@
-"""Every hostile price file is refused in one sentence, or repaired with a sentence on what was done; nothing else happens."""
+"""Every hostile price file is refused in one sentence, or repaired with a sentence on what was done; nothing else
+happens.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +62,28 @@ REFUSED = {
     "a web page": (b"<!DOCTYPE html><html><body>Just a moment...</body></html>", "is a web page"),
     "json": (b'[{"date": "2020-01-01", "close": 5}]', "is JSON"),
     "prose": (b"Dear investor,\nprices will rise.\nYours\n" * 30, "has no line with a date and prices"),
-    "no date": (without("date"), "has no recognisable column for date; it has 'open', 'high', 'low', 'close', 'volume'"),
+    "no date": (
+        without("date"),
+        "has no recognisable column for date; it has 'open', 'high', 'low', 'close', 'volume'",
+    ),
     "no close": (without("close"), "has no recognisable column for close"),
     "no open, high and low": (without("open", "high", "low"), "has no recognisable column for open, high and low"),
-    "dates that are none": (dated(lambda time: f"bar {time % 1000}"), "has no readable dates in column 'date' (the first in line 2: 'bar "),
-    "days in no calendar": (dated(lambda time: "2020-02-31"), "has no readable dates in column 'date' (the first in line 2)"),
-    "prices that are words": (text_of([[row[0], *["many"] * 5] for row in ROWS]).encode(), "has prices that are not numbers in most rows (the first in line 2: 'many')"),
-    "all prices null": (text_of([[row[0], *["null"] * 4, "5"] for row in ROWS]).encode(), "has no row with a date and prices"),
+    "dates that are none": (
+        dated(lambda time: f"bar {time % 1000}"),
+        "has no readable dates in column 'date' (the first in line 2: 'bar ",
+    ),
+    "days in no calendar": (
+        dated(lambda time: "2020-02-31"),
+        "has no readable dates in column 'date' (the first in line 2)",
+    ),
+    "prices that are words": (
+        text_of([[row[0], *["many"] * 5] for row in ROWS]).encode(),
+        "has prices that are not numbers in most rows (the first in line 2: 'many')",
+    ),
+    "all prices null": (
+        text_of([[row[0], *["null"] * 4, "5"] for row in ROWS]).encode(),
+        "has no row with a date and prices",
+    ),
     "high below low": (changed(7, high="1", low="2", open="1.5", close="1.5"), "line 7: the high 1 is below the low 2"),
     "open above high": (changed(9, open="9999"), "line 9: the open 9999 is not between the low"),
     "close below low": (changed(11, close="0.5"), "line 11: the close 0.5 is not between the low"),
@@ -81,40 +98,97 @@ REFUSED = {
     "too few bars": (text_of(ROWS[:93]).encode(), "has 93 bars, but at least 94 are needed"),
     "one bar many times": (text_of(ROWS[:1] * 200).encode(), "has 1 bar, but at least 94 are needed"),
     "a constant series": (text_of(FLAT).encode(), "has the close 5 in every bar"),
-    "two tokens in one file": (text_of(TWO_TOKENS, (*HEADER, "symbol")).encode(), "contains 2 tokens (AAA, BBB); make a file for each"),
-    "decimal commas between commas": (text_of(rows_of(BARS, number=lambda value: str(value).replace(".", ","))).encode(), "has 6 names in its header but 11 cells in a row"),
-    "a quotation mark that never ends": (good().replace(b"2020-01-20", b'"2020-01-20'), "line 21: a quotation mark is not closed in its line"),
-    "a line without end": (b"date,open,high,low,close\n" + b"1," * 60_000, "the line is longer than 100,000 characters"),
+    "two tokens in one file": (
+        text_of(TWO_TOKENS, (*HEADER, "symbol")).encode(),
+        "contains 2 tokens (AAA, BBB); make a file for each",
+    ),
+    "decimal commas between commas": (
+        text_of(rows_of(BARS, number=lambda value: str(value).replace(".", ","))).encode(),
+        "has 6 names in its header but 11 cells in a row",
+    ),
+    "a quotation mark that never ends": (
+        good().replace(b"2020-01-20", b'"2020-01-20'),
+        "line 21: a quotation mark is not closed in its line",
+    ),
+    "a line without end": (
+        b"date,open,high,low,close\n" + b"1," * 60_000,
+        "the line is longer than 100,000 characters",
+    ),
     "half of a UTF-16 letter": (good().decode().encode("utf-16")[:-1], "is not readable text"),
-}  # fmt: skip
+}
 
 REPAIRED = {
-    "advertisement": (text_of(ROWS, before=["https://example.org", "Prices, as they are"]).encode(), "2 lines before the table were skipped ('https://example.org')"),
-    "comment with a quotation mark": (text_of(ROWS, before=['# he said "buy']).encode(), "1 line before the table was skipped"),
+    "advertisement": (
+        text_of(ROWS, before=["https://example.org", "Prices, as they are"]).encode(),
+        "2 lines before the table were skipped ('https://example.org')",
+    ),
+    "comment with a quotation mark": (
+        text_of(ROWS, before=['# he said "buy']).encode(),
+        "1 line before the table was skipped",
+    ),
     "no header": (text_of(ROWS, ()).encode(), "There is no header; the columns were recognised by their content"),
     "UTF-16": (good().decode().encode("utf-16"), "The text was read as UTF-16"),
     "UTF-16 without a mark": (good().decode().encode("utf-16-le"), "The text was read as UTF-16-LE"),
-    "Latin-1": (text_of([[*row, "Z\u00fcrich"] for row in ROWS], (*HEADER, "Ort")).encode("latin-1"), "The text was read as LATIN-1"),
+    "Latin-1": (
+        text_of([[*row, "Z\u00fcrich"] for row in ROWS], (*HEADER, "Ort")).encode("latin-1"),
+        "The text was read as LATIN-1",
+    ),
     "newest first": (text_of(ROWS[::-1]).encode(), "The newest bar came first; the order was reversed"),
     "a row out of order": (text_of([ROWS[5], *ROWS[:5], *ROWS[6:]]).encode(), "1 row was out of order"),
     "bars twice": (text_of(TWICE).encode(), "1 duplicate bar was left out"),
-    "a bar again with other prices": (changed(52, date=ROWS[49][0]), "1 bar was replaced by a later row of the same time with other prices (the first on 2020-02-19)"),
+    "a bar again with other prices": (
+        changed(52, date=ROWS[49][0]),
+        "1 bar was replaced by a later row of the same time with other prices (the first on 2020-02-19)",
+    ),
     "repeated headers": (text_of([*ROWS[:60], list(HEADER), *ROWS[60:]]).encode(), "1 repeated header was left out"),
-    "null rows": (text_of([*ROWS[:60], ["2020-02-30", *["null"] * 5], ["2019-12-31", "", "", "", "", ""], *ROWS[60:]]).encode(), "1 row without prices was left out"),
+    "null rows": (
+        text_of([*ROWS[:60], ["2020-02-30", *["null"] * 5], ["2019-12-31", "", "", "", "", ""], *ROWS[60:]]).encode(),
+        "1 row without prices was left out",
+    ),
     "NaN prices": (changed(30, low="NaN", close="n/a"), "1 row without prices was left out"),
-    "a price that is a word": (changed(30, close="halted"), "1 row with unreadable prices was left out (the first in line 30: 'halted')"),
-    "a footer": (good() + b"Source: an exchange\n", "1 row without a readable date was left out (the first in line 122: 'Source: an exchange')"),
-    "a day in no calendar": (changed(30, date="2020-02-31"), "1 row without a readable date was left out (the first in line 30)"),
+    "a price that is a word": (
+        changed(30, close="halted"),
+        "1 row with unreadable prices was left out (the first in line 30: 'halted')",
+    ),
+    "a footer": (
+        good() + b"Source: an exchange\n",
+        "1 row without a readable date was left out (the first in line 122: 'Source: an exchange')",
+    ),
+    "a day in no calendar": (
+        changed(30, date="2020-02-31"),
+        "1 row without a readable date was left out (the first in line 30)",
+    ),
     "no volume": (without("volume"), "The volume is missing, so it is 1 for every bar"),
-    "a volume of nothing": (text_of([[*row[:5], "0"] for row in ROWS]).encode(), "The volume is empty, so it is 1 for every bar"),
+    "a volume of nothing": (
+        text_of([[*row[:5], "0"] for row in ROWS]).encode(),
+        "The volume is empty, so it is 1 for every bar",
+    ),
     "some volumes missing": (changed(30, volume=""), "1 bar without a volume has volume 0"),
-    "rounded highs": (changed(30, high=str(BARS.prices[28, [0, 3]].max() - 0.004)), "1 high or low was set to the open or close because of rounding"),
-    "gaps": (text_of(GAPPY).encode(), "4 bars of 1 day are missing in 2 gaps, the longest from 2020-02-09 to 2020-02-13"),
-    "a header with a name twice": (text_of([[*row, ""] for row in ROWS], (*HEADER, "date")).encode(), "There are 2 columns called 'date'; the first one is used"),
-    "an offset to UTC": (dated(lambda time: f"{date_of(time)}T00:00:00+02:00"), "Times with an offset were converted to UTC"),
-    "day first": (dated(lambda time: day_of(time, "%d/%m/%Y")), "Dates were read with the day first, as days after the 12th show"),
-    "month first": (dated(lambda time: day_of(time, "%m/%d/%y")), "Dates were read with the month first, as days after the 12th show"),
-}  # fmt: skip
+    "rounded highs": (
+        changed(30, high=str(BARS.prices[28, [0, 3]].max() - 0.004)),
+        "1 high or low was set to the open or close because of rounding",
+    ),
+    "gaps": (
+        text_of(GAPPY).encode(),
+        "4 bars of 1 day are missing in 2 gaps, the longest from 2020-02-09 to 2020-02-13",
+    ),
+    "a header with a name twice": (
+        text_of([[*row, ""] for row in ROWS], (*HEADER, "date")).encode(),
+        "There are 2 columns called 'date'; the first one is used",
+    ),
+    "an offset to UTC": (
+        dated(lambda time: f"{date_of(time)}T00:00:00+02:00"),
+        "Times with an offset were converted to UTC",
+    ),
+    "day first": (
+        dated(lambda time: day_of(time, "%d/%m/%Y")),
+        "Dates were read with the day first, as days after the 12th show",
+    ),
+    "month first": (
+        dated(lambda time: day_of(time, "%m/%d/%y")),
+        "Dates were read with the month first, as days after the 12th show",
+    ),
+}
 
 
 def test_there_are_more_than_forty_hostile_files():
@@ -147,8 +221,22 @@ def test_a_file_that_can_be_mended_is_imported_with_a_sentence_on_the_repair(cas
 
 
 @pytest.mark.parametrize(
-    "case", ["advertisement", "UTF-16", "UTF-16 without a mark", "Latin-1", "no header", "newest first", "bars twice", "repeated headers", "null rows", "a footer", "day first", "month first"]
-)  # fmt: skip
+    "case",
+    [
+        "advertisement",
+        "UTF-16",
+        "UTF-16 without a mark",
+        "Latin-1",
+        "no header",
+        "newest first",
+        "bars twice",
+        "repeated headers",
+        "null rows",
+        "a footer",
+        "day first",
+        "month first",
+    ],
+)
 def test_a_repair_loses_nothing(case):
     bars, _ = read_bars(REPAIRED[case][0], "TOY.csv")
     np.testing.assert_array_equal(bars.times, BARS.times)
@@ -180,8 +268,8 @@ def test_a_file_past_the_cap_is_refused_unread(tmp_path, data_root, monkeypatch)
 def test_more_rows_than_allowed_are_refused(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_PRICE_ROWS", "100")
     assert (
-        "has 101 rows or more, but at most 100 are allowed; use longer bars or a shorter history, or set DISTILLERY_MAX_PRICE_ROWS"
-        in refused(data_root, ("TOY.csv", good()))
+        "has 101 rows or more, but at most 100 are allowed; use longer bars or a shorter history, or set "
+        "DISTILLERY_MAX_PRICE_ROWS" in refused(data_root, ("TOY.csv", good()))
     )
 
 
@@ -197,9 +285,21 @@ def test_a_mapping_of_columns_that_are_not_there_is_refused(data_root):
 
 
 LINES = st.lists(
-    st.sampled_from([b"date,open,high,low,close,volume", b"2020-01-01,1,2,0.5,1.5,3", b'"', b"\0", b"\xff\xfe", b"a;b;c", b"1577836800,1,1,1,1,1", b"99/99/9999,9e999,nan,,-,1", b"2020-01-02T25:61:00+99:99,1_0,\xc2\xa01,'1,1"]),
+    st.sampled_from(
+        [
+            b"date,open,high,low,close,volume",
+            b"2020-01-01,1,2,0.5,1.5,3",
+            b'"',
+            b"\0",
+            b"\xff\xfe",
+            b"a;b;c",
+            b"1577836800,1,1,1,1,1",
+            b"99/99/9999,9e999,nan,,-,1",
+            b"2020-01-02T25:61:00+99:99,1_0,\xc2\xa01,'1,1",
+        ]
+    ),
     max_size=8,
-)  # fmt: skip
+)
 
 
 def check_bytes(content: bytes) -> None:
@@ -235,10 +335,16 @@ BAD_ZIPS = {
     "no zip": (b"not a zip file at all", "This is not a complete zip file"),
     "cut off": (zipped({"A.csv": good()})[:-30], "This is not a complete zip file"),
     "a bomb": (zipped({"A.csv": b"0" * 30_000_000}), "times its size, but at most 200 times is allowed"),
-    "no prices": (zipped({"readme.txt": b"hello", "a.png": b"x", "__MACOSX/A.csv": b"x"}), "There are no CSV files of prices here: 'readme.txt' is a note, by its name"),
+    "no prices": (
+        zipped({"readme.txt": b"hello", "a.png": b"x", "__MACOSX/A.csv": b"x"}),
+        "There are no CSV files of prices here: 'readme.txt' is a note, by its name",
+    ),
     "climbing names": (zipped({"../../A.csv": good()}), "its name leads out of the folder"),
-    "a bad file beside good ones": (zipped({"A.csv": good(), "B.csv": b"nothing"}), "'B.csv' has no line with a date and prices"),
-}  # fmt: skip
+    "a bad file beside good ones": (
+        zipped({"A.csv": good(), "B.csv": b"nothing"}),
+        "'B.csv' has no line with a date and prices",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD_ZIPS)

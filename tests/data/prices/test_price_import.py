@@ -218,7 +218,19 @@ def test_a_record_that_was_spoilt_is_left_out_of_the_list(case, data_root):
     path = data_root / "prices" / "coins" / "dataset.json"
     path.write_text(SPOILT[case](json.loads(path.read_text())))
     assert prices.saved(data_root) == {}
-    path.write_text(json.dumps({"schema_version": 1, "title": source.title, "origin": source.origin, "tokens": source.tokens, "report": source.report.model_dump(mode="json"), "created": source.created, "digest": source.digest}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "schema_version": 1,
+                "title": source.title,
+                "origin": source.origin,
+                "tokens": source.tokens,
+                "report": source.report.model_dump(mode="json"),
+                "created": source.created,
+                "digest": source.digest,
+            }
+        )
+    )
     assert prices.saved(data_root) == {source.key: source}
 
 

@@ -1,4 +1,6 @@
-"""Windows of price bars: nothing of the future reaches training, parts do not touch, and bars come back from what a student sees."""
+"""Windows of price bars: nothing of the future reaches training, parts do not touch, and bars come back from what a
+student sees.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,18 @@ def changed(bars, number, factor):
 
 def training(splits):
     train, scaling = splits.train, splits.scaling
-    return [train.inputs, train.targets, train.ends, train.anchors, train.last_value, train.tokens, scaling.feature_shift,
-            scaling.feature_scale, scaling.target_shift, scaling.target_scale]  # fmt: skip
+    return [
+        train.inputs,
+        train.targets,
+        train.ends,
+        train.anchors,
+        train.last_value,
+        train.tokens,
+        scaling.feature_shift,
+        scaling.feature_scale,
+        scaling.target_shift,
+        scaling.target_scale,
+    ]
 
 
 @pytest.mark.parametrize("features", FEATURES)
@@ -200,8 +212,12 @@ def test_a_scaling_survives_its_file_and_nothing_else_passes_for_one():
     scaling = splits_of().scaling
     again = WindowScaling.from_state(scaling.state())
     assert again.is_like(scaling) and scaling.is_like(again)
-    for spoilt in ({}, {"windows.returns.target_shift": torch.zeros(2)}, scaling.state() | {"more": torch.zeros(1)},
-                   {name: value.float() for name, value in scaling.state().items()}):  # fmt: skip
+    for spoilt in (
+        {},
+        {"windows.returns.target_shift": torch.zeros(2)},
+        scaling.state() | {"more": torch.zeros(1)},
+        {name: value.float() for name, value in scaling.state().items()},
+    ):
         with pytest.raises(DataError, match="does not contain the scaling of its price bars"):
             WindowScaling.from_state(spoilt)
 

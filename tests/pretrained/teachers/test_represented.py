@@ -1,4 +1,6 @@
-"""Representations of the training images: made once, kept beside their teacher, and made again where they are damaged."""
+"""Representations of the training images: made once, kept beside their teacher, and made again where they are
+damaged.
+"""
 
 from __future__ import annotations
 

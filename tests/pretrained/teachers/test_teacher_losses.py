@@ -44,7 +44,9 @@ def naive_simclr(z1, z2, temperature):
 @pytest.mark.parametrize("redundancy", [0.0, 0.005, 1.0])
 def test_barlow_twins_is_a_naive_loop(redundancy):
     z1, z2 = two_views()
-    torch.testing.assert_close(barlow_twins(z1, z2, redundancy), naive_barlow_twins(z1, z2, redundancy), rtol=1e-6, atol=1e-6)  # fmt: skip
+    torch.testing.assert_close(
+        barlow_twins(z1, z2, redundancy), naive_barlow_twins(z1, z2, redundancy), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
@@ -68,7 +70,9 @@ def test_views_may_change_places_and_images_their_order(loss):
 def test_barlow_twins_sees_neither_scale_nor_shift_of_a_dimension():
     z1, z2 = two_views()
     scale, shift = torch.tensor([0.1, 1.0, 3.0, 50.0]), torch.tensor([5.0, -1.0, 0.0, 100.0])
-    torch.testing.assert_close(barlow_twins(scale * z1 + shift, z2, 0.005), barlow_twins(z1, z2, 0.005), rtol=1e-5, atol=1e-5)  # fmt: skip
+    torch.testing.assert_close(
+        barlow_twins(scale * z1 + shift, z2, 0.005), barlow_twins(z1, z2, 0.005), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_simclr_sees_no_lengths():

@@ -1,4 +1,6 @@
-"""Training a teacher: AdamW as PyTorch's, batches and views as they are meant, and representations that tell classes apart."""
+"""Training a teacher: AdamW as PyTorch's, batches and views as they are meant, and representations that tell
+classes apart.
+"""
 
 from __future__ import annotations
 

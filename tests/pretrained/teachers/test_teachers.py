@@ -62,7 +62,9 @@ def test_what_a_teacher_says_of_an_image_does_not_depend_on_its_neighbours(tmp_p
     inputs = all_inputs()
     whole = teacher.represent(inputs)
     assert whole.shape == (60, 6) and not whole.requires_grad
-    torch.testing.assert_close(torch.cat([teacher.represent(image[None]) for image in inputs]), whole, rtol=1e-4, atol=1e-5)  # fmt: skip
+    torch.testing.assert_close(
+        torch.cat([teacher.represent(image[None]) for image in inputs]), whole, rtol=1e-4, atol=1e-5
+    )
     torch.testing.assert_close(teacher.represent(inputs.repeat(3, 1, 1, 1))[120:], whole, rtol=1e-4, atol=1e-5)
 
 
@@ -316,7 +318,9 @@ def test_torchvisions_weights_offline_say_what_to_fetch_and_where_to_put_it(tmp_
         raise OSError("no route to host")
 
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", offline)
-    with pytest.raises(DataError, match=r"could not be downloaded \(no route.*resnet18-f37072fd\.pth to .*checkpoints.*trained here"):  # fmt: skip
+    with pytest.raises(
+        DataError, match=r"could not be downloaded \(no route.*resnet18-f37072fd\.pth to .*checkpoints.*trained here"
+    ):
         drained(teaching(tmp_path, config(kind="imagenet")))
 
 
