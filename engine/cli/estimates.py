@@ -1,7 +1,5 @@
 """What a request will take, before it is started."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from engine.cli.lists import print_json

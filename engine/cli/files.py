@@ -1,7 +1,5 @@
 """Commands that take a result out as files, and back in; and the dashboard."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

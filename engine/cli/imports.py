@@ -1,7 +1,5 @@
 """Import folders of images and price files as data sets, and delete them again."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

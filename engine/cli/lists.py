@@ -1,7 +1,5 @@
 """What there is: data sets, methods with their options and presets, and whether this installation works."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

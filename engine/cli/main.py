@@ -3,8 +3,6 @@
 Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong; one line says how.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

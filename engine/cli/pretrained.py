@@ -1,7 +1,5 @@
 """Pretrained networks on the command line: list, record, verify and delete them, and show those of a run."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Sequence

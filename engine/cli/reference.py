@@ -1,7 +1,5 @@
 """The reference of all options, made from the configs: `REFERENCE.md` in the engine's folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The ways to give a request on the command line, shared by the commands that take one."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sections of results on a terminal: sentences and tables; pictures and charts are for pages and reports."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from engine.results.sections import Choice, Group, Metrics, Section, Sentence, Table

@@ -6,8 +6,6 @@ rename, fsync of the folder; only then are files before the last two removed. Re
 checksum is wrong.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What a run is given besides its request: a device, places on disk, and all of its randomness."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ after its first step. It is smoothed: the expected end moves slowly towards each
 jump with every step.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

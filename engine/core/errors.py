@@ -1,7 +1,5 @@
 """Errors that a user can cause. The message says what, where and what to do; pages show it as it is."""
 
-from __future__ import annotations
-
 
 class UserError(Exception):
     """Base of all errors that the user can fix."""

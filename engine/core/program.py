@@ -1,7 +1,5 @@
 """This program as installed: its version, its folder, and how people start it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Progress while something long is under way."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor

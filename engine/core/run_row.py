@@ -1,7 +1,5 @@
 """One run as the store, the pages and the command line see it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Where pieces lie along a length: pure arithmetic, shared by posters and their pictures."""
 
-from __future__ import annotations
-
 
 def offsets(length: int, size: int, number: int) -> list[int]:
     """Where `number` pieces of `size` start, evenly spaced over `length`: round(i · (length − size) / (number − 1))."""

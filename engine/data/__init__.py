@@ -4,8 +4,6 @@
 the program; imported images and prices lie under the data root.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from engine.core.context import data_root

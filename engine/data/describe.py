@@ -1,7 +1,5 @@
 """Facts about a source for the data page: counts, statistics, samples, and needed memory and disk space."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `Source.load` is a generator that yields Progress, for a download or a ZCA fit, and returns `Splits`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -5,8 +5,6 @@ The wheels on the package index contain operators compiled for CUDA. With a CPU-
 helps; datasets, transforms and models use neither.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Storage is counted alike on both sides, in stored values of 4 bytes. Kept as 8-b
 real samples would take a quarter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

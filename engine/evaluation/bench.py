@@ -1,7 +1,5 @@
 """What every arm of a comparison shares: the data, one student and its starts, draws of real images, the cache."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -21,8 +21,6 @@ matters, because convolutions with weights of their own become grouped ones: 0.8
 0.67 to 1.04 for LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 128.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence

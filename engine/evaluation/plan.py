@@ -6,8 +6,6 @@ progress all read that list. Each training is independent given its record, exce
 chosen among others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal

@@ -13,8 +13,6 @@ such a set includes the effect of its labels. "Equal storage" counts labels and 
 protocol that suits the distilled set best on validation images; each set has its own learning rate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

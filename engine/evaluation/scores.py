@@ -1,7 +1,5 @@
 """From scores of single students to what a table shows: mean, deviation, interval, and ratios against full data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

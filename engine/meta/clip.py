@@ -1,7 +1,5 @@
 """Bounding the meta-gradient, and saying which quantity went wrong when it is not finite."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -14,8 +14,6 @@ Two ways to the same gradient:
 Source: Wang et al. 2018, arXiv:1811.10959, Algorithm 1; Domke 2012 for reversing the recursion.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 

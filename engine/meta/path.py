@@ -9,8 +9,6 @@ Memory is bounded: the first steps, which are always needed, keep their graphs w
 their batches are recomputed. On a long path only every k-th weights are stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import torch

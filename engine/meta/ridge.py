@@ -8,8 +8,6 @@ features of q others. With K = phi phi^T and lambda = ridge * trace(K):
 Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, equation 5; lambda scaled by the trace as in its published code.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ A rule is `init(theta) -> state` and `apply(theta, gradient, state, lr) -> (thet
 namesake.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

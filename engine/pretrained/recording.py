@@ -5,8 +5,6 @@ damaged file is trained again, a stopped training continues after its last epoch
 processes that need the same networks one trains them while the other waits.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What people say about a run: a note and tags, `about.json` in its folder."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A result that comes as a file becomes a run: shown, compared, evaluated again, and begun from like any other."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Generator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What to change where a request does not fit this machine, before a start or when a run is out of memory."""
 
-from __future__ import annotations
-
 import math
 
 import torch

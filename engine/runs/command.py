@@ -1,7 +1,5 @@
 """A request as one line for a terminal, and as the list of what was chosen in it."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Iterator

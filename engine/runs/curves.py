@@ -1,7 +1,5 @@
 """The measured values of a run as arrays that grow, so that a refresh reads only what is new."""
 
-from __future__ import annotations
-
 import json
 import math
 from array import array

@@ -1,7 +1,5 @@
 """Health checks of this installation: each passes or fails, and says what to do."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import shutil
 import tempfile

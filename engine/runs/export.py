@@ -3,8 +3,6 @@
 Everything is made from the run's folder alone; the same run gives the same bytes.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What is exported of a result, for each kind of set: its README, arrays, program and pictures."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What is exported of distilled sequences of price bars: tables, arrays, and a forecasting program."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Sections of results as HTML: each record of `engine.results.sections` as a piece of one page that loads nothing."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ One SQLite file (WAL) beside the folders. `Index` opens it, lends connections, a
 its request, what is said about it, and its log folded by `RunState.apply`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

@@ -13,8 +13,6 @@ the store adds a few of its own:
 A row of the store is this log folded by `RunState.apply`, whether live or rebuilt: one rule, so both agree.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Who works on a run: told apart by process number and birth time, so that a reused number deceives nobody."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -1,7 +1,5 @@
 """The pictures of a run: `previews/step-00000120.npz` in its folder, one file per Preview."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A request for price files with the argument names of the published system: `engine.distill(data_paths=[...])`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

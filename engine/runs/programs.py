@@ -8,8 +8,6 @@ The files in `templates/` are Python programs with directives in comments, so th
 Names in capitals are replaced by their values. Augmentations are the engine's own functions, written out.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

@@ -1,7 +1,5 @@
 """One run as one HTML file: verdict, scores, pictures, curves, recipe, versions. It loads nothing."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from functools import partial
 from html import escape

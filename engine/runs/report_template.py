@@ -1,7 +1,5 @@
 """The frame of a report: one HTML page with its style and the script that draws its charts, and nothing loaded."""
 
-from __future__ import annotations
-
 from string import Template
 
 PAGE = Template("""\

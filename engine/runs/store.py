@@ -14,8 +14,6 @@ and processes take turns. The log is the truth: where its size is not the one th
 run are made again from it. A live run and a finished one are read by the same functions.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import threading

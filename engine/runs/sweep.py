@@ -5,8 +5,6 @@
 Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values are as typed.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import secrets

@@ -1,7 +1,5 @@
 """Tables as CSV files that a spreadsheet opens without taking any cell for a formula."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable, Sequence

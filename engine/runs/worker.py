@@ -1,7 +1,5 @@
 """Carries out runs: `execute` does one in the calling thread, a `Worker` takes one after the other from the queue."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging

@@ -5,8 +5,6 @@ import: `intake` collects files, `layouts` and `published` find classes and spli
 says what was found, and the library keeps it.
 """
 
-from __future__ import annotations
-
 from engine.data.images.importing import delete, import_again, import_path, import_upload, import_zip
 from engine.data.images.options import ImportOptions
 from engine.data.images.published import suggested_size

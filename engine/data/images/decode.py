@@ -1,7 +1,5 @@
 """Decode an image file to pixels of the chosen size, or say why it cannot be used."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

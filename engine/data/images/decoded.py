@@ -4,8 +4,6 @@
 classes, splits and options, so the same content is not decoded twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -4,8 +4,6 @@ Source: E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI
 the 1,797 images of its test part, 16 grey levels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from importlib.resources import files
 from pathlib import Path

@@ -5,8 +5,6 @@ members of an archive. Parts that lie unpacked where torchvision puts them are r
 archive. Nothing is unpacked to disk, and nothing is used before its md5 has been checked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

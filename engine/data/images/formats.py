@@ -1,7 +1,5 @@
 """The three formats of the classic image sets, read from bytes: idx (MNIST), CIFAR batches, SVHN's mat files."""
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

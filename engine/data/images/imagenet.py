@@ -3,8 +3,6 @@
 Source: Cazenavette et al. 2022, arXiv:2203.11932, in the order given there.
 """
 
-from __future__ import annotations
-
 import re
 
 WORDNET_ID = re.compile(r"n\d{8}", re.ASCII)

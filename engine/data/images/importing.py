@@ -4,8 +4,6 @@ Each is a generator of Progress events that returns the new source. An import is
 temporary folder, which an error or closing the generator removes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -3,8 +3,6 @@
 `published.py` first rewrites published layouts to this form, so that the same rules read them all.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

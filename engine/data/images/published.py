@@ -1,7 +1,5 @@
 """Published layouts, rewritten as class folders: Tiny ImageNet, CUB-200-2011, subsets of ImageNet."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What an image import found: layout, counts, sizes, duplicates, and every file that was skipped."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 

@@ -4,8 +4,6 @@ Files lie under the data root where torchvision's own data sets put them, so eit
 Images are raw, uint8 (N, C, H, W), and in the files' order and orientation, as torchvision has them.
 """
 
-from __future__ import annotations
-
 import string
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass

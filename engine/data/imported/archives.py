@@ -3,8 +3,6 @@
 What a zip file says about its members may be false, so their bytes are counted again as they are unpacked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import lzma
 import stat

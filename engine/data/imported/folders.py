@@ -1,7 +1,5 @@
 """Folders of this machine: which may be read, and the files in them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

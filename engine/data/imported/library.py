@@ -4,8 +4,6 @@
 <data root>/<folder>/.partial-…/            being imported or deleted; not listed
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

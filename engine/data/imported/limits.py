@@ -1,7 +1,5 @@
 """Limits on imports, each with a default and an environment variable."""
 
-from __future__ import annotations
-
 import os
 
 from pydantic import ValidationError

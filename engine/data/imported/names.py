@@ -1,7 +1,5 @@
 """File names from outside: cleaned, or rejected with a reason. No name from outside is ever used on disk."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Annotated

@@ -1,7 +1,5 @@
 """One function applied to many files in threads, with progress."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Generator

@@ -5,8 +5,6 @@ steps of an import: `files` collects files, `tables` reads their text, `columns`
 `building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student sees.
 """
 
-from __future__ import annotations
-
 from engine.data.prices.bars import Bars, to_csv
 from engine.data.prices.files import Opened, expanded
 from engine.data.prices.importing import PricePreview, import_prices, preview, read_bars

@@ -1,7 +1,5 @@
 """Price bars of one token, as read from a file or simulated."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

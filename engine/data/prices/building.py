@@ -1,7 +1,5 @@
 """From the cells of a table to bars: rows are read, repaired with a sentence each, and sorted; or it is rejected."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import islice
 

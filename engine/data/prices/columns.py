@@ -1,7 +1,5 @@
 """Which column of a price file is what, by its name, or by its content if there are no names."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Which of two numbers is the day often shows only in other rows, so a column is r
 then `resolved` for all of them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

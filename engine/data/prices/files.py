@@ -1,7 +1,5 @@
 """Price files from uploads, zip files and folders, in memory or on disk; skipped files carry a reason."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 An import is all or nothing: it is built in a temporary folder, which an error or closing the generator removes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Generator, Iterator, Sequence
 from itertools import combinations

@@ -3,8 +3,6 @@
 bars.npz: times_0 (n,) int64 and table_0 (n, 5) float64 of the first token, and so on.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """Numbers in the formats that files use: decimal points or commas, thousands, currency signs, "1.5M", "null"."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Options of a price import."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints

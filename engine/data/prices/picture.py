@@ -1,7 +1,5 @@
 """Windows of price bars as small pictures: candles of three pixels each, volume below."""
 
-from __future__ import annotations
-
 import numpy as np
 
 HEIGHT = 64

@@ -1,7 +1,5 @@
 """What a price import found: columns, repairs, gaps and dates of each token, and what was skipped."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from engine.core.options import Config

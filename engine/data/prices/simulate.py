@@ -5,8 +5,6 @@ regime s_t is a Markov chain; within it sigma_t^2 = (1 - a - b) sigma_s^2 + a r_
 As in real markets, volatility comes in clusters and the direction is almost unpredictable.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from engine.data.prices.bars import Bars

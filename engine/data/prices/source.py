@@ -1,7 +1,5 @@
 """Price histories as sources: simulated, or imported by a user."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self

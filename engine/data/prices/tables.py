@@ -1,7 +1,5 @@
 """A file of unknown format as a table: its encoding, what comes before the header, what separates its cells."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import csv

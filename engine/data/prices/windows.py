@@ -5,8 +5,6 @@ The time from the first to the last bar of all tokens is cut at two dates, the s
 Scales are fitted on training bars and training targets only.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Generator, Sequence

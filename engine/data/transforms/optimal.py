@@ -16,8 +16,6 @@ kernel, and pre-images get the mean and the spread of the images back: both ridg
 scale by up to tens, which Barlow Twins does not see.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal, NamedTuple
 

@@ -3,8 +3,6 @@
 x ~ mean + scores @ bases,  scores = (x - mean) @ bases.T,  bases orthonormal, by decreasing variance.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

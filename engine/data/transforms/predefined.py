@@ -4,8 +4,6 @@ Their numbers are drawn once and stored with the result; they are differentiable
 all images and their representations, and are detached.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Mean, standard deviation and whitening are fitted on the training part alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Generator, Sequence

@@ -7,8 +7,6 @@ Sources: SimCLR: Chen et al. 2020, arXiv:2002.05709, appendix A. Barlow Twins: Z
 section 2. Here colour changes come in a fixed order, and values are clipped once, at the end.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

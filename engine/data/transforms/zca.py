@@ -15,8 +15,6 @@ The variant of PoDD (Shul et al. 2024, arXiv:2403.12040) first removes each imag
 again with ε = 0.1. The published code uses a general eigensolver.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Both are trained on the same few windows of the other source and measured on its
 lengths. Each has the rate that does best on the other source's validation windows, over all lengths.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ paired; students, who differ in their start and in the windows they were drawn, 
 Source: Politis & Romano 1992, "A circular block-resampling procedure for stationary data".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -12,8 +12,6 @@ ordinary       standard training: Adam with cosine decay, at the best of a few r
 All architectures are trained on all windows too: these networks are small.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Real windows to hold distilled ones against: of each token as many as the distilled set has sequences of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import torch

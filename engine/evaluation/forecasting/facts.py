@@ -12,8 +12,6 @@ between `low` and `high`.
 Source: Cont 2001, "Empirical properties of asset returns: stylized facts and statistical issues".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Forecasts without a network, as arms of a comparison."""
 
-from __future__ import annotations
-
 from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, reference_of
 
 RECIPES = {

@@ -15,8 +15,6 @@ Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance 
 arXiv:1909.03935.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

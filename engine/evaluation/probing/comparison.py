@@ -13,8 +13,6 @@ output. Networks of one seed begin with the same weights in every arm:
 No label is seen before a network is frozen. Other architectures are judged by their linear probes alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from abc import abstractmethod

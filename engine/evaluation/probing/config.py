@@ -1,7 +1,5 @@
 """How networks that learned representations are compared: pre-trained, frozen, and probed with labels."""
 
-from __future__ import annotations
-
 from engine.core.config import Config, option
 
 GROUP = "Probing"

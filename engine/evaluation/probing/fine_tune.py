@@ -1,7 +1,5 @@
 """Fine-tuning: a pre-trained network with a linear layer on its representation is trained as a whole with labels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

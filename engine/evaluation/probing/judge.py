@@ -1,7 +1,5 @@
 """What is measured of a frozen network: probes of its features, similarity to the teacher's, and other sources."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

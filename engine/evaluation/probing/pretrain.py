@@ -4,8 +4,6 @@ SGD with momentum 0.9, cosine decay to 0 and weight decay on the mean squared er
 inner networks of the distillation have it: networks without normalisation then stay finite at the same rate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 

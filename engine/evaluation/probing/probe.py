@@ -1,7 +1,5 @@
 """What labels say of frozen features: a linear classifier on them, and the classes of their nearest neighbours."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator

@@ -1,7 +1,5 @@
 """Short probes: how good the set is along the way, by a network that is pre-trained on it briefly and probed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator
 from functools import partial

@@ -1,7 +1,5 @@
 """How alike two networks represent the same images."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

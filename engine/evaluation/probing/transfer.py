@@ -1,7 +1,5 @@
 """Images of another source in the form that a network was trained for."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -3,8 +3,6 @@
 Files are memory-mapped: reading one row of a hundred experts of fifty epochs costs one row of memory.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass

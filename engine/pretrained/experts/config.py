@@ -1,7 +1,5 @@
 """Hyperparameters of the experts."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal
 

@@ -10,8 +10,6 @@ Sources: MTT: Cazenavette et al. 2022, arXiv:2203.11932, section 3.1 (100 expert
 arXiv:2010.01412. GSAM: Zhuang et al. 2022, arXiv:2203.08065, as used by FTD: Du et al. 2023, arXiv:2211.11004.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Hyperparameters of a teacher: the network whose representations are distilled."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal
 

@@ -3,8 +3,6 @@
 In training a batch norm normalises by its own batch; then its statistics are fixed on a sample of training images.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path

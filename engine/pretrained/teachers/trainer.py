@@ -3,8 +3,6 @@
 The key of a teacher covers the data, their preparation and the teacher's own settings, so runs with any seed share it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import math
