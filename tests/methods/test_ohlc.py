@@ -169,7 +169,7 @@ class TestFromPython:
         (tmp_path / "again").mkdir()
         paths = [self.written(tmp_path / "again", token, seed) for seed, token in enumerate(("AAA", "BBB"), 5)]
         assert engine.price_request(paths).source == request.source
-        with pytest.raises(ConfigError, match="prepared otherwise"):
+        with pytest.raises(ConfigError, match="prepared differently"):
             engine.evaluate(short, synthetic, engine.Context(cache_root=tmp_path / "cache"))
 
     def test_files_go_where_the_context_looks_for_data_and_one_may_come_alone(self, tmp_path):

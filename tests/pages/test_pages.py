@@ -185,7 +185,7 @@ def test_compare_puts_several_runs_together(visit, store):
 def test_done_run_without_scores_is_compared_without_error(visit, store):
     run_id = running(store)
     store.append(run_id, [Finished({})])
-    assert "has no scores yet" in words(visit("compare", run=run_id))
+    assert "has no scores. Evaluate it on its page" in words(visit("compare", run=run_id))
 
 
 def test_gallery_time_lapse(visit, store):
