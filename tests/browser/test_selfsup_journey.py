@@ -62,7 +62,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         distil.click()
 
         expect(page.get_by_text("Filled in from run 0001.")).to_be_visible()
-        expect(page.get_by_text(re.compile("is there already"))).to_be_visible(timeout=START_MILLISECONDS)
+        expect(page.get_by_text(re.compile("recorded already"))).to_be_visible(timeout=START_MILLISECONDS)
         set_number(page, "Outer steps", OUTER_STEPS)
         expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
         page.get_by_role("tab", name="Inner networks").click()
@@ -104,7 +104,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         assert page.get_by_text("Benchmark scores").count() == 0
 
         page.get_by_role("link", name="System").click()
-        expect(page.get_by_text(re.compile("linear probe, validation"))).to_be_visible()
+        expect(page.get_by_text(re.compile("on validation images with a linear probe"))).to_be_visible()
         # a picture that was replaced is no defect
         assert [line for line in console_errors if "/media/" not in line] == []
         page.set_viewport_size({"width": 390, "height": 844})

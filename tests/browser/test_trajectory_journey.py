@@ -61,7 +61,7 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
         expect(page.get_by_role("heading", name="Across architectures")).to_be_visible()
 
         page.get_by_role("link", name="System").click()
-        expect(page.get_by_text(re.compile("5 experts of 10 epochs"))).to_be_visible()
+        expect(page.get_by_text(re.compile("5 experts trained for 10 epochs"))).to_be_visible()
         assert console_errors == []
         page.set_viewport_size({"width": 390, "height": 844})
         for address in ("runs?run=0001", "runs?run=0002", "system"):
