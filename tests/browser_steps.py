@@ -30,7 +30,8 @@ def compare_one_student(page: Page) -> None:
         ("Epochs on the full set", 2),
         ("Students per training set", 1),
     ):
-        set_number(page, label, few)
+        if page.get_by_role("spinbutton", name=label).is_enabled():  # greyed out where the method does not read it
+            set_number(page, label, few)
     expect(page.get_by_text("1 student per training set")).to_be_visible()
 
 
