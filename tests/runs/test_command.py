@@ -6,7 +6,7 @@ import shlex
 from typing import Literal, get_args, get_origin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import engine
@@ -97,6 +97,8 @@ def requests(draw) -> RunRequest:
 
 @settings(max_examples=100, deadline=None)
 @given(requests())
+@example(RunRequest(source="simulated_prices", method="ohlc", config={"student": {"name": "lstm"}}))
+@example(RunRequest(source="simulated_prices", method="ohlc", config={"student": {"name": "mlp", "init": "default"}}))
 def test_line_is_read_back_as_the_same_request(request):
     assert in_full(parsed(command.command_line(request))) == in_full(request)
 
