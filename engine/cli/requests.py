@@ -4,12 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from engine.core.config import Action, Config, RunRequest, checked
+from engine.core.config import Action, RunRequest, checked
 from engine.core.context import runs_root
 from engine.core.errors import ConfigError
-from engine.methods import METHODS
 from engine.run import request_from_preset
-from engine.runs.command import NO_PRESET
+from engine.runs.command import NO_PRESET, put
 from engine.runs.store import Store
 
 
@@ -74,20 +73,7 @@ def _set(values: dict, change: str) -> None:
         value = json.loads(text)
     except json.JSONDecodeError:
         value = text
-    *path, name = key.split(".")
-    if path[:1] == ["config"] and len(path) > 1:
-        _fill_in(values, path[1])
-    place = values
-    for part in path:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {change}: '{part}' is a single value, not a group of options.")
-    place[name] = value
-
-
-def _fill_in(values: dict, group: str) -> None:
-    """Write out a group of options that a request leaves out: it has the method's defaults, not those of its type."""
-    method = METHODS.get(values["method"])
-    field = method.config.model_fields.get(group) if method else None
-    if field and isinstance(field.default, Config):
-        values["config"].setdefault(group, field.default.model_dump(mode="json"))
+    try:
+        put(values, key, value)
+    except TypeError as error:
+        raise ConfigError(f"--set {change}: {error}") from None

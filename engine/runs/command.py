@@ -46,6 +46,25 @@ def settings(request: RunRequest) -> list[Setting]:
     return list(_differences(_full(plain), _full(request)))
 
 
+def put(values: dict[str, Any], option: str, value: Any) -> None:
+    """Set one dotted option of a request's values. A group that the request leaves out keeps the method's defaults.
+
+    Raises TypeError where a part of the name is a single value.
+    """
+    *path, name = option.split(".")
+    method = METHODS.get(values["method"])
+    if path[:1] == ["config"] and len(path) > 1 and method and path[1] in method.config.model_fields:
+        group = method.config.model_fields[path[1]].default
+        if isinstance(group, Config):
+            values["config"].setdefault(path[1], group.model_dump(mode="json"))
+    place = values
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise TypeError(f"'{part}' is a single value, not a group of options.")
+    place[name] = value
+
+
 def _words(request: RunRequest) -> list[str]:
     base, preset = RunRequest(source=request.source, method=request.method), NO_PRESET
     if request.method in METHODS and request.preset in METHODS[request.method].presets_for(request.source):

@@ -21,6 +21,7 @@ from engine.data import find_source
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import resolve
+from engine.runs.command import put
 
 MAX_OPTIONS = 2
 MAX_RUNS = 50
@@ -127,12 +128,7 @@ def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str)
     said = ", ".join(f"{_label(request, option)} {text}" for option, (text, _) in chosen.items())
     values = request.model_dump(mode="json")
     for option, (_, value) in chosen.items():
-        *path, name = option.split(".")
-        place = values
-        for part in path:
-            place[part] = dict(place.get(part) or {})  # a copy
-            place = place[part]
-        place[name] = value
+        put(values, option, value)
     known = find_source(request.source)
     base = request.name or (known.title if known else request.source)
     room = max(0, _MAX_NAME - len(said) - 3)

@@ -155,3 +155,10 @@ def test_whatever_is_typed_gives_requests_or_a_sentence(texts, option):
     assert 1 <= len(found) <= len(texts)
     for each in found:
         engine.resolve(each)
+
+
+def test_a_value_within_a_group_keeps_the_methods_other_defaults():
+    request = engine.RunRequest(source="simulated_prices", method="ohlc")
+    first, second = expand(request, {"config.student.depth": ["1", "2"]})
+    assert first.config["student"] | {"depth": 2} == second.config["student"]
+    assert (second.config["student"]["name"], second.config["student"]["width"]) == ("lstm", 32)
