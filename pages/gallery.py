@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages.ui import downloads, frame, heading, pictures, services, sets, words
+from pages.ui import downloads, frame, heading, pictures, sections, services, sets, words
 
 frame.ensure()
 
@@ -55,7 +55,7 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
     with st.container(width=760):
         alt = f"{pictures.caption(row, steps[-1])}, as an animation from the first step"
         caption = f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}"
-        st.image(picture, caption=caption, width="stretch", alt=alt)
+        sections.image(picture, alt, caption)
     webp = partial(pictures.animation, services.store(), row.id, tuple(steps), theme, "webp")
     with st.container(horizontal=True, gap="small"):
         download("Download GIF", picture, f"run-{row.id}-timelapse.gif", "image/gif")

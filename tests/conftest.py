@@ -99,8 +99,7 @@ def page(browser, console_errors: list[str]) -> Iterator:
     tab.set_default_timeout(PATIENCE_MILLISECONDS)
 
     def note(said) -> None:
-        # a picture that was replaced while the browser asked for it is no defect: the new one is on its way
-        if said.type == "error" and "/media/" not in said.location.get("url", ""):
+        if said.type == "error":
             console_errors.append(f"{said.text} {said.location}")
 
     tab.on("console", note)

@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import imported, parts, services, words
+from pages.ui import imported, parts, sections, services, words
 
 ImageSplits = engine.data.ImageSplits
 MANY_VALUES = 1e6
@@ -113,7 +113,7 @@ def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> No
     if fewest >= 3:
         per_class = min(per_class, fewest)  # the same number per class, so that every row or column is one class
     picture = _samples_png(splits, splits.fingerprint, per_class, draw, services.theme())
-    st.image(picture, width="stretch", alt=f"Random training images of {source.title} with their class names")
+    sections.image(picture, f"Random training images of {source.title} with their class names")
     if per_class > 1:
         st.caption(f"Up to {per_class} random training images per class.")
     elif num_classes > figures.MAX_IMAGES:
@@ -141,7 +141,7 @@ def _show_preparation(source: engine.Source) -> None:
     splits = _splits(source, config)
     for name, picture in _preparation_pngs(splits, splits.fingerprint):
         st.caption(f"**{name}**")
-        st.image(picture, width=720, alt=f"{name}: one training image of each of the first classes")
+        sections.image(picture, f"{name}: one training image of each of the first classes", width=720)
     parts.distil_prepared("Distil with this preparation", source, fields, answers)
 
 

@@ -8,7 +8,7 @@ import engine
 from engine import figures
 from engine.figures.palette import Theme
 from engine.results import looks
-from pages.ui import services
+from pages.ui import sections, services
 
 MAX_NAMED_COLUMNS = 16
 """Up to so many patches a row there is room for a class name below each."""
@@ -19,7 +19,7 @@ def show(row: engine.RunRow, step: int, way: str = "whole", *, caption: str = ""
     picture = png(row, step, way, **drawn)
     name = looks.name_of(kept(row, step))
     caption, alt = caption or looks.caption(row, step, name), alt or looks.alt(row, step, name)
-    st.image(picture, caption=caption, width="stretch", alt=alt)
+    sections.image(picture, alt, caption)
     return picture
 
 

@@ -1,8 +1,9 @@
 """Sections of results on a page: each record of `engine.results.sections` as Streamlit elements."""
 
+import base64
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -34,7 +35,7 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
         case Chart():
             st.plotly_chart(section.draw(), key=f"{key} {section.key}", config=QUIET, alt=section.alt)
         case Picture():
-            st.image(section.png(), caption=section.caption or None, width="stretch", alt=section.alt)
+            image(section.png(), section.alt, section.caption)
         case Code():
             st.code(section.text, language=None)
         case File():
@@ -46,6 +47,13 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
             _group(section, key, is_nested)
         case Choice():
             _choice(section, key, is_nested)
+
+
+def image(picture: bytes, alt: str, caption: str = "", width: int | Literal["stretch"] = "stretch") -> None:
+    """A PNG or GIF within the page itself: a file beside it is gone once a refresh replaces it, loaded or not."""
+    kind = "gif" if picture.startswith(b"GIF") else "png"
+    url = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    st.image(url, caption=caption or None, width=width, alt=alt)
 
 
 def _sentence(sentence: Sentence) -> None:
