@@ -104,7 +104,7 @@ class TestContract:
         synthetic.save(tmp_path / "result.safetensors")
         again = load(tmp_path / "result.safetensors")
         assert same(state_of(synthetic), state_of(again))
-        assert again.training == synthetic.training and again.spec == synthetic.spec
+        assert again.own_training == synthetic.own_training and again.spec == synthetic.spec
         assert again.num_bytes() == synthetic.num_bytes() and again.num_stored_values() == synthetic.num_stored_values()
         for ours, theirs in zip(synthetic.batches(), again.batches(), strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

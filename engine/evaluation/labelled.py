@@ -139,14 +139,14 @@ class LabelledComparison(Comparison[Found]):
 
     def _ways(self, student: str) -> tuple[str, ...]:
         """The protocols besides the ordinary one."""
-        training = self._distilled.training
+        training = self._distilled.own_training
         is_augmented = training.batch_size and training.is_augmented
         is_asked = self.evaluation.without_augmentation and self.is_own(student) and is_augmented
         return (AS_DISTILLED, UNAUGMENTED) if is_asked else (AS_DISTILLED,)
 
     def _own(self, student: str, protocol: str) -> base.Training:
         """The training that the set was made for, as a protocol and an architecture have it."""
-        own = self._distilled.training
+        own = self._distilled.own_training
         longest = self.evaluation.inner_steps if own.batch_size else own.num_steps
         start_seed = own.start_seed if self.is_own(student) else None
         is_augmented = own.is_augmented and protocol != UNAUGMENTED
@@ -173,7 +173,7 @@ class LabelledComparison(Comparison[Found]):
         lengths = training.lengths
         if training.batch_size:
             training = replace(training, is_shared=True)
-            rates = rates_for_real(self._distilled.training.rule, own_rate(self._distilled))
+            rates = rates_for_real(self._distilled.own_training.rule, own_rate(self._distilled))
             lengths = (choosing_steps(self.evaluation.inner_steps),)
         return with_choice(per_student(training, self.evaluation.num_students), rates, CHOOSING, lengths)
 

@@ -48,7 +48,7 @@ class Recipe:
 
 def as_distilled(student: Student, theta: Tensor, synthetic: SyntheticSet) -> Tensor:
     """Weights (P,) after the set's own training from `theta` (P,)."""
-    return follow(student, theta, synthetic.batches(), synthetic.training)
+    return follow(student, theta, synthetic.batches(), synthetic.own_training)
 
 
 def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: Training) -> Tensor:

@@ -185,13 +185,13 @@ class Students:
 
     def _start(self, *names: str | int) -> Tensor:
         """Weights (P,) that a student begins with: fresh ones, or those of the one start that the set is made for."""
-        seed = self.synthetic.training.start_seed
+        seed = self.synthetic.own_training.start_seed
         return self.student.init(self.context.stream(*names) if seed is None else torch.Generator().manual_seed(seed))
 
     def _samples(self, generator: torch.Generator, count: int) -> Iterator[Batch]:
         """The next `count` random synthetic batches, augmented where the set's training says so."""
         for batch in islice(self.synthetic.drawn(generator), count):
-            is_augmented = self.synthetic.training.is_augmented
+            is_augmented = self.synthetic.own_training.is_augmented
             yield batch._replace(inputs=self.splits.augment(batch.inputs, generator)) if is_augmented else batch
 
 

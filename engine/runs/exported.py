@@ -136,7 +136,7 @@ class ExportedImages(Exported[Set, Preparation]):
         return f"{formats.counted(len(self.shown.images), 'image')} distilled from '{self.row.source}'"
 
     def contents(self) -> dict[str, str]:
-        schedule = "batch_size" if self.synthetic.training.batch_size else "batch_order"
+        schedule = "batch_size" if self.synthetic.own_training.batch_size else "batch_order"
         return {
             "train.py": "trains a network on the set with plain PyTorch and tests it: "
             "python train.py TEST_FOLDER [as_distilled]",
@@ -155,7 +155,7 @@ class ExportedImages(Exported[Set, Preparation]):
 
     def program(self) -> str:
         data, evaluation = self.row.request.data, self.row.request.evaluation
-        mine, training = self.measured(), self.synthetic.training
+        mine, training = self.measured(), self.synthetic.own_training
         recipe = Recipe(evaluation.ordinary_steps, evaluation.batch_size, UNTRIED_LR)
         if "ordinary" in mine and mine["ordinary"].training:
             recipe = Recipe(**mine["ordinary"].training)
@@ -226,7 +226,7 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
 
         augmentations: names. augmentation_numbers: of each of them, as a JSON list.
         """
-        synthetic, training = self.synthetic, self.synthetic.training
+        synthetic, training = self.synthetic, self.synthetic.own_training
         inputs, representations = synthetic.materialise()
         names = np.array(synthetic.spec.class_names, dtype=np.str_)
         found = {"inputs": inputs.float().numpy(), "class_names": names, "rate": synthetic.rates[0].numpy()}
@@ -302,7 +302,7 @@ def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> Array
     The places are left out where steps use samples that are not in `inputs`, or batches of different sizes. A set for
     random batches has a batch size and one learning rate instead.
     """
-    training = synthetic.training
+    training = synthetic.own_training
     found: Arrays = {"rule": np.array(training.rule)}
     if training.start_seed is not None:
         found["start_seed"] = np.array(training.start_seed)

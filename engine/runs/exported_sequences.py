@@ -47,7 +47,7 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         """bars (M, T, 5). inputs (M, T, F) and targets (M, D) as students see: inputs = (features - feature_shift) /
         feature_scale of the token, and so are targets that are values. tokens (M,): places in token_names.
         """
-        synthetic, training, scaling = self.synthetic, self.synthetic.training, self.preparation
+        synthetic, training, scaling = self.synthetic, self.synthetic.own_training, self.preparation
         inputs, targets = synthetic.materialise()
         names, outputs = (
             np.array(texts, np.str_) for texts in (synthetic.spec.class_names, OUTPUTS[synthetic.spec.task])
@@ -60,7 +60,7 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         return found if training.start_seed is None else found | {"start_seed": np.array(training.start_seed)}
 
     def program(self) -> str:
-        synthetic, training, row = self.synthetic, self.synthetic.training, self.measured().get("as_distilled")
+        synthetic, training, row = self.synthetic, self.synthetic.own_training, self.measured().get("as_distilled")
         if row is not None and "num_steps" in row.training:
             training = replace(training, num_steps=row.training["num_steps"])
         student, windows = report.student_config(self.row), self.row.request.data.windows

@@ -64,7 +64,7 @@ class SyntheticSet(nn.Module):
     """
 
     spec: TaskSpec
-    training: Training  # type: ignore[assignment]  # hides nn.Module's train/eval flag, which means nothing for a set
+    own_training: Training
     step: int = 0
     preparation: Preparation | WindowScaling | None = None
     request: dict[str, Any] | None = None
@@ -95,7 +95,7 @@ class SyntheticSet(nn.Module):
         parameters as they are then; differentiable in all of them.
         """
         while True:
-            indices = torch.randperm(self.num_samples, generator=generator)[: self.training.batch_size]
+            indices = torch.randperm(self.num_samples, generator=generator)[: self.own_training.batch_size]
             yield Batch(*self.at(indices), self.rates[0])
 
     def batches(self, generator: torch.Generator | None = None) -> Iterator[Batch]:
@@ -103,9 +103,9 @@ class SyntheticSet(nn.Module):
 
         generator: draws random batches, if the training uses them; seeded with 0 if None.
         """
-        if not self.training.batch_size:
+        if not self.own_training.batch_size:
             return self.stored_batches()
-        return islice(self.drawn(generator or torch.Generator().manual_seed(0)), self.training.num_steps)
+        return islice(self.drawn(generator or torch.Generator().manual_seed(0)), self.own_training.num_steps)
 
     @abstractmethod
     def materialise(self) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ class SyntheticSet(nn.Module):
     def save(self, path: Path) -> None:
         """Write one safetensors file; its header holds all that is needed to read it back."""
         header = {"schema_version": SCHEMA_VERSION, "parameterisation": type(self).__name__, "step": self.step}
-        header |= {"spec": asdict(self.spec), "training": asdict(self.training)}
+        header |= {"spec": asdict(self.spec), "training": asdict(self.own_training)}
         header |= {"description": self.describe(), "request": self.request}
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if self.preparation is not None:

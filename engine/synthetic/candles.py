@@ -57,7 +57,7 @@ class CandleSet(SyntheticSet):
         super().__init__()
         if features not in ("returns", "prices"):
             raise ValueError(f"there are no features '{features}'")
-        self.spec, self.training, self.features = spec, training, features
+        self.spec, self.own_training, self.features = spec, training, features
         self.sequences_per_token, self.learn_targets, self.learn_rates = sequences_per_token, learn_targets, learn_rates
         num_tokens = len(spec.class_names)
         num_sequences = sequences_per_token * num_tokens

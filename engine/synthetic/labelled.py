@@ -51,7 +51,7 @@ class LabelledImages(SyntheticSet):
         super().__init__()
         if companion not in COMPANIONS:
             raise ValueError(f"there is no arm '{companion}' for a companion")
-        self.spec, self.training = spec, training
+        self.spec, self.own_training = spec, training
         self.learn_rates, self.companion, self.part_names = learn_rates, companion, tuple(parts)
         for name, value in parts.items():
             self.register_parameter(name, nn.Parameter(value))
@@ -126,10 +126,10 @@ class LabelledImages(SyntheticSet):
 
     def _rates_of(self, result: LabelledImages, lr: float) -> list[float]:
         """The rates of a finished set if this one has as many, else `lr` for every step."""
-        learned = result.rates.expand(result.training.num_steps).tolist()
+        learned = result.rates.expand(result.own_training.num_steps).tolist()
         if len(set(learned)) == self.raw_rates.numel() == 1:
             return learned[:1]  # both have one rate for all steps
-        if len(learned) == self.training.num_steps == self.raw_rates.numel():
+        if len(learned) == self.own_training.num_steps == self.raw_rates.numel():
             return learned
         return [lr] * self.raw_rates.numel()
 
@@ -148,8 +148,8 @@ class LabelledImages(SyntheticSet):
 
     def stored_batches(self) -> Iterator[Batch]:
         batches = list(zip(*(part.chunk(self.num_batches) for part in self.everything()), strict=True))
-        rates = self.rates.expand(self.training.num_steps)
-        for step in range(self.training.num_steps):
+        rates = self.rates.expand(self.own_training.num_steps)
+        for step in range(self.own_training.num_steps):
             inputs, targets = batches[step % self.num_batches]
             yield Batch(inputs, targets, rates[step])
 
@@ -177,7 +177,7 @@ class LabelledImages(SyntheticSet):
     def companions(self) -> Mapping[str, Self]:
         if not self.companion:
             return {}
-        other = type(self)(spec=self.spec, training=self.training, **(self.describe() | {"companion": ""}))
+        other = type(self)(spec=self.spec, training=self.own_training, **(self.describe() | {"companion": ""}))
         state = self.state_dict()
         others = {name: state.pop(f"other_{name}") for name in self.part_names}
         other.load_state_dict(state | others)
@@ -199,7 +199,7 @@ class LabelledImages(SyntheticSet):
 
     def num_bytes(self) -> int:
         learned = sum(value.numel() for value in self.parameters())
-        start = 0 if self.training.start_seed is None else 8
+        start = 0 if self.own_training.start_seed is None else 8
         return 4 * learned + (self.num_stored_values() - learned) + start
 
     def check(self, inputs: Tensor, targets: Tensor) -> None:

@@ -92,7 +92,7 @@ class CanvasSet(PixelSet):
         height, width = self.images.shape[2:]
         count = len(self.classes)
         while True:
-            chosen = torch.randperm(count * self.canvas_samples, generator=generator)[: self.training.batch_size]
+            chosen = torch.randperm(count * self.canvas_samples, generator=generator)[: self.own_training.batch_size]
             rows = torch.randint(height, (len(chosen),), generator=generator)
             columns = torch.randint(width, (len(chosen),), generator=generator)
             chosen, rows, columns = (part.to(self.images.device) for part in (chosen % count, rows, columns))

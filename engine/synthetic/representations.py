@@ -45,7 +45,7 @@ class RepresentationSet(SyntheticSet):
         if num_images * math.prod(spec.sample_shape) > MOST_VALUES:
             problem = f"{num_images:,} images of {'x'.join(map(str, spec.sample_shape))} values take too much memory."
             raise ConfigError(f"{problem} Choose fewer images.")
-        self.spec, self.training = spec, training
+        self.spec, self.own_training = spec, training
         self.num_dims, self.num_images, self.rate = num_dims, num_images, rate
         self.spectrum: dict[str, list[float]] = {}
 
@@ -81,7 +81,7 @@ class RepresentationSet(SyntheticSet):
         return torch.tensor([self.rate], device=next(self.parameters()).device)
 
     def stored_batches(self) -> Iterator[Batch]:
-        for _ in range(self.training.num_steps):
+        for _ in range(self.own_training.num_steps):
             yield Batch(self.images(), self.representations(), self.rates[0])
 
     def materialise(self) -> tuple[Tensor, Tensor]:

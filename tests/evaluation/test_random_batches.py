@@ -72,9 +72,9 @@ def test_training_at_random_sees_what_the_set_itself_draws(splits):
     theta = student.init(torch.Generator().manual_seed(1))
     data = LabelledSet(*synthetic.materialise(), lambda inputs: inputs)
     rate = synthetic.rates[0].item()
-    *_, ours = at_random(student, theta, data, synthetic.training, rate, 9, torch.Generator().manual_seed(2), None)
+    *_, ours = at_random(student, theta, data, synthetic.own_training, rate, 9, torch.Generator().manual_seed(2), None)
     batches = islice(synthetic.drawn(torch.Generator().manual_seed(2)), 9)
-    assert torch.allclose(ours, follow(student, theta, batches, synthetic.training), atol=1e-6)
+    assert torch.allclose(ours, follow(student, theta, batches, synthetic.own_training), atol=1e-6)
 
 
 def test_every_length_is_told_and_the_headline_is_one_of_them(found):
@@ -155,7 +155,7 @@ def test_set_of_one_start_is_scored_once_as_distilled(splits, tmp_path):
 def test_own_rate_is_tried_first_and_constant_rates_once(splits):
     synthetic = pixel_set(splits, lr=0.001)
     assert own_rate(synthetic) == 0.001
-    assert rates_for_real(synthetic.training.rule, 0.001) == [0.001, 0.0003, 0.003]
+    assert rates_for_real(synthetic.own_training.rule, 0.001) == [0.001, 0.0003, 0.003]
 
 
 def test_long_trainings_say_how_far_they_are(splits, tmp_path, monkeypatch):

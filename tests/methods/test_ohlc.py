@@ -62,9 +62,9 @@ def test_without_penalties_there_is_none_to_tell():
 
 
 def test_a_set_for_one_start_says_which():
-    assert distilled(splits_of())[1].training.start_seed is None
+    assert distilled(splits_of())[1].own_training.start_seed is None
     first, again, other = (distilled(splits_of(), seed, initialisation="fixed")[1] for seed in (0, 0, 1))
-    assert first.training.start_seed == again.training.start_seed != other.training.start_seed
+    assert first.own_training.start_seed == again.own_training.start_seed != other.own_training.start_seed
 
 
 def test_targets_stay_those_of_the_real_windows_where_they_are_not_learned():

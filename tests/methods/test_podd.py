@@ -285,7 +285,7 @@ def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(split
     for number in range(3):
         generator = torch.Generator().manual_seed(1000 + number)
         start = student.init(generator)
-        theta = follow(student, start, islice(synthetic.drawn(generator), 100), synthetic.training)
+        theta = follow(student, start, islice(synthetic.drawn(generator), 100), synthetic.own_training)
         distilled.append(accuracy(student, theta, splits.test))
         data = random_real(splits.train, count, 10, generator)
         *_, theta = ordinary(student, start, data, Recipe(100, 256, 3e-3), generator, splits.augment)

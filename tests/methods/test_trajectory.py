@@ -276,7 +276,7 @@ def test_augmentation_can_be_left_out_of_the_synthetic_batches(tmp_path):
     splits = augmented_splits()
     object.__setattr__(splits, "augment_alike", lambda inputs, generator: pytest.fail("augmented"))
     _, synthetic = drained(run(tmp_path, config(augment_synthetic=False, outer_steps=1), splits))
-    assert not synthetic.training.is_augmented
+    assert not synthetic.own_training.is_augmented
 
 
 def test_the_trial_costs_as_much_a_step_without_real_experts():

@@ -145,7 +145,7 @@ def engines_own(asked, place: int, num_steps: int) -> tuple[torch.Tensor, torch.
     data = type(data)(**(vars(data) | {"inputs": inputs, "targets": targets}))
     rate, generator = synthetic.rates[0].item(), Context().stream("batches")
     loss = loss_of(splits.spec)
-    steps = at_random(student, theta, data, synthetic.training, rate, num_steps, generator, splits.augment, loss)
+    steps = at_random(student, theta, data, synthetic.own_training, rate, num_steps, generator, splits.augment, loss)
     *_, theta = steps
     found = []
     for part in (splits.train, splits.validation, splits.test):

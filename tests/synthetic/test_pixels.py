@@ -130,7 +130,7 @@ def test_a_set_of_an_earlier_version_is_read_as_stored_batches(tmp_path):
     del header["training"]["batch_size"], header["training"]["is_augmented"]
     save_file(load_file(path), path, {"distillery": json.dumps(header)})
     again = load(path)
-    assert again.training == Training("sgd", 6) and len(list(again.batches())) == 6
+    assert again.own_training == Training("sgd", 6) and len(list(again.batches())) == 6
 
 
 def test_clamp_cuts_to_the_range_and_nothing_else():

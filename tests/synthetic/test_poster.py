@@ -119,7 +119,9 @@ def test_a_file_gives_the_same_set_back(kind, tmp_path):
     synthetic = poster_set(**kind)
     synthetic.save(tmp_path / "poster.safetensors")
     again = load(tmp_path / "poster.safetensors")
-    assert again.describe() == synthetic.describe() and again.training == synthetic.training and again.grid == GRID
+    assert (
+        again.describe() == synthetic.describe() and again.own_training == synthetic.own_training and again.grid == GRID
+    )
     assert [name for name, _ in again.named_parameters()] == [name for name, _ in synthetic.named_parameters()]
     for ours, theirs in zip(synthetic.batches(), again.batches(), strict=True):
         assert torch.equal(ours.inputs, theirs.inputs) and torch.equal(ours.targets, theirs.targets)
@@ -228,7 +230,7 @@ def test_a_batch_size_in_a_header_is_one_that_can_be(batch_size, fits, tmp_path)
     path = tmp_path / "poster.safetensors"
     poster_set(training=Training("adam", 5, batch_size=batch_size)).save(path)
     if fits:
-        assert load(path).training.batch_size == batch_size
+        assert load(path).own_training.batch_size == batch_size
     else:
         with pytest.raises(DataError, match="batches of"):
             load(path)

@@ -124,18 +124,18 @@ class ForecastComparison(Comparison[Found]):
         if training.own is not None and training.own.start_seed is not None:
             training = replace(training, seeds=(0,))
         own = own_rate(synthetic)
-        rates = [own] if is_own else rates_for_real(synthetic.training.rule, own)
+        rates = [own] if is_own else rates_for_real(synthetic.own_training.rule, own)
         return with_choice([training], rates, CHOOSING, self._tried(training))
 
     def _as_distilled_real(self, student: str, arm: str, counts: tuple[int, ...]) -> list[Training]:
         """Real windows in the place of the synthetic ones, another draw for each student."""
         training = replace(self._followed(student, arm, self._size(counts)), draw=counts, is_shared=True)
-        rates = rates_for_real(self._distilled.training.rule, own_rate(self._distilled))
+        rates = rates_for_real(self._distilled.own_training.rule, own_rate(self._distilled))
         return with_choice([training], rates, CHOOSING, self._tried(training))
 
     def _followed(self, student: str, arm: str, size: tuple[int, int]) -> Training:
         """Training as the set was made for."""
-        own, longest = self._distilled.training, self.evaluation.inner_steps
+        own, longest = self._distilled.own_training, self.evaluation.inner_steps
         own = replace(own, start_seed=own.start_seed if self.is_own(student) else None)
         lengths = lengths_of(longest, own.num_steps)
         steps = lengths[-1], own.batch_size

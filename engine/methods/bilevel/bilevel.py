@@ -72,14 +72,14 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
         for number in range(config.num_inits):
-            theta = yield from paced("train the student", walk(step, number), synthetic.training.num_steps)
+            theta = yield from paced("train the student", walk(step, number), synthetic.own_training.num_steps)
             loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
             loss.backward()  # through all T steps; one start's graph at a time
             outer_loss += loss.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < float("inf"):
             paths = (walk(step, number, detached=True) for number in range(config.num_inits))
-            whole = Window(0, synthetic.training.num_steps)
+            whole = Window(0, synthetic.own_training.num_steps)
             raise diagnose(synthetic, paths, whole, step, outer_loss, "fewer passes or a gradient clip of 1")
         if config.clip:
             clip_gradient(learned, norm, config.clip)

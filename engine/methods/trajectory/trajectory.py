@@ -176,7 +176,7 @@ def _batches(synthetic: LabelledImages, splits: ImageSplits, context: Context, s
     def batch_at(inner_step: int) -> Batch:
         generator = context.stream("inner", step, inner_step)
         batch = next(synthetic.drawn(generator))
-        if synthetic.training.is_augmented:
+        if synthetic.own_training.is_augmented:
             batch = batch._replace(inputs=splits.siamese(batch.inputs, generator))
         return batch
 
@@ -207,7 +207,7 @@ def _validate(
             theta = student.init(context.stream("validation start", number))
             generator = context.stream("validation samples", number)
             path = at_random(
-                student, theta, data, version.training, rate, config.validation_steps, generator, splits.augment
+                student, theta, data, version.own_training, rate, config.validation_steps, generator, splits.augment
             )
             phase = f"validate with student {number + 1} of {config.validation_students}"
             theta = yield from paced(phase, path, config.validation_steps)
