@@ -15,7 +15,7 @@ The variant of PoDD (Shul et al. 2024, arXiv:2403.12040) first removes each imag
 again with ε = 0.1. The published code uses a general eigensolver.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -76,41 +76,41 @@ def chunk_size(num_values: int) -> int:
 
 def fit(images: Tensor, eps: float) -> Generator[Event, None, Zca]:
     """Fit the whitening on images (N, C, H, W) uint8, N at least 2. eps: ε above. Yields Progress."""
-    size = chunk_size(num_values := images[0].numel())
-    total = torch.zeros(num_values, dtype=torch.int64)
-    for done, chunk in enumerate(images.split(size)):
-        yield Progress("ZCA: mean", done * size, len(images))
-        total += chunk.flatten(1).sum(0, dtype=torch.int64)
+    chunks = images.split(chunk_size(images[0].numel()))
+    total = torch.stack([chunk.flatten(1).sum(0, dtype=torch.int64) for chunk in chunks]).sum(0)
     mean = (total.double() / (255 * len(images))).float()
-
-    covariance = torch.zeros(num_values, num_values, dtype=torch.float64)
-    for done, chunk in enumerate(images.split(size)):
-        yield Progress("ZCA: covariance", done * size, len(images))
-        centred = chunk.flatten(1).float() / 255 - mean  # products are float32, their sum float64
-        covariance += centred.T @ centred
-    yield Progress("ZCA: covariance", len(images), len(images))
-    forward, backward = yield from ticking("ZCA: eigenvectors", lambda: roots(covariance / (len(images) - 1), eps))
+    products = yield from _products(images, lambda flat: flat - mean)
+    forward, backward = yield from ticking("ZCA: eigenvectors", lambda: roots(products / (len(images) - 1), eps))
     return Zca(mean, forward, backward)
 
 
 def fit_per_image(images: Tensor, eps: float) -> Generator[Event, None, PerImageZca]:
     """Fit PoDD's whitening on images (N, C, H, W) uint8. eps: ε above, relative to mean(E). Yields Progress."""
-    size = chunk_size(num_values := images[0].numel())
-    covariance = torch.zeros(num_values, num_values, dtype=torch.float64)
     level = contrast = 0.0
-    for done, chunk in enumerate(images.split(size)):
-        yield Progress("ZCA: covariance", done * size, len(images))
-        flat = chunk.flatten(1).float() / 255
+
+    def directions(flat: Tensor) -> Tensor:
+        nonlocal level, contrast
         level += float(flat.mean(1).sum(dtype=torch.float64)) / len(images)
         contrast += float((flat - flat.mean(1, keepdim=True)).norm(dim=1).sum(dtype=torch.float64)) / len(images)
-        directions = _directions(flat)
-        covariance += directions.T @ directions
-    covariance /= len(images)
-    yield Progress("ZCA: covariance", len(images), len(images))
+        return _directions(flat)
+
+    covariance = (yield from _products(images, directions)) / len(images)
     # uniform images leave a covariance of 0; any positive number will do
     added = eps * float(covariance.diagonal().mean()) or 1.0
     forward, backward = yield from ticking("ZCA: eigenvectors", lambda: roots(covariance, added))
     return PerImageZca(torch.tensor(level), torch.tensor(contrast), forward, backward)
+
+
+def _products(images: Tensor, centred: Callable[[Tensor], Tensor]) -> Generator[Event, None, Tensor]:
+    """Sum of x xᵀ (D, D) over images, float64; the products are float32. centred: flat pixels (n, D) in [0, 1] -> x."""
+    size = chunk_size(num_values := images[0].numel())
+    total = torch.zeros(num_values, num_values, dtype=torch.float64)
+    for done, chunk in enumerate(images.split(size)):
+        yield Progress("ZCA: covariance", done * size, len(images))
+        rows = centred(chunk.flatten(1).float() / 255)
+        total += rows.T @ rows
+    yield Progress("ZCA: covariance", len(images), len(images))
+    return total
 
 
 def _directions(flat: Tensor) -> Tensor:
