@@ -54,7 +54,7 @@ def test_the_wheel_holds_every_file_of_the_engine_and_of_the_dashboard(site):
 
     found = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     engine = {name for name in found if name.startswith("engine/")}
-    assert engine == wanted("engine", ".py", ".toml", ".md")
+    assert engine == wanted("engine", ".py", ".toml", ".md", ".html")
     dashboard = {"app.py", ".streamlit/config.toml", "assets/favicon.png", "assets/logo.svg"}
     dashboard |= wanted("pages", ".py") | wanted("assets/example", ".npz")
     assert {name for name in found if name.startswith("distillery/")} == {f"distillery/{name}" for name in dashboard}

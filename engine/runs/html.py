@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import astuple
 from html import escape
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import plotly.graph_objects as go
@@ -13,8 +15,8 @@ from plotly.offline import get_plotlyjs
 from engine import figures
 from engine.figures.palette import Palette, Theme
 from engine.results.sections import Chart, Choice, Code, Group, Metrics, Picture, Section, Sentence, Table
-from engine.runs.report_template import PAGE
 
+_PAGE = Path(__file__).with_name("templates") / "report.html"
 _TONES = {"plain": "", "caption": ' class="faint"', "note": ' class="note"', "verdict": ' class="verdict"'}
 
 
@@ -24,7 +26,8 @@ def page(title: str, sections: Sequence[Section], top: str = "") -> str:
     body = "\n".join([top, *writer.written(sections)])
     colours = {theme: _colours(theme) for theme in THEMES}
     scripts = {"colours": _in_script(json.dumps(colours)), "charts": "\n".join(writer.scripts)}
-    return PAGE.substitute(scripts, title=escape(title), body=body, plotly=get_plotlyjs())
+    page = Template(_PAGE.read_text(encoding="utf-8"))
+    return page.substitute(scripts, title=escape(title), body=body, plotly=get_plotlyjs())
 
 
 class _Writer:

@@ -65,13 +65,6 @@ class Index:
         """A transaction that sees one state of the database throughout."""
         return self._transaction("BEGIN DEFERRED")
 
-    def rebuild(self) -> None:
-        """Make every row again from the folders alone."""
-        with self.writing() as db:
-            for table in _TABLES:
-                db.execute(f"DELETE FROM {table}")
-            self._reconcile(db)
-
     # ---- folders ----
 
     def folder(self, number: int) -> Path:
@@ -118,6 +111,7 @@ class Index:
         values = (number, request.model_dump_json(), about.read(folder).model_dump_json())
         db.execute("INSERT INTO runs (number, request, about) VALUES (?, ?, ?)", values)
         path = folder / "events.jsonl"
+        log.mend(path)
         state = RunState()
         for record in log.read(path):
             _keep(db, number, state, record)
@@ -196,15 +190,9 @@ class Index:
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._connection() as db:
+        with self._connection() as db, db:  # commits, or rolls back after an error
             db.execute(begin)
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+            yield db
 
 
 def number_of(run_id: str) -> int:

@@ -14,17 +14,18 @@ A row of the store is this log folded by `RunState.apply`, whether live or rebui
 """
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from engine.core.checkpoint import write_atomically
 from engine.core.course import Course
 from engine.core.events import Event, to_json
-from engine.core.run_row import Status
+from engine.core.run_row import RunProgress, Status
 
 Record = dict[str, Any]
 NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
@@ -40,38 +41,18 @@ _COPIED = {
 """What a state takes over from records of a kind, unchanged."""
 
 
-@dataclass
-class RunState:
-    """What the log says so far. `num_metrics` and `num_notes` count its measured lines and those of NOTES.
+@dataclass(kw_only=True)
+class RunState(RunProgress):
+    """What the log says so far.
 
-    epochs_done of epochs_total epochs of experts or of a teacher were reported. course: the fields of a `Course`.
+    heard: time of the last record. rewinds: how often the run went back to a checkpoint. num_metrics and num_notes:
+    number of measured records and of those of NOTES. course: the fields of a `Course`.
     """
 
-    status: Status = "queued"
-    created: float = 0.0
     queued: float = 0.0
-    started: float | None = None
-    finished: float | None = None
     heard: float = 0.0
     owner: dict[str, Any] | None = None
-    stop_requested: bool = False
-    claims: int = 0
     rewinds: int = 0
-    seconds: float = 0.0
-    step: int = 0
-    total_steps: int = 0
-    phase: str = ""
-    phase_done: int = 0
-    phase_total: int = 0
-    seconds_per_step: float | None = None
-    epochs_done: int = 0
-    epochs_total: int = 0
-    memory_bytes: int = 0
-    error: str = ""
-    error_step: int = 0
-    details: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
     num_metrics: int = 0
     num_notes: int = 0
     course: dict[str, Any] = field(default_factory=dict)
@@ -142,7 +123,7 @@ def record(event: Event, time: float, **extra: Any) -> Record:
 
     Raises TypeError for a value that JSON cannot hold, and for Preview and Checkpoint, which are kept as files.
     """
-    plain = _plain(to_json(event))
+    plain = to_jsonable_python(to_json(event), inf_nan_mode="null", fallback=_scalar)
     return {"kind": plain.pop("kind"), "time": time, **plain, **extra}
 
 
@@ -152,20 +133,20 @@ def size(path: Path) -> int:
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
-    """Add lines in one write; a line that a killed writer left half done is cut off first.
-
-    The caller makes sure that nobody else appends meanwhile. Raises OSError and leaves the log as it was.
-    """
-    with path.open("r+b") as file:
-        end = _end_of_whole_lines(file)
-        file.truncate(end)
-        file.seek(end)
+    """Add records in one write, under the store's write lock. Raises OSError and leaves the log as it was."""
+    with path.open("ab") as file:
+        end = file.tell()
         try:
             file.write(_lines(records))
             file.flush()
         except OSError:
             os.truncate(path, end)
             raise
+
+
+def mend(path: Path) -> None:
+    """Cut off a last line that a killed writer left half done."""
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def create(path: Path, records: Iterable[Record]) -> None:
@@ -218,28 +199,8 @@ def _lines(records: Iterable[Record]) -> bytes:
     return b"".join(json.dumps(each, allow_nan=False).encode() + b"\n" for each in records)
 
 
-def _end_of_whole_lines(file: Any) -> int:
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 4096)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
-def _plain(value: Any) -> Any:
-    """JSON values alone; numpy and torch scalars as Python's, NaN and infinities as None."""
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+def _scalar(value: Any) -> Any:
+    """A scalar of NumPy or torch as a Python number."""
     if getattr(value, "ndim", None) == 0:
-        return _plain(value.item())
+        return value.item()
     raise TypeError(f"an event cannot carry a {type(value).__name__}: {value!r}")

@@ -103,7 +103,7 @@ class Recorder:
                 self.flush(*([self._beat()] if is_due else []))
                 if is_due:
                     next_pulse = time.monotonic() + PULSE_SECONDS
-                self.stop_wanted = self.stop_wanted or self._store.stop_requested(self._run_id)
+                self.stop_wanted = self.stop_wanted or self._store.run(self._run_id).stop_requested
             except Exception as problem:  # raised again in the run's own thread, by `add`
                 self._problem = problem
                 return

@@ -18,7 +18,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -30,7 +30,7 @@ from engine.core.config import RunRequest
 from engine.core.course import Course
 from engine.core.errors import RunError
 from engine.core.events import Event, ExpertEpoch, Preview, Scored, TeacherEpoch, from_json
-from engine.core.run_row import RunRow
+from engine.core.run_row import RunProgress, RunRow
 from engine.runs import about, log, owners, previews
 from engine.runs.about import About
 from engine.runs.curves import Curves, Series
@@ -39,10 +39,9 @@ from engine.runs.log import Record, RunState
 
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it begins from or evaluates."""
-_FIELDS = {field.name for field in fields(RunRow)}
-_OF_REQUEST = _FIELDS & RunRequest.model_fields.keys()
-_OF_STATE = (_FIELDS & {field.name for field in fields(RunState)}) - _OF_REQUEST
-"""What a row takes over from the request, and from the state."""
+_OF_STATE = {field.name for field in fields(RunProgress)}
+_OF_REQUEST = {field.name for field in fields(RunRow)} & RunRequest.model_fields.keys()
+"""The fields of a row that are copied from the state and from the request."""
 _LIVENESS_SECONDS = 1.0
 _MAX_NAME = 120
 
@@ -226,10 +225,6 @@ class Store:
         """The run's notes, in order."""
         return [event.message for event in self._events(run_id, "warned") if event.level == "note"]
 
-    def events(self, run_id: str) -> Iterator[Record]:
-        """The log as it is now, oldest first: dictionaries with "kind" and "time" (see `log.py`)."""
-        return log.read(self.folder(run_id) / "events.jsonl")
-
     def folder(self, run_id: str) -> Path:
         """The run's folder. Raises RunError if there is no such run."""
         folder = self._index.folder(number_of(run_id))
@@ -248,11 +243,6 @@ class Store:
         if path is None:
             raise self.no_result(run_id)
         return path
-
-    def stop_requested(self, run_id: str) -> bool:
-        """Whether somebody wants this running run to stop."""
-        with self._index.reading() as db:
-            return self._index.known(db, run_id)[1].stop_requested
 
     # ---- working ----
 
@@ -307,15 +297,6 @@ class Store:
                 previews.path_of(folder, later).unlink()
             self._index.read_in(db, number)
 
-    def has_worked_before(self, run_id: str) -> bool:
-        """Whether a claimed run was claimed before, so that there is something to resume or to rewind."""
-        with self._index.reading() as db:
-            return self._index.known(db, run_id)[1].claims > 1
-
-    def rebuild(self) -> None:
-        """Make every row again from the folders alone."""
-        self._index.rebuild()
-
     # ---- inside ----
 
     def _events(self, run_id: str, kind: str) -> list[Any]:
@@ -339,8 +320,7 @@ class Store:
         values = {name: getattr(request, name) for name in _OF_REQUEST} | vars(said)
         values |= {name: getattr(state, name) for name in _OF_STATE} | {"id": name_of(number), "request": request}
         step = checkpoint.latest_step(self._index.folder(number) / "checkpoints")
-        is_resumable, outlook = state.status in ("stopped", "interrupted", "failed"), Course(**state.course).outlook()
-        return RunRow(**values, checkpoint_step=step, resumable=is_resumable, outlook=outlook)
+        return RunRow(**values, checkpoint_step=step, outlook=Course(**state.course).outlook())
 
 
 def _begun(kind: Literal["submitted", "queued"], status: Literal["queued", "running"]) -> list[Record]:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import logging
-import os
 import signal
 import sqlite3
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from engine.core import checkpoint, events, machine
 from engine.core.config import RunRequest
@@ -140,7 +138,7 @@ class _Execution:
 
     def __init__(self, store: Store, row: RunRow, recorder: Recorder, checkpoint_seconds: float) -> None:
         self._store, self._run_id, self._request, self._recorder = store, row.id, row.request, recorder
-        self._folder = store.folder(row.id)
+        self._folder, self._is_first_start = store.folder(row.id), row.claims <= 1
         self._checkpoint_seconds = checkpoint_seconds
         self._next_write = time.monotonic() + checkpoint_seconds
         self._seen: Checkpoint | None = None
@@ -173,7 +171,7 @@ class _Execution:
 
     def _resume_state(self) -> dict[str, Any] | None:
         """The state of the newest sound checkpoint, the store rewound to it; None on a first start."""
-        if not self._store.has_worked_before(self._run_id):
+        if self._is_first_start:
             return None
         damages: list[str] = []
         found = checkpoint.load_latest(self._folder / "checkpoints", damages.append)
@@ -238,17 +236,7 @@ class _Execution:
         self._next_write = now + max(self._checkpoint_seconds, (now - begun) / _WRITING_SHARE)
 
     def _save_result(self, synthetic: Any) -> None:
-        path = self._folder / "result.safetensors"
-        temporary = self._folder / ".result.safetensors.tmp"
-        try:
-            synthetic.save(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        checkpoint.sync_folder(self._folder)
+        synthetic.save(self._folder / "result.safetensors")
 
     def _failure(self, error: Exception) -> Failed:
         step = error.step if isinstance(error, Diverged) else self._recorder.step
@@ -259,7 +247,7 @@ class _Execution:
         if seen is not None and is_current and isinstance(error, UserError):
             try:
                 self._write(seen)
-            except (OSError, SafetensorError, sqlite3.Error) as second:
+            except (OSError, sqlite3.Error) as second:
                 message = f"{message} Its last state could not be kept either: {second}"
         details = "".join(traceback.format_exception(error))
         return Failed(message, details, step)
@@ -304,8 +292,7 @@ def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, r
 def _is_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    said = any(words in str(error) for words in ("No space left", "disk is full"))
-    return isinstance(error, SafetensorError | sqlite3.Error) and said
+    return isinstance(error, sqlite3.Error) and "disk is full" in str(error)
 
 
 @contextlib.contextmanager

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from engine.core.checkpoint import write_atomically
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Preview
 from engine.data.prices.scaling import WindowScaling
@@ -169,7 +170,7 @@ class SyntheticSet(nn.Module):
         return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names())
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file; its header holds all that is needed to read it back."""
+        """Write one safetensors file, atomically; its header holds all that is needed to read it back."""
         header = {"schema_version": SCHEMA_VERSION, "parameterisation": type(self).__name__, "step": self.step}
         header |= {"spec": asdict(self.spec), "training": asdict(self.own_training)}
         header |= {"description": self.describe(), "request": self.request}
@@ -177,7 +178,7 @@ class SyntheticSet(nn.Module):
         if self.preparation is not None:
             tensors |= {PREPARATION + name: value.contiguous() for name, value in self.preparation.state().items()}
         # one header entry, so that the same set gives the same bytes
-        save_file(tensors, path, {HEADER_KEY: json.dumps(header, sort_keys=True)})
+        write_atomically(path, save(tensors, {HEADER_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def read_header(path: Path) -> dict[str, Any]:

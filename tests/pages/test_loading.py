@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from canned_runs import words
+from store_tools import rebuild
 
 import engine
 
@@ -50,7 +51,7 @@ def test_a_loaded_result_whose_data_set_is_not_here_is_shown_without_a_compressi
     engine.adopt(store, result_file(tmp_path), "r.safetensors")
     asked = store.run("0001").request.model_copy(update={"source": source})
     (store.folder("0001") / "request.json").write_text(asked.model_dump_json())
-    store.rebuild()
+    rebuild(store)
     assert ("of the full data" in words(visit("runs", run="0001"))) == (source == "digits")
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from small_runs import distilled, failed, stopped
+from store_tools import rebuild
 
 import engine
 from engine.cli.main import main
@@ -271,5 +272,5 @@ def _copied(finished, store: Store) -> str:
     """The finished run as the first run of another store."""
     theirs, run_id = finished
     shutil.copytree(theirs.folder(run_id), store.root / run_id)
-    store.rebuild()
+    rebuild(store)
     return run_id

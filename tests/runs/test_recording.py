@@ -9,6 +9,7 @@ import time
 
 import pytest
 from draining import drained
+from store_tools import rebuild
 from toy_runs import toy_runner
 
 from engine import advice
@@ -62,7 +63,7 @@ def test_a_recording_ends_without_a_result_and_keeps_every_epoch(store):
     assert (row.epochs_done, row.epochs_total, row.step, row.total_steps) == (6, 6, 0, 0)
     assert store.result(run_id) is None
     assert store.expert_epochs(run_id) == [told(expert, epoch) for expert in range(2) for epoch in range(4)]
-    store.rebuild()
+    rebuild(store)
     assert store.run(run_id) == row and len(store.expert_epochs(run_id)) == 8
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from plotly.offline import get_plotlyjs
 from small_runs import failed, stopped
+from store_tools import rebuild
 
 import engine
 from engine.core.events import Finished, Scored, Warned
@@ -147,7 +148,7 @@ def test_report_is_the_same_each_time(finished, text):
 def test_run_that_ended_early_is_reported(finished, store, ended, sentence):
     theirs, done = finished
     shutil.copytree(theirs.folder(done), store.root / done)
-    store.rebuild()
+    rebuild(store)
     assert sentence in text_of(store, ended(store, done))
 
 

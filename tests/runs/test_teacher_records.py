@@ -6,6 +6,7 @@ import errno
 
 import numpy as np
 import pytest
+from store_tools import rebuild
 
 from engine.core.config import RunRequest
 from engine.core.errors import RunError
@@ -51,7 +52,7 @@ def test_a_teacher_keeps_every_epoch_and_survives_a_rebuilt_database(store):
     assert (row.status, row.epochs_done, row.epochs_total) == ("done", 3, 3)
     assert store.teacher_epochs(run_id) == [told(epoch) for epoch in range(4)]
     assert store.expert_epochs(run_id) == []
-    store.rebuild()
+    rebuild(store)
     assert store.run(run_id) == row and len(store.teacher_epochs(run_id)) == 4
 
 
@@ -103,7 +104,7 @@ def test_the_last_analysis_of_each_name_is_read_back(store):
     last = Analysed("map", {"real": [[4.0, 5.0]], "classes": [3], "distilled": [[6.0, 7.0]], "way": "t-SNE"})
     store.append(run_id, [first, spectrum, last])
     assert store.analyses(run_id) == {"map": last.values, "spectrum": spectrum.values}
-    store.rebuild()
+    rebuild(store)
     assert store.analyses(run_id)["map"]["way"] == "t-SNE"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from engine.core.checkpoint import write_atomically
 from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.core.events import Checkpoint, Finished, Measured, Preview, Progress, Scored, Started, Warned
@@ -24,7 +25,7 @@ class ToySet:
         self.values = values
 
     def save(self, path: Path) -> None:
-        save_file({"values": self.values}, path)
+        write_atomically(path, save({"values": self.values}))
 
 
 def toy_runner(
