@@ -44,7 +44,6 @@ from engine.figures.poster import (
 )
 from engine.figures.prices import (
     HistoryPart,
-    candle_grid,
     candlesticks,
     history,
     history_parts,

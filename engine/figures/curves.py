@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine.figures.formats import words
-from engine.figures.layout import lay_out, ticked
+from engine.figures.layout import lay_out
 from engine.figures.layout import line as draw_line
 from engine.figures.palette import PAGE, place
 
@@ -193,9 +193,7 @@ def curve(
         figure.update_yaxes(range=[0.0, highest])  # left to itself, the axis of a constant is a unit wide
     if len(line.steps) and line.steps[-1] - line.steps[0] < 6:
         figure.update_xaxes(dtick=1)  # there are no half steps
-    if log and len(ticks := log_ticks(line.values * scale)):
-        figure.update_yaxes(**ticked(ticks))
-    return figure
+    return figure.update_yaxes(**log_axis(line.values * scale)) if log else figure
 
 
 @dataclass(frozen=True)
@@ -227,6 +225,13 @@ def log_ticks(values: np.ndarray, least: int = 4) -> np.ndarray:
         if len(ticks) >= least:
             return ticks[:: math.ceil(len(ticks) / 8)]
     return np.linspace(low, high, 4)
+
+
+def log_axis(values: np.ndarray) -> dict[str, Any]:
+    """A logarithmic axis with round numbers beside it; left as it is where no value has a place on one."""
+    ticks = log_ticks(values)
+    shown = {"type": "log", "tickvals": ticks, "ticktext": [f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks]}
+    return shown if len(ticks) else {}
 
 
 def spans_decades(values: np.ndarray) -> bool:

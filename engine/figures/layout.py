@@ -103,8 +103,3 @@ def whiskers(rows: Sequence[Row], colour: str) -> dict[str, Any]:
 
 def _part(width: float) -> float:
     return 0.0 if math.isnan(width) else 100 * width
-
-
-def ticked(ticks: np.ndarray) -> dict[str, Any]:
-    """A logarithmic axis with round numbers beside it."""
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{float(f'{tick:.3g}'):,.10g}" for tick in ticks]}

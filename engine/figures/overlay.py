@@ -7,9 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
-from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_ticks, smooth, thin
+from engine.figures.curves import MAX_POINTS, SPARSE, Line, chart_of, log_axis, smooth, thin
 from engine.figures.formats import percent, percent_spread
-from engine.figures.layout import heat_map, lay_out, line, safe, ticked, whiskers
+from engine.figures.layout import heat_map, lay_out, line, safe, whiskers
 from engine.figures.palette import PAGE, arm_name, measure
 
 MAX_OVERLAY_POINTS = 2000
@@ -61,10 +61,7 @@ def overlay(
         line(figure, x, y, safe(title), colour, dash=dash, hover="%{y:.3~g}", has_markers=is_sparse)
     x_title, across = "outer step" if against == "step" else "seconds of outer steps", {"tickformat": ",d", "nticks": 7}
     lay_out(figure, 340, x_title, chart.axis, top=30, hover="x unified", xaxis=across)
-    ticks = log_ticks(np.concatenate(drawn)) if log and drawn else np.array([])
-    if len(ticks):
-        figure.update_yaxes(**ticked(ticks))
-    return figure
+    return figure.update_yaxes(**log_axis(np.concatenate(drawn))) if log and drawn else figure
 
 
 def _places(line: Line, series: Mapping[str, Line], against: str) -> np.ndarray | None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,18 +12,16 @@ import torch
 
 from engine.data.prices.bars import Bars
 from engine.data.prices.windows import PARTS, WindowSplits, part_bounds
-from engine.figures.curves import log_ticks, thin
-from engine.figures.layout import LEGEND, columns, lay_out, line, safe, ticked
+from engine.figures.curves import log_axis, thin
+from engine.figures.layout import columns, lay_out, line, safe
 from engine.figures.palette import PAGE
 
-UP, DOWN = "#2F9E63", "#D0453E"
-"""Of candles that close higher, drawn hollow, and lower, drawn filled; legible on light and dark ground."""
+UP, DOWN = "#2F9E63", "#D0453E"  # legible on light and dark ground
 MANY_BARS = 400
 """Histories of more bars are drawn as a line of closes."""
-GRID_ROW_HEIGHT = 230
-NUM_VOLUMES = 250
-"""Columns that the volumes of many bars are gathered into."""
+NUM_VOLUMES = 250  # columns that the volumes of many bars are averaged into
 NUM_BINS = 60
+VOLUME_SHARE = 0.2  # of the height
 SHADES_OF = {
     "train": (PAGE.full, 0.18),
     "validation": (PAGE.kmeans_real, 0.22),
@@ -31,19 +29,13 @@ SHADES_OF = {
     "embargo": (PAGE.others[1], 0.55),
 }
 """Colour and opacity of the parts of a history."""
-Span = tuple[float, float]
-"""From where to where, shares of the figure."""
-_VOLUME_SHARE = 0.2
-_GAP = 0.08
-_GRID_LEFT, _GRID_ABOVE = 0.06, 0.24
-"""Room for prices beside the next window, a share of the width; for a title above, a share of a row's height."""
 
 
 @dataclass(frozen=True)
 class HistoryPart:
     """A part of a history: "train", "validation", "test", or the "embargo" between two of them.
 
-    first, last: unix seconds of its first and its last bar. num_bars: how many it has.
+    first, last: unix seconds of its first and its last bar.
     """
 
     name: str
@@ -52,8 +44,7 @@ class HistoryPart:
     num_bars: int
 
 
-@dataclass(frozen=True)
-class ReturnStatistics:
+class ReturnStatistics(NamedTuple):
     """Of a token's log returns from close to close; kurtosis: the excess over that of a normal distribution."""
 
     mean: float
@@ -64,7 +55,7 @@ class ReturnStatistics:
 
 
 def return_statistics(bars: Bars) -> ReturnStatistics:
-    """What a table says of a token's returns."""
+    """Statistics of a token's returns."""
     values = np.diff(np.log(bars.prices[:, 3]))
     deviation = float(values.std())
     kurtosis = float(((values - values.mean()) ** 4).mean() / deviation**4 - 3) if deviation else 0.0
@@ -86,50 +77,32 @@ def history_parts(bars: Bars, splits: WindowSplits) -> list[HistoryPart]:
     ]
 
 
-def window_samples(
-    splits: WindowSplits, num_windows: int, seed: int = 0, token: int | None = None
-) -> list[tuple[str, np.ndarray]]:
-    """Random training windows, (token and date of the last bar, bars (T, 5)) each, the oldest first.
+def window_samples(splits: WindowSplits, num_windows: int, seed: int, token: int) -> list[tuple[str, np.ndarray]]:
+    """Random training windows of a token, (its name and the date of the last bar, bars (T, 5)) each, the oldest first.
 
-    token: of this one alone. Windows that are kept as returns begin after a close of 100.
+    Windows that are kept as returns begin after a close of 100.
     """
     train = splits.train
-    mine = torch.arange(len(train)) if token is None else (train.tokens.cpu() == token).nonzero()[:, 0]
+    mine = (train.tokens.cpu() == token).nonzero()[:, 0]
     order = torch.randperm(len(mine), generator=torch.Generator().manual_seed(seed))
     chosen = mine[order[:num_windows].sort().values]
     bars = splits.scaling.bars(train.inputs[chosen], train.tokens[chosen])
     ends = [date.item() for date in _dates(train.ends[chosen].numpy())]
     dates = [f"{end:%-d %b %Y}" if end.time() == time() else f"{end:%-d %b %Y %H:%M}" for end in ends]
-    names = [splits.spec.class_names[number] for number in train.tokens[chosen].tolist()]
-    return [(f"{name}, to {date}", each) for name, date, each in zip(names, dates, bars, strict=True)]
+    name = splits.spec.class_names[token]
+    return [(f"{name}, to {date}", each) for date, each in zip(dates, bars, strict=True)]
 
 
-def candlesticks(bars: np.ndarray, *, title: str = "", height: int = 260, times: np.ndarray | None = None) -> go.Figure:
+def candlesticks(bars: np.ndarray, *, title: str = "", height: int = 260) -> go.Figure:
     """Candles, hollow and green where the close is above the open, filled and red elsewhere, and the volume below.
 
-    bars: (T, 5) open, high, low, close, volume. times: (T,) unix seconds; bars are counted from 1 if None.
+    bars: (T, 5) open, high, low, close, volume.
     """
     figure = go.Figure()
-    _draw(figure, bars, times)
-    _lay_out(figure, height, top=28 if title else 8)
-    return _write(figure, title) if title else figure
-
-
-def candle_grid(views: Sequence[tuple[str, np.ndarray]], columns: int = 3) -> go.Figure:
-    """Several windows side by side, row by row, each with its volume and its own price axis.
-
-    views: (title in plain text, bars (T, 5)) of each; at least one. Pages lay out `candlesticks` instead, for phones.
-    """
-    figure, columns = go.Figure(), max(1, min(columns, len(views)))
-    rows = math.ceil(len(views) / columns)
-    width, tall = 1 / columns, 1 / rows
-    for number, (title, bars) in enumerate(views):
-        row, column = divmod(number, columns)
-        across = (column * width + (_GRID_LEFT if column else 0.0), (column + 1) * width)
-        up = (1 - (row + 1) * tall, 1 - (row + _GRID_ABOVE) * tall)
-        _draw(figure, bars, None, number, across, up, is_small=True)
-        _write(figure, title, across[0], up[1])
-    return _lay_out(figure, rows * GRID_ROW_HEIGHT, top=4)
+    if title:
+        _write(figure, title, 1.0, 13)
+    _add_candles(figure, np.arange(1, len(bars) + 1), bars)
+    return _lay_out(figure, height, "bar", legend=False, top=28 if title else 8)
 
 
 def history(bars: Bars, parts: Sequence[HistoryPart] = (), *, log: bool = False) -> go.Figure:
@@ -141,14 +114,14 @@ def history(bars: Bars, parts: Sequence[HistoryPart] = (), *, log: bool = False)
     for part in parts:
         _shade(figure, part, bars.seconds)
     if len(bars) <= MANY_BARS:
-        _draw(figure, bars.table, bars.times)
+        _add_candles(figure, _dates(bars.times), bars.table)
     else:
         times, closes = thin(bars.times, bars.prices[:, 3], 2 * MANY_BARS)
         hover = "%{x|%-d %b %Y}: %{y:,.5~r}<extra></extra>"
         line(figure, _dates(times), closes, "close", PAGE.ink, width=1.4, hover=hover, showlegend=False)
-        _place(figure, _dates(_means(bars.times)), _means(bars.volume))
-    _lay_out(figure, 420, top=34 if parts else 8).update_layout(showlegend=bool(parts), legend=LEGEND)
-    return figure.update_layout(yaxis=ticked(log_ticks(bars.prices[:, 3]))) if log else figure
+        _add_volume(figure, _dates(_means(bars.times)), _means(bars.volume))
+    _lay_out(figure, 420, "", legend=bool(parts))
+    return figure.update_layout(yaxis=log_axis(bars.prices[:, 3])) if log else figure
 
 
 def return_histogram(bars: Bars) -> go.Figure:
@@ -172,58 +145,33 @@ def return_histogram(bars: Bars) -> go.Figure:
     return lay_out(figure, 280, title, "bars", top=30, xaxis={"nticks": 8}, yaxis=up, bargap=0)
 
 
-def _draw(
-    figure: go.Figure, bars: np.ndarray, times: np.ndarray | None, number: int = 0, *place: Span, is_small: bool = False
-) -> None:
-    """The candles of bars (T, 5) and the columns of their volume; number, place, is_small: as for `_place`."""
-    x = np.arange(1, len(bars) + 1) if times is None else _dates(times)
+def _add_candles(figure: go.Figure, x: np.ndarray, bars: np.ndarray) -> None:
     open_, high, low, close, volume = np.asarray(bars, dtype=np.float64).T
     rising = {"line": {"color": UP, "width": 1.2}, "fillcolor": "rgba(0,0,0,0)"}
     falling = {"line": {"color": DOWN, "width": 1.2}, "fillcolor": DOWN}
     values = {"open": open_, "high": high, "low": low, "close": close, "increasing": rising, "decreasing": falling}
-    axes = {"xaxis": f"x{2 * number + 1}", "yaxis": f"y{2 * number + 1}"}
-    figure.add_candlestick(x=x, name="", showlegend=False, whiskerwidth=0, **values, **axes)
-    _place(figure, x, volume, number, *place, is_small=is_small, is_counted=times is None)
+    figure.add_candlestick(x=x, name="", showlegend=False, whiskerwidth=0, **values)
+    _add_volume(figure, x, volume)
 
 
-def _place(
-    figure: go.Figure,
-    x: np.ndarray,
-    volume: np.ndarray,
-    number: int = 0,
-    across: Span = (0.0, 1.0),
-    up: Span = (0.0, 1.0),
-    *,
-    is_small: bool = False,
-    is_counted: bool = False,
-) -> None:
-    """Add volumes to the prices of a window and place its axes: time below, prices above, volume in the lowest fifth.
-
-    number: of the window, from 0. across, up: its place, shares of the figure. Small windows have no axis titles.
-    """
-    prices, lower = 2 * number + 1, 2 * number + 2
+def _add_volume(figure: go.Figure, x: np.ndarray, volume: np.ndarray) -> None:
+    """Columns below the prices, on an axis with one round mark above zero."""
     mark = _round_below(float(np.max(volume, initial=0.0)))
     kind = "s" if mark >= 1 else "g"  # "500m" of a half would be read as millions
-    axes = {"xaxis": f"x{prices}", "yaxis": f"y{lower}", "showlegend": False}
-    columns(figure, x, volume, "volume", PAGE.random_real, f"volume %{{y:,.3~{kind}}}<extra></extra>", **axes)
-    (bottom, top), font = up, {"size": 10 if is_small else 12}
-    edge = bottom + _VOLUME_SHARE * (top - bottom)
-    shared = {"anchor": f"x{prices}", "automargin": True, "tickfont": font}
-    dates: dict[str, Any] = {"rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0}
-    dates |= {"anchor": f"y{lower}", "domain": across, "tickfont": font, "automargin": True, "showgrid": False}
-    money: dict[str, Any] = {
-        "domain": (edge + _GAP * (top - bottom), top),
-        "hoverformat": ",.5~r",
-        "tickformat": ",.4~r",
-    }
-    money |= {"nticks": 4} if is_small else {"nticks": 6, "title": {"text": "price"}}
-    ticks = {"tickvals": [0, mark], "tickformat": f".2~{kind}"}
-    amount = shared | ticks | {"domain": (bottom, edge), "showgrid": False, "rangemode": "tozero"}
-    figure.update_layout({f"xaxis{prices}": dates, f"yaxis{prices}": shared | money, f"yaxis{lower}": amount})
-    if is_counted and not is_small:
-        figure.update_layout({f"xaxis{prices}": {"title": {"text": "bar", "standoff": 2}}})
-    if not is_small:
-        _write(figure, "volume", across[0], edge, size=11, opacity=0.75)
+    hover = f"volume %{{y:,.3~{kind}}}<extra></extra>"
+    columns(figure, x, volume, "volume", PAGE.random_real, hover, yaxis="y2", showlegend=False)
+    _write(figure, "volume", VOLUME_SHARE, 11, opacity=0.75)
+    figure.update_layout(yaxis2={"tickvals": [0, mark], "tickformat": f".2~{kind}"})
+
+
+def _lay_out(figure: go.Figure, height: int, x: str, *, legend: bool, top: int | None = None) -> go.Figure:
+    """Time below, prices above, volumes in the lowest fifth. x: title of the axis of time."""
+    dates: dict[str, Any] = {"anchor": "y2", "rangeslider": {"visible": False}, "nticks": 7, "tickangle": 0}
+    dates["title"] = {"text": x, "standoff": 2}
+    prices = {"domain": (VOLUME_SHARE + 0.08, 1), "hoverformat": ",.5~r", "tickformat": ",.4~r"}
+    volumes = {"domain": (0, VOLUME_SHARE), "anchor": "x", "showgrid": False, "rangemode": "tozero", "automargin": True}
+    axes: dict[str, Any] = {"xaxis": dates, "yaxis": prices, "yaxis2": volumes}
+    return lay_out(figure, height, y="price", legend=legend, top=top, bargap=0.25, **axes)
 
 
 def _round_below(value: float) -> float:
@@ -234,19 +182,10 @@ def _round_below(value: float) -> float:
     return max((digit * decade for digit in (1, 2, 5) if digit * decade <= value), default=decade)
 
 
-def _write(
-    figure: go.Figure, text: str, x: float = 0.0, y: float = 1.0, *, size: int = 13, opacity: float = 1.0
-) -> go.Figure:
-    """A text above a place, from there to the right."""
-    place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
-    look = {"font": {"size": size}, "opacity": opacity, "showarrow": False}
-    return figure.add_annotation(text=safe(text), **place, **look)
-
-
-def _lay_out(figure: go.Figure, height: int, *, top: int) -> go.Figure:
-    margin = {"l": 4, "r": 8, "t": top, "b": 4}
-    plain: dict[str, Any] = {"showlegend": False, "dragmode": False, "uirevision": "kept"}
-    return figure.update_layout(height=height, bargap=0.25, margin=margin, **plain)
+def _write(figure: go.Figure, text: str, y: float, size: int, opacity: float = 1.0) -> None:
+    """A text above a height, from the left edge."""
+    place = {"x": 0, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    figure.add_annotation(text=safe(text), font={"size": size}, opacity=opacity, showarrow=False, **place)
 
 
 def _shade(figure: go.Figure, part: HistoryPart, seconds: int) -> None:

@@ -166,13 +166,18 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
     view = final.candles
     assert view is not None
     told = figures.target_words(view, _values(run, view))
-    views = [(f"{token}: {words}", bars) for token, words, bars in zip(view.tokens, told, view.bars, strict=True)]
-    alt = "Candlesticks and volume of the distilled sequences, with the target of each"
-    made = f"{formats.counted(len(views), 'sequence')}: {caption(run.row, final.step, name_of(final))}"
+    shown = list(zip(view.tokens, told, view.bars, strict=True))[:MAX_SEQUENCES]
+    charts = [_candles(number, *each) for number, each in enumerate(shown, start=1)]
+    made = f"{formats.counted(len(told), 'sequence')}: {caption(run.row, final.step, name_of(final))}"
     about = "Hollow candles rise, filled ones fall. The sequences were learned; they are no market history."
-    note = f"{made}{_cut(len(views), MAX_SEQUENCES)}. {about}"
-    chart = Chart(partial(figures.candle_grid, views[:MAX_SEQUENCES], columns=2), "candles", alt)
-    return [Group("The distilled sequences", [chart, Sentence(note, "caption")])]
+    note = Sentence(f"{made}{_cut(len(told), MAX_SEQUENCES)}. {about}", "caption")
+    return [Group("The distilled sequences", charts, "grid"), note]
+
+
+def _candles(number: int, token: str, told: str, bars: np.ndarray) -> Chart:
+    title = f"{token}: {told}"
+    draw = partial(figures.candlesticks, bars, title=title, height=230)
+    return Chart(draw, f"candles {number}", f"Candlesticks and volume of distilled sequence {number}, {title}")
 
 
 def _values(run: Run, view: CandleView) -> np.ndarray | None:

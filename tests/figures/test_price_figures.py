@@ -58,35 +58,15 @@ def test_volume_has_one_round_mark_above_nothing_and_no_thousandths(largest, mar
 
 def test_dates_are_those_of_the_bars_in_utc():
     toy = bars(5)
-    x = figures.candlesticks(toy.table, times=toy.times).data[0].x
+    x = figures.history(toy).data[0].x
     assert [str(date)[:10] for date in x] == ["2018-01-01", "2018-01-02", "2018-01-03", "2018-01-04", "2018-01-05"]
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_grid_gives_each_window_axes_of_its_own_that_overlap_no_other(count):
-    figure = figures.candle_grid([(f"window {number}", bars(8).table) for number in range(count)], columns=2)
-    kinds = [trace.type for trace in figure.data]
-    assert kinds.count("candlestick") == kinds.count("bar") == count
-    places = [
-        (figure.layout[f"xaxis{trace.xaxis[1:]}"].domain, figure.layout[f"yaxis{trace.yaxis[1:]}"].domain)
-        for trace in figure.data
-    ]
-    for number, (across, up) in enumerate(places):
-        for other_across, other_up in places[number + 1 :]:
-            assert (
-                across[1] <= other_across[0]
-                or other_across[1] <= across[0]
-                or up[1] <= other_up[0]
-                or other_up[1] <= up[0]
-            )
 
 
 def test_names_of_tokens_are_text_and_no_markup():
     title = "<b onmouseover=1>"
     texts = [note.text for note in figures.candlesticks(bars(5).table, title=title).layout.annotations]
-    texts += [note.text for note in figures.candle_grid([(title, bars(5).table)]).layout.annotations]
     texts.append(figures.return_histogram(bars(50, title)).data[0].name)
-    assert sum("onmouseover" in text for text in texts) == 3
+    assert sum("onmouseover" in text for text in texts) == 2
     assert not any("<b" in text for text in texts)
 
 

@@ -65,19 +65,17 @@ def test_tokens_and_ratios_are_told(text):
 
 
 def test_sequences_are_candles_that_are_said_to_be_learned(text):
-    told = section(text, "The distilled sequences")
-    assert "data-chart" in told and "they are no market history" in told
+    assert "data-chart" in section(text, "The distilled sequences") and "they are no market history" in text
     assert "Grid of the distilled images" not in text and "outer step 0" in section(text, "Along the run")
     charts = [
         json.loads(chart)
         for chart in re.findall(r'<script type="application/json" id="chart-\d+">(.*?)</script>', text)
     ]
     candles = [chart for chart in charts if any(trace["type"] == "candlestick" for trace in chart["data"])]
-    titles = [note["text"] for note in candles[0]["layout"]["annotations"]]
+    titles = [chart["layout"]["annotations"][0]["text"] for chart in candles]
     assert all(re.fullmatch(r"SIM-[ABC]: volatility \d+\.\d %", title) for title in titles), titles
-    assert [len([trace for trace in chart["data"] if trace["type"] == "candlestick"]) for chart in candles] == [6]
-    # scores, candles, three tokens, distances, three facts, adaptation, two curves
-    assert len(charts) == text.count("data-chart=") == 12
+    # scores, six sequences, three tokens, distances, three facts, adaptation, two curves
+    assert len(candles) == 6 and len(charts) == text.count("data-chart=") == 17
 
 
 def test_privacy_facts_and_adaptation_are_told_and_names_are_escaped(text):
