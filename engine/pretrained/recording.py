@@ -1,8 +1,8 @@
 """Taking networks from the store, and training those that are missing.
 
-A `Trainer` says what an epoch, a measurement and a file of its networks are. What experts and teachers share is here: a
-damaged file is trained again, a stopped training continues after its last epoch with the same bits, and of two
-processes that need the same networks one trains them while the other waits.
+A `Trainer` says how experts or teachers are trained, measured and stored. For both, a damaged file is trained again, a
+stopped training continues after its last epoch with the same bits, and of two processes that need the same networks one
+trains them while the other waits.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from pydantic import TypeAdapter
@@ -20,7 +20,7 @@ from torch import Tensor
 from engine.core import checkpoint
 from engine.core.events import Event, Progress, Warned
 from engine.core.progress import paced
-from engine.pretrained.store import MANIFEST, Manifest, Network, Point, Recording, hash_of, lock, read
+from engine.pretrained.store import MANIFEST, Manifest, Network, Point, Recording, hash_of, read, took_lock
 
 WAITING_SECONDS = 0.5
 TIMED_SECONDS, MOST_TIMED = 0.5, 50  # an estimate times steps until one of the two is reached
@@ -29,7 +29,7 @@ _CURVE = TypeAdapter(list[Point])
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """The pretrained networks that a run needs, num_recorded of them stored; the others take bytes and seconds."""
+    """The pretrained networks that a run needs. num_recorded: those in the store; seconds: to train the others."""
 
     num_networks: int
     num_bytes: int
@@ -40,14 +40,14 @@ class RecordingPlan:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Weights theta (P,) and the sum of the epoch's losses. Subclasses add the optimiser's state."""
+    """Weights theta (P,) and the sum of the epoch's losses; subclasses add the optimiser's state."""
 
     theta: Tensor
     loss: float = field(default=0.0, kw_only=True)
 
 
 class Names(NamedTuple):
-    """Of a network: in messages, its file, and the folder of its training's checkpoints."""
+    """Of a network: its title in messages, its file, and the folder of its checkpoints."""
 
     title: str
     file: str
@@ -58,7 +58,7 @@ State = TypeVar("State", bound=TrainingState)
 
 
 class Trainer(Protocol[State]):
-    """How networks of one kind are trained; each has a number."""
+    """How the networks of one kind are trained; each has a number."""
 
     @property
     def folder(self) -> Path: ...  # of the recording
@@ -77,19 +77,20 @@ class Trainer(Protocol[State]):
     @property
     def num_bytes(self) -> int: ...  # of a network's file
     def names(self, number: int) -> Names: ...
-    def event(self, number: int, point: Point, *, cached: bool) -> Event: ...  # about an epoch
-    def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]: ...  # about a finished network
+    def event(self, number: int, point: Point, *, cached: bool) -> Event: ...  # of an epoch
+    def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]: ...  # of a finished network
     def start(self, number: int) -> State: ...
     def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...  # after each step of epoch 1, 2, ...
     def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...  # or raises Diverged
-    def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...  # estimate of everything but steps
-    def keep(self, state: State, epoch: int, path: Path) -> None: ...  # adds an epoch to the unfinished file
+    def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...  # estimate of everything but the steps
+    def keep(self, state: State, epoch: int, path: Path) -> None:
+        """Add an epoch to the unfinished file, if that holds epochs."""
 
     def can_resume(self, path: Path) -> bool:  # whether that file still has the epochs before
         return True
 
     def finish(self, state: State | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
-        """Complete the file, and return what else `Network` records. state: None if there were no epochs."""
+        """Complete the file; returns further fields of `Network`. state: None if there were no epochs."""
         yield from ()
         return {}
 
@@ -97,8 +98,8 @@ class Trainer(Protocol[State]):
 def load_or_train(trainer: Trainer[State]) -> Generator[Event, None, Recording]:
     """A recording with the trainer's networks. Missing and damaged ones are trained now, or left out.
 
-    Yields the trainer's events, Progress, and Warned for damaged files. Raises what it raises, and OSError if the disk
-    is full; finished epochs stay.
+    Yields the trainer's events, Progress, and Warned for damaged files. Raises OSError if the disk is full, and what
+    the trainer raises; finished epochs stay.
     """
     recording = read(trainer.folder)
     if recording is None:
@@ -116,11 +117,11 @@ def load_or_train(trainer: Trainer[State]) -> Generator[Event, None, Recording]:
 
 
 def _take(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, bool]:
-    """Whether a network is there and its file sound; if so, its events."""
+    """Whether a network is in the store, with its file undamaged. Yields its events."""
     network = recording.manifest.networks.get(number)
     if network is None:
         return False
-    if problem := (yield from recording.problem(number)):
+    if problem := recording.problem(number):
         title = trainer.names(number).title.capitalize()
         otherwise = "It is trained again." if trainer.may_train else "It is left out."
         yield Warned(f"{title}: {recording.digest}/{network.file} {problem}. {otherwise}")
@@ -132,9 +133,10 @@ def _take(trainer: Trainer[State], recording: Recording, number: int) -> Generat
 
 
 def _train_alone(trainer: Trainer[State], recording: Recording, number: int) -> Generator[Event, None, Recording]:
-    """Train a network with the folder locked, unless another process has finished it meanwhile."""
-    with lock(recording.folder) as take_lock:
-        while not take_lock():
+    """Train a network with the folder locked, unless another process has trained it meanwhile."""
+    recording.folder.mkdir(parents=True, exist_ok=True)
+    with (recording.folder / "lock").open("w") as file:
+        while not took_lock(file):
             yield Progress(f"wait for another run that trains {trainer.names(number).title}", 0, 1)
             time.sleep(WAITING_SECONDS)
         before = recording.manifest.networks.get(number)
@@ -159,9 +161,8 @@ def _train(trainer: Trainer[State], recording: Recording, number: int) -> Genera
             recording.write()  # listed from now on
         state, curve = yield from _train_epochs(trainer, number, partial, checkpoints)
     extras = yield from trainer.finish(state, partial)
-    digest = yield from hash_of(partial)
     partial.replace(final)
-    network = Network(file=names.file, hash=digest, curve=tuple(curve), **extras)
+    network = Network(file=names.file, hash=hash_of(final), curve=tuple(curve), **extras)
     recording = recording.add(number, network)
     shutil.rmtree(checkpoints, ignore_errors=True)
     yield from trainer.report(number, network, cached=False)
@@ -178,10 +179,10 @@ def _train_epochs(
     for message in damage:
         yield Warned(message)
     if found is not None:
-        values = dict(found[1])
-        curve = _CURVE.validate_json(str(values.pop("curve")))
+        values: dict[str, Any] = found[1]
+        curve = _CURVE.validate_json(values.pop("curve"))
         moved = {name: value.to(state.theta.device) for name, value in values.items() if isinstance(value, Tensor)}
-        state = replace(state, **cast(dict[str, Any], values | moved))
+        state = replace(state, **values | moved)
         for point in curve:
             yield trainer.event(number, point, cached=True)
     num_epochs = trainer.manifest.num_epochs
@@ -202,7 +203,7 @@ def _train_epochs(
 
 
 def estimate_recording(trainer: Trainer[State]) -> Generator[Event, None, RecordingPlan]:
-    """What the trainer's networks take, by a few timed steps if any are missing. Nothing is kept."""
+    """What the trainer's networks take, from a few timed steps if any are missing. Nothing is kept."""
     recording, numbers = read(trainer.folder), trainer.numbers
     missing = [number for number in numbers if recording is None or number not in recording.manifest.networks]
     checkpoints = [trainer.folder / trainer.names(number).checkpoints for number in missing]

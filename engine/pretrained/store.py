@@ -7,8 +7,7 @@
     <cache>/experts/<digest>/lock                      held by the process that trains
     <cache>/teachers/<digest>/...                      the same for a teacher: teacher.safetensors, state/
 
-The digest hashes the key: everything the networks depend on besides their number. Nothing here trains: whoever has a
-network's file registers it with `Recording.add`.
+The digest is the hash of the key: everything that the networks depend on besides their number.
 """
 
 from __future__ import annotations
@@ -18,17 +17,16 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import IO, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from engine.core.checkpoint import latest_step, write_atomically
 from engine.core.errors import DataError
-from engine.core.events import Event
-from engine.core.progress import paced
+from engine.core.events import Event, Progress
 
 if sys.platform != "win32":
     import fcntl
@@ -36,7 +34,6 @@ if sys.platform != "win32":
 Kind = Literal["experts", "teachers"]
 Split = Literal["validation", "test"]
 MANIFEST = "manifest.json"
-_HASHED_AT_ONCE = 2**24
 
 
 class Record(BaseModel):
@@ -62,7 +59,7 @@ class Probed(Record):
 
 
 class Network(Record):
-    """A finished network; its curve is empty if it was not trained here. scale, probed: of teachers, see `Teacher`."""
+    """A finished network. curve: empty if it was not trained here. scale, probed: of teachers, see `Teacher`."""
 
     file: str = Field(pattern=r"^[\w.-]*\w$")  # a name, not a path
     hash: str = Field(min_length=1)
@@ -77,7 +74,7 @@ class Network(Record):
 
     @property
     def accuracy(self) -> float | None:
-        """Of a teacher's linear probe, or of the expert at the end of training, on validation images."""
+        """On validation images: of a teacher's linear probe, or of an expert after its last epoch."""
         end = self.curve[-1].accuracy if self.curve else None
         return next((found.accuracy for found in self.probed if found.split == "validation"), end)
 
@@ -97,7 +94,7 @@ class Manifest(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_earlier_formats(cls, values: Any) -> Any:
-        """Earlier programs had one format for experts and another for teachers."""
+        """Experts and teachers once had a format each."""
         if not isinstance(values, dict) or "kind" in values:
             return values
         if "experts" in values:
@@ -120,7 +117,7 @@ class Recording:
     manifest: Manifest
 
     def write(self) -> None:
-        """Replace the manifest on disk, all or nothing. Raises OSError."""
+        """Replace the manifest on disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / MANIFEST, self.manifest.model_dump_json(indent=1).encode())
 
@@ -129,41 +126,40 @@ class Recording:
         return Recording(self.folder, self.manifest.model_copy(update={"networks": networks}))
 
     def add(self, number: int, network: Network) -> Recording:
-        """Register a network whose file lies in the folder; the new recording. Raises OSError."""
+        """Register a network whose file is in the folder; the new recording."""
         recording = self.holding(self.manifest.networks | {number: network})
         recording.write()
         return recording
 
-    def problem(self, number: int) -> Generator[Event, None, str]:
-        """What is wrong with a network's file, as the end of a sentence; "" if it is sound. Yields Progress."""
+    def problem(self, number: int) -> str:
+        """What is wrong with a network's file, as the end of a sentence; "" if nothing is."""
         network = self.manifest.networks[number]
         path = self.folder / network.file
         if not path.is_file():
             return "is missing"
-        return "" if (yield from hash_of(path)) == network.hash else "is damaged: its hash is not the recorded one"
+        return "" if hash_of(path) == network.hash else "is damaged: its hash is not the recorded one"
 
     @property
     def digest(self) -> str:
-        """Its name."""
         return self.folder.name
 
     @property
     def partial_epochs(self) -> int | None:
-        """Epochs done of a network in training, or whose training was stopped; None if there is none."""
+        """Epochs done of a network whose training is under way or was stopped; None if there is none."""
         return min((latest_step(folder) or 0 for folder in self.folder.glob("*state")), default=None)
 
     @property
     def accuracy(self) -> float | None:
-        """The mean over the networks."""
+        """Mean over the networks."""
         ends = [found for network in self.manifest.networks.values() if (found := network.accuracy) is not None]
         return sum(ends) / len(ends) if ends else None
 
     @property
     def num_bytes(self) -> int:
-        """On disk; files may come and go meanwhile."""
+        """On disk."""
         total = 0
         for path in self.folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 total += path.stat().st_size
         return total
 
@@ -176,7 +172,7 @@ class Recording:
 
 
 def folder_of(kind: Kind, key: dict[str, Any], cache_root: Path) -> Path:
-    """Where the recording with a key lies."""
+    """The folder of the recording with a key."""
     return cache_root / kind / hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
@@ -188,18 +184,18 @@ def read(folder: Path) -> Recording | None:
         return None
 
 
-def _folders(cache_root: Path) -> list[Path]:
-    """Experts first."""
-    return [folder for kind in get_args(Kind) for folder in sorted((cache_root / kind).glob("*"))]
+def _manifests(cache_root: Path) -> list[Path]:
+    """Their paths, experts first."""
+    return [path for kind in get_args(Kind) for path in sorted((cache_root / kind).glob(f"*/{MANIFEST}"))]
 
 
 def recordings(cache_root: Path) -> list[Recording]:
-    """Everything in the store; recordings whose training was stopped too."""
-    return [recording for folder in _folders(cache_root) if (recording := read(folder)) is not None]
+    """Everything in the store, recordings whose training was stopped included."""
+    return [recording for path in _manifests(cache_root) if (recording := read(path.parent)) is not None]
 
 
 def find(cache_root: Path, digest: str) -> Recording:
-    """The recording with a name. Raises DataError if there is none."""
+    """The recording with a digest. Raises DataError if there is none."""
     found = [recording for recording in recordings(cache_root) if recording.digest == digest]
     if not found:
         raise DataError(f"There are no pretrained networks '{digest}'. They may have been deleted already.")
@@ -207,15 +203,16 @@ def find(cache_root: Path, digest: str) -> Recording:
 
 
 def delete(cache_root: Path, digest: str) -> None:
-    """Remove a recording. Raises DataError if there is none with this name."""
+    """Remove the recording with a digest. Raises DataError if there is none."""
     shutil.rmtree(find(cache_root, digest).folder)
 
 
 def verify(recording: Recording) -> Generator[Event, None, dict[int, str]]:
     """Compare every file with its hash: what is wrong, by the number of the network. Yields Progress."""
-    found = {}
-    for number in sorted(recording.manifest.networks):
-        if problem := (yield from recording.problem(number)):
+    found, numbers = {}, sorted(recording.manifest.networks)
+    for done, number in enumerate(numbers):
+        yield Progress("check the files", done, len(numbers))
+        if problem := recording.problem(number):
             found[number] = problem
     return found
 
@@ -223,41 +220,22 @@ def verify(recording: Recording) -> Generator[Event, None, dict[int, str]]:
 def state(cache_root: Path) -> frozenset[tuple[str, int]]:
     """A cheap fingerprint that changes whenever a recording is begun, added to or deleted."""
     found = set()
-    for folder in _folders(cache_root):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found.add((str(folder), (folder / MANIFEST).stat().st_mtime_ns))
+    for path in _manifests(cache_root):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            found.add((str(path), path.stat().st_mtime_ns))
     return frozenset(found)
 
 
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tries to take the folder's lock, to be polled; it ends with the block or the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-
-        def take() -> bool:
-            if sys.platform == "win32":  # no flock: processes are not kept apart
-                return True
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        yield take
+def took_lock(file: IO[str]) -> bool:
+    """Try to lock an open file until it is closed. Always True on Windows, where processes are not kept apart."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
-def hash_of(path: Path) -> Generator[Event, None, str]:
-    """The hash of a file. Yields Progress."""
-    pieces = path.stat().st_size // _HASHED_AT_ONCE + 1
-    return (yield from paced(f"check {path.name}", _hashes(path), pieces))
-
-
-def _hashes(path: Path) -> Iterator[str]:
-    """The hash of the file so far, piece by piece."""
-    content = hashlib.blake2b(digest_size=16)
+def hash_of(path: Path) -> str:
     with path.open("rb") as file:
-        while chunk := file.read(_HASHED_AT_ONCE):
-            content.update(chunk)
-            yield content.hexdigest()
-    yield content.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -76,7 +76,7 @@ def test_a_teacher_is_reused_and_one_that_was_stopped_goes_on(cache, digits):
     context = Context(cache_root=cache)
     found, teacher = drained(load_teacher(digits, TeacherConfig(**TEACHER), context))
     assert epochs(found, TeacherEpoch) == [(0, True), (1, True), (2, True)]
-    assert teacher.scale == pytest.approx(5.831737488) and teacher.describe()["seconds"] == pytest.approx(0.0322170615)
+    assert teacher.scale == pytest.approx(5.831737488) and teacher.summary["seconds"] == pytest.approx(0.0322170615)
     assert [event.value for event in found if isinstance(event, Scored)] == pytest.approx([0.5804196, 0.5933148])
     found, _ = drained(load_teacher(digits, TeacherConfig(**TEACHER, seed=1), context))
     assert epochs(found, TeacherEpoch) == [(0, True), (1, True), (2, False)]

@@ -138,7 +138,7 @@ def plan_recording(config: SelfsupConfig, spec: TaskSpec) -> RecordingPlan:
 
 def record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
     """Train only the teacher. Returns a description of it."""
-    return (yield from load_or_train(splits, config.teacher, context)).describe()
+    return (yield from load_or_train(splits, config.teacher, context)).summary
 
 
 def try_record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RecordingPlan]:

@@ -1,9 +1,10 @@
 """Files of experts: a safetensors file each, "trajectory" (E + 1, P), the weights before training and after each epoch.
 
-Files are memory-mapped: reading one row of a hundred experts of fifty epochs costs one row of memory.
+Files are memory-mapped: reading a row takes the memory of one row.
 """
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ DTYPES = {"float32": (torch.float32, "F32"), "float16": (torch.float16, "F16")}
 
 @dataclass(frozen=True)
 class Buffer:
-    """Recorded experts: files, numbers in the recording, and final validation accuracies, fractions."""
+    """Recorded experts. numbers: in the recording. accuracies: on validation images after the last epoch, fractions."""
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...]
@@ -30,7 +31,7 @@ class Buffer:
     num_params: int
 
     def weights(self, expert: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
-        """Weights (P,) float32 of one of these experts after an epoch. Raises DataError if its file is damaged."""
+        """Weights (P,) float32 of an expert after an epoch. Raises DataError if its file is damaged."""
         try:
             with safe_open(self.files[expert], "pt") as file:
                 return file.get_slice(TENSOR)[epoch].to(device, torch.float32)
@@ -39,7 +40,7 @@ class Buffer:
             raise DataError(f"{what} Resume the run to record it again.") from error
 
     def describe(self) -> dict[str, Any]:
-        """The summary of a run that only records. accuracy: mean."""
+        """The summary of a run that only records."""
         return {
             "num_experts": len(self.files),
             "num_epochs": self.num_epochs,
@@ -49,30 +50,22 @@ class Buffer:
         }
 
 
-class ExpertFile:
-    """A trajectory (rows, P) that is written row by row, and is a safetensors file from the start."""
+def create(path: Path, shape: tuple[int, int], dtype: str) -> None:
+    """Make a safetensors file with a trajectory of zeros, or replace it. Raises OSError."""
+    size = math.prod(shape) * DTYPES[dtype][0].itemsize
+    header = json.dumps({TENSOR: {"dtype": DTYPES[dtype][1], "shape": shape, "data_offsets": [0, size]}}).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(file.tell() + size)
 
-    def __init__(self, path: Path, num_rows: int, num_params: int, dtype: str) -> None:
-        self._path, (self._dtype, code) = path, DTYPES[dtype]
-        self._row_bytes = num_params * self._dtype.itemsize
-        size = num_rows * self._row_bytes
-        header = json.dumps({TENSOR: {"dtype": code, "shape": [num_rows, num_params], "data_offsets": [0, size]}})
-        header = header.ljust(-(-len(header) // 8) * 8)
-        self._start = 8 + len(header)
-        self._head = len(header).to_bytes(8, "little") + header.encode()
-        self._size = self._start + size
 
-    def create(self) -> None:
-        """Make the file with all rows 0; an existing file is replaced. Raises OSError."""
-        with self._path.open("wb") as file:
-            file.write(self._head)
-            file.truncate(self._size)
-
-    def write(self, row: int, weights: Tensor) -> None:
-        """Put weights (P,) into a row. Raises OSError if the disk is full."""
-        content = weights.detach().to("cpu", self._dtype).contiguous().numpy().tobytes()
-        with self._path.open("r+b") as file:
-            file.seek(self._start + row * self._row_bytes)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # the checkpoint that counts this row is written next
+def write_row(path: Path, row: int, weights: Tensor, dtype: str) -> None:
+    """Put weights (P,) into a row of a trajectory. Raises OSError if the disk is full."""
+    content = weights.detach().to("cpu", DTYPES[dtype][0]).contiguous().numpy().tobytes()
+    with path.open("r+b") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        file.seek(start + row * len(content))
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # the checkpoint that counts this row is written next

@@ -10,7 +10,7 @@ _advanced = partial(_option, advanced=True)
 
 
 class ExpertsConfig(Config):
-    """How experts are trained. Runs that agree in all of it but the number share their experts."""
+    """How experts are trained. Runs share experts if they differ in nothing but the number."""
 
     num_experts: int = _option(10, low=1, high=1000, label="Number of experts")
     """Networks to train on the real data; recorded once, then reused."""

@@ -1,7 +1,6 @@
 """Recording experts: the weights of networks trained on real images, before training and after each epoch.
 
-Their number is not part of the key: more are added to those in the store. Steps are of SGD, or with the gradient g of a
-minibatch,
+A recording may grow: the number of experts is not part of its key. Steps are SGD or, with g a minibatch's gradient,
 
     SAM    g' = grad L(theta + rho g / |g|),  theta <- theta - lr g'
     GSAM   g'' = g' - alpha (g - <g, g'> g' / |g'|^2),  theta <- theta - lr g''
@@ -36,7 +35,8 @@ from engine.evaluation.train import accuracy
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained import recording, store
-from engine.pretrained.experts.buffer import DTYPES, Buffer, ExpertFile
+from engine.pretrained.experts import buffer
+from engine.pretrained.experts.buffer import DTYPES, Buffer
 from engine.pretrained.experts.config import ExpertsConfig
 from engine.pretrained.recording import Names, RecordingPlan, Trainer, TrainingState
 from engine.pretrained.store import Manifest, Network, Point, Recording
@@ -73,7 +73,7 @@ def load_or_record(
 
 
 def plan(config: ExpertsConfig, student: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
-    """What the experts take as if none were recorded, before the data are read; None if the config names a folder."""
+    """What the experts take if none are in the store; needs no data. None if the config names a folder."""
     if config.folder:
         return None
     with torch.device("meta"):
@@ -83,7 +83,7 @@ def plan(config: ExpertsConfig, student: StudentConfig, spec: TaskSpec) -> Recor
 
 
 def expert_bytes(config: ExpertsConfig, num_params: int) -> int:
-    """Of an expert on disk: its weights before training and after each epoch."""
+    """Size of an expert's file."""
     return (config.epochs + 1) * num_params * DTYPES[config.dtype][0].itemsize
 
 
@@ -114,7 +114,7 @@ class ExpertTrainer(Trainer[SgdState]):
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Of the config's folder if it names one; raises ConfigError unless its experts fit."""
+        """Of the config's folder if it names one. Raises ConfigError if its experts do not fit."""
         key = key_of(self.splits, self.student_config, self.config)
         about = {"source": self.splits.title, "title": self.student_config.name, "num_params": self.student.num_params}
         wanted = Manifest.model_validate(about | {"kind": "experts", "key": key, "num_epochs": self.config.epochs})
@@ -147,9 +147,9 @@ class ExpertTrainer(Trainer[SgdState]):
 
     def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]:
         targets = self._judge.targets
-        share = targets.bincount().max().item() / len(targets)  # right if the largest class is always guessed
+        guessing = targets.bincount().max().item() / len(targets)  # accuracy of always guessing the largest class
         end = network.curve[-1].accuracy
-        if end <= share + GUESSING * math.sqrt(share * (1 - share) / len(targets)):
+        if end <= guessing + GUESSING * math.sqrt(guessing * (1 - guessing) / len(targets)):
             what = f"Expert {number + 1} did not learn: {end:.1%} on validation images is no better than guessing."
             yield Warned(f"{what} Raise the experts' learning rate or epochs.")
 
@@ -174,10 +174,9 @@ class ExpertTrainer(Trainer[SgdState]):
         return accuracy(self.student, state.theta, self._judge)
 
     def keep(self, state: SgdState, epoch: int, path: Path) -> None:
-        file = ExpertFile(path, self.config.epochs + 1, self.student.num_params, self.config.dtype)
         if epoch == 0:
-            file.create()
-        file.write(epoch, state.theta)
+            buffer.create(path, (self.config.epochs + 1, self.student.num_params), self.config.dtype)
+        buffer.write_row(path, epoch, state.theta, self.config.dtype)
 
     def can_resume(self, path: Path) -> bool:
         return path.exists()
@@ -217,7 +216,7 @@ def step(
 
 
 def gsam(gradient: Tensor, perturbed: Tensor, alpha: float) -> Tensor:
-    """The perturbed gradient (P,), less alpha times the part of the gradient (P,) that is orthogonal to it."""
+    """The perturbed gradient (P,) minus alpha times the part of the gradient (P,) that is orthogonal to it."""
     along = torch.dot(gradient, perturbed) / (torch.dot(perturbed, perturbed) + NO_NORM)
     return perturbed - alpha * (gradient - along * perturbed)
 

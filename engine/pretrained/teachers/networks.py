@@ -1,6 +1,6 @@
 """The networks of teachers as fixed functions of each image.
 
-In training a batch norm normalises by its own batch; then its statistics are fixed on a sample of training images.
+In training, batch norms use the statistics of the batch. Afterwards, these are fixed on a sample of training images.
 """
 
 import os
@@ -20,7 +20,7 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.nets import make_encoder
 from engine.pretrained.teachers.config import TeacherConfig
 
-IMAGENET_SIDE = 64  # smaller images are enlarged to this many pixels a side: the network halves them five times
+IMAGENET_SIDE = 64  # smaller images are enlarged to 64 pixels per side: the network halves them five times
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 SAMPLE = 1024  # training images that the statistics are fixed on
@@ -28,7 +28,7 @@ _PIECE_OF_STATISTICS = 256
 
 
 class ImageNetInputs(nn.Module):
-    """Prepared inputs (N, C, H, W) for torchvision's networks: in colour, normalised, 64 pixels a side or more."""
+    """Prepared inputs (N, C, H, W) for torchvision's networks: in colour, normalised, 64 pixels per side or more."""
 
     def __init__(self, to_pixels: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ImageNetInputs(nn.Module):
 def make_network(
     config: TeacherConfig, spec: TaskSpec, to_pixels: Callable[[Tensor], Tensor], device: torch.device | str
 ) -> nn.Module:
-    """The network of a teacher, without weights; to_pixels: of prepared inputs. Raises ConfigError if they misfit."""
+    """The network of a teacher, untrained; `to_pixels` inverts the preparation. Raises ConfigError if images misfit."""
     if config.kind == "imagenet":
         from engine.data.torchvision_compat import models  # slow to import, and few teachers need it
 
@@ -67,12 +67,12 @@ def make_network(
 
 
 def num_bytes(network: nn.Module) -> int:
-    """Of its weights and statistics."""
+    """Size of its weights and statistics."""
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
 def fix_statistics(network: nn.Module, data: LabelledSet) -> Generator[Event, None, None]:
-    """Set the statistics of batch norms to the means over a sample of a set. Yields Progress."""
+    """Set the statistics of batch norms to their means over a sample of the data. Yields Progress."""
     norms, some = _batch_norms(network), data.sample(SAMPLE)
     if not norms:
         return
@@ -95,11 +95,8 @@ def weights_from_file(file: str, network: nn.Module) -> dict[str, Tensor]:
         found = load_file(path_of(file))
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"The teacher's weights file '{file}' cannot be read as safetensors ({error}).") from error
-    wanted = network.state_dict()
-    needed = [name for name in wanted if not name.endswith(STATISTICS)]
-    statistics = [name for name in wanted if name.endswith(("running_mean", "running_var"))]
-    if any(name in found for name in statistics):
-        needed += statistics
+    wanted, has_statistics = network.state_dict(), any(name.endswith(STATISTICS[:2]) for name in found)
+    needed = [name for name in wanted if not name.endswith(STATISTICS[2:] if has_statistics else STATISTICS)]
     problems = [f"has no tensor '{name}'" for name in needed if name not in found]
     problems += [f"has a tensor '{name}' that the network does not have" for name in found if name not in wanted]
     for name in needed if not problems else ():
@@ -113,7 +110,7 @@ def weights_from_file(file: str, network: nn.Module) -> dict[str, Tensor]:
 
 
 def path_of(file: str) -> Path:
-    """The path of a config's weights file. Raises ConfigError if there is no such file."""
+    """The path of a weights file. Raises ConfigError if there is none."""
     advice = "Give the path of a .safetensors file, or choose a teacher that is trained here."
     if not file:
         raise ConfigError(f"The teacher comes from a file, but no weights file is named. {advice}")
@@ -124,7 +121,7 @@ def path_of(file: str) -> Path:
 
 
 def imagenet_weights() -> dict[str, Tensor]:
-    """torchvision's weights of ResNet18, downloaded if PyTorch has not cached them. Raises DataError if that fails."""
+    """torchvision's weights of ResNet18, downloaded unless PyTorch has cached them. Raises DataError if that fails."""
     from engine.data.torchvision_compat import models
 
     weights = models.ResNet18_Weights.IMAGENET1K_V1

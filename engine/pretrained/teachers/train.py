@@ -34,13 +34,13 @@ NO_VARIANCE = 1e-8  # added to the variance of a dimension that is divided by it
 
 @dataclass(frozen=True)
 class Networks:
-    """The encoder, and the projector, which is discarded after training; their weights are one theta (P + Q,)."""
+    """The encoder, and the projector, which is discarded after training. Weights of both: theta (P + Q,)."""
 
     encoder: Student
     projector: Student
 
     def init(self, generator: torch.Generator) -> Tensor:
-        """Fresh weights of both, from a CPU generator."""
+        """Initial weights of both, from a CPU generator."""
         return torch.cat([self.encoder.init(generator), self.projector.init(generator)])
 
     def of_encoder(self, theta: Tensor) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ class Networks:
         return self.encoder.unflatten(theta[: self.encoder.num_params])
 
     def projected(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        """What the loss compares, (N, projector_width), of inputs (N, C, H, W)."""
+        """Projections (N, projector_width) of inputs (N, C, H, W), which the loss compares."""
         ours, others = theta.split([self.encoder.num_params, self.projector.num_params])
         return self.projector(others, self.encoder(ours, inputs))
 
@@ -63,7 +63,7 @@ class AdamWState(TrainingState):
 
     @classmethod
     def of(cls, theta: Tensor) -> AdamWState:
-        """Before the first step."""
+        """The state before the first step."""
         return cls(theta, torch.zeros_like(theta), torch.zeros_like(theta))
 
 
@@ -107,7 +107,7 @@ def epoch(
 
 
 def views_of(splits: Splits, config: TeacherConfig) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """Random views of prepared inputs: made of their pixels, then prepared again."""
+    """A function that makes random views of prepared inputs: of their pixels, then prepared again."""
     views = Views(config.crop_scale, config.mirror, config.jitter, config.grey_share, config.blur_share)
     preparation = preparation_of(splits)
     if preparation is None:
@@ -116,7 +116,7 @@ def views_of(splits: Splits, config: TeacherConfig) -> Callable[[Tensor, torch.G
 
 
 def preparation_of(splits: Splits) -> Preparation | None:
-    """How the inputs were made of pixels; None if they are pixels."""
+    """How inputs are made from pixels; None if they are pixels."""
     return splits.preparation if isinstance(splits, ImageSplits) else None
 
 

@@ -1,14 +1,13 @@
 """Training a teacher, or loading weights that were trained elsewhere, and measuring it.
 
-The key of a teacher covers the data, their preparation and the teacher's own settings, so runs with any seed share it.
+The key holds the data, their preparation and the teacher's settings, so runs with different seeds share a teacher.
 """
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -41,7 +40,7 @@ NEIGHBOURS = 20
 KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000  # training and validation images for the nearest neighbours after every epoch
 PROBED_IMAGES = 10_000  # training images that the scale and the linear probe are fitted on
 TIMED_IMAGES = 125
-PIECE = 64  # images per forward pass, which bounds the memory of activations
+PIECE = 64  # images per forward pass; bounds the memory of activations
 FILE, TENSOR = "train.safetensors", "representations"  # the training images' representations, in the teacher's folder
 
 
@@ -50,7 +49,7 @@ class Teacher:
     """A fixed function of each image, whose representations are distilled.
 
     network: prepared inputs (n, C, H, W) to (n, d). scale: factor that makes the mean variance of a dimension 1 over
-    training images. digest: equal only if the representations are. facts: for `describe`.
+    training images. digest: equal only if the representations are. summary: of a run that only trains a teacher.
     """
 
     title: str
@@ -58,16 +57,12 @@ class Teacher:
     digest: str
     network: Callable[[Tensor], Tensor]
     scale: float
-    facts: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any]
 
     @torch.no_grad()
     def represent(self, inputs: Tensor) -> Tensor:
         """Representations (n, d) float32 of prepared inputs (n, C, H, W), without gradients."""
         return torch.cat([self.network(piece) for piece in inputs.split(PIECE)]) * self.scale
-
-    def describe(self) -> dict[str, Any]:
-        """The summary of a run that only trains a teacher."""
-        return {"title": self.title, "num_dims": self.num_dims} | self.facts
 
 
 def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Generator[Event, None, Teacher]:
@@ -80,21 +75,20 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
     found = yield from recording.load_or_train(trainer)
     manifest, kept = found.manifest, found.manifest.networks[0]
     trainer.network.load_state_dict(load_file(found.folder / kept.file))
-    facts = {
+    summary = {
+        "title": manifest.title,
+        "num_dims": config.output_dims,
         "num_params": manifest.num_params,
         "num_epochs": manifest.num_epochs,
         "knn_accuracy": kept.curve[-1].accuracy if kept.curve else None,
         "probe_accuracy": kept.accuracy,
         "seconds": kept.seconds,
     }
-    return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, facts)
+    return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, summary)
 
 
 def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator[Event, None, Tensor]:
-    """Representations (N, d) float32 of the training images, in order, cached in the teacher's folder.
-
-    The digest covers the data, so a folder belongs to one training set.
-    """
+    """Representations (N, d) float32 of the training images, in order, cached in the teacher's folder."""
     path = context.cache_root / "teachers" / teacher.digest / FILE
     found = None
     with contextlib.suppress(OSError, SafetensorError):  # missing or damaged
@@ -106,7 +100,7 @@ def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator
 
 
 def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
-    """What a teacher takes as if it were not in the store, known before the data are read."""
+    """What a teacher takes if it is not in the store; needs no data."""
     with torch.device("meta"):
         network = networks.make_network(config, spec, nn.Identity(), "meta")
     num_bytes = networks.num_bytes(network)
@@ -117,14 +111,13 @@ def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
     """Everything that a teacher depends on. Raises ConfigError if its weights file cannot be read."""
     settings = in_effect(config)
     if config.kind == "file":
-        content = networks.path_of(config.file).read_bytes()
-        settings["file"] = hashlib.blake2b(content, digest_size=16).hexdigest()
+        settings["file"] = store.hash_of(networks.path_of(config.file))
     return {"recipe": RECIPE, "data": splits.fingerprint, "teacher": settings}
 
 
 @dataclass(frozen=True)
 class TeacherTrainer(Trainer[AdamWState]):
-    """How the only teacher, number 0, is trained; see `recording.Trainer`."""
+    """How a teacher, network 0 of its recording, is trained; see `recording.Trainer`."""
 
     splits: Splits
     config: TeacherConfig
@@ -136,7 +129,7 @@ class TeacherTrainer(Trainer[AdamWState]):
 
     @cached_property
     def network(self) -> nn.Module:
-        """The teacher itself; `measure` and `finish` give it its weights and statistics."""
+        """The teacher itself; `measure` and `finish` load its weights."""
         preparation = train.preparation_of(self.splits)
         to_pixels = nn.Identity() if preparation is None else preparation.inverse
         return networks.make_network(self.config, self.splits.spec, to_pixels, self.context.device)
@@ -180,7 +173,7 @@ class TeacherTrainer(Trainer[AdamWState]):
         return train.epoch(self._trainable, state, self.splits, self.config, epoch - 1, generator)
 
     def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float]:
-        """The share of validation images whose nearest training images vote for their class."""
+        """Accuracy of nearest neighbours on validation images."""
         yield from self._place(state)
         known = self.splits.train.sample(KNOWN_IMAGES)
         asked = self.splits.validation.sample(ASKED_IMAGES)
@@ -188,9 +181,6 @@ class TeacherTrainer(Trainer[AdamWState]):
         queries = yield from features_of(self.network, asked, "find nearest neighbours")
         found = knn(features, known.targets, queries, NEIGHBOURS, self.splits.spec.num_outputs)
         return share_right(found, asked.targets)
-
-    def keep(self, state: AdamWState, epoch: int, path: Path) -> None:
-        """Checkpoints hold everything."""
 
     def finish(self, state: AdamWState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
         """Raises Diverged if all images have the same representation."""
@@ -220,7 +210,7 @@ class TeacherTrainer(Trainer[AdamWState]):
         return Context(seed=self.config.seed).stream("teacher", *names)
 
     def _load(self) -> Generator[Event, None, None]:
-        """Load weights trained elsewhere, with their statistics, or with those of the training images."""
+        """Load weights trained elsewhere. Batch norms without statistics get those of the training images."""
         if self.config.kind == "imagenet":
             found = yield from ticking("load torchvision's ImageNet weights", networks.imagenet_weights)
         else:
@@ -230,7 +220,7 @@ class TeacherTrainer(Trainer[AdamWState]):
             yield from networks.fix_statistics(self.network, self.splits.train)
 
     def _place(self, state: AdamWState) -> Generator[Event, None, None]:
-        """Give the teacher the encoder's current weights, and the statistics that go with them."""
+        """Load the encoder's current weights, and fix the batch norms' statistics for them."""
         self.network.load_state_dict(self._trainable.of_encoder(state.theta), strict=False)  # statistics stay
         yield from networks.fix_statistics(self.network, self.splits.train)
 
@@ -243,9 +233,9 @@ class TeacherTrainer(Trainer[AdamWState]):
             what = "The teacher's representations are the same for all images, or not finite."
             advice = "Lower the teacher's learning rate, or use other weights."
             raise Diverged(f"{what} {advice}", quantity="teacher's representations", step=0)
-        scale, num_classes = 1 / math.sqrt(variance), self.splits.spec.num_outputs
-        data_and_config = features * scale, known.targets, num_classes, ProbingConfig()
-        fit = partial(linear_probe, *data_and_config, self._stream("probe"))
+        scale = 1 / math.sqrt(variance)
+        known_and_config = features * scale, known.targets, self.splits.spec.num_outputs, ProbingConfig()
+        fit = partial(linear_probe, *known_and_config, self._stream("probe"))
         probe = yield from ticking("fit a linear probe of the teacher", fit)
         probed = []
         for split in get_args(Split):

@@ -182,14 +182,14 @@ def test_a_broken_file_is_named_and_recorded_again(tmp_path, damage):
 
 def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(tmp_path, monkeypatch):
     writes = iter(range(100))
-    write = buffer.ExpertFile.write
+    write = buffer.write_row
 
-    def until_full(self, row, weights):
+    def until_full(*arguments):
         if next(writes) == 6:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(self, row, weights)
+        write(*arguments)
 
-    monkeypatch.setattr(buffer.ExpertFile, "write", until_full)
+    monkeypatch.setattr(buffer, "write_row", until_full)
     with pytest.raises(OSError, match="No space left"):
         drained(recording(tmp_path))
     monkeypatch.undo()

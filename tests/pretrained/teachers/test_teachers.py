@@ -50,7 +50,7 @@ def test_a_teacher_tells_its_epochs_and_its_probe_on_both_splits(tmp_path):
     assert [(s.arm, s.protocol, s.metric, s.split) for s in scores] == [
         ("teacher", "linear_probe", "accuracy", split) for split in ("validation", "test")
     ]
-    facts = teacher.describe()
+    facts = teacher.summary
     assert facts["num_dims"] == teacher.num_dims == 6 and facts["num_epochs"] == 3
     assert facts["knn_accuracy"] == told(found)[3].knn_accuracy and facts["probe_accuracy"] == scores[0].value
     assert scores[0].seconds == facts["seconds"] == sum(e.seconds for e in told(found))
@@ -100,7 +100,7 @@ def test_a_second_run_takes_what_the_first_trained(tmp_path):
     assert not told(second, cached=False)
     values = [[(e.split, e.value, e.seconds) for e in found if isinstance(e, Scored)] for found in (first, second)]
     assert values[0] == values[1] and all(e.cached for e in second if isinstance(e, Scored))
-    assert other.digest == one.digest and other.describe() == one.describe()
+    assert other.digest == one.digest and other.summary == one.summary
     assert torch.equal(one.represent(all_inputs()), other.represent(all_inputs()))
 
 
@@ -225,7 +225,7 @@ def test_teachers_are_listed_with_their_size_and_deleted_by_name(tmp_path):
     before = store.state(tmp_path)
     _, teacher = drained(teaching(tmp_path))
     (found,) = store.recordings(tmp_path)
-    facts, shown = teacher.describe(), found.describe()
+    facts, shown = teacher.summary, found.describe()
     assert (shown["digest"], shown["title"], shown["num_dims"]) == (teacher.digest, teacher.title, 6)
     assert (shown["accuracy"], shown["seconds"]) == (facts["probe_accuracy"], facts["seconds"])
     assert shown["num_bytes"] > 4 * facts["num_params"]
