@@ -83,8 +83,8 @@ class Trainer(Protocol[State]):
     def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...  # after each step of epoch 1, 2, ...
     def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...  # or raises Diverged
     def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...  # estimate of everything but the steps
-    def keep(self, state: State, epoch: int, path: Path) -> None:
-        """Add an epoch to the unfinished file, if that holds epochs."""
+    def keep(self, state: State, epoch: int, path: Path) -> None:  # adds an epoch to the unfinished file, if it has any
+        return None
 
     def can_resume(self, path: Path) -> bool:  # whether that file still has the epochs before
         return True
