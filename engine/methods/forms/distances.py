@@ -1,9 +1,10 @@
 """How unlike two classes are: by what a student sees, by their names, or as a file says. Always (K, K)."""
 
-import csv
+import io
 import math
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,87 +89,59 @@ def given_distances(text: str, class_names: Sequence[str], data_root: Path) -> T
 def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
     """Distances (K, K) float64 of a CSV file: a row and a column of numbers for each class.
 
-    Names may stand above the columns, before the rows or both; they are matched to the class names, in any order. Named
-    on one side only, rows and columns have the same order; without names it is that of the data set. Fields are parted
-    by tabs or semicolons where there are any, and numbers may then have decimal commas; else by commas.
-    Raises ConfigError for a file that cannot be read, with another shape, unknown names, or a field that is not a
-    finite number of 0 or more.
+    Class names may stand above the columns, before the rows or both, in any order. Named on one side only, rows and
+    columns have the same order; without names it is that of the data set. Fields are separated by tabs or semicolons
+    where there are any, and numbers may then have decimal commas; otherwise by commas.
+    Raises ConfigError for a file that cannot be read, another shape, unknown names, or a field that is not a finite
+    number of 0 or more.
     """
-    num_classes = len(class_names)
-    rows = _fields(path)
-    columns_named, rows_named = len(rows) == num_classes + 1, len(rows[-1]) == num_classes + 1
-    body = rows[columns_named:]
-    above = rows[0][-num_classes:] if columns_named else None
-    before = [row[0] for row in body] if rows_named else None
-    body = [row[rows_named:] for row in body]
-    listed = [name.strip() for name in class_names]
-    above, before = above or before or listed, before or above or listed
-    if len(body) != num_classes or any(len(row) != num_classes for row in [above, *body]):
-        widths = sorted({len(row) for row in rows})
-        held = f"{len(rows)} rows of {' or '.join(map(str, widths[:3]))} fields"
-        needed = f"{num_classes} classes need {num_classes} rows of {num_classes} distances"
-        raise ConfigError(f"{path} has {held}, but {needed}, with or without names above and before them.")
-    numbers = [
-        [_number(text, path, row, column) for column, text in zip(above, texts, strict=True)]
-        for row, texts in zip(before, body, strict=True)
-    ]
-    values = torch.tensor(numbers, dtype=torch.float64)
-    values = values[_places(before, listed, path)][:, _places(above, listed, path)]
-    checked(values, class_names)
-    return values
+    import pandas as pd  # slow to import
+
+    listed, table = [name.strip() for name in class_names], _table(path)
+    count = len(listed)
+    above, before = (int(length == count + 1) for length in table.shape)
+    if above and before and not table.iat[0, count]:  # the row of names has no field for the corner
+        table.iloc[0] = table.iloc[0].shift(fill_value="")
+    body = table.iloc[above:, before:]
+    if body.shape != (count, count):
+        needed = f"{count} classes need {count} rows of {count} distances, with or without names above and before them"
+        raise ConfigError(f"{path} has {len(table)} rows of {table.shape[1]} fields, but {needed}.")
+    columns = list(table.iloc[0, before:]) if above else None
+    rows = list(table.iloc[above:, 0]) if before else None
+    body.columns, body.index = columns or rows or listed, rows or columns or listed
+    for names in (body.index, body.columns):
+        if missing := [repr(name) for name in listed if name not in names]:
+            unnamed = ", ".join(missing[:3]) + " and others" * (len(missing) > 3)
+            named = f"it names {', '.join(map(_shown, names[:3]))} and so on"
+            remedy = "Use the class names of the data set, or leave all names out and keep their order."
+            raise ConfigError(f"{path} does not name the class {unnamed}; {named}. {remedy}")
+    body = body.loc[listed, listed].map(lambda field: field.replace(",", "."))
+    numbers = body.apply(pd.to_numeric, errors="coerce")
+    for row, column in np.argwhere(~((numbers >= 0) & np.isfinite(numbers)).to_numpy())[:1]:
+        problem = f"{path} has {_shown(body.iat[row, column])} as the distance"
+        pair = f"from '{listed[row]}' to '{listed[column]}'"
+        raise ConfigError(f"{problem} {pair}. Put a finite number of 0 or more there.")
+    return torch.from_numpy(numbers.to_numpy(dtype=float))
 
 
-def checked(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Given distances as the search wants them, symmetric with a zero diagonal, and what was odd about them.
+def _table(path: Path) -> Any:
+    """The stripped fields of a file as a data frame, without rows and columns that are empty."""
+    import pandas as pd  # slow to import
 
-    Raises ConfigError where they are not (K, K) finite numbers of 0 or more.
-    """
-    num_classes = len(class_names)
-    if tuple(distances.shape) != (num_classes, num_classes):
-        shape = " x ".join(map(str, distances.shape)) or "a single number"
-        problem = f"The class distances are {shape}"
-        raise ConfigError(f"{problem}, but {num_classes} classes need {num_classes} x {num_classes}.")
-    given = distances.detach().cpu().double()
-    for row, column in (~(torch.isfinite(given) & (given >= 0))).nonzero()[:1].tolist():
-        problem = f"The distance from '{class_names[row]}' to '{class_names[column]}' is {given[row, column]:g}"
-        raise ConfigError(f"{problem}, but a distance is a finite number of 0 or more. Correct it in the file.")
-    oddities = []
-    if given.diagonal().any():
-        problem = "Some classes have a distance to themselves; it is ignored."
-        oddities.append(f"{problem} If the numbers say how alike classes are, turn them round: large must mean unlike.")
-    difference = (given - given.T).abs()
-    if difference.max() > 1e-6 * given.max():
-        row, column = divmod(int(difference.argmax()), num_classes)
-        pair = f"from '{class_names[row]}' to '{class_names[column]}'"
-        values = f"{given[row, column]:g} there, {given[column, row]:g} back"
-        oddities.append(f"The distances differ by direction, most of all {pair} ({values}); the mean of both is used.")
-    return ((given + given.T) / 2).fill_diagonal_(0).numpy(), oddities
-
-
-def _fields(path: Path) -> list[list[str]]:
-    """The stripped fields of every row that is not empty; at least one row."""
     try:
         if path.stat().st_size > MOST_FILE_BYTES:
             raise ConfigError(f"{path} is larger than {MOST_FILE_BYTES:,} bytes. Give a CSV file of distances alone.")
         text = path.read_text(encoding="utf-8-sig")
-        delimiter = next((mark for mark in "\t;" if mark in text), ",")
-        rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
-    except (OSError, ValueError, csv.Error) as error:
+        mark = next((mark for mark in "\t;" if mark in text), ",")
+        names = range(
+            1 + max((line.count(mark) for line in text.splitlines()), default=0)
+        )  # a row may be longer than the first
+        table = pd.read_csv(io.StringIO(text), sep=mark, names=names, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # what pandas raises is a ValueError
         problem = f"{path} cannot be read as class distances ({error})."
         raise ConfigError(f"{problem} Give the path of a CSV file with a row and a column for each class.") from None
-    rows = [row for row in rows if any(row)]
-    if not rows:
-        raise ConfigError(f"{path} is empty. Give a CSV file with a row and a column of distances for each class.")
-    return rows
-
-
-def _number(text: str, path: Path, row: str, column: str) -> float:
-    try:
-        return float(text.replace(",", "."))  # a comma within a field parts no fields
-    except ValueError:
-        shown = _shown(text) if text else "nothing"
-        problem = f"{path} has {shown} where the distance from {_shown(row)} to {_shown(column)} should be."
-        raise ConfigError(f"{problem} Put a number there.") from None
+    table = table.map(str.strip)
+    return table.loc[(table != "").any(axis=1), (table != "").any()]
 
 
 def _shown(text: str) -> str:
@@ -176,16 +149,19 @@ def _shown(text: str) -> str:
     return f"'{text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + '…'}'"
 
 
-def _places(found: list[str], class_names: Sequence[str], path: Path) -> list[int]:
-    """Where each class stands among the names found."""
-    missing = [name for name in class_names if name not in found]
-    if missing:
-        unnamed = ", ".join(map(repr, missing[:3])) + " and others" * (len(missing) > 3)
-        problem = f"{path} does not name the class {unnamed}; it names {', '.join(map(_shown, found[:3]))} and so on."
-        raise ConfigError(
-            f"{problem} Use the class names of the data set, or leave all names out and keep their order."
-        )
-    return [found.index(name) for name in class_names]
+def symmetric(distances: Tensor, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Given distances (K, K) as the search wants them, with a zero diagonal, and what was odd about them."""
+    oddities = []
+    if distances.diagonal().any():
+        problem = "Some classes have a distance to themselves; it is ignored."
+        oddities.append(f"{problem} If the numbers say how alike classes are, turn them round: large must mean unlike.")
+    difference = (distances - distances.T).abs()
+    if difference.max() > 1e-6 * distances.max():
+        row, column = divmod(int(difference.argmax()), len(class_names))
+        pair = f"from '{class_names[row]}' to '{class_names[column]}'"
+        values = f"{distances[row, column]:g} there, {distances[column, row]:g} back"
+        oddities.append(f"The distances differ by direction, most of all {pair} ({values}); the mean of both is used.")
+    return ((distances + distances.T) / 2).fill_diagonal_(0).numpy(), oddities
 
 
 def _reduced(train: LabelledSet, spec: TaskSpec) -> tuple[LabelledSet, TaskSpec]:

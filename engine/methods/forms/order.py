@@ -24,7 +24,7 @@ from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress, Warned
 from engine.data.source import Splits
 from engine.methods.forms import clip
-from engine.methods.forms.distances import checked, feature_distances, name_distances
+from engine.methods.forms.distances import feature_distances, name_distances, symmetric
 
 OrderKind = Literal["listed", "features", "names", "clip", "given"]
 Grid = tuple[int, int]  # rows and columns
@@ -40,21 +40,20 @@ SECONDS_OF_SILENCE = 0.5
 class ClassOrder:
     """order[cell] is the class of a cell, row-major; -1 where a cell is empty.
 
-    cost: of this order, 0 for "listed", which knows no distances. costs: of the orders it was chosen from, by name:
-    "listed", "random" (the mean of RANDOM_ORDERS), "greedy" (as published), "improved"; empty for "listed".
+    costs: of this order ("improved") and of others: "listed", "random" (the mean of RANDOM_ORDERS) and "greedy" (as
+    published); empty for the data set's own order.
     """
 
     order: tuple[int, ...]
-    cost: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if not self.costs:
             return "Classes in the order of the data set"
-        listed, random, greedy = (f"{self.costs[name]:.4g}" for name in ("listed", "random", "greedy"))
+        costs = {name: f"{cost:.4g}" for name, cost in self.costs.items()}
         return (
-            f"Distances between neighbouring classes add up to {self.cost:.4g}; placed by the greedy rule {greedy}, "
-            f"at random {random}, as listed {listed}"
+            f"Distances between neighbouring classes add up to {costs['improved']}; placed by the greedy rule "
+            f"{costs['greedy']}, at random {costs['random']}, as listed {costs['listed']}"
         )
 
 
@@ -78,7 +77,7 @@ def placed(
     clip_download: whether CLIP's weights may be fetched where they are not on this machine.
 
     Yields Progress at least each second, and Warned where given distances are odd.
-    Raises ConfigError for fewer cells than classes, distances missing or wrong, CLIP not at hand.
+    Raises ConfigError for fewer cells than classes, or CLIP not at hand.
     """
     names = splits.spec.class_names
     if class_grid[0] * class_grid[1] < len(names):
@@ -87,35 +86,26 @@ def placed(
     empty = (-1,) * (class_grid[0] * class_grid[1] - len(names))
     if kind == "listed":
         return ClassOrder((*range(len(names)), *empty))
-    if kind == "features":
+    if distances is not None:
+        between, oddities = symmetric(distances, names)
+        yield from (Warned(message) for message in oddities)
+    elif kind == "features":
         between = yield from feature_distances(splits, context)
     elif kind == "names":
         between = name_distances(names)
-    elif kind == "clip":
-        between = yield from clip.text_distances(names, download=clip_download)
-    elif distances is None:
-        raise ConfigError("Class order 'given' needs a file of class distances. Name one, or choose another order.")
     else:
-        between, oddities = checked(distances, names)
-        yield from (Warned(message) for message in oddities)
+        between = yield from clip.text_distances(names, download=clip_download)
+    adjacency = adjacency_of(class_grid, len(names))
     rng = np.random.default_rng(context.stream("class order").initial_seed())
-    found = yield from _ordered(between, class_grid, rng)
-    return ClassOrder(found.order + empty, found.cost, found.costs)
-
-
-def _ordered(distances: np.ndarray, class_grid: Grid, rng: np.random.Generator) -> Generator[Event, None, ClassOrder]:
-    """The order of least cost found: greedy, then improved. Never costs more than greedy."""
-    adjacency = adjacency_of(class_grid, len(distances))
 
     def cost(order: np.ndarray) -> float:
-        return float((adjacency * distances[np.ix_(order, order)]).sum() / 2)
+        return float((adjacency * between[np.ix_(order, order)]).sum() / 2)
 
-    greedy = greedy_order(distances, class_grid)
-    best = yield from _improved(greedy, distances, adjacency, class_grid, rng)
-    random = [cost(rng.permutation(len(distances))) for _ in range(RANDOM_ORDERS)]
-    costs = {"listed": cost(np.arange(len(distances))), "random": float(np.mean(random))}
-    costs |= {"greedy": cost(greedy), "improved": cost(best)}
-    return ClassOrder(tuple(best.tolist()), costs["improved"], costs)
+    greedy = greedy_order(between, class_grid)
+    best = yield from _improved(greedy, between, adjacency, class_grid, rng)
+    random = float(np.mean([cost(rng.permutation(len(names))) for _ in range(RANDOM_ORDERS)]))
+    costs = {"listed": cost(np.arange(len(names))), "random": random, "greedy": cost(greedy), "improved": cost(best)}
+    return ClassOrder((*best.tolist(), *empty), costs)
 
 
 def adjacency_of(class_grid: tuple[int, int], num_cells: int) -> np.ndarray:
