@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 import engine
+from engine.results import names
 from pages.ui import cards, compared, frame, glossary, services, sweep, words
 
 frame.ensure()
@@ -33,7 +34,7 @@ def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
     if not named:
         wanted = [row.id for row in cards.ticked(rows)]
     newest = next((row.id for row in rows if row.status == "done"), rows[0].id)
-    titles = {run_id: f"{run_id} · {words.run_title(row)}" for run_id, row in by_id.items()}
+    titles = {run_id: f"{run_id} · {names.run_title(row)}" for run_id, row in by_id.items()}
     key, hint = f"compared runs {list(named) or wanted}", "Choose one or several runs"
     start = wanted or [newest]
     picked = st.multiselect("Runs", list(by_id), start, lambda run_id: titles[run_id], key=key, placeholder=hint)

@@ -204,7 +204,7 @@ with services.said_plainly():
             with services.said_plainly():
                 recording = request.model_copy(update={"action": "record", "start": "", "sweep": ""})
                 engine.resolve(recording)
-                frame.go_to("runs", {"run": services.submit(recording)})
+                frame.go_to("runs", {"run": services.worker().submit(recording)})
         if start_now and (available.state != "present" or (plan.may_start(request) and sweep.may_start(requests))):
             with services.said_plainly():
                 started = services.submit_all(requests)

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 import engine
+from engine.results import names
 from pages.ui import downloads, frame, heading, pictures, sections, services, sets, words
 
 frame.ensure()
@@ -21,7 +22,7 @@ def choose(rows: list[engine.RunRow]) -> engine.RunRow:
         st.info(f"Run {words.escaped(wanted)} has no pictures yet.", icon=":material/schedule:")
     ids = list(by_id)
     index = ids.index(wanted) if wanted in by_id else 0
-    titles = {run_id: f"{run_id} · {words.run_title(row)}" for run_id, row in by_id.items()}
+    titles = {run_id: f"{run_id} · {names.run_title(row)}" for run_id, row in by_id.items()}
     return by_id[st.selectbox("Run", ids, index, lambda run_id: titles[run_id], f"gallery run {wanted}")]
 
 

@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[1] / "assets" / "example" / "digits.npz"  # the
 @st.cache_data(show_spinner=False, max_entries=2)
 def picture(theme: services.Theme) -> str:
     """A drawing of dataset distillation, with real digits and the images of the recorded run."""
-    digits = services.drained(engine.SOURCES["digits"].load(engine.DataConfig(), engine.data_root()))
+    digits = engine.drained(engine.SOURCES["digits"].load(engine.DataConfig(), engine.data_root()))
     train = digits.train
     real = train.inputs[:160].permute(0, 2, 3, 1).numpy()
     with np.load(EXAMPLE, allow_pickle=False) as example:
@@ -39,7 +39,7 @@ with services.said_plainly():
 
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Distil the digits", type="primary", icon=":material/play_arrow:", key="distil the digits"):
-            run_id = services.submit(engine.request_from_preset("digits", "bilevel", "quick"))
+            run_id = services.worker().submit(engine.request_from_preset("digits", "bilevel", "quick"))
             frame.go_to("runs", {"run": run_id})
         if st.button("Choose another data set", icon=":material/grid_on:", key="choose data"):
             frame.go_to("data")

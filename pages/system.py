@@ -7,7 +7,8 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import cards, frame, glossary, pretrained, services, words
+from engine.results.sections import Metric
+from pages.ui import cards, frame, glossary, pretrained, sections, services, words
 
 frame.ensure()
 
@@ -18,15 +19,14 @@ def memory() -> None:
     used = engine.machine.used_memory(engine.machine.pick_device("cpu"))
     root = engine.runs_root()
     disk = shutil.disk_usage(root if root.exists() else root.parent)
-    shown = (
-        ("Device", "GPU" if facts["gpu"] else "CPU", facts["gpu"] or facts["processor"]),
-        ("Processor cores", facts["cores"], facts["system"]),
-        ("Memory used", formats.num_bytes(used), f"of {formats.num_bytes(facts['memory_bytes'])}"),
-        ("Disk free", formats.num_bytes(disk.free), f"of {formats.num_bytes(disk.total)}"),
+    sections.show_metrics(
+        [
+            Metric("Device", "GPU" if facts["gpu"] else "CPU", facts["gpu"] or facts["processor"]),
+            Metric("Processor cores", str(facts["cores"]), facts["system"]),
+            Metric("Memory used", formats.num_bytes(used), f"of {formats.num_bytes(facts['memory_bytes'])}"),
+            Metric("Disk free", formats.num_bytes(disk.free), f"of {formats.num_bytes(disk.total)}"),
+        ]
     )
-    with st.grid(4, min_column_width=165):
-        for label, value, note in shown:
-            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 
 def health_check() -> None:
@@ -53,7 +53,7 @@ with services.said_plainly():
     st.fragment(memory, run_every=5.0)()
 
     st.header("Queue", anchor=False)
-    waiting = [row for row in services.store().runs() if row.status in ("queued", "running")]
+    waiting = [row for row in services.store().runs() if row.is_active]
     if waiting:
         st.caption("One run at a time; the others wait in the order they were started.")
         cards.live_list(choice=cards.Choice(states=("queued", "running")))

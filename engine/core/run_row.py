@@ -69,3 +69,13 @@ class RunRow(RunProgress):
     def resumable(self) -> bool:
         """Whether the run ended before it was done."""
         return self.status in ("stopped", "interrupted", "failed")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is queued or running."""
+        return self.status in ("queued", "running")
+
+    @property
+    def loaded_from(self) -> str:
+        """The name of the file that a loaded result came from; "" for a run of this program."""
+        return self.facts.get("loaded_from", "")

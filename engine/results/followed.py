@@ -41,7 +41,7 @@ def curves(run: Run) -> list[Section]:
     is_teacher = titles.recorded(run.row.method) == "teacher"
     parts: list[Section] = [Sentence(TEACHER if is_teacher else EXPERTS, "caption")]
     if not has_begun(run):
-        is_coming = run.row.status in ("queued", "running")
+        is_coming = run.row.is_active
         text = "The curves appear here with the first epochs." if is_coming else "No epoch was trained."
         return [Group(title(run), [*parts, Sentence(text, "caption")], "box")]
     parts += _teacher(run.teacher_epochs) if is_teacher else _experts(run.expert_epochs)
@@ -79,7 +79,7 @@ def _teacher_cards(run: Run) -> list[Metric]:
         before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if trained else "before training"
     pace = formats.duration(statistics.fmean(point.seconds for point, _ in trained)) if trained else formats.NOTHING
     probe = next((row for row in run.rows if (row.arm, row.protocol) == ("teacher", "linear_probe")), None)
-    is_coming = run.row.status in ("queued", "running")
+    is_coming = run.row.is_active
     note = "linear classifier" if probe else "measured at the end" if is_coming else "not measured"
     return [
         loss,

@@ -84,7 +84,7 @@ class Forecasts(Kind):
         parts = {"privacy": _privacy, "facts": _facts, "adaptation": _adaptation}
         named = [(name.split(":")[0], values) for name, values in run.analyses.items()]
         found: list[Section] = [draw(values) for kind, draw in parts.items() for name, values in named if name == kind]
-        if not found and run.row.status in ("queued", "running"):
+        if not found and run.row.is_active:
             return [Sentence("Measured after the last outer step.", "caption")]
         return found
 

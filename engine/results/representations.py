@@ -52,7 +52,7 @@ class Representations(Kind):
         known = [group for group in drawn if group is not None]
         if not known:
             waiting = "A map of the representations and the spectrum of the bases appear here."
-            return [Sentence(waiting, "caption")] if run.row.status in ("queued", "running") else []
+            return [Sentence(waiting, "caption")] if run.row.is_active else []
         has_map = run.analyses.keys() & figures.MAPS.keys() and known[1:]
         return [Group("", [known[0], Group("", known[1:])] if has_map else known, "grid")]
 

@@ -65,7 +65,7 @@ class Worker:
     """A thread that carries out queued runs, oldest first, as long as the process lives."""
 
     def __init__(self, store: Store, runner: Runner | None = None) -> None:
-        self._store, self._runner = store, runner
+        self.store, self._runner = store, runner
         self._current: str | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
@@ -76,13 +76,13 @@ class Worker:
 
     def submit(self, request: RunRequest) -> str:
         """Queue a request and return the id of its run; it starts at once if nothing else runs."""
-        run_id = self._store.submit(request)
+        run_id = self.store.submit(request)
         self._wake.set()
         return run_id
 
     def resume(self, run_id: str) -> None:
         """Queue an ended run again. Raises RunError if it cannot be resumed."""
-        self._store.resume(run_id)
+        self.store.resume(run_id)
         self._wake.set()
 
     def close(self, timeout: float | None = None) -> bool:
@@ -90,7 +90,7 @@ class Worker:
         self._closing.set()
         self._wake.set()
         if (current := self._current) is not None:
-            self._store.request_stop(current)
+            self.store.request_stop(current)
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -99,7 +99,7 @@ class Worker:
         while not self._closing.is_set():
             self._wake.clear()
             try:
-                self._current = self._store.claim()
+                self._current = self.store.claim()
             except sqlite3.Error:
                 _LOG.exception("The queue of runs could not be read; trying again.")
                 self._closing.wait(_RETRY_SECONDS)
@@ -115,16 +115,16 @@ class Worker:
 
     def _carry_out(self, run_id: str) -> None:
         try:
-            execute(self._store, run_id, runner=self._runner)
+            execute(self.store, run_id, runner=self._runner)
         except Exception as error:  # the ending was not written; a run must not stay "running" with nobody on it
             _LOG.exception("The end of run %s could not be recorded.", run_id)
-            message = _sentence(error, self._store.root, 0, RunRequest())
+            message = _sentence(error, self.store.root, 0, RunRequest())
             failed = Failed(message, traceback.format_exc())
         else:
             return
         while not self._closing.is_set():  # a full disk may be freed
             try:
-                self._store.append(run_id, [failed])
+                self.store.append(run_id, [failed])
                 return
             except RunError:
                 _LOG.warning("Run %s was removed while it ran.", run_id)

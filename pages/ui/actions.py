@@ -7,6 +7,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
+from engine.results import names
 from pages.ui import forms, frame, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
@@ -18,15 +19,15 @@ ICONS = {EDIT: "edit_note", EVALUATE: "rule", BEGIN: "resume", DELETE: "delete"}
 def show(row: engine.RunRow) -> None:
     """The buttons of a run: the main ones for its state, the others in a menu."""
     store = services.store()
-    if row.status in ("queued", "running"):
+    if row.is_active:
         label = "Stopping …" if row.stop_requested else "Stop"
         if st.button(label, icon=":material/stop_circle:", type="primary", disabled=row.stop_requested, key="stop"):
             store.request_stop(row.id)
             st.rerun()
     if row.resumable and st.button(_resume_label(row), icon=":material/play_arrow:", type="primary", key="resume"):
-        services.workshop().worker.resume(row.id)
+        services.worker().resume(row.id)
         st.rerun()
-    if words.loaded_from(row):
+    if row.loaded_from:
         if st.button(EVALUATE, icon=":material/rule:", type="primary", key="evaluate again"):
             evaluate_again(row)
     elif row.action == "record":
@@ -61,7 +62,7 @@ def _resume_label(row: engine.RunRow) -> str:
 def _choices(row: engine.RunRow) -> list[str]:
     choices = [EDIT]
     if services.store().result(row.id):
-        if not words.loaded_from(row):  # in sight
+        if not row.loaded_from:  # in sight
             choices.append(EVALUATE)
         method = engine.METHODS.get(row.method)
         if row.action == "distill" and method and method.config.begun_from_result({}) is not None:
@@ -110,7 +111,7 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
     running = [row for row in rows if row.status == "running"]
     doomed = [row for row in rows if row.status != "running"]
     if len(rows) == 1 and doomed:
-        title = words.escaped(words.run_title(rows[0]))
+        title = words.escaped(names.run_title(rows[0]))
         st.write(
             f"Deletes run {rows[0].id}, {title}, with its pictures, checkpoints and result. This cannot be undone."
         )
@@ -135,7 +136,7 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
 def evaluate_again(row: engine.RunRow) -> None:
     """Queue a run that compares this result with real data again, with other architectures or more students."""
     st.write("Trains new students on this result and on real data. The result stays as it is.")
-    own, evaluation = words.student_config(row).name, row.request.evaluation
+    own, evaluation = engine.results.student_of(row).name, row.request.evaluation
     takes = engine.kind_of(row.method).takes
     students = [name for name, card in engine.STUDENTS.items() if name != own and takes in card.takes]
     default = [name for name in evaluation.students if name in students]
@@ -147,7 +148,7 @@ def evaluate_again(row: engine.RunRow) -> None:
         with services.said_plainly():
             request = evaluation_request(row, others, int(count))
             engine.resolve(request)
-            frame.go_to("runs", {"run": services.submit(request)})
+            frame.go_to("runs", {"run": services.worker().submit(request)})
 
 
 def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:
@@ -155,5 +156,5 @@ def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students
     asked = row.request.model_dump(mode="json")
     asked["evaluation"] |= {"students": list(students), "num_students": num_students}
     asked |= {"action": "evaluate", "start": row.id, "sweep": ""}
-    asked["name"] = f"Evaluated again: {words.run_title(row).removeprefix('Evaluated again: ')}"[:120]
+    asked["name"] = f"Evaluated again: {names.run_title(row).removeprefix('Evaluated again: ')}"[:120]
     return engine.checked(engine.RunRequest, asked, "Evaluation")

@@ -9,8 +9,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import pictures, services, words
-from pages.ui.sections import QUIET
+from pages.ui import pictures, sections, services, words
 
 MAX_SHOWN = 6
 """Sequences of a token that are drawn at once."""
@@ -116,7 +115,7 @@ def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray
     with st.container(border=True, gap="xsmall"):
         st.markdown(f":small[{words.escaped(heading)}]")
         figure, alt = figures.candlesticks(bars, height=height), f"{formats.counted(len(bars), 'bar')}: {heading}"
-        st.plotly_chart(figure, key=f"candles {row.id} {key}", config=QUIET, alt=f"Candlesticks with volume of {alt}")
+        sections.show_chart(figure, f"candles {row.id} {key}", f"Candlesticks with volume of {alt}")
 
 
 def _splits(row: engine.RunRow) -> tuple[Any, str]:

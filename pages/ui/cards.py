@@ -9,6 +9,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
+from engine.results import names
 from pages.ui import heading, progress, services, words
 
 REFRESH = 2.0
@@ -45,7 +46,7 @@ def live_list(*, limit: int | None = None, choice: Choice = EVERYTHING, page: in
     limit: cards shown; page: which `limit` of them, from 1. can_tick: with boxes to tick, and what can be done with the
     ticked ones above.
     """
-    is_active = any(row.status in ("queued", "running") for row in services.store().runs())
+    is_active = any(row.is_active for row in services.store().runs())
     st.fragment(_cards, run_every=REFRESH if is_active else None)(limit, choice, page, can_tick, is_active)
 
 
@@ -86,7 +87,7 @@ def _titles(rows: Sequence[engine.RunRow]) -> dict[str, str]:
             continue
         what = (row.source, row.method, str(row.request.config))
         if what not in shared:
-            shared[what] = words.run_title(row)
+            shared[what] = names.run_title(row)
         titles[row.id] = shared[what]
     return titles
 
@@ -104,7 +105,7 @@ def untick() -> None:
 def _cards(limit: int | None, choice: Choice, page: int, can_tick: bool, was_active: bool) -> None:
     services.spare_the_collector()
     rows = services.store().runs()
-    if was_active and not any(row.status in ("queued", "running") for row in rows):
+    if was_active and not any(row.is_active for row in rows):
         st.rerun()
     found = matching(rows, choice)
     if can_tick:
@@ -149,13 +150,13 @@ def _card(row: engine.RunRow, can_tick: bool) -> None:
                 if can_tick:
                     _tick_box(row)
                 heading.badge(row.status, row.stop_requested)
-                st.page_link("pages/runs.py", label=words.escaped(words.run_title(row)), query_params={"run": row.id})
+                st.page_link("pages/runs.py", label=words.escaped(names.run_title(row)), query_params={"run": row.id})
             st.markdown(_score(row), width="content")
-        if row.status in ("queued", "running"):
+        if row.is_active:
             progress.bar(row)
             st.caption(_facts(row))
         else:
-            file = words.loaded_from(row)
+            file = row.loaded_from
             st.caption(f"{_facts(row)} · {f'loaded from {words.escaped(file)}' if file else progress.text(row)}")
         if row.note:
             st.caption(f"*{words.escaped(_first_line(row.note))}*")
@@ -214,7 +215,7 @@ def _best(row: engine.RunRow) -> dict[str, engine.Row]:
     """The arms of a finished run, none before."""
     if row.status != "done" or row.action == "record":
         return {}
-    return _best_of_done(str(services.store().root), row.id, row.finished, words.student_config(row).name)
+    return _best_of_done(str(services.store().root), row.id, row.finished, engine.results.student_of(row).name)
 
 
 @lru_cache(maxsize=4096)

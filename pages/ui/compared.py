@@ -9,7 +9,6 @@ import engine
 from engine import figures
 from engine.results import Run, looks, names, shared, together
 from pages.ui import differences, downloads, pictures, sections, services, sets, words
-from pages.ui.sections import QUIET
 
 MAX_OVERLAID = 12
 """Runs whose curves and images are shown together; more could not be told apart."""
@@ -22,7 +21,7 @@ ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was inter
 def show_one(row: engine.RunRow) -> None:
     """Everything about one run: the verdict in words, ratios, a chart and a table per architecture."""
     run, kind, key = Run(row, services.store()), engine.kind_of(row.method), f"compared {row.id}"
-    st.header(words.escaped(words.run_title(row)), anchor=False)
+    st.header(words.escaped(names.run_title(row)), anchor=False)
     if not run.rows:
         st.info(_unscored(row), icon=":material/schedule:")
         if row.status == "done":
@@ -91,7 +90,7 @@ def _show_curves(runs: Sequence[Run]) -> None:
         drawn = [(names.short_name(run.row), run.series) for run in runs]
         figure = figures.overlay(name, drawn, against=against[axis], span=span, log=log)
         alt = f"{figures.chart_of(name).title} of the compared runs, a line each"
-        st.plotly_chart(figure, key="overlay", config=QUIET, alt=alt)
+        sections.show_chart(figure, "overlay", alt)
         missing = [run.row.id for run in runs if name not in run.series]
         if missing:
             st.caption(f"Not measured by {', '.join(missing)}.")

@@ -4,6 +4,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
+from engine.results import names
 from pages.ui import actions, services, words
 
 _FAILED = {"evaluate": "The evaluation failed", "record": "The recording failed"}
@@ -26,7 +27,7 @@ def show(row: engine.RunRow) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link("pages/runs.py", label="All runs", icon=":material/arrow_back:")
         badge(row.status, row.stop_requested)
-    st.title(words.escaped(words.run_title(row)), anchor=False)
+    st.title(words.escaped(names.run_title(row)), anchor=False)
     facts = [
         f"run {row.id}",
         f"started {words.clock(row.started)}" if row.started else f"submitted {words.clock(row.created)}",
@@ -88,8 +89,8 @@ def state(row: engine.RunRow) -> None:
             st.info(_STOPPED.get(row.action, after), icon=":material/stop_circle:")
         case "queued":
             st.info(_waiting(row), icon=":material/schedule:")
-        case _ if words.loaded_from(row):
-            file = words.escaped(words.loaded_from(row))
+        case _ if row.loaded_from:
+            file = words.escaped(row.loaded_from)
             st.info(f"Loaded from {file}. Evaluate it again to score it.", icon=":material/upload_file:")
 
 

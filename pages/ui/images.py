@@ -8,6 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
+from engine.results.sections import Metric
 from pages.ui import imported, parts, sections, services, words
 
 ImageSplits = engine.data.ImageSplits
@@ -62,14 +63,14 @@ def _is_present(source: engine.Source) -> bool:
 def _show_sizes(source: engine.Source) -> None:
     channels, height, width = source.sample_shape
     need = engine.describe.memory_needed(source, engine.DataConfig())
-    rows = (
-        ("Training images", formats.count(source.num_train), "validation included"),
-        ("Test images", formats.count(source.num_test), "only for scores"),
-        ("Classes", formats.count(len(source.class_names)), "one label per image"),
-        ("Image size", f"{height} × {width}", "grey" if channels == 1 else "colour"),
-        ("Memory", formats.num_bytes(need.held), f"{formats.num_bytes(need.peak)} while loading"),
-    )
-    parts.metrics(rows, columns=5)
+    rows = [
+        Metric("Training images", formats.count(source.num_train), "validation included"),
+        Metric("Test images", formats.count(source.num_test), "only for scores"),
+        Metric("Classes", formats.count(len(source.class_names)), "one label per image"),
+        Metric("Image size", f"{height} × {width}", "grey" if channels == 1 else "colour"),
+        Metric("Memory", formats.num_bytes(need.held), f"{formats.num_bytes(need.peak)} while loading"),
+    ]
+    sections.show_metrics(rows)
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
@@ -96,7 +97,7 @@ def _show_contents(source: engine.Source, splits: ImageSplits) -> None:
         st.subheader("Images per class", anchor=False)
         figure = figures.class_counts({part: each.tolist() for part, each in counts.items()}, splits.spec.class_names)
         alt = "Number of images of each class in the training, validation and test parts"
-        parts.chart(figure, f"classes {source.key}", alt)
+        sections.show_chart(figure, f"classes {source.key}", alt)
         totals = {part: formats.count(int(each.sum())) for part, each in counts.items()}
         least, most = (formats.count(int(end)) for end in (counts["train"].min(), counts["train"].max()))
         each = f"Every class has {least}" if least == most else f"Each class has {least} to {most}"

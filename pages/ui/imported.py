@@ -7,7 +7,8 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import forms, frame, parts, services, words
+from engine.results import names
+from pages.ui import forms, frame, parts, sections, services, words
 
 Own = engine.images.FolderSource | engine.prices.PriceSource
 LIBRARIES = {"images": engine.images, "prices": engine.prices}
@@ -67,7 +68,7 @@ def _show_sizes(source: engine.images.FolderSource) -> None:
     st.subheader("Image sizes", anchor=False)
     figure = figures.image_sizes(sizes, source.options.image_size)
     alt = "Width and height of the images; a larger mark stands for more images"
-    parts.chart(figure, f"sizes {source.key}", alt)
+    sections.show_chart(figure, f"sizes {source.key}", alt)
     widths, heights = [width for width, _, _ in sizes], [height for _, height, _ in sizes]
     st.caption(f"{min(widths):,} to {max(widths):,} pixels wide, {min(heights):,} to {max(heights):,} pixels high.")
 
@@ -123,7 +124,7 @@ def _rename(source: Own) -> None:
 def _confirm_delete(source: Own) -> None:
     title = words.escaped(source.title)
     runs = [row for row in services.store().runs() if row.source == source.key]
-    busy = [f"{row.id} ({words.escaped(words.run_title(row))})" for row in runs if row.status in ("queued", "running")]
+    busy = [f"{row.id} ({words.escaped(names.run_title(row))})" for row in runs if row.is_active]
     if busy:
         are = "run {} is" if len(busy) == 1 else "runs {} are"
         st.error(

@@ -11,7 +11,6 @@ from engine.figures.curves import Line
 from engine.results import Run, followed, shared
 from engine.results.sections import Metric
 from pages.ui import downloads, glossary, heading, pictures, progress, sections, services, sets, words
-from pages.ui.sections import QUIET
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the tabs below."""
@@ -21,7 +20,7 @@ RESULT, CURVES = "Result", "Curves"
 def show(run_id: str) -> None:
     """The whole view. Its moving parts refresh by themselves while the run is queued or running."""
     row = services.store().run(run_id)
-    is_live = row.status in ("queued", "running")
+    is_live = row.is_active
     heading.show(row)
     with st.container():  # so that what follows keeps its place when a run ends, and is not there twice for a moment
         heading.state(row)
@@ -62,7 +61,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
         _evaluation(run, steps)
     elif "outer_loss" in run.series or steps:
         _distilling(run, steps)
-    elif row.status in ("queued", "running"):
+    elif row.is_active:
         samples = engine.kind_of(row.method).samples
         st.caption(f"The loss curve and the {samples} appear here with the first outer steps.")
 
@@ -72,7 +71,7 @@ def _metrics(run: Run) -> list[Metric]:
     if row.action == "record":
         return followed.cards(run)
     kind = engine.kind_of(row.method)
-    if words.loaded_from(row):
+    if row.loaded_from:
         count, step = row.summary.get("num_samples"), row.summary.get("step", row.total_steps)
         label, samples = f"Distilled {kind.samples}", formats.NOTHING if count is None else formats.count(count)
         return [Metric(label, samples, f"as after outer step {step:,}"), _storage(row, kind)]
@@ -109,7 +108,7 @@ def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
 def _distilling(run: Run, steps: list[int]) -> None:
     """The loss beside the pictures; above them where they need the width of the page, beside the validation curve."""
     row, look = run.row, sets.look(run.row)
-    if words.loaded_from(row):
+    if row.loaded_from:
         with st.container(width="stretch" if look.is_wide else 640):
             _pictures(row, steps)
         return
@@ -165,7 +164,8 @@ def _loss(run: Run) -> None:
     axis = method.outer_loss if method else ""
     figure = figures.curve("outer_loss", run.series, span=span, log=log, height=300, axis=axis)
     alt = "Outer loss over the outer steps, each step faint, smoothed in full colour"
-    place.plotly_chart(figure, key=f"loss {run_id}", config=QUIET, alt=alt)
+    with place:
+        sections.show_chart(figure, f"loss {run_id}", alt)
 
 
 def _validation(run: Run) -> None:
@@ -178,7 +178,7 @@ def _validation(run: Run) -> None:
         return
     figure = figures.curve(name, run.series, height=300, reference=_reference(run, name))
     alt = f"{chart.title} over the outer steps, with that of random real data of the same size"
-    st.plotly_chart(figure, key=f"validation {run.row.id}", config=QUIET, alt=alt)
+    sections.show_chart(figure, f"validation {run.row.id}", alt)
 
 
 def _reference(run: Run, name: str) -> tuple[str, float] | None:
@@ -230,7 +230,7 @@ def _drawers(run: Run) -> dict[str, Callable[[], None]]:
 def _result(run: Run) -> None:
     if run.rows:
         sections.show(engine.kind_of(run.row.method).measures(run), f"result {run.row.id}")
-    elif run.row.status in ("queued", "running"):
+    elif run.row.is_active:
         st.caption("Scores appear here after the last outer step.")
     else:
         st.caption("This run ended before it was scored.")
@@ -245,7 +245,7 @@ def _charts(run: Run, names: Sequence[str]) -> None:
             alt = f"{chart.title} over the outer steps"
             with st.container(border=True):
                 st.markdown(f"**{words.escaped(chart.title)}**")
-                st.plotly_chart(figure, key=f"chart {name} {run.row.id}", config=QUIET, alt=alt)
+                sections.show_chart(figure, f"chart {name} {run.row.id}", alt)
 
 
 def _settings(row: engine.RunRow) -> None:

@@ -1,25 +1,12 @@
 """Small pieces that several pages draw in the same way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 import engine
-from pages.ui import forms, frame, sections, words
-
-
-def metrics(rows: Iterable[tuple[str, str | int, str]], columns: int) -> None:
-    """(label, value, note) of each figure, side by side where there is room."""
-    with st.grid(columns, min_column_width=165):
-        for label, value, note in rows:
-            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
-
-
-def chart(figure: go.Figure, key: str, alt: str) -> None:
-    """A figure with the toolbar of all figures."""
-    st.plotly_chart(figure, key=key, config=sections.QUIET, alt=alt)
+from pages.ui import forms, frame, words
 
 
 def table(columns: Mapping[str, Sequence[Any]], alt: str, widths: Mapping[str, int] | None = None) -> None:

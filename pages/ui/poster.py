@@ -8,8 +8,7 @@ import engine
 from engine import figures
 from engine.core.events import PosterView
 from engine.figures import formats
-from pages.ui import pictures, services, words
-from pages.ui.sections import QUIET
+from pages.ui import pictures, sections, services, words
 
 LARGE = 1000
 """Width of the poster's picture where it has a page of its own, pixels."""
@@ -72,7 +71,7 @@ def show_labels(row: engine.RunRow, view: PosterView) -> None:
         _show_map(row, view)
     st.subheader("All patches and classes", anchor=False)
     alt = "Weight of every class in the label of every patch"
-    st.plotly_chart(figures.label_heatmap(view, services.theme()), key=f"labels {row.id}", config=QUIET, alt=alt)
+    sections.show_chart(figures.label_heatmap(view, services.theme()), f"labels {row.id}", alt)
 
 
 def _asks_for_map(row: engine.RunRow) -> bool:
@@ -85,14 +84,14 @@ def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) 
     draw, cell = (figures.class_map, "cell of the learned map") if is_map else (figures.class_weights, "patch")
     alt = f"Weight of class {view.class_names[label]} in each {cell} over the poster"
     figure = draw(view, label, services.theme())
-    st.plotly_chart(figure, key=f"weights {row.id} {label}", config=QUIET, alt=alt)
+    sections.show_chart(figure, f"weights {row.id} {label}", alt)
 
 
 def _show_map(row: engine.RunRow, view: PosterView) -> None:
     rows, columns = figures.label_map(view).shape[1:]
     st.subheader("The learned map", anchor=False)
     alt = "Largest weight of a class in each cell of the learned label map"
-    st.plotly_chart(figures.learned_map(view, services.theme()), key=f"map {row.id}", config=QUIET, alt=alt)
+    sections.show_chart(figures.learned_map(view, services.theme()), f"map {row.id}", alt)
     st.caption(
         f"{formats.counted(rows, 'row')} of {formats.counted(columns, 'cell')}. The stronger the colour, the larger "
         "the largest weight in the cell; point at a cell to see its classes. A patch's label is the mean over the "

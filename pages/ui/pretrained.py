@@ -62,7 +62,7 @@ def delete(found: engine.pretrained.Recording) -> None:
     st.write(f"{about}. Results stay as they are; a later run that needs these networks trains them again.")
     recorded = "experts" if found.manifest.kind == "experts" else "teacher"
     users = {key for key, method in engine.METHODS.items() if method.recorded == recorded}
-    active = [row.id for row in services.store().runs() if row.status in ("queued", "running") and row.method in users]
+    active = [row.id for row in services.store().runs() if row.is_active and row.method in users]
     if active:
         told = f"Queued or running runs may use them: {', '.join(active)}. Stop those first."
         st.info(told, icon=":material/play_circle:")

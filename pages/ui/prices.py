@@ -10,7 +10,8 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import imported, parts, services, words
+from engine.results.sections import Metric
+from pages.ui import imported, parts, sections, services, words
 
 Prices = engine.prices.PriceSource | engine.prices.SimulatedPrices
 NUM_SAMPLES = 6
@@ -64,14 +65,14 @@ def _show_sizes(bars: Sequence[engine.prices.Bars]) -> None:
     names = ", ".join(each.token for each in bars[:4]) + (" …" if len(bars) > 4 else "")
     lengths = sorted(len(each) for each in bars)
     each = formats.count(lengths[0]) if lengths[0] == lengths[-1] else f"{lengths[0]:,} to {lengths[-1]:,}"
-    rows = (
-        ("Tokens", formats.count(len(bars)), words.escaped(names)),
-        ("Bars", formats.count(sum(lengths)), f"{each} per token"),
-        ("First bar", day(first), "UTC"),
-        ("Last bar", day(last), "UTC"),
-        ("Bar length", engine.prices.distance(bars[0].seconds), "from bar to bar"),
-    )
-    parts.metrics(rows, columns=5)
+    rows = [
+        Metric("Tokens", formats.count(len(bars)), words.escaped(names)),
+        Metric("Bars", formats.count(sum(lengths)), f"{each} per token"),
+        Metric("First bar", day(first), "UTC"),
+        Metric("Last bar", day(last), "UTC"),
+        Metric("Bar length", engine.prices.distance(bars[0].seconds), "from bar to bar"),
+    ]
+    sections.show_metrics(rows)
 
 
 def day(seconds: int) -> str:
@@ -86,7 +87,7 @@ def _show_history(
     split = figures.history_parts(bars, splits) if splits is not None else []
     what = "Prices" if isinstance(source, engine.prices.PriceSource) else "Simulated prices"
     alt = f"{what} of {bars.token} over time with their volume; training, validation, test and embargoes are shaded"
-    parts.chart(figures.history(bars, split, log=log), f"history {source.key}", alt)
+    sections.show_chart(figures.history(bars, split, log=log), f"history {source.key}", alt)
     if splits is None:
         return
     dates = "; ".join(
@@ -107,7 +108,7 @@ def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> N
     with left, st.container(border=True, height="stretch"):
         st.subheader("Returns", anchor=False)
         alt = f"Histogram of the returns of {bars[token].token} beside a normal distribution"
-        parts.chart(figures.return_histogram(bars[token]), f"returns {key}", alt)
+        sections.show_chart(figures.return_histogram(bars[token]), f"returns {key}", alt)
         st.caption("Bars outside the dashed line are fat tails: moves that a normal distribution does not have.")
     with right, st.container(border=True, height="stretch"):
         st.subheader("Tokens", anchor=False)
@@ -167,7 +168,9 @@ def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices
         with st.grid(3, min_column_width=280):
             for number, (title, bars) in enumerate(figures.window_samples(splits, NUM_SAMPLES, draw, token)):
                 figure = figures.candlesticks(bars, title=title, height=230)
-                parts.chart(figure, f"window {number} {source.key}", f"Candlesticks of a training window: {title}")
+                sections.show_chart(
+                    figure, f"window {number} {source.key}", f"Candlesticks of a training window: {title}"
+                )
         is_relative = splits.config.features == "returns"
         start = " Each window starts after a close of 100, since students see returns." if is_relative else ""
         st.caption(f"Hollow green: the close is above the open. Filled red: it is not.{start}")

@@ -5,17 +5,16 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from engine.results.sections import Chart, Choice, Code, File, Group, Metric, Metrics, Picture, Section, Sentence, Table
 from pages.ui import words
 
-QUIET = {"displayModeBar": False, "scrollZoom": False}
-"""How charts behave: no tool bar, and the page scrolls over them."""
 HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
 """Texts of cells that Markdown takes as they are."""
-ACROSS = {2: 3, 3: 3, 6: 3, 7: 4}
-"""Metrics per row: wide ones where there are few, no row with one or two alone."""
+ACROSS = {2: 3, 3: 3, 4: 4, 6: 3, 7: 4}
+"""Metrics per row, by their number; 5 otherwise."""
 
 
 def show(sections: Sequence[Section], key: str, is_nested: bool = False) -> None:
@@ -33,7 +32,7 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
         case Table():
             show_table(section)
         case Chart():
-            st.plotly_chart(section.draw(), key=f"{key} {section.key}", config=QUIET, alt=section.alt)
+            show_chart(section.draw(), f"{key} {section.key}", section.alt)
         case Picture():
             image(section.png(), section.alt, section.caption)
         case Code():
@@ -82,6 +81,11 @@ def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
                 continue
             look: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
             st.metric(metric.label, metric.value, metric.note or None, help=metric.help or None, **look)
+
+
+def show_chart(figure: go.Figure, key: str, alt: str) -> None:
+    """A figure without a toolbar; the mouse wheel scrolls the page and does not zoom."""
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False, "scrollZoom": False}, alt=alt)
 
 
 def show_table(table: Table) -> None:

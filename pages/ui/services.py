@@ -2,17 +2,14 @@
 
 import gc
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeVar
 
 import streamlit as st
 
 import engine
+from engine.figures.palette import Theme
 from pages.ui import words
-
-Theme = Literal["light", "dark"]
-Result = TypeVar("Result")
 
 
 @contextmanager
@@ -28,22 +25,12 @@ TAKE_BACK_SECONDS = 60.0
 _taken_back = [time.monotonic()]
 
 
-class Workshop:
-    """The store and the one worker of this process. The worker goes on when no browser is open."""
-
-    def __init__(self) -> None:
-        self.store = engine.Store(engine.runs_root())
-        self.worker = engine.Worker(self.store)
-        self.worker.start()
-
-    def close(self) -> None:
-        self.worker.close(5.0)
-
-
-@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda workshop: workshop.close())
-def workshop() -> Workshop:
-    """Opened with the first page, so that queued runs continue after a restart."""
-    return Workshop()
+@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda worker: worker.close(5.0))
+def worker() -> engine.Worker:
+    """The one worker of this process. It starts with the first page and goes on when no browser is open."""
+    found = engine.Worker(engine.Store(engine.runs_root()))
+    found.start()
+    return found
 
 
 def spare_the_collector() -> None:
@@ -62,11 +49,7 @@ def spare_the_collector() -> None:
 
 
 def store() -> engine.Store:
-    return workshop().store
-
-
-def submit(request: engine.RunRequest) -> str:
-    return workshop().worker.submit(request)
+    return worker().store
 
 
 def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
@@ -74,7 +57,7 @@ def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
     started: list[str] = []
     try:
         for request in requests:
-            started.append(submit(request))
+            started.append(worker().submit(request))
     except engine.UserError:
         for run_id in started:
             store().request_stop(run_id)
@@ -89,16 +72,7 @@ def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
     `root` is the data folder; as part of the cache's key it makes another folder be read anew.
     """
     config = engine.DataConfig.model_validate_json(preparation)
-    return drained(engine.sources()[source_key].load(config, engine.data_root()))
-
-
-def drained(events: Generator[engine.Event, None, Result]) -> Result:
-    """Run a generator of events to its end and return its result."""
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
+    return engine.drained(engine.sources()[source_key].load(config, engine.data_root()))
 
 
 def download(source_key: str) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from pages.ui import cards, differences, forms, frame, parts, plan, services, words
+from pages.ui import cards, differences, forms, frame, plan, sections, services, words
 
 Scores = Mapping[str, Mapping[str, engine.Row]]
 """Run -> arm -> its score."""
@@ -91,7 +91,7 @@ def show(sweep_id: str) -> None:
     if not rows:
         st.info("All runs of this sweep were deleted.", icon=":material/linear_scale:")
         return
-    is_active = any(row.status in ("queued", "running") for row in rows)
+    is_active = any(row.is_active for row in rows)
     labels = ", ".join(option.label for option in differences.varied(rows))
     st.header(words.escaped(f"Sweep: {labels or 'one value'}"), anchor=False)
     st.fragment(_results, run_every=cards.REFRESH if is_active else None)(sweep_id, is_active)
@@ -110,11 +110,11 @@ def _rows(sweep_id: str) -> list[engine.RunRow]:
 def _results(sweep_id: str, was_active: bool) -> None:
     services.spare_the_collector()
     rows = _rows(sweep_id)
-    if was_active and not any(row.status in ("queued", "running") for row in rows):
+    if was_active and not any(row.is_active for row in rows):
         st.rerun()
     test, validation = ({row.id: _best(row, split) for row in rows} for split in ("test", "validation"))
     varied = differences.varied(rows)
-    done = sum(row.status not in ("queued", "running") for row in rows)
+    done = sum(not row.is_active for row in rows)
     kind, students = engine.kind_of(rows[0].method), {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
@@ -128,7 +128,7 @@ def _results(sweep_id: str, was_active: bool) -> None:
 
 
 def _best(row: engine.RunRow, split: str) -> Mapping[str, engine.Row]:
-    return engine.best_by_arm(services.store().scores(row.id), words.student_config(row).name, split)
+    return engine.best_by_arm(services.store().scores(row.id), engine.results.student_of(row).name, split)
 
 
 def _plot(
@@ -142,13 +142,13 @@ def _plot(
         first, second = varied
         cells = {(first.texts[n], second.texts[n]): _mean(validation[row.id]) for n, row in enumerate(rows)}
         figure = figures.sweep_map(cells, (first.label, second.label))
-        parts.chart(figure, f"sweep {sweep_id}", f"{measure} over {first.label} and {second.label}")
+        sections.show_chart(figure, f"sweep {sweep_id}", f"{measure} over {first.label} and {second.label}")
     elif len(varied) == 1:
         (option,) = varied
         points = [(_place(option, n), validation[rows[n].id]) for n in scored]
         sets = "the distilled set and of real data of the same size"
         alt = f"{measure} over {option.label} of {sets}, with 95 % intervals"
-        parts.chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
+        sections.show_chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
     else:
         st.caption("There is a plot where one or two options differ between the runs.")
 

@@ -34,22 +34,9 @@ def escaped_lines(text: str) -> str:
     return "  \n".join(escaped(line.strip()) for line in text.splitlines())
 
 
-def run_title(row: engine.RunRow) -> str:
-    return engine.results.names.run_title(row)
-
-
-def loaded_from(row: engine.RunRow) -> str:
-    return row.facts.get("loaded_from", "")
-
-
 def student_name(row: engine.RunRow) -> str:
-    """The network a run distils for, "ConvNet-D3" in the field's way of writing."""
-    return engine.titles.student(student_config(row))
-
-
-def student_config(row: engine.RunRow) -> engine.StudentConfig:
-    """A run's student with all its settings; the default one where the request's cannot be read."""
-    return engine.results.student_of(row)
+    """The network a run distils for, as papers write it: "ConvNet-D3"."""
+    return engine.titles.student(engine.results.student_of(row))
 
 
 def clock(moment: float | None) -> str:

@@ -170,7 +170,7 @@ def test_two_runs_of_the_same_number_are_not_given_each_others_score(store, visi
     assert "85.1 ± 1.0 %" in words(visit("runs"))
     finished(engine.Store(tmp_path / "others"), better=0.1)
     monkeypatch.setenv("DISTILLERY_RUNS", str(tmp_path / "others"))
-    cards.services.workshop.clear()
+    cards.services.worker.clear()
     assert "95.1 ± 1.0 %" in words(visit("runs"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import engine
-from pages.ui import live, words
+from engine.results import names
+from pages.ui import live
 
 MLP = {"student": {"name": "mlp"}}
 
@@ -30,7 +31,7 @@ def test_title_says_the_size_where_it_can_be_known(store, changes, said):
     request = engine.RunRequest(**changes)
     row = store.run(store.submit(request))
     expected = f"{engine.titles.source(request.source)} · {engine.titles.method(request.method)}{said}"
-    assert words.run_title(row) == expected
+    assert names.run_title(row) == expected
     planned, _ = live.planned_storage(row)
     assert (planned is None) == (not said)
 
