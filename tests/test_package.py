@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_engine_and_of_the_dashboard(site):
     engine = {name for name in found if name.startswith("engine/")}
     assert engine == wanted("engine", ".py", ".toml", ".md", ".html")
     dashboard = {"app.py", ".streamlit/config.toml", "assets/favicon.png", "assets/logo.svg"}
-    dashboard |= wanted("pages", ".py") | wanted("assets/example", ".npz")
+    dashboard |= wanted("pages", ".py", ".css", ".js") | wanted("assets/example", ".npz")
     assert {name for name in found if name.startswith("distillery/")} == {f"distillery/{name}" for name in dashboard}
     assert all(name.startswith(("engine/", "distillery/", "dataset_distillery-")) for name in found)
 

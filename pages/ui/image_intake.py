@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,17 +91,16 @@ def _ask_upload(key: str, kind: Literal["folder", "zip"]) -> Brought | None:
     sent = uploads.chosen(key, kind)
     if sent is not None:
         what = formats.counted(len(sent.files), "file") if kind == "folder" else words.escaped(sent.files[0][0])
-        st.caption(f"{what}, {formats.num_bytes(sent.num_bytes)}.")
+        st.caption(f"{what}, {formats.num_bytes(sent.size)}.")
     st.caption("The import takes about twice its size on the server's disk, afterwards only the decoded images.")
     if sent is None:
         return None
-    files, root = sent.files, engine.data_root()
+    files, root = sent.opened(), engine.data_root()
     name, file = files[0]
-    forget = partial(uploads.forget, key)
     if kind == "zip":
-        return Brought(Path(name).stem, lambda options: engine.images.import_zip(file, options, root), forget)
+        return Brought(Path(name).stem, lambda options: engine.images.import_zip(file, options, root), sent.close)
     title = name.split("/")[0] if "/" in name else "My images"
-    return Brought(title, lambda options: engine.images.import_upload(files, options, root), forget)
+    return Brought(title, lambda options: engine.images.import_upload(files, options, root), sent.close)
 
 
 def _ask_path(key: str) -> Brought | None:

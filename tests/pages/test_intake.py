@@ -51,17 +51,24 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, io.BytesIO]]:
-    """What the browser has sent; the widget that receives it is tried in the browser's own tests."""
-    files: list[tuple[str, io.BytesIO]] = []
+def spool(*files: tuple[str, bytes]) -> uploads.Spool:
+    """The files as a browser sends them."""
+    found = uploads.Spool("1", tempfile.TemporaryFile(), uploads.PART_BYTES)  # noqa: SIM115 (closed by the page)
+    found.put("0", b"".join(content for _, content in files))
+    found.put(uploads.LIST, json.dumps([(name, len(content)) for name, content in files]).encode())
+    return found
 
-    def chosen(key: str, kind: str) -> uploads.Sent | None:
-        return uploads.Sent(files, sum(len(file.getvalue()) for _, file in files)) if files else None
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[uploads.Spool]:
+    """What the browser has sent; the widget that receives it is tried in the browser's own tests."""
+    spools: list[uploads.Spool] = []
+
+    def chosen(key: str, kind: str) -> uploads.Spool | None:
+        return next((spool for spool in spools if not spool.file.closed), None)
 
     monkeypatch.setattr(uploads, "chosen", chosen)
-    monkeypatch.setattr(uploads, "forget", lambda key: files.clear())
-    return files
+    return spools
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ def opened(visit, sent):
     def open_panel(way: str, *files: tuple[str, bytes]) -> AppTest:
         app = visit("data", add="1")
         app.segmented_control(key="import way").set_value(way).run()
-        sent[:] = [(name, io.BytesIO(content)) for name, content in files]
+        sent[:] = [spool(*files)] if files else []
         return app.run()
 
     return open_panel
@@ -204,25 +211,15 @@ def test_no_zip_at_all_is_one_sentence(opened):
     assert keys() == [] and partial() == []
 
 
-def spool(files: dict[str, bytes]) -> uploads.Spool:
-    """The files as a browser sent them."""
-    found = uploads.Spool(tempfile.TemporaryFile(), 10**6)  # noqa: SIM115 (closed by the test)
-    found.put("0", b"".join(files.values()))
-    found.put(uploads.LIST, json.dumps([(name, len(content)) for name, content in files.items()]).encode())
-    return found
-
-
 @pytest.mark.parametrize("way", ["folder", "zip"])
-def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(opened, monkeypatch, way):
-    here = spool(tree() if way == "folder" else {"shapes.zip": zipped(tree())})
-    monkeypatch.setattr(uploads, "chosen", lambda key, kind: uploads.Sent(here.opened(), here.size))
-    app = opened(way)
+def test_upload_that_is_replaced_meanwhile_is_one_sentence_and_leaves_nothing(opened, monkeypatch, sent, way):
+    app = opened(way, *(tree().items() if way == "folder" else [("shapes.zip", zipped(tree()))]))
     store = engine.data.images.intake.store
 
     def replaced_after_the_third(file, parts, target, found, caps):
         store(file, parts, target, found, caps)
         if len(found.images) == 3:
-            here.close()
+            sent[0].close()
 
     monkeypatch.setattr("engine.data.images.intake.store", replaced_after_the_third)
     app.button(key="import").click().run()
@@ -243,10 +240,10 @@ def test_name_of_a_built_in_data_set_is_refused(opened):
 def test_upload_is_kept_after_a_failure_and_let_go_after_success(opened, sent):
     app = opened("zip", ("a.zip", b"no zip"))
     app.button(key="import").click().run()
-    assert sent
+    assert not sent[0].file.closed
     app = opened("zip", ("a.zip", zipped(tree())))
     app.button(key="import").click().run()
-    assert not sent
+    assert sent[0].file.closed
 
 
 def test_class_names_are_no_markdown_and_no_html(imported):
