@@ -12,15 +12,18 @@ from engine.core.events import ExpertEpoch, Preview, Scored, TeacherEpoch
 from engine.core.run_row import RunRow
 from engine.evaluation.scores import Row, best_by_arm, headlines, summarise
 from engine.figures.curves import Line
+from engine.methods import METHODS
 from engine.results import titles
 
 
 def student_of(row: RunRow) -> StudentConfig:
-    """The student that a run distils for; the default one where this version cannot read its settings."""
+    """The student that a run distils for; its method's default if the request names none, or cannot be read here."""
+    method = METHODS.get(row.method)
+    default = method.config.model_fields["student"].default if method else StudentConfig()
     try:
-        return checked(StudentConfig, row.request.config.get("student", {}), "student")
+        return checked(StudentConfig, row.request.config.get("student", default.model_dump()), "student")
     except UserError:
-        return StudentConfig()
+        return default
 
 
 class Records(Protocol):

@@ -68,8 +68,7 @@ def _asked(request: engine.RunRequest) -> dict[str, Asked]:
     }
     found: dict[str, Asked] = {name: (label, value, str(value)) for name, (label, value) in told.items()}
     for field in forms.of_request(request):
-        value = tuple(field.start) if isinstance(field.start, list) else field.start
-        found[".".join(field.path)] = (field.label_with_unit, value, field.shown(value))
+        found[field.dotted] = (field.label_with_unit, field.start, field.shown(field.start))
     return found
 
 

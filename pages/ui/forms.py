@@ -1,7 +1,7 @@
-"""Forms made from configs: one widget per option, basic ones in sight, advanced ones folded away.
+"""Forms made from configs: one widget per option, advanced ones in an expander.
 
-The options come from `engine.core.options`, which hold bounds, unit, label, heading and the conditions under which they
-have an effect. The widgets only gather values; `engine.checked` validates them.
+Bounds, unit, label, heading and conditions of an option come from `engine.core.options`. The widgets only gather
+values; `engine.checked` validates them.
 """
 
 import contextlib
@@ -26,11 +26,10 @@ SPELT = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "float16": "float16", "floa
 class Entry:
     """One option as the form shows it.
 
-    path: ("config", "student", "depth"). start: the preset's value. initial: what the widget begins with, the same
-    unless the user has chosen something on another page. offered: what to choose from where not every choice fits the
-    data set.
-    unread_by: the method that has no use for the option, "" where it has.
-    holder: the option that holds the config it belongs to, if that config has an effect only sometimes.
+    path: ("config", "student", "depth"). start: the preset's value. initial: what the widget begins with; `start`,
+    unless the user chose something on another page. offered: the choices that fit the data set, if not all do.
+    unread_by: the method that ignores the option, "" if it does not. holder: the option that holds the option's config,
+    if that config has an effect only sometimes.
     """
 
     path: Path
@@ -46,6 +45,10 @@ class Entry:
         return self.path[-1]
 
     @property
+    def dotted(self) -> str:
+        return ".".join(self.path)
+
+    @property
     def option(self) -> engine.options.Option:
         return engine.options.option_of(self.info).within(self.holder, ".".join(self.path[:-2]))
 
@@ -59,7 +62,7 @@ class Entry:
         return f"{self.label} ({unit})" if unit and unit not in self.label.lower() else self.label
 
     def shown(self, value: Any) -> str:
-        """A value of this option as people read it."""
+        """A value of this option in words."""
         if isinstance(value, bool):
             return "on" if value else "off"
         if isinstance(value, list | tuple):
@@ -70,7 +73,7 @@ class Entry:
 
 
 def choice_name(value: str) -> str:
-    """A choice whose option gives it no other name: a student's title, an acronym, or the key in words."""
+    """A choice that its option does not name: a student's title, a special spelling, or the key in words."""
     if value in engine.STUDENTS:
         return engine.titles.architecture(value)
     if value in ACRONYMS:
@@ -81,10 +84,10 @@ def choice_name(value: str) -> str:
 def entries(
     model: type[engine.Config], start: Mapping[str, Any], chosen: Mapping[str, Any] | None = None, path: Path = ()
 ) -> list[Entry]:
-    """The options of `model`, nested configs opened in place.
+    """The options of `model` and of the configs within it.
 
-    start: the values of the preset, defaults elsewhere. chosen: values that were chosen before the form was opened.
-    path: of the config within a request.
+    start: the preset's values; others start at their defaults. chosen: values chosen before the form was opened. path:
+    of the config within a request.
     """
     found: list[Entry] = []
     chosen = chosen or {}
@@ -98,22 +101,20 @@ def entries(
             found += [replace(entry, holder=holder) if holder.when else entry for entry in inner]
         else:
             begin = start.get(name, info.default)
+            begin = tuple(begin) if isinstance(begin, list) else begin
             found.append(Entry((*path, name), info, begin, chosen.get(name, begin)))
     return found
 
 
 def fitting(fields: Iterable[Entry], source: engine.Source, method: engine.Method | None = None) -> list[Entry]:
-    """The options for a kind of data set. Options of students offer only those that take it.
-
-    method: marks what it does not read.
-    """
+    """The options for a kind of data set, students limited to those that take it; those `method` ignores are marked."""
     offered = tuple(key for key, card in engine.STUDENTS.items() if source.kind in card.takes)
     unread = method.config.unread if method else frozenset()
     return [
         replace(
             field,
             offered=offered if field.option.among == "students" else (),
-            unread_by=method.title if method and ".".join(field.path) in unread else "",
+            unread_by=method.title if method and field.dotted in unread else "",
         )
         for field in fields
         if field.option.of in ("", source.kind)
@@ -121,7 +122,7 @@ def fitting(fields: Iterable[Entry], source: engine.Source, method: engine.Metho
 
 
 def of_request(request: engine.RunRequest) -> list[Entry]:
-    """The options of a request, its values as the start. All of them where its data set is no longer here."""
+    """The options of a request, starting at its values; every option if its data set was deleted."""
     method, source = engine.METHODS.get(request.method), engine.sources().get(request.source)
     found = entries(method.config, request.config, path=("config",)) if method else []
     found += entries(engine.DataConfig, request.data.model_dump(), path=("data",))
@@ -130,21 +131,21 @@ def of_request(request: engine.RunRequest) -> list[Entry]:
 
 
 def groups(fields: Iterable[Entry]) -> list[str]:
-    """The headings of the options in order; "" comes first, for those without one."""
+    """The headings of the options in order, after "" for those without one."""
     return list(dict.fromkeys(["", *(field.option.group for field in fields)]))
 
 
 def ask(
     fields: Iterable[Entry], key: str, values: dict[Path, Any], columns: int = 3, among: Iterable[Entry] = ()
 ) -> None:
-    """Show the widgets of `fields`, advanced ones in an expander; put what they hold into `values` by path.
+    """Show the widgets of `fields` and put what they hold into `values` by path.
 
-    Options of a config that has no effect as a whole are left out.
-    among: all options of the form, which those of `fields` may depend on; the fields themselves by default.
+    Options of a config that has no effect as a whole are left out. among: all options of the form, which those of
+    `fields` may depend on; `fields` themselves by default.
     """
     fields = list(fields)
-    form = {".".join(field.path): field for field in [*(among or fields)]}
-    # what an option holds: as asked already, as its widget has it, or as it begins
+    form = {field.dotted: field for field in among or fields}
+    # an option's value: asked already, held by its widget, or its initial one
     known = {
         name: values.get(field.path, st.session_state.get(_key(field, key), field.initial))
         for name, field in form.items()
@@ -184,27 +185,7 @@ def nested(values: Mapping[Path, Any]) -> dict[str, Any]:
 
 def changed(fields: Iterable[Entry], values: Mapping[Path, Any]) -> list[Entry]:
     """The options whose value is no longer the one they started with."""
-    return [field for field in fields if field.path in values and not _same(values[field.path], field.start)]
-
-
-def differing(model: type[engine.Config], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The `values` that differ from the model's defaults: what a request needs to hold."""
-    kept: dict[str, Any] = {}
-    for name, value in values.items():
-        info = model.model_fields[name]
-        if isinstance(info.annotation, type) and issubclass(info.annotation, engine.Config):
-            inner = differing(info.annotation, value)
-            if inner or differing(info.annotation, info.default.model_dump()):
-                kept[name] = inner
-        elif not _same(value, info.default):
-            kept[name] = value
-    return kept
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return list(one) == list(other)
-    return bool(one == other)
+    return [field for field in fields if field.path in values and values[field.path] != field.start]
 
 
 def _key(field: Entry, key: str) -> str:
@@ -237,13 +218,11 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
 
 
 def _number(field: Entry, shared: dict[str, Any]) -> int | float:
-    low, high = engine.options.bounds(field.info)
-    if field.info.annotation is int:
-        least, most = (None if bound is None else int(bound) for bound in (low, high))
-        return st.number_input(min_value=least, max_value=most, value=int(field.initial), step=1, **shared)
-    low, high = (None if bound is None else float(bound) for bound in (low, high))
-    start = float(field.initial)
-    return st.number_input(min_value=low, max_value=high, value=start, step=_step(start, high), format="%g", **shared)
+    kind: Any = field.info.annotation
+    low, high = (None if bound is None else kind(bound) for bound in engine.options.bounds(field.info))
+    start = kind(field.initial)
+    look = {"step": 1} if kind is int else {"step": _step(start, high), "format": "%g"}
+    return st.number_input(min_value=low, max_value=high, value=start, **look, **shared)
 
 
 def _step(start: float, high: float | None) -> float:
@@ -257,11 +236,7 @@ def _help(field: Entry, idle: str) -> str:
     low, high = engine.options.bounds(field.info)
     said = [(field.info.description or "").rstrip(".").replace("*", "\\*")]
     if low is not None and high is not None:
-        said.append(f"From {_bound(low)} to {_bound(high)}")
+        said.append(f"From {field.shown(low)} to {field.shown(high)}")
     if idle:
         said.append(f"**Has no effect now: {idle}**")
     return ". ".join(said) + "."
-
-
-def _bound(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:g}"

@@ -74,7 +74,7 @@ def may_start(requests: Sequence[engine.RunRequest]) -> bool:
 
 def _options(request: engine.RunRequest) -> dict[str, tuple[str, str]]:
     fields = forms.of_request(request)
-    found = {".".join(field.path): (field.label_with_unit, field.shown(field.start)) for field in fields}
+    found = {field.dotted: (field.label_with_unit, field.shown(field.start)) for field in fields}
     return found | {"seed": ("Seed", str(request.seed))}
 
 

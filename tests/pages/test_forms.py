@@ -41,14 +41,6 @@ def test_nested_undoes_entries():
     assert Toy.model_validate(forms.nested(values)) == Toy()
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"rate": 1.0}, {"student": {"name": "b"}}, {"student": {"name": "b", "depth": 2}, "is_on": True}]
-)
-def test_differing_keeps_enough_to_rebuild_the_config(changes):
-    full = Toy.model_validate(changes)
-    assert Toy.model_validate(forms.differing(Toy, full.model_dump())) == full
-
-
 def test_every_field_of_every_method_has_a_widget():
     def script():
         import streamlit as st
@@ -127,12 +119,12 @@ def test_a_field_that_the_method_does_not_read_is_greyed_out():
 
 
 def test_conditions_and_unread_options_name_options_that_exist():
-    shared = {".".join(field.path) for field in forms.entries(engine.DataConfig, {}, path=("data",))}
-    shared |= {".".join(field.path) for field in forms.entries(engine.EvaluationConfig, {}, path=("evaluation",))}
+    shared = {field.dotted for field in forms.entries(engine.DataConfig, {}, path=("data",))}
+    shared |= {field.dotted for field in forms.entries(engine.EvaluationConfig, {}, path=("evaluation",))}
     somewhere = set(shared)
     for method in engine.METHODS.values():
         own = forms.entries(method.config, {}, path=("config",))
-        known = shared | {".".join(field.path) for field in own}
+        known = shared | {field.dotted for field in own}
         somewhere |= known
         assert method.config.unread <= shared
         for field in own:

@@ -185,3 +185,9 @@ def test_report_writes_every_record_and_escapes_text():
     ):
         assert part in body, part
     assert "second" in body and "third" in body and "fourth" not in body and "<title>Title &lt;i&gt;</title>" in page
+
+
+def test_a_run_that_names_no_student_has_the_one_of_its_method(tmp_path):
+    store = engine.Store(tmp_path)
+    row = store.run(store.submit(engine.RunRequest(method="ohlc")))
+    assert engine.results.student_of(row) == engine.METHODS["ohlc"].config().student
