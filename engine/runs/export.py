@@ -18,11 +18,12 @@ from PIL import Image
 from engine.core.errors import RunError, UserError
 from engine.runs import report, tables
 from engine.runs.exported import METADATA as METADATA
-from engine.runs.exported import Exported, ExportedImages, ExportedPairs, ExportedPoster, facts, picture, png
+from engine.runs.exported import Exported, ExportedImages, ExportedPairs, ExportedPoster, picture, png
 from engine.runs.exported_sequences import ExportedSequences
 from engine.runs.store import RunRow, Store
-from engine.synthetic.base import SyntheticSet, load
+from engine.synthetic.base import load
 from engine.synthetic.candles import CandleSet
+from engine.synthetic.labelled import LabelledImages
 from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
 
@@ -34,7 +35,7 @@ KINDS: dict[type[object], type[Exported[Any, Any]]] = {
     CandleSet: ExportedSequences,
     RepresentationSet: ExportedPairs,
     PosterSet: ExportedPoster,
-    SyntheticSet: ExportedImages,
+    LabelledImages: ExportedImages,
 }
 """How a set is exported; the first class that it is an instance of counts."""
 
@@ -114,7 +115,7 @@ def refusal(store: Store, run_id: str) -> str:
 
 def marked(content: bytes, row: RunRow, step: int) -> bytes:
     """A PNG of a run's images after outer step `step`, with the text that says where it comes from."""
-    return png(Image.open(io.BytesIO(content)), facts(row, step))
+    return png(Image.open(io.BytesIO(content)), row, step)
 
 
 def slug(name: str) -> str:
@@ -146,5 +147,5 @@ def _contents(exported: Exported[Any, Any]) -> Iterator[tuple[str, bytes]]:
     digits = max(3, len(str(len(exported.shown.images) - 1)))
     for number, (image, label) in enumerate(zip(exported.shown.images, exported.shown.labels, strict=True)):
         name = f"{number:0{digits}}" + (f"-{slug(label)}" if label else "")
-        yield f"images/{name}.png", png(picture(image), exported.facts() | ({"label": label} if label else {}))
+        yield f"images/{name}.png", exported.png(picture(image), **({"label": label} if label else {}))
     yield from exported.parts()

@@ -1,10 +1,9 @@
 """What is exported of a result, for each kind of set: its README, arrays, program and pictures."""
 
-import hashlib
 import io
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -32,6 +31,7 @@ from engine.results.shared import spread
 from engine.runs import programs, report
 from engine.runs.store import RunRow, Store
 from engine.synthetic.base import SyntheticSet
+from engine.synthetic.labelled import LabelledImages
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
@@ -43,6 +43,7 @@ UNTRIED_LR = 3e-3
 Arrays = dict[str, np.ndarray]
 Files = dict[str, Callable[[], bytes]]
 Set = TypeVar("Set", bound=SyntheticSet)
+Labelled = TypeVar("Labelled", bound=LabelledImages)
 Prepared = TypeVar("Prepared", Preparation, WindowScaling)
 
 
@@ -73,8 +74,8 @@ class Exported(Generic[Set, Prepared]):
         """What each file is, for the README; those that every result has are added."""
 
     @abstractmethod
-    def arrays(self) -> Arrays:
-        """The contents of distilled.npz besides `images` and `step`."""
+    def arrays(self, targets: Tensor) -> Arrays:
+        """What distilled.npz holds for this kind of set. targets: of all samples."""
 
     @abstractmethod
     def program(self) -> str:
@@ -89,10 +90,12 @@ class Exported(Generic[Set, Prepared]):
         yield from ()
 
     def all_arrays(self) -> bytes:
-        """distilled.npz: the set as pictures, `images` (N, H, W, C) uint8 in stored order, and as `arrays` says."""
-        arrays = {"images": self.shown.images, "step": np.array(self.synthetic.step)} | self.arrays()
+        """distilled.npz: `images` (N, H, W, C) uint8, `inputs` as a network sees them, the training, and `arrays`."""
+        inputs, targets = self.synthetic.materialise()
+        training = {name: value for name, value in asdict(self.synthetic.own_training).items() if value is not None}
+        found: dict[str, Any] = training | {"step": self.synthetic.step} | self.arrays(targets)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        np.savez_compressed(buffer, images=self.shown.images, inputs=inputs.float().numpy(), **found)
         return buffer.getvalue()
 
     def readme(self) -> str:
@@ -108,13 +111,13 @@ class Exported(Generic[Set, Prepared]):
         lines = "".join(f"{name:19} {text}\n" for name, text in (self.contents() | common).items())
         return f"{title}\n\n{lines}{self.NOTE}\nEach PNG carries the settings in its text '{METADATA}'.\n"
 
-    def facts(self) -> dict[str, Any]:
-        """Where the pictures of the set come from."""
-        return facts(self.row, self.synthetic.step)
-
     def grid(self, images: np.ndarray, labels: tuple[str, ...] = ()) -> bytes:
         """Images (n, H, W, C) uint8 in one PNG."""
-        return png(grid_image(images, labels, theme="page"), self.facts())
+        return self.png(grid_image(images, labels, theme="page"))
+
+    def png(self, image: Image.Image, **more: str) -> bytes:
+        """A PNG whose text says where the set comes from."""
+        return png(image, self.row, self.synthetic.step, **more)
 
     def measured(self) -> dict[str, Row]:
         """The scores of the run's own student on the set, by protocol."""
@@ -127,7 +130,7 @@ class Exported(Generic[Set, Prepared]):
         return "" if len(self.shown.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
 
 
-class ExportedImages(Exported[Set, Preparation]):
+class ExportedImages(Exported[Labelled, Preparation]):
     """Labelled images."""
 
     SAMPLES: ClassVar[str] = "distilled images"
@@ -136,22 +139,27 @@ class ExportedImages(Exported[Set, Preparation]):
         return f"{formats.counted(len(self.shown.images), 'image')} distilled from '{self.row.source}'"
 
     def contents(self) -> dict[str, str]:
-        schedule = "batch_size" if self.synthetic.own_training.batch_size else "batch_order"
         return {
             "train.py": "trains a network on the set with plain PyTorch and tests it: "
             "python train.py TEST_FOLDER [as_distilled]",
             "distilled.npz": "NumPy arrays: images, inputs (as a network sees them), targets, class_names, "
-            f"learned_rates, {schedule}, normalisation",
+            "learned_rates, batch_size, batch_order (if batches have an order), normalisation",
             "images/": "each image at its own size",
             "grid.png": f"the images{self.shown_in_grid()} with their classes in one picture",
         }
 
-    def arrays(self) -> Arrays:
-        inputs, targets = self.synthetic.materialise()
-        names = np.array(self.synthetic.spec.class_names, dtype=np.str_)
-        labels = targets.numpy() if targets.ndim == 1 else targets.float().numpy()
-        found = {"inputs": inputs.float().numpy(), "class_names": names, "targets": labels}
-        return found | _schedule(self.synthetic, inputs, targets) | normalisation(self.preparation)
+    def arrays(self, targets: Tensor) -> Arrays:
+        """batch_order (T, B): places in `inputs` of the samples of each step. learned_rates: (T,), or (1,) for all."""
+        synthetic, training = self.synthetic, self.synthetic.own_training
+        names = np.array(synthetic.spec.class_names, dtype=np.str_)
+        labels = targets if targets.ndim == 1 else targets.float()
+        rates, order = synthetic.rates.detach().float(), {}
+        if not training.batch_size:
+            rates = rates.expand(training.num_steps)
+            batches = torch.arange(len(targets)).chunk(synthetic.num_batches)
+            order = {"batch_order": np.array([batches[step % len(batches)] for step in range(training.num_steps)])}
+        found = {"class_names": names, "targets": labels.numpy(), "learned_rates": rates.numpy()}
+        return found | order | normalisation(self.preparation)
 
     def program(self) -> str:
         data, evaluation = self.row.request.data, self.row.request.evaluation
@@ -186,7 +194,7 @@ class ExportedPoster(ExportedImages[PosterSet]):
         }
         return super().contents() | poster
 
-    def arrays(self) -> Arrays:
+    def arrays(self, targets: Tensor) -> Arrays:
         """Also poster (C, H, W) as a network sees it, grid (its sizes), order (the class of each cell by rows, -1 for
         none) and, if labels are learned, label_map (K, h, w).
         """
@@ -194,11 +202,11 @@ class ExportedPoster(ExportedImages[PosterSet]):
         grid = np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes])
         found = {"poster": poster.poster.detach().numpy(), "grid": grid, "order": np.array(poster.order)}
         labels = {} if poster.label_map is None else {"label_map": poster.label_map.detach().numpy()}
-        return super().arrays() | found | labels
+        return super().arrays(targets) | found | labels
 
     def pictures(self) -> Files:
         whole = self.synthetic.preview(self.synthetic.step, self.preparation).poster
-        return {"poster.png": lambda: png(picture(whole.pixels), self.facts())} if whole else {}
+        return {"poster.png": lambda: self.png(picture(whole.pixels))} if whole else {}
 
 
 class ExportedPairs(Exported[RepresentationSet, Preparation]):
@@ -221,17 +229,14 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
             "grid.png": f"the images{self.shown_in_grid()} in one picture",
         }
 
-    def arrays(self) -> Arrays:
-        """representations (N, d), the training they are for, and the shared bases and small networks, if there are any.
+    def arrays(self, targets: Tensor) -> Arrays:
+        """representations (N, d), and the shared bases and small networks, if there are any.
 
         augmentations: names. augmentation_numbers: of each of them, as a JSON list.
         """
-        synthetic, training = self.synthetic, self.synthetic.own_training
-        inputs, representations = synthetic.materialise()
+        synthetic = self.synthetic
         names = np.array(synthetic.spec.class_names, dtype=np.str_)
-        found = {"inputs": inputs.float().numpy(), "class_names": names, "rate": synthetic.rates[0].numpy()}
-        found |= {"representations": representations.float().numpy(), "rule": np.array(training.rule)}
-        found |= {"num_steps": np.array(training.num_steps), "batch_size": np.array(training.batch_size)}
+        found = {"representations": targets.float().numpy(), "class_names": names, "rate": synthetic.rates[0].numpy()}
         found |= normalisation(self.preparation)
         if not isinstance(synthetic, LowRankSet):
             return found
@@ -252,23 +257,19 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
         return {} if bases is None else {"bases.png": lambda: self.grid(bases)}
 
 
-def facts(row: RunRow, step: int) -> dict[str, Any]:
-    """Where a picture of a run's set after outer step `step` comes from."""
-    # an evaluation, or a result that was loaded, took no steps itself
-    steps = {"steps_run": row.step or step, "total_steps": row.total_steps or step, "result_step": step}
-    request = row.request.model_dump(mode="json")
-    return {"run": row.id, "request": request, "status": row.status, **steps, "version": version()}
-
-
 def picture(image: np.ndarray) -> Image.Image:
     """One (H, W, C) uint8 image, grey or in colour."""
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def png(image: Image.Image, said: Mapping[str, Any]) -> bytes:
-    """A PNG with `said` as JSON in its text."""
+def png(image: Image.Image, row: RunRow, step: int, **more: str) -> bytes:
+    """A PNG of a run's set after outer step `step`, with its origin and `more` as JSON in its text."""
+    # an evaluation, or a result that was loaded, took no steps itself
+    steps = {"steps_run": row.step or step, "total_steps": row.total_steps or step, "result_step": step}
+    request = row.request.model_dump(mode="json")
+    origin = {"run": row.id, "request": request, "status": row.status, **steps, "version": version(), **more}
     text, buffer = PngInfo(), io.BytesIO()
-    text.add_text(METADATA, json.dumps(said))
+    text.add_text(METADATA, json.dumps(origin))
     image.save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()
 
@@ -294,31 +295,3 @@ def normalisation(preparation: Preparation) -> Arrays:
         "mean": (torch.zeros_like(mean) if is_unit else mean).numpy(),
         "std": (torch.ones_like(std) if is_unit else torch.where(std > 0, std, 1.0)).numpy(),
     }
-
-
-def _schedule(synthetic: SyntheticSet, inputs: Tensor, targets: Tensor) -> Arrays:
-    """The training the set was made for: rule, learning rate (T,) and samples (T, B) per step, as places in `inputs`.
-
-    The places are left out where steps use samples that are not in `inputs`, or batches of different sizes. A set for
-    random batches has a batch size and one learning rate instead.
-    """
-    training = synthetic.own_training
-    found: Arrays = {"rule": np.array(training.rule)}
-    if training.start_seed is not None:
-        found["start_seed"] = np.array(training.start_seed)
-    if training.batch_size:
-        found["learned_rates"] = synthetic.rates.detach().float().numpy()
-        return found | {"batch_size": np.array(training.batch_size)}
-    steps = list(synthetic.batches())
-    found["learned_rates"] = torch.stack([step.lr.detach().float() for step in steps]).numpy()
-    place = {key: number for number, key in enumerate(_keys(inputs, targets))}
-    order = [[place.get(key, -1) for key in _keys(step.inputs.detach(), step.targets.detach())] for step in steps]
-    if len({len(places) for places in order}) == 1 and all(number >= 0 for places in order for number in places):
-        found["batch_order"] = np.array(order)
-    return found
-
-
-def _keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
-    """What tells one sample with its target from another."""
-    pairs = zip(inputs.cpu().numpy(), targets.cpu().numpy(), strict=True)
-    return [hashlib.blake2b(sample.tobytes() + target.tobytes(), digest_size=16).digest() for sample, target in pairs]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
@@ -43,21 +44,16 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
             "images/, grid.png": "small pictures of the sequences",
         }
 
-    def arrays(self) -> Arrays:
+    def arrays(self, targets: Tensor) -> Arrays:
         """bars (M, T, 5). inputs (M, T, F) and targets (M, D) as students see: inputs = (features - feature_shift) /
         feature_scale of the token, and so are targets that are values. tokens (M,): places in token_names.
         """
-        synthetic, training, scaling = self.synthetic, self.synthetic.own_training, self.preparation
-        inputs, targets = synthetic.materialise()
-        names, outputs = (
-            np.array(texts, np.str_) for texts in (synthetic.spec.class_names, OUTPUTS[synthetic.spec.task])
-        )
-        found = {"bars": synthetic.bars(), "inputs": inputs.float().numpy(), "targets": targets.float().numpy()}
-        found |= {"tokens": synthetic.tokens.numpy(), "token_names": names, "outputs": outputs}
-        found |= {"rule": np.array(training.rule), "learned_rates": synthetic.rates.detach().float().numpy()}
-        found |= {"num_steps": np.array(training.num_steps), "batch_size": np.array(training.batch_size)}
-        found |= {"features": np.array(scaling.kind)} | {name: getattr(scaling, name).numpy() for name in FIELDS}
-        return found if training.start_seed is None else found | {"start_seed": np.array(training.start_seed)}
+        synthetic, scaling = self.synthetic, self.preparation
+        texts = {"token_names": synthetic.spec.class_names, "outputs": OUTPUTS[synthetic.spec.task]}
+        found = {name: np.array(words, np.str_) for name, words in texts.items()}
+        found |= {"bars": synthetic.bars(), "tokens": synthetic.tokens.numpy(), "targets": targets.float().numpy()}
+        found |= {"learned_rates": synthetic.rates.detach().float().numpy(), "features": np.array(scaling.kind)}
+        return found | {name: getattr(scaling, name).numpy() for name in FIELDS}
 
     def program(self) -> str:
         synthetic, training, row = self.synthetic, self.synthetic.own_training, self.measured().get("as_distilled")
