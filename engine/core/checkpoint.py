@@ -1,9 +1,8 @@
-"""Checkpoints: what a run needs to go on, kept so that a crash at any moment loses only the steps since the last one.
+"""Checkpoints: what a run needs to be resumed. A crash at any moment loses only the steps since the last one.
 
-One safetensors file per checkpoint, `step-00000120-<sha256>.safetensors`, with numbers and texts as JSON in its header.
-Its name holds its checksum, so that both appear in one rename. A write: temporary file in the same folder, fsync,
-rename, fsync of the folder; only then are files before the last two removed. Reading falls back to the one before if a
-checksum is wrong.
+A checkpoint is a safetensors file, `step-00000120-<sha256>.safetensors`, with numbers and texts as JSON in its header.
+The name holds the checksum, so that both appear in one rename. A write: temporary file in the same folder, fsync,
+rename, fsync of the folder; only then are older files removed. If a checksum is wrong, the file before is read.
 """
 
 import hashlib
@@ -29,18 +28,17 @@ State = dict[str, Tensor | int | float | str]
 
 
 def save(folder: Path, step: int, state: State) -> Path:
-    """Write the state after `step` outer steps, keep the previous one too, and return the file.
+    """Write the state after `step` outer steps and return the file. Removes files but the previous one.
 
-    folder: made if absent; one writer at a time. Files of later steps are of an abandoned course and are removed.
-    state: tensors of any device and dtype, ints, floats (NaN too) and texts by name. Raises TypeError for others, and
-    OSError if the disk is full or broken; earlier checkpoints are untouched.
+    folder: made if absent; one writer at a time. state: tensors of any device and dtype, ints, floats (NaN too) and
+    texts by name. Raises TypeError for others, and OSError if the disk is full; then earlier checkpoints stay.
     """
     content = _encode(step, state)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()}.safetensors"
     write_atomically(path, content)
     files = _files(folder)
-    earlier = [kept for number, kept in files if number < step]
+    earlier = [kept for number, kept in files if number < step]  # later ones are of an abandoned course
     for _, old in files:
         if old not in (path, *earlier[-(NUM_KEPT - 1) :]):
             old.unlink()
@@ -48,9 +46,9 @@ def save(folder: Path, step: int, state: State) -> Path:
 
 
 def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[int, State] | None:
-    """Step and state of the newest sound checkpoint, tensors on the CPU; None if there is none.
+    """Step and state of the newest undamaged checkpoint, tensors on the CPU; None if there is none.
 
-    A damaged file is renamed to `damaged-…` and reported to `warn`. Leftovers of killed writes are removed.
+    Damaged files are renamed to `damaged-…` and reported to `warn`. Temporary files of killed writes are removed.
     """
     for leftover in folder.glob("*.tmp"):
         leftover.unlink()
@@ -64,16 +62,13 @@ def load_latest(folder: Path, warn: Callable[[str], None] = warnings.warn) -> tu
 
 
 def latest_step(folder: Path) -> int | None:
-    """The step of the newest checkpoint, by its name alone; None if there is none."""
+    """The step of the newest checkpoint, which is not read; None if there is none."""
     files = _files(folder)
     return files[-1][0] if files else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: a reader, or a crash at any moment, sees the old file or the new one, whole.
-
-    Raises OSError, having removed the temporary file.
-    """
+    """Write `content` to `path`: readers see the whole old file or the whole new one, also after a crash."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -99,11 +94,11 @@ def sync_folder(folder: Path) -> None:
 
 
 class _Damaged(Exception):
-    """A file that is not what was written."""
+    pass
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """(step, file) of every complete checkpoint, in order of steps and, within a step, of writing."""
+    """(step, file) of every complete checkpoint, by step and then by time of writing."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:

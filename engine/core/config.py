@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
@@ -16,8 +17,11 @@ from pydantic_core import ErrorDetails
 
 from engine.core.data_config import DataConfig
 from engine.core.errors import ConfigError
-from engine.core.options import Condition, Config, option, unless
+from engine.core.options import Config, option, unless
 from engine.core.students import StudentConfig
+
+_advanced = partial(option, advanced=True)
+_of_images = partial(_advanced, of="images")
 
 
 class EvaluationConfig(Config):
@@ -25,50 +29,35 @@ class EvaluationConfig(Config):
 
     num_students: int = option(3, low=1, high=200, label="Students per training set")
     """Networks trained on each training set with each recipe, every one from a different seed."""
-    students: tuple[str, ...] = option((), advanced=True, label="Other architectures", among="students")
+    students: tuple[str, ...] = _advanced((), label="Other architectures", among="students")
     """Architectures to test besides the one the set is distilled for."""
-    ordinary_steps: int = option(
-        300, low=1, high=100_000, advanced=True, label="Steps of standard training", unit="steps"
-    )
+    ordinary_steps: int = _advanced(300, low=1, high=100_000, label="Steps of standard training", unit="steps")
     """Minibatch steps of standard training (Adam, cosine decay) on a small set."""
-    inner_steps: int = option(
-        2000, low=1, high=1_000_000, advanced=True, label="Longest training with its own recipe", unit="inner steps"
+    inner_steps: int = _advanced(
+        2000, low=1, high=1_000_000, label="Longest training with its own recipe", unit="inner steps"
     )
     """Longest training with a method's own recipe on random batches. Shorter trainings are tried too (15, 30 and 50 %
     of it; for forecasts, repeated halves) and the best length is chosen on validation data."""
-    full_epochs: int = option(
-        5, low=1, high=1000, advanced=True, label="Epochs on the full set", unit="epochs", when=("compare_full", True)
+    full_epochs: int = _advanced(
+        5, low=1, high=1000, label="Epochs on the full set", unit="epochs", when=("compare_full", True)
     )
     """Passes over the full training set."""
-    batch_size: int = option(256, "Batch size of standard training", low=1, high=8192, advanced=True)
+    batch_size: int = _advanced(256, "Batch size of standard training", low=1, high=8192)
     compare_full: bool = option(True, label="Compare with full data")
     """Also train on the full data set; the scores are cached."""
-    without_augmentation: bool = option(
+    without_augmentation: bool = _of_images(
         False,
-        advanced=True,
         label="Also without augmentation",
-        when=[unless("data.augmentation", "none"), Condition("config.augment_synthetic", (True,))],
-        of="images",
+        when=[unless("data.augmentation", "none"), ("config.augment_synthetic", True)],
     )
     """Also train with the method's own recipe but without augmentation; the augmentation-robust score needs it."""
-    other_images: int = option(
-        2000,
-        low=0,
-        high=10_000_000,
-        advanced=True,
-        label="Images for other architectures",
-        of="images",
-        when=unless("students", ()),
-        unit="images",
+    other_images: int = _of_images(
+        2000, low=0, high=10_000_000, label="Images for other architectures", when=unless("students", ()), unit="images"
     )
     """Validation and test images for other architectures, a fixed stratified sample; 0 for all. Large networks take
     minutes on all of them."""
-    other_full: bool = option(
-        False,
-        advanced=True,
-        label="Other architectures on full data",
-        of="images",
-        when=[unless("students", ()), Condition("compare_full", (True,))],
+    other_full: bool = _of_images(
+        False, label="Other architectures on full data", when=[unless("students", ()), ("compare_full", True)]
     )
     """Also train other architectures on the full data set; takes hours for large networks without a GPU."""
 
@@ -88,7 +77,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Size:
-    """How large a synthetic set will be: samples as a student sees them, and the numbers stored for them.
+    """How large a synthetic set will be: samples as a student sees them, and the values stored for them.
 
     num_label_values: of learned labels. num_indices: bytes of hard labels or of an order of the classes.
     """
@@ -100,19 +89,19 @@ class Size:
 
     @property
     def num_bytes(self) -> int:
-        """Of samples and labels, 4 for a learned value."""
+        """Of samples and labels, with 4 bytes per learned value."""
         return 4 * (self.num_values + self.num_label_values) + self.num_indices
 
     def per_class(self, spec: Task) -> float:
-        """Images per class that take as many numbers."""
+        """Images per class that take as many values."""
         return self.num_values / (math.prod(spec.sample_shape) * spec.num_outputs)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How often a run tests its set on validation data: `times` along the way and `at_end` after the last step.
+    """A run tests its set on validation data `times` times along the way and `at_end` times after the last step.
 
-    Each time trains `students` fresh networks for `steps` inner steps.
+    Each time, it trains `students` new networks for `steps` inner steps.
     """
 
     times: int = 0
@@ -123,9 +112,9 @@ class Validation:
 
 @dataclass(frozen=True)
 class Load:
-    """Samples whose activations an outer step holds in memory, and the setting that would hold fewer.
+    """Samples whose activations an outer step holds in memory, and a setting that would lower their number.
 
-    held, saved: in samples passed through `student`. setting: what to change, as what follows "start with".
+    held, saved: in samples passed through `student`. setting: the end of a sentence that begins with "start with".
     """
 
     held: float
@@ -135,12 +124,12 @@ class Load:
 
 
 def kept_steps(memory: Literal["auto", "store", "recompute"], num_steps: int, most: float) -> float:
-    """Inner steps whose graph an outer step keeps, of `num_steps`; "auto" keeps no more than `most`."""
+    """Inner steps whose graph an outer step keeps, of `num_steps`; "auto" keeps at most `most`."""
     return {"store": num_steps, "auto": min(num_steps, most), "recompute": 0}[memory]
 
 
 class MethodConfig(Config):
-    """What every method has: a student, a length, and a size that is made of its own fields.
+    """Hyperparameters of every method.
 
     unread: full paths of options outside the method's config that have no effect on its runs.
     """
@@ -151,31 +140,31 @@ class MethodConfig(Config):
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
 
     def wants_preview(self, step: int) -> bool:
-        """Whether a picture is kept after `step` outer steps: evenly spread, the start and the end always."""
+        """Whether a picture is kept after `step` outer steps: at the start and end, and evenly between."""
         return step == 0 or evenly_spread(step, self.outer_steps, self.previews)
 
     def wants_validation(self, step: int) -> bool:
-        """Whether the set is tested on validation data after `step` outer steps: evenly spread, the last always."""
+        """Whether the set is tested on validation data after `step` outer steps."""
         return evenly_spread(step, self.outer_steps, self.validation().times)
 
     def validation(self) -> Validation:
-        """How often the set is tested on validation data during a run; never, unless a method says otherwise."""
+        """How often the set is tested on validation data during a run."""
         return Validation()
 
     def real_per_class(self, spec: Task) -> int:
-        """Real samples per class that the set is compared with, as many as its storage holds; 0 without classes."""
+        """Real samples per class with the storage of the set; 0 without classes."""
         return math.ceil(self.size(spec).per_class(spec))
 
     def real_samples_per_step(self, spec: Task) -> int:
-        """Real samples that judge the student at each outer step; 0 for a method without such a batch."""
+        """Real samples that each outer step judges the student on."""
         return 0
 
     def step_loads(self, spec: Task, stored: float) -> list[Load]:
-        """What an outer step holds in memory besides the real batch. stored: samples whose graph may be kept."""
+        """What an outer step holds in memory besides the real batch; `stored` as in `loads`."""
         return []
 
     def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
-        """What a request holds in memory, largest parts only.
+        """The largest parts of what a request holds in memory.
 
         batch_size: minibatch of the evaluation. stored: samples whose graph `memory="auto"` may keep.
         """
@@ -202,45 +191,45 @@ class MethodConfig(Config):
 
     @property
     def starts_from(self) -> str:
-        """What the set starts as; "result" for the result of another run."""
+        """What the set starts as; "result": the result of another run."""
         return "its own start"
 
     @property
     def start_option(self) -> str:
-        """The option that says what the set starts as."""
+        """Name of the option that says what the set starts as."""
         return "images_from"
 
     @classmethod
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any] | None:
-        """The same options for a run that starts from a result; None if the method cannot."""
+        """These options, changed to start from a result; None if the method cannot."""
         return None
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Keys of other sources that the comparison needs."""
+        """Keys of further data sets that the comparison needs."""
         return ()
 
     def size(self, spec: Task) -> Size:
-        """The size of the synthetic set for a task. Raises ConfigError where there can be none."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how large its synthetic set is")
+        """The size of the synthetic set for a task. Raises ConfigError if the settings do not fit it."""
+        raise NotImplementedError
 
     def describe_size(self, spec: Task) -> str:
-        """The same in words, as the beginning of a sentence."""
+        """The size in words, as the beginning of a sentence."""
         size = self.size(spec)
         labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
         images = "1 synthetic image" if size.num_samples == 1 else f"{size.num_samples:,} synthetic images"
         return f"{images} of {spec.num_outputs:,} classes{labels}"
 
     def check(self, spec: Task, data_root: Path) -> None:
-        """Refuse a run that is known to fail before it begins. Raises UserError."""
+        """Raise UserError for a run that is known to fail."""
 
     def for_trial(self) -> Self:
-        """The config for a short trial, without long work before the first step."""
+        """The config for a short trial: without long work before the first step."""
         return self
 
 
 def evenly_spread(step: int, total: int, times: int) -> bool:
-    """Whether `step` is one of `times` steps evenly spread over 1..total, the last among them."""
+    """Whether `step` is one of `times` steps evenly spread over 1..total, the last included."""
     return step * times // total > (step - 1) * times // total
 
 
@@ -248,12 +237,11 @@ Action = Literal["distill", "evaluate", "record"]
 
 
 class RunRequest(Config):
-    """All that a person asks for, as plain JSON.
+    """All that a run is asked to do.
 
-    config: the method's own hyperparameters. action: distil, compare an existing result with real data again,
-    or only record the experts that a method follows.
-    start: the run whose result is evaluated, or begun from; its result is copied when the request is submitted.
-    sweep: what the runs of one sweep have in common.
+    config: the method's hyperparameters. action: distil, evaluate the result of another run again, or only record the
+    experts or the teacher. start: the run whose result is evaluated or begun from; it is copied when the request is
+    submitted. sweep: the same for all runs of a sweep.
     """
 
     schema_version: Literal[1] = 1
@@ -275,10 +263,7 @@ _Config = TypeVar("_Config", bound=Config)
 
 
 def checked(model: type[_Config], values: dict[str, Any], where: str) -> _Config:
-    """`model(**values)`, with pydantic's complaints turned into one readable sentence.
-
-    Raises ConfigError naming every wrong field, what was given and what is allowed.
-    """
+    """`model(**values)`. Raises ConfigError that names every wrong field, what was given and what is allowed."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,8 +1,7 @@
-"""What a run says while it works: small frozen records.
+"""What a run reports while it works: small frozen records.
 
-`engine.run` yields them in order; the store keeps them; pages, the command line and reports read them back. All of them
-have a JSON form (`to_json`, `from_json`) but Preview, whose pictures are kept as files, and Checkpoint, which never
-leaves the process.
+`engine.run` yields them; the store keeps them for pages, command line and reports. All have a JSON form (`to_json`,
+`from_json`) except Preview, which is kept as files, and Checkpoint, which never leaves the process.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _BY_KIND: dict[str, type[Event]] = {}
 
 @dataclass(frozen=True)
 class Event:
-    """What all events have in common. kind: the name of the class, `expert_epoch` of ExpertEpoch."""
+    """Base of all events. kind: the class's name, `expert_epoch` of ExpertEpoch."""
 
     kind: ClassVar[str]
 
@@ -30,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """First event of a run. `total_steps` outer steps are planned; `facts` are shown as they are (device, sizes)."""
+    """First event of a run, with the planned outer steps and facts to show as they are (device, sizes)."""
 
     total_steps: int
     facts: dict[str, Any] = field(default_factory=dict)
@@ -38,9 +37,9 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """`done` of `total` units of a phase: a download, a ZCA fit, the trainings of a comparison.
+    """`done` of `total` units of a phase: a download, a ZCA fit, a comparison.
 
-    part: "compare" for the trainings of a comparison, else "". seconds_left: of that part, if known.
+    part: "compare" for the trainings of a comparison. seconds_left: of that part, if known.
     """
 
     phase: str
@@ -52,7 +51,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """Duration of the comparison, with its `num_trainings`; known after the first outer step."""
+    """Expected duration of the comparison, known after the first outer step."""
 
     seconds: float
     num_trainings: int
@@ -61,7 +60,7 @@ class Planned(Event):
 
 @dataclass(frozen=True)
 class Measured(Event):
-    """Scalars of one outer step, by name. The store adds the time."""
+    """Scalars of an outer step, by name."""
 
     step: int
     values: dict[str, float]
@@ -71,10 +70,9 @@ class Measured(Event):
 class PosterView:
     """A poster as a picture, and what is drawn over it.
 
-    pixels: (H, W, C) uint8. grid: a PosterGrid as a dictionary: sizes of the poster and of a patch in pixels, numbers
-    of class cells and of patches by rows and columns. order: the class of each class cell, row by row; -1 if empty.
-    class_names: by class. patch_labels: (P, K) float16, the label of each patch, row by row. label_map: (K, h, w)
-    float16, the learned weights over the poster that these come from; None for fixed labels.
+    pixels: (H, W, C) uint8. grid: a PosterGrid as a dictionary. order: the class of each class cell, row by row; -1 if
+    empty. patch_labels: (P, K) float16, of each patch, row by row. label_map: (K, h, w) float16, the learned weights
+    over the poster that these come from; None for fixed labels.
     """
 
     pixels: np.ndarray
@@ -90,7 +88,7 @@ class CandleView:
     """Distilled sequences of price bars, in stored order.
 
     bars: (M, T, 5) float32: open, high, low, close and volume; the bar before the first closes at 100. tokens: of each
-    sequence. targets: (M, D) float32: the close or the volatility in standard deviations of the token's, directions as
+    sequence. targets: (M, D) float32: close or volatility in the token's standard deviations, directions as
     probabilities. outputs: names of the D columns.
     """
 
@@ -102,10 +100,10 @@ class CandleView:
 
 @dataclass(frozen=True)
 class Preview(Event):
-    """The synthetic data after `step` outer steps: images (N, H, W, C) uint8, and their class names or empty texts.
+    """The synthetic data after `step` outer steps: images (N, H, W, C) uint8, labels their class names or "".
 
-    poster: the poster that the images are patches of. views: further pictures by name, (n, H, W, C) uint8 each: "bases"
-    of the images, "real" images that they started as. candles: the sequences of price bars that the images show.
+    poster: that the images are patches of. views: further pictures (n, H, W, C) uint8: "bases" of the images, "real"
+    images that they started as. candles: the sequences of price bars that the images show.
     """
 
     step: int
@@ -118,10 +116,10 @@ class Preview(Event):
 
 @dataclass(frozen=True)
 class Checkpoint(Event):
-    """A moment the run can be resumed from: `step` outer steps are done.
+    """A point the run can be resumed from, after `step` outer steps. The worker decides which ones to write.
 
-    `snapshot()` gives {name: tensor}; call it before the generator is advanced, for it reads live tensors. `synthetic`
-    is the synthetic set as it is now. Cheap to yield: the worker decides when to write one.
+    `snapshot()` gives {name: tensor}; it reads live tensors, so call it before advancing the generator. `synthetic` is
+    the synthetic set as it is now.
     """
 
     step: int
@@ -133,15 +131,15 @@ class Checkpoint(Event):
 class Scored(Event):
     """The score of one trained student.
 
-    arm: what it was trained on: "distilled", "distilled_ema", "distilled_raw", "distilled_hard" (with hard labels),
-        "random_real", "kmeans_real" or "full"; of representations also "untrained" and "teacher"; of prices also
+    arm: training set: "distilled", "distilled_ema", "distilled_raw", "distilled_hard" (with hard labels),
+        "random_real", "kmeans_real" or "full"; for representations also "untrained" and "teacher"; for prices also
         "last_value" and "train_mean", forecasts without a network.
     protocol: "as_distilled" (the set's own training recipe), "unaugmented" (the same without augmentation), "ordinary"
-        (shuffled minibatches from scratch); of representations "linear_probe", "knn", "fine_tune" and, for the run's
-        own validation, "short_probe"; "naive" of forecasts without a network.
+        (standard training); for representations "linear_probe", "knn", "fine_tune" and "short_probe" (the run's own
+        validation); "naive" for forecasts without a network.
     metric: "accuracy"; "accuracy@300" after 300 inner steps; "accuracy@mnist" on another source; "cosine" and "cka",
-        likeness to the teacher; of forecasts "skill", "skill_last_value", "mae", "rmse", "r2", "hit_rate",
-        "balanced_accuracy" and "mcc", and "rmse@BTC" of one token.
+        likeness to the teacher; for forecasts "skill", "skill_last_value", "mae", "rmse", "r2", "hit_rate",
+        "balanced_accuracy" and "mcc", and "rmse@BTC" for one token.
     value: a fraction for accuracies and skills, log returns for errors of forecasts.
     seconds: of training. split: "validation" or "test". recipe: how it was trained, in words.
     training: {"num_steps", "batch_size", "lr"} if batches are random. cached: taken from an earlier run.
@@ -164,10 +162,9 @@ class Scored(Event):
 
 @dataclass(frozen=True)
 class ExpertEpoch(Event):
-    """One epoch of expert number `expert`, from 0: trained now, or earlier (`cached`).
+    """An epoch of expert number `expert`, from 0. cached: trained earlier.
 
-    epoch: 0 is before training. train_loss: mean over the epoch, None at epoch 0. validation_accuracy: a fraction.
-    seconds: of training.
+    epoch: 0 before training. train_loss: mean over the epoch. validation_accuracy: a fraction. seconds: of training.
     """
 
     expert: int
@@ -182,10 +179,7 @@ class ExpertEpoch(Event):
 
 @dataclass(frozen=True)
 class TeacherEpoch(Event):
-    """One epoch of a self-supervised teacher: trained now, or earlier (`cached`).
-
-    As ExpertEpoch, but knn_accuracy: of validation images by their nearest training images in representation.
-    """
+    """An epoch of a teacher, as ExpertEpoch. knn_accuracy: of nearest neighbours on validation images."""
 
     epoch: int
     num_epochs: int
@@ -212,7 +206,7 @@ class Analysed(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something the user should know that does not stop the run."""
+    """Something the user should know; the run continues."""
 
     message: str
     level: Literal["note", "warning"] = "warning"
@@ -220,14 +214,14 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The run is complete. `summary` holds the figures of the result: bytes, compression, retention, seconds."""
+    """The run is complete. summary: figures of the result: bytes, compression, retention, seconds."""
 
     summary: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The run ended with an error. `message` is for the page, `details` (a traceback) stays in the store."""
+    """The run ended with an error. message: for the page. details: the traceback."""
 
     message: str
     details: str = ""
@@ -242,7 +236,7 @@ class Stopped(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """A plain dictionary. Raises TypeError for Preview and Checkpoint."""
+    """The event as a dictionary. Raises TypeError for Preview and Checkpoint."""
     if isinstance(event, Preview | Checkpoint):
         raise TypeError(f"a {event.kind} event is kept as a file, not as JSON")
     return asdict(event) | {"kind": event.kind}

@@ -15,9 +15,9 @@ PARTS = ("config", "data", "evaluation")
 
 @dataclass(frozen=True)
 class Condition:
-    """What another option must be: one of `values`, or none of them where `excluded`.
+    """What another option must be: one of `values`, or none of them if `excluded`.
 
-    path: an option of the same config ("target"), or one of the whole request ("data.augmentation").
+    path: of an option of the same config ("target"), or of the request ("data.augmentation").
     """
 
     path: str
@@ -25,25 +25,26 @@ class Condition:
     excluded: bool = False
 
     def seen_from(self, place: str) -> str:
-        """The full path of the other option for an option of the config at `place` ("config.student")."""
+        """The full path of the other option, for an option of the config at `place` ("config.student")."""
         return self.path if self.path.partition(".")[0] in PARTS or not place else f"{place}.{self.path}"
 
     def holds(self, value: Any) -> bool:
-        """Whether the other option has a value that meets the condition."""
+        """Whether `value` of the other option meets the condition."""
         return ((tuple(value) if isinstance(value, list) else value) in self.values) != self.excluded
 
     def words(self, label: str, name: Callable[[Any], str]) -> str:
-        """The condition as what a form says: "ZCA whitening on", "Augmentation other than None".
+        """The condition as a form says it: "ZCA whitening on", "Augmentation other than None".
 
-        label: what people call the other option. name: what they call one of its values.
+        label: of the other option. name: of one of its values.
         """
-        *first, last = (name(value) for value in self.values)
-        named = f"{', '.join(first)} or {last}" if first else last
         if self.values == ((),):
             return f"a choice of {label}"
-        if self.excluded:
-            return f"{label} other than {named}"
-        return f"{label} {named}"
+        *first, last = (name(value) for value in self.values)
+        named = f"{', '.join(first)} or {last}" if first else last
+        return f"{label} other than {named}" if self.excluded else f"{label} {named}"
+
+
+When = Condition | tuple[str, Any]
 
 
 def unless(path: str, *values: Any) -> Condition:
@@ -55,10 +56,9 @@ def unless(path: str, *values: Any) -> Condition:
 class Option:
     """What is known of an option besides its type, default, bounds and description.
 
-    advanced: folded away in the form. label: its name in the form; by default, the field's name in words. group: the
-    heading it stands under. names: of choices whose name is not their key. when: the conditions for it to have an
-    effect, all of which must hold. of: the kind of data set it is for; "" for both. among: what it chooses from, if it
-    grows with the program: students, or data sets of a kind.
+    advanced: folded away in the form. label: its name in the form; by default, the field's name in words. group: its
+    heading in the form. names: of choices that are not called by their key. when: it has an effect only if all of these
+    hold. of: the kind of data set it is for; "" for both. among: it chooses from all students, or data sets of a kind.
     """
 
     unit: str = ""
@@ -71,18 +71,14 @@ class Option:
     among: Literal["", "students", "images", "prices"] = ""
 
     def within(self, holder: Option, place: str) -> Option:
-        """The option within a config that is itself an option, `holder`: the holder's heading and conditions count too.
-
-        place: the config that the holder belongs to.
-        """
+        """The option with the heading and conditions of `holder`, an option of the config at `place` that holds it."""
         conditions = (replace(each, path=each.seen_from(place)) for each in holder.when)
         return replace(self, group=holder.group or self.group, when=(*conditions, *self.when))
 
     def unmet(self, place: str, values: Mapping[str, Any]) -> Condition | None:
-        """The first condition that does not hold, so that the option has no effect; None where all hold.
+        """The first condition that does not hold, so that the option has no effect; None if all hold.
 
-        place: the config it belongs to ("config.student"). values: full path -> value of the options that are known; a
-        condition on any other option counts as met.
+        place: its config ("config.student"). values: of options, by full path; conditions on others count as met.
         """
         for condition in self.when:
             path = condition.seen_from(place)
@@ -97,43 +93,34 @@ def option(
     low: float | None = None,
     high: float | None = None,
     *,
-    unit: str = "",
-    advanced: bool = False,
-    label: str = "",
-    group: str = "",
-    names: Mapping[str, str] | None = None,
-    when: tuple[str, Any] | Condition | Sequence[Condition] = (),
-    of: Literal["", "images", "prices"] = "",
-    among: Literal["", "students", "images", "prices"] = "",
+    when: When | Sequence[When] = (),
+    **about: Any,
 ) -> Any:
-    """A hyperparameter: default, description, inclusive bounds, and the rest as `Option` explains it.
+    """A hyperparameter: default, description, inclusive bounds, and the other fields of `Option`.
 
-    description: for the form and the reference; a long one stands as a docstring below the field instead.
-    when: ("other", value), ("other", (one value, another)), `unless(...)`, or a list of conditions.
+    description: for the form and the reference; a long one is a docstring below the field instead.
+    when: ("other", value), ("other", (one value, another)), `unless(...)`, or a list of these.
     """
-    made = Option(unit, advanced, label, group, names or {}, _conditions(when), of, among)
-    return _declared(FieldInfo(default=default, description=description, ge=low, le=high), made)
+    info = FieldInfo(default=default, description=description, ge=low, le=high)
+    info.metadata.append(Option(when=_conditions(when), **about))
+    return info
 
 
-def _conditions(when: tuple[str, Any] | Condition | Sequence[Condition]) -> tuple[Condition, ...]:
+def _conditions(when: Any) -> tuple[Condition, ...]:
     if isinstance(when, Condition):
         return (when,)
-    if isinstance(when, tuple) and len(when) == 2 and isinstance(when[0], str):
+    if when and isinstance(when[0], str):
         path, wanted = when
         return (Condition(path, wanted if isinstance(wanted, tuple) else (wanted,)),)
-    return tuple(each for each in when if isinstance(each, Condition))
+    return tuple(condition for each in when for condition in _conditions(each))
 
 
 def option_like(config: type[BaseModel], name: str, default: Any) -> Any:
     """The option `name` of another config with a default of its own."""
     info = config.model_fields[name]
-    low, high = bounds(info)
-    return _declared(FieldInfo(default=default, description=info.description, ge=low, le=high), option_of(info))
-
-
-def _declared(info: FieldInfo, made: Option) -> FieldInfo:
-    info.metadata.append(made)
-    return info
+    like = FieldInfo(default=default, description=info.description)
+    like.metadata += info.metadata
+    return like
 
 
 def option_of(info: FieldInfo) -> Option:
@@ -148,7 +135,7 @@ def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
 
 
 class Config(BaseModel):
-    """Base of all configs: frozen, unknown keys refused, numbers finite. A docstring below a field describes it."""
+    """Base of all configs: frozen, no unknown keys, finite numbers. A docstring below a field describes it."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
@@ -161,7 +148,7 @@ class Config(BaseModel):
 
 
 def in_effect(config: Config) -> dict[str, Any]:
-    """The values of a flat config, as JSON, without the options that have no effect under the others."""
+    """The values of a flat config, as JSON, without those of options that have no effect."""
     values = config.model_dump(mode="json")
     fields = type(config).model_fields.items()
     return {name: values[name] for name, info in fields if option_of(info).unmet("", values) is None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from engine.core.options import Config, option
@@ -56,6 +57,9 @@ else:
     StudentName = Literal[tuple(STUDENTS)]
 
 
+_advanced = partial(option, advanced=True)
+
+
 def _read(name: str) -> tuple[str, tuple[str, ...]]:
     """The condition that the chosen student reads the option `name`."""
     return "name", tuple(card.key for card in CARDS if name in card.options)
@@ -66,25 +70,21 @@ class StudentConfig(Config):
 
     name: StudentName = option("convnet", label="Student", among="students")
     """Network to train on the synthetic set; VGG11 and both ResNets are slow on a CPU."""
-    depth: int = option(3, low=1, high=8, advanced=True, when=_read("depth"))
+    depth: int = _advanced(3, low=1, high=8, when=_read("depth"))
     """Blocks of a ConvNet, layers of a sequence network."""
-    width: int = option(64, low=4, high=1024, advanced=True, when=_read("width"))
+    width: int = _advanced(64, low=4, high=1024, when=_read("width"))
     """Channels of a ConvNet's first block, hidden units of a sequence network."""
-    heads: int = option(4, low=1, high=16, advanced=True, when=_read("heads"))
+    heads: int = _advanced(4, low=1, high=16, when=_read("heads"))
     """Attention heads; the width must be a multiple of it."""
-    growth: int = option(1, low=1, high=4, advanced=True, when=_read("growth"))
+    growth: int = _advanced(1, low=1, high=4, when=_read("growth"))
     """Channels of each block relative to the block before."""
-    norm: Literal["instance", "batch", "layer", "group", "none"] = option("instance", advanced=True, when=_read("norm"))
+    norm: Literal["instance", "batch", "layer", "group", "none"] = _advanced("instance", when=_read("norm"))
     """Normalisation after each convolution."""
-    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = option(
-        "relu", advanced=True, when=_read("activation")
-    )
+    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = _advanced("relu", when=_read("activation"))
     """Activation function."""
-    pooling: Literal["average", "max", "none"] = option("average", advanced=True, when=_read("pooling"))
+    pooling: Literal["average", "max", "none"] = _advanced("average", when=_read("pooling"))
     """Pooling at the end of each block; halves the image."""
-    precision: Literal["float32", "tf32"] = option("float32", advanced=True)
+    precision: Literal["float32", "tf32"] = _advanced("float32")
     """Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact."""
-    init: Literal["default", "xavier", "kaiming", "orthogonal"] = option(
-        "xavier", advanced=True, label="Weight initialisation"
-    )
+    init: Literal["default", "xavier", "kaiming", "orthogonal"] = _advanced("xavier", label="Weight initialisation")
     """Distribution of the initial weights."""
