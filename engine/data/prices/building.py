@@ -1,7 +1,9 @@
 """From the cells of a table to bars: rows are read, repaired with a sentence each, and sorted; or it is rejected."""
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,19 +16,18 @@ from engine.data.prices.options import ROLES, Mapping
 from engine.data.prices.report import FileReport, counted, distance, moment, were
 from engine.data.prices.tables import Table, cleaned, flaw
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MIN_BARS = 3 * WindowConfig().embargo + 1
 """Training, validation and test each need a window and its target, and the first bar needs a close before it."""
 ROUNDING = 1e-4  # share of a price by which an open or close may exceed high or low: files have few digits
 GAP = 1.5  # two bars further apart than this many median distances have a gap between them
 LARGEST = 1e15
-CHUNK_ROWS = 20_000
-PRICES = ROLES[1:]
+SAMPLE_ROWS = 2000  # that tell decimal points from commas
+PRICES = list(ROLES[1:])
 TURNOVER = "turnover"  # the volume in money, beside the one in units of the token
 SAME_TURNOVER = np.log(1.5)  # largest log ratio between volume times close and the turnover
-_CELLS = np.dtype([("line", "i8"), ("is_header", "?"), ("date", "i8", 6), ("values", "f8", 6), ("is_bad", "?", 6)])
-"""A row as it is parsed: see `dates.parts`; the values are PRICES, volume and turnover, NaN if empty."""
-ROW = np.dtype([("line", "i8"), ("time", "i8"), ("prices", "f8", 4), ("volume", "f8")])
-"""A row that was read; its volume is NaN if it has none."""
 
 
 def build(table: Table, mapping: Mapping, token: str) -> tuple[Bars, FileReport]:
@@ -40,17 +41,12 @@ def build(table: Table, mapping: Mapping, token: str) -> tuple[Bars, FileReport]
     used = [places[role] for role in PRICES]
     if same := [role for role in PRICES if used.count(places[role]) > 1]:
         repairs.append(f"{_and(same).capitalize()} use the same column, as chosen.")
-    symbols: set[str] = set()
-    found = np.concatenate(list(_parsed(table, places, symbols)))
-    named = sorted({token for cell in symbols if (token := cleaned(cell))})
-    if len(named) > 1:
-        listed = ", ".join(named[:3]) + (" …" if len(named) > 3 else "")
-        raise flaw(table.name, f"contains {len(named):,} tokens ({listed}); make a file for each.")
-    rows = _readable(table, places, found, repairs)
+    cells = table.cells()
+    rows = _readable(table, places, cells, repairs)
     _check_prices(table, rows, repairs)
     _fill_volume(table, rows, bool(mapping.volume), repairs)
     rows = _in_order(rows, repairs)
-    times, prices, volume = (np.ascontiguousarray(rows[name]) for name in ("time", "prices", "volume"))
+    times, prices, volume = rows["time"].to_numpy(), rows[PRICES].to_numpy(), rows["volume"].to_numpy()
     if len(rows) < MIN_BARS:
         needed = f"but at least {MIN_BARS} are needed: training, validation and test each need a window and its target"
         raise flaw(table.name, f"has {counted(len(rows), 'bar')}, {needed}. Use a longer history.")
@@ -58,8 +54,8 @@ def build(table: Table, mapping: Mapping, token: str) -> tuple[Bars, FileReport]
         constant = f"has the close {_number(prices[0, 3])} in every bar"
         raise flaw(table.name, f"{constant}; use prices that change, or choose another column.")
     num_missing = _gaps(times, repairs)
-    bars = Bars(token, times, prices, volume)
-    counts = {"num_rows": len(found), "num_bars": len(bars), "num_missing": num_missing, "seconds": bars.seconds}
+    bars = Bars(token, times, np.ascontiguousarray(prices), volume)
+    counts = {"num_rows": len(cells), "num_bars": len(bars), "num_missing": num_missing, "seconds": bars.seconds}
     ends = {"first": int(times[0]), "last": int(times[-1])}
     report = FileReport(name=shown(table.name), token=token, mapping=mapping, repairs=tuple(repairs), **counts, **ends)
     return bars, report
@@ -83,145 +79,144 @@ def _places(table: Table, mapping: Mapping) -> dict[str, int]:
     return places if other is None else places | {TURNOVER: other}
 
 
-def _parsed(table: Table, places: dict[str, int], symbols: set[str]) -> Iterator[np.ndarray]:
-    """(n,) _CELLS of all rows, in chunks that bound memory; adds the symbols of rows with a date to `symbols`."""
-    value_places = [places[role] for role in (*PRICES, "volume") if role in places]
-    sample = (row[place] for row in table.sample for place in value_places)
-    decimal = numbers.decimal_of(sample, is_comma_likely=table.delimiter == ";")
-    marks = (places["date"], places["close"])
-    header = [table.header[place].strip().casefold() for place in marks] if table.header else None
-    symbol = columns.symbol(table.columns)
-    rows = table.rows()
-    while batch := list(islice(rows, CHUNK_ROWS)):
-        found = np.zeros(len(batch), _CELLS)
-        found["line"], found["values"] = [line for line, _ in batch], np.nan
-        found["is_header"] = [[row[place].strip().casefold() for place in marks] == header for _, row in batch]
-        cells = {role: [row[place] for _, row in batch] for role, place in places.items()}
-        found["date"] = dates.parts(cells["date"], cells.get("time"))
-        for column, role in enumerate((*PRICES, "volume", TURNOVER)):
-            if role in cells:
-                found["values"][:, column], found["is_bad"][:, column] = numbers.parsed(cells[role], decimal)
-        if symbol is not None:
-            symbols |= {batch[row][1][symbol] for row in np.flatnonzero(found["date"][:, 0] != dates.UNREADABLE)}
-        yield found
+def _readable(table: Table, places: dict[str, int], cells: pd.DataFrame, repairs: list[str]) -> pd.DataFrame:
+    """time, PRICES and volume of the rows with a date and four prices, by line; says what is left out.
 
+    The volume is NaN where there is none. Raises DataError.
+    """
+    import pandas as pd  # slow to import
 
-def _readable(table: Table, places: dict[str, int], found: np.ndarray, repairs: list[str]) -> np.ndarray:
-    """(n,) ROW, the rows with a date and four prices; says what is left out. Raises DataError."""
-    num_headers, found = int(found["is_header"].sum()), found[~found["is_header"]]
-    if not len(found):
+    if table.header:
+        marks = [places["date"], places["close"]]
+        is_header = (cells[marks] == [table.header[place] for place in marks]).all(axis=1)
+        if count := int(is_header.sum()):
+            repairs.append(were(count, "repeated header", "left out."))
+        cells = cells[~is_header]
+    if cells.empty:
         raise flaw(table.name, "contains nothing but headers; it needs a row for each bar.")
-    times, has_date, notes = dates.resolved(found["date"])
-    values, is_bad = found["values"], np.logical_or.reduce(found["is_bad"][:, :4], axis=1)
-    is_empty = np.isnan(values[:, :4]).any(1) & ~is_bad
+    texts = {role: cells[place] for role, place in places.items()}
+    times, has_date, notes = dates.resolved(dates.parts(texts["date"], texts.get("time")))
     repairs += notes
-    if num_headers:
-        repairs.append(were(num_headers, "repeated header", "left out."))
+    _check_token(table, cells[has_date])
+    numeric = [role for role in (*PRICES, "volume", TURNOVER) if role in texts]
+    sample = cells[[places[role] for role in numeric]].head(SAMPLE_ROWS).to_numpy().ravel()
+    decimal = numbers.decimal_of(sample, is_comma_likely=table.delimiter == ";")
+    read = {role: numbers.parsed(texts[role], decimal) for role in numeric}
+    values = pd.DataFrame({role: found for role, (found, _) in read.items()}, index=cells.index)
+    is_wrong = pd.DataFrame({role: wrong for role, (_, wrong) in read.items()}, index=cells.index)[PRICES]
+    is_bad = is_wrong.any(axis=1).to_numpy()
+    is_empty = values[PRICES].isna().any(axis=1).to_numpy() & ~is_bad
 
-    def first(is_wrong: np.ndarray, place: int | None) -> str:
-        """Where the first of the wrong rows (n,) is, and the text of its cell."""
-        line = int(found["line"][is_wrong.argmax()])
-        text = "" if place is None else next(row[place] for number, row in table.rows() if number == line).strip()
-        return f" (the first in line {line:,}" + (f": '{shown(text)}')" if text else ")")
+    def first(is_out: np.ndarray, role: str) -> str:
+        """Where the first row that is left out is, and the text of its cell."""
+        line = cells.index[is_out.argmax()]
+        return f" (the first in line {line:,}: '{shown(texts[role][line].strip())}')"
 
-    no_date = no_value = ""
-    if not has_date.all():
-        no_text = found["date"][:, 0] == dates.UNREADABLE  # the others are days that do not exist
-        no_date = first(no_text, places["date"]) if no_text.any() else first(~has_date, None)
-    if is_bad.any():
-        column = int(found["is_bad"][is_bad][0, :4].argmax())
-        no_value = first(is_bad, places[PRICES[column]])
-    if 2 * int((~has_date).sum()) > len(found):
+    no_date = "" if has_date.all() else first(~has_date, "date")
+    no_value = first(is_bad, is_wrong[is_bad].iloc[0].idxmax()) if is_bad.any() else ""
+    if 2 * (~has_date).sum() > len(cells):
         where = f"has no readable dates in column '{shown(table.columns[places['date']])}'{no_date}"
         raise flaw(table.name, f"{where}; choose another column, or write dates as 2018-01-31.")
-    if 2 * int(is_bad.sum()) > len(found):
+    if 2 * is_bad.sum() > len(cells):
         where = f"has prices that are not numbers in most rows{no_value}"
         raise flaw(table.name, f"{where}; choose other columns, or write prices as 1234.5.")
     undated, unpriced = (~has_date, "without a readable date", no_date), (has_date & is_empty, "without prices", "")
     for is_out, what, where in (undated, (has_date & is_bad, "with unreadable prices", no_value), unpriced):
         if count := int(is_out.sum()):
             repairs.append(were(count, f"row {what}", f"left out{where}.", f"rows {what}"))
-    rows = np.zeros(len(found), ROW)
-    rows["line"], rows["time"], rows["prices"] = found["line"], times, values[:, :4]
-    rows["volume"] = _in_units(values, repairs)
-    rows = rows[has_date & ~is_bad & ~is_empty]
-    if not len(rows):
+    rows = values[PRICES].assign(time=times, volume=_in_units(values, repairs))[has_date & ~is_bad & ~is_empty]
+    if rows.empty:
         raise flaw(table.name, "has no row with a date and prices; it needs a row for each bar.")
     return rows
 
 
-def _in_units(values: np.ndarray, repairs: list[str]) -> np.ndarray:
-    """The volume (n,), swapped with the turnover in the rows where the two are the other way round than in most."""
-    close, volume, turnover = values[:, 3:].T
+def _check_token(table: Table, cells: pd.DataFrame) -> None:
+    """Raise DataError if a symbol column names several tokens."""
+    place = columns.symbol(table.columns)
+    named = sorted({cleaned(cell) for cell in cells[place].unique()} - {""}) if place is not None else []
+    if len(named) > 1:
+        listed = ", ".join(named[:3]) + (" …" if len(named) > 3 else "")
+        raise flaw(table.name, f"contains {len(named):,} tokens ({listed}); make a file for each.")
+
+
+def _in_units(values: pd.DataFrame, repairs: list[str]) -> pd.Series | float:
+    """The volume, swapped with the turnover in the rows where the two are the other way round than in most."""
+    if TURNOVER not in values:
+        return values.get("volume", np.nan)
+    close, volume, turnover = values["close"], values["volume"], values[TURNOVER]
     with np.errstate(all="ignore"):
         is_right = np.abs(np.log(turnover / (volume * close))) < SAME_TURNOVER
         is_swapped = (np.abs(np.log(volume / (turnover * close))) < SAME_TURNOVER) & ~is_right
     count = int(is_swapped.sum())
-    if not 0 < count < int(is_right.sum()):
+    if not 0 < count < is_right.sum():
         return volume
     repairs.append(were(count, "row with swapped volume columns", "corrected.", "rows with swapped volume columns"))
-    return np.where(is_swapped, turnover, volume)
+    return volume.where(~is_swapped, turnover)
 
 
-def _check_prices(table: Table, rows: np.ndarray, repairs: list[str]) -> None:
+def _check_prices(table: Table, rows: pd.DataFrame, repairs: list[str]) -> None:
     """Raise DataError for the first impossible price; correct highs and lows that are off by rounding."""
-    prices = rows["prices"]
+    prices, open_, high, low = rows[PRICES], rows["open"], rows["high"], rows["low"]
+    highest, lowest = high * (1 + ROUNDING), low * (1 - ROUNDING)
 
-    def wrong(row: int, what: str) -> Exception:
-        return flaw(table.name, f"{what}; correct the row, or choose other columns.", rows["line"][row])
+    def refuse(is_wrong: pd.Series, what: Callable[[int], str]) -> None:
+        """Raise DataError for the first row of which it is true. what: its line -> the sentence."""
+        if is_wrong.any():
+            line = is_wrong.idxmax()
+            raise flaw(table.name, f"{what(line)}; correct the row, or choose other columns.", line)
 
-    if (row := _first(~np.isfinite(prices) | (prices > LARGEST))) is not None:
-        raise wrong(row, "a price is infinite or absurdly high")
-    if (row := _first(prices <= 0)) is not None:
-        worst = int(prices[row].argmin())
-        raise wrong(row, f"the {PRICES[worst]} is {_number(prices[row, worst])}, but prices must be above 0")
-    open_, high, low, close = prices.T
-    if (row := _first(high < low * (1 - ROUNDING))) is not None:
-        raise wrong(row, f"the high {_number(high[row])} is below the low {_number(low[row])}")
-    top, bottom = np.maximum(open_, close), np.minimum(open_, close)
-    if (row := _first((top > high * (1 + ROUNDING)) | (bottom < low * (1 - ROUNDING)))) is not None:
-        is_open = not low[row] * (1 - ROUNDING) <= open_[row] <= high[row] * (1 + ROUNDING)
-        name, value = ("open", open_[row]) if is_open else ("close", close[row])
-        between = f"between the low {_number(low[row])} and the high {_number(high[row])}"
-        raise wrong(row, f"the {name} {_number(value)} is not {between}")
+    def below_0(line: int) -> str:
+        worst = prices.loc[line].idxmin()
+        return f"the {worst} is {_number(prices.at[line, worst])}, but prices must be above 0"
+
+    def outside(line: int) -> str:
+        name = "close" if lowest[line] <= open_[line] <= highest[line] else "open"
+        between = f"between the low {_number(low[line])} and the high {_number(high[line])}"
+        return f"the {name} {_number(prices.at[line, name])} is not {between}"
+
+    refuse((prices > LARGEST).any(axis=1), lambda line: "a price is infinite or absurdly high")
+    refuse((prices <= 0).any(axis=1), below_0)
+    refuse(high < lowest, lambda line: f"the high {_number(high[line])} is below the low {_number(low[line])}")
+    top, bottom = prices[["open", "close"]].max(axis=1), prices[["open", "close"]].min(axis=1)
+    refuse((top > highest) | (bottom < lowest), outside)
     if count := int(((top > high) | (bottom < low) | (high < low)).sum()):
-        rows["prices"] = np.stack([open_, np.maximum(high, top), np.minimum(low, bottom), close], axis=1)
+        rows["high"], rows["low"] = np.maximum(high, top), np.minimum(low, bottom)
         fixed = "set to the open or close because of rounding."
         repairs.append(were(count, "high or low", fixed, "highs or lows"))
 
 
-def _fill_volume(table: Table, rows: np.ndarray, is_mapped: bool, repairs: list[str]) -> None:
+def _fill_volume(table: Table, rows: pd.DataFrame, is_mapped: bool, repairs: list[str]) -> None:
     """Set missing volumes: to 1 if no row has any, otherwise to 0. Raises DataError for impossible ones."""
     volume = rows["volume"]
-    if (row := _first((volume < 0) | (volume > LARGEST * LARGEST))) is not None:
-        wrong = f"the volume is {_number(volume[row])}; correct the row, or choose no column for the volume."
-        raise flaw(table.name, wrong, rows["line"][row])
-    if not np.nansum(volume) > 0:
+    is_wrong = (volume < 0) | (volume > LARGEST * LARGEST)
+    if is_wrong.any():
+        line = is_wrong.idxmax()
+        wrong = f"the volume is {_number(volume[line])}; correct the row, or choose no column for the volume."
+        raise flaw(table.name, wrong, line)
+    if not volume.sum() > 0:
         rows["volume"] = 1.0
         repairs.append(f"The volume is {'empty' if is_mapped else 'missing'}, so it is 1 for every bar.")
-    elif count := int(np.isnan(volume).sum()):
-        rows["volume"] = np.nan_to_num(volume, nan=0.0)
+    elif count := int(volume.isna().sum()):
+        rows["volume"] = volume.fillna(0.0)
         repairs.append(f"{counted(count, 'bar')} without a volume {'has' if count == 1 else 'have'} volume 0.")
 
 
-def _in_order(rows: np.ndarray, repairs: list[str]) -> np.ndarray:
+def _in_order(rows: pd.DataFrame, repairs: list[str]) -> pd.DataFrame:
     """Oldest first, each time once."""
-    steps = np.diff(rows["time"])
-    if count := int((steps < 0).sum()):
-        is_reversed = 2 * count > len(steps)
+    if count := int((rows["time"].diff() < 0).sum()):
+        is_reversed = 2 * count > len(rows) - 1
         out_of_order = were(count, "row", "out of order; the rows were sorted by time.")
         repairs.append("The newest bar came first; the order was reversed." if is_reversed else out_of_order)
-    rows = rows[np.lexsort([rows["line"], rows["time"]])]
-    is_last = np.append(np.diff(rows["time"]) > 0, True)
-    again = np.flatnonzero(~is_last)
-    differs = (rows["prices"][again] != rows["prices"][again + 1]).any(1)
-    if count := int((~differs).sum()):
+    rows = rows.sort_values("time", kind="stable")
+    is_replaced = rows["time"].duplicated(keep="last")
+    differs = is_replaced & (rows[PRICES] != rows[PRICES].shift(-1)).any(axis=1)
+    if count := int((is_replaced & ~differs).sum()):
         repairs.append(were(count, "duplicate bar", "left out."))
     if count := int(differs.sum()):
-        first = moment(int(rows["time"][again[differs][0]]))
+        first = moment(int(rows["time"][differs].iloc[0]))
         kept = f"replaced by a later row of the same time with other prices (the first on {first})."
         repairs.append(were(count, "bar", kept))
-    return rows[is_last]
+    return rows[~is_replaced]
 
 
 def _gaps(times: np.ndarray, repairs: list[str]) -> int:
@@ -237,12 +232,6 @@ def _gaps(times: np.ndarray, repairs: list[str]) -> int:
     bars = f"{counted(missing, 'bar')} of {distance(usual)} {'is' if missing == 1 else 'are'} missing"
     repairs.append(f"{bars} in {counted(len(wide), 'gap')}, {span}; gaps are kept.")
     return missing
-
-
-def _first(is_bad: np.ndarray) -> int | None:
-    """The first bad row of a mask (n,) or (n, 4)."""
-    places = np.flatnonzero(is_bad.any(1) if is_bad.ndim > 1 else is_bad)
-    return int(places[0]) if len(places) else None
 
 
 def _number(value: float) -> str:

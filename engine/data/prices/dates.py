@@ -62,7 +62,7 @@ def parts(cells: Sequence[str], clocks: Sequence[str] | None) -> np.ndarray:
     """(n, 6) int64, `Parts` of each cell. clocks: times of day, if they have their own column."""
     if clocks is not None:
         cells = [f"{cell.strip()} {_clock(clock)}" for cell, clock in zip(cells, clocks, strict=True)]
-    return np.array([_parts(cell) for cell in cells], np.int64).reshape(-1, 6)
+    return np.fromiter(map(_parts, cells), np.dtype((np.int64, 6)), len(cells))
 
 
 def resolved(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -1,7 +1,7 @@
 """Numbers in the formats that files use: decimal points or commas, thousands, currency signs, "1.5M", "null"."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import numpy as np
@@ -48,7 +48,7 @@ def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:
     return "," if has_three and is_comma_likely else "."
 
 
-def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarray]:
+def parsed(cells: Collection[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) float64, NaN for empty cells, and which cells (n,) bool are not numbers."""
     values, is_unreadable = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
     if decimal == ".":
@@ -57,10 +57,11 @@ def parsed(cells: Sequence[str], decimal: Decimal) -> tuple[np.ndarray, np.ndarr
         except ValueError:
             pass  # not all of them are plain numbers: read one by one
     thousands = "," if decimal == "." else "."
-    for number, text in enumerate(map(_plain, cells)):
+    for number, cell in enumerate(cells):
+        text = _plain(cell)
         if text.lstrip("+-") in ("inf", "infinity"):
             values[number] = float(text)
-        elif not is_nothing(cells[number]):
+        elif not is_nothing(cell):
             found = _NUMBER[decimal].fullmatch(text)
             digits = found[1].replace(thousands, "").replace(",", ".") if found else ""
             try:

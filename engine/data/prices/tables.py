@@ -1,5 +1,7 @@
 """A file of unknown format as a table: its encoding, what comes before the header, what separates its cells."""
 
+from __future__ import annotations
+
 import codecs
 import contextlib
 import csv
@@ -8,9 +10,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from engine.core.errors import DataError
 from engine.data.imported.limits import limits
@@ -20,10 +22,12 @@ from engine.data.prices.files import check_size
 from engine.data.prices.options import MAX_TOKEN
 from engine.data.prices.report import were
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_LINE = 100_000
 MAX_COLUMN = 80
 HEAD_LINES = 200
-SAMPLE_ROWS = 2000
 UNNAMED = "token"
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 4096
@@ -61,21 +65,21 @@ def flaw(name: str, what: str, line: int | None = None) -> DataError:
 
 @dataclass(frozen=True)
 class Table:
-    """A text file whose cells can be read, row by row.
+    """A text file whose cells can be read.
 
-    begin: number of lines before the first row. header: its cells, empty without one. columns: unique names; "column 1"
-    and so on without a header. sample: the first rows, one cell per column. notes: sentences on how the file was read.
+    text: lines that end with "\\n". begin: number of lines before the first row. header: its cells, empty without one.
+    columns: unique names; "column 1" and so on without a header. sample: the first rows, one cell per column. notes:
+    sentences on how the file was read.
     """
 
     name: str
-    content: bytes
-    encoding: str
+    text: str
     delimiter: str
     begin: int
     header: tuple[str, ...]
-    columns: tuple[str, ...] = ()
-    sample: tuple[tuple[str, ...], ...] = ()
-    notes: tuple[str, ...] = ()
+    columns: tuple[str, ...]
+    sample: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
 
     @property
     def token(self) -> str:
@@ -84,28 +88,25 @@ class Table:
         named = (cleaned(row[place]) for row in self.sample) if place is not None else ()
         return next(filter(None, named), "") or cleaned(_without_frame(PurePosixPath(self.name).name)) or UNNAMED
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(line, cells) of every row that is not empty, with at least one cell per column.
+    def cells(self) -> pd.DataFrame:
+        """The text of all cells; columns are numbered, the index is the line. Empty rows are left out.
 
-        Raises DataError: too many rows, an endless line, an unclosed quotation mark.
+        Raises DataError: too many rows, an unclosed quotation mark.
         """
-        lines = islice(_lines(self.name, self.content, self.encoding), self.begin, None)
-        reader = csv.reader(lines, delimiter=self.delimiter)
-        count, before, width, caps = 0, 0, len(self.columns), limits()
-        try:
-            for cells in reader:
-                number, before = self.begin + before + 1, reader.line_num
-                if self.begin + before > number:
-                    raise flaw(self.name, "a quotation mark is not closed in its line; close it.", number)
-                if not any(map(str.strip, cells)):
-                    continue
-                count += 1
-                if count > caps.max_price_rows:
-                    more = f"'{shown(self.name)}' has {count:,} rows or more"
-                    caps.check("max_price_rows", count, more, "use longer bars or a shorter history")
-                yield number, cells if len(cells) >= width else cells + [""] * (width - len(cells))
-        except csv.Error as error:
-            raise flaw(self.name, f"it is not valid CSV ({error}); save it again.", self.begin + before + 1) from None
+        import pandas as pd  # slow to import
+
+        body, width = self.text.split("\n", self.begin)[-1], len(self.columns)
+        for line, text in enumerate(body.split("\n"), self.begin + 1):
+            if '"' in text and "\n" in "".join(_cells(text + "\n", self.delimiter)):
+                raise flaw(self.name, "a quotation mark is not closed in its line; close it.", line)
+        numbered = self.delimiter.join(map(str, range(width))) + "\n" + body
+        how = {"dtype": str, "na_filter": False, "skip_blank_lines": False, "index_col": False, "usecols": range(width)}
+        found = pd.read_csv(io.BytesIO(numbered.encode()), sep=self.delimiter, **how)
+        found.columns, found.index = range(width), found.index + self.begin + 1
+        found = found[(found.apply(lambda column: column.str.strip()) != "").any(axis=1)]
+        has = f"'{shown(self.name)}' has {len(found):,} rows"
+        limits().check("max_price_rows", len(found), has, "use longer bars or a shorter history")
+        return found
 
 
 def opened(content: bytes, name: str) -> Table:
@@ -113,13 +114,17 @@ def opened(content: bytes, name: str) -> Table:
     if not content.strip():
         raise flaw(name, "is empty; it needs a row for each bar.")
     check_size(len(content), name)
-    encoding = _encoding(content, name)
-    lines = list(islice(_lines(name, content, encoding), HEAD_LINES))
+    text, encoding = _decoded(content, name)
+    text = re.sub("\r\n?", "\n", text).removesuffix("\n") + "\n"
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_LINE:
+            raise flaw(name, f"the line is longer than {MAX_LINE:,} characters; save the file as CSV.", number)
+    lines = text.split("\n", HEAD_LINES)[:HEAD_LINES]
     delimiter = _delimiter(lines)
     cells = [_cells(line, delimiter) for line in lines]
     place, header = _header(cells, name)
-    table = Table(name, content, encoding, delimiter, place + (1 if header else 0), tuple(header))
-    sample = [row for _, row in islice(table.rows(), SAMPLE_ROWS)]
+    begin = place + 1 if header else place
+    sample = [row for row in cells[begin:] if any(map(str.strip, row))]
     if not sample:
         raise flaw(name, "has a header but no rows; it needs a row for each bar.")
     names = _named(header, sample)
@@ -129,11 +134,12 @@ def opened(content: bytes, name: str) -> Table:
         counts = f"has {width} names in its header but {len(wide[0])} cells in a row"
         raise flaw(name, f"{counts}; save it with another separator, or with decimal points instead of commas.")
     whole = tuple(tuple(row + [""] * (width - len(row)))[:width] for row in sample)
-    return replace(table, columns=names, sample=whole, notes=tuple(_notes(table, cells[:place])))
+    notes = tuple(_notes(encoding, delimiter, cells[:place], header))
+    return Table(name, text, delimiter, begin, tuple(header), names, whole, notes)
 
 
-def _encoding(content: bytes, name: str) -> str:
-    """Raises DataError unless the content is text, or if it is of a known format that is not."""
+def _decoded(content: bytes, name: str) -> tuple[str, str]:
+    """The text and its encoding. Raises DataError if it is not text, or of a known format that is not."""
     encodings = [encoding for mark, encoding in _BYTE_ORDER_MARKS.items() if content.startswith(mark)][:1]
     if not encodings:
         head = content[:HEAD_BYTES]
@@ -148,18 +154,8 @@ def _encoding(content: bytes, name: str) -> str:
             encodings = ["utf-8", "latin-1"]
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
-            content.decode(encoding)
-            return encoding
+            return content.decode(encoding), encoding
     raise flaw(name, "is not readable text; save the prices as CSV (UTF-8).")
-
-
-def _lines(name: str, content: bytes, encoding: str) -> Iterator[str]:
-    """The lines of a file. Raises DataError for an endless one."""
-    file = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="")
-    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
-        if len(line) == MAX_LINE:
-            raise flaw(name, f"the line is longer than {MAX_LINE:,} characters; save the file as CSV.", number)
-        yield line
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -212,17 +208,17 @@ def _named(header: list[str], sample: list[list[str]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _notes(table: Table, before: list[list[str]]) -> Iterator[str]:
+def _notes(encoding: str, delimiter: str, before: list[list[str]], header: list[str]) -> Iterator[str]:
     """Sentences on how a file was read. before: the cells of the lines before the table."""
-    if table.encoding not in ("utf-8", "utf-8-sig"):
-        yield f"The text was read as {table.encoding.upper()}."
+    if encoding not in ("utf-8", "utf-8-sig"):
+        yield f"The text was read as {encoding.upper()}."
     before = [row for row in before if any(map(str.strip, row))]
     if before:
-        first = shown(table.delimiter.join(before[0]).strip())
+        first = shown(delimiter.join(before[0]).strip())
         yield were(len(before), "line before the table", f"skipped ('{first}').", "lines before the table")
-    if not table.header:
+    if not header:
         yield "There is no header; the columns were recognised by their content."
-    names = [" ".join(cell.split()).casefold() for cell in table.header]
+    names = [" ".join(cell.split()).casefold() for cell in header]
     for text in dict.fromkeys(name for name in names if name and names.count(name) > 1):
         yield f"There are {names.count(text)} columns called '{shown(text)}'; the first one is used."
 

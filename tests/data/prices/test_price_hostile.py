@@ -74,7 +74,7 @@ REFUSED = {
     ),
     "days in no calendar": (
         dated(lambda time: "2020-02-31"),
-        "has no readable dates in column 'date' (the first in line 2)",
+        "has no readable dates in column 'date' (the first in line 2: '2020-02-31')",
     ),
     "prices that are words": (
         text_of([[row[0], *["many"] * 5] for row in ROWS]).encode(),
@@ -156,7 +156,7 @@ REPAIRED = {
     ),
     "a day in no calendar": (
         changed(30, date="2020-02-31"),
-        "1 row without a readable date was left out (the first in line 30)",
+        "1 row without a readable date was left out (the first in line 30: '2020-02-31')",
     ),
     "no volume": (without("volume"), "The volume is missing, so it is 1 for every bar"),
     "a volume of nothing": (
@@ -268,7 +268,7 @@ def test_a_file_past_the_cap_is_refused_unread(tmp_path, data_root, monkeypatch)
 def test_more_rows_than_allowed_are_refused(data_root, monkeypatch):
     monkeypatch.setenv("DISTILLERY_MAX_PRICE_ROWS", "100")
     assert (
-        "has 101 rows or more, but at most 100 are allowed; use longer bars or a shorter history, or set "
+        "has 120 rows, but at most 100 are allowed; use longer bars or a shorter history, or set "
         "DISTILLERY_MAX_PRICE_ROWS" in refused(data_root, ("TOY.csv", good()))
     )
 
