@@ -1,9 +1,19 @@
 """Figures and pictures from events and sets, for pages and reports alike; nothing here knows of Streamlit."""
 
 from engine.figures import formats
-from engine.figures.bars import class_counts, runs, scores
-from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, accuracy_over_steps, published
-from engine.figures.curves import MAX_POINTS, chart_names, chart_of, curve, log_ticks, smooth, spans_decades, thin
+from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, published
+from engine.figures.curves import (
+    MAX_POINTS,
+    chart_names,
+    chart_of,
+    curve,
+    log_ticks,
+    overlay,
+    run_style,
+    smooth,
+    spans_decades,
+    thin,
+)
 from engine.figures.forecasts import (
     adaptation,
     autocorrelation,
@@ -16,9 +26,7 @@ from engine.figures.forecasts import (
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, label_map, learned_map
-from engine.figures.matrix import matrix, matrix_arms, matrix_csv
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
-from engine.figures.overlay import overlay, run_style, sweep_line, sweep_map
 from engine.figures.palette import (
     ARM_NAMES,
     MEASURES,
@@ -32,6 +40,7 @@ from engine.figures.palette import (
     protocol_name,
     protocol_notes,
     shown_order,
+    spread,
 )
 from engine.figures.poster import (
     MAX_POINTED,
@@ -52,4 +61,14 @@ from engine.figures.prices import (
     window_samples,
 )
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum
-from engine.figures.samples import class_samples, image_sizes, prepared_rows
+from engine.figures.samples import class_counts, class_samples, image_sizes, prepared_rows
+from engine.figures.scores import (
+    accuracy_over_steps,
+    matrix,
+    matrix_arms,
+    matrix_csv,
+    runs,
+    scores,
+    sweep_line,
+    sweep_map,
+)

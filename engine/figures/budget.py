@@ -1,4 +1,4 @@
-"""What accuracy costs: in stored bytes over several runs, beside published results, and in inner steps over one."""
+"""Accuracy against the bytes that a set is stored in, beside published results."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,12 @@ import plotly.graph_objects as go
 
 from engine.evaluation.scores import Row
 from engine.figures.curves import log_ticks
-from engine.figures.formats import counted, num_bytes, percent, percent_spread
-from engine.figures.layout import dots, lay_out, line, safe, whiskers
-from engine.figures.palette import ARM_NAMES, PAGE, arm_name, measure
+from engine.figures.formats import num_bytes, percent
+from engine.figures.layout import dots, lay_out, safe, whiskers
+from engine.figures.palette import PAGE, arm_name, measure, spread
 
 _MOST_TICKS = 5
 _REAL_ARMS = {"kmeans_real": "triangle-up", "random_real": "x"}
-
 FORMS = {
     "Poster": ("Distilled poster", "square"),
     "Synthetic images": ("Distilled images", "circle"),
@@ -29,8 +28,8 @@ FORMS = {
 class Budgeted:
     """One run in a chart of accuracy against bytes.
 
-    short: written beside its point. name: in full. form: what its set looks like, a key of `FORMS`. arms: its rows of
-    scores by arm, under one protocol.
+    short: its label beside the point. name: its full name. form: what its set looks like, a key of `FORMS`. arms: its
+    rows of scores by arm, under one protocol.
     """
 
     short: str
@@ -41,11 +40,10 @@ class Budgeted:
 
 @dataclass(frozen=True)
 class Published:
-    """One test accuracy that others published with its full cost.
+    """One test accuracy that others published, and what it took.
 
-    source: key of the data set. ipc: images per class, in pixels. value: a fraction. cost: what it took. num_values:
-    of the pixels alone; learned labels are not counted. is_second_hand: not read in the authors' own paper or code,
-    but in somebody else's account of it.
+    source: key of the data set. ipc: images per class, in pixels. value: a fraction. num_values: of the pixels alone;
+    learned labels are not counted. is_second_hand: read in somebody else's account, not in the authors' paper or code.
     """
 
     source: str
@@ -58,25 +56,20 @@ class Published:
 
     @property
     def num_bytes(self) -> int:
-        """Of the pixels, 4 a value, as everything here is counted."""
+        """Bytes of the pixels, 4 per value."""
         return 4 * self.num_values
 
-    @property
-    def name(self) -> str:
-        return f"{self.method}, {self.ipc:g} per class"
 
-
-def _cifar(classes: int, ipc: float, value: float, steps: str, is_second_hand: bool = True) -> Published:
+def _podd(classes: int, ipc: float, value: float, steps: str, is_second_hand: bool = True) -> Published:
     cost, num_values = f"{steps} outer steps, days on a GPU", math.floor(ipc * classes * 3 * 32 * 32)
     return Published(f"cifar{classes}", "PoDD", ipc, value, cost, num_values, is_second_hand)
 
 
 PUBLISHED = (
-    _cifar(10, 0.3, 0.423, "100,000"),
-    _cifar(10, 0.5, 0.495, "100,000"),
-    _cifar(10, 1.0, 0.591, "100,000"),
-    # stated by its authors, in the description of their code
-    _cifar(100, 0.4, 0.357, "250,000", is_second_hand=False),
+    _podd(10, 0.3, 0.423, "100,000"),
+    _podd(10, 0.5, 0.495, "100,000"),
+    _podd(10, 1.0, 0.591, "100,000"),
+    _podd(100, 0.4, 0.357, "250,000", is_second_hand=False),  # in the description of the authors' code
 )
 
 
@@ -100,7 +93,7 @@ def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Publish
         if found := [one for one in published if one.is_second_hand is is_second_hand]:
             x, y = [one.num_bytes for one in found], [100 * one.value for one in found]
             look = {"symbol": symbol, "size": 12, "color": PAGE.others[0], "line": {"width": 2}}
-            told = [(one.name, percent(one.value), one.cost) for one in found]
+            told = [(f"{one.method}, {one.ipc:g} per class", percent(one.value), one.cost) for one in found]
             hover = "%{customdata[0]}: %{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>"
             name = "Published, second-hand" if is_second_hand else "Published by its authors"
             dots(figure, x, y, name, look, hover, customdata=told)
@@ -115,33 +108,13 @@ def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symb
         return
     rows, colour, is_main = [row for _, row in found], PAGE.arm(arm), arm == "distilled"
     x, y = [row.num_bytes for row in rows], [100 * row.mean for row in rows]
-    told = [(safe(run.name), percent_spread(row.mean, row.std, row.n), num_bytes(row.num_bytes)) for run, row in found]
+    told = [(safe(run.name), spread(row), num_bytes(row.num_bytes)) for run, row in found]
     hover = f"%{{customdata[0]}}<br>{title}: %{{customdata[1]}}, %{{customdata[2]}}<extra></extra>"
     look, more = {"symbol": symbol, "size": 12 if is_main else 8, "color": colour}, {}
     if is_main:
-        beside = {"textposition": "middle right", "textfont": {"size": 12}}
-        more = {"mode": "markers+text", "text": [safe(run.short) for run, _ in found]} | beside
+        more = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12}}
+        more["text"] = [safe(run.short) for run, _ in found]
     dots(figure, x, y, title, look, hover, error_y=whiskers(rows, colour), customdata=told, **more)
-
-
-def accuracy_over_steps(lengths: Mapping[int, Mapping[str, Row]]) -> go.Figure:
-    """Test accuracy of each training set by inner steps, with 95 % intervals: {inner steps: {arm: row}}, ascending."""
-    figure, hover = go.Figure(), "%{fullData.name}<br>%{customdata[1]}: %{customdata[0]}<extra></extra>"
-    for arm in ARM_NAMES:
-        measured = {num_steps: at[arm] for num_steps, at in lengths.items() if arm in at}
-        if not measured:
-            continue
-        rows, y, colour = list(measured.values()), [100 * row.mean for row in measured.values()], PAGE.arm(arm)
-        told = [(percent_spread(row.mean, row.std, row.n), counted(at, "inner step")) for at, row in measured.items()]
-        look: dict[str, Any] = {
-            "has_markers": True,
-            "marker": {"size": 7, "color": colour},
-            "error_y": whiskers(rows, colour),
-        }
-        width = 2.2 if arm == "distilled" else 1.6
-        line(figure, list(measured), y, arm_name(arm), colour, hover=hover, width=width, customdata=told, **look)
-    across = {"tickformat": ",d", "rangemode": "tozero"}
-    return lay_out(figure, 280, "inner steps", "test accuracy (%)", xaxis=across)
 
 
 def _log_axis(values: Sequence[float]) -> dict[str, Any]:

@@ -1,24 +1,26 @@
-"""Line charts of what a run measured: thinned, smoothed, named, with units."""
+"""Line charts of what runs measured: thinned, smoothed, named, with units."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 
 from engine.figures.formats import words
-from engine.figures.layout import lay_out
-from engine.figures.layout import line as draw_line
+from engine.figures.layout import STEPS, lay_out, line, safe
 from engine.figures.palette import PAGE, place
 
 MAX_POINTS = 500
 """Points of one line sent to the browser; a chart is some 500 pixels wide."""
-
+MAX_OVERLAY_POINTS = 2000  # of all lines of a chart of several runs together
 SPARSE = 60
 """Lines of up to this many points show each of them, and are not smoothed."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+PACE = "seconds_per_step"
+UNCHARTED = {"expert", "age"}  # measured names that tell which network was used, and are no quantities
 
 
 class Line(Protocol):
@@ -32,9 +34,9 @@ class Line(Protocol):
 
 @dataclass(frozen=True)
 class Chart:
-    """What is known of a measured quantity: title, and axis name with unit.
+    """A measured quantity: title, and axis name with unit.
 
-    label: of its line where a second one is drawn beside it: `other`, and what that is called.
+    other: a second quantity to draw in the same chart, and the name of its line; label: the name of its own line then.
     """
 
     title: str
@@ -42,14 +44,16 @@ class Chart:
     label: str = ""
     other: tuple[str, str] | None = None
 
+    @property
+    def scale(self) -> float:
+        """Measured fractions are drawn in per cent."""
+        return 100.0 if self.axis.endswith("(%)") else 1.0
 
-UNCHARTED = {"expert", "age"}
-"""Measured names that tell which network was used, and no quantities."""
 
 CHARTS = {
     "outer_loss": Chart("Outer loss", "outer loss"),
     "gradient_norm": Chart("Gradient norm", "norm of the meta-gradient"),
-    "seconds_per_step": Chart("Time a step", "seconds"),
+    "seconds_per_step": Chart("Time per step", "seconds"),
     "student_lr": Chart("Student learning rate", "learning rate"),
     "validation_accuracy": Chart(
         "Accuracy, validation", "accuracy (%)", "images as they are", ("ema_validation_accuracy", "moving average")
@@ -72,16 +76,11 @@ def chart_of(name: str) -> Chart:
 def chart_names(names: Sequence[str]) -> list[str]:
     """The charts to draw for measured `names`, known ones first.
 
-    The two bounds of a range belong to its mean's chart, and what is drawn beside another to that one's.
+    Bounds of a range are part of the chart of its mean, and an `other` quantity is part of that of its neighbour.
     """
-    beside = {chart.other[0] for name in names if (chart := chart_of(name)).other is not None}
-    shown = [name for name in names if not _is_bound(name, names) and name not in beside | UNCHARTED]
-    return sorted(shown, key=lambda name: (place(name, CHARTS), name))
-
-
-def _is_bound(name: str, names: Sequence[str]) -> bool:
-    stem, _, end = name.rpartition("_")
-    return end in ("min", "max") and stem in names
+    hidden = UNCHARTED | {chart.other[0] for name in names if (chart := chart_of(name)).other is not None}
+    hidden |= {f"{name}_{end}" for name in names for end in ("min", "max")}
+    return sorted((name for name in names if name not in hidden), key=lambda name: (place(name, CHARTS), name))
 
 
 def thin(steps: np.ndarray, values: np.ndarray, max_points: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -153,60 +152,86 @@ def curve(
         reference: a name and a value for a horizontal line to compare with.
         axis: what the value axis is called, where the name alone does not tell.
     """
-    chart, line = chart_of(name), series[name]
-    scale = 100.0 if chart.axis.endswith("(%)") else 1.0
-    figure = go.Figure()
-    has_bounds = f"{name}_min" in series and f"{name}_max" in series
-    is_sparse = len(line.steps) <= SPARSE
-    is_smoothed = span > 1 and not has_bounds and not is_sparse and np.isfinite(line.values).any()
+    chart, figure, top = chart_of(name), go.Figure(), None
+    scale, steps, values = chart.scale, series[name].steps, series[name].values * chart.scale
+
+    def draw(label: str, x: np.ndarray, y: np.ndarray, colour: str = PAGE.distilled, **look: Any) -> None:
+        line(figure, *thin(x, y), label, colour, hover="%{y:.3~g}", **look)
+
+    has_bounds, is_sparse = f"{name}_min" in series and f"{name}_max" in series, len(steps) <= SPARSE
     if has_bounds:
         for bound, called, dash in (("max", "highest", "solid"), ("min", "lowest", "dot")):
             edge = series[f"{name}_{bound}"]
-            _add_line(figure, called, edge, PAGE.distilled, width=1.2, opacity=0.5, dash=dash)
-    values, top = line.values * scale, None
-    if is_smoothed:
+            draw(called, edge.steps, edge.values, width=1.2, opacity=0.5, dash=dash)
+    if span > 1 and not has_bounds and not is_sparse and np.isfinite(values).any():
         steady = smooth(values, span)
         top = None if log else ceiling(values, steady)
         beyond = "" if top is None else f" ({np.sum(values > top):,} beyond the axis)"
-        _add_line(figure, f"each step{beyond}", line, PAGE.distilled, scale, width=1, opacity=0.3)
-        _add_line(figure, "smoothed", Points(line.steps, steady), PAGE.distilled)
+        draw(f"each step{beyond}", steps, values, width=1, opacity=0.3)
+        draw("smoothed", steps, steady)
     else:
         beside = chart.other if chart.other is not None and chart.other[0] in series else None
         label = "mean" if has_bounds else chart.label if beside is not None else chart.title.lower()
-        _add_line(figure, label, line, PAGE.distilled, scale, has_markers=is_sparse)
+        draw(label, steps, values, has_markers=is_sparse)
         if beside is not None:
             other, second = series[beside[0]], PAGE.arm("distilled_ema")
-            _add_line(figure, beside[1], other, second, scale, has_markers=is_sparse)
-    if reference is not None and len(line.steps):
+            draw(beside[1], other.steps, other.values * scale, second, has_markers=is_sparse)
+    if reference is not None and len(steps):
         label, level = reference
-        margin = 1 if len(line.steps) == 1 else 0  # a line of one point would not be seen
-        ends = Points(np.array([line.steps[0] - margin, line.steps[-1] + margin]), np.full(2, level))
-        _add_line(figure, label, ends, PAGE.random_real, scale, width=1.6, dash="dash")
-    has_legend, across = len(figure.data) > 1, {"tickformat": ",d", "nticks": 7}
-    title, above = axis or chart.axis, 30 if len(figure.data) > 1 else 8
-    lay_out(figure, height, "outer step", title, legend=has_legend, top=above, hover="x unified", xaxis=across)
+        margin = 1 if len(steps) == 1 else 0  # a line of one point would not be seen
+        ends = np.array([steps[0] - margin, steps[-1] + margin])
+        draw(label, ends, np.full(2, level * scale), PAGE.random_real, width=1.6, dash="dash")
+    has_legend = len(figure.data) > 1
+    lay_out(figure, height, "outer step", axis or chart.axis, legend=has_legend, hover="x unified", xaxis=STEPS)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):
         highest = 2 * values[0] if scale == 1 else min(100.0, 2 * values[0])
         highest = highest if reference is None else max(highest, 1.2 * reference[1] * scale)
         figure.update_yaxes(range=[0.0, highest])  # left to itself, the axis of a constant is a unit wide
-    if len(line.steps) and line.steps[-1] - line.steps[0] < 6:
+    if len(steps) and steps[-1] - steps[0] < 6:
         figure.update_xaxes(dtick=1)  # there are no half steps
-    return figure.update_yaxes(**log_axis(line.values * scale)) if log else figure
+    return figure.update_yaxes(**log_axis(values)) if log else figure
 
 
-@dataclass(frozen=True)
-class Points:
-    """A line that was computed."""
-
-    steps: np.ndarray
-    values: np.ndarray
+def run_style(number: int) -> tuple[str, str]:
+    """Colour and dash pattern of the run at a place in a comparison; no two of the first thirty look alike."""
+    colours = PAGE.runs
+    return colours[number % len(colours)], DASHES[(number + number // len(colours)) % len(DASHES)]
 
 
-def _add_line(figure: go.Figure, label: str, line: Line, colour: str, scale: float = 1.0, **more: Any) -> None:
-    x, y = thin(line.steps, line.values * scale)
-    draw_line(figure, x, y, label, colour, hover="%{y:.3~g}", **more)
+def overlay(
+    name: str,
+    runs: Sequence[tuple[str, Mapping[str, Line]]],
+    *,
+    against: Literal["step", "seconds"] = "step",
+    span: int = 1,
+    log: bool = False,
+) -> go.Figure:
+    """One measured quantity of several runs, a line each, told apart by colour and dashes.
+
+    Args:
+        name: of the quantity; runs that did not measure it have no line, but keep their place's colour.
+        runs: (how the run is called, its lines by name).
+        against: outer steps, or seconds of outer steps so far, which need the run's `seconds_per_step`.
+        span, log: as for `curve`.
+    """
+    chart, figure, drawn = chart_of(name), go.Figure(), []
+    most = min(MAX_POINTS, MAX_OVERLAY_POINTS // max(1, len(runs)))
+    for number, (title, series) in enumerate(runs):
+        if name not in series or (against == "seconds" and PACE not in series):
+            continue
+        x, values = series[name].steps, series[name].values * chart.scale
+        if against == "seconds":
+            x = np.interp(x, series[PACE].steps, np.cumsum(np.nan_to_num(series[PACE].values)))
+        is_sparse = len(values) <= SPARSE
+        drawn.append(values if is_sparse else smooth(values, span))
+        colour, dash = run_style(number)
+        look = {"dash": dash, "has_markers": is_sparse}
+        line(figure, *thin(x, drawn[-1], most), safe(title), colour, hover="%{y:.3~g}", **look)
+    x_title = "outer step" if against == "step" else "seconds of outer steps"
+    lay_out(figure, 340, x_title, chart.axis, hover="x unified", xaxis=STEPS)
+    return figure.update_yaxes(**log_axis(np.concatenate(drawn))) if log and drawn else figure
 
 
 def log_ticks(values: np.ndarray, least: int = 4) -> np.ndarray:

@@ -13,6 +13,8 @@ from engine.figures.palette import PAGE, SHADES
 
 Values = Sequence[Any] | np.ndarray
 
+STEPS: dict[str, Any] = {"tickformat": ",d", "nticks": 7}
+"""An axis of steps or epochs."""
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}}
 """Above the chart, from the left."""
 GROUPED: dict[str, Any] = {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08}

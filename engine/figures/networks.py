@@ -1,6 +1,6 @@
 """How the networks that a run follows learned, experts or a teacher, and which steps came nearest to an expert's."""
 
-import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +9,10 @@ import plotly.graph_objects as go
 
 from engine.core.events import ExpertEpoch, TeacherEpoch
 from engine.figures.curves import Line, thin
-from engine.figures.layout import dots, lay_out, line
+from engine.figures.layout import STEPS, dots, lay_out, line
 from engine.figures.palette import PAGE
 
-MAX_EXPERT_POINTS = 1600
-"""Points of the thin lines together; of more experts only some are drawn."""
+MAX_EXPERT_POINTS = 1600  # of the thin lines together; of more experts only some are drawn
 MAX_TEACHER_POINTS = 1000
 MAX_DOTS = 1000
 SMALLEST_SPAN = 5
@@ -31,27 +30,21 @@ def expert_curves(epochs: Sequence[ExpertEpoch]) -> go.Figure:
     shown = others[:: max(1, -(-len(others) * (num_epochs + 1) // MAX_EXPERT_POINTS))]
     place = "epoch %{x}: %{y:.1f} %<extra></extra>"
     if shown:  # one trace; a gap after each expert
-        xs = [x for expert in shown for x in (*(point.epoch for point in curves[expert]), None)]
-        ys = [y for expert in shown for y in (*_accuracies(curves[expert]), None)]
-        numbers = [number for expert in shown for number in (*[expert + 1] * len(curves[expert]), None)]
+        points = [point for expert in shown for point in (*curves[expert], None)]
+        more: dict[str, Any] = {"width": 1, "opacity": 0.55, "hover": f"expert %{{customdata}}, {place}"}
+        more["customdata"] = [point and point.expert + 1 for point in points]
+        x, y = [point and point.epoch for point in points], [point and _accuracy(point) for point in points]
         some = f"{len(shown)} of the others" if len(shown) < len(others) else "others"
-        more: dict[str, Any] = {
-            "width": 1,
-            "hover": f"expert %{{customdata}}, {place}",
-            "opacity": 0.55,
-            "customdata": numbers,
-        }
-        line(figure, xs, ys, some, PAGE.random_real, **more)
+        line(figure, x, y, some, PAGE.random_real, **more)
     last, name = curves[newest], f"expert {newest + 1}"
-    x, hover = [point.epoch for point in last], f"{name}, {place}"
-    title = f"{name}, the newest"
-    line(figure, x, _accuracies(last), title, PAGE.distilled, width=2, hover=hover, has_markers=True)
+    x, y, look = [point.epoch for point in last], list(map(_accuracy, last)), {"width": 2, "has_markers": True}
+    line(figure, x, y, f"{name}, the newest", PAGE.distilled, hover=f"{name}, {place}", **look)
     complete = [curve for curve in curves.values() if curve[-1].epoch == curve[-1].num_epochs]
     if len(complete) > 1:
-        means = [math.fsum(values) / len(values) for values in zip(*map(_accuracies, complete), strict=True)]
+        means = [statistics.fmean(map(_accuracy, points)) for points in zip(*complete, strict=True)]
         x, name = [point.epoch for point in complete[0]], f"mean of {len(complete)}"
         line(figure, x, means, name, PAGE.full, width=3.5, hover=f"{name}, {place}")
-    across, up = {"range": [0, num_epochs], "tickformat": ",d", "nticks": 8}, {"rangemode": "tozero"}
+    across, up = STEPS | {"range": [0, num_epochs]}, {"rangemode": "tozero"}
     return lay_out(figure, 380, "epoch of the expert", "validation accuracy (%)", xaxis=across, yaxis=up)
 
 
@@ -63,8 +56,8 @@ def by_expert(epochs: Sequence[ExpertEpoch]) -> dict[int, list[ExpertEpoch]]:
     return {expert: sorted(points, key=lambda point: point.epoch) for expert, points in found.items()}
 
 
-def _accuracies(epochs: Sequence[ExpertEpoch]) -> list[float]:
-    return [100 * point.validation_accuracy for point in epochs]
+def _accuracy(point: ExpertEpoch) -> float:
+    return 100 * point.validation_accuracy
 
 
 def matched_steps(measured: Line, num_steps: int) -> go.Figure:
@@ -83,8 +76,8 @@ def matched_steps(measured: Line, num_steps: int) -> go.Figure:
         line(figure, x, y, f"median of {span}", PAGE.distilled, width=2.4, hover="median %{y:.0f}")
     ends, level = np.array([steps[0], steps[-1]]), np.full(2, num_steps)
     line(figure, ends, level, f"last step, {num_steps}", PAGE.random_real, width=1.6, dash="dash")
-    across, up = {"tickformat": ",d", "nticks": 7}, {"range": [0, 1.06 * num_steps], "tickformat": ",d"}
-    return lay_out(figure, 300, "outer step", "step of the student", hover="x unified", xaxis=across, yaxis=up)
+    up = {"range": [0, 1.06 * num_steps], "tickformat": ",d"}
+    return lay_out(figure, 300, "outer step", "step of the student", hover="x unified", xaxis=STEPS, yaxis=up)
 
 
 def teacher_accuracy(epochs: Sequence[TeacherEpoch]) -> go.Figure:
@@ -105,5 +98,5 @@ def _teacher(points: Sequence[tuple[int, float]], last: int, title: str, shown: 
     xs, ys = ([point[place] for point in points[::-1][::stride][::-1]] for place in (0, 1))
     hover = f"epoch %{{x}}: {shown}<extra></extra>"
     line(figure, xs, ys, title, colour, hover=hover, has_markers=len(xs) <= 60)
-    across = {"range": [0, 1.02 * last], "tickformat": ",d", "nticks": 8}
+    across = STEPS | {"range": [0, 1.02 * last]}
     return lay_out(figure, 300, "epoch of the teacher", title, legend=False, xaxis=across)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.evaluation.scores import SKILL, Row
-from engine.figures.formats import NOTHING
+from engine.figures.formats import NOTHING, percent_spread
 
 Theme = Literal["light", "dark", "page"]
 
@@ -141,3 +141,8 @@ def measured(row: Row | None, metric: str, unit: str = " %") -> str:
     spread = "" if row.n < 2 or math.isnan(row.std) else f" ± {scale * row.std:.{digits}f}"
     behind = "" if metric in PLAIN_MEASURES else unit
     return f"{round(scale * row.mean, digits) + 0.0:.{digits}f}{spread}{behind}".replace("-", "−")
+
+
+def spread(row: Row | None) -> str:
+    """Mean ± standard deviation in per cent; a dash where nothing was measured."""
+    return NOTHING if row is None else percent_spread(row.mean, row.std, row.n)

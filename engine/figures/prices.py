@@ -142,7 +142,7 @@ def return_histogram(bars: Bars) -> go.Figure:
     ends = [math.log10(0.5), math.log10(2 * counts.max())]
     up = {"type": "log", "dtick": 1, "tickformat": ",d", "range": ends}
     title = "log return from close to close (%)"
-    return lay_out(figure, 280, title, "bars", top=30, xaxis={"nticks": 8}, yaxis=up, bargap=0)
+    return lay_out(figure, 280, title, "bars", xaxis={"nticks": 8}, yaxis=up, bargap=0)
 
 
 def _add_candles(figure: go.Figure, x: np.ndarray, bars: np.ndarray) -> None:

@@ -54,7 +54,7 @@ def spectrum(values: Mapping[str, Any]) -> go.Figure:
             )
     across, up = {"type": "log", "dtick": 1, "tickformat": ",d"}, {"range": [0, 104]}
     x_title, y_title = "bases, most important first", "variance explained (%)"
-    return lay_out(figure, 320, x_title, y_title, top=30, xaxis=across, yaxis=up)
+    return lay_out(figure, 320, x_title, y_title, xaxis=across, yaxis=up)
 
 
 def _spread(count: int) -> np.ndarray:

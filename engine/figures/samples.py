@@ -1,7 +1,7 @@
-"""Real images: the sizes they came in, samples of them, and what preparation does to a few."""
+"""A data set of images: samples of it, what preparation does to them, images per class, and the sizes they came in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 from engine.data.describe import sample_grid
 from engine.data.source import Splits
 from engine.figures.curves import log_ticks
-from engine.figures.layout import dots, lay_out
+from engine.figures.layout import columns, dots, lay_out, short
 from engine.figures.palette import PAGE
 
+MANY_CLASSES = 30
+"""Beyond so many classes a chart does not name each of them."""
+SHORT_NAME = 6
 MAX_MARKS = 400
-"""Sizes drawn one by one; more are gathered into cells of a grid."""
-
+"""Sizes drawn one by one; more are gathered into the cells of a grid."""
 _CELLS = 20
 _SMALLEST_MARK, _LARGEST_MARK = 6.0, 34.0
 _FEW = 30
@@ -62,6 +64,26 @@ def class_samples(splits: Splits, per_class: int, seed: int = 0) -> tuple[np.nda
     return images, [splits.spec.class_names[label] for label in labels]
 
 
+def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> go.Figure:
+    """Samples per class, one colour per split; long names of many classes are left to the bars' hover text.
+
+    counts: split -> number of samples of each class, in `class_names` order.
+    """
+    figure, order = go.Figure(), (PAGE.full, PAGE.kmeans_real, PAGE.random_real)
+    names = [short(name, 14) for name in class_names]
+    positions = list(range(len(names)))
+    for number, (split, values) in enumerate(counts.items()):
+        hover, colour = f"%{{customdata}}: %{{y:,}} {split}<extra></extra>", order[number % len(order)]
+        columns(figure, positions, list(values), split.capitalize(), colour, hover, customdata=names)
+    is_long = len(positions) > MANY_CLASSES
+    shown = positions[:: math.ceil(len(positions) / 20)] if is_long else positions
+    is_counted = is_long and any(len(class_names[i]) > SHORT_NAME for i in shown)
+    across = {"tickvals": shown, "ticktext": [f"{i + 1}" if is_counted else names[i] for i in shown]}
+    title = "class, by its place in the list" if is_counted else "class"
+    look: dict[str, Any] = {"barmode": "stack", "bargap": 0 if is_long else 0.25}
+    return lay_out(figure, 280, title, "samples", xaxis=across, yaxis={"tickformat": ",d"}, **look)
+
+
 def image_sizes(sizes: Sequence[tuple[int, int, int]], used: int = 0) -> go.Figure:
     """Width against height, the area of a mark in proportion to the number of images.
 
@@ -72,11 +94,8 @@ def image_sizes(sizes: Sequence[tuple[int, int, int]], used: int = 0) -> go.Figu
     most = max(_FEW, *counts)
     is_wide = any(max(values) > _MANY_TIMES * min(values) for values in (widths, heights))
     areas = [max(_SMALLEST_MARK, _LARGEST_MARK * math.sqrt(count / most)) for count in counts]
-    look, hover = (
-        {"color": PAGE.full, "opacity": 0.65, "size": areas},
-        "%{x:,d} × %{y:,d}: %{customdata:,d}<extra></extra>",
-    )
-    dots(figure, widths, heights, "Images", look, hover, customdata=counts, cliponaxis=None)
+    look, hover = {"color": PAGE.full, "opacity": 0.65, "size": areas}, "%{x:,d} × %{y:,d}: %{customdata:,d}"
+    dots(figure, widths, heights, "Images", look, f"{hover}<extra></extra>", customdata=counts, cliponaxis=None)
     if used:
         square, hover = {"color": PAGE.distilled, "size": 11, "symbol": "square"}, "used at %{x} × %{y}<extra></extra>"
         dots(figure, [used], [used], f"Used at {used} × {used}", square, hover, cliponaxis=None)

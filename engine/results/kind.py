@@ -193,7 +193,7 @@ class Kind:
         return {
             "Trained on": [figures.arm_name(row.arm) for row in lines],
             "Protocol": [figures.protocol_name(row.protocol) for row in lines],
-            self.measure.capitalize(): [shared.spread(row) for row in lines],
+            self.measure.capitalize(): [figures.spread(row) for row in lines],
             "n": [str(row.n) for row in lines],
             "95 % interval": [formats.NOTHING if row.n < 2 else shared.span(row.low, row.high) for row in lines],
             "Training": [formats.duration(row.seconds) + (" (cached)" if row.cached else "") for row in lines],
@@ -253,5 +253,5 @@ def _with_protocol(row: Row | None) -> str:
     """A mean with its number of students, and the protocol on a second line."""
     if row is None:
         return formats.NOTHING
-    score, students = (text.replace(" ", "\u00a0") for text in (shared.spread(row), f"(n = {row.n})"))
+    score, students = (text.replace(" ", "\u00a0") for text in (figures.spread(row), f"(n = {row.n})"))
     return f"{score} {students}\n{figures.protocol_name(row.protocol)}"

@@ -15,7 +15,6 @@ from engine.results import shared
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Group, Metric, Metrics, Section, Sentence, Table
-from engine.results.shared import spread
 
 
 class Labelled(Kind):
@@ -68,7 +67,7 @@ def lengths(run: Run) -> list[Section]:
         columns = {"Trained on": [figures.arm_name(arm) for arm in arms]}
         for num_steps, at in steps.items():
             last = " (last)" if num_steps == max(steps) else ""
-            columns[f"{formats.count(num_steps)}{last}"] = [spread(at.get(arm)) for arm in arms]
+            columns[f"{formats.count(num_steps)}{last}"] = [figures.spread(at.get(arm)) for arm in arms]
         columns["Chosen"] = [_chosen(run.every, student, arm) for arm in arms]
         alt = f"Test accuracy of {run.name_of(student)} by inner steps, with 95 % intervals"
         own = "" if student == run.student.name else f": {run.name_of(student)}"
@@ -88,7 +87,7 @@ def _chosen(rows: Sequence[Row], student: str, arm: str) -> str:
     row = next((row for row in headlines(rows) if (row.arm, row.student, row.protocol) == wanted), None)
     if row is None or "num_steps" not in row.training:
         return formats.NOTHING
-    return f"{spread(row)} after {formats.count(row.training['num_steps'])}"
+    return f"{figures.spread(row)} after {formats.count(row.training['num_steps'])}"
 
 
 def benchmark(run: Run) -> list[Section]:

@@ -12,7 +12,7 @@ from engine.results import shared, titles
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Section, Sentence, Table
-from engine.results.shared import boxed, noted, shown_arms, spread
+from engine.results.shared import boxed, noted, shown_arms
 
 
 class Representations(Kind):
@@ -81,7 +81,7 @@ def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
     columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
     for source, found in by_source.items():
         title = titles.source(source) + (", its own" if source == run.row.source else "")
-        columns[title] = [spread(found.get(arm)) for arm in arms]
+        columns[title] = [figures.spread(found.get(arm)) for arm in arms]
     note = (
         "Linear probe, test images of each data set. The pre-trained networks stay frozen; only a linear classifier is "
         "fitted to the training images of the other data set."

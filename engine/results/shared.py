@@ -33,11 +33,6 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     return [Sentence(f"{measure} is {listed}.", "verdict")]
 
 
-def spread(row: Row | None) -> str:
-    """Mean ± standard deviation in per cent; a dash where nothing was measured."""
-    return formats.NOTHING if row is None else formats.percent_spread(row.mean, row.std, row.n)
-
-
 def span(low: float, high: float) -> str:
     """ "82.6 to 87.6 %" """
     return f"{formats.percent(low).removesuffix(' %')} to {formats.percent(high)}"

@@ -25,9 +25,8 @@ from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
 from engine.evaluation.train import Recipe
-from engine.figures import formats
+from engine.figures import formats, spread
 from engine.figures.grids import grid_image
-from engine.results.shared import spread
 from engine.runs import programs, report
 from engine.runs.store import RunRow, Store
 from engine.synthetic.base import SyntheticSet

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
-from engine.figures import formats
-from engine.results.shared import spread
+from engine.figures import formats, spread
 from engine.runs import programs, report, tables
 from engine.runs.exported import Arrays, Exported, Files
 from engine.synthetic.candles import OUTPUTS, CandleSet

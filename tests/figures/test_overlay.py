@@ -10,7 +10,7 @@ import pytest
 from engine import figures
 from engine.core.events import Scored
 from engine.evaluation.scores import summarise
-from engine.figures.overlay import MAX_OVERLAY_POINTS
+from engine.figures.curves import MAX_OVERLAY_POINTS
 
 
 def line(values, steps=None) -> SimpleNamespace:
