@@ -25,7 +25,7 @@ from engine.figures.forecasts import (
 )
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
-from engine.figures.labels import FEW_CLASSES, class_map, class_weights, label_heatmap, label_map, learned_map
+from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
 from engine.figures.palette import (
     ARM_NAMES,
@@ -44,7 +44,6 @@ from engine.figures.palette import (
 )
 from engine.figures.poster import (
     MAX_POINTED,
-    likeliest,
     numbered_classes,
     patch_corners,
     poster_html,

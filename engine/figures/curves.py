@@ -227,8 +227,8 @@ def overlay(
         is_sparse = len(values) <= SPARSE
         drawn.append(values if is_sparse else smooth(values, span))
         colour, dash = run_style(number)
-        look = {"dash": dash, "has_markers": is_sparse}
-        line(figure, *thin(x, drawn[-1], most), safe(title), colour, hover="%{y:.3~g}", **look)
+        x, values = thin(x, drawn[-1], most)
+        line(figure, x, values, safe(title), colour, hover="%{y:.3~g}", dash=dash, has_markers=is_sparse)
     x_title = "outer step" if against == "step" else "seconds of outer steps"
     lay_out(figure, 340, x_title, chart.axis, hover="x unified", xaxis=STEPS)
     return figure.update_yaxes(**log_axis(np.concatenate(drawn))) if log and drawn else figure

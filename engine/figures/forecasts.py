@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,8 @@ VALUES = {
 }
 """What is forecast, as an axis says it, by target."""
 DASHES = {"full": "dash", "random_real": "dot", "kmeans_real": "dashdot", "last_value": "dash", "train_mean": "dot"}
-"""Of the lines of arms, so that colour is not all that tells them apart; the distilled one is solid."""
+"""Of the lines of arms, so that not only colour tells them apart; the distilled one is solid."""
 NUM_BINS = 40
-TRUTH = "Truth"
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 
 
@@ -33,28 +33,25 @@ def target_words(view: CandleView, values: Sequence[float] | np.ndarray | None =
 
     values: (M,) log returns, or their absolute values; deviations from the training mean are given if None.
     """
-    known: list[float | None] = [None] * len(view.targets) if values is None else [float(value) for value in values]
-    each = [
-        [_told(name, float(target[column]), value) for column, name in enumerate(view.outputs)]
-        for target, value in zip(view.targets, known, strict=True)
-    ]
-    return [", ".join(filter(None, told)) for told in each]
+    known = [None] * len(view.targets) if values is None else values
+    each = zip(view.targets, known, strict=True)
+    return [", ".join(filter(None, map(_told, view.outputs, target, repeat(value)))) for target, value in each]
 
 
 def _told(name: str, target: float, value: float | None) -> str:
-    """One column of a sequence's targets in words; nothing of "down", which "up" leaves over."""
-    deviations = f"{abs(target):.1f} standard deviations {'above' if target >= 0 else 'below'} the mean"
-    if name == "up":
-        return f"up with {100 * target:.0f} %"
-    if name == "close":
-        change = 0.0 if value is None else float(np.expm1(value))
-        sign = "+" if change > 0 and percent(change) != percent(0.0) else ""
-        return f"next close {deviations if value is None else sign + percent(change)}"
-    return f"volatility {deviations if value is None else percent(value)}" if name == "volatility" else ""
+    """One column of a sequence's targets in words; nothing for "down", which is the rest of "up"."""
+    if name in ("up", "down"):
+        return f"up with {100 * target:.0f} %" if name == "up" else ""
+    told = f"{abs(target):.1f} standard deviations {'above' if target >= 0 else 'below'} the mean"
+    if value is not None:
+        change = np.expm1(value) if name == "close" else value
+        sign = "+" if name == "close" and round(change, 3) > 0 else ""
+        told = sign + percent(change)
+    return f"{'next close' if name == 'close' else name} {told}"
 
 
 def target_values(view: CandleView, scaling: object, tokens: Sequence[str]) -> np.ndarray | None:
-    """(M,) log returns, or their absolute values, that sequences are told of, in the scale of real ones.
+    """(M,) log returns, or their absolute values, that are the targets of sequences, in the scale of real ones.
 
     scaling: how windows were prepared; tokens: those it knows, in order. None for directions, for windows that were
     prepared otherwise, and where a token is not known.
@@ -67,12 +64,11 @@ def target_values(view: CandleView, scaling: object, tokens: Sequence[str]) -> n
 
 
 def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False) -> go.Figure:
-    """The truth of one token in the test part, and what each training set led to forecast, by date.
+    """The truth of one token in the test part, and the forecasts after training on each set, by date.
 
-    Args:
-        values: a token of Analysed "forecasts": "times", "truth", "closes" and "arms".
-        target: what is forecast. Of the naive forecasts, the one that skill is relative to is shown at first.
-        as_prices: closes in place of log returns: the last close times exp(return). Only of returns.
+    values: a token of Analysed "forecasts": "times", "truth", "closes" and "arms". target: what is forecast; of the
+    naive forecasts, only the one that skill is relative to is shown at first. as_prices: the last close times
+    exp(return) in place of the return.
     """
     figure, closes = go.Figure(), np.asarray(values["closes"], dtype=np.float64)
     times = np.asarray(values["times"], dtype=np.int64).astype("datetime64[s]")
@@ -84,17 +80,13 @@ def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False)
     visible = ("distilled", "full", "last_value" if target in ("close", "both") else "train_mean")
     hover, grey, truth = "%{y:,.4~g}", PAGE.random_real, shown(values["truth"])
     if target == "direction":
-        dots(figure, times, truth, TRUTH, {"color": grey, "size": 4}, hover, opacity=0.8, cliponaxis=None)
+        dots(figure, times, truth, "Truth", {"color": grey, "size": 4}, hover, opacity=0.8, cliponaxis=None)
     else:
-        line(figure, times, truth, TRUTH, grey, width=1.2, hover=hover, opacity=0.8)
+        line(figure, times, truth, "Truth", grey, width=1.2, hover=hover, opacity=0.8)
     for arm, forecasts in values["arms"].items():
-        look: dict[str, Any] = {
-            "dash": DASHES.get(arm, "solid"),
-            "width": 2.2 if arm == "distilled" else 1.5,
-            "hover": hover,
-        }
-        is_visible = True if arm in visible else "legendonly"
-        line(figure, times, shown(forecasts), arm_name(arm), PAGE.arm(arm), visible=is_visible, **look)
+        look: dict[str, Any] = {"dash": DASHES.get(arm, "solid"), "width": 2.2 if arm == "distilled" else 1.5}
+        look["visible"] = True if arm in visible else "legendonly"
+        line(figure, times, shown(forecasts), arm_name(arm), PAGE.arm(arm), hover=hover, **look)
     y_title = "close" if as_prices else VALUES.get(target, target)
     lay_out(figure, 360, "", y_title, hover="x unified", xaxis={"nticks": 8})
     return figure.update_yaxes(range=[-5, 105]) if target == "direction" else figure
@@ -103,7 +95,7 @@ def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False)
 def nearest_distances(values: Mapping[str, Any]) -> go.Figure:
     """How far each distilled sequence is from its nearest real training window, over the distances between real ones.
 
-    values: Analysed "privacy", of which "nearest" has the distances of "distilled" and "real".
+    values: "nearest" of Analysed "privacy" has the distances of "distilled" and "real".
     """
     figure = go.Figure()
     real, distilled = (np.asarray(values["nearest"][arm], dtype=np.float64) for arm in ("real", "distilled"))
@@ -155,10 +147,9 @@ def autocorrelation(values: Mapping[str, Any], name: str) -> go.Figure:
     if chance := values.get("chance"):
         low, high = (np.asarray(chance[side][name], dtype=np.float64) for side in ("low", "high"))
         whisker = {"type": "data", "array": (high - low) / 2, "color": PAGE.ink, "thickness": 1, "width": 4}
-        more = {"showlegend": False, "hoverinfo": "skip", "error_y": whisker, "mode": "markers"}
-        look = {"color": PAGE.ink, "size": 0.1, "opacity": 0}
-        lags, middles = list(range(1, len(low) + 1)), (low + high) / 2
-        figure.add_scatter(x=lags, y=middles, name="random real windows", marker=look, **more)
+        more = {"showlegend": False, "hoverinfo": "skip", "error_y": whisker, "marker": {"size": 0.1, "opacity": 0}}
+        x, y = np.arange(1, len(low) + 1), (low + high) / 2
+        figure.add_scatter(x=x, y=y, name="random real windows", mode="markers", **more)
     across, up = {"dtick": 1}, {"zeroline": True, "zerolinewidth": 1.5}
     return lay_out(figure, 260, "lag (bars)", "autocorrelation", xaxis=across, yaxis=up, barmode="group", bargap=0.3)
 
@@ -167,7 +158,7 @@ def adaptation(values: Mapping[str, Any]) -> go.Figure:
     """The error on a new token by fine-tuning steps, of networks pre-trained on the distilled set and from scratch.
 
     values: Analysed "adaptation": "steps", "mean" and "std" of each of the "arms", and the "naive" error. Shaded: one
-    deviation over students.
+    standard deviation over students.
     """
     figure, steps = go.Figure(), np.asarray(values["steps"])
     is_share = values.get("metric", "rmse") == "rmse"
@@ -181,12 +172,9 @@ def adaptation(values: Mapping[str, Any]) -> go.Figure:
         mean, std = (scale * np.nan_to_num(np.asarray(found[part], dtype=np.float64)) for part in ("mean", "std"))
         line(figure, steps, mean + std, name, colour, **shade)
         line(figure, steps, mean - std, name, colour, fill="tonexty", **shade)
-        more: dict[str, Any] = {
-            "hover": f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}",
-            "marker": {"size": 6},
-            "customdata": std,
-        }
-        line(figure, steps, mean, name, colour, dash=dash, has_markers=True, **more)
+        hover = f"%{{y:.3f}} ± %{{customdata:.3f}}{unit}"
+        look: dict[str, Any] = {"dash": dash, "has_markers": True, "marker": {"size": 6}, "customdata": std}
+        line(figure, steps, mean, name, colour, hover=hover, **look)
     if values.get("naive") is not None:
         level = np.full(2, scale * values["naive"])
         line(figure, steps[[0, -1]], level, "naive forecast", PAGE.random_real, width=1.5, dash="dot")

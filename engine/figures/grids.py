@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.figures.palette import Theme
 
 MAX_IMAGES = 200
-"""Images of one grid; more could not be told apart."""
-
+"""Images in one grid; more could not be told apart."""
+ROUND = 6000  # length of an animation in milliseconds
 _TEXT = {"light": (80, 86, 94), "dark": (190, 195, 202), "page": (128, 133, 140)}
 _GROUND = {"light": (255, 255, 255), "dark": (21, 24, 28), "page": (255, 255, 255)}
 
@@ -38,26 +38,19 @@ def grid_image(
     """The same as an RGBA picture."""
     images, labels = images[:MAX_IMAGES], list(labels[:MAX_IMAGES]) if any(labels) else []
     order, columns, is_by_class = _layout(len(images), labels, columns)
-    num, height_in, width_in, _ = images.shape
+    height_in, width_in = images.shape[1:3]
     gap = max(4, width // 160)
     cell = max(1, (width - gap * (columns - 1)) // columns)
     factor = max(1, cell // width_in)
     tile_w, tile_h = width_in * factor, height_in * factor
-    text_size = max(12, min(26, tile_w // 4))
-    text_height = text_size + 8 if labels else 0
-    rows = math.ceil(num / columns)
-    row_height = tile_h + gap + (0 if is_by_class else text_height)
-    size = (columns * (tile_w + gap) - gap, rows * row_height - gap + (text_height if is_by_class else 0))
-    canvas = Image.new("RGBA", (max(1, size[0]), max(1, size[1])), (0, 0, 0, 0))
+    size = max(12, min(26, tile_w // 4))
+    named = {"above" if is_by_class else "below": size + 8 if labels else 0}
+    canvas = tiled(images[order], columns, factor, gap, **named)
     draw = ImageDraw.Draw(canvas)
-    top = text_height if is_by_class else 0
-    for position, index in enumerate(order):
-        row, column = divmod(position, columns)
-        left, upper = column * (tile_w + gap), top + row * row_height
-        canvas.paste(enlarged(images[index], factor), (left, upper))
-        if labels and (not is_by_class or row == 0):
-            baseline = 0 if is_by_class else upper + tile_h + 2
-            _write(draw, labels[index], left + tile_w / 2, baseline, tile_w + gap - 2, text_size, theme)
+    for place, index in enumerate(order[:columns] if is_by_class else order if labels else ()):
+        row, column = divmod(place, columns)
+        top = 0 if is_by_class else row * (tile_h + gap + size + 8) + tile_h + 2
+        _write(draw, labels[index], column * (tile_w + gap) + tile_w / 2, top, tile_w + gap - 2, size, theme)
     return canvas
 
 
@@ -66,51 +59,55 @@ def rows_png(rows: Sequence[tuple[str, np.ndarray]], *, theme: Theme = "light", 
 
     rows: a name, written above its row, and (N, H, W, C) uint8 images, of the same N, H and W in each.
     """
-    num, height_in, width_in, _ = rows[0][1].shape
-    gap = max(4, width // 160)
+    num, _, width_in, _ = rows[0][1].shape
+    gap, size = max(4, width // 160), max(12, width // 40)
     factor = max(1, (width - gap * (num - 1)) // num // width_in)
-    tile_w, tile_h, text_size = width_in * factor, height_in * factor, max(12, width // 40)
-    row_height = text_size + 6 + tile_h + 2 * gap
-    canvas = Image.new("RGBA", (num * (tile_w + gap) - gap, len(rows) * row_height - 2 * gap), (0, 0, 0, 0))
+    strips = [tiled(images, num, factor, gap, above=size + 6) for _, images in rows]
+    wide, tall = strips[0].width, strips[0].height + 2 * gap
+    canvas = Image.new("RGBA", (wide, len(rows) * tall - 2 * gap), (0, 0, 0, 0))
     draw = ImageDraw.Draw(canvas)
-    for row, (name, images) in enumerate(rows):
-        draw.text((0, row * row_height), name, font=text_font(text_size), fill=(*_TEXT[theme], 255))
-        for column, image in enumerate(images):
-            place = (column * (tile_w + gap), row * row_height + text_size + 6)
-            canvas.paste(enlarged(image, factor), place)
+    for row, ((name, _), strip) in enumerate(zip(rows, strips, strict=True)):
+        canvas.paste(strip, (0, row * tall))
+        draw.text((0, row * tall), name, font=text_font(size), fill=(*_TEXT[theme], 255))
     return encoded(canvas)
 
 
 def timelapse(
-    frames: Sequence[np.ndarray],
-    labels: Sequence[str] = (),
-    kind: Literal["gif", "webp"] = "gif",
-    *,
-    theme: Theme = "light",
-    width: int = 600,
-    seconds: float = 6.0,
+    frames: Sequence[np.ndarray], labels: Sequence[str], kind: Literal["gif", "webp"], theme: Theme = "light"
 ) -> bytes:
-    """An endless animation of the same grid over the run; the last frame stays for a moment.
-
-    frames: each (N, H, W, C) uint8, in the order of their steps. seconds: length of one round.
-    """
+    """An endless animation of the same grid over the run; frames: each (N, H, W, C) uint8, in order."""
     pictures = []
     for images in frames:
-        grid = grid_image(images, labels, theme=theme, width=width)
+        grid = grid_image(images, labels, theme=theme, width=600)
         opaque = Image.new("RGB", grid.size, _GROUND[theme])
         opaque.paste(grid, mask=grid.getchannel("A"))
         pictures.append(opaque)
-    return animated(pictures, kind, seconds)
+    return animated(pictures, kind)
 
 
-def animated(pictures: Sequence[Image.Image], kind: Literal["gif", "webp"], seconds: float) -> bytes:
-    """Pictures of one size as an endless GIF, or as a WebP, which keeps every colour. seconds: length of one round."""
-    each = max(40, int(1000 * seconds / max(1, len(pictures))))
+def animated(pictures: Sequence[Image.Image], kind: Literal["gif", "webp"]) -> bytes:
+    """Pictures of one size as an endless GIF, or WebP, which keeps every colour; the last one is shown longer."""
+    each = max(40, ROUND // max(1, len(pictures)))
     durations = [each] * (len(pictures) - 1) + [1500]
     exact = {"lossless": True, "quality": 50, "method": 2} if kind == "webp" else {}
     buffer, later = io.BytesIO(), pictures[1:]
     pictures[0].save(buffer, kind.upper(), save_all=True, append_images=later, duration=durations, loop=0, **exact)
     return buffer.getvalue()
+
+
+def tiled(images: np.ndarray, columns: int, factor: int, gap: int, *, above: int = 0, below: int = 0) -> Image.Image:
+    """Images (N, H, W, C) uint8 row by row on a transparent ground, each pixel a square of `factor` pixels.
+
+    gap, above, below: pixels between images, above the first row, and under each row.
+    """
+    num, height, width, _ = images.shape
+    across, down = width * factor + gap, height * factor + gap + below
+    size = (columns * across - gap, above + math.ceil(num / columns) * down - gap)
+    canvas = Image.new("RGBA", (max(1, size[0]), max(1, size[1])), (0, 0, 0, 0))
+    for place, image in enumerate(images):
+        row, column = divmod(place, columns)
+        canvas.paste(enlarged(image, factor), (column * across, above + row * down))
+    return canvas
 
 
 def enlarged(image: np.ndarray, factor: int) -> Image.Image:

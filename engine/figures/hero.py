@@ -8,12 +8,11 @@ import numpy as np
 from PIL import Image
 
 from engine.figures.formats import counted, num_bytes
-from engine.figures.grids import encoded, enlarged
+from engine.figures.grids import encoded, tiled
 from engine.figures.palette import PALETTES, Theme
 
 _INK = {"light": ("#1E2227", "#6B727B"), "dark": ("#E8E6E3", "#9AA1AB"), "page": ("#80858C", "#80858C")}
-_WALL = (16, 10)
-"""Real images shown: a row, rows."""
+_WALL = (16, 10)  # columns and rows of real images
 
 
 def hero_svg(
@@ -32,8 +31,8 @@ def hero_svg(
     ink, faint = _INK[theme]
     accent = PALETTES[theme].distilled
     columns, rows = _WALL
-    wall = _data_url(_tiles(real[: columns * rows], columns, 3, 1))
-    few = _data_url(_tiles(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
+    wall = _data_url(tiled(real[: columns * rows], columns, 3, 1))
+    few = _data_url(tiled(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
     parts = [
         _image(wall, (0, 18), (330, 206)),
         _arrow(348, 121, 52, accent),
@@ -53,17 +52,6 @@ def _image(source: str, corner: tuple[int, int], size: tuple[int, int]) -> str:
     place = f'x="{corner[0]}" y="{corner[1]}" width="{size[0]}" height="{size[1]}"'
     look = 'preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"'
     return f'<image href="{source}" {place} {look}/>'
-
-
-def _tiles(images: np.ndarray, columns: int, factor: int, gap: int) -> Image.Image:
-    num, height, width, _ = images.shape
-    rows = -(-num // columns)
-    tile_w, tile_h = width * factor, height * factor
-    canvas = Image.new("RGBA", (columns * (tile_w + gap) - gap, rows * (tile_h + gap) - gap), (0, 0, 0, 0))
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        canvas.paste(enlarged(image, factor), (column * (tile_w + gap), row * (tile_h + gap)))
-    return canvas
 
 
 def _data_url(picture: Image.Image) -> str:

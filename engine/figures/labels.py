@@ -11,9 +11,8 @@ from engine.figures.palette import Theme
 from engine.figures.poster import heaviest
 
 FEW_CLASSES = 20
-"""Up to so many classes each has a line of its own name beside the heat map."""
-_LETTERS_ACROSS = 60
-"""Letters for which a chart has room from side to side, on a telephone too."""
+"""Up to so many classes, each has a row with its name in the heat map."""
+_LETTERS_ACROSS = 60  # for which a chart has room from side to side, on a phone too
 
 _SHADES = {
     "light": ((0.0, "#F3EEE8"), (0.5, "#D9955F"), (1.0, "#6E3208")),
@@ -41,10 +40,12 @@ def label_heatmap(view: PosterView, theme: Theme = "light") -> go.Figure:
     return lay_out(figure, tall, "patches, row by row", y_title, legend=False, xaxis=across, yaxis=down)
 
 
-def class_weights(view: PosterView, label: int, theme: Theme = "light") -> go.Figure:
-    """The weight of one class in the labels over the poster: a cell a patch, rows and columns as they lie."""
-    weights = view.patch_labels[:, label].reshape(view.grid["patch_rows"], view.grid["patch_columns"])
-    return _over_poster(view, weights, view.patch_labels, theme, f"{safe(view.class_names[label])}: %{{z:.1%}}")
+def class_weights(view: PosterView, label: int, theme: Theme = "light", *, of_map: bool = False) -> go.Figure:
+    """The weight of one class over the poster, a cell per patch. of_map: a cell per cell of the learned label map."""
+    rows, columns = view.grid["patch_rows"], view.grid["patch_columns"]
+    every = label_map(view) if of_map else view.patch_labels.T.reshape(-1, rows, columns)
+    name, form = safe(view.class_names[label]), ".2f" if of_map else ".1%"
+    return _over_poster(view, every[label], every, theme, f"{name}: %{{z:{form}}}")
 
 
 def label_map(view: PosterView) -> np.ndarray:
@@ -54,20 +55,10 @@ def label_map(view: PosterView) -> np.ndarray:
     return view.label_map
 
 
-def class_map(view: PosterView, label: int, theme: Theme = "light") -> go.Figure:
-    """The weight of one class over the poster in a learned label map: a cell of the map each.
-
-    Only for a view with a label map.
-    """
-    weights = label_map(view)
-    return _over_poster(view, weights[label], weights, theme, f"{safe(view.class_names[label])}: %{{z:.2f}}")
-
-
 def learned_map(view: PosterView, theme: Theme = "light") -> go.Figure:
-    """The class of largest weight in each cell of a learned label map, and how much it weighs.
+    """The class of largest weight in each cell of a learned label map, and its weight.
 
-    The beginnings of names stand in the cells where so few letters tell the classes apart. Only for a view with a
-    label map.
+    Cells hold the first letters of names if these tell the classes apart. Only for a view with a label map.
     """
     weights = label_map(view)
     rows, columns = weights.shape[1:]
@@ -84,7 +75,7 @@ def learned_map(view: PosterView, theme: Theme = "light") -> go.Figure:
 def _over_poster(
     view: PosterView, weights: np.ndarray, every: np.ndarray, theme: Theme, told: str, width: int = 200, **look: object
 ) -> go.Figure:
-    """A chart of cells as they lie over the poster, without axes, as high as suits a column of so many pixels.
+    """A chart of cells as they lie over the poster, without axes. width: of its place on the page, pixels.
 
     told: what is said of a cell under the pointer, after its row and column from 1.
     """
@@ -97,6 +88,6 @@ def _over_poster(
 
 def _map(weights: np.ndarray, every: np.ndarray, theme: Theme, **how: object) -> go.Heatmap:
     """A heat map of weights from 0 to the largest of `every`, so that shades mean the same in all maps of a poster."""
-    shades = _SHADES["dark" if theme == "dark" else "light"]
+    shades = _SHADES[theme]
     weights = np.asarray(weights, dtype=np.float32)
     return go.Heatmap(z=weights, zmin=0, zmax=float(np.max(every)), colorscale=shades, hoverongaps=False, **how)

@@ -37,8 +37,8 @@ def expert_curves(epochs: Sequence[ExpertEpoch]) -> go.Figure:
         some = f"{len(shown)} of the others" if len(shown) < len(others) else "others"
         line(figure, x, y, some, PAGE.random_real, **more)
     last, name = curves[newest], f"expert {newest + 1}"
-    x, y, look = [point.epoch for point in last], list(map(_accuracy, last)), {"width": 2, "has_markers": True}
-    line(figure, x, y, f"{name}, the newest", PAGE.distilled, hover=f"{name}, {place}", **look)
+    x, y, title = [point.epoch for point in last], list(map(_accuracy, last)), f"{name}, the newest"
+    line(figure, x, y, title, PAGE.distilled, hover=f"{name}, {place}", width=2, has_markers=True)
     complete = [curve for curve in curves.values() if curve[-1].epoch == curve[-1].num_epochs]
     if len(complete) > 1:
         means = [statistics.fmean(map(_accuracy, points)) for points in zip(*complete, strict=True)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.evaluation.scores import SKILL, Row
-from engine.figures.formats import NOTHING, percent_spread
+from engine.figures.formats import NOTHING, percent_spread, words
 
 Theme = Literal["light", "dark", "page"]
 
@@ -24,9 +24,9 @@ class Palette:
 
     def arm(self, name: str) -> str:
         """The colour of an arm; arms that are not known share the first free one."""
-        own = {"distilled": self.distilled, "full": self.full}
-        own |= {"random_real": self.random_real, "kmeans_real": self.kmeans_real}
-        return own.get(name, self.others[name in ("distilled_hard", "untrained", "train_mean")])
+        if name in ("distilled", "full", "random_real", "kmeans_real"):
+            return str(getattr(self, name))
+        return self.others[name in ("distilled_hard", "untrained", "train_mean")]
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ _FINE = ("mae", "rmse")
 
 def arm_name(arm: str) -> str:
     """What people call an arm."""
-    return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
+    return ARM_NAMES.get(arm, words(arm))
 
 
 def measure(rows: Iterable[Row]) -> str:
@@ -130,7 +130,7 @@ def protocol_notes(rows: Iterable[Row]) -> str:
 
 def protocol_name(protocol: str) -> str:
     """What people call a protocol."""
-    return PROTOCOL_NAMES.get(protocol, protocol.replace("_", " ").capitalize())
+    return PROTOCOL_NAMES.get(protocol, words(protocol))
 
 
 def measured(row: Row | None, metric: str, unit: str = " %") -> str:

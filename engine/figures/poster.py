@@ -18,8 +18,7 @@ from engine.figures.palette import PALETTES, Theme
 
 MAX_POINTED = 3000
 """Patches that `poster_html` can tell apart under the pointer; more would make a page heavy."""
-TOP_CLASSES = 3
-"""Classes named of a patch: what it is most likely to be."""
+TOP_CLASSES = 3  # named per patch
 
 _LARGEST_TEXT, _SMALLEST_TEXT, _LEAST_LETTERS = 30, 11, 4
 _HALO = (0, 0, 0, 170)
@@ -49,14 +48,9 @@ def poster_png(
     return encoded(picture)
 
 
-def poster_timelapse(
-    views: Sequence[PosterView], kind: Literal["gif", "webp"] = "gif", *, width: int = 800, seconds: float = 6.0
-) -> bytes:
-    """An endless animation of the poster over the run; the last frame stays for a moment.
-
-    views: in the order of their steps. seconds: length of one round.
-    """
-    return animated([enlarged(view.pixels, _factor(view, width)) for view in views], kind, seconds)
+def poster_timelapse(views: Sequence[PosterView], kind: Literal["gif", "webp"]) -> bytes:
+    """An endless animation of the poster over the run; views: in the order of their steps."""
+    return animated([enlarged(view.pixels, _factor(view, 800)) for view in views], kind)
 
 
 def numbered_classes(view: PosterView, width: int = 1000) -> list[tuple[int, str]]:
@@ -74,23 +68,17 @@ def patch_corners(grid: dict[str, int]) -> tuple[list[int], list[int]]:
     return tops, offsets(grid["width"], grid["patch_width"], grid["patch_columns"])
 
 
-def likeliest(view: PosterView, patch: int, num_classes: int = TOP_CLASSES) -> list[tuple[str, float]]:
-    """The classes a patch is told to be with their weights, heaviest first; none that weighs nothing."""
-    return heaviest(view.patch_labels[patch], view.class_names, num_classes)
-
-
-def heaviest(
-    weights: np.ndarray, class_names: Sequence[str], num_classes: int = TOP_CLASSES
-) -> list[tuple[str, float]]:
-    """The classes of largest weight (K,) with it, heaviest first; none that weighs nothing."""
+def heaviest(weights: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, float]]:
+    """The TOP_CLASSES classes of largest weight (K,) with it, heaviest first; none that weighs nothing."""
     weights = np.asarray(weights, dtype=np.float64)
-    order = np.argsort(-weights, kind="stable")[:num_classes]
+    order = np.argsort(-weights, kind="stable")[:TOP_CLASSES]
     return [(class_names[label], float(weights[label])) for label in order if weights[label] >= 0.0005]
 
 
 def poster_html(view: PosterView, theme: Theme = "light") -> str:
-    """The poster as HTML that fills its place in true aspect and needs no program: the patch under the pointer is
-    outlined, and its row, column and likeliest classes are written below. For posters of up to MAX_POINTED patches.
+    """The poster as HTML without scripts: the patch under the pointer is outlined, its likeliest classes written below.
+
+    For posters of up to MAX_POINTED patches.
     """
     grid = view.grid
     height, width = grid["height"], grid["width"]
@@ -104,7 +92,7 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
             reach = f"left:{_share(x, width)};top:{_share(y, height)};"
             reach += f"width:{_share(x_end - x, width)};height:{_share(y_end - y, height)}"
             outline = f"left:{_share(left, width)};top:{_share(top, height)}"
-            found = likeliest(view, row * len(lefts) + column)
+            found = heaviest(view.patch_labels[row * len(lefts) + column], view.class_names)
             top_classes = ", ".join(f"{html.escape(name)} {percent(weight)}" for name, weight in found) or "no label"
             said = f"Patch in row {row + 1}, column {column + 1}: {top_classes}"
             patches.append(f'<div><b style="{reach}"></b><i style="{outline}"></i><span>{said}</span></div>')
@@ -181,7 +169,7 @@ def _draw_names(draw: ImageDraw.ImageDraw, view: PosterView, factor: int, theme:
     fitted = _fitted_names(view, areas)
     sizes = sorted(size for _, size in filter(None, fitted.values()))
     usual = sizes[len(sizes) // 4] if sizes else _SMALLEST_TEXT  # one size for most names; longer ones are smaller
-    ground, ink = _LABEL["dark" if theme == "dark" else "light"]
+    ground, ink = _LABEL[theme]
     for label, (left, top, _, _) in areas:
         lines, size = fitted[label] or ([str(label + 1)], _SMALLEST_TEXT)
         font = text_font(min(size, usual))
@@ -234,7 +222,7 @@ def _draw_patches(draw: ImageDraw.ImageDraw, grid: dict[str, int], factor: int, 
     tops, lefts = patch_corners(grid)
     tall, wide = grid["patch_height"] * factor, grid["patch_width"] * factor
     shown = (lefts[(len(lefts) - 1) // 2] * factor, tops[(len(tops) - 1) // 2] * factor)
-    accent = PALETTES["dark" if theme == "dark" else "light"].distilled
+    accent = PALETTES[theme].distilled
     is_apart = _are_apart(tops, grid["patch_height"]) and _are_apart(lefts, grid["patch_width"])
     corners = [(left * factor, top * factor) for top in tops for left in lefts]
     for corner in corners if is_apart else ():

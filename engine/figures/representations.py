@@ -14,12 +14,10 @@ from engine.figures.palette import PAGE
 
 MAPS = {"map": "PCA", "map_tsne": "t-SNE"}
 """Analyses that are maps, and how each was laid out."""
-MAX_BASES = 300
-"""Points of each line of a spectrum."""
-MAX_MARKERS = 800
-"""Distilled representations on a map; of more, evenly chosen ones are drawn."""
+MAX_BASES = 300  # points of each line of a spectrum
+MAX_MARKERS = 800  # distilled representations on a map; of more, evenly chosen ones are drawn
 NAMED_CLASSES = 12
-"""Up to so many classes a map has a legend."""
+"""A map of more classes has no legend of them."""
 _COLOURS = ("#5B8FD6", "#58A65C", "#B57EDC", "#D3A72C", "#4DB6AC", "#D9637C")
 CLASS_COLOURS = (*_COLOURS, "#8D9440", "#9C7A65", "#7A86A8", "#C77FB0", "#3FA0C9", "#A3A3A3")
 """Of real samples by class, in turn; between light and dark, so that they stand on either ground."""
@@ -43,15 +41,8 @@ def spectrum(values: Mapping[str, Any]) -> go.Figure:
         line(figure, shown + 1, shares[shown], f"each base of {name}", colour, hover=hover, **faint)
         used = values.get("used", {}).get(name, 0)
         if 1 <= used <= len(together):  # how many bases the set has, on the line
-            look = {"color": colour, "size": 11, "symbol": symbol}
-            dots(
-                figure,
-                [used],
-                [together[used - 1]],
-                f"{used:,} used",
-                look,
-                f"{used:,} used: %{{y:.1f}} %<extra></extra>",
-            )
+            look, name = {"color": colour, "size": 11, "symbol": symbol}, f"{used:,} used"
+            dots(figure, [used], [together[used - 1]], name, look, f"{name}: %{{y:.1f}} %<extra></extra>")
     across, up = {"type": "log", "dtick": 1, "tickformat": ",d"}, {"range": [0, 104]}
     x_title, y_title = "bases, most important first", "variance explained (%)"
     return lay_out(figure, 320, x_title, y_title, xaxis=across, yaxis=up)

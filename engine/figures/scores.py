@@ -156,8 +156,9 @@ def _arm_line(figure: go.Figure, arm: str, points: Sequence[tuple[Any, Row]], mo
     is_main, colour, rows = arm == "distilled", PAGE.arm(arm), [row for _, row in points]
     look = {"marker": {"size": 8 if is_main else 6, "color": colour}, "dash": "solid" if is_main else "dash"}
     more: dict[str, Any] = look | {"mode": mode, "width": 2.2 if is_main else 1.6, "error_y": whiskers(rows, colour)}
-    told = {"hover": "%{customdata}", "customdata": [spread(row) for row in rows]}
-    line(figure, [x for x, _ in points], [100 * row.mean for row in rows], arm_name(arm), colour, **told, **more)
+    more["customdata"] = [spread(row) for row in rows]
+    y = [100 * row.mean for row in rows]
+    line(figure, [x for x, _ in points], y, arm_name(arm), colour, hover="%{customdata}", **more)
 
 
 def sweep_line(points: Sequence[tuple[float | str, Mapping[str, Row]]], option: str) -> go.Figure:

@@ -101,7 +101,7 @@ def animation(previews: Sequence[Preview], theme: Theme, kind: Literal["gif", "w
     posters = [preview.poster for preview in previews if preview.poster is not None]
     if posters:
         return figures.poster_timelapse(posters, kind)
-    return figures.timelapse([preview.images for preview in previews], previews[-1].labels, kind, theme=theme)
+    return figures.timelapse([preview.images for preview in previews], previews[-1].labels, kind, theme)
 
 
 def pictures(run: Run) -> list[Section]:

@@ -81,9 +81,9 @@ def _asks_for_map(row: engine.RunRow) -> bool:
 
 
 def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) -> None:
-    draw, cell = (figures.class_map, "cell of the learned map") if is_map else (figures.class_weights, "patch")
+    cell = "cell of the learned map" if is_map else "patch"
     alt = f"Weight of class {view.class_names[label]} in each {cell} over the poster"
-    figure = draw(view, label, services.theme())
+    figure = figures.class_weights(view, label, services.theme(), of_map=is_map)
     sections.show_chart(figure, f"weights {row.id} {label}", alt)
 
 

@@ -177,7 +177,7 @@ def test_grid_shows_so_many_images_at_most():
 @pytest.mark.parametrize("kind", ["gif", "webp"])
 def test_time_lapse_has_a_frame_a_picture(kind):
     frames = [np.full((4, 8, 8, 1), level, np.uint8) for level in (0, 100, 200)]
-    picture = Image.open(io.BytesIO(figures.timelapse(frames, kind=kind)))
+    picture = Image.open(io.BytesIO(figures.timelapse(frames, (), kind)))
     assert (picture.format, picture.n_frames) == (kind.upper(), 3)
 
 

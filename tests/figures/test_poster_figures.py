@@ -132,7 +132,8 @@ def test_pointing_finds_each_patch_with_its_likeliest_classes():
     assert len(said) == 72
     assert said[0] == "Patch in row 1, column 1: 0 100.0 %"
     assert said[71].startswith("Patch in row 6, column 12: 9 ")
-    assert figures.likeliest(view, 36)[0][1] >= figures.likeliest(view, 36)[-1][1] > 0
+    weights = [weight for _, weight in poster.heaviest(view.patch_labels[36], NAMES)]
+    assert weights == sorted(weights, reverse=True) and weights[-1] > 0
 
 
 def test_the_places_that_can_be_pointed_at_cover_the_poster_once():
@@ -175,7 +176,7 @@ def test_a_learned_map_is_drawn_cell_by_cell_and_names_its_heaviest_classes():
     assert np.array_equal(whole.z, label_map.max(0)) and whole.zmax == 1.5
     assert (whole.text[2][3], whole.text[0][0], whole.text[1][1]) == ("7", "1", "")
     assert (whole.customdata[2][3], whole.customdata[1][1]) == ("7: 1.50<br>1: 0.25", "")
-    (seven,) = figures.class_map(view, 7).data
+    (seven,) = figures.class_weights(view, 7, of_map=True).data
     assert np.array_equal(seven.z, label_map[7]) and seven.zmax == whole.zmax
 
 
