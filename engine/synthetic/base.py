@@ -61,7 +61,7 @@ class SyntheticSet(nn.Module):
     """Distilled data. Its parameters are what the outer optimiser moves.
 
     step: outer steps done. preparation: how real data became samples, and the way back. request: what was asked for, as
-    JSON. has_labels: targets are labels, hard or soft; otherwise representations (N, d).
+    JSON. has_labels: targets are labels, hard or soft; otherwise representations (N, d). num_batches: stored batches.
     """
 
     spec: TaskSpec
@@ -70,6 +70,7 @@ class SyntheticSet(nn.Module):
     preparation: Preparation | WindowScaling | None = None
     request: dict[str, Any] | None = None
     has_labels: bool = True
+    num_batches: int = 1
 
     @property
     @abstractmethod
@@ -86,8 +87,16 @@ class SyntheticSet(nn.Module):
         """Inputs (b, *sample_shape) and targets, (b,) int64 or (b, K) float, at `indices` (b,); differentiable."""
 
     @abstractmethod
+    def everything(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of all samples in stored order; differentiable."""
+
     def stored_batches(self) -> Iterator[Batch]:
-        """The `training.num_steps` batches in stored order at their stored rates; differentiable."""
+        """The `num_steps` batches in stored order, again and again, at their stored rates; differentiable."""
+        batches = list(zip(*(part.chunk(self.num_batches) for part in self.everything()), strict=True))
+        rates = self.rates.expand(self.own_training.num_steps)
+        for step in range(self.own_training.num_steps):
+            inputs, targets = batches[step % self.num_batches]
+            yield Batch(inputs, targets, rates[step])
 
     def drawn(self, generator: torch.Generator) -> Iterator[Batch]:
         """Endless batches of `training.batch_size` random samples, or all if there are fewer, at the shared rate.
@@ -108,17 +117,19 @@ class SyntheticSet(nn.Module):
             return self.stored_batches()
         return islice(self.drawn(generator or torch.Generator().manual_seed(0)), self.own_training.num_steps)
 
-    @abstractmethod
     def materialise(self) -> tuple[Tensor, Tensor]:
         """Detached inputs (N, *sample_shape) and targets, (N,) int64 or (N, K) float."""
+        with torch.no_grad():
+            inputs, targets = self.everything()
+        return inputs.detach(), targets.detach()
 
-    @abstractmethod
     def num_stored_values(self) -> int:
         """Numbers to store: samples, labels, rates, networks."""
+        return sum(value.numel() for value in self.parameters())
 
-    @abstractmethod
     def num_bytes(self) -> int:
         """Bytes of those numbers: 4 for a learned value, 1 for a hard label."""
+        return 4 * self.num_stored_values()
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -166,8 +177,12 @@ class SyntheticSet(nn.Module):
         return tuple(self.spec.class_names[int(label)] for label in hard)
 
     def preview(self, step: int, shown: Shown) -> Preview:
-        """The set as pictures, in stored order, with the class of each."""
-        return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names())
+        """The set as pictures, in stored order, with the class of each, and its further views."""
+        return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names(), views=self.views())
+
+    def views(self) -> dict[str, np.ndarray]:
+        """Further pictures of the set by name, (n, H, W, C) uint8 each."""
+        return {}
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically; its header holds all that is needed to read it back."""

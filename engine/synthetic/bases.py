@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.core.errors import ConfigError
-from engine.core.events import Event, Preview, Progress
+from engine.core.events import Event, Progress
 from engine.core.progress import ticking
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.pca import Pca, pca
 from engine.data.transforms.prepare import ImageSplits
-from engine.synthetic.base import Shown, SyntheticSet, Training, inverse_softplus
+from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
 from engine.synthetic.labelled import ImagesPerClass, LabelledImages, Start, samples_of
 
 MOST_PICTURES = 256  # bases that a preview shows
@@ -140,10 +140,8 @@ class BasisSet(ImagesPerClass):
         indices = indices.to(self.bases.device)
         return self._images(self.coefficients[indices]), self.labels[indices]
 
-    def preview(self, step: int, shown: Shown) -> Preview:
-        """The images as pictures, and their bases."""
-        images = shown.to_display(self.materialise()[0])
-        return Preview(step, images, self.sample_names(), views={"bases": pictures(self.bases, self.basis_shape)})
+    def views(self) -> dict[str, np.ndarray]:
+        return {"bases": pictures(self.bases, self.basis_shape)}
 
     def num_stored_values(self) -> int:
         return super().num_stored_values() + self.mean.numel()

@@ -11,7 +11,6 @@ v and p are the scaled values of a volume and a price of 0: volumes are never be
 both, low <= open, close <= high. Nothing is clamped: gradients reach every number.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,6 @@ from engine.core.events import CandleView, Preview
 from engine.data.prices.scaling import WindowScaling
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import NUM_FEATURES, TaskSpec
-from engine.meta.inner import Batch
 from engine.synthetic.base import Shown, SyntheticSet, Training, inverse_softplus
 
 BOUND = 25.0  # B, in standard deviations: wider than any bar of a market
@@ -113,16 +111,9 @@ class CandleSet(SyntheticSet):
 
     def _start_from_result(self, result: SyntheticSet | None, splits: WindowSplits) -> None:
         """Sequences and targets of a finished set of the same shape and scaling, with its rate."""
-        if result is None:
-            raise ConfigError(
-                "There is no result to start from. Name a run with one in 'start', or start from real windows."
-            )
         others = "other sequences (tokens, windows, targets or sequences per token)"
         remedy = "or start from real windows."
-        if not isinstance(result, CandleSet) or (result.raw_bars.shape, result.spec) != (
-            self.raw_bars.shape,
-            self.spec,
-        ):
+        if not isinstance(result, CandleSet) or result.spec != self.spec or len(result.raw_bars) != len(self.raw_bars):
             problem = f"The result to start from holds {others}."
             raise ConfigError(f"{problem} Choose the same data set and settings, {remedy}")
         if result.preparation is not None and not splits.scaling.is_like(result.preparation):
@@ -173,27 +164,17 @@ class CandleSet(SyntheticSet):
             parts.append(self.direction_logits.softmax(1))
         return torch.cat(parts, 1)
 
+    def everything(self) -> tuple[Tensor, Tensor]:
+        return self.inputs(), self.targets()
+
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         return self.inputs()[indices], self.targets()[indices]
-
-    def stored_batches(self) -> Iterator[Batch]:
-        raise NotImplementedError("sequences are always trained on in random batches")
-
-    def materialise(self) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            return self.inputs(), self.targets()
 
     def bars(self) -> np.ndarray:
         """(M, T, 5) float64: open, high, low, close, volume; needs the scaling (`preparation`)."""
         if self.preparation is None:
             raise ValueError("the set does not say how its bars were scaled")
         return self.preparation.bars(self.inputs(), self.tokens)
-
-    def num_stored_values(self) -> int:
-        return sum(value.numel() for value in self.parameters())
-
-    def num_bytes(self) -> int:
-        return 4 * self.num_stored_values()
 
     def describe(self) -> dict[str, Any]:
         names = ("sequences_per_token", "features", "learn_targets", "learn_rates")

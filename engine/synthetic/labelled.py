@@ -8,7 +8,7 @@ storage.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Literal, Self
 
 import torch
@@ -20,7 +20,6 @@ from engine.core.events import Event
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
-from engine.meta.inner import Batch
 from engine.synthetic.base import SyntheticSet, Training, check_preparation, inverse_softplus
 
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
@@ -36,7 +35,6 @@ class LabelledImages(SyntheticSet):
 
     preparation: Preparation | None
     raw_rates: nn.Parameter
-    num_batches = 1
     bounds: tuple[Tensor, Tensor] | None = None
 
     def __init__(
@@ -63,10 +61,6 @@ class LabelledImages(SyntheticSet):
     @abstractmethod
     def label_parameter(self) -> nn.Parameter | None:
         """What learned labels are made of; None if labels are fixed."""
-
-    @abstractmethod
-    def everything(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of all samples in stored order; differentiable."""
 
     @abstractmethod
     def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
@@ -109,8 +103,6 @@ class LabelledImages(SyntheticSet):
 
         Samples that were prepared in another way are prepared again, without rounding.
         """
-        if result is None:
-            raise ConfigError("There is no result to start from. Name a run with one in 'start', or start from noise.")
         if not isinstance(result, LabelledImages):
             problem = "The result to start from holds no labelled images."
             raise ConfigError(f"{problem} Choose the result of another method, or start from real images.")
@@ -145,18 +137,6 @@ class LabelledImages(SyntheticSet):
     @property
     def rates(self) -> Tensor:
         return F.softplus(self.raw_rates)
-
-    def stored_batches(self) -> Iterator[Batch]:
-        batches = list(zip(*(part.chunk(self.num_batches) for part in self.everything()), strict=True))
-        rates = self.rates.expand(self.own_training.num_steps)
-        for step in range(self.own_training.num_steps):
-            inputs, targets = batches[step % self.num_batches]
-            yield Batch(inputs, targets, rates[step])
-
-    def materialise(self) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            inputs, targets = self.everything()
-        return inputs.detach(), targets.detach()
 
     def average(self, decay: float) -> None:
         """Move the companion towards the samples: e <- decay e + (1 - decay) x."""
@@ -198,7 +178,7 @@ class LabelledImages(SyntheticSet):
         return rates | {"companion": self.companion}
 
     def num_bytes(self) -> int:
-        learned = sum(value.numel() for value in self.parameters())
+        learned = super().num_stored_values()
         start = 0 if self.own_training.start_seed is None else 8
         return 4 * learned + (self.num_stored_values() - learned) + start
 
@@ -297,8 +277,7 @@ class ImagesPerClass(LabelledImages):
                 self.label_logits[mine] = shares.clamp_min(1e-6).log().to(self.raw_rates)
 
     def num_stored_values(self) -> int:
-        labels = len(self.classes) if self.label_logits is None else self.label_logits.numel()
-        return sum(self.get_parameter(name).numel() for name in self.part_names) + self.raw_rates.numel() + labels
+        return super().num_stored_values() + (len(self.classes) if self.label_logits is None else 0)
 
     def describe(self) -> dict[str, Any]:
         has_soft = {"soft_labels": self.label_logits is not None}

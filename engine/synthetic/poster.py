@@ -215,7 +215,7 @@ class PosterSet(LabelledImages):
         return Preview(step, images, tuple(self.spec.class_names[label] for label in labels.argmax(1).tolist()), view)
 
     def num_stored_values(self) -> int:
-        return sum(value.numel() for value in self.parameters()) + len(self.order)
+        return super().num_stored_values() + len(self.order)
 
     def describe(self) -> dict[str, Any]:
         cells = None if self.label_map is None else list(self.label_map.shape[1:])

@@ -5,10 +5,9 @@ A network is pre-trained on them: its output for an image is fitted to the image
 
 import math
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,6 @@ from engine.core.errors import ConfigError
 from engine.core.events import Event, Preview, Progress
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.predefined import Predefined, augmented
-from engine.meta.inner import Batch
 from engine.synthetic.base import Shown, SyntheticSet, Training, check_preparation
 
 MOST_VALUES = 10**9  # pixels of all images together, 4 GB
@@ -80,13 +78,8 @@ class RepresentationSet(SyntheticSet):
         """(1,); stored in the header of the file."""
         return torch.tensor([self.rate], device=next(self.parameters()).device)
 
-    def stored_batches(self) -> Iterator[Batch]:
-        for _ in range(self.own_training.num_steps):
-            yield Batch(self.images(), self.representations(), self.rates[0])
-
-    def materialise(self) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            return self.images().detach(), self.representations().detach()
+    def everything(self) -> tuple[Tensor, Tensor]:
+        return self.images(), self.representations()
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """What a network is pre-trained on, detached: inputs ((1 + A) m, C, H, W) and targets ((1 + A) m, d).
@@ -100,19 +93,12 @@ class RepresentationSet(SyntheticSet):
             targets = [representations, *(self.augmented_representations(number) for number in numbers)]
             return torch.cat(inputs), torch.cat(targets)
 
-    def num_bytes(self) -> int:
-        return 4 * self.num_stored_values()
-
     def preview(self, step: int, shown: Shown) -> Preview:
         """The images as pictures; at the start also the "real" ones that they started from."""
-        views = self.views()
+        found = super().preview(step, shown)
         if step == 0 and self.real_images is not None:
-            views |= {"real": shown.to_display(self.real_images)}
-        return Preview(step, shown.to_display(self.materialise()[0]), self.sample_names(), views=views)
-
-    def views(self) -> dict[str, np.ndarray]:
-        """Further pictures of the set by name, (n, H, W, C) uint8 each."""
-        return {}
+            found.views["real"] = shown.to_display(self.real_images)
+        return found
 
     def describe(self) -> dict[str, Any]:
         return {"num_dims": self.num_dims, "num_images": self.num_images, "rate": self.rate}
@@ -168,6 +154,3 @@ class PairSet(RepresentationSet):
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.inputs.device)
         return self.inputs[indices], self.targets[indices]
-
-    def num_stored_values(self) -> int:
-        return self.inputs.numel() + self.targets.numel()

@@ -102,7 +102,7 @@ def test_samples_are_chosen_by_class_the_surest_first():
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (None, "no result to start from"),
+        (None, "holds no labelled images"),
         (PairSet(spec=SPEC, training=TRAINING, num_dims=2, num_images=3, rate=0.1), "holds no labelled images"),
         (
             PixelSet(spec=TaskSpec("classification", (1, 4, 4), 3, ("a", "b", "c")), training=TRAINING, ipc=1),
