@@ -22,7 +22,7 @@ from engine.core.progress import ticking
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.pca import Pca, pca
 from engine.data.transforms.prepare import ImageSplits
-from engine.synthetic.base import SyntheticSet, Training, inverse_softplus
+from engine.synthetic.base import SyntheticSet, Training
 from engine.synthetic.labelled import ImagesPerClass, LabelledImages, Start, samples_of
 
 MOST_PICTURES = 256  # bases that a preview shows
@@ -113,11 +113,9 @@ class BasisSet(ImagesPerClass):
             self._use(found)
         yield from super().start_from(start, splits, result, lr, generator)
 
-    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
-        with torch.no_grad():
-            self.bases.copy_(torch.randn(self.bases.shape, generator=generator))
-            self.coefficients.copy_(torch.randn(self.coefficients.shape, generator=generator) / len(self.bases) ** 0.5)
-            self.raw_rates.fill_(inverse_softplus(lr))
+    def start_from_noise(self, generator: torch.Generator) -> None:
+        super().start_from_noise(generator)
+        self.coefficients.div_(len(self.bases) ** 0.5)  # so that pixels have unit variance
 
     def put(self, places: Tensor, samples: Tensor) -> None:
         """The coefficients nearest to samples in the bases as they are: least squares."""

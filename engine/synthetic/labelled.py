@@ -63,14 +63,16 @@ class LabelledImages(SyntheticSet):
         """What learned labels are made of; None if labels are fixed."""
 
     @abstractmethod
-    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
-        """Random numbers of unit variance in the prepared space; every rate `lr`."""
+    def start_from_real(self, real: LabelledSet, generator: torch.Generator) -> None:
+        """Random real images of each class, without repetition."""
 
-    @abstractmethod
-    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
-        """Random real images of each class, without repetition; every rate `lr`."""
+    def start_from_noise(self, generator: torch.Generator) -> None:
+        """Random numbers of unit variance in the prepared space."""
+        for name in self.part_names:
+            value = self.get_parameter(name)
+            value.copy_(torch.randn(value.shape, generator=generator))
 
-    def start_from_tiles(self, lr: float, generator: torch.Generator) -> None:
+    def start_from_tiles(self, generator: torch.Generator) -> None:
         """A tile of random numbers for each class, on a poster alone."""
         raise ConfigError("Only a poster can start from tiles. Start from real images or noise.")
 
@@ -85,21 +87,23 @@ class LabelledImages(SyntheticSet):
     def start_from(
         self, start: Start, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
     ) -> Generator[Event, None, None]:
-        """Begin as a config says. Raises ConfigError, in one sentence, where that cannot be."""
+        """Start as a config says, with all rates `lr`. Raises ConfigError where that cannot be."""
         yield from ()
-        if start == "result":
-            self.start_from_result(result, splits, lr)
-        elif start == "real":
-            self.start_from_real(splits.train, lr, generator)
-        elif start == "tiles":
-            self.start_from_tiles(lr, generator)
-        else:
-            self.start_from_noise(lr, generator)
-        for name in self.part_names if self.companion else ():
-            self.get_buffer(f"other_{name}").copy_(self.get_parameter(name).detach())
+        with torch.no_grad():
+            self.raw_rates.fill_(inverse_softplus(lr))
+            if start == "result":
+                self._start_from_result(result, splits)
+            elif start == "real":
+                self.start_from_real(splits.train, generator)
+            elif start == "tiles":
+                self.start_from_tiles(generator)
+            else:
+                self.start_from_noise(generator)
+            for name in self.part_names if self.companion else ():
+                self.get_buffer(f"other_{name}").copy_(self.get_parameter(name))
 
-    def start_from_result(self, result: SyntheticSet | None, splits: ImageSplits, lr: float) -> None:
-        """Begin from a finished set of any form; keep its rates if there are as many, otherwise start them at `lr`.
+    def _start_from_result(self, result: SyntheticSet | None, splits: ImageSplits) -> None:
+        """Start from a finished set of any form; keep its rates if there are as many.
 
         Samples that were prepared in another way are prepared again, without rounding.
         """
@@ -112,18 +116,12 @@ class LabelledImages(SyntheticSet):
             held = f"{result.spec.num_outputs} classes of {theirs} values"
             problem = f"The result to start from holds {held}, this data set {self.spec.num_outputs} of {ours}."
             raise ConfigError(f"{problem} Choose the data set it was made from, or start from real images.")
-        with torch.no_grad():
-            self.fit(result, splits.reprepared(inputs, result.preparation), targets, splits.train)
-            self.raw_rates.copy_(torch.tensor([inverse_softplus(rate) for rate in self._rates_of(result, lr)]))
-
-    def _rates_of(self, result: LabelledImages, lr: float) -> list[float]:
-        """The rates of a finished set if this one has as many, else `lr` for every step."""
-        learned = result.rates.expand(result.own_training.num_steps).tolist()
-        if len(set(learned)) == self.raw_rates.numel() == 1:
-            return learned[:1]  # both have one rate for all steps
-        if len(learned) == self.own_training.num_steps == self.raw_rates.numel():
-            return learned
-        return [lr] * self.raw_rates.numel()
+        self.fit(result, splits.reprepared(inputs, result.preparation), targets, splits.train)
+        rates = result.rates.expand(result.own_training.num_steps).tolist()
+        if len(set(rates)) == self.raw_rates.numel() == 1:
+            rates = rates[:1]  # both have one rate for all steps
+        if len(rates) == self.raw_rates.numel():
+            self.raw_rates.copy_(torch.tensor([inverse_softplus(rate) for rate in rates]))
 
     def groups(self, lr: float, label_lr: float, rates_lr: float) -> list[dict[str, Any]]:
         """Parameter groups of an outer optimiser, each with its step size: samples, learned labels, learned rates."""
@@ -245,20 +243,17 @@ class ImagesPerClass(LabelledImages):
     def num_samples(self) -> int:
         return len(self.classes)
 
-    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
+    def start_from_real(self, real: LabelledSet, generator: torch.Generator) -> None:
         targets = real.targets.cpu()
-        with torch.no_grad():
-            for label, name in enumerate(self.spec.class_names):
-                mine = (self.classes == label).nonzero().flatten()
-                theirs = (targets == label).nonzero().flatten()
-                wanted = self.real_each * len(mine)
-                if len(theirs) < wanted:
-                    raise ConfigError(
-                        f"Class '{name}' has {len(theirs)} training images, fewer than the {wanted} {self.wanted_for}"
-                    )
-                chosen = theirs[torch.randperm(len(theirs), generator=generator)[:wanted]]
-                self.put(mine, real.batch(chosen)[0].to(self.raw_rates))
-            self.raw_rates.fill_(inverse_softplus(lr))
+        for label, name in enumerate(self.spec.class_names):
+            mine = (self.classes == label).nonzero().flatten()
+            theirs = (targets == label).nonzero().flatten()
+            wanted = self.real_each * len(mine)
+            if len(theirs) < wanted:
+                problem = f"Class '{name}' has {len(theirs)} training images, fewer than the {wanted}"
+                raise ConfigError(f"{problem} {self.wanted_for}")
+            chosen = theirs[torch.randperm(len(theirs), generator=generator)[:wanted]]
+            self.put(mine, real.batch(chosen)[0].to(self.raw_rates))
 
     def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
         """As many samples of each class as there are images; their labels too where both sets have soft ones."""

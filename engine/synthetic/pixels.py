@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
 from engine.meta.inner import Batch
-from engine.synthetic.base import Training, inverse_softplus
+from engine.synthetic.base import Training
 from engine.synthetic.labelled import ImagesPerClass
 
 
@@ -30,11 +30,6 @@ class PixelSet(ImagesPerClass):
         channels, height, width = spec.sample_shape
         images = torch.zeros(ipc * spec.num_outputs, channels, side * height, side * width)
         super().__init__(spec, training, {"images": images}, ipc=ipc, **options)
-
-    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
-        with torch.no_grad():
-            self.images.copy_(torch.randn(self.images.shape, generator=generator))
-            self.raw_rates.fill_(inverse_softplus(lr))
 
     def put(self, places: Tensor, samples: Tensor) -> None:
         self.images[places] = samples

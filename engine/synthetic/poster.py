@@ -23,7 +23,7 @@ from engine.core.events import PosterView, Preview
 from engine.core.spacing import edges, offsets
 from engine.data.source import LabelledSet, TaskSpec
 from engine.synthetic import poster_labels
-from engine.synthetic.base import Shown, Training, inverse_softplus
+from engine.synthetic.base import Shown, Training
 from engine.synthetic.labelled import LabelledImages, samples_of
 from engine.synthetic.poster_grid import MOST_LABELS, MOST_PIXELS, PosterGrid, blended, patches
 from engine.synthetic.poster_labels import LabelRule
@@ -88,20 +88,13 @@ class PosterSet(LabelledImages):
             areas = poster_labels.fixed_labels(grid, self.order, label_rule, temperature)
             self.register_buffer("area_labels", areas, persistent=False)
 
-    def start_from_noise(self, lr: float, generator: torch.Generator) -> None:
-        """Pixels ~ N(0, 1) in the prepared space; every rate `lr`."""
-        with torch.no_grad():
-            self.poster.copy_(torch.randn(self.poster.shape, generator=generator))
-            self.raw_rates.fill_(inverse_softplus(lr))
-
-    def start_from_tiles(self, lr: float, generator: torch.Generator, deviation: float = 1.0) -> None:
-        """A Gaussian tile for each class cell, fading into its neighbours; every rate `lr`.
+    def start_from_tiles(self, generator: torch.Generator) -> None:
+        """A Gaussian tile for each class cell, fading into its neighbours.
 
         Tile k is a draw of N(m_k, s²) with m_k ~ N(0, 1) for every value and s a quarter of the smallest distance
-        between two m; it is then scaled to a root mean square of `deviation`. Tiles lie evenly spaced, half a cell over
-        each other, blended by linear weights.
-        deviation: 1 is that of real prepared pixels. The published tiles have a Euclidean norm of 1, a deviation of
-            1 / √(C · h · w), about fifty times fainter.
+        between two m; it is then scaled to a root mean square of 1, as real prepared pixels have. (The published tiles
+        have a Euclidean norm of 1, about fifty times fainter.) Tiles lie evenly spaced, half a cell over each other,
+        blended by linear weights.
         """
         grid = self.grid
         sides = ((grid.height, grid.class_rows), (grid.width, grid.class_columns))
@@ -111,29 +104,25 @@ class PosterSet(LabelledImages):
         distances = torch.pdist(means.flatten(1))
         spread = float(distances.min()) / 4 if len(distances) else 0.0
         tiles = means + spread * torch.randn(shape, generator=generator)
-        tiles = deviation * tiles / tiles.square().mean((1, 2, 3), keepdim=True).sqrt()
+        tiles = tiles / tiles.square().mean((1, 2, 3), keepdim=True).sqrt()
         tiles = tiles.view(grid.class_rows, grid.class_columns, *shape[1:])
         rows, columns = _fades(grid.height, height, grid.class_rows), _fades(grid.width, width, grid.class_columns)
-        with torch.no_grad():
-            self.poster.zero_()
-            for i, top in enumerate(offsets(grid.height, height, grid.class_rows)):
-                for j, left in enumerate(offsets(grid.width, width, grid.class_columns)):
-                    weights = rows[i, top : top + height, None] * columns[j, left : left + width]
-                    self.poster[:, top : top + height, left : left + width] += (tiles[i, j] * weights).to(self.poster)
-            self.raw_rates.fill_(inverse_softplus(lr))
+        self.poster.zero_()
+        for i, top in enumerate(offsets(grid.height, height, grid.class_rows)):
+            for j, left in enumerate(offsets(grid.width, width, grid.class_columns)):
+                weights = rows[i, top : top + height, None] * columns[j, left : left + width]
+                self.poster[:, top : top + height, left : left + width] += (tiles[i, j] * weights).to(self.poster)
 
-    def start_from_real(self, real: LabelledSet, lr: float, generator: torch.Generator) -> None:
-        """A random image of each class, resized to its cell, any image in an empty cell; every rate `lr`."""
+    def start_from_real(self, real: LabelledSet, generator: torch.Generator) -> None:
+        """A random image of each class, resized to its cell, any image in an empty cell."""
         targets = real.targets.cpu()
-        with torch.no_grad():
-            for cell, label in enumerate(self.order):
-                candidates = (targets == label).nonzero().flatten() if label >= 0 else torch.arange(len(targets))
-                if not len(candidates):
-                    name = self.spec.class_names[label]
-                    raise ConfigError(f"Class '{name}' has no training images. Start from tiles or noise.")
-                chosen = candidates[torch.randint(len(candidates), (1,), generator=generator)]
-                self._place(cell, real.batch(chosen)[0])
-            self.raw_rates.fill_(inverse_softplus(lr))
+        for cell, label in enumerate(self.order):
+            candidates = (targets == label).nonzero().flatten() if label >= 0 else torch.arange(len(targets))
+            if not len(candidates):
+                name = self.spec.class_names[label]
+                raise ConfigError(f"Class '{name}' has no training images. Start from tiles or noise.")
+            chosen = candidates[torch.randint(len(candidates), (1,), generator=generator)]
+            self._place(cell, real.batch(chosen)[0])
 
     def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
         """The patches of a poster of the same layout where they lay; otherwise one sample of each class in its cell."""

@@ -48,7 +48,7 @@ def made(splits, training, *, soft=False, seed=0, lr=0.01):
     synthetic = Accompanied(
         spec=splits.spec, training=training, ipc=1, num_batches=1, num_rates=num_rates, soft_labels=soft
     )
-    synthetic.start_from_real(splits.train, lr, torch.Generator().manual_seed(seed))
+    drained(synthetic.start_from("real", splits, None, lr, torch.Generator().manual_seed(seed)))
     return synthetic
 
 

@@ -31,7 +31,7 @@ def pixel_set(splits, *, start_seed=None, soft=False, ipc=1):
     synthetic = PixelSet(
         spec=splits.spec, training=Training("sgd", 4, start_seed), ipc=ipc, num_batches=1, num_rates=4, soft_labels=soft
     )
-    synthetic.start_from_real(splits.train, 0.1, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("real", splits, None, 0.1, torch.Generator().manual_seed(0)))
     return synthetic
 
 

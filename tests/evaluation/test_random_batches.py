@@ -39,7 +39,7 @@ def splits():
 def pixel_set(splits, *, lr=0.003, is_augmented=False, start_seed=None):
     training = Training("adam", 50, start_seed, batch_size=8, is_augmented=is_augmented)
     synthetic = PixelSet(spec=splits.spec, training=training, ipc=2, num_batches=1, num_rates=1, soft_labels=True)
-    synthetic.start_from_real(splits.train, lr, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("real", splits, None, lr, torch.Generator().manual_seed(0)))
     return synthetic
 
 

@@ -151,7 +151,7 @@ def test_recomputed_steps_give_the_gradient_of_stored_ones_through_patches_label
         training = Training(rule, 6, batch_size=5)
         layout = {"grid": grid, "order": [3, 1, 0, 2], "labels": "learned", "label_cells": (4, 4)}
         synthetic = PosterSet(spec=spec, training=training, **layout)
-        synthetic.start_from_tiles(0.05, torch.Generator().manual_seed(0))
+        drained(synthetic.start_from("tiles", None, None, 0.05, torch.Generator().manual_seed(0)))
         generator = torch.Generator().manual_seed(1)
         batches = (
             batch._replace(inputs=augmentation(name)(batch.inputs, generator))

@@ -11,6 +11,7 @@ import pytest
 import streamlit
 import torch
 from canned_runs import failed, finished, queued, words
+from draining import drained
 from PIL import Image
 
 import engine
@@ -28,7 +29,7 @@ def keep_result(store: engine.Store, run_id: str, preparation: Preparation | Non
     synthetic = PixelSet(
         spec=DIGITS, training=Training("sgd", 2), ipc=1, num_batches=1, num_rates=2, soft_labels=False, learn_rates=True
     )
-    synthetic.start_from_noise(0.1, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("noise", None, None, 0.1, torch.Generator().manual_seed(0)))
     synthetic.provided(preparation, store.run(run_id).request.model_dump(mode="json"))
     synthetic.save(store.folder(run_id) / "result.safetensors")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import torch
+from draining import drained
 
 from engine.core.errors import ConfigError, DataError
 from engine.data.source import LabelledSet, TaskSpec
@@ -27,7 +29,7 @@ def pixel_set(**changes):
         "soft_labels": False,
     } | changes
     synthetic = PixelSet(**options)
-    synthetic.start_from_noise(0.05, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("noise", None, None, 0.05, torch.Generator().manual_seed(0)))
     return synthetic
 
 
@@ -66,7 +68,7 @@ def test_start_from_real_takes_different_images_of_the_right_class():
     inputs = torch.arange(30 * 16, dtype=torch.float32).view(30, 1, 4, 4)
     real = LabelledSet(inputs, torch.arange(30) % 3, lambda x: x)
     synthetic = pixel_set()
-    synthetic.start_from_real(real, 0.1, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("real", SimpleNamespace(train=real), None, 0.1, torch.Generator().manual_seed(0)))
     taken = (synthetic.images[:, 0, 0, 0] / 16).long()
     assert torch.equal(taken % 3, synthetic.classes) and len(taken.unique()) == 6
 
@@ -74,7 +76,7 @@ def test_start_from_real_takes_different_images_of_the_right_class():
 def test_too_few_real_images_are_refused_by_class_name():
     real = LabelledSet(torch.zeros(4, 1, 4, 4), torch.tensor([0, 0, 1, 2]), lambda x: x)
     with pytest.raises(ConfigError, match="Class 'b' has 1 training images, fewer than the 2"):
-        pixel_set().start_from_real(real, 0.1, torch.Generator())
+        drained(pixel_set().start_from("real", SimpleNamespace(train=real), None, 0.1, torch.Generator()))
 
 
 def test_uneven_batches_are_refused_with_a_number_that_fits():
@@ -90,7 +92,8 @@ def test_a_set_begun_from_another_keeps_its_rates_where_they_can_be_told(theirs,
     steps = theirs if theirs > 1 else 6
     result = pixel_set(num_rates=theirs, training=Training("sgd", steps))
     synthetic = pixel_set(num_rates=ours)
-    synthetic.start_from_result(result, Mock(reprepared=lambda inputs, made_by: inputs), 0.01)
+    splits = Mock(reprepared=lambda inputs, made_by: inputs)
+    drained(synthetic.start_from("result", splits, result, 0.01, torch.Generator()))
     assert synthetic.rates.tolist() == pytest.approx([kept] * ours)
     assert torch.equal(synthetic.images, result.images)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from draining import drained
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -35,7 +37,7 @@ def poster_set(**changes) -> PosterSet:
         "labels": "fixed",
     } | changes
     synthetic = PosterSet(**options)
-    synthetic.start_from_tiles(0.01, torch.Generator().manual_seed(0))
+    drained(synthetic.start_from("tiles", None, None, 0.01, torch.Generator().manual_seed(0)))
     return synthetic
 
 
@@ -282,15 +284,11 @@ def test_clipping_leaves_no_negative_label_and_changes_no_other():
     assert torch.equal(synthetic.label_map, before.clamp(min=0)) and before.min() < 0
 
 
-def test_tiles_have_the_deviation_asked_for_and_the_published_norm_can_be_asked_for():
+def test_tiles_have_unit_deviation_and_are_the_generators_own():
     grid = PosterGrid(64, 160, 2, 5, 8, 20, 8, 8)
-    plain = poster_set(grid=grid)
+    plain, other = poster_set(grid=grid), poster_set(grid=grid)
     assert plain.poster.std().item() == pytest.approx(1, abs=0.2)
-    faint = poster_set(grid=grid)
-    faint.start_from_tiles(0.01, torch.Generator().manual_seed(0), deviation=(3 * 48 * 48) ** -0.5)
-    torch.testing.assert_close(faint.poster, plain.poster * (3 * 48 * 48) ** -0.5)
-    other = poster_set(grid=grid)
-    other.start_from_tiles(0.01, torch.Generator().manual_seed(1))
+    drained(other.start_from("tiles", None, None, 0.01, torch.Generator().manual_seed(1)))
     assert not torch.allclose(other.poster, plain.poster)
 
 
@@ -298,7 +296,9 @@ def test_tiles_have_the_deviation_asked_for_and_the_published_norm_can_be_asked_
 def test_a_real_start_puts_an_image_of_the_class_into_each_cell(order):
     grid = GRID if len(order) == 10 else PosterGrid(16, 32, 3, 4, 3, 12, 8, 8)
     synthetic = poster_set(grid=grid, order=order)
-    synthetic.start_from_real(real_images(), 0.02, torch.Generator().manual_seed(0))
+    drained(
+        synthetic.start_from("real", SimpleNamespace(train=real_images()), None, 0.02, torch.Generator().manual_seed(0))
+    )
     tops, lefts = edges(grid.height, grid.class_rows), edges(grid.width, grid.class_columns)
     for cell, label in enumerate(order):
         i, j = divmod(cell, grid.class_columns)
@@ -310,7 +310,7 @@ def test_a_real_start_puts_an_image_of_the_class_into_each_cell(order):
 def test_a_class_without_images_is_named():
     real = real_images().subset(torch.arange(5))
     with pytest.raises(ConfigError, match="Class 'j' has no training images"):
-        poster_set().start_from_real(real, 0.02, torch.Generator())
+        drained(poster_set().start_from("real", SimpleNamespace(train=real), None, 0.02, torch.Generator()))
 
 
 def test_a_preview_shows_patches_and_the_poster_itself():
