@@ -17,6 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from engine.core.errors import DataError
 from engine.data.images.options import ImportOptions
 from engine.data.imported.limits import Limits, variable
+from engine.data.imported.names import Skipped
 
 _READERS = (JpegImageFile, PngImageFile, WebPImageFile, BmpImageFile)
 FORMATS = tuple(reader.format for reader in _READERS if reader.format)  # no other reader of Pillow sees a file
@@ -33,10 +34,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _one_large_image = threading.Lock()
 
 
-class Undecodable(Exception):
-    """An image that is left out; the message says why."""
-
-
 @dataclass(frozen=True)
 class Decoded:
     """A decoded image. width, height: of the file, upright. digest: of the scaled pixels."""
@@ -50,7 +47,7 @@ class Decoded:
 def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limits) -> Decoded:
     """Decode a whole file to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
 
-    into: (C, S, S) uint8, written; one channel for grey, otherwise three. Raises Undecodable: it is damaged, animated,
+    into: (C, S, S) uint8, written; one channel for grey, otherwise three. Raises Skipped: it is damaged, animated,
     too large or too small. Raises DataError: there is not enough memory.
     """
     too_many = f"more than the {caps.max_pixels:,} pixels allowed ({variable('max_pixels')})"
@@ -58,17 +55,17 @@ def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limit
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > caps.max_pixels:
-                raise Undecodable(f"is {width:,} x {height:,} pixels large: {too_many}")
+                raise Skipped(f"is {width:,} x {height:,} pixels large: {too_many}")
             if min(width, height) < caps.min_side:
-                raise Undecodable(f"is {width:,} x {height:,} pixels; both sides need {caps.min_side} or more")
+                raise Skipped(f"is {width:,} x {height:,} pixels; both sides need {caps.min_side} or more")
             if getattr(image, "n_frames", 1) > 1 and image.format != PHOTO_PAIR:
-                raise Undecodable("is animated; save one frame of it")
+                raise Skipped("is animated; save one frame of it")
             # a large image may take hundreds of megabytes at full size: one at a time
             with _one_large_image if width * height > LARGE_PIXELS else contextlib.nullcontext():
                 return _decode(image, into, options)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Undecodable(f"has {too_many}") from None
-    except Undecodable:
+        raise Skipped(f"has {too_many}") from None
+    except Skipped:
         raise
     except MemoryError:
         lower = f"set {variable('max_pixels')} below {caps.max_pixels:,}"
@@ -76,7 +73,7 @@ def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limit
     except Exception as error:  # Pillow's readers raise many kinds of errors for damaged files
         text = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         why = "its content is truncated or unreadable" if "<_io" in text else text
-        raise Undecodable(f"is damaged ({why})") from None
+        raise Skipped(f"is damaged ({why})") from None
 
 
 def _decode(image: Image.Image, into: np.ndarray, options: ImportOptions) -> Decoded:

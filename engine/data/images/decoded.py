@@ -21,12 +21,12 @@ from safetensors.torch import save_file
 from engine.core import machine
 from engine.core.errors import DataError
 from engine.core.events import Event, Progress
-from engine.data.images.decode import Decoded, Undecodable, decode
+from engine.data.images.decode import Decoded, decode
 from engine.data.images.intake import DIGEST_BYTES
 from engine.data.images.layouts import Layout
 from engine.data.images.options import ImportOptions
 from engine.data.imported.limits import Limits
-from engine.data.imported.names import shown
+from engine.data.imported.names import Skipped, shown
 from engine.data.imported.parallel import in_threads
 from engine.data.transforms.prepare import RawImages, stratified
 
@@ -80,9 +80,8 @@ def decode_set(
 ) -> Generator[Event, None, DecodedSet]:
     """Decode all images of a layout, unless they are stored already.
 
-    workplace: a folder on the same disk, for the file while it is written. Raises DataError: they need too much memory,
-    a class has too few images that can be decoded, or a file has changed. Temporary problems are errors, never reasons,
-    because the reasons are stored.
+    workplace: a folder on the same disk, for the file while it is written. Raises DataError: too little memory, too few
+    usable images in a class, or a file that has changed.
     """
     _check_counts(layout, {})
     digest = digest_of(layout, options, caps)
@@ -93,18 +92,17 @@ def decode_set(
         except SafetensorError:
             path.unlink(missing_ok=True)  # damaged: made again below
     images, found = yield from _decode_all(layout, options, caps)
-    reasons = {number: reason for number, reason in enumerate(found) if isinstance(reason, str)}
+    reasons = {number: one for number, one in enumerate(found) if isinstance(one, str)}
+    good = {number: one for number, one in enumerate(found) if not isinstance(one, str)}
     _check_counts(layout, reasons)
-    good = [number for number in range(len(found)) if number not in reasons]
     if reasons:
         for place, number in enumerate(good):  # in place: there may be no memory for a copy
             images[place] = images[number]
         images = images[: len(good)]
-    seen = {number: one for number, one in enumerate(found) if not isinstance(one, str)}
-    if options.colour == "auto" and all(one.is_grey for one in seen.values()):
+    if options.colour == "auto" and all(one.is_grey for one in good.values()):
         images = np.ascontiguousarray(images[:, :1])
     sizes, digests = np.zeros((len(found), 2), np.int32), np.zeros((len(found), DIGEST_BYTES), np.uint8)
-    for number, one in seen.items():
+    for number, one in good.items():
         sizes[number], digests[number] = (one.width, one.height), list(one.digest)
     _, labels, given = zip(*(layout.members[number] for number in good), strict=True)
     targets = np.array(labels, np.int64)
@@ -143,7 +141,7 @@ def _decode_all(
             raise DataError(f"{changed}; import again when nothing writes to it.")
         try:
             return decode(content, images[number], options, caps)
-        except Undecodable as reason:
+        except Skipped as reason:
             return str(reason)
 
     found = yield from in_threads(work, count, "decode images")
@@ -157,14 +155,12 @@ def _check_counts(layout: Layout, reasons: dict[int, str]) -> None:
     is_undivided = any(split == "" for _, split in kept)
     for label, name in enumerate(layout.class_names):
         train, validation, test, undivided = (counts[label, split] for split in (*SPLITS, ""))
-        count, kind, needed = train, "training ", "it needs at least two"
+        count, kind, needed = test, "test ", "it needs at least one"
         if is_undivided:
             count, kind, needed = undivided, "", "it needs at least three, one of them for testing"
-            is_enough = undivided >= 3
-        elif is_enough := train >= 1 and train + validation >= 2:
-            count, kind, needed = test, "test ", "it needs at least one"
-            is_enough = test >= 1
-        if not is_enough:
+        elif train < 1 or train + validation < 2:
+            count, kind, needed = train, "training ", "it needs at least two"
+        if undivided < 3 if is_undivided else kind == "training " or test < 1:
             images = f"{count or 'no'} {kind}{'image' if count == 1 else 'images'}"
             skipped = [number for number in reasons if layout.members[number][1] == label]
             why = ""

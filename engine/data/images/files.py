@@ -1,14 +1,12 @@
-"""Published files on disk: found, checked by md5, downloaded with progress, read without unpacking.
+"""Published files: found on disk, checked by md5, downloaded, read without unpacking.
 
-A `Published` file is what its authors offer for download. Its `parts` are the files that a reader wants: itself, or
-members of an archive. Parts that lie unpacked where torchvision puts them are read from there, others straight from the
-archive. Nothing is unpacked to disk, and nothing is used before its md5 has been checked.
+A `Published` file is offered for download. Its `parts` are the files that a reader wants: itself, or members of an
+archive. Parts that lie unpacked where torchvision puts them are read from there, others from the archive in memory.
 """
 
-import contextlib
 import gzip
 import hashlib
-import io
+import os
 import ssl
 import tarfile
 import time
@@ -33,11 +31,7 @@ BLOCK_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Part:
-    """A file that a reader wants.
-
-    md5: of its content; empty where none is published. Then the archive's md5 is checked, or only the sizes declared
-    in a file that lies unpacked.
-    """
+    """A file that a reader wants. md5: of its content, "" if none is published."""
 
     name: str
     md5: str
@@ -89,7 +83,7 @@ def is_present(published: Published, data_root: Path) -> bool:
 def paths(published: Published, data_root: Path) -> tuple[Path, ...]:
     """Its files that are on disk now, archive and parts."""
     candidates = [data_root / published.folder / part.name for part in published.parts]
-    return tuple(path for path in dict.fromkeys([*candidates, data_root / published.path]) if _is_file(path))
+    return tuple(path for path in dict.fromkeys([*candidates, data_root / published.path]) if os.path.isfile(path))
 
 
 def read_parts(published: Published, data_root: Path, title: str) -> Generator[Event, None, dict[str, bytes]]:
@@ -101,19 +95,18 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
     for done, part in enumerate(published.parts):
         yield Progress(f"read {title}: {part.name}", done, len(published.parts))
         path = data_root / published.folder / part.name
-        if _is_file(path):
-            contents[part.name] = _checked_bytes(path, part.md5)
+        if _is_sound(path, part.md5):
+            contents[part.name] = path.read_bytes()
     md5s = {part.name: part.md5 for part in published.parts if part.name not in contents}
     if not md5s:
         return contents
     archive = data_root / published.path
-    if not _is_file(archive):
+    if not _is_sound(archive, published.md5):
         yield from download(published, data_root, title)
     yield Progress(f"read {title}: {published.name}", 0, 1)
-    packed = _checked_bytes(archive, published.md5)
-    for name, content in _unpacked(published, md5s, packed, archive):
+    for name, content in _unpacked(published, md5s, archive):
         yield Progress(f"read {title}: {name}", len(contents), len(published.parts))
-        if md5s[name] and _md5(content) != md5s[name]:
+        if md5s[name] and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s[name]:
             what = f"{archive.absolute()} holds a {name} that is not the published one, its md5 differs"
             raise DataError(f"{what}; delete the archive and start again.")
         contents[name] = content
@@ -123,10 +116,9 @@ def read_parts(published: Published, data_root: Path, title: str) -> Generator[E
 
 
 def download(published: Published, data_root: Path, title: str) -> Generator[Event, None, None]:
-    """Download a file, with Progress in kilobytes about four times a second.
+    """Download a file to `<name>.part`, resuming an earlier download, and rename it once its md5 is right.
 
-    It is written to `<name>.part`, resumed where an earlier download stopped, and renamed once its md5 is right. Raises
-    DataError: no address answers, the connection broke, or what came is not the published file.
+    Yields Progress in kilobytes. Raises DataError: no address answers, the connection broke, or the md5 differs.
     """
     target = data_root / published.path
     part = target.with_name(target.name + ".part")
@@ -196,23 +188,21 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _unpacked(
-    published: Published, wanted: Collection[str], packed: bytes, archive: Path
-) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the wanted parts in an archive's bytes, in one pass, in memory."""
+def _unpacked(published: Published, wanted: Collection[str], archive: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the wanted parts of an archive, in one pass, in memory."""
     try:
         if published.packing == "none":
-            yield published.parts[0].name, packed
+            yield published.parts[0].name, archive.read_bytes()
         elif published.packing == "gzip":
-            yield published.parts[0].name, gzip.decompress(packed)
+            yield published.parts[0].name, gzip.decompress(archive.read_bytes())
         elif published.packing == "zip":
-            with zipfile.ZipFile(io.BytesIO(packed)) as members:
+            with zipfile.ZipFile(archive) as members:
                 for path in members.namelist():
                     name = Path(path).name.removesuffix(".gz")
                     if name in wanted:
                         yield name, gzip.decompress(members.read(path))
         else:
-            with tarfile.open(fileobj=io.BytesIO(packed), mode="r|gz") as members:
+            with tarfile.open(archive, mode="r|gz") as members:
                 for member in members:
                     folder, _, name = member.name.rpartition("/")
                     if folder == published.folder and name in wanted and (file := members.extractfile(member)):
@@ -221,52 +211,23 @@ def _unpacked(
         raise DataError(f"{archive.absolute()} cannot be unpacked ({error}); delete it and start again.") from error
 
 
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Say plainly what the system refuses. Raises DataError."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a file is there. Raises DataError for a folder in its place or a lack of permission."""
-    with _readable(path):
-        if path.exists() and not path.is_file():
-            what = f"{path.absolute()} is a folder where a file should be"
-            raise DataError(f"{what}; rename or delete it and start again.")
-        return path.is_file()
-
-
-def _checked_bytes(path: Path, md5: str) -> bytes:
-    """The content of a file. Raises DataError if it cannot be read or is not the published one."""
-    with _readable(path):
-        content = path.read_bytes()
-    _check_md5(path, _md5(content), len(content), md5)
-    return content
-
-
 def _is_sound(path: Path, md5: str) -> bool:
     """Whether a file is there. Raises DataError if it cannot be read or is not the published one."""
-    if not _is_file(path):
-        return False
-    with _readable(path):
+    try:
+        if not path.exists():
+            return False
+        if not path.is_file():
+            what = f"{path.absolute()} is a folder where a file should be"
+            raise DataError(f"{what}; rename or delete it and start again.")
         status = path.stat()
         found = _md5_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
-    _check_md5(path, found, status.st_size, md5)
-    return True
-
-
-def _check_md5(path: Path, found: str, size: int, md5: str) -> None:
+    except OSError as error:
+        raise DataError(f"{path.absolute()} cannot be read ({error.strerror}); change its permissions.") from error
     if md5 and found != md5:
-        what = f"{path.absolute()} is incomplete or damaged: its {size:,} bytes have md5 {found}"
+        what = f"{path.absolute()} is incomplete or damaged: its {status.st_size:,} bytes have md5 {found}"
         instead = "delete it and start again, or put a good copy in its place."
         raise DataError(f"{what}, the published file has {md5}; {instead}")
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return True
 
 
 @lru_cache(maxsize=256)

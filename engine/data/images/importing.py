@@ -5,7 +5,6 @@ temporary folder, which an error or closing the generator removes.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -79,7 +78,7 @@ def _linked(folder: Path, into: Path) -> Loading:
     """The files of another data set, hard-linked where the file system can."""
     yield Progress("copy files", 0, 1)
     try:
-        found = Found.from_json(json.loads((folder / FILES).read_text(encoding="utf-8")), into)
+        found = Found.from_json((folder / FILES).read_text(encoding="utf-8"), into)
         for number, entry in enumerate(found.images + found.texts):
             if number % 500 == 0:
                 yield Progress("copy files", number, len(found.images))
@@ -109,7 +108,7 @@ def _imported(
         layout = layouts.arranged(published.rewritten(layouts.tree_of(found), options.subset), caps)
         images = yield from decoded.decode_set(layout, options, caps, data_root, place)
         if path is None:
-            (place / FILES).write_text(json.dumps(found.to_json()), encoding="utf-8")
+            (place / FILES).write_text(found.to_json(), encoding="utf-8")
         else:
             shutil.rmtree(place / "files")
         about = {"title": options.name, "origin": origin, "created": time.time(), "path": str(path or "")}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
+import json
 import re
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal
+from typing import IO, BinaryIO, Literal, NamedTuple
 
 from engine.core.events import Event, Progress
 from engine.data.images.imagenet import SUBSETS, WORDNET_ID
 from engine.data.imported import archives, names
-from engine.data.imported.folders import Skipped, check_count, check_total, walk
+from engine.data.imported.folders import check_count, check_total, walk
 from engine.data.imported.limits import Limits, variable
+from engine.data.imported.names import Skipped
 from engine.data.imported.parallel import PROGRESS_SECONDS, in_threads
 
 BLOCK_BYTES = 1 << 20
@@ -42,8 +43,7 @@ DIGEST_BYTES = 16
 Loading = Generator[Event, None, "Found"]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file that is used. name: cleaned, with "/" between folders. path: of its bytes. digest: of them, in hex."""
 
     name: str
@@ -75,7 +75,7 @@ class Found:
         """The cleaned path of a new file or folder, noted; None, with a reason noted, if a file is not used."""
         try:
             parts = names.cleaned(name)
-        except names.Hostile as reason:
+        except Skipped as reason:
             self.skip(name, str(reason))
             return None
         clean, is_folder = "/".join(parts), name.endswith("/")
@@ -101,21 +101,19 @@ class Found:
         self.num_bytes += entry.size
         check_total(self.num_bytes, caps)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON for `from_json`. The files themselves are numbered, in one folder."""
-        kinds = self.images, self.texts
-        images, texts = ([(one.name, one.path.name, one.size, one.digest) for one in entries] for entries in kinds)
-        rest = {"skipped": self.skipped, "num_hidden": self.num_hidden, "num_bytes": self.num_bytes}
-        return {"images": images, "texts": texts, "folders": sorted(self.folders), **rest}
+    def to_json(self) -> str:
+        """JSON for `from_json`; the files themselves are numbered, in one folder."""
+        values = vars(self) | {"folders": sorted(self.folders)}
+        del values["_names"]
+        return json.dumps(values, default=lambda path: path.name)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], folder: Path) -> Found:
+    def from_json(cls, text: str, folder: Path) -> Found:
         """The same files in `folder`."""
+        values = json.loads(text)
         for kind in ("images", "texts"):
-            rows = values[kind]
-            values[kind] = [Entry(name, folder / stored, size, digest) for name, stored, size, digest in rows]
-        skipped = [(name, reason) for name, reason in values["skipped"]]
-        return cls(**values | {"folders": set(values["folders"]), "skipped": skipped})
+            values[kind] = [Entry(name, folder / stored, *rest) for name, stored, *rest in values[kind]]
+        return cls(**values | {"folders": set(values["folders"]), "skipped": list(map(tuple, values["skipped"]))})
 
 
 def uploaded(files: Sequence[tuple[str, BinaryIO]], into: Path, caps: Limits) -> Loading:
@@ -164,21 +162,29 @@ def store(file: IO[bytes], parts: names.Parts, target: Path, found: Found, caps:
     """
     if file.seekable():
         file.seek(0)  # a rejected import may have read it before
-    block = file.read(HEAD_BYTES)
-    kind = kind_of(block, parts[-1])
-    size, digest = 0, hashlib.blake2b(digest_size=DIGEST_BYTES)
     try:
         with target.open("wb") as copy:
-            while block:
-                size += len(block)
-                _check_size(size, caps)
-                digest.update(block)
-                copy.write(block)
-                block = file.read(BLOCK_BYTES)
+            kind, size, digest = _read(file, parts[-1], caps, copy)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    found.keep(Entry("/".join(parts), target, size, digest.hexdigest()), kind, caps)
+    found.keep(Entry("/".join(parts), target, size, digest), kind, caps)
+
+
+def _read(file: IO[bytes], name: str, caps: Limits, copy: IO[bytes] | None = None) -> tuple[str, int, str]:
+    """Kind, size and digest of a file, which is written to `copy` if given. Raises Skipped if it is not used."""
+    block = file.read(HEAD_BYTES)
+    kind = kind_of(block, name)
+    size, digest = 0, hashlib.blake2b(digest_size=DIGEST_BYTES)
+    while block:
+        size += len(block)
+        if size > caps.max_file_bytes:
+            raise Skipped(f"is larger than the {caps.max_file_bytes:,} bytes allowed ({variable('max_file_bytes')})")
+        digest.update(block)
+        if copy is not None:
+            copy.write(block)
+        block = file.read(BLOCK_BYTES)
+    return kind, size, digest.hexdigest()
 
 
 def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
@@ -203,11 +209,7 @@ def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
         parts, path = listed[number]
         try:
             with path.open("rb") as file:
-                kind = kind_of(file.read(HEAD_BYTES), parts[-1])
-                size = os.fstat(file.fileno()).st_size
-                _check_size(size, caps)
-                file.seek(0)
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+                kind, size, digest = _read(file, parts[-1], caps)
         except Skipped as reason:
             return str(reason)
         except OSError as error:
@@ -242,8 +244,3 @@ def kind_of(head: bytes, name: str) -> Literal["image", "text"]:
         raise Skipped("is a Python pickle, which is never opened")
     other = next((what for pattern, what in _OTHERS.items() if re.match(pattern, head, re.DOTALL)), "")
     raise Skipped(f"{other}; save it as JPEG or PNG" if other else "is not an image (JPEG, PNG, WebP or BMP)")
-
-
-def _check_size(size: int, caps: Limits) -> None:
-    if size > caps.max_file_bytes:
-        raise Skipped(f"is larger than the {caps.max_file_bytes:,} bytes allowed ({variable('max_file_bytes')})")

@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from engine.core.errors import DataError
 from engine.data.images.intake import Entry, Found
@@ -61,7 +61,7 @@ def tree_of(found: Found) -> Tree:
 
     def moved(entries: Sequence[Entry]) -> list[tuple[Parts, Entry]]:
         inside = [entry for entry in entries if entry.name.startswith(wrapper)]
-        return [(entry.parts[depth:], replace(entry, name=entry.name.removeprefix(wrapper))) for entry in inside]
+        return [(entry.parts[depth:], entry._replace(name=entry.name.removeprefix(wrapper))) for entry in inside]
 
     strays = [(entry.name, "is not in a class folder") for entry in found.images if not entry.name.startswith(wrapper)]
     folders = (tuple(name.split("/"))[depth:] for name in found.folders if name.startswith(wrapper))

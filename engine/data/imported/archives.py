@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from engine.core.errors import DataError
-from engine.data.imported.folders import Skipped, check_count, check_total
+from engine.data.imported.folders import check_count, check_total
 from engine.data.imported.limits import Limits, variable
+from engine.data.imported.names import Skipped
 
 RATIO_FROM_BYTES = 1_000_000  # small archives may compress very well
 BLOCK_BYTES = 1 << 20

@@ -11,10 +11,6 @@ from engine.data.imported.names import is_hidden, shown
 ROOTS_VARIABLE = "DISTILLERY_FOLDERS"
 
 
-class Skipped(Exception):
-    """A file that is left out; the message says why."""
-
-
 def allowed_roots(data_root: Path) -> tuple[Path, ...]:
     """Folders that data sets may be read from: DISTILLERY_FOLDERS, or `folders/` under the data root."""
     given = [part for part in os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep) if part.strip()]

@@ -26,27 +26,27 @@ _ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, max_length=MA
 Title = Annotated[str, _ONE_LINE, AfterValidator(printable)]
 
 
-class Hostile(Exception):
-    """A name that is not used; the message says why."""
+class Skipped(Exception):
+    """A file that is left out; the message says why."""
 
 
 def cleaned(name: str) -> Parts:
     """The folders and the file of a relative path, in Unicode's composed form; "/" and "\\" both separate.
 
-    Raises Hostile for a path that is absolute, leads upwards, contains control characters, or is too long.
+    Raises Skipped for a path that is absolute, leads upwards, contains control characters, or is too long.
     """
     if any(unicodedata.category(letter) == "Cc" for letter in name):
-        raise Hostile("its name contains control characters")
+        raise Skipped("its name contains control characters")
     name = name.encode("utf-8", "replace").decode("utf-8").replace("\\", "/")
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        raise Hostile("its name is an absolute path")
+        raise Skipped("its name is an absolute path")
     parts = tuple(unicodedata.normalize("NFC", part) for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise Hostile("its name leads out of the folder")
+        raise Skipped("its name leads out of the folder")
     if not parts:
-        raise Hostile("it has no name")
+        raise Skipped("it has no name")
     if any(len(part.encode()) > MAX_PART_BYTES for part in parts) or len("/".join(parts).encode()) > MAX_NAME_BYTES:
-        raise Hostile("its name is too long")
+        raise Skipped("its name is too long")
     return parts
 
 

@@ -8,9 +8,9 @@ from typing import IO
 
 from engine.core.errors import DataError
 from engine.data.imported import archives, names
-from engine.data.imported.folders import Skipped, check_count, walk
+from engine.data.imported.folders import check_count, walk
 from engine.data.imported.limits import limits
-from engine.data.imported.names import shown
+from engine.data.imported.names import Skipped, shown
 
 Content = bytes | Path  # a file's bytes, or its path
 
@@ -39,8 +39,8 @@ def expanded(brought: Sequence[tuple[str, Content]]) -> Opened:
     for name, content, reason in _each(brought):
         try:
             clean = "/".join(names.cleaned(name))
-        except names.Hostile as hostile:
-            clean, reason = name, str(hostile)
+        except Skipped as why:
+            clean, reason = name, str(why)
         if reason or clean in found:
             skipped.append((shown(clean), reason or "is the second file of this name"))
         else:
