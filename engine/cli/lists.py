@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from engine.cli.reference import option_rows
 from engine.core.context import data_root
 from engine.core.errors import ConfigError
@@ -70,11 +72,12 @@ def _doctor(options) -> int:
             remedy = f"  -> {check.remedy}" if check.remedy else ""
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.finding}{remedy}", flush=True)
     if options.json:
-        print_json([vars(check) for check in checks])
+        print_json(checks)
     return 0 if all(check.ok for check in checks) else 1
 
 
 def print_json(value: Any) -> int:
-    """Print a value as JSON; the exit status."""
-    print(json.dumps(value, indent=2, default=str))
+    """Print a value as JSON, NaN as null; the exit status."""
+    plain = to_jsonable_python(value, inf_nan_mode="null", fallback=lambda scalar: scalar.item())
+    print(json.dumps(plain, indent=2))
     return 0

@@ -4,7 +4,6 @@ Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong; 
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,12 +141,9 @@ def _show(options) -> int:
     store = store_of(options)
     row = store.run(options.run)
     if options.json:
-        metrics = {
-            name: _clean({"step": int(series.steps[-1]), "value": float(series.values[-1])})
-            for name, series in store.series(row.id).items()
-            if len(series.steps)
-        }
-        measured = {"metrics": metrics, "scores": _score_rows(store.scores(row.id)), **_numbers(Run(row, store))}
+        series = store.series(row.id).items()
+        metrics = {name: {"step": line.steps[-1], "value": line.values[-1]} for name, line in series}
+        measured = {"metrics": metrics, "scores": summarise(store.scores(row.id)), **_numbers(Run(row, store))}
         trained = {"experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id)}
         told = {name: getattr(store, name)(row.id) for name in ("analyses", "warnings", "notes")}
         request = row.request.model_dump(mode="json")
@@ -156,9 +152,8 @@ def _show(options) -> int:
     print(f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, {steps}")
     if row.error:
         print(f"error: {row.error}")
-    for name, series in store.series(row.id).items():
-        if len(series.steps):
-            print(f"  {name:22} {series.values[-1]:.4g} at step {series.steps[-1]:,}")
+    for name, line in store.series(row.id).items():
+        print(f"  {name:22} {line.values[-1]:.4g} at step {line.steps[-1]:,}")
     _print_results(store, row)
     return 0
 
@@ -185,7 +180,7 @@ def _evaluate(options) -> int:
     evaluate(request, load(path, device), context, note)
     printer.close()
     if options.json:
-        return print_json(_score_rows(scores))
+        return print_json(summarise(scores))
     print_sections(kind_of(row.method).printed(Run(row, store, scores)))
     return 0
 
@@ -194,18 +189,9 @@ def _row_json(row: RunRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in LISTED}
 
 
-def _score_rows(scores: list[Scored]) -> list[dict[str, Any]]:
-    return [_clean(vars(row)) for row in summarise(scores)]
-
-
 def _numbers(run: Run) -> dict[str, Any]:
     """What its kind of result tells beside scores; nothing where this version does not know the method."""
     return kind_of(run.row.method).numbers(run) if run.row.method in METHODS else {"ranking": {}}
-
-
-def _clean(values: dict[str, Any]) -> dict[str, Any]:
-    """NaN has no place in JSON: a spread that does not exist is null."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
 def _print_results(store: Store, row: RunRow) -> None:

@@ -1,15 +1,15 @@
 """Pretrained networks on the command line: list, record, verify and delete them, and show those of a run."""
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
+from engine.cli.lists import print_json
 from engine.cli.progress import shown
 from engine.cli.requests import request_options
 from engine.core.context import runs_root
-from engine.core.events import ExpertEpoch
+from engine.core.events import ExpertEpoch, TeacherEpoch
 from engine.figures import formats
 from engine.pretrained import Recording, delete, find, recordings, verify
 from engine.pretrained.store import Kind
@@ -58,8 +58,7 @@ def _cache_root(options: argparse.Namespace) -> Path:
 def _list(options: argparse.Namespace) -> int:
     found = [one for one in recordings(_cache_root(options)) if options.kind in (None, one.manifest.kind)]
     if options.json:
-        print(json.dumps([one.describe() for one in found], indent=2))
-        return 0
+        return print_json([one.describe() for one in found])
     none = "no pretrained networks yet; runs that need some record them, or: pretrained record --source digits"
     print("\n".join(map(_line, found)) or none)
     return 0
@@ -87,26 +86,25 @@ def _delete(options: argparse.Namespace) -> int:
     return 0
 
 
-def experts_of(store: Store, run_id: str) -> list[dict[str, Any]]:
+def experts_of(store: Store, run_id: str) -> list[ExpertEpoch]:
     """The last epoch that each expert of a run has reached."""
-    last: dict[int, ExpertEpoch] = {event.expert: event for event in store.expert_epochs(run_id)}
-    names = ("expert", "epoch", "num_epochs", "validation_accuracy", "cached")
-    return [{name: getattr(event, name) for name in names} for event in last.values()]
+    return list({event.expert: event for event in store.expert_epochs(run_id)}.values())
 
 
-def teacher_of(store: Store, run_id: str) -> dict[str, Any] | None:
+def teacher_of(store: Store, run_id: str) -> TeacherEpoch | None:
     """The last epoch that the teacher of a run has reached; None if it has none."""
-    epochs = store.teacher_epochs(run_id)
-    names = ("epoch", "num_epochs", "train_loss", "knn_accuracy", "cached")
-    return {name: getattr(epochs[-1], name) for name in names} if epochs else None
+    return next(reversed(store.teacher_epochs(run_id)), None)
 
 
 def print_ends(store: Store, run_id: str) -> None:
     """A line for each expert of a run, or for its teacher."""
-    lines = [(f"expert {end['expert'] + 1:<3}", end, "validation_accuracy", "") for end in experts_of(store, run_id)]
+    for expert in experts_of(store, run_id):
+        _print_end(f"expert {expert.expert + 1:<3} {formats.percent(expert.validation_accuracy)} validation", expert)
     if teacher := teacher_of(store, run_id):
-        lines.append(("teacher   ", teacher, "knn_accuracy", "nearest neighbours, "))
-    for title, end, name, measured in lines:
-        where = "" if end["epoch"] == end["num_epochs"] else f" after epoch {end['epoch']} of {end['num_epochs']}"
-        earlier = ", trained earlier" if end["cached"] else ""
-        print(f"{title} {formats.percent(end[name])} {measured}validation{where}{earlier}")
+        accuracy = formats.percent(teacher.knn_accuracy)
+        _print_end(f"teacher    {accuracy} nearest neighbours, validation", teacher)
+
+
+def _print_end(text: str, end: ExpertEpoch | TeacherEpoch) -> None:
+    where = "" if end.epoch == end.num_epochs else f" after epoch {end.epoch} of {end.num_epochs}"
+    print(f"{text}{where}{', trained earlier' if end.cached else ''}")

@@ -15,12 +15,12 @@ from engine.run import resolve
 
 
 class Printer:
-    """Called with each event of a run."""
+    """Called with each event of a run, or of other work if there is no request."""
 
-    def __init__(self, request: RunRequest) -> None:
-        self.total = resolve(request, begins=False)[1].outer_steps
-        self.making = ""  # what a run does that makes no set
-        if request.action == "record":
+    def __init__(self, request: RunRequest | None = None) -> None:
+        self.total = resolve(request, begins=False)[1].outer_steps if request else 0
+        self.making = ""  # what a run without a result does
+        if request and request.action == "record":
             is_teacher = titles.recorded(request.method) == "teacher"
             self.making = "the teacher was trained" if is_teacher else "experts were recorded"
         self.live = sys.stderr.isatty()
@@ -98,22 +98,11 @@ class Printer:
 
 def shown(generator: Generator[Event, None, Result]) -> Result:
     """Run a generator of events to its end, show its progress, and return its result."""
-    live, phase = sys.stderr.isatty(), ""
-
-    def show(event: Event) -> None:
-        nonlocal phase
-        if isinstance(event, Progress):
-            if live:
-                rewrite(f"{event.phase} {event.done:,} of {event.total:,}")
-            elif event.phase != phase:
-                print(event.phase, file=sys.stderr)
-            phase = event.phase
-
+    printer = Printer()
     try:
-        return drained(generator, show)
+        return drained(generator, printer)
     finally:
-        if live:
-            rewrite("")
+        printer.close()
 
 
 def rewrite(text: str) -> None:

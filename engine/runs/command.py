@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from engine.core.config import Config, RunRequest, checked
@@ -42,8 +42,16 @@ def settings(request: RunRequest) -> list[Setting]:
 
     Raises UserError for a method or an option that this version does not know.
     """
-    plain = RunRequest(source=request.source, method=request.method)
-    return list(_differences(_full(plain), _full(request)))
+    return _differences(RunRequest(source=request.source, method=request.method), request)
+
+
+def dotted(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every single value in nested groups."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{group}{name}.")
+        else:
+            yield f"{group}{name}", value
 
 
 def put(values: dict[str, Any], option: str, value: Any) -> None:
@@ -70,7 +78,7 @@ def _words(request: RunRequest) -> list[str]:
     if request.method in METHODS and request.preset in METHODS[request.method].presets_for(request.source):
         base, preset = request_from_preset(request.source, request.method, request.preset), request.preset
     line = ["--source", request.source, "--method", request.method, "--preset", preset]
-    for setting in _differences(_full(base), _full(request)):
+    for setting in _differences(base, request):
         line += ["--set", f"{setting.name}={_text(setting.value)}"]
     for name in ("device", "start") if request.action == "record" else ("device", "action", "start"):
         if getattr(request, name) != getattr(base, name):
@@ -81,21 +89,18 @@ def _words(request: RunRequest) -> list[str]:
     return line
 
 
-def _full(request: RunRequest) -> dict[str, dict[str, Any]]:
-    """config, data and evaluation with every default written out, as JSON values."""
+def _full(request: RunRequest) -> dict[str, Any]:
+    """Dotted option -> value, of every option of config, data and evaluation."""
     if request.method not in METHODS:
         raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
     config: Config = checked(METHODS[request.method].config, request.config, "config")
     parts = {"config": config, "data": request.data, "evaluation": request.evaluation}
-    return {name: part.model_dump(mode="json") for name, part in parts.items()}
+    return dict(dotted({name: part.model_dump(mode="json") for name, part in parts.items()}))
 
 
-def _differences(base: dict[str, Any], values: dict[str, Any], prefix: str = "") -> Iterator[Setting]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _differences(base[name], value, f"{prefix}{name}.")
-        elif value != base[name]:
-            yield Setting(prefix + name, value, base[name])
+def _differences(base: RunRequest, request: RunRequest) -> list[Setting]:
+    before, values = _full(base), _full(request)
+    return [Setting(name, value, before[name]) for name, value in values.items() if value != before[name]]
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,7 @@ from engine.data import find_source
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.run import resolve
-from engine.runs.command import put
+from engine.runs.command import dotted, put
 
 MAX_OPTIONS = 2
 MAX_RUNS = 50
@@ -51,23 +51,13 @@ def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
 
     At most MAX_EXTREMES, the largest numbers first.
     """
-    asked = [_numbers(request.model_dump(mode="json", exclude={"name"})) for request in requests]
+    values = [dotted(request.model_dump(mode="json", exclude={"name"})) for request in requests]
+    asked = [{name: value for name, value in options if isinstance(value, int | float)} for options in values]
     common = [name for name in asked[0] if all(name in numbers for numbers in asked)]
     ends = {name: {pick(numbers[name] for numbers in asked) for pick in (min, max)} for name in common}
     found = [number for number, numbers in enumerate(asked) if all(numbers[name] in ends[name] for name in ends)]
     found.sort(key=lambda number: [asked[number][name] for name in ends], reverse=True)
     return [requests[number] for number in found[:MAX_EXTREMES]]
-
-
-def _numbers(values: Mapping[str, Any], part: str = "") -> dict[str, float]:
-    """dotted option -> value, of every numeric option."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _numbers(value, f"{part}{name}.")
-        elif isinstance(value, int | float):
-            found[f"{part}{name}"] = value
-    return found
 
 
 def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
