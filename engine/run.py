@@ -23,7 +23,7 @@ from engine.evaluation import comparison as comparisons
 from engine.evaluation.bench import make_bench
 from engine.evaluation.plan import architectures
 from engine.evaluation.scores import against_full, summarise
-from engine.methods import METHODS
+from engine.methods import METHODS, config_of, find_method
 from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student
 from engine.synthetic.base import SyntheticSet
@@ -46,15 +46,13 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     a result that is compared again, does without what only a beginning needs.
     """
     root = root or data_root()
-    if request.method not in METHODS:
-        raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
+    method = find_method(request.method)
     source = _source(request, root)
     for name in request.evaluation.students:
         if name not in STUDENTS:
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
     machine.pick_device(request.device)
-    method = METHODS[request.method]
-    config = checked(method.config, request.config, f"config of method '{request.method}'")
+    config = config_of(request)
     spec = task_of(source, request.data)
     _check_task(method, source, spec)
     if request.action == "record":
@@ -78,9 +76,7 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
 
 def request_from_preset(source: str, method: str, preset: str, **changes) -> RunRequest:
     """The request that a preset stands for. Raises ConfigError if the method has no such preset for the source."""
-    if method not in METHODS:
-        raise ConfigError(f"There is no method '{method}'. Choose one of: {', '.join(METHODS)}.")
-    known = METHODS[method].presets_for(source)
+    known = find_method(method).presets_for(source)
     if preset not in known:
         raise ConfigError(
             f"Method '{method}' has no preset '{preset}' for source '{source}'. It has: {', '.join(known) or 'none'}."

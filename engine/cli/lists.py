@@ -7,9 +7,8 @@ from pydantic_core import to_jsonable_python
 
 from engine.cli.reference import option_rows
 from engine.core.context import data_root
-from engine.core.errors import ConfigError
 from engine.data import sources
-from engine.methods import METHODS
+from engine.methods import METHODS, find_method
 from engine.methods.method import Method
 from engine.runs.doctor import diagnose
 
@@ -39,9 +38,7 @@ def _sources(options) -> int:
 
 
 def _methods(options) -> int:
-    if options.method and options.method not in METHODS:
-        raise ConfigError(f"There is no method '{options.method}'. Choose one of: {', '.join(METHODS)}.")
-    chosen = [METHODS[options.method]] if options.method else list(METHODS.values())
+    chosen = [find_method(options.method)] if options.method else list(METHODS.values())
     if options.json:
         return print_json([_as_json(method) for method in chosen])
     for method in chosen:

@@ -1,11 +1,11 @@
 """What a run is called where it has no name of its own."""
 
-from engine.core.config import MethodConfig, Size, checked
+from engine.core.config import MethodConfig, Size
 from engine.core.context import data_root
 from engine.core.errors import UserError
 from engine.core.run_row import RunRow
 from engine.data import Source, sources, task_of
-from engine.methods import METHODS
+from engine.methods import config_of
 from engine.results import titles
 from engine.results.kinds import kind_of
 
@@ -49,8 +49,7 @@ def planned_size(row: RunRow, source: Source | None) -> Size | None:
 
 def method_config(row: RunRow) -> MethodConfig | None:
     """A run's own hyperparameters with every default; None where its request cannot be read here."""
-    method = METHODS.get(row.method)
     try:
-        return None if method is None else checked(method.config, row.request.config, "config")
+        return config_of(row.request)
     except UserError:
         return None

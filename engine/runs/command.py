@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from engine.core.config import Config, RunRequest, checked
-from engine.core.errors import ConfigError, UserError
+from engine.core.config import Config, RunRequest
+from engine.core.errors import UserError
 from engine.core.program import COMMAND
-from engine.methods import METHODS
+from engine.methods import METHODS, config_of
 from engine.run import request_from_preset
 
 NO_PRESET = "none"
@@ -91,10 +91,7 @@ def _words(request: RunRequest) -> list[str]:
 
 def _full(request: RunRequest) -> dict[str, Any]:
     """Dotted option -> value, of every option of config, data and evaluation."""
-    if request.method not in METHODS:
-        raise ConfigError(f"There is no method '{request.method}'. Choose one of: {', '.join(METHODS)}.")
-    config: Config = checked(METHODS[request.method].config, request.config, "config")
-    parts = {"config": config, "data": request.data, "evaluation": request.evaluation}
+    parts = {"config": config_of(request), "data": request.data, "evaluation": request.evaluation}
     return dict(dotted({name: part.model_dump(mode="json") for name, part in parts.items()}))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from engine.core.errors import RunError, UserError
+from engine.methods import config_of
 from engine.runs import report, tables
 from engine.runs.exported import METADATA as METADATA
 from engine.runs.exported import Exported, ExportedImages, ExportedPairs, ExportedPoster, picture, png
@@ -107,7 +108,7 @@ def one(store: Store, run_id: str, name: str) -> bytes:
 def refusal(store: Store, run_id: str) -> str:
     """Why a run's result cannot be exported, as a sentence; empty if it can."""
     try:
-        report.student_config(_read(store, run_id).row)
+        _read(store, run_id)
     except UserError as error:
         return str(error)
     return ""
@@ -126,6 +127,7 @@ def slug(name: str) -> str:
 
 def _read(store: Store, run_id: str) -> Exported[Any, Any]:
     row, path = store.run(run_id), store.needed_result(run_id)
+    config_of(row.request)  # a ConfigError where this version does not know the method or an option
     content, synthetic = path.read_bytes(), load(path)
     while content != (now := path.read_bytes()):  # a live run has replaced its result meanwhile
         content, synthetic = now, load(path)

@@ -27,7 +27,8 @@ from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
 from engine.evaluation.train import Recipe
 from engine.figures import formats, spread
 from engine.figures.grids import grid_image
-from engine.runs import programs, report
+from engine.results.run import student_of
+from engine.runs import programs
 from engine.runs.store import RunRow, Store
 from engine.synthetic.base import SyntheticSet
 from engine.synthetic.labelled import LabelledImages
@@ -120,7 +121,7 @@ class Exported(Generic[Set, Prepared]):
 
     def measured(self) -> dict[str, Row]:
         """The scores of the run's own student on the set, by protocol."""
-        student = report.student_config(self.row).name
+        student = student_of(self.row).name
         rows = headlines(summarise(self.scores))
         return {row.protocol: row for row in rows if (row.arm, row.student) == ("distilled", student)}
 
@@ -169,7 +170,7 @@ class ExportedImages(Exported[Labelled, Preparation]):
         if training.batch_size:
             chosen = mine["as_distilled"].training if "as_distilled" in mine else {}
             training = replace(training, num_steps=chosen.get("num_steps", evaluation.inner_steps))
-        student, spec, count = report.student_config(self.row), self.synthetic.spec, len(self.shown.images)
+        student, spec, count = student_of(self.row), self.synthetic.spec, len(self.shown.images)
         recorded = {protocol: spread(row) for protocol, row in mine.items()}
         said: dict[str, Any] = {"fit": fit_of(self.row.source), "recorded": recorded, "samples": self.SAMPLES}
         said |= {"augmentation": data.augmentation, "dsa_operations": data.dsa_operations}
@@ -246,7 +247,7 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
         return found | parts | told | {"basis_shape": np.array(synthetic.basis_shape)}
 
     def program(self) -> str:
-        mine, student, fit = self.measured(), report.student_config(self.row), fit_of(self.row.source)
+        mine, student, fit = self.measured(), student_of(self.row), fit_of(self.row.source)
         probing = checked(ProbingConfig, self.row.request.config.get("probing", {}), "probing")
         recorded = spread(mine[LINEAR_PROBE]) if LINEAR_PROBE in mine else ""
         return programs.pretrain_script(student, self.synthetic, probing, self.preparation, fit=fit, recorded=recorded)

@@ -11,7 +11,8 @@ from torch import Tensor
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
 from engine.figures import formats, spread
-from engine.runs import programs, report, tables
+from engine.results.run import student_of
+from engine.runs import programs, tables
 from engine.runs.exported import Arrays, Exported, Files
 from engine.synthetic.candles import OUTPUTS, CandleSet
 
@@ -58,7 +59,7 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         synthetic, training, row = self.synthetic, self.synthetic.own_training, self.measured().get("as_distilled")
         if row is not None and "num_steps" in row.training:
             training = replace(training, num_steps=row.training["num_steps"])
-        student, windows = report.student_config(self.row), self.row.request.data.windows
+        student, windows = student_of(self.row), self.row.request.data.windows
         recorded = "" if row is None else spread(row)
         count = synthetic.num_samples
         return programs.forecast_script(student, synthetic.spec, count, training, windows, recorded=recorded)

@@ -6,13 +6,10 @@ from html import escape
 from typing import Any
 
 from engine import figures
-from engine.core.config import MethodConfig, StudentConfig, checked
-from engine.core.errors import ConfigError
 from engine.core.program import version
-from engine.core.run_row import RunRow
 from engine.evaluation.scores import baseline
 from engine.figures import formats
-from engine.methods import METHODS
+from engine.methods import METHODS, config_of
 from engine.results import followed, looks, shared, titles
 from engine.results.kinds import kind_of
 from engine.results.run import Run
@@ -26,18 +23,6 @@ MACHINE = ("torch", "python", "system", "processor", "cores", "gpu", "device")
 """What is told of the machine."""
 
 
-def method_config(row: RunRow) -> MethodConfig:
-    """The config of a run's method. Raises ConfigError where this version does not know the method or its options."""
-    if row.method not in METHODS:
-        raise ConfigError(f"There is no method '{row.method}' in this version. It has: {', '.join(METHODS)}.")
-    return checked(METHODS[row.method].config, row.request.config, f"run {row.id}")
-
-
-def student_config(row: RunRow) -> StudentConfig:
-    """The network a run distils for. Raises as `method_config` does."""
-    return method_config(row).student
-
-
 def report_html(store: Store, run_id: str) -> str:
     """The report of a run in any state; about 5 MB, most of it the code that draws charts.
 
@@ -47,7 +32,7 @@ def report_html(store: Store, run_id: str) -> str:
     row = store.run(run_id)
     if row.action == "record":
         raise store.no_result(row.id)
-    method_config(row)
+    config_of(row.request)
     run, kind = Run(row, store), kind_of(row.method)
     sections = [
         *_verdict(run),

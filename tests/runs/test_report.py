@@ -169,5 +169,5 @@ def test_warnings_and_notes_are_shown_as_text(store):
 
 def test_unknown_method_is_refused_with_a_sentence(store):
     run_id = store.submit(engine.RunRequest(method="magic"))
-    with pytest.raises(engine.UserError, match="no method 'magic' in this version"):
+    with pytest.raises(engine.UserError, match="There is no method 'magic'"):
         report.report_html(store, run_id)
