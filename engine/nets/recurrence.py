@@ -1,9 +1,8 @@
 """The recurrences of LSTM and GRU over all bars, with first and second derivatives as cheap as the recurrence itself.
 
-A meta-gradient differentiates each step of the recurrence twice. Derivatives composed by PyTorch take about 200
-small operations per bar, and cuDNN has no second derivative. Here the whole recurrence is one function, its gradient a
-second one, and the derivative of that is written out too. What does not depend on the previous bar is computed for all
-bars at once, so each bar takes a handful of operations. Tests compare both with finite differences and with a loop.
+A meta-gradient differentiates each step of the recurrence twice. Derivatives composed by PyTorch take about 200 small
+operations per bar, and cuDNN has no second derivative. Here the whole recurrence is one function, its gradient another,
+and the derivative of that is written out. What does not depend on the previous bar is computed for all bars at once.
 
 Notation: a' is the gradient of the final value at a; a. is the derivative of a along the direction (inputs., weight.).
 The gradient's derivative is found that way round (Pearlmutter 1994): with v the gradient at what `backward` gives,
@@ -99,19 +98,8 @@ class _LstmGradient(Function):
         for factor, other in zip(b.unbind(2)[1:], (g, c_before, k), strict=True):
             factor.mul_(other)
 
-        at_inputs, at_h, at_c = torch.empty_like(gates), y.clone().unsqueeze(2), torch.empty_like(a)
-        at_parts = at_inputs.view_as(parts)
-        last_h, last_c = at_h[-1], torch.mul(at_h[-1], a[-1], out=at_c[-1])
-        torch.mul(b[-1, :, :3], last_c, out=at_parts[-1, :, :3])
-        torch.mul(b[-1, :, 3:], last_h, out=at_parts[-1, :, 3:])
-        now = (at_h.squeeze(2), at_h, at_c, a, b[:, :, :3], b[:, :, 3:], at_parts[:, :, :3], at_parts[:, :, 3:])
-        for flat, h_t, c_t, a_t, b_c, b_h, to_c, to_h, next_a, next_c, next_f in _backwards(
-            now, (at_inputs, at_c, f.unsqueeze(2))
-        ):
-            flat.addmm_(next_a, weight)
-            torch.mul(next_c, next_f, out=c_t).addcmul_(h_t, a_t)
-            torch.mul(b_c, c_t, out=to_c)
-            torch.mul(b_h, h_t, out=to_h)
+        at_inputs, at_h, at_c = torch.zeros_like(gates), y.clone().unsqueeze(2), torch.zeros_like(a)
+        _lstm_backwards(at_h, at_c, at_inputs.view_as(parts), a, b, f, weight)
         ctx.save_for_backward(weight, gates, c, k, h, a, b, at_inputs, at_c, at_h)
         return at_inputs, _product(at_inputs, _before(h))
 
@@ -154,19 +142,25 @@ class _LstmGradient(Function):
         h_more = torch.zeros_like(h)
         torch.matmul(at_inputs[1:], weight_dot, out=h_more[:-1])
 
-        # backwards, as in `forward`
+        _lstm_backwards(h_more.unsqueeze(2), c_more, more, a, b, f, weight)
         inputs_more = more.view_as(gates)
-        more[-1, :, :3].addcmul_(b[-1, :, :3], c_more[-1])
-        now = (h_more, h_more.unsqueeze(2), c_more, a, b[:, :, :3], b[:, :, 3:], more[:, :, :3], more[:, :, 3:])
-        for flat, h_t, c_t, a_t, b_c, b_h, to_c, to_h, next_a, next_c, next_f in _backwards(
-            now, (inputs_more, c_more, f.unsqueeze(2))
-        ):
-            flat.addmm_(next_a, weight)
-            c_t.addcmul_(next_c, next_f).addcmul_(h_t, a_t)
-            to_c.addcmul_(b_c, c_t)
-            to_h.addcmul_(b_h, h_t)
         weight_more = _product(inputs_more, h_before) + _product(at_inputs, _before(h_dot))
         return h_dot, inputs_more, weight_more, None, None, None, None
+
+
+def _lstm_backwards(h: Tensor, c: Tensor, parts: Tensor, a: Tensor, b: Tensor, f: Tensor, weight: Tensor) -> None:
+    """Add to h', c' (T, N, 1, H) and a' (T, N, 4, H) of each bar what reaches it from later ones, in place."""
+    last_c, last_h = parts[-1].split([3, 1], 1)
+    c[-1].addcmul_(h[-1], a[-1])
+    last_c.addcmul_(b[-1, :, :3], c[-1])
+    last_h.addcmul_(b[-1, :, 3:], h[-1])
+    now = (h.squeeze(2), h, c, a, b[:, :, :3], b[:, :, 3:], parts[:, :, :3], parts[:, :, 3:])
+    after = parts.flatten(2), c, f.unsqueeze(2)
+    for flat, h_t, c_t, a_t, b_c, b_h, to_c, to_h, next_a, next_c, next_f in _backwards(now, after):
+        flat.addmm_(next_a, weight)
+        c_t.addcmul_(next_c, next_f).addcmul_(h_t, a_t)
+        to_c.addcmul_(b_c, c_t)
+        to_h.addcmul_(b_h, h_t)
 
 
 class _Gru(Function):
@@ -210,14 +204,9 @@ class _GruGradient(Function):
         torch.mul(d[:, :, 2] * (1 - r), recalled.view_as(parts)[:, :, 2], out=d[:, :, 0])
         torch.mul(z - z * z, h_before - n, out=d[:, :, 1])
 
-        at_recalled, at_h = torch.empty_like(gates), y.clone()
+        at_recalled, at_h = torch.zeros_like(gates), y.clone()
         at_parts = at_recalled.view_as(parts)
-        torch.mul(d[-1], at_h[-1].unsqueeze(1), out=at_parts[-1])
-        for h_t, column, d_t, to_parts, next_b, next_h, next_z in _backwards(
-            (at_h, at_h.unsqueeze(2), d, at_parts), (at_recalled, at_h, z)
-        ):
-            h_t.addmm_(next_b, weight).addcmul_(next_h, next_z)
-            torch.mul(d_t, column, out=to_parts)
+        _gru_backwards(at_h, at_parts, d, z, weight)
         at_inputs = at_parts.clone()
         torch.mul(e, at_h, out=at_inputs[:, :, 2])
         ctx.save_for_backward(weight, gates, recalled, h, d, e, at_recalled, at_h)
@@ -257,14 +246,18 @@ class _GruGradient(Function):
         h_more = torch.zeros_like(h)
         torch.addcmul(at_recalled[1:] @ weight_dot, z_dot[1:], at_h[1:], out=h_more[:-1])
 
-        # backwards, as in `forward`
+        _gru_backwards(h_more, more, d, z, weight)
         recalled_more = more.view_as(gates)
-        for h_t, column, d_t, to_parts, next_b, next_h, next_z in _backwards(
-            (h_more, h_more.unsqueeze(2), d, more), (recalled_more, h_more, z)
-        ):
-            h_t.addmm_(next_b, weight).addcmul_(next_h, next_z)
-            to_parts.addcmul_(d_t, column)
         weight_more = _product(recalled_more, h_before) + _product(at_recalled, h_before_dot)
         inputs_more = more.clone()
         torch.add(e_dot * at_h, e * h_more, out=inputs_more[:, :, 2])
         return h_dot, inputs_more.view_as(gates), weight_more, None, None, None
+
+
+def _gru_backwards(h: Tensor, parts: Tensor, d: Tensor, z: Tensor, weight: Tensor) -> None:
+    """Add to h' (T, N, H) and b' (T, N, 3, H) of each bar what reaches it from later ones, in place."""
+    parts[-1].addcmul_(d[-1], h[-1].unsqueeze(1))
+    now, after = (h, h.unsqueeze(2), d, parts), (parts.flatten(2), h, z)
+    for h_t, column, d_t, to_parts, next_b, next_h, next_z in _backwards(now, after):
+        h_t.addmm_(next_b, weight).addcmul_(next_h, next_z)
+        to_parts.addcmul_(d_t, column)

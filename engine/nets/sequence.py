@@ -18,7 +18,7 @@ from engine.core.errors import ConfigError
 from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import recurrence
-from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions
+from engine.nets.sequence_layers import GRU, LSTM, EncoderLayer, Head, LastBar, Positions, Recurrent
 
 
 def lstm(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
@@ -61,7 +61,7 @@ def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
     return num_bars, num_features
 
 
-def _recurrent(layer: type[LSTM | GRU], config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
+def _recurrent(layer: type[Recurrent], config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     _, num_inputs = window_shape(spec, config.name)
     sizes = [num_inputs, *[config.width] * config.depth]
     layers = [layer(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]

@@ -12,19 +12,25 @@ class Gates(nn.Linear):
         self.num_gates = num_gates
 
 
-class LSTM(nn.Module):
-    """h of every bar, (N, T, inputs) -> (N, T, width): c' = f c + i g, h' = o tanh(c').
-
-    g = tanh(.) and i, f, o = sigmoid(.) of W x + U h + b; f has 1 added, so that a new network remembers.
-    """
+class Recurrent(nn.Module):
+    """The weights W, b and U of a layer with a state h of every bar, (N, T, inputs) -> (N, T, width)."""
 
     def __init__(self, num_inputs, width):
         super().__init__()
-        self.read = Gates(num_inputs, width, 4)
-        self.recall = Gates(width, width, 4, bias=False)
+        self.read = Gates(num_inputs, width, self.num_gates)
+        self.recall = Gates(width, width, self.num_gates, bias=False)
 
     def extra_repr(self):
         return f"{self.read.in_features}, {self.recall.in_features}"
+
+
+class LSTM(Recurrent):
+    """c' = f c + i g and h' = o tanh(c'), with g = tanh(.) and i, f, o = sigmoid(.) of W x + U h + b.
+
+    f has 1 added to it before the sigmoid, so that a new network remembers.
+    """
+
+    num_gates = 4
 
     def forward(self, x):
         h = c = x.new_zeros(len(x), self.recall.in_features)
@@ -37,19 +43,10 @@ class LSTM(nn.Module):
         return torch.stack(states, 1)
 
 
-class GRU(nn.Module):
-    """h of every bar, (N, T, inputs) -> (N, T, width): h' = (1 - z) n + z h.
+class GRU(Recurrent):
+    """h' = (1 - z) n + z h, with r, z = sigmoid(W x + U h + b) and n = tanh(W x + b + r U h)."""
 
-    r, z = sigmoid(W x + U h + b) and n = tanh(W x + b + r U h).
-    """
-
-    def __init__(self, num_inputs, width):
-        super().__init__()
-        self.read = Gates(num_inputs, width, 3)
-        self.recall = Gates(width, width, 3, bias=False)
-
-    def extra_repr(self):
-        return f"{self.read.in_features}, {self.recall.in_features}"
+    num_gates = 3
 
     def forward(self, x):
         h = x.new_zeros(len(x), self.recall.in_features)

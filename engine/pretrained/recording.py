@@ -7,7 +7,7 @@ trains them while the other waits.
 
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -226,6 +226,15 @@ def _step_seconds(trainer: Trainer[State]) -> float:
             break
     moments = moments[1:] if len(moments) > 2 else moments  # the first step is slower
     return (moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+def loss_and_gradient(loss_at: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[float, Tensor]:
+    """The value at theta (P,) of a function of it, and its gradient (P,)."""
+    theta = theta.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = loss_at(theta)
+    (gradient,) = torch.autograd.grad(loss, theta)
+    return loss.item(), gradient
 
 
 def minibatches(count: int, size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Tensor]:

@@ -54,7 +54,7 @@ def test_a_network_of_windows_brings_the_classes_it_names_and_no_others():
         "nn.Sequential(\n    LSTM(7, 8),\n    LSTM(8, 8),\n    LastBar(),\n    Head(in_features=8, out_features=3),\n)"
     )
     classes = re.findall(r"^class (\w+)", source_code.definitions(text), re.MULTILINE)
-    assert classes == ["Gates", "LSTM", "Head", "LastBar"]
+    assert classes == ["Gates", "Recurrent", "LSTM", "Head", "LastBar"]
     text = source_code.definitions(source_code.network(StudentConfig(name="linear"), WINDOWS))
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == ["Head"]
 

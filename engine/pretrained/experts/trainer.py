@@ -202,11 +202,15 @@ def step(
     student: Student, state: SgdState, inputs: Tensor, targets: Tensor, lr: float, config: ExpertsConfig
 ) -> SgdState:
     """One step of training on inputs (B, *sample_shape) and targets (B,)."""
+
+    def loss_at(theta: Tensor) -> Tensor:
+        return F.cross_entropy(student(theta, inputs), targets)
+
     theta, velocity = state.theta, state.velocity
-    loss, gradient = _gradient(student, theta, inputs, targets)
+    loss, gradient = recording.loss_and_gradient(loss_at, theta)
     if config.optimiser != "sgd":
         at_worse = theta + config.rho * gradient / (gradient.norm() + NO_NORM)
-        _, perturbed = _gradient(student, at_worse, inputs, targets)
+        _, perturbed = recording.loss_and_gradient(loss_at, at_worse)
         gradient = perturbed if config.optimiser == "sam" else gsam(gradient, perturbed, config.alpha)
     if config.weight_decay:
         gradient = gradient + config.weight_decay * theta
@@ -219,14 +223,6 @@ def gsam(gradient: Tensor, perturbed: Tensor, alpha: float) -> Tensor:
     """The perturbed gradient (P,) minus alpha times the part of the gradient (P,) that is orthogonal to it."""
     along = torch.dot(gradient, perturbed) / (torch.dot(perturbed, perturbed) + NO_NORM)
     return perturbed - alpha * (gradient - along * perturbed)
-
-
-def _gradient(student: Student, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-    theta = theta.detach().requires_grad_()
-    with torch.enable_grad():
-        loss = F.cross_entropy(student(theta, inputs), targets)
-    (gradient,) = torch.autograd.grad(loss, theta)
-    return loss.item(), gradient
 
 
 def _given(folder: str, found: Recording | None, wanted: Manifest) -> Manifest:

@@ -10,6 +10,7 @@ Loshchilov and Hutter 2019, arXiv:1711.05101.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,37 +26,19 @@ from engine.data.transforms.prepare import ImageSplits
 from engine.data.transforms.views import Views
 from engine.nets import make_encoder
 from engine.nets.student import Student
-from engine.pretrained.recording import TrainingState, minibatches
+from engine.pretrained.recording import TrainingState, loss_and_gradient, minibatches
 from engine.pretrained.teachers.config import TeacherConfig
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 NO_VARIANCE = 1e-8  # added to the variance of a dimension that is divided by its deviation
 
 
-@dataclass(frozen=True)
-class Networks:
-    """The encoder, and the projector, which is discarded after training. Weights of both: theta (P + Q,)."""
-
-    encoder: Student
-    projector: Student
-
-    def init(self, generator: torch.Generator) -> Tensor:
-        """Initial weights of both, from a CPU generator."""
-        return torch.cat([self.encoder.init(generator), self.projector.init(generator)])
-
-    def of_encoder(self, theta: Tensor) -> dict[str, Tensor]:
-        """The encoder's weights by name."""
-        return self.encoder.unflatten(theta[: self.encoder.num_params])
-
-    def projected(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        """Projections (N, projector_width) of inputs (N, C, H, W), which the loss compares."""
-        ours, others = theta.split([self.encoder.num_params, self.projector.num_params])
-        return self.projector(others, self.encoder(ours, inputs))
+ENCODER = "encoder."  # the beginning of the names of its weights
 
 
 @dataclass(frozen=True)
 class AdamWState(TrainingState):
-    """first, second: the moments of the gradients, (P + Q,) each. step: steps done."""
+    """first, second: the moments of the gradients, (P,) each. step: steps done."""
 
     first: Tensor
     second: Tensor
@@ -67,17 +50,23 @@ class AdamWState(TrainingState):
         return cls(theta, torch.zeros_like(theta), torch.zeros_like(theta))
 
 
-def make_networks(config: TeacherConfig, spec: TaskSpec, device: torch.device | str) -> Networks:
-    """Encoder and projector. Raises ConfigError if the images do not fit the encoder."""
-    encoder = make_encoder(config.student(), spec, config.num_dims, device)
-    width = config.projector_width
+def make_networks(config: TeacherConfig, spec: TaskSpec, device: torch.device | str) -> Student:
+    """Encoder and projector, which is discarded after training. Raises ConfigError if images do not fit the encoder."""
+    encoder, width = make_encoder(config.student(), spec, config.num_dims, device).module, config.projector_width
     projector = nn.Sequential(
         nn.Linear(config.num_dims, width, bias=False),
         nn.BatchNorm1d(width, affine=False, track_running_stats=False),
         nn.ReLU(),
         nn.Linear(width, width, bias=False),
     )
-    return Networks(encoder, Student(projector, "projector", "default", device))
+    both = nn.Sequential(OrderedDict(encoder=encoder, projector=projector))
+    return Student(both, config.network, "default", device)
+
+
+def of_encoder(networks: Student, theta: Tensor) -> dict[str, Tensor]:
+    """The encoder's weights by name, views of theta (P,)."""
+    parts = networks.unflatten(theta).items()
+    return {name.removeprefix(ENCODER): part for name, part in parts if name.startswith(ENCODER)}
 
 
 def num_steps(config: TeacherConfig, num_train: int) -> int:
@@ -86,7 +75,7 @@ def num_steps(config: TeacherConfig, num_train: int) -> int:
 
 
 def epoch(
-    networks: Networks, state: AdamWState, splits: Splits, config: TeacherConfig, number: int, draws: torch.Generator
+    networks: Student, state: AdamWState, splits: Splits, config: TeacherConfig, number: int, draws: torch.Generator
 ) -> Iterator[AdamWState]:
     """Train for epoch `number`, from 0; the state after each step. Raises Diverged if the loss is not finite.
 
@@ -131,19 +120,20 @@ def adamw(state: AdamWState, gradient: Tensor, lr: float, weight_decay: float) -
 
 
 def _gradient(
-    networks: Networks, theta: Tensor, view1: Tensor, view2: Tensor, config: TeacherConfig
+    networks: Student, theta: Tensor, view1: Tensor, view2: Tensor, config: TeacherConfig
 ) -> tuple[float, Tensor]:
-    """The loss of two views and its gradient (P + Q,). Each view is a batch of its own for batch norms."""
-    theta = theta.detach().requires_grad_()
-    with torch.enable_grad():
-        z1, z2 = networks.projected(theta, view1), networks.projected(theta, view2)
-        is_simclr = config.kind == "simclr"
-        loss = simclr(z1, z2, config.temperature) if is_simclr else barlow_twins(z1, z2, config.redundancy)
-    (gradient,) = torch.autograd.grad(loss, theta)
+    """The loss of two views and its gradient (P,). Each view is a batch of its own for batch norms."""
+
+    def loss_at(theta: Tensor) -> Tensor:
+        z1, z2 = networks(theta, view1), networks(theta, view2)
+        if config.kind == "simclr":
+            return simclr(z1, z2, config.temperature)
+        return barlow_twins(z1, z2, config.redundancy)
+
+    loss, gradient = loss_and_gradient(loss_at, theta)
     # the projector's norm cancels the encoder's last bias: its gradient is rounding noise, which AdamW would follow
-    end = networks.encoder.num_params
-    gradient[end - networks.encoder.sizes[-1] : end] = 0
-    return loss.item(), gradient
+    [*of_encoder(networks, gradient).values()][-1].zero_()
+    return loss, gradient
 
 
 def barlow_twins(z1: Tensor, z2: Tensor, redundancy: float) -> Tensor:

@@ -28,12 +28,13 @@ from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
+from engine.nets.student import Student
 from engine.pretrained import recording, store
 from engine.pretrained.recording import Names, RecordingPlan, Trainer
 from engine.pretrained.store import Manifest, Network, Point, Probed, Split
 from engine.pretrained.teachers import networks, train
 from engine.pretrained.teachers.config import TeacherConfig
-from engine.pretrained.teachers.train import AdamWState, Networks
+from engine.pretrained.teachers.train import AdamWState
 
 RECIPE = 1  # part of every key; raise it when the same settings come to train a teacher differently
 NEIGHBOURS = 20
@@ -203,7 +204,7 @@ class TeacherTrainer(Trainer[AdamWState]):
         return ((num_epochs + 1) * per_epoch + at_end) * (time.perf_counter() - began) / len(inputs)
 
     @cached_property
-    def _trainable(self) -> Networks:
+    def _trainable(self) -> Student:
         return train.make_networks(self.config, self.splits.spec, self.context.device)
 
     def _stream(self, *names: str | int) -> torch.Generator:
@@ -221,7 +222,7 @@ class TeacherTrainer(Trainer[AdamWState]):
 
     def _place(self, state: AdamWState) -> Generator[Event, None, None]:
         """Load the encoder's current weights, and fix the batch norms' statistics for them."""
-        self.network.load_state_dict(self._trainable.of_encoder(state.theta), strict=False)  # statistics stay
+        self.network.load_state_dict(train.of_encoder(self._trainable, state.theta), strict=False)  # statistics stay
         yield from networks.fix_statistics(self.network, self.splits.train)
 
     def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:

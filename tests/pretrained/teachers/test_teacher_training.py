@@ -44,7 +44,7 @@ def test_an_epoch_is_torchs_modules_and_optimiser_on_the_same_views(kind):
     theta = networks.init(stream("start"))
     *_, ours = train.epoch(networks, AdamWState.of(theta), splits, settings, 0, stream("epoch", 0))
 
-    encoder, projector = networks.encoder.module, networks.projector.module
+    encoder, projector = networks.module
     parameters = [*encoder.parameters(), *projector.parameters()]
     torch.nn.utils.vector_to_parameters(theta, parameters)
     optimiser = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1)

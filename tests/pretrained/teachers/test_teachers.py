@@ -354,7 +354,7 @@ def test_a_resnet_becomes_a_fixed_function_too():
     trainable = train.make_networks(settings, spec, "cpu")
     network = networks.make_network(settings, spec, torch.nn.Identity(), "cpu")
     theta = trainable.init(torch.Generator().manual_seed(0))
-    network.load_state_dict(trainable.of_encoder(theta), strict=False)
+    network.load_state_dict(train.of_encoder(trainable, theta), strict=False)
     inputs = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     data = toy_splits().train.__class__(inputs, torch.zeros(4, dtype=torch.int64), lambda x: x)
     drained(networks.fix_statistics(network, data))
