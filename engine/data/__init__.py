@@ -1,7 +1,6 @@
-"""Data: sources, and what is done to their images before anything is trained on them.
+"""Data sets and their preparation: `sources(data_root)[key].load(config, data_root)` yields events, returns the splits.
 
-`sources(data_root)[key].load(config, data_root)` is a generator of events that returns the splits. `SOURCES` come with
-the program; imported images and prices lie under the data root.
+`SOURCES` come with the program; imported images and prices lie under the data root.
 """
 
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""Sources, data sets that can be chosen, and splits, what a method gets of one.
-
-`Source.load` is a generator that yields Progress, for a download or a ZCA fit, and returns `Splits`.
-"""
+"""Sources, data sets that can be chosen, and splits, what a method gets of one."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -52,10 +49,9 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Samples on one device.
+    """Samples on one device. targets: (N,) int64.
 
     inputs: (N, C, H, W), uint8 as read or float32 as prepared; prepare: makes a student's inputs, float32, of them.
-    targets: (N,) int64.
     """
 
     inputs: Tensor
@@ -142,8 +138,7 @@ class Availability:
 class Source(Protocol):
     """A data set that can be chosen; sizes are known before anything is loaded.
 
-    key: unique; imported ones share a prefix ("folder:plants"). For prices, class_names are the tokens, and numbers
-    count windows. fewest_per_class: training images of the smallest class, including validation.
+    For prices, class_names are the tokens, and numbers count windows. fewest_per_class: including validation.
     """
 
     @property

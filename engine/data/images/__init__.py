@@ -1,8 +1,7 @@
-"""Image data sets that a user imports from folders and zip files, then uses like any other.
+"""Image data sets that a user imports from folders and zip files.
 
-`import_upload`, `import_zip` and `import_path` are generators of events that return a `FolderSource`. The steps of an
-import: `intake` collects files, `layouts` and `published` find classes and splits, `decoded` makes pixels, `report`
-says what was found, and the library keeps it.
+`intake` collects files, `layouts` and `published` find classes and splits, `decoded` makes pixels, `report` says what
+was found, and the library keeps it.
 """
 
 from engine.data.images.importing import delete, import_again, import_path, import_upload, import_zip

@@ -45,10 +45,9 @@ class Decoded:
 
 
 def decode(content: bytes, into: np.ndarray, options: ImportOptions, caps: Limits) -> Decoded:
-    """Decode a whole file to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
+    """Decode a file to `options.image_size`, upright, transparency on white, 16 bits scaled to 8.
 
-    into: (C, S, S) uint8, written; one channel for grey, otherwise three. Raises Skipped: it is damaged, animated,
-    too large or too small. Raises DataError: there is not enough memory.
+    into: (C, S, S) uint8, written; C is 1 for grey, otherwise 3. Raises Skipped if the image cannot be used.
     """
     too_many = f"more than the {caps.max_pixels:,} pixels allowed ({variable('max_pixels')})"
     try:

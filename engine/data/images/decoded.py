@@ -1,8 +1,4 @@
-"""Decoded images on disk, shared by data sets made from the same files.
-
-`decoded/<digest>.safetensors` under the data root has one set of images at one size. The digest is of the files' bytes,
-classes, splits and options, so the same content is not decoded twice.
-"""
+"""Decoded images, `decoded/<digest>.safetensors` under the data root, shared by data sets of equal content and options."""
 
 import hashlib
 import json
@@ -80,8 +76,8 @@ def decode_set(
 ) -> Generator[Event, None, DecodedSet]:
     """Decode all images of a layout, unless they are stored already.
 
-    workplace: a folder on the same disk, for the file while it is written. Raises DataError: too little memory, too few
-    usable images in a class, or a file that has changed.
+    workplace: a folder on the same disk. Raises DataError: too little memory, too few usable images in a class, or a
+    changed file.
     """
     _check_counts(layout, {})
     digest = digest_of(layout, options, caps)

@@ -1,7 +1,6 @@
-"""The digits that come with scikit-learn: 1,797 handwritten digits of 8 x 8 pixels, embedded, always there.
+"""The 1,797 handwritten digits of 8 x 8 pixels and 16 grey levels that come with scikit-learn.
 
-Source: E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998;
-the 1,797 images of its test part, 16 grey levels.
+Source: Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
 """
 
 from collections.abc import Generator

@@ -41,8 +41,7 @@ class Part:
 class Published:
     """A file for download.
 
-    path: where it lies, relative to the data root. urls: mirrors of the same file, tried in order.
-    packing: "zip" is a zip archive of gzip files, each named after its part with ".gz" appended.
+    path: relative to the data root. urls: mirrors, tried in order. packing: "zip" is a zip archive of gzip files.
     folder: where its parts lie when unpacked, relative to the data root, and within a tar archive.
     """
 
@@ -71,10 +70,7 @@ def check_root(data_root: Path) -> None:
 
 
 def is_present(published: Published, data_root: Path) -> bool:
-    """Whether all parts can be read now, unpacked or from the archive; md5s are cached by size and time.
-
-    Raises DataError naming a file that is there and wrong.
-    """
+    """Whether all parts can be read now, unpacked or from the archive. Raises DataError for a damaged file."""
     parts = [(data_root / published.folder / part.name, part.md5) for part in published.parts]
     unpacked = [_is_sound(path, md5) for path, md5 in parts]
     return all(unpacked) or _is_sound(data_root / published.path, published.md5)
@@ -87,10 +83,7 @@ def paths(published: Published, data_root: Path) -> tuple[Path, ...]:
 
 
 def read_parts(published: Published, data_root: Path, title: str) -> Generator[Event, None, dict[str, bytes]]:
-    """The content of each part by name, downloaded first if need be.
-
-    Raises DataError: a file is damaged, or cannot be fetched; the message names it and says what to do.
-    """
+    """The content of each part by name, downloaded if need be. Raises DataError: a file is damaged or unreachable."""
     contents: dict[str, bytes] = {}
     for done, part in enumerate(published.parts):
         yield Progress(f"read {title}: {part.name}", done, len(published.parts))

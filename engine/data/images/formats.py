@@ -16,11 +16,9 @@ IDX_UINT8 = 0x08
 
 
 def idx(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
-    """An idx file of unsigned bytes: magic 0 0 8 and the number of dimensions, each size as 4 bytes, then the values.
+    """An idx file of unsigned bytes: 0 0 8, the number of dimensions, each size as 4 bytes, then the values.
 
-    shape: the sizes it must declare. Raises DataError: another magic, other sizes, or another number of bytes.
-
-    Source: Y. LeCun, "The MNIST database of handwritten digits", section "File formats".
+    shape: the sizes it must have, otherwise DataError. Source: Y. LeCun, "The MNIST database of handwritten digits".
     """
     header = struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape)
     if content[: len(header)] != header:
@@ -32,9 +30,9 @@ def idx(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
 
 
 def cifar_batch(content: bytes, label_key: bytes, name: str) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, 32, 32) uint8 and targets (N,) int64 of a CIFAR batch, whose md5 the caller has checked.
+    """Images (N, 3, 32, 32) uint8 and targets (N,) int64 of a CIFAR batch. Raises DataError for another file.
 
-    Batches are pickles; only what builds a NumPy array is allowed in them. Raises DataError if it is anything else.
+    Batches are pickles; only what builds a NumPy array is allowed in them.
     """
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
@@ -45,10 +43,7 @@ def cifar_batch(content: bytes, label_key: bytes, name: str) -> tuple[Tensor, Te
 
 
 def svhn_mat(content: bytes, name: str) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, 32, 32) uint8 and targets (N,) int64 of an SVHN file, where the digit 0 is written as 10.
-
-    Raises DataError if it is anything else.
-    """
+    """Images (N, 3, 32, 32) uint8 and targets (N,) int64 of an SVHN file. Raises DataError for another file."""
     from scipy.io import loadmat  # slow to import
     from scipy.io.matlab import MatReadError
 

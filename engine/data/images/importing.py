@@ -1,7 +1,6 @@
-"""Ways to import images: a directory upload, a zip file, a path on this machine, or a data set imported earlier.
+"""Image imports from an upload, a zip file, a path on this machine, or the files of an earlier import.
 
-Each is a generator of Progress events that returns the new source. An import is all or nothing: it is built in a
-temporary folder, which an error or closing the generator removes.
+Each yields Progress and returns the new source. It is built in a temporary folder, which is removed on an error.
 """
 
 import contextlib
@@ -28,10 +27,7 @@ Import = Generator[Event, None, FolderSource]
 
 
 def import_upload(files: Sequence[tuple[str, BinaryIO]], options: ImportOptions, data_root: Path) -> Import:
-    """Import a directory upload: (relative path from the browser, open file).
-
-    Raises DataError: the folders are not a data set, a limit is exceeded, or the disk is full; nothing is kept.
-    """
+    """Import (relative path, open file) of an uploaded folder. Raises DataError: no data set, or a limit is exceeded."""
     return _imported(lambda into: intake.uploaded(files, into, limits()), options, data_root, "Uploaded folder")
 
 
@@ -41,10 +37,7 @@ def import_zip(file: BinaryIO, options: ImportOptions, data_root: Path) -> Impor
 
 
 def import_path(path: Path, options: ImportOptions, data_root: Path) -> Import:
-    """Import a folder or a zip file of this machine; only the decoded images are kept.
-
-    The caller must check that the path may be read, see `checked_path`. Raises DataError as `import_upload` does.
-    """
+    """Import a folder or a zip file that may be read (see `checked_path`); only the decoded images are kept."""
     path = path.absolute()
 
     def load(into: Path) -> Loading:

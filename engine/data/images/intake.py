@@ -58,10 +58,7 @@ class Entry(NamedTuple):
 
 @dataclass
 class Found:
-    """All files of an import: images, the text files of published layouts, folders, and what is skipped.
-
-    skipped: (name, reason). num_hidden: files that an operating system created.
-    """
+    """The files of an import. texts: lists of published layouts. skipped: (name, reason). num_hidden: system files."""
 
     images: list[Entry] = field(default_factory=list)
     texts: list[Entry] = field(default_factory=list)
@@ -117,20 +114,14 @@ class Found:
 
 
 def uploaded(files: Sequence[tuple[str, BinaryIO]], into: Path, caps: Limits) -> Loading:
-    """Copy the files of a directory upload to `into`, numbered, one at a time.
-
-    files: (relative path from the browser, open file). Raises DataError if there are too many.
-    """
+    """Copy the uploaded (relative path, open file) to `into`, numbered. Raises DataError if there are too many."""
     check_count(len(files), caps)
     opened = ((name, contextlib.nullcontext(file)) for name, file in files)
     return (yield from _copied(opened, len(files), "copy files", into, caps))
 
 
 def unpacked(file: BinaryIO, into: Path, caps: Limits) -> Loading:
-    """Unpack the images of a zip file to `into`, numbered.
-
-    Raises DataError: it is not a complete zip file, or unpacks to more than allowed.
-    """
+    """Unpack the images of a zip file to `into`, numbered. Raises DataError if it is damaged or too large."""
     with archives.opened(file, caps) as archive:
         opened = ((name, archives.opened_member(archive, member)) for name, member in archives.members(archive))
         return (yield from _copied(opened, len(archive.filelist), "unpack files", into, caps))
@@ -156,10 +147,7 @@ def _copied(
 
 
 def store(file: IO[bytes], parts: names.Parts, target: Path, found: Found, caps: Limits) -> None:
-    """Copy a file to `target` and add it to `found`; never writes more than the limit.
-
-    Raises Skipped, leaving no file, if it is not used, and DataError if the files are too large together.
-    """
+    """Copy a file to `target` and add it to `found`. Raises Skipped, leaving no file, if it is not used."""
     if file.seekable():
         file.seek(0)  # a rejected import may have read it before
     try:
@@ -188,10 +176,9 @@ def _read(file: IO[bytes], name: str, caps: Limits, copy: IO[bytes] | None = Non
 
 
 def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
-    """Look at the files in a folder of this machine without copying them.
+    """List the files in a folder of this machine. Raises DataError: too many files, or they cannot be read.
 
-    subset: of an ImageNet tree, only the folders of these classes are read. Raises DataError: too many files, or the
-    folder cannot be read.
+    subset: of an ImageNet tree, only the folders of these classes are read.
     """
     found, num_bytes = Found(), [0]
     listed: list[tuple[names.Parts, Path]] = []
@@ -228,10 +215,7 @@ def on_disk(folder: Path, subset: str, caps: Limits) -> Loading:
 
 
 def kind_of(head: bytes, name: str) -> Literal["image", "text"]:
-    """The type of the file called `name` by its first HEAD_BYTES; "text" is a list that comes with a published layout.
-
-    Raises Skipped for any other file.
-    """
+    """The type of a file by its name and first HEAD_BYTES; "text" is a list of a published layout. Raises Skipped."""
     if not head:
         raise Skipped("is empty (0 bytes)")
     if _IMAGES.match(head):

@@ -1,7 +1,4 @@
-"""From file names to classes and splits: class folders, with or without train and test folders around them.
-
-`published.py` first rewrites published layouts to this form, so that the same rules read them all.
-"""
+"""Classes and splits from file names: class folders, with or without train and test folders around them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,8 +20,7 @@ class Tree:
     """Images and folders by path, without the folders around all of them.
 
     title: of a published layout, otherwise "". images: (parts, file). texts: its lists by their parts. names: of
-    classes, by folder, where they differ from the folder's. order: the class folders to use, in order; all folders if
-    empty.
+    classes, by folder, where they differ. order: the class folders to use, in order; all folders if empty.
     """
 
     title: str
@@ -49,10 +45,7 @@ class Layout:
 
 
 def tree_of(found: Found) -> Tree:
-    """The files without the folders around all of them, which zip files and browsers add.
-
-    Raises DataError if there are no images.
-    """
+    """The files without the folders around all of them. Raises DataError if there are no images."""
     if not found.images:
         raise DataError(_no_images(found))
     lists = {entry.parts[:-1] for entry in found.texts if entry.parts[-1] == "images.txt"}
@@ -75,10 +68,7 @@ def tree_of(found: Found) -> Tree:
 
 
 def _around(images: Sequence[Parts], lists: set[Parts]) -> Parts:
-    """The folders around all others, ignoring images beside them.
-
-    lists: folders with a list of images, where it ends: CUB-200-2011 has all its classes in `images/` beside one.
-    """
+    """The folders around all others. Search ends at `lists`, folders with a list of images, as in CUB-200-2011."""
     around: Parts = ()
     while around not in lists:
         depth = len(around)
@@ -98,11 +88,7 @@ def _no_images(found: Found) -> str:
 
 
 def arranged(tree: Tree, caps: Limits) -> Layout:
-    """The classes and splits of a tree.
-
-    Raises DataError: no class folders, images too deep, fewer than two classes or too many, class folders that differ
-    only by case or are missing in a split, a class without images.
-    """
+    """The classes and splits of a tree. Raises DataError if the folders are not a data set."""
     splits = _split_folders(tree)
     placed, deep, skipped = _placed(tree, splits)
     if not placed["train"]:

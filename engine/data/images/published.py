@@ -22,10 +22,7 @@ def suggested_size(layout: str) -> int | None:
 
 
 def rewritten(tree: Tree, subset: str) -> Tree:
-    """The tree as class folders, named and ordered as published; unchanged if it is not a published layout.
-
-    Raises DataError: a list of the layout is invalid, or the chosen subset is not there.
-    """
+    """The tree as class folders, named and ordered as published. Raises DataError: a bad list, or an absent subset."""
     deep = [parts for parts, _ in tree.images if len(parts) == 4 and parts[2] == "images"]  # train/<id>/images/*
     if any(SPLIT_FOLDERS.get(parts[0]) == "train" and WORDNET_ID.fullmatch(parts[1]) for parts in deep):
         tree = _tiny_imagenet(tree)

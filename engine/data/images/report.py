@@ -16,10 +16,9 @@ from engine.data.imported.library import Report
 class ImageReport(Report):
     """What an image import found.
 
-    layout: how the folders were read, as "class folders" or "Tiny ImageNet". counts: images of each class in "train",
-    "validation" (0 unless the folders have a validation split) and "test". duplicates: (training or validation image,
-    test image) with equal bytes or equal decoded pixels. sizes: (width, height, images) of the files, most frequent
-    first. num_files: all that were looked at. total_bytes: of the files that were kept.
+    layout: "class folders", "Tiny ImageNet" and so on. counts: images per class in "train", "validation" and "test".
+    duplicates: (training or validation image, test image) with equal bytes or pixels. sizes: (width, height, images) of
+    the files, most frequent first. num_files: all that were looked at. total_bytes: of the files that were kept.
     """
 
     layout: str

@@ -1,7 +1,6 @@
-"""The classic image sets, from the files and addresses that torchvision knows; the table `_TABLE` lists them.
+"""The classic image sets, listed in `_TABLE`, with torchvision's addresses and places on disk.
 
-Files lie under the data root where torchvision's own data sets put them, so either finds what the other downloaded.
-Images are raw, uint8 (N, C, H, W), and in the files' order and orientation, as torchvision has them.
+Images are uint8 (N, C, H, W), in the files' order and orientation.
 """
 
 import string
@@ -30,8 +29,8 @@ Sizes = tuple[int, int, int]
 class VisionSource:
     """A classic image set.
 
-    published: its files, called late because torchvision, which knows the addresses, takes a second to import.
-    decode: (source, content of each part by name) -> images.
+    published: its files, called late because torchvision takes a second to import. decode: (source, content of each
+    part by name) -> images.
     """
 
     kind: ClassVar[Literal["images"]] = "images"
@@ -66,10 +65,7 @@ class VisionSource:
         return tuple(path for file in self.published() for path in files.paths(file, data_root))
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
-        """The splits; files that are missing are downloaded first.
-
-        Raises DataError: a file is damaged or cannot be fetched, or the config leaves too few images.
-        """
+        """The splits; missing files are downloaded. Raises DataError: a damaged file, no connection, too few images."""
         raw = yield from self.read(data_root)
         spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
         return (yield from prepare_images(raw, spec, self.title, self.key, config))

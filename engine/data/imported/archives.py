@@ -1,7 +1,4 @@
-"""Zip files: checked before anything is unpacked, then unpacked one member at a time.
-
-What a zip file says about its members may be false, so their bytes are counted again as they are unpacked.
-"""
+"""Zip files: checked before they are unpacked, and their bytes counted meanwhile, as the sizes they state may be false."""
 
 import contextlib
 import lzma
@@ -22,10 +19,7 @@ ENTRY = b"PK\x01\x02"  # begins the entry of each file and folder in the list at
 
 
 def opened(file: IO[bytes], caps: Limits) -> zipfile.ZipFile:
-    """Open a zip file without unpacking anything.
-
-    Raises DataError: it is not a zip file, is truncated, or claims to unpack to more than allowed.
-    """
+    """Open a zip file. Raises DataError: it is damaged, has too many members, or would unpack to too many bytes."""
     _check_entries(file, caps)
     try:
         archive = zipfile.ZipFile(file)

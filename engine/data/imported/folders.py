@@ -18,10 +18,7 @@ def allowed_roots(data_root: Path) -> tuple[Path, ...]:
 
 
 def checked_path(text: str, data_root: Path, what: str = "folder or zip file") -> Path:
-    """The folder or file that a user names, with links resolved.
-
-    what: the kind of file, for messages. Raises DataError unless it exists in an allowed folder.
-    """
+    """The path that a user enters, links resolved. what: for messages. Raises DataError unless it may be read."""
     roots = allowed_roots(data_root)
     listed = " or ".join(str(root) for root in roots)
     try:
@@ -40,8 +37,7 @@ def checked_path(text: str, data_root: Path, what: str = "folder or zip file") -
 def walk(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is skipped or "") of each file, sorted; the names of folders end in "/".
 
-    Links are followed if they lead to a file inside the folder. Hidden folders, and those whose name `is_wanted`
-    denies, are left out. Raises DataError if a folder cannot be read.
+    Links are followed within the folder. Hidden folders, and those that `is_wanted` denies, are left out.
     """
 
     def fail(error: OSError) -> None:

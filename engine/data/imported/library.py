@@ -42,10 +42,7 @@ class Report(Config):
 
 
 class Imported(Config):
-    """The record of an imported data set, which is also its source.
-
-    key: from the folder's name, "folder:plants". created: unix seconds. digest: identifies the content.
-    """
+    """The record of an imported data set, which is also its source. key: from the folder's name. created: unix time."""
 
     schema_version: Literal[1] = 1
     key: Annotated[str, Field(exclude=True)] = ""
@@ -135,10 +132,7 @@ class Library(Generic[Kind]):
 
     @contextlib.contextmanager
     def importing(self, title: str, data_root: Path) -> Iterator[Path]:
-        """A folder to make and build a data set in; removed at the end unless `add` has moved it into the library.
-
-        Raises DataError if the title is taken, and says plainly what the system refuses.
-        """
+        """A folder to build a data set in, removed at the end unless `add` moved it. Turns OSErrors into DataErrors."""
         self.check_title(title, data_root)
         place = self._partial(data_root)
         try:
@@ -158,10 +152,7 @@ class Library(Generic[Kind]):
             shutil.rmtree(place, ignore_errors=True)
 
     def add(self, place: Path, source: Kind, data_root: Path) -> Kind:
-        """Move the folder `place` into the library. The result has a key made from the title, numbered if taken.
-
-        Raises DataError if the title was taken meanwhile.
-        """
+        """Move the folder `place` into the library; the key is made from the title. Raises DataError if that is taken."""
         (place / RECORD).write_text(source.model_dump_json(indent=1), encoding="utf-8")
         self.check_title(source.title, data_root)
         name = slug(source.title, self.fallback)

@@ -31,10 +31,7 @@ class Skipped(Exception):
 
 
 def cleaned(name: str) -> Parts:
-    """The folders and the file of a relative path, in Unicode's composed form; "/" and "\\" both separate.
-
-    Raises Skipped for a path that is absolute, leads upwards, contains control characters, or is too long.
-    """
+    """Folders and file of a relative path with "/" or "\\". Raises Skipped if it is absolute or leads upwards."""
     if any(unicodedata.category(letter) == "Cc" for letter in name):
         raise Skipped("its name contains control characters")
     name = name.encode("utf-8", "replace").decode("utf-8").replace("\\", "/")
@@ -62,10 +59,7 @@ def shown(name: str) -> str:
 
 
 def slug(title: str, fallback: str = "images") -> str:
-    """A folder name of lower-case letters, digits and hyphens, never empty or reserved by Windows.
-
-    fallback: used for a title without a single ASCII letter or digit.
-    """
+    """A folder name of lower-case letters, digits and hyphens. fallback: for a title without ASCII letters."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     short = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or fallback
     return f"{short}-set" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", short) else short

@@ -15,10 +15,9 @@ Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[int], Result], total: int, phase: str) -> Generator[Event, None, list[Result]]:
-    """`[work(0), ..., work(total - 1)]`, with progress five times a second.
+    """`[work(0), ..., work(total - 1)]`, one file per thread at a time. Yields Progress.
 
-    Each thread works on one file at a time, which bounds memory. Closing the generator, or an error, which is raised
-    here, stops every thread after its current file.
+    Closing the generator, or an error, which is raised here, stops every thread after its current file.
     """
     results: dict[int, Result] = {}
     numbers = iter(range(total))  # shared by the threads: taking the next number is atomic

@@ -1,8 +1,7 @@
 """Price histories, simulated or imported from CSV files, one per token.
 
-`import_prices` is a generator of events that returns a `PriceSource`; `preview` shows a file before it is imported. The
-steps of an import: `files` collects files, `tables` reads their text, `columns`, `dates` and `numbers` interpret it,
-`building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student sees.
+The steps of an import: `files` collects files, `tables` reads their text, `columns`, `dates` and `numbers` interpret
+it, `building` makes bars, and the library keeps them. `windows` and `scaling` turn bars into what a student sees.
 """
 
 from engine.data.prices.bars import Bars, to_csv

@@ -31,11 +31,7 @@ SAME_TURNOVER = np.log(1.5)  # largest log ratio between volume times close and 
 
 
 def build(table: Table, mapping: Mapping, token: str) -> tuple[Bars, FileReport]:
-    """The bars of a file, and what was repaired.
-
-    Raises DataError, naming the file and the line if there is one: a column does not exist or is not chosen, there are
-    several tokens, most rows are unreadable, a price is impossible or never changes, or there are too few bars.
-    """
+    """The bars of a file, and what was repaired. Raises DataError, naming the file and the line if there is one."""
     repairs = list(table.notes)
     places = _places(table, mapping)
     used = [places[role] for role in PRICES]
@@ -80,10 +76,7 @@ def _places(table: Table, mapping: Mapping) -> dict[str, int]:
 
 
 def _readable(table: Table, places: dict[str, int], cells: pd.DataFrame, repairs: list[str]) -> pd.DataFrame:
-    """time, PRICES and volume of the rows with a date and four prices, by line; says what is left out.
-
-    The volume is NaN where there is none. Raises DataError.
-    """
+    """time, PRICES and volume (or NaN) of the usable rows, by line; says what is left out. Raises DataError."""
     import pandas as pd  # slow to import
 
     if table.header:

@@ -30,10 +30,7 @@ class Opened:
 
 
 def expanded(brought: Sequence[tuple[str, Content]]) -> Opened:
-    """The price files among files, zip files and folders, under clean names.
-
-    Raises DataError: a zip file is damaged or too large, there are too many files, or one cannot be read.
-    """
+    """The price files among files, zip files and folders, by clean names. Raises DataError if one cannot be opened."""
     found: dict[str, Content] = {}
     skipped: list[tuple[str, str]] = []
     for name, content, reason in _each(brought):

@@ -1,7 +1,4 @@
-"""Price files are previewed, read to bars, and kept as one data set of several tokens.
-
-An import is all or nothing: it is built in a temporary folder, which an error or closing the generator removes.
-"""
+"""Price files are previewed, read to bars, and kept as one data set of several tokens."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -28,11 +25,7 @@ SAME_DISTANCE = 1.5
 
 
 class PricePreview(FileReport):
-    """A file before it is imported.
-
-    columns: their names. rows: the first ones, one cell per column. problem: why it cannot be imported like this, "" if
-    it can; without bars, the numbers are 0.
-    """
+    """A file before it is imported. rows: the first ones. problem: why it cannot be imported like this, "" if none."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -40,10 +33,7 @@ class PricePreview(FileReport):
 
 
 def preview(content: Content, name: str, mapping: Mapping | None = None) -> PricePreview:
-    """What a file contains, read with a mapping, or the detected one.
-
-    Raises DataError if it is not a table at all; if only the mapping is wrong, `problem` says so.
-    """
+    """What a file contains, read with a mapping, or the detected one. Raises DataError if it is no table at all."""
     table, chosen = _opened(content, name, mapping)
     report, problem = FileReport(name=name, token=table.token, mapping=chosen), ""
     try:
@@ -66,9 +56,7 @@ def import_prices(
 ) -> Generator[Event, None, PriceSource]:
     """Make a data set of price files, one per token; zip files and folders among them are opened.
 
-    brought: (name, bytes or path); the caller must check that a path may be read. origin: where they come from, in
-    words; derived from the files if "". Raises DataError: a file cannot be used, two do not fit together, the name is
-    taken or the disk is full; nothing is kept.
+    brought: (name, bytes or path that may be read). origin: where they come from, derived if "". Raises DataError.
     """
     with LIBRARY.importing(options.name, data_root) as place:
         (opened,) = yield from in_threads(lambda _: files.expanded(brought), 1, "open files")

@@ -1,7 +1,4 @@
-"""The bars of an imported data set in one file, and the digest that identifies them.
-
-bars.npz: times_0 (n,) int64 and table_0 (n, 5) float64 of the first token, and so on.
-"""
+"""The bars of an imported data set, and their digest. bars.npz: times_0 (n,) int64, table_0 (n, 5) float64, times_1..."""
 
 import hashlib
 import os

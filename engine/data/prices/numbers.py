@@ -31,10 +31,7 @@ def is_number(cell: str) -> bool:
 
 
 def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:
-    """Whether cells use decimal points or commas.
-
-    If no cell settles it, a comma before exactly three digits separates thousands, or decimals if `is_comma_likely`.
-    """
+    """Whether cells use decimal points or commas; `is_comma_likely` decides on a comma before exactly three digits."""
     has_three = False
     for text in map(_plain, cells):
         point, comma = text.rfind("."), text.rfind(",")

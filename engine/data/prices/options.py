@@ -27,10 +27,7 @@ class Mapping(Config):
 
 
 class PriceOptions(Config):
-    """How price files become a data set.
-
-    mappings: columns by file name, where the detected ones are wrong. tokens: token names by file name, likewise.
-    """
+    """How price files become a data set. mappings, tokens: by file name, where the detected ones are wrong."""
 
     name: Title = Field(description="Name of the data set")
     mappings: dict[str, Mapping] = {}

@@ -10,11 +10,7 @@ UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 class FileReport(Config):
-    """What a file contained.
-
-    repairs: sentences. num_rows: below the header. first, last: unix seconds (UTC) of the first and last bar. seconds:
-    median distance between bars. num_missing: bars missing in gaps.
-    """
+    """What a file contained. first, last: unix seconds (UTC). seconds: median distance. num_missing: bars in gaps."""
 
     name: str
     token: str

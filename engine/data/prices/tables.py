@@ -68,8 +68,7 @@ class Table:
     """A text file whose cells can be read.
 
     text: lines that end with "\\n". begin: number of lines before the first row. header: its cells, empty without one.
-    columns: unique names; "column 1" and so on without a header. sample: the first rows, one cell per column. notes:
-    sentences on how the file was read.
+    columns: unique names. sample: the first rows, one cell per column. notes: sentences on how the file was read.
     """
 
     name: str
@@ -89,10 +88,7 @@ class Table:
         return next(filter(None, named), "") or cleaned(_without_frame(PurePosixPath(self.name).name)) or UNNAMED
 
     def cells(self) -> pd.DataFrame:
-        """The text of all cells; columns are numbered, the index is the line. Empty rows are left out.
-
-        Raises DataError: too many rows, an unclosed quotation mark.
-        """
+        """All rows that are not empty; columns are numbered, the index is the line. Raises DataError."""
         import pandas as pd  # slow to import
 
         body, width = self.text.split("\n", self.begin)[-1], len(self.columns)
@@ -173,10 +169,7 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _header(cells: list[list[str]], name: str) -> tuple[int, list[str]]:
-    """(line of the header or first row, cells of the header); no cells if there is no header.
-
-    Raises DataError if there is neither.
-    """
+    """(line of the header or first row, cells of the header, [] without one). Raises DataError if there is neither."""
     before = None
     for place, row in enumerate(cells):
         if len(columns.roles(row)) > 1:

@@ -52,11 +52,7 @@ class WindowSet(LabelledSet):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSplits(Splits):
-    """Splits of price histories.
-
-    scaling: how bars became inputs. bars: the whole history of each token. borders: unix seconds at which validation
-    and test begin, each with its embargo. config: how the windows were made.
-    """
+    """Splits of price histories. borders: unix seconds at which validation and test begin, each with its embargo."""
 
     train: WindowSet
     validation: WindowSet
@@ -115,10 +111,7 @@ class _Token:
 def prepare_windows(
     bars: Sequence[Bars], title: str, key: str, config: WindowConfig
 ) -> Generator[Event, None, WindowSplits]:
-    """Split, scale and window price histories.
-
-    Raises DataError: a token has too few bars in a part, does not reach into it, or never changes in training.
-    """
+    """Split, scale and window price histories. Raises DataError: too few bars in a part, or the close never changes."""
     yield Progress(f"prepare {title}", 0, 2)
     borders = split_times(bars, config)
     tokens = [_Token(each, part_bounds(each, borders, config.embargo), config) for each in bars]

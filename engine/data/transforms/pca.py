@@ -1,7 +1,4 @@
-"""Principal components: the few directions along which rows of numbers vary most.
-
-x ~ mean + scores @ bases,  scores = (x - mean) @ bases.T,  bases orthonormal, by decreasing variance.
-"""
+"""Principal components: x ~ mean + scores @ bases, scores = (x - mean) @ bases.T, bases by decreasing variance."""
 
 from dataclasses import dataclass
 
@@ -38,9 +35,7 @@ def pca(rows: Tensor, number: int, called: str = "bases") -> Pca:
     """The first components of rows (N, D), in the rows' dtype and deterministic.
 
     Eigenvectors, in float64, of the covariance (D, D), or of the products (N, N) if N < D; the signs make the largest
-    entry of each basis positive. Variances are divided by N - 1.
-
-    Raises ConfigError for more components than rows or values; called: their name in the message.
+    entry of each basis positive. Variances are divided by N - 1. Raises ConfigError for too many; called: their name.
     """
     num_rows, num_values = rows.shape
     most = min(num_rows, num_values)

@@ -1,7 +1,6 @@
 """Predefined augmentations: fixed changes, the same for every image, so that augmented images have representations too.
 
-Their numbers are drawn once and stored with the result; they are differentiable in the images. Optimal ones depend on
-all images and their representations, and are detached.
+Their numbers are drawn once and stored with the result. Optimal ones depend on all images and their representations.
 """
 
 import math
@@ -32,14 +31,12 @@ NUM_NUMBERS = {"jitter": 3, "crop": 3, "blur": 2} | dict.fromkeys(OPTIMAL, 5)
 
 @dataclass(frozen=True)
 class Predefined:
-    """One fixed augmentation.
+    """One fixed augmentation. Raises ConfigError for impossible numbers.
 
     numbers: of "jitter" brightness, saturation and contrast in [0, 1], 1/2 for no change, as in DSA's `color`; of
     "crop" its share of the area, and its row and column in [0, 1] of the free space; of "blur" the kernel's side and
     standard deviation in pixels; of optimal ones the kernel's index in KERNELS, gamma, lambda, mu (see `optimal`), and
     the share of the way from an image to its optimal augmentation.
-
-    An optimal augmentation is a function of a whole set of images and representations. Raises ConfigError.
     """
 
     name: PredefinedName | OptimalName
@@ -111,10 +108,9 @@ def augmented(
 def predefined(
     names: Sequence[PredefinedName], *, jitter: float, crop_scale: float, blur_kernel: int, blur_sigma: float, seed: int
 ) -> tuple[Predefined, ...]:
-    """The augmentations with these names, in order; each is independent of the others.
+    """The augmentations with these names, in order.
 
-    jitter: width, in [0, 1], of the range around 1/2 of brightness, saturation and contrast. seed: of these and of the
-    crop's place. The rest are numbers of `Predefined`.
+    jitter: width, in [0, 1], of the range around 1/2 of brightness, saturation and contrast. seed: of all random numbers.
     """
     drawn = torch.rand(5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     colours = 0.5 + jitter * (drawn[:3] - 0.5)

@@ -1,7 +1,4 @@
-"""From raw pixels to splits: hold out validation images, limit the training set, normalise or whiten.
-
-Mean, standard deviation and whitening are fitted on the training part alone.
-"""
+"""From raw pixels to splits; mean, standard deviation and whitening are fitted on the training part alone."""
 
 import hashlib
 import json
@@ -27,10 +24,7 @@ LATER = ("zca_kind", "dsa_operations")  # options added after the first runs
 
 @dataclass(frozen=True)
 class RawImages:
-    """A data set as read: images (N, C, H, W) uint8, targets (N,) int64.
-
-    validation: indices (V,) int64 of the training images that its authors reserved for validation, if any.
-    """
+    """Images (N, C, H, W) uint8 and targets (N,) int64 as read. validation: (V,) indices of training images, if any."""
 
     train_images: Tensor
     train_targets: Tensor
@@ -63,10 +57,7 @@ class ImageSplits(Splits):
 def prepare_images(
     raw: RawImages, spec: TaskSpec, title: str, key: str, config: DataConfig
 ) -> Generator[Event, None, ImageSplits]:
-    """Split, limit and normalise a data set; the limit does not change the validation images. Yields Progress.
-
-    key: of the source. Raises DataError if a class has too few images for the validation fraction or the limit.
-    """
+    """Split, limit and normalise a data set; the limit does not change the validation images. Raises DataError."""
     yield Progress(f"prepare {title}", 0, 3)
     augment = augmentation(config.augmentation, config.dsa_operations)
     train, validation = split_indices(raw.train_targets, spec, title, config, raw.validation)
@@ -121,10 +112,7 @@ def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
 def split_indices(
     targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Indices (n,) int64 of the training part and of the validation part, both stratified by class.
-
-    given: the validation part (V,) if the data set has its own. Raises DataError for a class that is too small.
-    """
+    """Indices of the training and the validation part, stratified by class. given: the latter, if it is fixed."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
     held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))
