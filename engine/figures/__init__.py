@@ -29,14 +29,11 @@ from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, lab
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
 from engine.figures.palette import (
     ARM_NAMES,
-    MEASURES,
     NAIVE_ARMS,
     PALETTES,
-    PLAIN_MEASURES,
     PROTOCOL_NOTES,
     arm_name,
     measure,
-    measured,
     protocol_name,
     protocol_notes,
     shown_order,

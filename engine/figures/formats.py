@@ -35,21 +35,9 @@ def percent(fraction: float | None) -> str:
     return NOTHING if fraction is None or math.isnan(fraction) else f"{_tenths(fraction)} %"
 
 
-def field_number(value: float | None, is_score: bool) -> str:
-    """One of the numbers of the field: a score in per cent, a difference of accuracies in points."""
-    if value is None:
-        return "not measured"
-    return percent(value) if is_score else points(value)
-
-
-def likeness(mean: float, std: float, n: int) -> str:
-    """A cosine or the like, with its deviation where there are several: "0.873 ± 0.012"."""
-    return f"{mean:.3f}".replace("-", "−") + (f" ± {std:.3f}" if n > 1 else "")
-
-
-def points(difference: float | None) -> str:
+def points(difference: float) -> str:
     """A difference of two fractions in percentage points: 0.123 -> "12.3 points"."""
-    return NOTHING if difference is None else f"{100 * difference:.1f} points".replace("-", "−")
+    return f"{100 * difference:.1f} points".replace("-", "−")
 
 
 def percent_spread(mean: float, std: float, n: int) -> str:

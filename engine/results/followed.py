@@ -58,35 +58,38 @@ def cards(run: Run) -> list[Metric]:
 
 
 def _teacher(epochs: Sequence[TeacherEpoch]) -> list[Section]:
-    alt = "Accuracy of the teacher's nearest neighbours on validation images over its epochs"
-    draw = partial(figures.teacher_accuracy, epochs)
-    charts = [boxed("Nearest neighbours, validation", draw, "teacher accuracy", alt)]
-    if any(point.train_loss is not None for point in epochs):
-        alt, draw = "Loss of the teacher over its epochs", partial(figures.teacher_loss, epochs)
-        charts.append(boxed("Loss", draw, "teacher loss", alt))
-    return [Group("", charts, "grid")]
+    accuracy = boxed(
+        "Nearest neighbours, validation",
+        partial(figures.teacher_accuracy, epochs),
+        "teacher accuracy",
+        "Accuracy of the teacher's nearest neighbours on validation images over its epochs",
+    )
+    loss = boxed("Loss", partial(figures.teacher_loss, epochs), "teacher loss", "Loss of the teacher over its epochs")
+    is_trained = any(point.train_loss is not None for point in epochs)
+    return [Group("", [accuracy, loss] if is_trained else [accuracy], "grid")]
 
 
 def _teacher_cards(run: Run) -> list[Metric]:
     epochs = run.teacher_epochs
-    trained = [(point, point.train_loss) for point in epochs if point.train_loss is not None]
-    loss, accuracy = Metric("Loss", formats.NOTHING, "no epoch yet"), formats.NOTHING
+    losses = [point.train_loss for point in epochs if point.train_loss is not None]
+    seconds = [point.seconds for point in epochs if point.train_loss is not None]
+    first = f"{formats.number(losses[0])} in epoch 1" if losses else "no epoch yet"
     before = "not measured yet"
-    if trained:
-        loss = Metric("Loss", formats.number(trained[-1][1]), f"{formats.number(trained[0][1])} in epoch 1")
     if epochs:
-        accuracy = formats.percent(epochs[-1].knn_accuracy)
-        before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if trained else "before training"
-    pace = formats.duration(statistics.fmean(point.seconds for point, _ in trained)) if trained else formats.NOTHING
+        before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if losses else "before training"
     probe = next((row for row in run.rows if (row.arm, row.protocol) == ("teacher", "linear_probe")), None)
-    is_coming = run.row.is_active
+    is_coming = run.row.status in ("queued", "running")
     note = "linear classifier" if probe else "measured at the end" if is_coming else "not measured"
     return [
-        loss,
-        Metric("Neighbours, validation", accuracy, before),
-        Metric("Linear probe, test", formats.percent(probe.mean) if probe else formats.NOTHING, note),
-        Metric("Epoch", pace, "of training"),
+        Metric("Loss", formats.number(losses[-1] if losses else None), first),
+        Metric("Neighbours, validation", formats.percent(epochs[-1].knn_accuracy if epochs else None), before),
+        Metric("Linear probe, test", formats.percent(probe.mean if probe else None), note),
+        Metric("Epoch", _mean_time(seconds), "of training"),
     ]
+
+
+def _mean_time(seconds: Sequence[float]) -> str:
+    return formats.duration(statistics.fmean(seconds) if seconds else None)
 
 
 def _experts(epochs: Sequence[ExpertEpoch]) -> list[Section]:
@@ -118,13 +121,11 @@ def _expert_cards(run: Run) -> list[Metric]:
     recorded = f"of {formats.count(wanted)}" + (f", {formats.count(earlier)} earlier" if earlier else "")
     deviation = statistics.stdev(ends) if len(ends) > 1 else math.nan
     mean = formats.percent_spread(statistics.fmean(ends), deviation, len(ends)) if ends else formats.NOTHING
-    seconds = [point.seconds for point in epochs if point.epoch]
-    pace = formats.duration(statistics.fmean(seconds)) if seconds else formats.NOTHING
     return [
         Metric("Experts recorded", formats.count(len(complete)), recorded),
         Metric("Accuracy, validation", mean, "at the last epoch" if ends else "none is complete yet"),
-        Metric("Weakest expert", formats.percent(min(ends)) if ends else formats.NOTHING, "validation"),
-        Metric("Epoch", pace, "of one expert"),
+        Metric("Weakest expert", formats.percent(min(ends, default=None)), "validation"),
+        Metric("Epoch", _mean_time([point.seconds for point in epochs if point.epoch]), "of one expert"),
     ]
 
 
@@ -138,9 +139,9 @@ def student_path(run: Run) -> list[Section]:
         note = f"MTT always compares the last of the student's {steps}. ATT would choose the nearest."
     else:
         note = (
-            f"The student trains for {steps} on the synthetic images. Each dot is the step that came nearest to the "
-            "expert; the images learn from the steps up to it. If the dots lie well below the dashed line, fewer steps "
-            "are enough; if they lie on it, more steps may come nearer."
+            f"The student trains for {steps} on the synthetic images. Each dot is the step nearest to the expert; the "
+            "images learn from the steps up to it. Dots well below the dashed line: fewer steps are enough. Dots on "
+            "it: more steps may come nearer."
         )
     alt = f"The step nearest to the expert, of {config.student_steps}, at each outer step, with its running median"
     draw = partial(figures.matched_steps, run.series[MATCHED], config.student_steps)

@@ -1,5 +1,6 @@
 """Price sequences with targets: networks trained on them are compared by the skill of their forecasts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from engine.results import shared
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Metrics, Section, Sentence, Table
-from engine.results.shared import boxed, noted, shown_arms
+from engine.results.shared import arm_table, boxed, noted
 
 TARGETS = {
     "close": "next close",
@@ -22,7 +23,16 @@ TARGETS = {
     "volatility": "volatility",
     "direction": "direction",
 }
-"""What each target is called."""
+MEASURES = {
+    SKILL: "Skill (%)",
+    "mae": "MAE (%)",
+    "rmse": "RMSE (%)",
+    "r2": "R²",
+    "skill_last_value": "Skill against last value (%)",
+    "hit_rate": "Hit rate (%)",
+    "balanced_accuracy": "Balanced accuracy (%)",
+    "mcc": "MCC",
+}
 
 
 class Forecasts(Kind):
@@ -91,87 +101,82 @@ class Forecasts(Kind):
     def numbers(self, run: Run) -> dict[str, Any]:
         """{arm: {metric: numbers}} under the best protocol; metrics of one token as "rmse@BTC"."""
         found: dict[str, dict[str, Any]] = {}
-        for (arm, metric), row in by_measure(run.scores, run.student.name).items():
-            found.setdefault(arm, {})[metric] = shared.as_json(row)
+        for metric, rows in _by_metric(run).items():
+            for arm, row in rows.items():
+                found.setdefault(arm, {})[metric] = shared.as_json(row)
         return {"ranking": {}, "forecasts": found}
 
 
 # ---- scores ----
 
 
+def _by_metric(run: Run) -> dict[str, dict[str, Row]]:
+    """{metric: {arm: row}} under the best protocol; metrics of one token as "rmse@BTC"."""
+    found: dict[str, dict[str, Row]] = {}
+    for (arm, metric), row in by_measure(run.scores, run.student.name).items():
+        found.setdefault(metric, {})[arm] = row
+    return found
+
+
 def about_skill(run: Run) -> str:
     """What skill is, in a sentence."""
     error = "log loss" if run.target == "direction" else "squared error"
     reference = reference_in_words(run.target)
-    return (
-        f"Skill: the share by which a forecast reduces the {error} of {reference}. 100 % is a perfect forecast, 0 % is "
-        "no better, negative is worse."
-    )
+    return f"Skill: the share of the {error} of {reference} that a forecast removes; 0 % is no better, 100 % perfect."
 
 
 def _metrics(run: Run) -> list[Section]:
     """A line per training set: every metric under its best protocol, and the interval of its skill over time."""
-    found = by_measure(run.scores, run.student.name)
-    arms = shown_arms(arm for arm, _ in found)
-    if not arms:
+    found = _by_metric(run)
+    if not found:
         return [Sentence(shared.NO_SCORES, "caption")]
     intervals = run.analyses.get("intervals", {}).get(run.student.name, {})
-    columns: dict[str, list[str]] = {"Trained on": [_named(arm) for arm in arms]}
-    for metric in figures.MEASURES:
-        of_arm = [found.get((arm, metric)) for arm in arms]
+    cells: dict[str, dict[str, str]] = {}
+    for metric, rows in ((metric, found.get(metric, {})) for metric in MEASURES):
         is_skill = metric == "skill_last_value" and run.target in ("close", "both")  # the same number as skill
-        if any(of_arm) and not is_skill:
-            columns[_titled(metric)] = [_shown(row, metric) for row in of_arm]
+        if rows and not is_skill:
+            cells[MEASURES[metric]] = {arm: _shown(row, metric) for arm, row in rows.items()}
         if metric == SKILL:
-            ends = [intervals.get(arm, {}).get(SKILL) if (arm, SKILL) in found else None for arm in arms]
-            columns["95 % interval (%)"] = [_interval(each) for each in ends]
-    columns["n"] = [str(max(row.n for (known, _), row in found.items() if known == arm)) for arm in arms]
+            ends = {arm: of[SKILL] for arm, of in intervals.items() if SKILL in of and arm in rows}
+            cells["95 % interval (%)"] = {arm: _interval(each) for arm, each in ends.items()}
+    cells["n"] = {arm: str(row.n) for rows in found.values() for arm, row in rows.items()}
     note = (
-        "Mean ± standard deviation over n students, on the test windows of all tokens. The interval of the skill comes "
-        f"from a bootstrap over blocks of dates and over students. {about_skill(run)}"
+        "Mean ± standard deviation over n students, on the test windows of all tokens. The interval comes from a "
+        f"bootstrap over blocks of dates and over students. {about_skill(run)}"
     )
-    return [noted("Forecast errors", columns, "Metrics of each training set and of the naive forecasts", note)]
+    columns, alt = arm_table("Trained on", cells), "Metrics of each training set and of the naive forecasts"
+    return [noted("Forecast errors", columns, alt, note)]
 
 
 def _tokens(run: Run) -> list[Section]:
     """One metric of each training set, a column per token."""
-    found = {
-        (arm, *metric.split("@", 1)): row
-        for (arm, metric), row in by_measure(run.scores, run.student.name).items()
-        if "@" in metric
-    }
-    metrics = [metric for metric in figures.MEASURES if any(metric == known for _, known, _ in found)]
-    tokens = list(dict.fromkeys(token for _, _, token in found))
-    if not metrics or not tokens:
+    found = _by_metric(run)
+    tokens = list(dict.fromkeys(metric.partition("@")[2] for metric in found if "@" in metric))
+    metrics = [metric for metric in MEASURES if any(f"{metric}@{token}" in found for token in tokens)]
+    if not metrics:
         return []
 
     def table(metric: str) -> Sequence[Section]:
-        arms = [arm for arm in figures.ARM_NAMES if any((arm, metric, token) in found for token in tokens)]
-        columns = {"Trained on": [_named(arm) for arm in arms]}
-        for token in tokens:
-            columns[token] = [_shown(found.get((arm, metric, token)), metric) for arm in arms]
-        return [Table(columns, f"{figures.MEASURES[metric]} of each training set, a column per token")]
+        of = {token: found.get(f"{metric}@{token}", {}) for token in tokens}
+        cells = {token: {arm: _shown(row, metric) for arm, row in rows.items()} for token, rows in of.items()}
+        alt = f"{MEASURES[metric]} of each training set, a column per token"
+        return [Table(arm_table("Trained on", cells), alt)]
 
-    options = {_titled(metric): partial(table, metric) for metric in metrics}
+    options = {MEASURES[metric]: partial(table, metric) for metric in metrics}
     return [Group("By token", [Choice("Metric", options, "token metric", is_list=True)])]
 
 
-def _shown(row: Row | None, metric: str) -> str:
-    """A metric on one line, shares in per cent without the sign."""
-    return figures.measured(row, metric, unit="").replace(" ", "\u00a0")
-
-
-def _titled(metric: str) -> str:
-    return figures.MEASURES[metric] if metric in figures.PLAIN_MEASURES else f"{figures.MEASURES[metric]} (%)"
-
-
-def _named(arm: str) -> str:
-    return f"{figures.arm_name(arm)}, no network" if arm in figures.NAIVE_ARMS else figures.arm_name(arm)
-
-
-def _interval(ends: Sequence[float] | None) -> str:
-    if ends is None:
+def _shown(row: Row, metric: str) -> str:
+    """A measure with its deviation over students, in enough digits to tell forecasts apart."""
+    if math.isnan(row.mean):
         return formats.NOTHING
+    scale = 100 if MEASURES[metric].endswith("(%)") else 1
+    digits = 3 if scale == 1 or metric in ("mae", "rmse") else 2
+    spread = "" if row.n < 2 or math.isnan(row.std) else f"\u00a0±\u00a0{scale * row.std:.{digits}f}"
+    return f"{round(scale * row.mean, digits) + 0.0:.{digits}f}{spread}".replace("-", "−")
+
+
+def _interval(ends: Sequence[float]) -> str:
     return shared.span(*ends).removesuffix(" %").replace(" ", "\u00a0")
 
 
@@ -182,20 +187,16 @@ def _forecasts(run: Run) -> list[Section]:
         return []
     target = found["target"]
     ahead = formats.counted(found.get("horizon", 1), "bar")
-    note = (
-        f"The latest test windows by the date of their last bar, forecasts {ahead} ahead, mean over students. Click a "
-        "name to show or hide its line. "
-    )
+    note = f"The latest test windows by the date of their last bar, forecasts {ahead} ahead, mean over students."
     views = {
-        "Returns": "Good forecasts vary less than the truth: what cannot be predicted is best left out.",
+        "Returns": "Good forecasts vary less than the truth, as most of it cannot be predicted.",
         "Prices": "As prices, every forecast looks close to the truth, even the last value. Judge it by the returns.",
     }
 
     def drawn(token: Mapping[str, Any], view: str) -> Sequence[Section]:
-        as_prices = view == "Prices"
-        alt = f"Truth and forecasts for {token['token']} in the test part, by date"
-        draw = partial(figures.forecast, token, target, as_prices=as_prices)
-        return [Chart(draw, f"forecast {token['token']} {view}", alt), Sentence(note + views[view], "caption")]
+        name, draw = token["token"], partial(figures.forecast, token, target, as_prices=view == "Prices")
+        chart = Chart(draw, f"forecast {name} {view}", f"Truth and forecasts for {name} in the test part, by date")
+        return [chart, Sentence(f"{note} Click a name to show or hide its line. {views[view]}", "caption")]
 
     def chosen(token: Mapping[str, Any]) -> Sequence[Section]:
         if target not in ("close", "both"):
@@ -217,14 +218,11 @@ def _privacy(values: Mapping[str, Any]) -> Group:
         "Median distance from a distilled sequence to its nearest real training window, relative to the distance "
         "between real windows that share no bar."
     )
-    about_attack = (
-        "How well the distance to the distilled set separates training windows from later ones; 0.5 reveals nothing."
-    )
+    about_attack = f"How well the distance to the distilled set separates training windows from later ones.{chance}"
     interval = f"95 %: {attack['low']:.2f} to {attack['high']:.2f}; 0.5 reveals nothing"
-    ratio = formats.times(values["ratio"])
     metrics = [
-        Metric("Distance to the nearest", ratio, "relative to real windows", about_distance),
-        Metric("Membership inference, AUC", f"{attack['auc']:.2f}", interval, about_attack + chance),
+        Metric("Distance to the nearest", formats.times(values["ratio"]), "relative to real windows", about_distance),
+        Metric("Membership inference, AUC", f"{attack['auc']:.2f}", interval, about_attack),
     ]
     alt = "Distances of distilled sequences to their nearest real training window, over those between real windows"
     chart = Chart(partial(figures.nearest_distances, values), "distances", alt)
@@ -239,9 +237,9 @@ def _facts(values: Mapping[str, Any]) -> Group:
         boxed("Volatility clusters", partial(course, "acf_squared"), "squares", acf.format("squared returns")),
     ]
     note = (
-        "Stylised facts of markets: returns have fatter tails than a normal distribution and little autocorrelation, "
-        "while their size is autocorrelated. A distilled sequence is made for training and need not look real. "
-        "Whiskers: 95 % range of equally many random real windows."
+        "Real returns have fatter tails than a normal distribution and little autocorrelation, while their size is "
+        "autocorrelated. Distilled sequences are made for training and need not look real. Whiskers: 95 % range of "
+        "equally many random real windows."
     )
     return Group("Does it look like real prices?", [Group("", charts, "grid"), Sentence(note, "caption")], "box")
 
@@ -253,6 +251,6 @@ def _adaptation(values: Mapping[str, Any]) -> Group:
         partial(figures.adaptation, values),
         f"adaptation {token}",
         f"Test error on {token} by fine-tuning steps, pre-trained on the distilled set and from scratch",
-        "This token is not part of the distilled set. Networks pre-trained on that set, and others from scratch, "
-        "are fine-tuned on a few of its windows. Shaded: one standard deviation over students.",
+        "This token is not in the distilled set. Networks pre-trained on that set, and others from scratch, are "
+        "fine-tuned on a few of its windows. Shaded: one standard deviation over students.",
     )

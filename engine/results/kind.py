@@ -16,9 +16,7 @@ from engine.results.run import Run
 from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
 
 RETENTION = "Accuracy after training on the distilled set, relative to the full data set."
-RELATIVE_ERROR = (
-    "Test error after training on the distilled set, relative to the full data set. 100 % means equally good."
-)
+RELATIVE_ERROR = "Test error after training on the distilled set, relative to the full data set; 100 % is as good."
 SPEED_UP = "Training time on the full data set, divided by that on the distilled set."
 
 
@@ -28,10 +26,9 @@ class Kind:
     Attributes:
         takes: the kind of data that its students are trained on, as `STUDENTS[...].takes` and `Source.kind` have it.
         sample, real: nouns for one distilled and one real sample; `samples` and `reals` for several.
-        measure: what runs are compared by; `validated` is the measured name of its course on validation data.
-        labels: what its score is called on test data, of the distilled set, and on validation data.
-        counted: how bytes are counted, in a sentence.
-        value_bytes: of a value of the full data set.
+        measure: what runs are compared by.
+        labels: names of its score on test data, of the distilled set, and on validation data.
+        counted: how bytes are counted, in a sentence. value_bytes: of a value of the full data set.
         stored: what a set consists of. has_loss: whether the outer loss is a figure of merit.
         always: protocols that a comparison of runs offers even before they were measured.
         phrases: what a verdict says of each training set, and the noun of its samples, as `shared.outcome` takes it.
@@ -43,9 +40,7 @@ class Kind:
     real: str = "image"
     measure: Literal["accuracy", "skill"] = "accuracy"
     labels: tuple[str, str]
-    counted: str = (
-        "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte per value, as in its files."
-    )
+    counted: str = "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte, as in its files."
     stored: str
     value_bytes: int = 1
     has_classes: bool = False
@@ -124,14 +119,17 @@ class Kind:
 
     def ratios(self, run: Run) -> list[Metric]:
         """The distilled set against the full one: score or error, training time, bytes."""
-        found = run.row.summary
-        shown = [
-            Metric(label, write(value), figures.protocol_name(protocol).lower(), meaning)
-            for name, label, write, meaning in (
+        found, parts = (
+            run.row.summary,
+            (
                 ("retention", "Retention", formats.percent, RETENTION),
                 ("error_ratio", "Relative error", formats.percent, RELATIVE_ERROR),
                 ("speed_up", "Speed-up", formats.times, SPEED_UP),
-            )
+            ),
+        )
+        shown = [
+            Metric(label, write(value), figures.protocol_name(protocol).lower(), meaning)
+            for name, label, write, meaning in parts
             for protocol, value in _timed(found.get(name, {})).items()
         ]
         if found.get("compression"):
@@ -157,12 +155,15 @@ class Kind:
 
     def charts(self, run: Run) -> list[Section]:
         """A chart for each student of an evaluation, as its scores come in; the run's own first."""
-        parts: list[Section] = []
-        for student in run.students:
-            waiting = Sentence("No student has been tested yet.", "caption")
-            shown = self.chart(run, student, 260) if run.rows_of(student) else waiting
-            parts.append(Group(f"Test {self.measure} of {run.name_of(student)}", [shown], "box"))
-        return parts
+        waiting = Sentence("No student has been tested yet.", "caption")
+        return [
+            Group(
+                f"Test {self.measure} of {run.name_of(student)}",
+                [self.chart(run, student, 260) if run.rows_of(student) else waiting],
+                "box",
+            )
+            for student in run.students
+        ]
 
     def scores(self, run: Run) -> list[Section]:
         """The chart of the run's own student, and how to read it."""

@@ -1,15 +1,14 @@
 """Labelled images, whole or as a poster: networks trained on them are compared by their accuracy."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from engine import figures
 from engine.core.config import EvaluationConfig, RunRequest, Size
 from engine.data.source import TaskSpec
-from engine.evaluation.ranking import about_labels, ranking
-from engine.evaluation.scores import AS_DISTILLED, Row, by_length, headlines
+from engine.evaluation.ranking import FieldNumber, about_labels, ranking
+from engine.evaluation.scores import AS_DISTILLED, Row, by_length
 from engine.figures import formats
 from engine.results import shared
 from engine.results.kind import Kind
@@ -63,31 +62,23 @@ def lengths(run: Run) -> list[Section]:
         steps = by_length(run.every, student)
         if len(steps) < 2:
             continue
-        arms = shared.shown_arms(arm for at in steps.values() for arm in at)
-        columns = {"Trained on": [figures.arm_name(arm) for arm in arms]}
-        for num_steps, at in steps.items():
-            last = " (last)" if num_steps == max(steps) else ""
-            columns[f"{formats.count(num_steps)}{last}"] = [figures.spread(at.get(arm)) for arm in arms]
-        columns["Chosen"] = [_chosen(run.every, student, arm) for arm in arms]
+        cells = {formats.count(num_steps): shared.spreads(rows) for num_steps, rows in steps.items()}
+        cells["Chosen"] = {row.arm: _chosen(row) for row in run.rows_of(student) if row.protocol == AS_DISTILLED}
         alt = f"Test accuracy of {run.name_of(student)} by inner steps, with 95 % intervals"
         own = "" if student == run.student.name else f": {run.name_of(student)}"
         chart = Chart(partial(figures.accuracy_over_steps, steps), f"over steps {student}", alt)
         note = (
-            "Test images, own recipe. The number of inner steps is chosen on validation images; "
-            "the scores above are those after that many."
+            "Test images, own recipe. The scores above are after the number of inner steps chosen on validation images."
         )
-        table = Table(columns, "Test accuracy of each training set by inner steps")
+        table = Table(shared.arm_table("Trained on", cells), "Test accuracy of each training set by inner steps")
         parts.append(Group(f"Accuracy by inner steps{own}", [chart, table, Sentence(note, "caption")], "box"))
     return parts
 
 
-def _chosen(rows: Sequence[Row], student: str, arm: str) -> str:
+def _chosen(row: Row) -> str:
     """The accuracy after the number of inner steps that was chosen on validation images."""
-    wanted = (arm, student, AS_DISTILLED)
-    row = next((row for row in headlines(rows) if (row.arm, row.student, row.protocol) == wanted), None)
-    if row is None or "num_steps" not in row.training:
-        return formats.NOTHING
-    return f"{figures.spread(row)} after {formats.count(row.training['num_steps'])}"
+    steps = row.training.get("num_steps")
+    return formats.NOTHING if steps is None else f"{figures.spread(row)} after {formats.count(steps)}"
 
 
 def benchmark(run: Run) -> list[Section]:
@@ -95,16 +86,16 @@ def benchmark(run: Run) -> list[Section]:
     if run.row.status != "done" or not run.scores:
         return []
     labels = run.row.summary.get("labels", "")
-    numbers = [
-        Metric(
-            number.title,
-            formats.field_number(number.value, number.is_score),
-            help=f"{number.meaning} {number.lack}".strip(),
-        )
-        for number in ranking(run.scores, run.student.name, labels)
-    ]
+    found = ranking(run.scores, run.student.name, labels)
+    numbers = [Metric(each.title, _written(each), help=f"{each.meaning} {each.lack}".strip()) for each in found]
     note = (
-        "As defined by DD-Ranking (Li et al. 2025), computed from the accuracies above, with equal weights for "
-        f"improvement and recovery.{about_labels(labels)}"
+        "As defined by DD-Ranking (Li et al. 2025), from the accuracies above, with equal weights for improvement and "
+        f"recovery.{about_labels(labels)}"
     )
     return [Group("Benchmark scores", [Metrics(numbers, is_explained=True), Sentence(note, "caption")])]
+
+
+def _written(number: FieldNumber) -> str:
+    if number.value is None:
+        return "not measured"
+    return formats.percent(number.value) if number.is_score else formats.points(number.value)

@@ -16,14 +16,9 @@ from engine.results.run import Run
 from engine.results.sections import Chart, Group, Picture, Section, Sentence
 from engine.synthetic import load
 
-STRIP = 6
-"""Pictures of the set along the run."""
-MAX_SEQUENCES = 12
-"""Sequences that a report draws."""
-RECONSTRUCTED = 8
-"""Images of a row that shows what became of real ones."""
-
-
+STRIP = 6  # pictures of the set along the run
+MAX_SEQUENCES = 12  # that a report draws
+RECONSTRUCTED = 8  # images per row that shows what became of real ones
 IMAGES, POSTER, SEQUENCES = "Synthetic images", "Poster", "Distilled sequences"
 
 
@@ -112,7 +107,8 @@ def pictures(run: Run) -> list[Section]:
     final = run.store.preview(run.row.id, result_step(run.row, steps))
     shown: list[Section] = [*_poster(final), *(_sequences(run, final) if final.candles else _grid(run, final))]
     if len(steps) > 1:
-        strip = [_small(run.store.preview(run.row.id, step)) for step in spread(steps, STRIP)]
+        chosen = np.unique(np.linspace(0, len(steps) - 1, STRIP).round().astype(int))
+        strip = [_small(run.store.preview(run.row.id, steps[place])) for place in chosen]
         shown.append(Group("Along the run", strip, "grid"))
     return [*shown, *_made_of(run.store.preview(run.row.id, steps[0]), final)]
 
@@ -184,15 +180,9 @@ def _values(run: Run, view: CandleView) -> np.ndarray | None:
     """(M,) log returns that are the targets, or their absolute values; None without a result that tells their scale."""
     path = run.store.result(run.row.id)
     try:
-        synthetic = None if path is None else load(path)
+        synthetic = load(path) if path else None
     except DataError:
-        synthetic = None
+        return None
     if synthetic is None:
         return None
     return figures.target_values(view, synthetic.preparation, synthetic.spec.class_names)
-
-
-def spread(steps: Sequence[int], number: int) -> list[int]:
-    """`number` of the steps, evenly spread, the first and the last among them."""
-    places = {round(place * (len(steps) - 1) / (number - 1)) for place in range(number)}
-    return [steps[place] for place in sorted(places)]

@@ -12,7 +12,7 @@ from engine.results import shared, titles
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Choice, Group, Metric, Section, Sentence, Table
-from engine.results.shared import boxed, noted, shown_arms
+from engine.results.shared import arm_table, boxed, noted
 
 
 class Representations(Kind):
@@ -76,17 +76,16 @@ def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
     if not others:
         return []
     own = {row.arm: row for row in run.own if row.protocol == LINEAR_PROBE}
-    arms = shown_arms(arm for found in others.values() for arm in found)
     by_source = others if run.row.source in others else {run.row.source: own} | others
-    columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
-    for source, found in by_source.items():
-        title = titles.source(source) + (", its own" if source == run.row.source else "")
-        columns[title] = [figures.spread(found.get(arm)) for arm in arms]
+    cells = {
+        titles.source(source) + (", its own" if source == run.row.source else ""): shared.spreads(found)
+        for source, found in by_source.items()
+    }
     note = (
-        "Linear probe, test images of each data set. The pre-trained networks stay frozen; only a linear classifier is "
-        "fitted to the training images of the other data set."
+        "Linear probe, test images of each data set: the pre-trained networks stay frozen, and a linear classifier is "
+        "fitted to the training images."
     )
-    return [noted("Transfer", columns, "Linear probes on other data sets", note)]
+    return [noted("Transfer", arm_table("Pre-trained on", cells), "Linear probes on other data sets", note)]
 
 
 def _likeness(rows: Sequence[Row]) -> list[Section]:
@@ -94,20 +93,21 @@ def _likeness(rows: Sequence[Row]) -> list[Section]:
     found = likeness(rows)
     if not found:
         return []
-    arms = shown_arms(found)
-    columns = {"Pre-trained on": [figures.arm_name(arm) for arm in arms]}
-    for metric, title in ((COSINE, "Mean cosine"), (CKA, "Linear CKA")):
-        columns[title] = [_similarity(found[arm].get(metric)) for arm in arms]
+    cells = {
+        title: {arm: _similarity(rows[metric]) for arm, rows in found.items() if metric in rows}
+        for metric, title in ((COSINE, "Mean cosine"), (CKA, "Linear CKA"))
+    }
     note = (
         "Test images. Cosine: mean cosine similarity of the network's and the teacher's centred representations. "
         "CKA: whether both find the same images similar, whatever the axes (Kornblith et al. 2019). 1 is identical."
     )
     alt = "Similarity of representations to those of the teacher"
-    return [noted("Similarity to the teacher", columns, alt, note)]
+    return [noted("Similarity to the teacher", arm_table("Pre-trained on", cells), alt, note)]
 
 
-def _similarity(row: Row | None) -> str:
-    return formats.NOTHING if row is None else formats.likeness(row.mean, row.std, row.n)
+def _similarity(row: Row) -> str:
+    """ "0.873 ± 0.012", without a deviation of a single student"""
+    return f"{row.mean:.3f}".replace("-", "−") + (f" ± {row.std:.3f}" if row.n > 1 else "")
 
 
 def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
@@ -130,9 +130,9 @@ def _map(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
 
 
 def _spectrum(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
-    if "spectrum" not in found:
+    values = found.get("spectrum")
+    if values is None:
         return None
-    values = found["spectrum"]
     parts = [
         f"{used:,} bases explain {formats.percent(sum(values[name][:used]))} of the variance of the {name}"
         for name, used in values.get("used", {}).items()
@@ -145,13 +145,13 @@ def _spectrum(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
 
 
 def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
-    if "approximation" not in found:
+    values = found.get("approximation")
+    if values is None:
         return None
-    values = found["approximation"]
-    names, columns = values["augmentations"], (("with_networks", "With its network"), ("without", "Without"))
-    table = {"Augmentation": [formats.words(name) for name in names]} | {
-        title: [formats.percent(error) for error in values[key]] for key, title in columns
-    }
+    table = {"Augmentation": [formats.words(name) for name in values["augmentations"]]}
+    table["With its network"], table["Without"] = (
+        [formats.percent(error) for error in values[key]] for key in ("with_networks", "without")
+    )
     note = (
         "Relative error of the stored representations under each augmentation. A small network predicts the shift that "
         "an augmentation causes, so that none is stored per image; without it, the unshifted representation is used."

@@ -1,7 +1,7 @@
 """Sections and phrases that several kinds of result have in common."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from engine import figures
 from engine.evaluation.scores import Row, baseline
 from engine.figures import formats
+from engine.figures.formats import NOTHING
 from engine.results.run import Run
 from engine.results.sections import Chart, Group, Metric, Section, Sentence, Table
 
@@ -29,7 +30,7 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     ]
     if not said:
         return []
-    listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    listed = " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
     return [Sentence(f"{measure} is {listed}.", "verdict")]
 
 
@@ -38,10 +39,16 @@ def span(low: float, high: float) -> str:
     return f"{formats.percent(low).removesuffix(' %')} to {formats.percent(high)}"
 
 
-def shown_arms(found: Iterable[str]) -> list[str]:
-    """Arms in the order they are shown."""
-    known = set(found)
-    return [arm for arm in figures.ARM_NAMES if arm in known]
+def arm_table(head: str, cells: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """Columns of a table with a line per training set, in the order they are shown. cells: {title: {arm: text}}."""
+    arms = [arm for arm in figures.ARM_NAMES if any(arm in texts for texts in cells.values())]
+    names = [figures.arm_name(arm) + (", no network" if arm in figures.NAIVE_ARMS else "") for arm in arms]
+    return {head: names} | {title: [texts.get(arm, NOTHING) for arm in arms] for title, texts in cells.items()}
+
+
+def spreads(rows: Mapping[str, Row]) -> dict[str, str]:
+    """{arm: its mean and standard deviation}"""
+    return {arm: figures.spread(row) for arm, row in rows.items()}
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def as_json(row: Row) -> dict[str, Any]:
 def score_metric(label: str, row: Row | None) -> Metric:
     """A test score with its standard deviation."""
     if row is None:
-        return Metric(label, formats.NOTHING, "not measured")
+        return Metric(label, NOTHING, "not measured")
     students = formats.counted(row.n, "student")
     return Metric(label, formats.percent(row.mean), f"± {100 * row.std:.1f}, {students}" if row.n > 1 else students)
 
@@ -61,7 +68,7 @@ def loss_metric(run: Run) -> Metric:
     """The outer loss as it is now and as it was at the start, each a mean over some steps."""
     loss = run.series.get("outer_loss")
     if loss is None or not len(loss.values):
-        return Metric("Outer loss", formats.NOTHING, "no step yet")
+        return Metric("Outer loss", NOTHING, "no step yet")
     window = max(1, min(50, len(loss.values) // 4))
     now, start = float(np.mean(loss.values[-window:])), float(np.mean(loss.values[:window]))
     return Metric("Outer loss", formats.number(now), f"{formats.number(start)} at the start")
@@ -71,7 +78,7 @@ def validation_metric(run: Run, label: str, name: str) -> Metric:
     """The last validation score of a run at work, held against random real data."""
     found, real = run.series.get(name), baseline(run.scores)
     if found is None or not len(found.values):
-        return Metric(label, formats.NOTHING, "not measured yet")
+        return Metric(label, NOTHING, "not measured yet")
     now = float(found.values[-1])
     note = f"at step {int(found.steps[-1]):,}"
     if real is not None:
@@ -83,7 +90,7 @@ def baseline_metric(run: Run) -> Metric:
     """Random real data on the validation split."""
     found = baseline(run.scores)
     if found is None:
-        return Metric(RANDOM, formats.NOTHING, "not measured yet")
+        return Metric(RANDOM, NOTHING, "not measured yet")
     return Metric(RANDOM, formats.percent(found.mean), f"validation, {formats.counted(found.n, 'student')}")
 
 
