@@ -2,53 +2,15 @@
 
 from engine.figures import formats
 from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, published
-from engine.figures.curves import (
-    MAX_POINTS,
-    chart_names,
-    chart_of,
-    curve,
-    log_ticks,
-    overlay,
-    run_style,
-    smooth,
-    spans_decades,
-    thin,
-)
-from engine.figures.forecasts import (
-    adaptation,
-    autocorrelation,
-    forecast,
-    nearest_distances,
-    tails,
-    target_values,
-    target_words,
-)
+from engine.figures.curves import chart_names, chart_of, curve, overlay, spans_decades
+from engine.figures.forecasts import adaptation, autocorrelation, forecast, nearest_distances, tails, target_words
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
-from engine.figures.palette import (
-    ARM_NAMES,
-    NAIVE_ARMS,
-    PALETTES,
-    PROTOCOL_NOTES,
-    arm_name,
-    measure,
-    protocol_name,
-    protocol_notes,
-    shown_order,
-    spread,
-)
-from engine.figures.poster import (
-    MAX_POINTED,
-    numbered_classes,
-    patch_corners,
-    poster_html,
-    poster_png,
-    poster_timelapse,
-)
+from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, arm_name, protocol_name, protocol_notes, spread
+from engine.figures.poster import MAX_POINTED, numbered_classes, poster_html, poster_png, poster_timelapse
 from engine.figures.prices import (
-    HistoryPart,
     candlesticks,
     history,
     history_parts,

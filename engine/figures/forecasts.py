@@ -28,11 +28,13 @@ NUM_BINS = 40
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 
 
-def target_words(view: CandleView, values: Sequence[float] | np.ndarray | None = None) -> list[str]:
-    """What a student is told of each sequence: "next close +1.2 %", "up with 63 %", "volatility 2.4 %".
+def target_words(view: CandleView, scaling: object = None, tokens: Sequence[str] = ()) -> list[str]:
+    """The target of each sequence in words: "next close +1.2 %", "up with 63 %", "volatility 2.4 %".
 
-    values: (M,) log returns, or their absolute values; deviations from the training mean are given if None.
+    scaling: how windows were prepared; tokens: those it knows, in order. Targets that these cannot scale back are
+    given in deviations from the training mean.
     """
+    values = _values(view, scaling, tokens)
     known = [None] * len(view.targets) if values is None else values
     each = zip(view.targets, known, strict=True)
     return [", ".join(filter(None, map(_told, view.outputs, target, repeat(value)))) for target, value in each]
@@ -50,12 +52,8 @@ def _told(name: str, target: float, value: float | None) -> str:
     return f"{'next close' if name == 'close' else name} {told}"
 
 
-def target_values(view: CandleView, scaling: object, tokens: Sequence[str]) -> np.ndarray | None:
-    """(M,) log returns, or their absolute values, that are the targets of sequences, in the scale of real ones.
-
-    scaling: how windows were prepared; tokens: those it knows, in order. None for directions, for windows that were
-    prepared otherwise, and where a token is not known.
-    """
+def _values(view: CandleView, scaling: object, tokens: Sequence[str]) -> np.ndarray | None:
+    """(M,) log returns, or their absolute values, in the scale of real ones; None where they cannot be told."""
     is_told = view.outputs[0] in ("close", "volatility") and set(view.tokens) <= set(tokens)
     if not is_told or not isinstance(scaling, WindowScaling):
         return None

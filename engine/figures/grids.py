@@ -122,15 +122,11 @@ def _layout(num: int, labels: Sequence[str], columns: int) -> tuple[list[int], i
     Ten classes with one image each become two rows of five; several images a class become columns of a class each.
     """
     classes = list(dict.fromkeys(labels))
-    per_class = num / len(classes) if classes else 0
-    is_by_class = not columns and per_class > 1 and per_class == int(per_class) and len(classes) <= 20
-    if is_by_class:
-        places = {name: [i for i, label in enumerate(labels) if label == name] for name in classes}
-        if all(len(found) == per_class for found in places.values()):
-            return [places[name][i] for i in range(int(per_class)) for name in classes], len(classes), True
-    if columns:
-        return list(range(num)), columns, False
-    return list(range(num)), num if num <= 5 else 5 if num <= 10 else min(20, _across(num)), False
+    places = [[place for place, label in enumerate(labels) if label == name] for name in classes]
+    if not columns and 1 <= len(classes) <= 20 and {len(each) for each in places} == {num // len(classes)} != {1}:
+        return [place for row in zip(*places, strict=True) for place in row], len(classes), True
+    across = columns or (num if num <= 5 else 5 if num <= 10 else min(20, _across(num)))
+    return list(range(num)), across, False
 
 
 def _across(num: int) -> int:

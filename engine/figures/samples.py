@@ -105,17 +105,14 @@ def image_sizes(sizes: Sequence[tuple[int, int, int]], used: int = 0) -> go.Figu
 
 
 def gathered(sizes: Sequence[tuple[int, int, int]]) -> Sequence[tuple[int, int, int]]:
-    """The sizes as they are if they are few; else one a cell of an even grid in log size, at the cell's mean size."""
+    """The sizes as they are if they are few; else one per cell of an even grid in log size, at the cell's middle."""
     if len(sizes) <= MAX_MARKS:
         return sizes
     table = np.array(sizes)
     logs = np.log(table[:, :2])
-    low, spread = logs.min(0), np.maximum(np.ptp(logs, 0), 1e-9)
-    cells = np.minimum(_CELLS - 1, (_CELLS * (logs - low) / spread).astype(int))
-    _, cell = np.unique(cells @ (_CELLS, 1), return_inverse=True)
-    images = np.bincount(cell, table[:, 2])
-    widths, heights = (np.bincount(cell, table[:, side] * table[:, 2]) / images for side in (0, 1))
-    return [(round(w), round(h), int(n)) for w, h, n in zip(widths, heights, images, strict=True)]
+    images, *edges = np.histogram2d(logs[:, 0], logs[:, 1], bins=_CELLS, weights=table[:, 2])
+    widths, heights = (np.exp((each[:-1] + each[1:]) / 2) for each in edges)
+    return [(round(widths[i]), round(heights[j]), int(images[i, j])) for i, j in np.argwhere(images)]
 
 
 def _axis(values: Sequence[int], is_wide: bool) -> dict[str, Any]:

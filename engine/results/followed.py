@@ -78,7 +78,7 @@ def _teacher_cards(run: Run) -> list[Metric]:
     if epochs:
         before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if losses else "before training"
     probe = next((row for row in run.rows if (row.arm, row.protocol) == ("teacher", "linear_probe")), None)
-    is_coming = run.row.status in ("queued", "running")
+    is_coming = run.row.is_active
     note = "linear classifier" if probe else "measured at the end" if is_coming else "not measured"
     return [
         Metric("Loss", formats.number(losses[-1] if losses else None), first),

@@ -85,9 +85,13 @@ class Forecasts(Kind):
         return [*said, *shared.outcome(f"Test skill relative to {reference_in_words(run.target)}", run, self.phrases)]
 
     def measures(self, run: Run) -> list[Section]:
-        """Every metric of each training set, token by token too, the table of protocols, and forecasts by date."""
+        """Every metric before the table of protocols."""
         protocols = [Group("Every protocol", self.score_table(run.own), "fold")] if run.own else []
-        return [*_metrics(run), *_tokens(run), *protocols, *_forecasts(run)]
+        return [*self.details(run), *protocols]
+
+    def details(self, run: Run) -> list[Section]:
+        """Every metric of each training set, token by token too, and forecasts by date."""
+        return [*_metrics(run), *_tokens(run), *_forecasts(run)]
 
     def findings(self, run: Run) -> list[Section]:
         """What the set reveals and keeps of real prices, and how it helps on a new token."""

@@ -11,6 +11,7 @@ from engine.data.describe import planned_images
 from engine.data.source import Source, TaskSpec
 from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across
 from engine.figures import formats
+from engine.figures.palette import shown_order
 from engine.results import shared
 from engine.results.run import Run
 from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
@@ -93,7 +94,11 @@ class Kind:
 
     def measures(self, run: Run) -> list[Section]:
         """Tables and charts of the scores of the run's own student."""
-        return self.score_table(run.own)
+        return [*self.score_table(run.own), *self.details(run)]
+
+    def details(self, run: Run) -> list[Section]:
+        """What is measured beside the score."""
+        return []
 
     def findings(self, run: Run) -> list[Section]:
         """What else was found out, shown under `findings_title`."""
@@ -186,7 +191,7 @@ class Kind:
         note = f"Mean ± standard deviation over n students, each trained from its own seed. {self.counted}"
         if any(row.cached for row in rows):
             note += " Cached scores come from an earlier run with the same recipe."
-        columns = self._columns(sorted(rows, key=figures.shown_order))
+        columns = self._columns(sorted(rows, key=shown_order))
         return [Table(columns, "Scores of each training set and protocol"), Sentence(note, "caption")]
 
     def _columns(self, lines: Sequence[Row]) -> dict[str, list[str]]:
@@ -230,18 +235,10 @@ class Kind:
         """What a terminal shows: the verdict, every score of every student, measures and findings."""
         if not run.rows:
             return self.titled_findings(run)
-        rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), figures.shown_order(row)))
+        rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), shown_order(row)))
         columns = {"Student": [row.student for row in rows]} | self._columns(rows)
         every = Table(columns, "Scores of each student, training set and protocol")
-        parts = [section for section in self.measures(run) if not _is_score_table(section)]
-        return [*self.verdict(run), every, *parts, *self.titled_findings(run)]
-
-
-def _is_score_table(section: Section) -> bool:
-    """Whether it shows the scores that are printed for all students already."""
-    if isinstance(section, Group):
-        return section.title == "Every protocol"
-    return isinstance(section, Sentence) or (isinstance(section, Table) and "Protocol" in section.columns)
+        return [*self.verdict(run), every, *self.details(run), *self.titled_findings(run)]
 
 
 def _timed(by_protocol: Mapping[str, float]) -> Mapping[str, float]:

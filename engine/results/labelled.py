@@ -45,9 +45,9 @@ class Labelled(Kind):
             phrases = {**phrases, "distilled": ("after training on one poster of {}", "patch", "patches")}
         return shared.outcome("Test accuracy", run, phrases)
 
-    def measures(self, run: Run) -> list[Section]:
-        """The table of scores, accuracy by inner steps, and benchmark scores."""
-        return [*self.score_table(run.own), *lengths(run), *benchmark(run)]
+    def details(self, run: Run) -> list[Section]:
+        """Accuracy by inner steps, and benchmark scores."""
+        return [*lengths(run), *benchmark(run)]
 
     def numbers(self, run: Run) -> dict[str, Any]:
         """The benchmark scores by name."""

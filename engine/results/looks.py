@@ -8,7 +8,7 @@ import numpy as np
 
 from engine import figures
 from engine.core.errors import DataError
-from engine.core.events import CandleView, Preview
+from engine.core.events import Preview
 from engine.core.run_row import RunRow
 from engine.figures import formats
 from engine.figures.palette import Theme
@@ -161,7 +161,7 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
     """The distilled sequences as candles, each with its target in words."""
     view = final.candles
     assert view is not None
-    told = figures.target_words(view, _values(run, view))
+    told = figures.target_words(view, *_scaling(run))
     shown = list(zip(view.tokens, told, view.bars, strict=True))[:MAX_SEQUENCES]
     charts = [_candles(number, *each) for number, each in enumerate(shown, start=1)]
     made = f"{formats.counted(len(told), 'sequence')}: {caption(run.row, final.step, name_of(final))}"
@@ -176,13 +176,11 @@ def _candles(number: int, token: str, told: str, bars: np.ndarray) -> Chart:
     return Chart(draw, f"candles {number}", f"Candlesticks and volume of distilled sequence {number}, {title}")
 
 
-def _values(run: Run, view: CandleView) -> np.ndarray | None:
-    """(M,) log returns that are the targets, or their absolute values; None without a result that tells their scale."""
+def _scaling(run: Run) -> tuple[object, Sequence[str]]:
+    """How the windows of a run were prepared, and its tokens; nothing without a result that can be read."""
     path = run.store.result(run.row.id)
     try:
         synthetic = load(path) if path else None
     except DataError:
-        return None
-    if synthetic is None:
-        return None
-    return figures.target_values(view, synthetic.preparation, synthetic.spec.class_names)
+        synthetic = None
+    return (synthetic.preparation, synthetic.spec.class_names) if synthetic else (None, ())

@@ -41,10 +41,10 @@ class Representations(Kind):
         """The linear-probe accuracy of each frozen network."""
         return shared.outcome("Linear-probe accuracy on test images", run, self.phrases)
 
-    def measures(self, run: Run) -> list[Section]:
-        """The table of scores, probes on other data sets, and similarity to the teacher."""
+    def details(self, run: Run) -> list[Section]:
+        """Probes on other data sets, and similarity to the teacher."""
         mine = [row for row in run.every if row.student == run.student.name]
-        return [*self.score_table(run.own), *_transfer(run, mine), *_likeness(mine)]
+        return [*_transfer(run, mine), *_likeness(mine)]
 
     def findings(self, run: Run) -> list[Section]:
         """A map of the representations, the spectrum of the bases, and errors of the approximation networks."""

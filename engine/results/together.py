@@ -6,6 +6,7 @@ from functools import partial
 from engine import figures
 from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY, Row, by_length
 from engine.figures import formats
+from engine.figures.palette import PROTOCOL_NOTES
 from engine.results import looks, titles
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
@@ -31,7 +32,7 @@ def protocols(runs: Sequence[Run]) -> list[str]:
     """Protocols to choose from: those that some distilled or small real set was scored under, or that always are."""
     always = {key for run in runs for key in kind_of(run.row.method).always}
     scored = {row.protocol for run in runs for row in run.own if row.arm not in ("full", *figures.NAIVE_ARMS)}
-    return [key for key in figures.PROTOCOL_NOTES if key in always | scored] or [AS_DISTILLED]
+    return [key for key in PROTOCOL_NOTES if key in always | scored] or [AS_DISTILLED]
 
 
 def by_arm(run: Run, protocol: str) -> Arms:

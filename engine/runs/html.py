@@ -12,8 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from engine import figures
-from engine.figures.palette import Palette, Theme
+from engine.figures.palette import PALETTES, Palette, Theme
 from engine.results.sections import Chart, Choice, Code, Group, Metrics, Picture, Section, Sentence, Table
 
 _PAGE = Path(__file__).with_name("templates") / "report.html"
@@ -137,4 +136,4 @@ def _colours(theme: Theme) -> dict[str, str]:
         parts: tuple[Any, ...] = astuple(palette)
         return [colour for part in parts for colour in ([part] if isinstance(part, str) else part)]
 
-    return dict(zip(listed(figures.PALETTES["page"]), listed(figures.PALETTES[theme]), strict=True))
+    return dict(zip(listed(PALETTES["page"]), listed(PALETTES[theme]), strict=True))

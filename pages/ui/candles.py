@@ -73,9 +73,7 @@ def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool
 
 def _told(view: engine.events.CandleView, splits: Any) -> list[str]:
     """The target of each sequence in words, in the scale of real prices where that is known."""
-    return figures.target_words(
-        view, None if splits is None else figures.target_values(view, splits.scaling, splits.spec.class_names)
-    )
+    return figures.target_words(view, *((splits.scaling, splits.spec.class_names) if splits else ()))
 
 
 def _token(row: engine.RunRow, view: engine.events.CandleView, told: Sequence[str], token: str, splits: Any) -> None:

@@ -33,7 +33,7 @@ def test_posters_and_images_differ_in_shape_and_name_and_share_the_arms_colour(r
     traces = {trace.name: trace for trace in figures.accuracy_against_bytes(runs).data}
     poster, images = traces["Distilled poster"], traces["Distilled images"]
     assert poster.marker.symbol != images.marker.symbol
-    assert poster.marker.color == images.marker.color == figures.PALETTES["page"].distilled
+    assert poster.marker.color == images.marker.color == figures.palette.PALETTES["page"].distilled
     assert (list(poster.text), list(poster.x)) == (["0001"], [1300])
     assert list(poster.y) == pytest.approx([61]) and poster.error_y.array[0] == pytest.approx(12.7, abs=0.1)
     assert "<b>" not in poster.customdata[0][0]

@@ -25,7 +25,7 @@ def line(values: np.ndarray) -> SimpleNamespace:
 @given(st.integers(1, 5000), st.integers(3, 600), st.integers(0, 2**31))
 def test_thin_keeps_ends_and_extremes_within_the_limit(n, limit, seed):
     values = np.random.default_rng(seed).normal(size=n)
-    steps, kept = figures.thin(np.arange(n), values, limit)
+    steps, kept = figures.curves.thin(np.arange(n), values, limit)
     assert len(kept) <= max(limit, 4)
     assert {0, n - 1} <= set(steps)
     assert (kept.min(), kept.max()) == (values.min(), values.max())
@@ -36,21 +36,21 @@ def test_thin_keeps_ends_and_extremes_within_the_limit(n, limit, seed):
 def test_thin_is_at_home_with_nan():
     values = np.full(5000, np.nan)
     values[1234] = 7.0
-    assert 7.0 in figures.thin(np.arange(5000), values)[1]
+    assert 7.0 in figures.curves.thin(np.arange(5000), values)[1]
 
 
 def test_smooth_leaves_a_straight_line_and_a_single_peak_out():
     straight = np.arange(50.0)
-    assert np.allclose(figures.smooth(straight, 5)[5:-5], straight[5:-5])
-    assert figures.smooth(straight, 1) is straight
+    assert np.allclose(figures.curves.smooth(straight, 5)[5:-5], straight[5:-5])
+    assert figures.curves.smooth(straight, 1) is straight
     peaked = np.ones(50)
     peaked[20] = 1000.0
-    assert np.allclose(figures.smooth(peaked, 5), 1.0)
+    assert np.allclose(figures.curves.smooth(peaked, 5), 1.0)
 
 
 def test_smooth_fills_in_what_is_not_finite():
-    assert np.allclose(figures.smooth(np.array([1.0, np.nan, 3.0, np.inf, 5.0]), 3)[1:4], [2.0, 3.0, 4.0])
-    assert np.isnan(figures.smooth(np.full(3, np.nan), 3)).all()
+    assert np.allclose(figures.curves.smooth(np.array([1.0, np.nan, 3.0, np.inf, 5.0]), 3)[1:4], [2.0, 3.0, 4.0])
+    assert np.isnan(figures.curves.smooth(np.full(3, np.nan), 3)).all()
 
 
 def test_a_single_peak_does_not_flatten_the_curve():
@@ -72,7 +72,7 @@ def test_a_small_constant_stands_in_the_middle_of_its_axis():
 def test_curve_sends_few_points_of_a_long_run(log):
     series = {"outer_loss": line(np.exp(-np.arange(20_000) / 4000))}
     figure = figures.curve("outer_loss", series, span=25, log=log)
-    assert all(len(trace.x) <= figures.MAX_POINTS for trace in figure.data)
+    assert all(len(trace.x) <= figures.curves.MAX_POINTS for trace in figure.data)
     assert [trace.name for trace in figure.data] == ["each step", "smoothed"]
     assert figure.layout.yaxis.title.text == "outer loss"
     assert (figure.layout.yaxis.type == "log") is log
@@ -93,7 +93,7 @@ def test_curve_on_a_log_axis_survives_zero_and_infinity():
     ],
 )
 def test_log_axes_have_readable_numbers(low, high, ticks):
-    assert figures.log_ticks(np.array([low, high, -1.0, np.inf])) == pytest.approx(ticks)
+    assert figures.curves.log_ticks(np.array([low, high, -1.0, np.inf])) == pytest.approx(ticks)
 
 
 def test_bounds_belong_to_the_chart_of_their_mean():
@@ -117,7 +117,7 @@ def test_every_arm_has_its_one_colour_and_interval():
         ]
     )
     bars = {trace.name: trace for trace in figures.scores(rows).data}
-    palette = figures.PALETTES["page"]
+    palette = figures.palette.PALETTES["page"]
     assert list(bars) == ["Distilled", "Random real, same size", "Full data"]
     assert bars["Distilled"].marker.color == palette.distilled
     assert bars["Random real, same size"].marker.color == palette.random_real
@@ -134,7 +134,7 @@ def test_page_palette_is_the_theme_of_the_dashboard():
 
     theme = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
     for name in ("light", "dark"):
-        palette = figures.PALETTES[name]
+        palette = figures.palette.PALETTES[name]
         shown = [palette.distilled, palette.full, palette.random_real, palette.kmeans_real, *palette.others]
         assert theme[name]["chartCategoricalColors"] == shown
 

@@ -143,7 +143,11 @@ def view(outputs: tuple[str, ...], targets: list[list[float]]) -> CandleView:
     ],
 )
 def test_targets_are_told_in_words(outputs, target, value, told):
-    assert figures.target_words(view(outputs, [target]), None if value is None else [value]) == [told]
+    shift = torch.tensor([0.0 if value is None else value - target[0]], dtype=torch.float64)
+    ones = torch.ones(1, 5, dtype=torch.float64)
+    scaling = WindowScaling("returns", 0 * ones, ones, shift, torch.ones(1, dtype=torch.float64))
+    known = () if value is None else (scaling, ("BTC",))
+    assert figures.target_words(view(outputs, [target]), *known) == [told]
 
 
 def test_targets_are_scaled_by_the_token_they_are_of():
@@ -151,10 +155,10 @@ def test_targets_are_scaled_by_the_token_they_are_of():
     shift, scale = torch.tensor([0.0, 0.01], dtype=torch.float64), torch.tensor([0.02, 0.05], dtype=torch.float64)
     scaling, known = WindowScaling("returns", 0 * ones, ones, shift, scale), ("BTC", "ETH")
     closes = view(("close",), [[0.5], [-1.0]])
-    assert figures.target_values(closes, scaling, known) == pytest.approx([0.01, -0.04])
-    assert figures.target_values(view(("down", "up"), [[0.5, 0.5]]), scaling, known) is None
-    assert figures.target_values(closes, scaling, ("BTC", "SOL")) is None
-    assert figures.target_values(closes, None, known) is None
+    assert figures.forecasts._values(closes, scaling, known) == pytest.approx([0.01, -0.04])
+    assert figures.forecasts._values(view(("down", "up"), [[0.5, 0.5]]), scaling, known) is None
+    assert figures.forecasts._values(closes, scaling, ("BTC", "SOL")) is None
+    assert figures.forecasts._values(closes, None, known) is None
 
 
 # ---- skills where accuracies stand otherwise ----

@@ -48,7 +48,7 @@ def test_a_cell_holds_mean_deviation_and_number_of_students():
 
 def test_ink_of_the_cells_is_the_pages():
     (drawn,) = figures.matrix(CELLS, ["MLP", "ConvNet-D3"]).data
-    assert drawn.textfont.color == figures.PALETTES["page"].ink
+    assert drawn.textfont.color == figures.palette.PALETTES["page"].ink
 
 
 def test_the_file_has_a_line_a_cell_and_no_spread_of_one_student():
@@ -67,7 +67,7 @@ def test_the_file_has_a_line_a_cell_and_no_spread_of_one_student():
 
 
 def test_every_arm_and_protocol_has_a_name_and_a_colour_of_its_own():
-    palette = figures.PALETTES["light"]
+    palette = figures.palette.PALETTES["light"]
     assert figures.arm_name("distilled_ema") == "Distilled, moving average"
     assert figures.arm_name("distilled_raw") == "Distilled, without averaging"
     assert figures.protocol_name("unaugmented") == "Own recipe, no augmentation"

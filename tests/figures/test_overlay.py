@@ -28,7 +28,7 @@ def arms(mean: float, *names: str) -> dict:
 
 
 def test_no_two_of_thirty_runs_look_alike_and_neighbours_differ_in_colour_and_dashes():
-    styles = [figures.run_style(number) for number in range(30)]
+    styles = [figures.curves.run_style(number) for number in range(30)]
     assert len(set(styles)) == 30
     for one, other in zip(styles, styles[1:], strict=False):
         assert one[0] != other[0] and one[1] != other[1]
@@ -38,7 +38,7 @@ def test_each_run_keeps_its_style_where_another_did_not_measure_the_quantity():
     runs = [("a", {"loss": line([1, 2])}), ("b", {}), ("c", {"loss": line([3, 4])})]
     drawn = figures.overlay("loss", runs)
     assert [trace.name for trace in drawn.data] == ["a", "c"]
-    assert (drawn.data[1].line.color, drawn.data[1].line.dash) == figures.run_style(2)
+    assert (drawn.data[1].line.color, drawn.data[1].line.dash) == figures.curves.run_style(2)
 
 
 @pytest.mark.parametrize("num_runs", [1, 3, 12])

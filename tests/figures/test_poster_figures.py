@@ -46,7 +46,7 @@ def test_a_poster_keeps_its_aspect_and_every_pixel_is_a_square(channels, width):
 
 def test_patches_and_areas_lie_where_the_engine_cuts_them():
     grid = PosterGrid(**GRID)
-    tops, lefts = figures.patch_corners(GRID)
+    tops, lefts = poster.patch_corners(GRID)
     assert tops == offsets(grid.height, grid.patch_height, grid.patch_rows)
     assert lefts == offsets(grid.width, grid.patch_width, grid.patch_columns)
     boxes = [box for _, box in poster._areas(poster_view(), 3)]
@@ -97,12 +97,12 @@ def test_the_patch_grid_marks_the_middle_of_each_patch_and_one_in_full():
     view.pixels[:] = 0
     picture = np.asarray(opened(figures.poster_png(view, "light", patch_grid=True)))
     factor = picture.shape[1] // GRID["width"]
-    tops, lefts = figures.patch_corners(GRID)
+    tops, lefts = poster.patch_corners(GRID)
     for top in tops:
         for left in lefts:
             y, x = round((top + 4) * factor), round((left + 4) * factor)
             assert picture[y, x].max() > 150, "no mark in the middle of a patch"
-    accent = tuple(int(figures.PALETTES["light"].distilled[place : place + 2], 16) for place in (1, 3, 5))
+    accent = tuple(int(figures.palette.PALETTES["light"].distilled[place : place + 2], 16) for place in (1, 3, 5))
     rows, columns = (picture == accent).all(2).nonzero()
     assert rows.max() - rows.min() == pytest.approx(8 * factor, abs=6)
     assert columns.max() - columns.min() == pytest.approx(8 * factor, abs=6)

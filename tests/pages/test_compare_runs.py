@@ -66,7 +66,7 @@ def test_the_chart_has_each_arm_in_its_own_colour(visit, three):
     app = visit("compare", run=three)
     assert names(app, 0) == ["Distilled", "Random real, same size", "k-means real, same size", "Full data"]
     colours = [trace["marker"]["color"] for trace in figure(app, 0)["data"]]
-    palette = engine.figures.PALETTES["page"]
+    palette = engine.figures.palette.PALETTES["page"]
     assert colours == [palette.distilled, palette.random_real, palette.kmeans_real, palette.full]
 
 
