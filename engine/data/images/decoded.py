@@ -1,4 +1,4 @@
-"""Decoded images, `decoded/<digest>.safetensors` under the data root, shared by data sets of equal content and options."""
+"""Decoded images, `decoded/<digest>.safetensors` under the data root; equal content and options share one file."""
 
 import hashlib
 import json

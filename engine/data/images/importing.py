@@ -27,7 +27,7 @@ Import = Generator[Event, None, FolderSource]
 
 
 def import_upload(files: Sequence[tuple[str, BinaryIO]], options: ImportOptions, data_root: Path) -> Import:
-    """Import (relative path, open file) of an uploaded folder. Raises DataError: no data set, or a limit is exceeded."""
+    """Import (relative path, open file) of an uploaded folder. Raises DataError: no data set, or a limit exceeded."""
     return _imported(lambda into: intake.uploaded(files, into, limits()), options, data_root, "Uploaded folder")
 
 

@@ -1,4 +1,4 @@
-"""Zip files: checked before they are unpacked, and their bytes counted meanwhile, as the sizes they state may be false."""
+"""Zip files: checked before they are unpacked, and their bytes counted meanwhile, as the stated sizes may be false."""
 
 import contextlib
 import lzma

@@ -152,7 +152,7 @@ class Library(Generic[Kind]):
             shutil.rmtree(place, ignore_errors=True)
 
     def add(self, place: Path, source: Kind, data_root: Path) -> Kind:
-        """Move the folder `place` into the library; the key is made from the title. Raises DataError if that is taken."""
+        """Move the folder `place` into the library; the key is made from the title. Raises DataError if it is taken."""
         (place / RECORD).write_text(source.model_dump_json(indent=1), encoding="utf-8")
         self.check_title(source.title, data_root)
         name = slug(source.title, self.fallback)

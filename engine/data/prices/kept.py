@@ -1,4 +1,4 @@
-"""The bars of an imported data set, and their digest. bars.npz: times_0 (n,) int64, table_0 (n, 5) float64, times_1..."""
+"""The bars of an imported data set, and their digest. bars.npz: times_0 (n,) int64, table_0 (n, 5) float64, ..."""
 
 import hashlib
 import os

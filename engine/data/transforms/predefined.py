@@ -110,7 +110,7 @@ def predefined(
 ) -> tuple[Predefined, ...]:
     """The augmentations with these names, in order.
 
-    jitter: width, in [0, 1], of the range around 1/2 of brightness, saturation and contrast. seed: of all random numbers.
+    jitter: width, in [0, 1], of the range around 1/2 of brightness, saturation and contrast. seed: of these and "crop".
     """
     drawn = torch.rand(5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     colours = 0.5 + jitter * (drawn[:3] - 0.5)
