@@ -27,11 +27,10 @@ def _lines(section: Section) -> list[str]:
         case Group(title, inside):
             found = lines(inside)
             return ["", title, *found] if title and found else found
-        case Choice(_, options, is_list=is_list, is_another_view=is_another_view):
-            names = list(options)[:1] if is_another_view else list(options)
-            by_name = {name: lines(options[name]()) for name in names}
-            titled = is_list or len(names) > 1
-            return [line for name in names if by_name[name] for line in ([f"{name}:"] * titled + by_name[name])]
+        case Choice(is_list=is_list):
+            by_name = {name: lines(options()) for name, options in section.shown_at_once().items()}
+            titled = is_list or len(by_name) > 1
+            return [line for name, found in by_name.items() if found for line in ([f"{name}:"] * titled + found)]
     return []
 
 

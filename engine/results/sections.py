@@ -104,5 +104,9 @@ class Choice:
     is_list: bool = False
     is_another_view: bool = False
 
+    def shown_at_once(self) -> Mapping[str, Callable[[], Sequence[Section]]]:
+        """The options to show where a reader cannot pick: all, or the first of several views."""
+        return dict(list(self.options.items())[:1]) if self.is_another_view else self.options
+
 
 Section = Sentence | Metrics | Table | Chart | Picture | Code | File | Group | Choice

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import astuple
 from html import escape
@@ -22,7 +23,7 @@ _TONES = {"plain": "", "caption": ' class="faint"', "note": ' class="note"', "ve
 def page(title: str, sections: Sequence[Section], top: str = "") -> str:
     """A whole page. top: HTML that comes first."""
     writer = _Writer()
-    body = "\n".join([top, *writer.written(sections)])
+    body = f"{top}\n{writer.written(sections)}"
     colours = {theme: _colours(theme) for theme in THEMES}
     scripts = {"colours": _in_script(json.dumps(colours)), "charts": "\n".join(writer.scripts)}
     page = Template(_PAGE.read_text(encoding="utf-8"))
@@ -35,57 +36,54 @@ class _Writer:
     def __init__(self) -> None:
         self.scripts: list[str] = []
 
-    def written(self, sections: Sequence[Section], level: int = 2) -> list[str]:
-        return [text for section in sections for text in self._one(section, level)]
+    def written(self, sections: Sequence[Section], level: int = 2) -> str:
+        return "\n".join(self._one(section, level) for section in sections)
 
-    def _one(self, section: Section, level: int) -> list[str]:
+    def _one(self, section: Section, level: int) -> str:
         match section:
             case Sentence():
-                return [f"<p{_TONES[section.tone]}>{_marked(section.text)}</p>"]
+                return f"<p{_TONES[section.tone]}>{_marked(section.text)}</p>"
             case Metrics():
                 rows = [(metric.label, metric.value, _explained(metric.note, metric.help)) for metric in section.of]
-                return [_table(rows, (), "numbers")]
+                return _table(rows, (), "numbers")
             case Table():
                 head, kind = tuple(section.columns), "scores"
                 if not any(map(str.strip, head)):
                     head, kind = (), "facts"
                 lines = list(zip(*section.columns.values(), strict=True))
-                return [f'<div class="wide">{_table(lines, head, kind)}</div>']
+                return f'<div class="wide">{_table(lines, head, kind)}</div>'
             case Chart():
-                return [f'<div class="chart-alone">{self._chart(section.draw(), section.alt)}</div>']
+                return f'<div class="chart-alone">{self._chart(section.draw(), section.alt)}</div>'
             case Picture():
-                return [_picture(section)]
+                return _picture(section)
             case Code():
-                return [f"<pre>{escape(section.text)}</pre>"]
+                return f"<pre>{escape(section.text)}</pre>"
             case Group():
                 return self._group(section, level)
             case Choice():
                 return self._choice(section, level)
-        return []  # a file to download has no place here
+        return ""  # a file to download has no place here
 
-    def _group(self, group: Group, level: int) -> list[str]:
+    def _group(self, group: Group, level: int) -> str:
         inner = min(level + 1, 4) if group.title else level
         if group.layout == "fold":
-            written = "".join(self.written(group.of, inner))
-            return [f"<details><summary>{escape(group.title)}</summary>{written}</details>"]
-        title = [f"<h{level}>{escape(group.title)}</h{level}>"] if group.title else []
-        if group.layout == "grid" and all(isinstance(section, Picture) for section in group.of):
-            return ["<section>", *title, '<div class="strip">', *self.written(group.of, inner), "</div></section>"]
-        if group.layout == "grid":
-            cells = [f"<div>{''.join(self.written([section], inner))}</div>" for section in group.of]
-            return ["<section>", *title, '<div class="charts">', *cells, "</div></section>"]
-        return ["<section>", *title, *self.written(group.of, inner), "</section>"]
+            return f"<details><summary>{escape(group.title)}</summary>{self.written(group.of, inner)}</details>"
+        title = f"<h{level}>{escape(group.title)}</h{level}>\n" if group.title else ""
+        if group.layout != "grid":
+            body = self.written(group.of, inner)
+        elif all(isinstance(section, Picture) for section in group.of):
+            body = f'<div class="strip">{self.written(group.of, inner)}</div>'
+        else:
+            cells = (f"<div>{self.written([section], inner)}</div>" for section in group.of)
+            body = f'<div class="charts">{"".join(cells)}</div>'
+        return f"<section>\n{title}{body}\n</section>"
 
-    def _choice(self, choice: Choice, level: int) -> list[str]:
+    def _choice(self, choice: Choice, level: int) -> str:
         """Every option below its name; of several views of the same the first one."""
-        names = list(choice.options)
-        if choice.is_another_view or (len(names) == 1 and not choice.is_list):
-            return self.written(choice.options[names[0]](), level)
-        return [
-            text
-            for name, options in choice.options.items()
-            for text in (f"<h{level}>{escape(name)}</h{level}>", *self.written(options(), level))
-        ]
+        written = {name: self.written(options(), level) for name, options in choice.shown_at_once().items()}
+        if len(written) == 1 and not choice.is_list:
+            return next(iter(written.values()))
+        return "\n".join(f"<h{level}>{escape(name)}</h{level}>\n{text}" for name, text in written.items())
 
     def _chart(self, figure: go.Figure, alt: str) -> str:
         figure.layout.template = None  # the page's script has one for light and one for dark
@@ -106,13 +104,14 @@ def _explained(note: str, explanation: str) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]], head: Sequence[str], kind: str) -> str:
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        broken = (escape(text).replace("\n", '<br><span class="faint">', 1) for text in texts)
-        closed = (f"{text}</span>" if '<br><span class="faint">' in text else text for text in broken)
-        return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in closed) + "</tr>"
+    top = f"<thead>{_row('th', head)}</thead>" if head else ""
+    return f'<table class="{kind}">{top}<tbody>{"".join(_row("td", line) for line in lines)}</tbody></table>'
 
-    top = f"<thead>{cells('th', head)}</thead>" if head else ""
-    return f'<table class="{kind}">{top}<tbody>{"".join(cells("td", line) for line in lines)}</tbody></table>'
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    """A row of a table; the second line of a cell is a remark on the first."""
+    written = (re.sub(r"\n(.*)", r'<br><span class="faint">\1</span>', escape(cell), flags=re.DOTALL) for cell in cells)
+    return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in written)}</tr>"
 
 
 def _picture(picture: Picture) -> str:

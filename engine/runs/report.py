@@ -120,16 +120,12 @@ def _machine(run: Run) -> list[Section]:
     facts = {"Dataset Distillery": version()}
     titled = {name: name.capitalize() for name in MACHINE} | {"torch": "PyTorch", "gpu": "GPU"}
     facts |= {title: str(known[name]) for name, title in titled.items() if known.get(name)}
-    if known.get("memory_bytes"):
-        facts["Memory of the machine"] = formats.num_bytes(known["memory_bytes"])
-    if row.memory_bytes:
-        facts["Peak memory of the run"] = formats.num_bytes(row.memory_bytes)
+    sizes = {"Memory of the machine": known.get("memory_bytes"), "Peak memory of the run": row.memory_bytes}
+    facts |= {title: formats.num_bytes(size) for title, size in sizes.items() if size}
     reals = kind_of(row.method).reals
-    for name, title in (("train", "Training"), ("validation", "Validation"), ("test", "Test")):
-        if isinstance(row.facts.get(name), int):
-            facts[f"{title} {reals}"] = formats.count(row.facts[name])
-    if isinstance(row.facts.get("student_params"), int):
-        facts["Weights of the student"] = formats.count(row.facts["student_params"])
+    counted = {f"Training {reals}": "train", f"Validation {reals}": "validation", f"Test {reals}": "test"}
+    counts = {title: row.facts.get(name) for title, name in (counted | {"Student weights": "student_params"}).items()}
+    facts |= {title: formats.count(number) for title, number in counts.items() if isinstance(number, int)}
     if row.summary.get("compression"):
         stored = formats.num_bytes(row.summary.get("num_bytes"))
         facts["Stored"] = f"{stored}, {formats.ratio(row.summary['compression'])} of the full data set"

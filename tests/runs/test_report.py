@@ -73,7 +73,7 @@ def test_report_says_verdict_scores_recipe_and_command(finished, text):
         assert f"<td>{setting}</td>" in text
     assert "<td>config.adam_beta1</td>" not in text
     assert re.sub("<[^>]*>", "", command.command_line(store.run(run_id).request))[:60] in text
-    for fact in ("PyTorch", "Processor", "Training images", "Weights of the student"):
+    for fact in ("PyTorch", "Processor", "Training images", "Student weights"):
         assert f"<td>{fact}</td>" in text
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 # [if template]
 from engine.data.transforms.augment import flip
-from engine.runs.templates.reading import KINDS, read
+from engine.runs.templates.reading import listed, read
 
 NUM_STEPS, BATCH_SIZE, LR, OWN_NUM_STEPS, OWN_BATCH_SIZE = 100, 10, 0.003, 100, 10
 # [end]
@@ -74,14 +74,9 @@ OWN_OPTIMISER = torch.optim.Adam(net.parameters())
 is_stored = sys.argv[2:] == ["as_distilled"]
 if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
     sys.exit("Name a folder of test images with one sub-folder per class: python train.py TEST_FOLDER")
-tests = []
-for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
-    if (name := unicodedata.normalize("NFC", folder.name)) not in names:  # macOS separates accents from letters
-        sys.exit(f"The folder '{folder.name}' is not named after a class. The classes are: {', '.join(names)}.")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in KINDS and path.name[0] != "."]
-    tests += [(path, names.index(name)) for path in files]
-if not tests:
-    sys.exit(f"There are no images in the sub-folders of {sys.argv[1]}. Put them in one sub-folder per class.")
+tests = listed(sys.argv[1])
+if unknown := sorted({name for _, name in tests} - set(names)):
+    sys.exit(f"The folder '{unknown[0]}' is not named after a class. The classes are: {', '.join(names)}.")
 # [if has_batch_norm]
 tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: mix the classes in each batch
 # [end]
@@ -98,6 +93,7 @@ for chosen, rate in OWN_STEPS if is_stored else shuffled():
 right = 0
 with torch.no_grad():
     for start in range(0, len(tests), 1000):
-        paths, labels = zip(*tests[start : start + 1000], strict=True)
-        right += (net(torch.stack([read(path) for path in paths])).argmax(1) == torch.tensor(labels)).sum().item()
+        paths, folders = zip(*tests[start : start + 1000], strict=True)
+        labels = torch.tensor([names.index(name) for name in folders])
+        right += (net(torch.stack([read(path) for path in paths])).argmax(1) == labels).sum().item()
 print(f"accuracy {100 * right / len(tests):.1f} % on {len(tests)} images")

@@ -2,6 +2,8 @@
 """How the exported programs read images."""
 
 import sys
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -52,3 +54,11 @@ def read(path):
     unit = F.normalize(pixels.flatten() - pixels.mean(), dim=0, eps=FAINTEST)
     return (unit @ whitening).view_as(pixels)
     # [end]
+
+
+def listed(folder):
+    """(path, class) of each image in the sub-folders of a folder."""
+    paths = sorted(path for path in Path(folder).glob("*/*") if path.suffix.lower() in KINDS and path.name[0] != ".")
+    if not paths:
+        sys.exit(f"There are no images in the sub-folders of {folder}. Put them in one sub-folder per class.")
+    return [(path, unicodedata.normalize("NFC", path.parent.name)) for path in paths]  # macOS separates accents

@@ -24,23 +24,13 @@ from torch import Tensor, nn
 from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH
-from engine.runs.templates.reading import KINDS, read
+from engine.runs.templates.reading import listed, read
 
 NUM_STEPS, BATCH_SIZE, LR, WEIGHT_DECAY, PROBE_EPOCHS, PROBE_LR = 100, 10, 0.1, 0.0, 10, 0.1
 # [end]
 data = dict(np.load(Path(__file__).with_name("distilled.npz")))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["representations"])
 # [insert reading]
-
-
-def listed(folder):
-    """(path, class) of each image in the sub-folders of a folder."""
-    folders = sorted(path for path in Path(folder).iterdir() if path.is_dir())
-    found = [(path, each.name) for each in folders for path in sorted(each.iterdir())]
-    images = [(path, name) for path, name in found if path.suffix.lower() in KINDS and path.name[0] != "."]
-    if not images:
-        sys.exit(f"There are no images in the sub-folders of {folder}. Put them in one sub-folder per class.")
-    return [(path, unicodedata.normalize("NFC", name)) for path, name in images]  # macOS separates accents from letters
 
 
 @torch.no_grad()
