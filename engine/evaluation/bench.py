@@ -1,11 +1,11 @@
-"""What every arm of a comparison shares: the data, one student and its starts, draws of real images, the cache."""
+"""What every arm of a comparison shares: the data, one student and its starts, and the cache."""
 
 import hashlib
 import json
 import math
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from engine.core.config import EvaluationConfig, StudentConfig
 from engine.core.context import Context
 from engine.core.events import Scored
 from engine.data.source import LabelledSet, Splits
-from engine.evaluation import baselines
 from engine.evaluation.plan import Training
 from engine.evaluation.scores import HEADLINE
 from engine.nets import make_student
@@ -28,10 +27,10 @@ SPLITS = ("validation", "test")
 
 @dataclass(frozen=True)
 class Bench:
-    """What every arm shares: the data, one architecture, and how much to train.
+    """What every arm shares: the data, one architecture, and the settings of the evaluation.
 
     flops: of one sample's forward pass. is_own: whether the set was distilled for this architecture.
-    note: what every recipe ends with.
+    note: appended to every recipe.
     """
 
     splits: Splits
@@ -42,40 +41,30 @@ class Bench:
     flops: int
     is_own: bool = True
     note: str = ""
-    _drawn: dict[tuple[str, int, int | str], LabelledSet] = field(default_factory=dict, repr=False, compare=False)
 
     def enter(self) -> None:
-        """Set this thread up for the architecture: its number of threads and the precision of its products."""
+        """Set this thread's number of threads and matrix precision for the architecture."""
         machine.set_precision(self.student_config.precision)
         machine.set_threads(self.flops)
 
     def now(self) -> float:
-        """Seconds on a clock, once the device has done all that was asked of it."""
+        """The time in seconds, after waiting for the device."""
         if self.context.device.type == "cuda":
             torch.cuda.synchronize(self.context.device)
         return time.perf_counter()
 
     def start(self, seed: int | str) -> Tensor:
-        """Weights of the student number `seed`; the same for every run, so that arms can be shared between runs."""
+        """Initial weights of student number `seed`, the same in every run so that runs can share arms."""
         return self.student.init(generator_of("start", self.student.name, seed))
 
     def start_of(self, start_seed: int | None, seed: int | str) -> Tensor:
-        """The same, or the one start that a set was made for, where it was made for one."""
+        """The same, or the single start that a set was made for."""
         if start_seed is None:
             return self.start(seed)
         return self.student.init(torch.Generator().manual_seed(start_seed))
 
-    def real(self, arm: str, count: int, seed: int | str) -> LabelledSet:
-        """`count` real samples of a small arm of `baselines.DRAWS`, the same for every run. The last draw is kept."""
-        key = arm, count, seed
-        if key not in self._drawn:
-            generator = generator_of(arm.replace("_", " "), count, seed)
-            self._drawn.clear()
-            self._drawn[key] = baselines.DRAWS[arm](self.splits.train, count, self.splits.spec.num_outputs, generator)
-        return self._drawn[key]
-
     def scored(self, training: Training, recipe: str, numbers: dict[str, Any] | None = None) -> Scored:
-        """The score of a student whose value, seed and split are still to be filled in; numbers: the recipe's."""
+        """A score without its value, seed and split. numbers: hyperparameters of the recipe."""
         told, size = recipe + self.note, (training.num_samples, training.num_bytes)
         names = training.arm, training.protocol, self.student.name
         return Scored(*names, 0, HEADLINE, math.nan, 0.0, "test", *size, told, numbers or {})
@@ -84,7 +73,7 @@ class Bench:
 def make_bench(
     splits: Splits, config: StudentConfig, evaluation: EvaluationConfig, context: Context, *, is_own: bool = True
 ) -> Bench:
-    """A bench for one architecture on the context's device, with this thread set up for it.
+    """A bench for one architecture on the context's device; sets this thread up for it.
 
     Architectures other than the set's own are measured on `evaluation.other_images` validation and test images.
     """
@@ -99,10 +88,7 @@ def make_bench(
 
 
 def fewer(splits: Splits, count: int) -> Splits:
-    """The same with at most `count` validation and as many test images, always the same ones; all of them for 0.
-
-    Each class keeps its share, so that accuracies go on meaning the same where classes are not equally large.
-    """
+    """Splits with a fixed stratified sample of at most `count` validation and `count` test images; all for 0."""
     if not count or count >= max(len(splits.validation), len(splits.test)):
         return splits
     validation, test = _part(splits.validation, count, "validation"), _part(splits.test, count, "test")
@@ -110,7 +96,7 @@ def fewer(splits: Splits, count: int) -> Splits:
 
 
 def _part(data: LabelledSet, count: int, name: str) -> LabelledSet:
-    """`count` samples evenly spread over all of them, sorted by class and in random order within a class."""
+    """`count` samples, stratified: evenly spaced after sorting by class, in random order within a class."""
     if len(data) <= count:
         return data
     order = torch.randperm(len(data), generator=generator_of("measured", name, count))
@@ -119,7 +105,7 @@ def _part(data: LabelledSet, count: int, name: str) -> LabelledSet:
 
 
 def cache_path(bench: Bench, parts: dict) -> Path:
-    """A file for everything a real arm's score and seconds depend on."""
+    """The cache file of a real arm, named by a hash of all that its score and seconds depend on."""
     facts = machine.describe()
     key = {
         "data": bench.splits.fingerprint,
@@ -134,7 +120,7 @@ def cache_path(bench: Bench, parts: dict) -> Path:
 
 
 def read_record(path: Path) -> dict | None:
-    """A cached record; None where there is none that can be read."""
+    """A cached record, None if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -142,7 +128,7 @@ def read_record(path: Path) -> dict | None:
 
 
 def write_record(path: Path, record: dict) -> None:
-    """Keep a record where `read_record` finds it."""
+    """Write a record for `read_record`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may measure the same arm
     partial.write_text(json.dumps(record))
@@ -150,5 +136,5 @@ def write_record(path: Path, record: dict) -> None:
 
 
 def generator_of(*names: str | int) -> torch.Generator:
-    """Randomness of evaluation: the same for every run, whatever its seed, so that arms are comparable and shared."""
+    """Randomness of evaluation, independent of a run's seed so that runs can share and compare arms."""
     return Context(seed=0).stream("evaluation", *names)

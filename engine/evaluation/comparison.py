@@ -1,7 +1,7 @@
-"""Running a plan: train, measure, cache, choose rates, and say how long the rest will take.
+"""Runs the plan of a comparison: train, measure, cache, choose learning rates, estimate the time left.
 
-A kind of result (labelled images, representations, forecasts) is a `Comparison`: it lists its trainings, does one of
-them, and turns what it finds into scores. Everything else is here. Test data choose nothing.
+Each kind of result (labelled images, representations, forecasts) has a subclass of `Comparison`, which lists its
+trainings, runs one of them, and turns the outcomes into scores. Nothing is chosen on test data.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from engine.core.config import EvaluationConfig, MethodConfig, StudentConfig, Validation
@@ -29,23 +30,23 @@ from engine.synthetic.base import SyntheticSet
 Found = TypeVar("Found")
 Config = TypeVar("Config", bound=MethodConfig)
 Costs = dict[tuple[str, str], float]
-"""Seconds of a unit of work, by (architecture, unit)."""
+"""Seconds per unit of work, by (architecture, unit)."""
 Tried = dict[str, dict[float | None, float]]
-"""{choice: {rate: how good it was on validation data}}."""
+"""{choice: {rate: score on validation data}}."""
 
 PULSE_SECONDS = 0.5
-"""Progress is told this often while a training lasts."""
+"""Time between two progress events of a training."""
 TRUST = 0.2
-"""How much the planned pace weighs against the one seen so far, as a share of all planned seconds."""
+"""Weight of the planned pace against the observed one, as a share of all planned seconds."""
 QUICK_SECONDS, LONG_SECONDS = 0.03, 3.0
-"""For how long a run measures a unit of work, and what is not measured twice."""
-DRAW = "draw "
-"""How the units begin that stand for drawing real data."""
+"""How long a run times a unit of work; calls longer than the second are timed once."""
+DRAW = "draw"
+"""Prefix of the units for drawing real data."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Found]):
-    """A training with its learning rate resolved, and what was found; is_cached: by an earlier run."""
+    """A training with its learning rate resolved, and its result. is_cached: it comes from an earlier run."""
 
     training: Training
     found: Found
@@ -53,11 +54,14 @@ class Outcome(Generic[Found]):
 
 
 class Comparison(ABC, Generic[Found]):
-    """What is special to comparing one kind of result.
+    """Compares one kind of result with real data.
 
-    sets: the distilled set and its companions by arm (`versions`); empty for a baseline, which needs none.
-    others: splits of further sources by key (`config.others`).
+    distilled: the set. sets: the set and its companions by arm (`versions`). A baseline needs neither.
+    others: splits of further sources by key (`config.others`). found_type: Found, as the cache stores it.
     """
+
+    distilled: SyntheticSet
+    found_type: Any
 
     def __init__(
         self,
@@ -69,97 +73,96 @@ class Comparison(ABC, Generic[Found]):
         others: Mapping[str, Splits] | None = None,
     ) -> None:
         self.splits, self.config, self.evaluation, self.context = splits, config, evaluation, context
-        self.sets = {} if synthetic is None else versions(synthetic)
+        self.sets: Mapping[str, SyntheticSet] = {}
+        if synthetic is not None:
+            self.distilled, self.sets = synthetic, versions(synthetic)
         self.others = others or {}
         self.outcomes: list[Outcome[Found]] = []
         self._benches: dict[str, Bench] = {}
 
-    # ---- what a kind says
+    # ---- differs by kind
 
     @abstractmethod
     def plan(self) -> tuple[Training, ...]:
-        """Every training of the comparison, in order; those that choose a rate before those that it is chosen for."""
+        """All trainings in order; those that choose a rate come before those that use it."""
 
     @abstractmethod
     def baseline(self) -> tuple[Training, ...]:
-        """Trainings on random real data that a run is compared with while it works; of the plan, where sizes agree."""
+        """Trainings on random real data for the live comparison; the same as in the plan where the sizes agree."""
 
     @abstractmethod
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Found]:
-        """Do one training and measure it. Progress is yielded now and then."""
+        """Run one training and measure it; yields Progress from time to time."""
 
     @abstractmethod
     def merit(self, found: Found) -> float:
-        """How good a training is on validation data, to choose a rate by."""
+        """The score on validation data by which a rate is chosen."""
 
     @abstractmethod
     def scores(self, bench: Bench, outcomes: Sequence[Outcome[Found]]) -> Iterator[Scored]:
-        """Scores of the outcomes of one arm: of one student where it has one length, else of all students."""
-
-    @abstractmethod
-    def to_json(self, found: Found) -> dict[str, Any]:
-        """What the cache keeps."""
-
-    @abstractmethod
-    def from_json(self, record: dict[str, Any]) -> Found:
-        """What `to_json` wrote."""
+        """Scores of one arm: of a single student if it is measured at one length, else of all its students."""
 
     @abstractmethod
     def words(self, training: Training) -> str:
-        """What a training does, as a message."""
+        """What a training does, as a progress message."""
 
     @abstractmethod
     def work(self, bench: Bench, training: Training) -> Counter[str]:
-        """How often a training does what `unit_seconds` measures."""
+        """How many units of each kind of work a training takes."""
 
     @abstractmethod
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
-        """Seconds of one unit of work, measured for about `patience` seconds."""
+        """Seconds per unit of work, timed for about `patience` seconds."""
 
     @abstractmethod
     def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
-        """The work of testing the set on validation data once during a run."""
+        """The work of evaluating the set once on validation data during a run."""
 
     def work_before(self, bench: Bench) -> Counter[str]:
         """Work before the first outer step that a trial leaves out."""
         return Counter()
 
     def cache_facts(self, bench: Bench) -> dict[str, Any] | None:
-        """What shared results depend on besides the training and the bench; None where that is not known yet."""
+        """What cached results depend on besides the training and the bench; None if it is not known yet."""
         return {}
 
     def begin(self) -> Generator[Event, None, None]:
-        """What the trainings share, made once before the first of them."""
+        """Prepare what all trainings share."""
         yield from ()
 
     def findings(self) -> Generator[Event, None, None]:
-        """What follows from all outcomes besides their scores."""
+        """Results that follow from all outcomes, besides their scores."""
         yield from ()
 
-    # ---- the same for all kinds
+    # ---- shared by all kinds
 
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
-        """The architectures by name, the distilling one first."""
+        """The architectures by name, first the one the set was distilled for."""
         return {config.name: config for config in architectures(self.config.student, self.evaluation)}
 
     def is_own(self, student: str) -> bool:
-        """Whether an architecture is the one that the set was distilled for."""
+        """Whether the set was distilled for this architecture."""
         return student == self.config.student.name
 
     def title(self, student: str) -> str:
-        """An architecture as people call it."""
+        """The display name of an architecture."""
         return STUDENTS[student].title
 
+    def first(self, bench: Bench, unit: str) -> Training:
+        """The first planned training of the bench's architecture that takes such a unit of work."""
+        student = bench.student_config.name
+        return next(each for each in self.plan() if each.student == student and unit in self.work(bench, each))
+
     def bench(self, student: str) -> Bench:
-        """The bench of an architecture, with this thread set up for it."""
+        """The bench of an architecture; sets this thread up for it."""
         if student not in self._benches:
             self._benches[student] = self.new_bench(student)
         self._benches[student].enter()
         return self._benches[student]
 
     def new_bench(self, student: str) -> Bench:
-        """A bench made anew."""
+        """Make the bench of an architecture."""
         config, is_own = self.students[student], self.is_own(student)
         return make_bench(self.splits, config, self.evaluation, self.context, is_own=is_own)
 
@@ -167,9 +170,9 @@ class Comparison(ABC, Generic[Found]):
 def run(
     comparison: Comparison[Found], trainings: Sequence[Training], costs: Costs | None = None
 ) -> Generator[Event, None, None]:
-    """Do the trainings of a plan, one after another. Yields Progress, the scores of each arm, and the findings.
+    """Run the trainings of a plan in order. Yields Progress, the scores of each arm, and the findings.
 
-    costs: of units of work measured before; those that are missing are measured first.
+    costs: seconds per unit of work, where known; missing ones are measured first.
     """
     yield from comparison.begin()
     seconds = yield from planned_seconds(comparison, trainings, {} if costs is None else costs, QUICK_SECONDS)
@@ -178,7 +181,7 @@ def run(
 
 
 def baseline(comparison: Comparison[Found]) -> Generator[Event, None, None]:
-    """Scores on validation data of random real data, which a run is compared with while it works."""
+    """Validation scores of random real data, shown beside a live run."""
     trainings = comparison.baseline()
     for event in _walk(comparison, trainings, _Clock(trainings, {})):
         if not isinstance(event, Scored) or event.split == "validation":
@@ -186,7 +189,7 @@ def baseline(comparison: Comparison[Found]) -> Generator[Event, None, None]:
 
 
 def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _Clock) -> Generator[Event, None, None]:
-    """Train and score, an arm at a time, or a student at a time where nothing is chosen among several lengths."""
+    """Train and score: student by student, or arm by arm where the best of several lengths is chosen."""
     tried: Tried = {}
     arm: list[Outcome[Found]] = []
     for place, training in enumerate(trainings):
@@ -199,7 +202,7 @@ def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _
             outcome = Outcome(wanted, found)
             path = _path_of(comparison, bench, wanted)
             if path is not None:
-                write_record(path, comparison.to_json(found))
+                write_record(path, TypeAdapter(comparison.found_type).dump_python(found))
         clock.done(training, outcome.is_cached)
         _remember(comparison, outcome, tried)
         comparison.outcomes.append(outcome)
@@ -213,9 +216,9 @@ def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _
 def planned_seconds(
     comparison: Comparison[Found], trainings: Sequence[Training], costs: Costs, patience: float
 ) -> Generator[Event, None, dict[Training, float]]:
-    """Seconds of each training: its work times the measured seconds of each unit; 0 where the cache has it.
+    """Seconds of each training: units of work times seconds per unit; 0 if its result is cached.
 
-    costs: seconds by (architecture, unit); what is missing is measured for about `patience` seconds, and added.
+    costs: missing ones are measured for about `patience` seconds each, and added.
     """
     found: dict[Training, float] = {}
     tried: Tried = {}
@@ -236,7 +239,7 @@ def planned_seconds(
 
 
 def timed(comparison: Comparison[Found], costs: Costs) -> Planned:
-    """How long a comparison will take, measured briefly while its run distils. Leaves the thread set up as it was."""
+    """How long a comparison will take, timed during distillation. Leaves the thread set up as it was."""
     trainings = comparison.plan()
     events = planned_seconds(comparison, trainings, costs, QUICK_SECONDS)
     while True:
@@ -250,7 +253,7 @@ def timed(comparison: Comparison[Found], costs: Costs) -> Planned:
 def price(
     comparison: Comparison[Found], bench: Bench, work: Mapping[str, int], costs: Costs, patience: float
 ) -> Generator[Event, None, float]:
-    """Seconds of some work with one architecture, by the costs of its units; see `planned_seconds`."""
+    """Seconds of some work with one architecture; costs as in `planned_seconds`."""
     total, student = 0.0, bench.student_config.name
     for unit, count in work.items():
         if (student, unit) not in costs:
@@ -262,23 +265,25 @@ def price(
 
 
 def known(comparison: Comparison[Found], bench: Bench, training: Training, tried: Tried) -> Outcome[Found] | None:
-    """The outcome of a training from the cache; None where it has to be done."""
+    """The cached outcome of a training, None if there is none."""
     if not training.is_shared or (training.purpose == "score" and training.choice and training.choice not in tried):
         return None
     wanted = resolved(training, tried)
     path = _path_of(comparison, bench, wanted)
     record = None if path is None else read_record(path)
-    return None if record is None else Outcome(wanted, comparison.from_json(record), is_cached=True)
+    if record is None:
+        return None
+    return Outcome(wanted, TypeAdapter(comparison.found_type).validate_python(record), is_cached=True)
 
 
 def _path_of(comparison: Comparison[Found], bench: Bench, training: Training) -> Path | None:
-    """Where the cache keeps the result of a training; None for one that belongs to its run alone."""
+    """The cache file of a training; None if its result belongs to this run alone."""
     facts = comparison.cache_facts(bench)
     return cache_path(bench, training.key() | facts) if training.is_shared and facts is not None else None
 
 
 def resolved(training: Training, tried: Tried) -> Training:
-    """A training with the rate that did best on validation data, where it was to be chosen."""
+    """A training with the rate that was best on validation data, if it is one to be chosen."""
     if training.purpose == "choose" or not training.choice:
         return training
     merits = tried[training.choice]
@@ -286,7 +291,7 @@ def resolved(training: Training, tried: Tried) -> Training:
 
 
 def _remember(comparison: Comparison[Found], outcome: Outcome[Found], tried: Tried) -> None:
-    """Note how good a training was that others choose their rate by."""
+    """Note the merit of a training that chooses a rate."""
     training = outcome.training
     if training.purpose == "choose":
         tried.setdefault(training.choice, {})[training.lr] = comparison.merit(outcome.found)
@@ -297,20 +302,19 @@ def _arm(training: Training) -> tuple[str, ...]:
 
 
 class _Clock:
-    """How many trainings are done, and how long the others will take."""
+    """Counts the trainings done and estimates the time left. seconds: planned for each; may be empty."""
 
     def __init__(self, trainings: Sequence[Training], seconds: Mapping[Training, float]) -> None:
-        """seconds: planned for each training; empty where nothing was planned."""
         self._total, self._num_done = num_trainings(trainings), 0
         self._seconds = seconds
         self._left = self._all = sum(seconds.values())
-        self._spent = self._planned = 0.0  # of trainings done, those from the cache not counted
+        self._spent = self._planned = 0.0  # of trainings done, without cached ones
         self._began = time.perf_counter()
 
     def told(
         self, events: Generator[Event, None, Found], training: Training, words: str
     ) -> Generator[Event, None, Found]:
-        """The same events, with the progress of the whole plan in the place of a training's own."""
+        """The same events, with the progress of the whole plan in place of the training's own."""
         self._began = said = time.perf_counter()
         yield self._progress(training, words)
         while True:
@@ -325,7 +329,7 @@ class _Clock:
                 yield self._progress(training, words)
 
     def done(self, training: Training, is_cached: bool) -> None:
-        """A training has ended."""
+        """Note that a training has ended."""
         planned = self._seconds.get(training, 0.0)
         self._num_done += len(training.seeds)
         self._left -= planned
@@ -345,7 +349,7 @@ class _Clock:
 def followed(
     path: Iterator[Tensor], lengths: Sequence[int], bench: Bench
 ) -> Generator[Event, None, list[tuple[Tensor, float]]]:
-    """The weights (P,) of a training after each of `lengths` steps, and the seconds it took so far."""
+    """The weights (P,) of a training after each of `lengths` steps, with the seconds taken so far."""
     found = []
     began = said = bench.now()
     for step, theta in enumerate(path, 1):
@@ -358,7 +362,7 @@ def followed(
 
 
 def step_seconds(path: Iterator[Tensor], bench: Bench, patience: float) -> float:
-    """Seconds of a step of a training, which is followed for about `patience` seconds after the first step."""
+    """Seconds per training step, timed for about `patience` seconds after the first step."""
     started = bench.now()
     next(path)  # also warms up
     began, count = bench.now(), 0
@@ -370,7 +374,7 @@ def step_seconds(path: Iterator[Tensor], bench: Bench, patience: float) -> float
 
 
 def call_seconds(do: Callable[[], object], bench: Bench, patience: float) -> float:
-    """Seconds of a call: of the first one if it is long, else the mean of those after it."""
+    """Seconds per call: of the first one if it is long, else the mean of later ones."""
     began = bench.now()
     do()
     first = bench.now() - began

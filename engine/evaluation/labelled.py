@@ -5,11 +5,10 @@ Two protocols, and a third on request:
 as distilled   the training the set was made for: its batches in stored order at their learned rates, or random
                minibatches with its rule and rate. Real samples take the place of the synthetic ones.
 unaugmented    the same without augmentation, for sets made for augmented random batches.
-ordinary       standard training: shuffled minibatches, Adam, cosine schedule. The only one for the whole training set.
+ordinary       standard training. The only one for the whole training set.
 
-Each small set has its own learning rate, chosen on validation data with networks and draws that are not scored.
-Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as published; the length
-with the best mean over the students on validation data counts, and the others are scored as "accuracy@300".
+Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as published. The length
+with the best mean over the students on validation data counts; the others are scored as "accuracy@300".
 
 Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also
 trained on hard ones.
@@ -21,27 +20,25 @@ matters, because convolutions with weights of their own become grouped ones: 0.8
 0.67 to 1.04 for LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 128.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.config import Validation
 from engine.core.events import Event, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan
-from engine.evaluation.bench import SPLITS, Bench, generator_of
-from engine.evaluation.comparison import DRAW, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.bench import SPLITS, Bench
+from engine.evaluation.comparison import Outcome, call_seconds, followed
 from engine.evaluation.plan import CHOOSING, UNNUMBERED, Training, has_full, per_student, with_choice
 from engine.evaluation.scores import AS_DISTILLED, HEADLINE, ORDINARY, UNAUGMENTED, after
-from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy, at_random, ordinary
+from engine.evaluation.supervised import HARD, SupervisedComparison, choosing_steps, own_rate, rates_for_real
+from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy
 from engine.meta import update_rules
-from engine.meta.inner import Batch, burn_in
+from engine.meta.inner import Batch, inner_loop
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
@@ -51,14 +48,9 @@ OTHER_LRS = (1e-3, 3e-3, 1e-2)
 """The same with other architectures, which may be large."""
 FULL_LR = 1e-3
 CONSTANT_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
-"""Tried for real samples in the place of synthetic ones, beside the learned rates."""
-RANDOM_BATCH_RATES = {"adam": (3e-4, 1e-3, 3e-3), "sgd": (0.01, 0.1), "momentum": (0.003, 0.03)}
-"""Tried for real samples on random batches, by rule, beside the set's own rate. Few, for each takes a long training."""
+"""Tried for real samples in place of synthetic ones, beside the learned rates."""
 SHARES = (0.15, 0.3, 0.5, 1.0)
-"""Of the longest training on random batches: the lengths that are measured."""
-CHOOSING_SHARE = 0.3
-"""Of it: how long each rate for real samples is tried."""
-HARD = "distilled_hard"
+"""The measured lengths, as shares of the longest training on random batches."""
 VERSIONS = {"distilled_ema": ", moving average", "distilled_raw": ", not averaged", HARD: ", labels made hard"}
 """Versions of the distilled set, in messages."""
 WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images", "full": "the full set"}
@@ -75,7 +67,11 @@ class Length:
     seconds: float
 
 
-Found = tuple[Length, ...]
+@dataclass(frozen=True)
+class Accuracies:
+    """A student after each of the lengths of its training."""
+
+    lengths: tuple[Length, ...]
 
 
 def lengths_of(inner_steps: int) -> tuple[int, ...]:
@@ -83,202 +79,137 @@ def lengths_of(inner_steps: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(share * inner_steps)) for share in SHARES}))
 
 
-def choosing_steps(inner_steps: int) -> int:
-    """Steps that each rate for real samples is tried with on random batches."""
-    return max(1, round(CHOOSING_SHARE * inner_steps))
-
-
-def rates_for_real(rule: str, own: float) -> list[float]:
-    """The rates tried for real samples on random batches, the set's own first."""
-    return list(dict.fromkeys((own, *RANDOM_BATCH_RATES[rule])))
-
-
-def own_rate(synthetic: SyntheticSet) -> float:
-    """The set's shared rate, to three digits, so that sets whose rates are as good as equal share real arms."""
-    return float(f"{synthetic.rates[0].item():.3g}")
-
-
-def samples(synthetic: SyntheticSet, *, has_hard_labels: bool = False) -> LabelledSet:
-    """A synthetic set as samples and labels; soft labels are made hard on request."""
-    inputs, targets = synthetic.materialise()
-    return LabelledSet(inputs, targets.argmax(1) if has_hard_labels else targets, lambda inputs: inputs)
-
-
-class LabelledComparison(Comparison[Found]):
+class LabelledComparison(SupervisedComparison[Accuracies]):
     """See the module's docstring."""
+
+    found_type = Accuracies
 
     # ---- the plan
 
     def plan(self) -> tuple[Training, ...]:
         found: list[Training] = []
+        count = baselines.samples_at_equal_storage(self.distilled.num_stored_values(), self.splits.spec)
+        real = self._size(count)
         for student in self.students:
             is_own, ways = self.is_own(student), self._ways(student)
             for arm, version in self.sets.items():
+                size = version.num_samples, version.num_bytes()
                 for protocol in ways:
-                    found += self._as_distilled(student, arm, version, protocol)
-                found += self._ordinary_distilled(student, arm, version)
-            if is_own and self._distilled.labels_kind() == "soft":
-                found += self._as_distilled(student, HARD, self._distilled, AS_DISTILLED)
-            count = baselines.samples_at_equal_storage(self._distilled.num_stored_values(), self.splits.spec)
+                    found += self._as_distilled(student, arm, protocol, size)
+                found += self._ordinary(student, arm, size)
+            if is_own and self.distilled.labels_kind() == "soft":
+                size = self.distilled.num_samples, self.distilled.num_bytes()
+                found += self._as_distilled(student, HARD, AS_DISTILLED, size)
             for arm in baselines.DRAWS:
                 for protocol in ways:
-                    found += self._as_distilled_real(student, arm, count, protocol)
-                found += self._ordinary_real(student, arm, count)
+                    found += self._as_distilled(student, arm, protocol, real, draw=(count,))
+                found += self._ordinary(student, arm, real, draw=(count,))
             if has_full(self.evaluation, is_own):
-                found += self._full(student)
+                found += self._ordinary(student, "full", (len(self.splits.train), self.splits.train.raw_bytes))
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
         spec = self.splits.spec
         count = baselines.samples_of_values(self.config.size(spec).num_values, spec)
-        return tuple(self._ordinary_real(self.config.student.name, "random_real", count))
-
-    @property
-    def _distilled(self) -> SyntheticSet:
-        return self.sets["distilled"]
+        return tuple(self._ordinary(self.config.student.name, "random_real", self._size(count), draw=(count,)))
 
     def _ways(self, student: str) -> tuple[str, ...]:
         """The protocols besides the ordinary one."""
-        training = self._distilled.own_training
+        training = self.distilled.own_training
         is_augmented = training.batch_size and training.is_augmented
         is_asked = self.evaluation.without_augmentation and self.is_own(student) and is_augmented
         return (AS_DISTILLED, UNAUGMENTED) if is_asked else (AS_DISTILLED,)
-
-    def _own(self, student: str, protocol: str) -> base.Training:
-        """The training that the set was made for, as a protocol and an architecture have it."""
-        own = self._distilled.own_training
-        longest = self.evaluation.inner_steps if own.batch_size else own.num_steps
-        start_seed = own.start_seed if self.is_own(student) else None
-        is_augmented = own.is_augmented and protocol != UNAUGMENTED
-        return replace(own, num_steps=longest, start_seed=start_seed, is_augmented=is_augmented)
-
-    def _followed(self, student: str, arm: str, protocol: str, num_samples: int, num_bytes: int) -> Training:
-        """One training "as distilled"."""
-        own = self._own(student, protocol)
-        lengths = lengths_of(own.num_steps) if own.batch_size else (own.num_steps,)
-        size = num_samples, num_bytes
-        return Training(student, arm, protocol, (0,), own.num_steps, own.batch_size, *size, own=own, lengths=lengths)
-
-    def _as_distilled(self, student: str, arm: str, version: SyntheticSet, protocol: str) -> list[Training]:
-        """A synthetic set trained as it was made for; one made for a single start is trained from that alone."""
-        training = self._followed(student, arm, protocol, version.num_samples, version.num_bytes())
-        has_one_start = training.own is not None and training.own.start_seed is not None
-        rate = own_rate(version) if training.batch_size else None
-        return per_student(replace(training, lr=rate), 1 if has_one_start else self.evaluation.num_students)
-
-    def _as_distilled_real(self, student: str, arm: str, count: int, protocol: str) -> list[Training]:
-        """Real samples in the place of the synthetic ones: same steps, same order, learned rates or a constant one."""
-        training = replace(self._followed(student, arm, protocol, *self._size(count)), draw=(count,))
-        rates: Sequence[float | None] = (None, *CONSTANT_RATES)
-        lengths = training.lengths
-        if training.batch_size:
-            training = replace(training, is_shared=True)
-            rates = rates_for_real(self._distilled.own_training.rule, own_rate(self._distilled))
-            lengths = (choosing_steps(self.evaluation.inner_steps),)
-        return with_choice(per_student(training, self.evaluation.num_students), rates, CHOOSING, lengths)
-
-    def _ordinary_distilled(self, student: str, arm: str, version: SyntheticSet) -> list[Training]:
-        training = self._ordinary(student, arm, version.num_samples, version.num_bytes())
-        return self._with_rates(student, training)
-
-    def _ordinary_real(self, student: str, arm: str, count: int) -> list[Training]:
-        """Standard training on real samples, another draw for each student."""
-        training = self._ordinary(student, arm, *self._size(count))
-        return self._with_rates(student, replace(training, draw=(count,), is_shared=True))
-
-    def _ordinary(self, student: str, arm: str, num_samples: int, num_bytes: int) -> Training:
-        num_steps, batch_size = self.evaluation.ordinary_steps, self.evaluation.batch_size
-        size = num_samples, num_bytes
-        return Training(student, arm, ORDINARY, (0,), num_steps, batch_size, *size, lengths=(num_steps,))
-
-    def _with_rates(self, student: str, training: Training) -> list[Training]:
-        trainings = per_student(training, self.evaluation.num_students)
-        return with_choice(trainings, self._rates(student), UNNUMBERED, training.lengths)
-
-    def _rates(self, student: str) -> tuple[float, ...]:
-        return SMALL_SET_LRS if self.is_own(student) else OTHER_LRS
-
-    def _full(self, student: str) -> list[Training]:
-        train = self.splits.train
-        training = self._ordinary(student, "full", len(train), train.raw_bytes)
-        num_steps = plan.full_steps(self.evaluation, len(train))
-        training = replace(training, num_steps=num_steps, lengths=(num_steps,), lr=FULL_LR, is_shared=True)
-        return per_student(training, self.evaluation.num_students)
 
     def _size(self, count: int) -> tuple[int, int]:
         """Samples and bytes of a draw of `count` real samples."""
         drawn = baselines.num_drawn(self.splits.train, count, self.splits.spec.num_outputs)
         return drawn, baselines.num_bytes(drawn, self.splits.spec)
 
+    def _as_distilled(
+        self, student: str, arm: str, protocol: str, size: tuple[int, int], draw: tuple[int, ...] = ()
+    ) -> list[Training]:
+        """Training as the set was made for. A set made for a single start is trained from that alone.
+
+        Real samples take the place of synthetic ones: same steps and order, at the learned rates or a constant one.
+        """
+        own, longest = self.own_training(student, protocol), self.evaluation.inner_steps
+        rate: float | None = None
+        rates: Sequence[float | None] = (None, *CONSTANT_RATES)
+        lengths: tuple[int, ...] = (own.num_steps,)
+        tried = lengths
+        if own.batch_size:
+            own, lengths, tried = replace(own, num_steps=longest), lengths_of(longest), (choosing_steps(longest),)
+            rate = own_rate(self.sets.get(arm, self.distilled))
+            rates = rates_for_real(own.rule, rate)
+        steps, is_shared = (own.num_steps, own.batch_size), bool(draw and own.batch_size)
+        training = Training(student, arm, protocol, (0,), *steps, *size, own=own, lengths=lengths, is_shared=is_shared)
+        if not draw:
+            count = self.evaluation.num_students if own.start_seed is None else 1
+            return per_student(replace(training, lr=rate), count)
+        scored = per_student(replace(training, draw=draw), self.evaluation.num_students)
+        return with_choice(scored, rates, CHOOSING, tried)
+
+    def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
+        """Standard training, on another draw of real samples for each student."""
+        num_steps, rates = self.evaluation.ordinary_steps, self._rates(student)
+        if arm == "full":
+            num_steps, rates = plan.full_steps(self.evaluation, len(self.splits.train)), (FULL_LR,)
+        steps, lengths, is_shared = (num_steps, self.evaluation.batch_size), (num_steps,), arm not in self.sets
+        training = Training(
+            student, arm, ORDINARY, (0,), *steps, *size, draw=draw, lengths=lengths, is_shared=is_shared
+        )
+        return with_choice(per_student(training, self.evaluation.num_students), rates, UNNUMBERED, lengths)
+
+    def _rates(self, student: str) -> tuple[float, ...]:
+        return SMALL_SET_LRS if self.is_own(student) else OTHER_LRS
+
     # ---- one training
 
-    def train(self, bench: Bench, training: Training) -> Generator[Event, None, Found]:
-        path = self._path(bench, training, self._data(bench, training))
-        reached = yield from followed(path, training.lengths, bench)
+    def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
+        return baselines.DRAWS[arm](self.splits.train, sum(counts), self.splits.spec.num_outputs, generator)
+
+    def train(self, bench: Bench, training: Training) -> Generator[Event, None, Accuracies]:
+        reached = yield from followed(self.path(bench, training, training.seed), training.lengths, bench)
         parts, is_scored = bench.splits, training.purpose == "score"
         found = []
         for num_steps, (theta, seconds) in zip(training.lengths, reached, strict=True):
             validation = accuracy(bench.student, theta, parts.validation)
             test = accuracy(bench.student, theta, parts.test) if is_scored else None
             found.append(Length(num_steps, validation, test, seconds))
-        return tuple(found)
+        return Accuracies(tuple(found))
 
-    def _data(self, bench: Bench, training: Training) -> LabelledSet:
+    def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
+        """The weights (P,) after each step, on stored batches in stored order if the set was made so."""
+        own = training.own
+        if own is None or own.batch_size:
+            return super().path(bench, training, seed)
+        theta, rule = bench.start_of(own.start_seed, seed), update_rules.BY_NAME[own.rule]()
+        return inner_loop(bench.student, theta, self._stored(training, seed), rule, F.cross_entropy, detached=True)
+
+    def _stored(self, training: Training, seed: int | str) -> Iterator[Batch]:
+        """The stored batches; with labels made hard, or real samples in their place, for those arms."""
         if training.draw:
-            return bench.real(training.arm, training.draw[0], training.seed)
-        if training.arm == "full":
-            return bench.splits.train
+            return _in_place(self.distilled, self.data(training, seed), training.lr)
         if training.arm == HARD:
-            return samples(self._distilled, has_hard_labels=True)
-        return samples(self.sets[training.arm])
-
-    def _path(self, bench: Bench, training: Training, data: LabelledSet) -> Iterator[Tensor]:
-        """The weights (P,) after each step."""
-        student, own, seed = bench.student, training.own, training.seed
-        if own is None:
-            recipe = Recipe.of(training)
-            generator = generator_of("minibatches", seed)
-            return ordinary(student, bench.start(seed), data, recipe, generator, bench.splits.augment)
-        theta = bench.start_of(own.start_seed, seed)
-        if own.batch_size:
-            rate, generator = training.rate, generator_of("random batches", seed)
-            return at_random(student, theta, data, own, rate, training.num_steps, generator, bench.splits.augment)
-        batches = self._stored(training, data)
-        rule = update_rules.BY_NAME[own.rule]()
-        return (theta for theta, _ in burn_in(student, theta, batches, rule, F.cross_entropy))
-
-    def _stored(self, training: Training, data: LabelledSet) -> Iterator[Batch]:
-        """The stored batches in stored order; with labels made hard, or real samples in their place, for those arms."""
-        if training.draw:
-            return _in_place(self._distilled, data, training.lr)
-        if training.arm == HARD:
-            stored = self._distilled.batches()
+            stored = self.distilled.batches()
             return (Batch(batch.inputs, batch.targets.argmax(1), batch.lr) for batch in stored)
         return self.sets[training.arm].batches()
 
-    def merit(self, found: Found) -> float:
-        return found[-1].validation
-
-    def to_json(self, found: Found) -> dict[str, Any]:
-        return {"lengths": [asdict(length) for length in found]}
-
-    def from_json(self, record: dict[str, Any]) -> Found:
-        return tuple(Length(**length) for length in record["lengths"])
+    def merit(self, found: Accuracies) -> float:
+        return found.lengths[-1].validation
 
     # ---- scores and words
 
-    def scores(self, bench: Bench, outcomes: Sequence[Outcome[Found]]) -> Iterator[Scored]:
-        """At the length that was best on validation data by the mean over the students, and at every length if several.
-
-        The longer one is taken where two are equal.
-        """
+    def scores(self, bench: Bench, outcomes: Sequence[Outcome[Accuracies]]) -> Iterator[Scored]:
+        """At the length with the best mean on validation data, the longer of equals, and at every length if several."""
         first = outcomes[0].training
         if not (first.own and first.own.batch_size):
             numbers = asdict(Recipe.of(first)) if first.own is None else {}
             yield from _of_length(bench.scored(first, self._told(bench, first), numbers), outcomes, 0)
             return
         count = len(outcomes)
-        means = [sum(each.found[place].validation for each in outcomes) / count for place in range(len(first.lengths))]
+        found = [each.found.lengths for each in outcomes]
+        means = [sum(each[place].validation for each in found) / count for place in range(len(first.lengths))]
         best = max(range(len(means)), key=lambda place: (means[place], place))
         for place, num_steps in enumerate(first.lengths):
             recipe = _random_recipe(first, num_steps)
@@ -289,7 +220,7 @@ class LabelledComparison(Comparison[Found]):
             yield from _of_length(bench.scored(first, recipe, numbers), outcomes, place, after(num_steps))
 
     def _told(self, bench: Bench, training: Training) -> str:
-        """The recipe in words, of students on random batches as their lengths add to it."""
+        """The recipe in words."""
         own = training.own
         if own is not None:
             rates = "learned rates"
@@ -314,41 +245,24 @@ class LabelledComparison(Comparison[Found]):
     # ---- what it takes
 
     def work(self, bench: Bench, training: Training) -> Counter[str]:
-        parts, looks = bench.splits, len(training.lengths)
-        looked_at = len(parts.validation) + (len(parts.test) if training.purpose == "score" else 0)
-        step = "full step" if training.arm == "full" else "step as distilled" if training.own else "step"
-        draw = {f"{DRAW}{training.arm} {training.draw[0]}": 1} if training.draw else {}
-        return Counter({step: training.num_steps, "sample": looks * looked_at, **draw})
-
-    def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
-        students, num_looked_at = validation.students, len(bench.splits.validation)
-        return Counter({"step as distilled": students * validation.steps, "sample": students * num_looked_at})
+        parts, is_scored = bench.splits, training.purpose == "score"
+        num_measured = len(parts.validation) + (len(parts.test) if is_scored else 0)
+        return self.units(training, training.num_steps, len(training.lengths) * num_measured)
 
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
-        splits, student, theta = bench.splits, bench.student, bench.start(0)
-        if unit.startswith(DRAW):
-            arm, count = unit.removeprefix(DRAW).split()
-            seeds = itertools.count()  # the bench keeps its last draw
-            return call_seconds(lambda: bench.real(arm, int(count), next(seeds)), bench, 0.0)
-        if unit == "sample":
-            few = splits.test.subset(torch.arange(min(len(splits.test), EVALUATION_BATCH)))
-            return call_seconds(lambda: accuracy(student, theta, few), bench, patience) / len(few)
-        name, version = bench.student_config.name, self._distilled
-        if unit == "full step":
-            training = self._full(name)[0]
-        elif unit == "step":
-            training = self._ordinary_distilled(name, "distilled", version)[0]
-        else:
-            training = self._as_distilled(name, "distilled", version, AS_DISTILLED)[0]
-        return step_seconds(self._path(bench, training, self._data(bench, training)), bench, patience)
+        if unit != "sample":
+            return super().unit_seconds(bench, unit, patience)
+        theta, test = bench.start(0), bench.splits.test
+        few = test.subset(torch.arange(min(len(test), EVALUATION_BATCH)))
+        return call_seconds(lambda: accuracy(bench.student, theta, few), bench, patience) / len(few)
 
 
 def _of_length(
-    said: Scored, outcomes: Sequence[Outcome[Found]], place: int, metric: str = HEADLINE
+    said: Scored, outcomes: Sequence[Outcome[Accuracies]], place: int, metric: str = HEADLINE
 ) -> Iterator[Scored]:
-    """The score `said` of each student after one of its lengths; validation scores tell protocols apart."""
+    """The score `said`, filled in for each student after one of its lengths."""
     for outcome in outcomes:
-        found, cached, seed = outcome.found[place], outcome.is_cached, int(outcome.training.seed)
+        found, cached, seed = outcome.found.lengths[place], outcome.is_cached, int(outcome.training.seed)
         for split in SPLITS:
             value, seconds = getattr(found, split), found.seconds
             yield replace(said, seed=seed, metric=metric, value=value, seconds=seconds, split=split, cached=cached)

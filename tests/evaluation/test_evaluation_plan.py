@@ -16,7 +16,7 @@ from test_arms import splits as splits  # a fixture
 
 from engine import Context
 from engine.core.events import Progress, Scored
-from engine.evaluation import bench, comparison
+from engine.evaluation import bench, comparison, supervised
 from engine.evaluation import labelled as comparisons
 from engine.evaluation.baselines import DRAWS
 from engine.evaluation.comparison import planned_seconds, price, run
@@ -40,9 +40,9 @@ def test_the_plan_is_what_a_comparison_of_labelled_samples_does(splits, tmp_path
     def counted(owner, function, count):
         real = getattr(owner, function)
 
-        def call(*arguments):
+        def call(*arguments, **options):
             count(*arguments)
-            return real(*arguments)
+            return real(*arguments, **options)
 
         monkeypatch.setattr(owner, function, call)
 
@@ -52,11 +52,10 @@ def test_the_plan_is_what_a_comparison_of_labelled_samples_does(splits, tmp_path
     def trained(student, theta, data, recipe, *rest):
         stepped(student, "full step" if data is unequal.train else "step", recipe.num_steps)
 
-    for each in compared._benches.values():
-        each._drawn.clear()
-    counted(comparisons, "ordinary", trained)
-    counted(comparisons, "burn_in", lambda student, *rest: stepped(student, "step as distilled", 4))
-    counted(comparisons, "at_random", lambda student, *rest: stepped(student, "step as distilled", rest[4]))
+    compared.real.cache_clear()
+    counted(supervised, "ordinary", trained)
+    counted(comparisons, "inner_loop", lambda student, *rest: stepped(student, "step as distilled", 4))
+    counted(supervised, "at_random", lambda student, *rest: stepped(student, "step as distilled", rest[4]))
     counted(comparisons, "accuracy", lambda student, theta, data: stepped(student, "sample", len(data)))
     for arm, draw in DRAWS.items():
         monkeypatch.setitem(DRAWS, arm, lambda *rest, arm=arm, draw=draw: done["draws"].update([arm]) or draw(*rest))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from price_windows import MLP, TOKENS, window_splits
+from pydantic import TypeAdapter
 from sklearn.metrics import (
     balanced_accuracy_score,
     log_loss,
@@ -188,7 +189,7 @@ def test_diverged_student_is_scored_and_badly(splits, judge):
 
 def test_forecasts_survive_a_file(judge):
     said = guess(judge)
-    again = Forecast.from_json(said.to_json())
+    again = TypeAdapter(Forecast).validate_json(TypeAdapter(Forecast).dump_json(said))
     assert measured(judge, again) == measured(judge, said)
     both = mean_of([said, guess(judge, 1)])
     for name in ("move", "up"):

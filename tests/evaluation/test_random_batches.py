@@ -17,8 +17,9 @@ from engine.core.events import Progress, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation import comparison
 from engine.evaluation.baselines import DRAWS
-from engine.evaluation.labelled import lengths_of, own_rate, rates_for_real
+from engine.evaluation.labelled import lengths_of
 from engine.evaluation.scores import after, against_full, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.supervised import own_rate, rates_for_real
 from engine.evaluation.train import at_random, follow
 from engine.nets import make_student
 from engine.synthetic.base import Training

@@ -1,9 +1,9 @@
-"""Comparison of forecasts: students trained on distilled windows, on as many real ones, on all of them, and no network.
+"""Comparison of forecasts: students trained on distilled windows, on as many real ones, on all; and naive forecasts.
 
 Under both protocols students are measured after several lengths of training, each twice the one before. One length
-for all students of an arm is chosen on validation windows; a training ends after three lengths in a row that are no
-better. So every arm may stop early: trained for long, a network memorises a handful of windows, and overfits all of
-them.
+for all students of an arm is chosen on validation windows; a training ends after three lengths in a row without
+improvement. Every arm may stop early, because a network that is trained for long memorises a handful of windows, and
+overfits all of them.
 
 as distilled   random minibatches with the set's rule and rate. Real windows and other architectures also try other
                rates.
@@ -12,24 +12,21 @@ ordinary       standard training: Adam with cosine decay, at the best of a few r
 All architectures are trained on all windows too: these networks are small.
 """
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.core.config import Validation
 from engine.core.events import Analysed, Event, Progress, Scored, Warned
-from engine.data.prices.windows import WindowSet, WindowSplits
+from engine.data.prices.windows import WindowSplits
 from engine.data.source import LabelledSet
-from engine.evaluation.bench import SPLITS, Bench, generator_of, make_bench
-from engine.evaluation.comparison import DRAW, Comparison, Outcome, call_seconds, followed, step_seconds
+from engine.evaluation.bench import SPLITS, Bench, make_bench
+from engine.evaluation.comparison import Outcome, call_seconds, followed
 from engine.evaluation.forecasting import adaptation, findings
 from engine.evaluation.forecasting.adaptation import Adapted, compared_starts
 from engine.evaluation.forecasting.draws import DRAWS, WORDS, num_bytes
@@ -38,13 +35,12 @@ from engine.evaluation.forecasting.findings import Best, Cohort, Trained
 from engine.evaluation.forecasting.measures import Judge, forecast, judge_of, measured, skill
 from engine.evaluation.forecasting.naive import RECIPES
 from engine.evaluation.forecasting.privacy import privacy
-from engine.evaluation.labelled import choosing_steps, own_rate, rates_for_real, samples
 from engine.evaluation.plan import CHOOSING, Training, full_steps, with_choice
 from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY
-from engine.evaluation.train import Recipe, at_random, loss_of, ordinary, outputs
+from engine.evaluation.supervised import SupervisedComparison, choosing_steps, own_rate, rates_for_real
+from engine.evaluation.train import Recipe, outputs
 from engine.synthetic.candles import CandleSet
 
-PROTOCOLS = (AS_DISTILLED, ORDINARY)
 SHORTEST = 5
 """Steps: lengths are halves of each other, from the longest down to about this."""
 PATIENCE = 3
@@ -74,10 +70,12 @@ def windows_per_token(synthetic: CandleSet) -> tuple[int, ...]:
     return tuple(torch.bincount(synthetic.tokens.cpu(), minlength=len(synthetic.spec.class_names)).tolist())
 
 
-class ForecastComparison(Comparison[Found]):
+class ForecastComparison(SupervisedComparison[Found]):
     """See the module's docstring."""
 
     splits: WindowSplits
+    distilled: CandleSet
+    found_type = Cohort
 
     # ---- the plan
 
@@ -88,83 +86,66 @@ class ForecastComparison(Comparison[Found]):
 
     def plan(self) -> tuple[Training, ...]:
         found: list[Training] = []
-        counts = windows_per_token(self._distilled)
+        distilled, train = self.distilled, self.splits.train
+        counts, size = windows_per_token(distilled), (distilled.num_samples, distilled.num_bytes())
         for student in self.students:
-            for protocol in PROTOCOLS:
-                found += self._of_distilled(student, protocol)
+            found += self._as_distilled(student, "distilled", size)
+            found += self._ordinary(student, "distilled", size)
             for arm in DRAWS:
-                found += self._as_distilled_real(student, arm, counts)
-                found += self._ordinary_real(student, arm, counts)
+                found += self._as_distilled(student, arm, self._size(sum(counts)), counts)
+                found += self._ordinary(student, arm, self._size(sum(counts)), counts)
             if self.evaluation.compare_full:
-                found += self._full(student)
+                found += self._ordinary(student, "full", self._size(len(train)))
             found += [Training(student, arm, NAIVE, (0,), 0, 0, 0, 0, lengths=(0,)) for arm in RECIPES]
         return (*found, *self._adaptations())
 
     def baseline(self) -> tuple[Training, ...]:
-        return tuple(self._ordinary_real(self.config.student.name, "random_real", self.counts()))
-
-    @property
-    def _distilled(self) -> CandleSet:
-        found = self.sets["distilled"]
-        if not isinstance(found, CandleSet):
-            raise TypeError(f"a {type(found).__name__} holds no windows of prices")
-        return found
+        counts = self.counts()
+        return tuple(self._ordinary(self.config.student.name, "random_real", self._size(sum(counts)), counts))
 
     @property
     def _seeds(self) -> tuple[int, ...]:
         return tuple(range(self.evaluation.num_students))
 
-    def _of_distilled(self, student: str, protocol: str) -> list[Training]:
-        """Architectures other than the set's own may train at other rates than the one it learned."""
-        synthetic, is_own = self._distilled, self.is_own(student)
-        size = synthetic.num_samples, synthetic.num_bytes()
-        if protocol == ORDINARY:
-            return self._with_rates(self._ordinary(student, "distilled", self.evaluation.ordinary_steps, size))
-        training = self._followed(student, "distilled", size)
-        if training.own is not None and training.own.start_seed is not None:
-            training = replace(training, seeds=(0,))
-        own = own_rate(synthetic)
-        rates = [own] if is_own else rates_for_real(synthetic.own_training.rule, own)
-        return with_choice([training], rates, CHOOSING, self._tried(training))
+    def _size(self, count: int) -> tuple[int, int]:
+        """Samples and bytes of `count` real windows."""
+        return count, num_bytes(count, self.splits.spec)
 
-    def _as_distilled_real(self, student: str, arm: str, counts: tuple[int, ...]) -> list[Training]:
-        """Real windows in the place of the synthetic ones, another draw for each student."""
-        training = replace(self._followed(student, arm, self._size(counts)), draw=counts, is_shared=True)
-        rates = rates_for_real(self._distilled.own_training.rule, own_rate(self._distilled))
-        return with_choice([training], rates, CHOOSING, self._tried(training))
+    def _as_distilled(
+        self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()
+    ) -> list[Training]:
+        """Training as the set was made for; on another draw of real windows for each student.
 
-    def _followed(self, student: str, arm: str, size: tuple[int, int]) -> Training:
-        """Training as the set was made for."""
-        own, longest = self._distilled.own_training, self.evaluation.inner_steps
-        own = replace(own, start_seed=own.start_seed if self.is_own(student) else None)
+        The set keeps its own rate with its own architecture; otherwise the rate is chosen.
+        """
+        own, longest = self.own_training(student, AS_DISTILLED), self.evaluation.inner_steps
         lengths = lengths_of(longest, own.num_steps)
-        steps = lengths[-1], own.batch_size
-        return Training(student, arm, AS_DISTILLED, self._seeds, *steps, *size, own=own, lengths=lengths)
+        steps, seeds = (lengths[-1], own.batch_size), self._seeds
+        if own.start_seed is not None and not draw:
+            seeds = (0,)
+        training = Training(
+            student, arm, AS_DISTILLED, seeds, *steps, *size, draw=draw, own=own, lengths=lengths, is_shared=bool(draw)
+        )
+        rates = self._rates(training) if draw or not self.is_own(student) else [own_rate(self.distilled)]
+        tried = max(choosing_steps(longest), lengths[0])
+        return with_choice([training], rates, CHOOSING, tuple(length for length in lengths if length <= tried))
 
-    def _tried(self, training: Training) -> tuple[int, ...]:
-        """The lengths that rates are tried with."""
-        longest = max(choosing_steps(self.evaluation.inner_steps), training.lengths[0])
-        return tuple(length for length in training.lengths if length <= longest)
-
-    def _ordinary(self, student: str, arm: str, num_steps: int, size: tuple[int, int]) -> Training:
+    def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
+        """Standard training, on another draw of real windows for each student."""
+        num_steps, is_shared = self.evaluation.ordinary_steps, arm not in self.sets
+        if arm == "full":
+            num_steps = full_steps(self.evaluation, len(self.splits.train))
         steps, lengths = (num_steps, self.evaluation.batch_size), lengths_of(num_steps)
-        return Training(student, arm, ORDINARY, self._seeds, *steps, *size, lengths=lengths)
+        training = Training(
+            student, arm, ORDINARY, self._seeds, *steps, *size, draw=draw, lengths=lengths, is_shared=is_shared
+        )
+        return with_choice([training], self._rates(training), CHOOSING, lengths)
 
-    def _ordinary_real(self, student: str, arm: str, counts: tuple[int, ...]) -> list[Training]:
-        training = self._ordinary(student, arm, self.evaluation.ordinary_steps, self._size(counts))
-        return self._with_rates(replace(training, draw=counts, is_shared=True))
-
-    def _full(self, student: str) -> list[Training]:
-        num_train = len(self.splits.train)
-        size = num_train, num_bytes(num_train, self.splits.spec)
-        training = self._ordinary(student, "full", full_steps(self.evaluation, num_train), size)
-        return self._with_rates(replace(training, is_shared=True), FULL_RATES)
-
-    def _with_rates(self, training: Training, rates: Sequence[float] = SMALL_RATES) -> list[Training]:
-        return with_choice([training], rates, CHOOSING, training.lengths)
-
-    def _size(self, counts: tuple[int, ...]) -> tuple[int, int]:
-        return sum(counts), num_bytes(sum(counts), self.splits.spec)
+    def _rates(self, training: Training) -> Sequence[float]:
+        """The rates to choose from."""
+        if training.own is not None:
+            return rates_for_real(training.own.rule, own_rate(self.distilled))
+        return FULL_RATES if training.arm == "full" else SMALL_RATES
 
     def _adaptations(self) -> list[Training]:
         """Adaptation to every other source with such windows, from the distilled set's students and fresh weights."""
@@ -236,7 +217,7 @@ class ForecastComparison(Comparison[Found]):
 
         Returns the best length, the mean skill on validation windows, and (weights (P,), seconds) of each student.
         """
-        paths = [self._path(bench, training, seed) for seed in training.seeds]
+        paths = [self.path(bench, training, seed) for seed in training.seeds]
         reached = [(bench.start(seed), 0.0) for seed in training.seeds]
         best: tuple[int, float, list[tuple[Tensor, float]]] | None = None
         least = training.own.num_steps if training.own else 0
@@ -260,46 +241,16 @@ class ForecastComparison(Comparison[Found]):
     def _skill(self, bench: Bench, theta: Tensor) -> float:
         return skill(self.judges["validation"], forecast(bench.student, theta, self.splits.validation, self.splits))
 
-    def _path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
-        """The weights (P,) of a student after each step."""
-        own, rate, data = training.own, training.rate, self._data(training, seed)
-        loss, augment = loss_of(self.splits.spec), self.splits.augment
-        if own is None:
-            recipe, generator = Recipe.of(training), generator_of("minibatches", seed)
-            return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
-        theta, longest = bench.start_of(own.start_seed, seed), training.lengths[-1]
-        generator = generator_of("random batches", seed)
-        return at_random(bench.student, theta, data, own, rate, longest, generator, augment, loss)
+    def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
+        return DRAWS[arm](self.splits.train, counts, generator)
 
-    def _data(self, training: Training, seed: int | str) -> LabelledSet:
-        if training.arm == "full":
-            return self.splits.train
-        return self._drawn(training.arm, training.draw, seed) if training.draw else samples(self._distilled)
-
-    def _drawn(self, arm: str, counts: tuple[int, ...], seed: int | str) -> WindowSet:
-        """Real windows of each token; the draws of one arm are kept while it is trained."""
-        if self._draws and next(iter(self._draws))[:2] != (arm, counts):
-            self._draws.clear()
-        key = arm, counts, seed
-        if key not in self._draws:
-            generator = generator_of(arm.replace("_", " "), *counts, seed)
-            self._draws[key] = DRAWS[arm](self.splits.train, counts, generator)
-        return self._draws[key]
-
-    @cached_property
-    def _draws(self) -> dict[tuple[str, tuple[int, ...], int | str], WindowSet]:
-        return {}
+    @property
+    def num_draws(self) -> int:
+        """Those of one arm: for the students side by side, and for choosing a rate."""
+        return len(self._seeds) + 1
 
     def merit(self, found: Found) -> float:
         return found.skill if isinstance(found, Cohort) else math.nan
-
-    def to_json(self, found: Found) -> dict[str, Any]:
-        if not isinstance(found, Cohort):
-            raise TypeError("adaptation belongs to its run alone")
-        return found.to_json()
-
-    def from_json(self, record: dict[str, Any]) -> Found:
-        return Cohort.from_json(record)
 
     # ---- scores, findings and words
 
@@ -335,12 +286,6 @@ class ForecastComparison(Comparison[Found]):
             chosen += f" and rate of {', '.join(f'{each:g}' for each in self._rates(training))}"
         return f"{recipe}; {chosen} by validation data"
 
-    def _rates(self, training: Training) -> Sequence[float]:
-        """The rates that the students of an arm chose from."""
-        if training.own is not None:
-            return rates_for_real(training.own.rule, own_rate(self._distilled))
-        return FULL_RATES if training.arm == "full" else SMALL_RATES
-
     def _best(self, student: str) -> Best:
         """The best outcome of each arm with one architecture."""
         found = []
@@ -363,9 +308,9 @@ class ForecastComparison(Comparison[Found]):
         yield Analysed("verdict", findings.verdict(intervals[own], skills, judge.task, elsewhere))
         doing = "measure what the distilled windows give away"
         yield Progress(doing, 0, 2, part="compare")
-        yield Analysed("privacy", privacy(self._distilled, self.splits))
+        yield Analysed("privacy", privacy(self.distilled, self.splits))
         yield Progress(doing, 1, 2, part="compare")
-        yield Analysed("facts", facts(self._distilled, self.splits))
+        yield Analysed("facts", facts(self.distilled, self.splits))
         yield from self._adapted()
 
     def _adapted(self) -> Generator[Event, None, None]:
@@ -391,37 +336,19 @@ class ForecastComparison(Comparison[Found]):
     # ---- what it takes
 
     def work(self, bench: Bench, training: Training) -> Counter[str]:
-        students = len(training.seeds)
         if training.protocol == NAIVE:
             return Counter()
+        looks, num_steps, num_windows = len(training.lengths), training.num_steps, len(self.splits.validation)
         if training.purpose == "adapt":
             other = self._alike()[training.facts[0]]
-            looked_at = (len(other.validation) + len(other.test)) * len(training.lengths)
-            return Counter({"step": students * training.num_steps, "window": students * looked_at})
-        longest = training.lengths[-1]
-        if training.arm != "full":  # few windows: a training stops early
-            longest = max(training.own.num_steps if training.own else 1, math.ceil(USUAL_SHARE * longest))
-        looked_at = len(training.lengths) * len(self.splits.validation)
-        unit = "step as distilled" if training.own else "full step" if training.arm == "full" else "step"
-        draw = {f"{DRAW}{training.arm}": students} if training.draw else {}
-        return Counter({unit: students * longest, "window": students * looked_at, **draw})
-
-    def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
-        students, num_windows = validation.students, len(self.splits.validation)
-        return Counter({"step as distilled": students * validation.steps, "window": students * num_windows})
+            num_windows = len(other.validation) + len(other.test)
+        elif training.arm != "full":  # few windows: a training stops early
+            num_steps = max(training.own.num_steps if training.own else 1, math.ceil(USUAL_SHARE * num_steps))
+        return self.units(training, num_steps, looks * num_windows)
 
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
-        train = self.splits.train
-        if unit.startswith(DRAW):
-            counts = windows_per_token(self._distilled)
-            arm, seeds = unit.removeprefix(DRAW), itertools.count()  # draws are kept
-            return call_seconds(lambda: self._drawn(arm, counts, next(seeds)), bench, 0.0)
-        theta, first = bench.start("trial"), train.subset(torch.arange(min(TIMED_WINDOWS, len(train))))
-        if unit == "window":
-            return call_seconds(lambda: outputs(bench.student, theta, first), bench, patience) / len(first)
-        student = bench.student_config.name
-        if unit == "full step":
-            training = self._full(student)[0]
-        else:
-            training = self._of_distilled(student, AS_DISTILLED if unit == "step as distilled" else ORDINARY)[0]
-        return step_seconds(self._path(bench, training, 0), bench, patience)
+        if unit != "sample":
+            return super().unit_seconds(bench, unit, patience)
+        theta, train = bench.start("trial"), self.splits.train
+        few = train.subset(torch.arange(min(TIMED_WINDOWS, len(train))))
+        return call_seconds(lambda: outputs(bench.student, theta, few), bench, patience) / len(few)

@@ -1,12 +1,13 @@
-"""What follows from a comparison of forecasts: intervals of skill, the forecasts themselves, and the verdict."""
+"""Results of a comparison of forecasts: confidence intervals of skill, the forecasts, and the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, PlainValidator
 from torch import Tensor
 
 from engine.data.prices.windows import WindowSplits
@@ -17,20 +18,20 @@ from engine.evaluation.scores import SKILL
 from engine.nets import STUDENTS
 
 MOST_POINTS = 400
-"""The latest test windows of a token whose forecasts are shown."""
+"""Test windows per token whose forecasts are shown, the latest ones."""
 SHOWN_DECIMALS = 6
 TRAINED = ("distilled", "random_real", "kmeans_real", "full")
 DRAWN = ("distilled", "random_real", "full", LAST_VALUE, TRAIN_MEAN)
-"""Arms whose forecasts are shown beside what came true."""
+"""Arms whose forecasts are shown beside the truth."""
 Intervals = dict[str, dict[str, list[float]]]
 """{arm: {measure: [low, high]}}."""
 AGAINST_RANDOM = "against_random_real"
-"""An interval of the distilled set's: its skill less that of random real windows."""
+"""The interval of the distilled set's skill minus that of random real windows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """One student: its forecasts of validation and of test windows, and the seconds of its training alone."""
+    """One student: its forecasts of validation and test windows, and the seconds of training alone."""
 
     validation: Forecast
     test: Forecast
@@ -39,33 +40,16 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """The students of an arm, after the `num_steps` that did best on validation windows.
+    """The students of an arm, after the `num_steps` that were best on validation windows.
 
     skill: their mean on validation windows. students: none where a rate was tried. weights: (P,) of each student of
-    the distilled set; empty for the other arms.
+    the distilled set, not cached; empty for the other arms.
     """
 
     num_steps: int
     skill: float
     students: tuple[Trained, ...] = ()
-    weights: tuple[Tensor, ...] = field(default=(), repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """All but the weights; `from_json` reads it back."""
-        students = [
-            {"validation": each.validation.to_json(), "test": each.test.to_json(), "seconds": each.seconds}
-            for each in self.students
-        ]
-        return {"num_steps": self.num_steps, "skill": self.skill, "students": students}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Cohort:
-        """What `to_json` wrote."""
-        read = Forecast.from_json
-        students = (
-            Trained(read(each["validation"]), read(each["test"]), each["seconds"]) for each in record["students"]
-        )
-        return cls(record["num_steps"], record["skill"], tuple(students))
+    weights: Annotated[tuple[Tensor, ...], PlainValidator(tuple), Field(exclude=True)] = ()
 
 
 Best = Mapping[str, Cohort]
@@ -73,7 +57,7 @@ Best = Mapping[str, Cohort]
 
 
 def best_of(judge: Judge, outcomes: Iterable[tuple[str, Cohort]]) -> Best:
-    """Of (arm, students) under any protocol; judge: of validation windows."""
+    """The best of (arm, students) under any protocol, by a judge of validation windows."""
     found: dict[str, tuple[float, Cohort]] = {}
     for arm, cohort in outcomes:
         mean = _mean(judge, [student.validation for student in cohort.students])
@@ -87,12 +71,12 @@ def _mean(judge: Judge, forecasts: Sequence[Forecast]) -> float:
 
 
 def mean_skills(best: Best, judge: Judge) -> dict[str, float]:
-    """Of each trained arm: its mean skill; judge: of test windows."""
+    """Mean skill of each trained arm, by a judge of test windows."""
     return {arm: _mean(judge, [each.test for each in best[arm].students]) for arm in TRAINED if arm in best}
 
 
 def intervals_of(best: Best, judge: Judge, horizon: int) -> Intervals:
-    """{arm: {"skill": [low, high]}} on test windows, and the distilled set's lead over random real windows."""
+    """{arm: {"skill": [low, high]}} on test windows, with the distilled set's lead over random real windows."""
     reference = losses(judge, judge.reference)
     told = [name for name, arm in best.items() if name in TRAINED or judge.has_skill(arm.students[0].test)]
     each = [np.column_stack([losses(judge, student.test) for student in best[name].students]) for name in told]
@@ -103,7 +87,7 @@ def intervals_of(best: Best, judge: Judge, horizon: int) -> Intervals:
 
 
 def forecasts_shown(best: Best, judge: Judge, splits: WindowSplits) -> dict[str, Any]:
-    """What came true in the test period and the mean forecast of each arm, by token, the latest windows."""
+    """The truth and the mean forecast of each arm for the latest test windows of each token."""
     part = "up" if judge.task == "direction" else "move"
     means = {arm: mean_of([each.test for each in best[arm].students]) for arm in DRAWN if arm in best}
     truth, closes = getattr(judge.truth, part), splits.test.anchors.cpu().numpy()
@@ -150,12 +134,12 @@ def verdict(
 
 
 def _above_zero(intervals: Intervals) -> list[str]:
-    """The trained arms whose whole interval of skill lies above 0."""
+    """The trained arms whose interval of skill lies above 0."""
     return [name for name in TRAINED if name in intervals and intervals[name][SKILL][0] > 0]
 
 
 def _tenths(fraction: float) -> str:
-    """In per cent, with one decimal and a proper minus."""
+    """In per cent, with one decimal and a typographic minus."""
     return f"{round(100 * fraction, 1) + 0.0:.1f}".replace("-", "−")
 
 
@@ -168,7 +152,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _against_random(intervals: Intervals) -> str:
-    """How the distilled set does beside random real windows, as a sentence."""
+    """The distilled set compared with random real windows, as a sentence."""
     low, high = intervals["distilled"][AGAINST_RANDOM]
     if low > 0:
         return "The distilled set teaches more than random real windows of equal number."

@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import PlainSerializer, PlainValidator
 from torch import Tensor
 
 from engine.data.prices.windows import WindowSet, WindowSplits
@@ -34,7 +35,13 @@ DECIMALS = 8
 """Of forecasts: a millionth of a per cent."""
 SMALLEST_PROBABILITY = 1e-7
 NONE = np.empty(0)
-"""Of a forecast: what the task does not ask for."""
+"""The part of a forecast that the task does not ask for."""
+Numbers = Annotated[
+    np.ndarray,
+    PlainValidator(lambda values: NONE if values is None else np.array(values)),
+    PlainSerializer(lambda array: array.tolist() if array.size else None),
+]
+"""An array that JSON keeps as a list, and an empty one as null."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +52,8 @@ class Forecast:
     the close rises by more than the threshold. What the task does not ask for is empty, (0,).
     """
 
-    move: np.ndarray
-    up: np.ndarray
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists, None for what is empty; `from_json` reads them back."""
-        return {name: part.tolist() if part.size else None for name, part in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Forecast:
-        """The forecast that `to_json` wrote."""
-        return cls(**{name: NONE if part is None else np.array(part) for name, part in record.items()})
+    move: Numbers
+    up: Numbers
 
 
 @dataclass(frozen=True, eq=False)

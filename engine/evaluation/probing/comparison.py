@@ -1,7 +1,7 @@
-"""Comparison of representations: networks that learned them from distilled pairs against those from real pairs.
+"""Comparison of representations: networks pre-trained on distilled pairs against those pre-trained on real pairs.
 
-Each network is pre-trained on pairs of an image and its representation, then frozen and judged with labels by its
-output. Networks of one seed begin with the same weights in every arm:
+Each network is pre-trained on pairs of an image and its representation, then frozen, and its features are evaluated
+with labels. Networks of one seed start from the same weights in every arm:
 
     distilled    the pairs of the synthetic set, under its augmentations too
     random_real  random real images of equal storage with the teacher's representations, under the same augmentations.
@@ -10,7 +10,7 @@ output. Networks of one seed begin with the same weights in every arm:
     full         all real images with the teacher's representations, without augmentation
     teacher      the teacher itself, for reference
 
-No label is seen before a network is frozen. Other architectures are judged by their linear probes alone.
+No label is used before a network is frozen. Other architectures are evaluated by linear probes only.
 """
 
 import hashlib
@@ -51,16 +51,18 @@ TIMED_IMAGES = 125
 
 @dataclass(frozen=True)
 class Network:
-    """One network, judged: everything measured of it, and the seconds of its pre-training alone."""
+    """Everything measured of one network, and the seconds of its pre-training alone."""
 
-    measures: tuple[Measure, ...]
+    found: tuple[Measure, ...]
     seconds: float
 
 
 class RepresentationComparison(Comparison[Network]):
-    """See the module's docstring. `load_teacher` and `probing` are the method's."""
+    """See the module's docstring. The method provides `load_teacher` and `probing`."""
 
     splits: ImageSplits
+    distilled: RepresentationSet
+    found_type = Network
     teacher: Teacher
     real: Tensor  # (N, d), the teacher's representations of all training images, in their order
     digest = ""  # of them
@@ -72,23 +74,16 @@ class RepresentationComparison(Comparison[Network]):
     @property
     @abstractmethod
     def probing(self) -> ProbingConfig:
-        """How networks are pre-trained and judged."""
+        """How networks are pre-trained and evaluated."""
 
     @abstractmethod
     def load_teacher(self) -> Generator[Event, None, tuple[Teacher, Tensor]]:
         """The teacher and its representations (N, d) of all training images, in their order."""
 
-    @property
-    def _distilled(self) -> RepresentationSet:
-        found = self.sets["distilled"]
-        if not isinstance(found, RepresentationSet):
-            raise TypeError(f"a {type(found).__name__} has no representations to learn")
-        return found
-
     # ---- the plan
 
     def plan(self) -> tuple[Training, ...]:
-        synthetic, train, count = self._distilled, self.splits.train, self.evaluation.num_students
+        synthetic, train, count = self.distilled, self.splits.train, self.evaluation.num_students
         found: list[Training] = []
         pixels, dims = math.prod(self.splits.spec.sample_shape), synthetic.num_dims
         num_real = short.pairs_at_equal_storage(synthetic, train)
@@ -108,12 +103,12 @@ class RepresentationComparison(Comparison[Network]):
                 arms.append(arm("full", num_steps, len(train), len(train) * pixels + 4 * len(train) * dims))
             for each in arms:
                 found += per_student(each, count)
-            if self.is_own(student):  # judged once: there is one teacher
+            if self.is_own(student):  # once: there is one teacher
                 found.append(arm("teacher", 0))
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
-        """None: the method probes random real pairs itself, as it does its set along the way."""
+        """None: the method itself probes random real pairs, as it does its set during a run."""
         return ()
 
     def _arm(self, student: str, arm: str, num_steps: int, num_samples: int = 0, num_bytes: int = 0) -> Training:
@@ -131,7 +126,7 @@ class RepresentationComparison(Comparison[Network]):
 
     def new_bench(self, student: str) -> Bench:
         bench = super().new_bench(student)
-        spec, dims = self.splits.spec, self._distilled.num_dims
+        spec, dims = self.splits.spec, self.distilled.num_dims
         return replace(bench, student=make_encoder(bench.student_config, spec, dims, self.context.device))
 
     def cache_facts(self, bench: Bench) -> dict[str, Any] | None:
@@ -143,12 +138,12 @@ class RepresentationComparison(Comparison[Network]):
             "others": {key: other.fingerprint for key, other in self.others.items()},
             "elsewhere": ELSEWHERE,
             "is_own": bench.is_own,
-            "dims": self._distilled.num_dims,
+            "dims": self.distilled.num_dims,
             "teacher": self.digest,
         }
 
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Network]:
-        """Pre-train a network, freeze it and judge it; each image is looked at once for all measures."""
+        """Pre-train, freeze and evaluate a network; it sees each image once for all measures."""
         lab, seed = self._lab(bench), int(training.seed)
         if bench.is_own and not lab.references:
             yield from self._represent(lab)
@@ -158,8 +153,7 @@ class RepresentationComparison(Comparison[Network]):
             return Network(tuple(found), 0.0)
         theta, seconds = bench.start(seed), 0.0
         if training.num_steps:
-            path = pretrain(bench.student, theta, self._draw(training), self.probing, training.num_steps)
-            ((theta, seconds),) = yield from followed(path, training.lengths, bench)
+            ((theta, seconds),) = yield from followed(self._path(bench, training), training.lengths, bench)
         represent = partial(bench.student, theta)
         features = {}
         for split, data in lab.images.items():
@@ -172,18 +166,23 @@ class RepresentationComparison(Comparison[Network]):
                 found += yield from self._fine_tuned(lab, theta, seed)
         return Network(tuple(found), seconds)
 
+    def _path(self, bench: Bench, training: Training) -> Iterator[Tensor]:
+        """The weights (P,) after each step of pre-training."""
+        theta, draw = bench.start(training.seed), self._draw(training)
+        return pretrain(bench.student, theta, draw, self.probing, training.num_steps)
+
     def _draw(self, training: Training) -> Draw:
-        """What a network is pre-trained on at each step."""
+        """The pairs of each step of pre-training."""
         batch_size, generator = training.batch_size, generator_of("pre-training", training.seed)
         if training.arm == "full":
             return of_images(self.splits.train, self.real, batch_size, generator)
-        pairs = self._distilled.pairs()
+        pairs = self.distilled.pairs()
         if training.arm == "random_real":
-            pairs = short.random_pairs(self._distilled, self.splits.train, self.teacher, self.real, int(training.seed))
+            pairs = short.random_pairs(self.distilled, self.splits.train, self.teacher, self.real, int(training.seed))
         return of_pairs(*pairs, batch_size, generator)
 
     def _lab(self, bench: Bench) -> Lab:
-        """What the networks of an architecture are judged with."""
+        """What the networks of an architecture are evaluated with."""
         student, splits = bench.student_config.name, bench.splits
         if student not in self._labs:
             most = self.probing.probe_images if bench.is_own else judge.elsewhere(self.probing)
@@ -195,7 +194,7 @@ class RepresentationComparison(Comparison[Network]):
         return self._labs[student]
 
     def _fitted(self, other: Splits, bench: Bench) -> Splits:
-        """Another source in the form of this one, with as many images as are looked at there."""
+        """Another source in the form of this one, with as many images as are used of it."""
         rows = labelled_part(other.train, judge.elsewhere(self.probing), other.spec.num_outputs)
         measured = fewer(replace(other, train=other.train.subset(rows)), self.evaluation.other_images)
 
@@ -206,30 +205,24 @@ class RepresentationComparison(Comparison[Network]):
         return replace(measured, train=train, validation=validation, test=test)
 
     def _represent(self, lab: Lab) -> Generator[Event, None, None]:
-        """The teacher's representations of the images that networks are judged with; it sees each of them once."""
+        """The teacher's representations of the images that networks are evaluated with."""
         lab.references["train"] = self.real[lab.rows.to(self.real.device)].to(self.context.device)
         for split in SPLITS:
             doing = f"represent {split} images"
             lab.references[split] = yield from features_of(self.teacher.represent, lab.images[split], doing)
 
     def _fine_tuned(self, lab: Lab, theta: Tensor, seed: int) -> Generator[Event, None, list[Measure]]:
-        """The whole network trained on with the labelled images."""
+        """Measures of the whole network fine-tuned on the labelled images."""
         bench, num_steps = lab.bench, self.probing.fine_tune_steps
         classifier = Classifier(bench.student, bench.splits.spec.num_outputs)
-        start, generator = classifier.start(theta, self._distilled.num_dims), generator_of("fine-tuning", seed)
+        start, generator = classifier.start(theta, self.distilled.num_dims), generator_of("fine-tuning", seed)
         augment = bench.splits.augment
         path = fine_tune(classifier, start, lab.images["train"], self.probing, augment, generator)
         ((tuned, _),) = yield from followed(path, (num_steps,), bench)
         return [Measure(FINE_TUNE, HEADLINE, split, accuracy(classifier, tuned, lab.images[split])) for split in SPLITS]
 
     def merit(self, found: Network) -> float:
-        return next(each.value for each in found.measures if each.split == "validation")
-
-    def to_json(self, found: Network) -> dict[str, Any]:
-        return {"found": found.measures, "seconds": found.seconds}
-
-    def from_json(self, record: dict[str, Any]) -> Network:
-        return Network(tuple(Measure(*values) for values in record["found"]), record["seconds"])
+        return next(each.value for each in found.found if each.split == "validation")
 
     # ---- scores and words
 
@@ -238,25 +231,25 @@ class RepresentationComparison(Comparison[Network]):
         for outcome in outcomes:
             training, told, found = outcome.training, self._told(outcome.training), outcome.found
             numbers = {"num_steps": training.num_steps, "batch_size": training.batch_size, "lr": training.lr}
-            for each in found.measures:
+            for each in found.found:
                 recipe = told + judge.way(self._lab(bench), each)
                 said = bench.scored(training, recipe, numbers if training.num_steps else {})
                 said = replace(said, seed=int(training.seed), seconds=found.seconds, cached=outcome.is_cached)
                 yield replace(said, protocol=each.protocol, metric=each.metric, value=each.value, split=each.split)
 
     def _told(self, training: Training) -> str:
-        """How a network came to be, in words."""
+        """How a network was trained, in words."""
         if training.arm == "teacher":
             return f"{self.teacher.title}, frozen"
         if training.arm == "untrained":
             return "Fresh weights, not pre-trained"
         if training.arm == "random_real":
-            return short.recipe_of_real(self._distilled, training.num_samples, self.probing, training.num_steps)
+            return short.recipe_of_real(self.distilled, training.num_samples, self.probing, training.num_steps)
         recipe = short.recipe_of(self.probing, training.num_steps)
         if training.arm == "full":
             counted = "bytes: 1 per pixel value, 4 per number of a representation"
             return f"{recipe} of all real images with the teacher's representations, not augmented; {counted}"
-        return f"{recipe} of {len(self._distilled.pairs()[0]):,} distilled pairs{short.augmented(self._distilled)}"
+        return f"{recipe} of {len(self.distilled.pairs()[0]):,} distilled pairs{short.augmented(self.distilled)}"
 
     def words(self, training: Training) -> str:
         if training.arm == "teacher":
@@ -284,7 +277,7 @@ class RepresentationComparison(Comparison[Network]):
         return work
 
     def _judging(self, num_labelled: int, num_measured: int, neighbours: int) -> Counter[str]:
-        """The work of one network's features, a linear probe, and the neighbours among the labelled images."""
+        """The work of computing a network's features, a linear probe, and nearest neighbours."""
         passes = self.probing.probe_epochs * num_labelled
         compared = num_labelled * num_measured if neighbours else 0
         return Counter({"image": num_labelled + num_measured, "probed image": passes, "neighbour": compared})
@@ -296,18 +289,16 @@ class RepresentationComparison(Comparison[Network]):
         return Counter({unit: validation.students * count for unit, count in work.items()})
 
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
-        """On random features where features are needed."""
-        encoder, splits, probing = bench.student, bench.splits, self.probing
-        theta, dims, num_classes = bench.start(0), self._distilled.num_dims, splits.spec.num_outputs
+        """Probes and neighbours are timed on random features."""
+        splits, probing, num_classes = bench.splits, self.probing, bench.splits.spec.num_outputs
         if unit == "pre-training step":
-            draw = of_pairs(*self._distilled.pairs(), probing.pretrain_batch, torch.Generator().manual_seed(0))
-            return step_seconds(pretrain(encoder, theta, draw, probing), bench, patience)
+            return step_seconds(self._path(bench, self.first(bench, unit)), bench, patience)
         if unit == "image":
-            few = splits.test.subset(torch.arange(min(len(splits.test), TIMED_IMAGES)))
-            inputs = few.batch(torch.arange(len(few)))[0]
+            theta, inputs = bench.start(0), splits.test.batch(torch.arange(min(len(splits.test), TIMED_IMAGES)))[0]
             with torch.no_grad():
-                return call_seconds(lambda: encoder(theta, inputs), bench, patience) / len(few)
-        features = torch.randn(10 * PROBE_BATCH, dims, generator=torch.Generator().manual_seed(0))
+                return call_seconds(lambda: bench.student(theta, inputs), bench, patience) / len(inputs)
+        generator = torch.Generator().manual_seed(0)
+        features = torch.randn(10 * PROBE_BATCH, self.distilled.num_dims, generator=generator)
         labels, queries = torch.zeros(len(features), dtype=torch.int64), features[:QUERIES_AT_ONCE]
         if unit == "neighbour":
             vote = partial(knn, features, labels, queries, max(1, probing.neighbours), num_classes)
@@ -318,5 +309,5 @@ class RepresentationComparison(Comparison[Network]):
 
 
 def full_steps(probing: ProbingConfig, full_epochs: int, num_train: int) -> int:
-    """Steps of pre-training on all real images: at least those of the small arms, and the passes asked for."""
+    """Steps of pre-training on all real images: `full_epochs` passes, and no fewer than on the small sets."""
     return max(probing.pretrain_steps, full_epochs * -(-num_train // probing.pretrain_batch))

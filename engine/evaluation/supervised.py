@@ -1,0 +1,119 @@
+"""What the comparisons of labelled samples and of forecasts share: students trained on samples with targets.
+
+Two protocols:
+
+as distilled   the training that the set was made for, also with real samples in place of the synthetic ones.
+ordinary       standard training: shuffled minibatches, Adam, cosine decay.
+
+Each small set has its own learning rate, chosen on validation data with networks and draws that are not scored.
+"""
+
+import itertools
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+
+from engine.core.config import Validation
+from engine.data.source import LabelledSet
+from engine.evaluation.bench import Bench, generator_of
+from engine.evaluation.comparison import DRAW, Comparison, Found, call_seconds, step_seconds
+from engine.evaluation.plan import Training
+from engine.evaluation.scores import UNAUGMENTED
+from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
+from engine.synthetic import base
+from engine.synthetic.base import SyntheticSet
+
+RANDOM_BATCH_RATES = {"adam": (3e-4, 1e-3, 3e-3), "sgd": (0.01, 0.1), "momentum": (0.003, 0.03)}
+"""Tried for real samples on random batches, by rule, beside the set's own rate. Few, because each training is long."""
+CHOOSING_SHARE = 0.3
+"""How long each of these rates is tried, as a share of the longest training."""
+HARD = "distilled_hard"
+"""The arm of a set whose soft labels are made hard."""
+
+
+def choosing_steps(inner_steps: int) -> int:
+    """Steps for which each rate for real samples is tried on random batches."""
+    return max(1, round(CHOOSING_SHARE * inner_steps))
+
+
+def rates_for_real(rule: str, own: float) -> list[float]:
+    """The rates tried for real samples on random batches, the set's own first."""
+    return list(dict.fromkeys((own, *RANDOM_BATCH_RATES[rule])))
+
+
+def own_rate(synthetic: SyntheticSet) -> float:
+    """The set's shared rate, rounded to three digits so that sets of nearly equal rates share cached real arms."""
+    return float(f"{synthetic.rates[0].item():.3g}")
+
+
+class SupervisedComparison(Comparison[Found]):
+    """Students trained on samples with targets."""
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of real samples to keep, the latest ones."""
+        return 1
+
+    @abstractmethod
+    def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
+        """Draw the real samples of a small arm."""
+
+    @cached_property
+    def real(self) -> Callable[[str, tuple[int, ...], int | str], LabelledSet]:
+        """The draw of an arm, its counts and a seed; the same in every run."""
+
+        def drawn(arm: str, counts: tuple[int, ...], seed: int | str) -> LabelledSet:
+            return self.draw(arm, counts, generator_of(arm.replace("_", " "), *counts, seed))
+
+        return lru_cache(self.num_draws)(drawn)
+
+    def own_training(self, student: str, protocol: str) -> base.Training:
+        """The set's own training; one start holds for its own architecture only."""
+        own = self.distilled.own_training
+        start_seed = own.start_seed if self.is_own(student) else None
+        return replace(own, start_seed=start_seed, is_augmented=own.is_augmented and protocol != UNAUGMENTED)
+
+    def data(self, training: Training, seed: int | str) -> LabelledSet:
+        """What a student is trained on."""
+        if training.draw:
+            return self.real(training.arm, training.draw, seed)
+        if training.arm == "full":
+            return self.splits.train
+        inputs, targets = self.sets.get(training.arm, self.distilled).materialise()
+        return LabelledSet(inputs, targets.argmax(1) if training.arm == HARD else targets, lambda inputs: inputs)
+
+    def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
+        """The weights (P,) of a student after each step."""
+        own, data = training.own, self.data(training, seed)
+        loss, augment = loss_of(bench.splits.spec), bench.splits.augment
+        if own is None:
+            recipe, generator = Recipe.of(training), generator_of("minibatches", seed)
+            return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
+        theta, generator = bench.start_of(own.start_seed, seed), generator_of("random batches", seed)
+        rate, num_steps = training.rate, training.num_steps
+        return at_random(bench.student, theta, data, own, rate, num_steps, generator, augment, loss)
+
+    def units(self, training: Training, num_steps: int, num_samples: int) -> Counter[str]:
+        """The work of a training: for each student its steps, samples to measure it on, and its draw."""
+        step = "full step" if training.arm == "full" else "step as distilled" if training.own else "step"
+        work = Counter({step: num_steps, "sample": num_samples})
+        if training.draw:
+            work[" ".join(map(str, (DRAW, training.arm, *training.draw)))] = 1
+        return Counter({unit: len(training.seeds) * count for unit, count in work.items()})
+
+    def validation_work(self, bench: Bench, validation: Validation) -> Counter[str]:
+        num_samples = validation.students * len(bench.splits.validation)
+        return Counter({"step as distilled": validation.students * validation.steps, "sample": num_samples})
+
+    def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
+        if unit.startswith(DRAW):
+            _, arm, *numbers = unit.split()
+            counts, seeds = tuple(map(int, numbers)), itertools.count()  # the last draws are kept
+            return call_seconds(lambda: self.real(arm, counts, next(seeds)), bench, 0.0)
+        training = self.first(bench, unit)
+        return step_seconds(self.path(bench, training, training.seed), bench, patience)
