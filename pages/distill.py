@@ -183,7 +183,7 @@ with services.said_plainly():
             preset_key = (old.preset if old else "") if start.preset == OWN else start.preset
             begins = began_from if config.starts_from == "result" else ""
             about |= {"source": source.key, "method": method.key, "preset": preset_key, "start": begins}
-            about |= values | {"config": config.model_dump(mode="json", exclude_defaults=True)}
+            about |= values | {"config": config.chosen()}
             request = engine.checked(engine.RunRequest, about, "Settings")
             if request.start:
                 origin.caption(f"{filled_in} Distilling starts from the result of run {words.escaped(request.start)}.")

@@ -69,7 +69,7 @@ def option_rows(model: type[Config], prefix: str = "", made: Config | None = Non
         if isinstance(default, Config):
             yield from option_rows(type(default), f"{prefix}{name}.", default)
         else:
-            text = (info.description or "") + _effect(info, prefix.rstrip("."))
+            text = (info.description or "") + _effect(info, prefix.rstrip(".")) + _scale(info, prefix)
             yield OptionRow(f"{prefix}{name}", _values(info), default, text)
 
 
@@ -138,6 +138,13 @@ def _effect(info: FieldInfo, place: str) -> str:
         values = " or ".join(_shown(value) for value in condition.values)
         wanted.append(f"`{condition.seen_from(place)}` is {'not ' if condition.excluded else ''}{values}")
     return f". Only if {' and '.join(wanted)}" if wanted else ""
+
+
+def _scale(info: FieldInfo, prefix: str) -> str:
+    """What other option the default depends on, as a sentence."""
+    other, factors = option_of(info).scale or ("", {})
+    scaled = [f"{info.default * factor:g} if `{prefix}{other}` is `{value}`" for value, factor in factors.items()]
+    return f". Default {' and '.join(scaled)}" if scaled else ""
 
 
 def _shown(default: Any) -> str:

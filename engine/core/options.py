@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 PARTS = ("config", "data", "evaluation")
@@ -59,6 +59,7 @@ class Option:
     advanced: folded away in the form. label: its name in the form; by default, the field's name in words. group: its
     heading in the form. names: of choices that are not called by their key. when: it has an effect only if all of these
     hold. of: the kind of data set it is for; "" for both. among: it chooses from all students, or data sets of a kind.
+    scale: another option of its config, and factors on the default for some of its values.
     """
 
     unit: str = ""
@@ -69,6 +70,12 @@ class Option:
     when: tuple[Condition, ...] = ()
     of: Literal["", "images", "prices"] = ""
     among: Literal["", "students", "images", "prices"] = ""
+    scale: tuple[str, Mapping[str, float]] | None = None
+
+    def factor(self, values: Mapping[str, Any]) -> float:
+        """The factor on the default under the other values of its config."""
+        other, factors = self.scale or ("", {})
+        return next((factor for value, factor in factors.items() if value == values.get(other)), 1.0)
 
     def within(self, holder: Option, place: str) -> Option:
         """The option with the heading and conditions of `holder`, an option of the config at `place` that holds it."""
@@ -145,6 +152,23 @@ class Config(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         for info in cls.model_fields.values():  # a docstring has line breaks and a full stop
             info.description = info.description and " ".join(info.description.split()).removesuffix(".")
+
+    @classmethod
+    def scaled_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults that depend on other values of the config."""
+        options = ((name, info.default, option_of(info)) for name, info in cls.model_fields.items())
+        return {name: default * option.factor(values) for name, default, option in options if option.scale}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_defaults(cls, values: Any) -> Any:
+        return cls.scaled_defaults(values) | values if isinstance(values, dict) else values
+
+    def chosen(self) -> dict[str, Any]:
+        """The values that a request has to name to get this config, as JSON."""
+        scaled = self.scaled_defaults(vars(self))
+        unlike = {name: value for name, value in vars(self).items() if name in scaled and value != scaled[name]}
+        return self.model_dump(mode="json", exclude_defaults=True) | unlike
 
 
 def in_effect(config: Config) -> dict[str, Any]:

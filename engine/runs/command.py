@@ -97,6 +97,9 @@ def _full(request: RunRequest) -> dict[str, Any]:
 
 def _differences(base: RunRequest, request: RunRequest) -> list[Setting]:
     before, values = _full(base), _full(request)
+    config = config_of(request)
+    defaults = {name: value for name, value in config.scaled_defaults(vars(config)).items() if name not in base.config}
+    before |= {f"config.{name}": value for name, value in defaults.items()}
     return [Setting(name, value, before[name]) for name, value in values.items() if value != before[name]]
 
 

@@ -90,7 +90,7 @@ def entries(
     of the config within a request.
     """
     found: list[Entry] = []
-    chosen = chosen or {}
+    chosen, defaults = chosen or {}, model.scaled_defaults(start)
     for name, info in model.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, engine.Config):
@@ -100,7 +100,7 @@ def entries(
             holder = engine.options.option_of(info)
             found += [replace(entry, holder=holder) if holder.when else entry for entry in inner]
         else:
-            begin = start.get(name, info.default)
+            begin = start.get(name, defaults.get(name, info.default))
             begin = tuple(begin) if isinstance(begin, list) else begin
             found.append(Entry((*path, name), info, begin, chosen.get(name, begin)))
     return found
@@ -158,7 +158,20 @@ def ask(
         place = st.expander("Advanced", icon=":material/tune:") if is_advanced else contextlib.nullcontext()
         with place, st.grid(columns, min_column_width=210, vertical_alignment="bottom"):
             for field in part:
-                values[field.path] = _widget(field, key, _idle(field, form, known))
+                begun, own_key = _scaled(field, key, form, known)
+                values[field.path] = _widget(begun, own_key, _idle(field, form, known))
+
+
+def _scaled(field: Entry, key: str, form: Mapping[str, Entry], known: Mapping[str, Any]) -> tuple[Entry, str]:
+    """The option where its widget begins, and the widget's key: both follow the option that scales its default."""
+    if field.option.scale is None:
+        return field, key
+    name = field.option.scale[0]
+    other = ".".join((*field.path[:-1], name))
+    now, start = (field.option.factor({name: value}) for value in (known[other], form[other].start))
+    if now == start:
+        return field, key
+    return replace(field, initial=field.initial * now / start), f"{key}/{known[other]}"
 
 
 def _idle(field: Entry, form: Mapping[str, Entry], known: Mapping[str, Any]) -> str:

@@ -17,6 +17,11 @@ class Toy(Config):
     )
 
 
+class Scaled(Config):
+    kind: Literal["a", "b"] = option("a", "Which")
+    speed: float = option(2.0, "By kind", low=0.1, high=100.0, scale=("kind", {"b": 10.0}))
+
+
 class Like(Config):
     only_b: int = option_like(Toy, "only_b", 5)
 
@@ -62,3 +67,14 @@ def test_a_condition_reads_as_what_a_form_says():
 
 def test_lists_and_tuples_are_the_same_choice():
     assert not unless("students", ()).holds([]) and unless("students", ()).holds(["mlp"])
+
+
+def test_a_scaled_default_depends_on_another_option_and_a_given_number_wins():
+    assert Scaled().speed == 2.0 and Scaled(kind="b").speed == 20.0
+    assert Scaled(kind="b", speed=2.0).speed == 2.0 and Scaled(speed=3.0).speed == 3.0
+
+
+def test_what_a_request_has_to_name_gives_the_same_config():
+    for config in (Scaled(), Scaled(kind="b"), Scaled(kind="b", speed=2.0), Scaled(speed=20.0)):
+        assert Scaled(**config.chosen()) == config
+    assert Scaled().chosen() == {} and Scaled(kind="b", speed=2.0).chosen() == {"kind": "b", "speed": 2.0}

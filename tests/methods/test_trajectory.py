@@ -200,6 +200,11 @@ def test_the_rate_moves_as_far_as_a_step_on_itself_would_and_stays_positive(tmp_
     assert all(0.49 < after / before < 2.01 for before, after in zip(rates[:-1], rates[1:], strict=True))
 
 
+def test_a_rate_that_falls_to_nothing_is_named(tmp_path):
+    with pytest.raises(Diverged, match="student learning rate fell to 0 at outer step 0"):
+        drained(run(tmp_path, config().model_copy(update={"student_lr": 1e-19})))
+
+
 def test_starts_lie_in_their_range_and_every_expert_comes_before_any_comes_again(tmp_path):
     settings = config(min_start_epoch=1, max_start_epoch=2, expert_epochs=1, outer_steps=6, num_validations=0)
     found, _ = drained(run(tmp_path, settings))

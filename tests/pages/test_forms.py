@@ -209,3 +209,32 @@ def test_options_of_a_form_are_shown_under_it_alone_beside_the_choice_of_the_for
     assert app.selectbox(key="form/config/images_from").disabled and "low_rank" not in app.session_state["values"]
     app.selectbox(key="form/config/stored_as").set_value("low_rank").run()
     assert "low_rank" in app.session_state["values"] and "poster" not in app.session_state["values"]
+
+
+def test_the_outer_learning_rate_follows_the_form_and_a_number_that_someone_sets_wins():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        model, values = engine.METHODS["trajectory"].config, {}
+        fields = forms.entries(model, {"outer_lr": 20.0}, path=("config",))
+        forms.ask([field for field in fields if field.name in ("stored_as", "outer_lr")], "form", values)
+        st.session_state["kept"] = model.model_validate(forms.nested(values)["config"])
+
+    def shown(form: str) -> float:
+        app.selectbox(key="form/config/stored_as").set_value(form).run()
+        assert not app.exception
+        return app.number_input[0].value
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert [shown(form) for form in ("pixels", "canvas", "low_rank", "poster")] == [20.0, 20.0, 2.0, 200.0]
+    app.number_input[0].set_value(100.0).run()  # the default of pixels
+    assert app.session_state["kept"].chosen() == {"stored_as": "poster", "outer_lr": 100.0}
+    assert shown("pixels") == 20.0
+
+
+def test_a_request_that_leaves_the_outer_learning_rate_out_shows_that_of_its_form():
+    fields = forms.entries(engine.METHODS["trajectory"].config, {"stored_as": "low_rank"})
+    assert next(field.start for field in fields if field.name == "outer_lr") == 10.0

@@ -99,6 +99,8 @@ def requests(draw) -> RunRequest:
 @given(requests())
 @example(RunRequest(source="simulated_prices", method="ohlc", config={"student": {"name": "lstm"}}))
 @example(RunRequest(source="simulated_prices", method="ohlc", config={"student": {"name": "mlp", "init": "default"}}))
+@example(RunRequest(method="trajectory", config={"stored_as": "poster", "outer_lr": 100.0}))
+@example(RunRequest(method="trajectory", preset="quick", config={"stored_as": "poster"}))
 def test_line_is_read_back_as_the_same_request(request):
     assert in_full(parsed(command.command_line(request))) == in_full(request)
 
@@ -130,3 +132,11 @@ def test_settings_are_those_that_differ_from_the_defaults():
         ("config.student.width", 16, 64),
         ("data.zca", True, False),
     ]
+
+
+def test_the_default_of_a_form_is_no_setting_and_that_of_pixels_is_one_on_another_form():
+    def said(**config) -> list:
+        found = command.settings(RunRequest(method="trajectory", config={"stored_as": "low_rank"} | config))
+        return [tuple(setting) for setting in found][1:]
+
+    assert said() == said(outer_lr=10.0) == [] and said(outer_lr=100.0) == [("config.outer_lr", 100.0, 10.0)]

@@ -21,9 +21,11 @@ from engine.methods.forms.poster import PosterConfig
 from engine.methods.options import stored
 from engine.synthetic.labelled import LabelledImages
 
-__all__ = ["AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
+__all__ = ["SGD_STEPS", "AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
 
 StoredAs = Literal["pixels", "canvas", "poster", "low_rank"]
+SGD_STEPS = {"poster": 10.0, "low_rank": 0.1}
+"""Step size of plain SGD on a form, relative to that on pixels. Adam does not need it."""
 WHOLE = ("stored_as", ("pixels", "canvas"))
 
 

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from engine.core.config import Action, Load, Task, Validation
 from engine.core.options import option_like
-from engine.methods.forms import AnyForm
+from engine.methods.forms import SGD_STEPS, AnyForm
 from engine.methods.options import Augmented, StudentTraining, Validated, inner, outer, stored
 from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
@@ -40,7 +40,7 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     """Synthetic samples per step; 0 for all."""
     labels_lr: float = stored(1.0, low=1e-6, high=1e6, advanced=True, label="Learning rate of the labels")
     """Outer learning rate of learned labels."""
-    outer_lr: float = outer(100.0, low=1e-4, high=1e7, label="Outer learning rate")
+    outer_lr: float = outer(100.0, low=1e-4, high=1e7, label="Outer learning rate", scale=("stored_as", SGD_STEPS))
     """SGD's learning rate for the samples; the loss is normalised."""
     momentum: float = outer(0.5, "Momentum of the outer SGD", low=0.0, high=0.99, advanced=True, label="Outer momentum")
     ema_decay: float = outer(0.99, low=0.0, high=0.999999, label="Moving average")

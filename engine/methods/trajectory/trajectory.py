@@ -49,6 +49,8 @@ from engine.pretrained.experts import Buffer, ExpertTrainer, load_or_record, pla
 from engine.pretrained.recording import RecordingPlan, estimate_recording
 from engine.synthetic.labelled import LabelledImages
 
+LEAST_SLOPE = 1e-18  # of the learning rate: a step size of `rates_lr` / slope^2 is a float32 number
+
 
 def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, LabelledImages]:
     """Learn a set on which students follow the experts.
@@ -145,7 +147,7 @@ def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: Traje
     more than halves or doubles eta.
     """
     slope = -torch.expm1(-synthetic.rates.detach()[0]).item()
-    if slope == 0:
+    if slope < LEAST_SLOPE:
         said = f"The student learning rate fell to 0 at outer step {step}."
         remedy = "Start again with a lower learning rate of the rate."
         raise Diverged(f"{said} {remedy}", quantity="student learning rate", step=step)
