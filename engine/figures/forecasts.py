@@ -15,13 +15,8 @@ from engine.figures.formats import NOTHING, percent
 from engine.figures.layout import columns, dots, lay_out, line
 from engine.figures.palette import PAGE, arm_name
 
-VALUES = {
-    "close": "log return (%)",
-    "both": "log return (%)",
-    "volatility": "absolute log return (%)",
-    "direction": "probability of up (%)",
-}
-"""What is forecast, as an axis says it, by target."""
+VALUES = {"volatility": "absolute log return (%)", "direction": "probability of up (%)"}
+"""What is forecast, as an axis says it, by target; else log returns."""
 DASHES = {"full": "dash", "random_real": "dot", "kmeans_real": "dashdot", "last_value": "dash", "train_mean": "dot"}
 """Of the lines of arms, so that not only colour tells them apart; the distilled one is solid."""
 NUM_BINS = 40
@@ -85,7 +80,7 @@ def forecast(values: Mapping[str, Any], target: str, *, as_prices: bool = False)
         look: dict[str, Any] = {"dash": DASHES.get(arm, "solid"), "width": 2.2 if arm == "distilled" else 1.5}
         look["visible"] = True if arm in visible else "legendonly"
         line(figure, times, shown(forecasts), arm_name(arm), PAGE.arm(arm), hover=hover, **look)
-    y_title = "close" if as_prices else VALUES.get(target, target)
+    y_title = "close" if as_prices else VALUES.get(target, "log return (%)")
     lay_out(figure, 360, "", y_title, hover="x unified", xaxis={"nticks": 8})
     return figure.update_yaxes(range=[-5, 105]) if target == "direction" else figure
 

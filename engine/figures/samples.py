@@ -43,9 +43,7 @@ def prepared_rows(splits: Splits, num_images: int = 10, seed: int = 0) -> list[t
 
 def stretched(inputs: torch.Tensor) -> np.ndarray:
     """(N, C, H, W) float values -> (N, H, W, C) uint8, each image from its smallest to its largest value."""
-    flat = inputs.flatten(1)
-    low = flat.min(1).values.view(-1, 1, 1, 1)
-    high = flat.max(1).values.view(-1, 1, 1, 1)
+    low, high = (ends.view(-1, 1, 1, 1) for ends in inputs.flatten(1).aminmax(dim=1))
     scaled = (inputs - low) / (high - low).clamp_min(1e-12)
     return (scaled * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 

@@ -16,9 +16,14 @@ from engine.results import shared
 from engine.results.run import Run
 from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
 
-RETENTION = "Accuracy after training on the distilled set, relative to the full data set."
-RELATIVE_ERROR = "Test error after training on the distilled set, relative to the full data set; 100 % is as good."
-SPEED_UP = "Training time on the full data set, divided by that on the distilled set."
+_RETENTION = "Accuracy after training on the distilled set, relative to the full data set."
+_ERROR = "Test error after training on the distilled set, relative to the full data set; 100 % is as good."
+_SPEED = "Training time on the full data set, divided by that on the distilled set."
+RATIOS = {
+    "retention": ("Retention", formats.percent, _RETENTION),
+    "error_ratio": ("Relative error", formats.percent, _ERROR),
+    "speed_up": ("Speed-up", formats.times, _SPEED),
+}
 
 
 class Kind:
@@ -27,7 +32,7 @@ class Kind:
     Attributes:
         takes: the kind of data that its students are trained on, as `STUDENTS[...].takes` and `Source.kind` have it.
         sample, real: nouns for one distilled and one real sample; `samples` and `reals` for several.
-        measure: what runs are compared by.
+        measure: what runs are compared by. judged_by: its name in a verdict.
         labels: names of its score on test data, of the distilled set, and on validation data.
         counted: how bytes are counted, in a sentence. value_bytes: of a value of the full data set.
         stored: what a set consists of. has_loss: whether the outer loss is a figure of merit.
@@ -40,6 +45,7 @@ class Kind:
     sample: str = "image"
     real: str = "image"
     measure: Literal["accuracy", "skill"] = "accuracy"
+    judged_by: str = "Test accuracy"
     labels: tuple[str, str]
     counted: str = "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte, as in its files."
     stored: str
@@ -90,7 +96,7 @@ class Kind:
 
     def verdict(self, run: Run) -> list[Section]:
         """The outcome as sentences; none before there are scores."""
-        raise NotImplementedError
+        return shared.outcome(self.judged_by, run, self.phrases)
 
     def measures(self, run: Run) -> list[Section]:
         """Tables and charts of the scores of the run's own student."""
@@ -124,17 +130,10 @@ class Kind:
 
     def ratios(self, run: Run) -> list[Metric]:
         """The distilled set against the full one: score or error, training time, bytes."""
-        found, parts = (
-            run.row.summary,
-            (
-                ("retention", "Retention", formats.percent, RETENTION),
-                ("error_ratio", "Relative error", formats.percent, RELATIVE_ERROR),
-                ("speed_up", "Speed-up", formats.times, SPEED_UP),
-            ),
-        )
+        found = run.row.summary
         shown = [
             Metric(label, write(value), figures.protocol_name(protocol).lower(), meaning)
-            for name, label, write, meaning in parts
+            for name, (label, write, meaning) in RATIOS.items()
             for protocol, value in _timed(found.get(name, {})).items()
         ]
         if found.get("compression"):
@@ -161,14 +160,8 @@ class Kind:
     def charts(self, run: Run) -> list[Section]:
         """A chart for each student of an evaluation, as its scores come in; the run's own first."""
         waiting = Sentence("No student has been tested yet.", "caption")
-        return [
-            Group(
-                f"Test {self.measure} of {run.name_of(student)}",
-                [self.chart(run, student, 260) if run.rows_of(student) else waiting],
-                "box",
-            )
-            for student in run.students
-        ]
+        shown = {each: self.chart(run, each, 260) if run.rows_of(each) else waiting for each in run.students}
+        return [self._boxed(run, student, section) for student, section in shown.items()]
 
     def scores(self, run: Run) -> list[Section]:
         """The chart of the run's own student, and how to read it."""
@@ -177,7 +170,10 @@ class Kind:
         note = f"Whiskers: 95 % interval of the mean. The summary above uses {self._chosen_by(run.own)}."
         caption = Sentence(f"{note} {figures.protocol_notes(run.own)}", "caption")
         name = run.student.name
-        return [Group(f"Test {self.measure} of {run.name_of(name)}", [self.chart(run, name), caption], "box")]
+        return [self._boxed(run, name, self.chart(run, name), caption)]
+
+    def _boxed(self, run: Run, student: str, *of: Section) -> Section:
+        return Group(f"Test {self.measure} of {run.name_of(student)}", of, "box")
 
     def _chosen_by(self, rows: Sequence[Row]) -> str:
         """Which protocol stands for a training set where there are several."""

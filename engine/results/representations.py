@@ -19,6 +19,7 @@ class Representations(Kind):
     """Images with a teacher's representations."""
 
     key, stored, findings_title = "representations", "images and representations", "Representations"
+    judged_by = "Linear-probe accuracy on test images"
     labels, always = ("Distilled, linear probe", "Linear probe, validation"), ()
     phrases = {
         "distilled": ("after pre-training on {}", "distilled image"),
@@ -36,10 +37,6 @@ class Representations(Kind):
     def beside(self, run: Run) -> list[Metric]:
         untrained = run.best.get("untrained")
         return [shared.score_metric("Random initialisation", untrained)] if run.is_compared else []
-
-    def verdict(self, run: Run) -> list[Section]:
-        """The linear-probe accuracy of each frozen network."""
-        return shared.outcome("Linear-probe accuracy on test images", run, self.phrases)
 
     def details(self, run: Run) -> list[Section]:
         """Probes on other data sets, and similarity to the teacher."""

@@ -40,11 +40,8 @@ def by_arm(run: Run, protocol: str) -> Arms:
 
     The full set of labelled data only has standard training, and naive forecasts are not trained.
     """
-    return {
-        row.arm: row
-        for row in run.own
-        if row.protocol in (protocol, NAIVE) or (row.arm, row.protocol) == ("full", ORDINARY)
-    }
+    own = [row for row in run.own if row.protocol in (protocol, NAIVE) or (row.arm, row.protocol) == ("full", ORDINARY)]
+    return {row.arm: row for row in own}
 
 
 def scores(runs: Sequence[Run], protocol: str) -> list[Section]:
@@ -97,11 +94,11 @@ def mean_and_interval(row: Row | None) -> str:
 
 def _matrix(found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str) -> list[Section]:
     """Runs of prices and their training sets as one map."""
-    scored = {run.row.id: (run, arms) for run, arms in found if "distilled" in arms}
-    if len(scored) < 2 or not any(kind.group(run.row.request) for run, _ in scored.values()):
+    scored = [(run.row.id, kind.group(run.row.request), arms) for run, arms in found if "distilled" in arms]
+    if len(scored) < 2 or not any(group for _, group, _ in scored):
         return []
-    names = [f"{run.row.id} {kind.group(run.row.request)}" for run, _ in scored.values()]
-    cells = {run_id: arms for run_id, (_, arms) in scored.items()}
+    names = [f"{run_id} {group}" for run_id, group, _ in scored]
+    cells = {run_id: arms for run_id, _, arms in scored}
     alt = f"Test {kind.measure} by run and training set: mean, standard deviation and number of students"
     draw, note = partial(figures.matrix, cells, names), f"Test {kind.measure} in %, a row per run."
     return [boxed("Runs and training sets", draw, f"skill matrix {protocol}", alt, note)]
@@ -119,11 +116,9 @@ def against_bytes(
 
     def drawn(beside: Sequence[figures.Published]) -> list[Section]:
         alt = f"Test {kind.measure} of the compared runs against the bytes they store, with 95 % intervals"
-        chart = Chart(
-            partial(figures.accuracy_against_bytes, budgeted, beside), f"bytes {source} {group} {protocol}", alt
-        )
+        draw, key = partial(figures.accuracy_against_bytes, budgeted, beside), f"bytes {source} {group} {protocol}"
         note = "Labels are run numbers. Whiskers: 95 % interval of the mean. Each run is scored with its own student."
-        return [chart, Sentence(f"{note} {published_note(beside)}".strip(), "caption")]
+        return [Chart(draw, key, alt), Sentence(f"{note} {published_note(beside)}".strip(), "caption")]
 
     ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
     shown = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
