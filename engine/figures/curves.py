@@ -13,11 +13,9 @@ from engine.figures.formats import words
 from engine.figures.layout import STEPS, lay_out, line, safe
 from engine.figures.palette import PAGE, place
 
-MAX_POINTS = 500
-"""Points of one line sent to the browser; a chart is some 500 pixels wide."""
+MAX_POINTS = 500  # points of one line sent to the browser; a chart is some 500 pixels wide
 MAX_OVERLAY_POINTS = 2000  # of all lines of a chart of several runs together
-SPARSE = 60
-"""Lines of up to this many points show each of them, and are not smoothed."""
+SPARSE = 60  # lines of up to this many points show each of them, and are not smoothed
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PACE = "seconds_per_step"
 UNCHARTED = {"expert", "age"}  # measured names that tell which network was used, and are no quantities

@@ -2,8 +2,7 @@
 
 import math
 
-NOTHING = "–"
-"""Shown where there is no number yet."""
+NOTHING = "–"  # shown where there is no number yet
 
 
 def number(value: float | None, digits: int = 3) -> str:

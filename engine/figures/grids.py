@@ -1,5 +1,6 @@
 """Pictures of many small images: one composed grid, named by class, on a transparent ground."""
 
+import base64
 import io
 import math
 from collections.abc import Sequence
@@ -11,8 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from engine.figures.palette import Theme
 
-MAX_IMAGES = 200
-"""Images in one grid; more could not be told apart."""
+MAX_IMAGES = 200  # images in one grid; more could not be told apart
 ROUND = 6000  # length of an animation in milliseconds
 _TEXT = {"light": (80, 86, 94), "dark": (190, 195, 202), "page": (128, 133, 140)}
 _GROUND = {"light": (255, 255, 255), "dark": (21, 24, 28), "page": (255, 255, 255)}
@@ -161,3 +161,8 @@ def encoded(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a PNG inside the address itself."""
+    return "data:image/png;base64," + base64.b64encode(encoded(picture)).decode()

@@ -1,14 +1,12 @@
 """The picture of the first page: many real images become a few synthetic ones, and a network learns from those."""
 
-import base64
 import html
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from engine.figures.formats import counted, num_bytes
-from engine.figures.grids import encoded, tiled
+from engine.figures.grids import data_url, tiled
 from engine.figures.palette import PALETTES, Theme
 
 _INK = {"light": ("#1E2227", "#6B727B"), "dark": ("#E8E6E3", "#9AA1AB"), "page": ("#80858C", "#80858C")}
@@ -31,8 +29,8 @@ def hero_svg(
     ink, faint = _INK[theme]
     accent = PALETTES[theme].distilled
     columns, rows = _WALL
-    wall = _data_url(tiled(real[: columns * rows], columns, 3, 1))
-    few = _data_url(tiled(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
+    wall = data_url(tiled(real[: columns * rows], columns, 3, 1))
+    few = data_url(tiled(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
     parts = [
         _image(wall, (0, 18), (330, 206)),
         _arrow(348, 121, 52, accent),
@@ -52,10 +50,6 @@ def _image(source: str, corner: tuple[int, int], size: tuple[int, int]) -> str:
     place = f'x="{corner[0]}" y="{corner[1]}" width="{size[0]}" height="{size[1]}"'
     look = 'preserveAspectRatio="xMidYMid meet" style="image-rendering:pixelated"'
     return f'<image href="{source}" {place} {look}/>'
-
-
-def _data_url(picture: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(encoded(picture)).decode()
 
 
 def _caption(middle: float, first: str, second: str, ink: str, faint: str) -> str:

@@ -10,8 +10,7 @@ from engine.figures.layout import lay_out, safe
 from engine.figures.palette import Theme
 from engine.figures.poster import heaviest
 
-FEW_CLASSES = 20
-"""Up to so many classes, each has a row with its name in the heat map."""
+FEW_CLASSES = 20  # up to so many classes, each has a row with its name in the heat map
 _LETTERS_ACROSS = 60  # for which a chart has room from side to side, on a phone too
 
 _SHADES = {

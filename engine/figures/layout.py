@@ -1,7 +1,6 @@
 """What charts have in common: margins, legend, axes, lines, points, bars, maps and whiskers."""
 
 import html
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,14 +12,12 @@ from engine.figures.palette import PAGE, SHADES
 
 Values = Sequence[Any] | np.ndarray
 
-STEPS: dict[str, Any] = {"tickformat": ",d", "nticks": 7}
-"""An axis of steps or epochs."""
+STEPS: dict[str, Any] = {"tickformat": ",d", "nticks": 7}  # an axis of steps or epochs
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}}
 """Above the chart, from the left."""
 GROUPED: dict[str, Any] = {"barmode": "group", "bargap": 0.28, "bargroupgap": 0.08}
 """How bars of several sets stand side by side."""
-WRITTEN = {"textposition": "inside", "insidetextanchor": "start"}
-"""Where a bar's number is written: at its foot."""
+WRITTEN = {"textposition": "inside", "insidetextanchor": "start"}  # where a bar's number is written: at its foot
 
 
 def safe(text: str) -> str:
@@ -99,9 +96,6 @@ def heat_map(
 
 def whiskers(rows: Sequence[Row], colour: str) -> dict[str, Any]:
     """95 % intervals in per cent; none where one student gives none."""
-    up, down = [_part(row.high - row.mean) for row in rows], [_part(row.mean - row.low) for row in rows]
-    return {"type": "data", "color": colour, "thickness": 1.5, "width": 5, "array": up, "arrayminus": down}
-
-
-def _part(width: float) -> float:
-    return 0.0 if math.isnan(width) else 100 * width
+    up, down = ([row.high - row.mean for row in rows], [row.mean - row.low for row in rows])
+    ends = {"array": 100 * np.nan_to_num(up), "arrayminus": 100 * np.nan_to_num(down)}
+    return {"type": "data", "color": colour, "thickness": 1.5, "width": 5} | ends

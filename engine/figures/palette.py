@@ -61,8 +61,7 @@ ARM_NAMES = {
 }
 """Arms in the order they are shown, and what people call them."""
 
-NAIVE_ARMS = ("last_value", "train_mean")
-"""Arms that are forecasts of no network."""
+NAIVE_ARMS = ("last_value", "train_mean")  # arms that are forecasts of no network
 
 PROTOCOL_NAMES = {
     "as_distilled": "Own recipe",

@@ -1,6 +1,5 @@
 """Pictures of a poster: in true aspect, with its class areas and its patches, and over time."""
 
-import base64
 import html
 import re
 from collections.abc import Sequence
@@ -13,11 +12,10 @@ from PIL import ImageDraw, ImageFont
 from engine.core.events import PosterView
 from engine.core.spacing import edges, offsets
 from engine.figures.formats import percent
-from engine.figures.grids import animated, encoded, enlarged, text_font
+from engine.figures.grids import animated, data_url, encoded, enlarged, text_font
 from engine.figures.palette import PALETTES, Theme
 
-MAX_POINTED = 3000
-"""Patches that `poster_html` can tell apart under the pointer; more would make a page heavy."""
+MAX_POINTED = 3000  # patches that `poster_html` can tell apart under the pointer; more would make a page heavy
 TOP_CLASSES = 3  # named per patch
 
 _LARGEST_TEXT, _SMALLEST_TEXT, _LEAST_LETTERS = 30, 11, 4
@@ -98,11 +96,10 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
             patches.append(f'<div><b style="{reach}"></b><i style="{outline}"></i><span>{said}</span></div>')
     accent = PALETTES[theme].distilled
     ground = "#FFFFFF" if theme == "light" else "#15181C"
-    picture = base64.b64encode(encoded(enlarged(view.pixels, 1))).decode()
     style = _STYLE.format(width=width, height=height, wide=wide, tall=tall, accent=accent, ground=ground)
     return (
         f'<style>{style}</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer '
-        f'is outlined and described"><img alt="" src="data:image/png;base64,{picture}">'
+        f'is outlined and described"><img alt="" src="{data_url(enlarged(view.pixels, 1))}">'
         f"<p>Point at the poster to see a patch and its label.</p>{''.join(patches)}</div>"
     )
 

@@ -17,8 +17,7 @@ from engine.figures.layout import columns, lay_out, line, safe
 from engine.figures.palette import PAGE
 
 UP, DOWN = "#2F9E63", "#D0453E"  # legible on light and dark ground
-MANY_BARS = 400
-"""Histories of more bars are drawn as a line of closes."""
+MANY_BARS = 400  # histories of more bars are drawn as a line of closes
 NUM_VOLUMES = 250  # columns that the volumes of many bars are averaged into
 NUM_BINS = 60
 VOLUME_SHARE = 0.2  # of the height

@@ -12,12 +12,10 @@ from engine.figures.formats import words
 from engine.figures.layout import GROUPED, WRITTEN, columns, dots, lay_out, line, short
 from engine.figures.palette import PAGE
 
-MAPS = {"map": "PCA", "map_tsne": "t-SNE"}
-"""Analyses that are maps, and how each was laid out."""
+MAPS = {"map": "PCA", "map_tsne": "t-SNE"}  # analyses that are maps, and how each was laid out
 MAX_BASES = 300  # points of each line of a spectrum
 MAX_MARKERS = 800  # distilled representations on a map; of more, evenly chosen ones are drawn
-NAMED_CLASSES = 12
-"""A map of more classes has no legend of them."""
+NAMED_CLASSES = 12  # a map of more classes has no legend of them
 _COLOURS = ("#5B8FD6", "#58A65C", "#B57EDC", "#D3A72C", "#4DB6AC", "#D9637C")
 CLASS_COLOURS = (*_COLOURS, "#8D9440", "#9C7A65", "#7A86A8", "#C77FB0", "#3FA0C9", "#A3A3A3")
 """Of real samples by class, in turn; between light and dark, so that they stand on either ground."""

@@ -14,11 +14,9 @@ from engine.figures.curves import log_ticks
 from engine.figures.layout import columns, dots, lay_out, short
 from engine.figures.palette import PAGE
 
-MANY_CLASSES = 30
-"""Beyond so many classes a chart does not name each of them."""
+MANY_CLASSES = 30  # beyond so many classes a chart does not name each of them
 SHORT_NAME = 6
-MAX_MARKS = 400
-"""Sizes drawn one by one; more are gathered into the cells of a grid."""
+MAX_MARKS = 400  # sizes drawn one by one; more are gathered into the cells of a grid
 _CELLS = 20
 _SMALLEST_MARK, _LARGEST_MARK = 6.0, 34.0
 _FEW = 30

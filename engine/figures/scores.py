@@ -30,8 +30,7 @@ LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)  # not in the map: tried with the set
 _LINE = 9  # characters per line of an arm's name, which stands over a narrow column
 _SWEEP_ARMS = ("distilled", "kmeans_real", "random_real")
 
-Cells = Mapping[str, Mapping[str, Row]]
-"""{architecture, or run: {arm: row}}"""
+Cells = Mapping[str, Mapping[str, Row]]  # {architecture, or run: {arm: row}}
 
 
 def scores(rows: Sequence[Row], height: int = 320) -> go.Figure:
