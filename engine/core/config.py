@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
@@ -131,10 +132,12 @@ def kept_steps(memory: Literal["auto", "store", "recompute"], num_steps: int, mo
 class MethodConfig(Config):
     """Hyperparameters of every method.
 
-    unread: full paths of options outside the method's config that have no effect on its runs.
+    unread: full paths of options outside the method's config that have no effect on its runs. start_options: paths of
+    the options that say what a set starts as, one for each form.
     """
 
     unread: ClassVar[frozenset[str]] = frozenset()
+    start_options: ClassVar[tuple[str, ...]] = ()
     student: StudentConfig = StudentConfig()
     outer_steps: int = option(500, "Updates of the synthetic set", low=1, high=10_000_000, unit="steps")
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
@@ -190,19 +193,23 @@ class MethodConfig(Config):
         return [*found, Load(batch, (batch + kept) / 2 if setting else 0.0, setting, self.student)]
 
     @property
-    def starts_from(self) -> str:
-        """What the set starts as; "result": the result of another run."""
-        return "its own start"
+    def start_option(self) -> str:
+        """The one of `start_options` that is in effect; "" for a method with its own start."""
+        return next(iter(self.start_options), "")
 
     @property
-    def start_option(self) -> str:
-        """Name of the option that says what the set starts as."""
-        return "images_from"
+    def starts_from(self) -> str:
+        """What the set starts as; "result": the result of another run."""
+        return attrgetter(self.start_option)(self) if self.start_option else "its own start"
 
     @classmethod
     def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any] | None:
         """These options, changed to start from a result; None if the method cannot."""
-        return None
+        for path in cls.start_options:
+            holder, _, name = path.rpartition(".")
+            start = {name: "result"}
+            values = values | ({holder: values.get(holder, {}) | start} if holder else start)
+        return values if cls.start_options else None
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from engine.data.source import Splits, TaskSpec
 from engine.evaluation.comparison import Comparison
 from engine.evaluation.labelled import LabelledComparison
 from engine.methods.presets import Preset, fitting
-from engine.pretrained.recording import RecordingPlan
+from engine.pretrained.recording import RecordingPlan, Trainer
 from engine.synthetic.base import SyntheticSet
 
 
@@ -37,8 +37,8 @@ class Method(Generic[S, C, R]):
     distill(splits, config, context): yields events and returns the set.
     comparison: how the set is compared with real data. result: the kind of set. outer_loss: the label of its axis.
     Methods that follow pretrained networks also have: recorded, what those are ("experts" or "teacher");
-    record(splits, config, context), which trains and stores them and returns a summary; try_record, with the same
-    arguments, which times a few steps of that; and plan_recording(config, spec), the plan before any data are read.
+    record(splits, config, context), which trains and stores them and returns a summary; trainer, with the same
+    arguments, how they are trained; and plan_recording(config, spec), what that takes, before any data are read.
     """
 
     key: str
@@ -51,7 +51,7 @@ class Method(Generic[S, C, R]):
     distill: Callable[[S, C, Context], Generator[Event, None, R]]
     record: Callable[[S, C, Context], Generator[Event, None, dict[str, Any]]] | None = None
     recorded: str = ""
-    try_record: Callable[[S, C, Context], Generator[Event, None, RecordingPlan]] | None = None
+    trainer: Callable[[S, C, Context], Trainer[Any]] | None = None
     plan_recording: Callable[[C, TaskSpec], RecordingPlan | None] | None = None
     comparison: type[Comparison[Any]] = LabelledComparison
     result: Literal["labelled", "representations", "forecasts"] = "labelled"

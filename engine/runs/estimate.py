@@ -30,6 +30,7 @@ from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import make_bench
 from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
 from engine.methods.method import Method
+from engine.pretrained.recording import estimate_recording
 from engine.run import load_others, load_splits, resolve, start_of
 from engine.synthetic.base import SyntheticSet
 
@@ -119,8 +120,8 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
             found = replace(found, seconds_evaluating=sum(seconds.values()), memory_bytes=memory.bytes)
             return replace(found, disk_bytes=2 * _set_bytes(start))
-        if method.try_record is not None:
-            planned = yield from method.try_record(splits, config, context)
+        if method.trainer is not None:
+            planned = yield from estimate_recording(method.trainer(splits, config, context))
             found = replace(found, seconds_recording=planned.seconds, memory_bytes=memory.bytes)
             found = replace(found, num_experts=planned.num_networks, num_recorded=planned.num_recorded)
             found = replace(found, disk_bytes=planned.missing_bytes, expert_bytes=planned.missing_bytes)

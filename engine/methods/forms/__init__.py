@@ -6,7 +6,7 @@ form for a set (`initial_set`), and the set for its parameter groups and project
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -41,10 +41,6 @@ class FormConfig(MethodConfig):
         """Whether pixels are cut to the range of real ones after every outer step."""
         return False
 
-    @property
-    def starts_from(self) -> str:
-        return self.form.start
-
     def size(self, spec: Task) -> Size:
         return self.form.size_for(spec)
 
@@ -63,6 +59,8 @@ class ImagesPerClass(Config):
 
 class AnyForm(FormConfig, ImagesPerClass):
     """The choice of a form, with the options of each."""
+
+    start_options: ClassVar[tuple[str, ...]] = ("images_from", "poster.poster_from", "low_rank.bases_from")
 
     stored_as: StoredAs = stored("pixels", names={"low_rank": "Low-rank bases"})
     """Whole images, canvases that images are cut out of, a poster for all classes, or bases that images are sums of."""
@@ -91,18 +89,12 @@ class AnyForm(FormConfig, ImagesPerClass):
 
     @property
     def start_option(self) -> str:
-        nested = {"poster": "poster.poster_from", "low_rank": "low_rank.bases_from"}
-        return nested.get(self.stored_as, "images_from")
+        nested = (option for option in self.start_options if option.startswith(f"{self.stored_as}."))
+        return next(nested, "images_from")
 
     @property
     def cuts_pixels(self) -> bool:
         return self.clamp and self.stored_as != "low_rank"
-
-    @classmethod
-    def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
-        starts = {"poster": {"poster_from": "result"}, "low_rank": {"bases_from": "result"}}
-        nested = {name: values.get(name, {}) | start for name, start in starts.items()}
-        return values | nested | {"images_from": "result"}
 
     def for_trial(self) -> Self:
         return self.model_copy(update={"poster": self.poster.offline()})

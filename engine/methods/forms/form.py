@@ -41,10 +41,6 @@ class Asked:
 class Form(Protocol):
     """How a set is stored."""
 
-    @property
-    def start(self) -> str:
-        """What the samples start from."""
-
     def size_for(self, spec: Task) -> Size:
         """Samples and stored values. Raises ConfigError if there can be no such set."""
 

@@ -77,10 +77,6 @@ class LowRankForm:
     options: LowRankConfig
     has_soft_labels: bool
 
-    @property
-    def start(self) -> str:
-        return self.options.bases_from
-
     def size_for(self, spec: Task) -> Size:
         num_pixels = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
         num_images, num_bases = self.options.ipc * spec.num_outputs, self.options.num_bases

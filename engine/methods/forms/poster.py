@@ -58,10 +58,6 @@ class PosterConfig(Config):
     clip_download: bool = ordering(False, label="Download CLIP", when=("order", "clip"))
     """Download CLIP's weights (600 MB)."""
 
-    @property
-    def start(self) -> str:
-        return self.poster_from
-
     def grid(self, spec: Task) -> PosterGrid:
         """The geometry of the poster. Raises ConfigError if there can be none."""
         if len(spec.sample_shape) != 3:

@@ -1,7 +1,7 @@
 """Hyperparameters of OHLC distillation."""
 
 from functools import partial
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -25,6 +25,8 @@ class SequencesPerToken(Config):
 
 class OhlcConfig(WindowedConfig, SequencesPerToken):
     """The loop of methods/windowed.py, with penalties on the sequences."""
+
+    start_options: ClassVar[tuple[str, ...]] = ("images_from",)
 
     student: StudentConfig = StudentConfig(name="lstm", depth=1, width=32, init="default")
     window_schedule: WindowSchedule = option_like(WindowedConfig, "window_schedule", "full")
@@ -70,14 +72,6 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         """One student is enough for a set that is made for a single start."""
         students = 1 if self.initialisation == "fixed" else self.validation_students
         return Validation(self.num_validations, students, self.validation_steps)
-
-    @property
-    def starts_from(self) -> str:
-        return self.images_from
-
-    @classmethod
-    def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return values | {"images_from": "result"}
 
     def real_per_class(self, spec: Task) -> int:
         """Windows are compared per token, which are no classes."""

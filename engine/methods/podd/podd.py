@@ -13,7 +13,7 @@ Source: Shul, Horwitz, Hoshen 2024, "Distilling Datasets Into Less Than One Imag
 What differs from the paper is listed in README.md.
 """
 
-from typing import Any, Self
+from typing import ClassVar, Self
 
 from engine.methods.forms import Form
 from engine.methods.forms.poster import PosterConfig
@@ -26,17 +26,11 @@ from engine.methods.windowed_config import ImagesWindowedConfig
 class PoddConfig(ImagesWindowedConfig, PosterConfig):
     """The loop of RaT-BPTT, on a poster."""
 
+    start_options: ClassVar[tuple[str, ...]] = ("poster_from",)
+
     @property
     def form(self) -> Form:
         return self
-
-    @property
-    def start_option(self) -> str:
-        return "poster_from"
-
-    @classmethod
-    def begun_from_result(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return values | {"poster_from": "result"}
 
     def for_trial(self) -> Self:
         return self.offline()

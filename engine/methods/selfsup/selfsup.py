@@ -39,14 +39,13 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.short import short_probe, short_probe_of_real
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
-from engine.methods.method import Method, Paper, RecordingPlan
+from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.map import representation_map
 from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
-from engine.pretrained.recording import estimate_recording
 from engine.pretrained.teachers import Teacher, TeacherTrainer, load_or_train, of_training, plan
 from engine.synthetic.lowrank import LowRankSet
 from engine.synthetic.representations import PairSet, RepresentationSet
@@ -131,19 +130,9 @@ def _state(
     return snapshot(step, synthetic, outer, unused, pool.state() | {"shifts": shifts})
 
 
-def plan_recording(config: SelfsupConfig, spec: TaskSpec) -> RecordingPlan:
-    """What training the teacher takes, before the data are read."""
-    return plan(config.teacher, spec)
-
-
 def record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
     """Train only the teacher. Returns a description of it."""
     return (yield from load_or_train(splits, config.teacher, context)).summary
-
-
-def try_record(splits: Splits, config: SelfsupConfig, context: Context) -> Generator[Event, None, RecordingPlan]:
-    """What training the teacher takes, from a few timed steps."""
-    return (yield from estimate_recording(TeacherTrainer(splits, config.teacher, context)))
 
 
 class SelfsupComparison(RepresentationComparison):
@@ -239,8 +228,8 @@ METHOD = Method(
     distill=distill,
     record=record,
     recorded="teacher",
-    try_record=try_record,
-    plan_recording=plan_recording,
+    trainer=lambda splits, config, context: TeacherTrainer(splits, config.teacher, context),
+    plan_recording=lambda config, spec: plan(config.teacher, spec),
     comparison=SelfsupComparison,
     result="representations",
     outer_loss="error on real data",

@@ -51,16 +51,17 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
         if self.min_start_epoch >= self.max_start_epoch:
             problem = f"no start lies from epoch {self.min_start_epoch} to before epoch {self.max_start_epoch};"
             raise ValueError(f"{problem} lower the earliest start")
-        if not self.experts.folder:
-            self.check_length(self.experts.epochs)
+        if not self.experts.folder and (problem := self.too_short(self.experts.epochs)):
+            raise ValueError(problem)
         return self
 
-    def check_length(self, num_epochs: int) -> None:
-        """Raise ValueError unless experts of so many epochs have weights for every start and its target."""
-        if self.last_epoch > num_epochs:
-            needed = f"starts up to epoch {self.max_start_epoch - 1} and {self.expert_epochs} epochs ahead"
-            problem = f"experts have {num_epochs} epochs, but {needed} need {self.last_epoch}"
-            raise ValueError(f"{problem}; record longer experts, or lower one of the two")
+    def too_short(self, num_epochs: int) -> str:
+        """What is wrong if experts of so many epochs have no weights for some start or its target; "" if nothing is."""
+        if self.last_epoch <= num_epochs:
+            return ""
+        needed = f"starts up to epoch {self.max_start_epoch - 1} and {self.expert_epochs} epochs ahead"
+        problem = f"Experts have {num_epochs} epochs, but {needed} need {self.last_epoch}"
+        return f"{problem}; record longer experts, or lower one of the two"
 
     @property
     def last_epoch(self) -> int:

@@ -29,7 +29,7 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import LabelledSet, TaskSpec
+from engine.data.source import LabelledSet
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, at_random
 from engine.meta.clip import gradient_norm
@@ -46,7 +46,6 @@ from engine.methods.trajectory.objectives import Matched, matched, normalised_di
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained.experts import Buffer, ExpertTrainer, load_or_record, plan
-from engine.pretrained.recording import RecordingPlan, estimate_recording
 from engine.synthetic.labelled import LabelledImages
 
 LEAST_SLOPE = 1e-18  # of the learning rate: a step size of `rates_lr` / slope^2 is a float32 number
@@ -66,7 +65,8 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     asked = Asked(config.training(splits.spec), config.student_lr, config.learn_rates, companion=companion)
     synthetic = yield from initial_set(config, splits, asked, context)  # refuses bad settings before recording
     experts = yield from load_or_record(splits, config.student, config.experts, context)
-    _check_length(experts, config)
+    if problem := config.too_short(experts.num_epochs):
+        raise ConfigError(f"{problem}.")
     # the rate's step size is set at each step (`_move`)
     groups = synthetic.groups(config.outer_lr, config.labels_lr, config.rates_lr)
     learned = [parameter for group in groups for parameter in group["params"]]
@@ -113,30 +113,9 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     return synthetic
 
 
-def plan_recording(config: TrajectoryConfig, spec: TaskSpec) -> RecordingPlan | None:
-    """What the experts take, as if none were recorded; None if the config names their folder."""
-    return plan(config.experts, config.student, spec)
-
-
 def record(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> Generator[Event, None, dict[str, Any]]:
-    """Record the experts that a run of this config would follow, and no more. Returns what they are, for people."""
+    """Record the experts that a run would follow. Returns a description of them."""
     return (yield from load_or_record(splits, config.student, config.experts, context)).describe()
-
-
-def try_record(
-    splits: ImageSplits, config: TrajectoryConfig, context: Context
-) -> Generator[Event, None, RecordingPlan]:
-    """What the experts of a config take, by a few steps of one."""
-    return (yield from estimate_recording(ExpertTrainer(splits, config.student, config.experts, context)))
-
-
-def _check_length(experts: Buffer, config: TrajectoryConfig) -> None:
-    """Raise ConfigError where the experts of a given folder are too short."""
-    try:
-        config.check_length(experts.num_epochs)
-    except ValueError as error:
-        sentence = str(error)
-        raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.") from None
 
 
 def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
@@ -186,23 +165,20 @@ def _batches(synthetic: LabelledImages, splits: ImageSplits, context: Context, s
 
 
 def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config: TrajectoryConfig) -> None:
-    """Raise ConfigError where there is no way to go."""
+    """Raise ConfigError if the expert did not move."""
     if torch.equal(start, target):
-        problem = (
-            f"Expert {expert + 1} has the same weights after {epoch} and after {epoch + config.expert_epochs} epochs"
-        )
-        raise ConfigError(f"{problem}, so there is nothing to follow. Raise the experts' learning rate.")
+        epochs = f"{epoch} and after {epoch + config.expert_epochs} epochs"
+        problem = f"Expert {expert + 1} has the same weights after {epochs}, so there is nothing to follow."
+        raise ConfigError(f"{problem} Raise the experts' learning rate.")
 
 
 def _validate(
     student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
 ) -> Generator[Event, None, dict[str, float]]:
     """Mean validation accuracy of fresh students trained on the images, and of as many trained on their average."""
-    versions = {"validation_accuracy": synthetic}
-    for other in synthetic.companions().values():
-        versions["ema_validation_accuracy"] = other
+    names, versions = ("validation_accuracy", "ema_validation_accuracy"), (synthetic, *synthetic.companions().values())
     found = {}
-    for name, version in versions.items():
+    for name, version in zip(names, versions, strict=False):
         data, rate = LabelledSet(*version.materialise(), lambda inputs: inputs), version.rates[0].item()
         values = []
         for number in range(config.validation_students):
@@ -241,7 +217,7 @@ METHOD = Method(
     distill=distill,
     record=record,
     recorded="experts",
-    try_record=try_record,
-    plan_recording=plan_recording,
+    trainer=lambda splits, config, context: ExpertTrainer(splits, config.student, config.experts, context),
+    plan_recording=lambda config, spec: plan(config.experts, config.student, spec),
     outer_loss="distance to the expert (1 at the start)",
 )
