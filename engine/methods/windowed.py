@@ -90,8 +90,9 @@ def distill_windowed(
     if first_step == 0:
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
+        is_cosine, angle = config.outer_decay == "cosine", math.pi * step / config.outer_steps
         for group in outer.param_groups:
-            group["lr"] = group["first_lr"] * _decay(config, step)
+            group["lr"] = group["first_lr"] * (0.5 * (1 + math.cos(angle)) if is_cosine else 1.0)
         outer.zero_grad()
         began = time.monotonic()
         window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
@@ -213,8 +214,3 @@ def _carried(state: dict[str, Any] | None, config: WindowedConfig) -> tuple[Grow
     if state is None:
         return Growth(config.min_burn_in), 0.0
     return Growth(state["growth.burn_in"], state["growth.lowest"], state["growth.stalled"]), state["clip.average"]
-
-
-def _decay(config: WindowedConfig, step: int) -> float:
-    """The factor on every outer learning rate at a step."""
-    return 1.0 if config.outer_decay == "none" else 0.5 * (1 + math.cos(math.pi * step / config.outer_steps))

@@ -23,7 +23,7 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.pca import Pca, pca
 from engine.data.transforms.prepare import ImageSplits
 from engine.synthetic.base import SyntheticSet, Training
-from engine.synthetic.labelled import ImagesPerClass, LabelledImages, Start, samples_of
+from engine.synthetic.labelled import ImagesPerClass, LabelledImages, samples_of
 
 MOST_PICTURES = 256  # bases that a preview shows
 PIECE_VALUES = 3_000_000  # pixels that are resized at once
@@ -103,7 +103,7 @@ class BasisSet(ImagesPerClass):
         self.register_buffer("mean", torch.zeros(bases.shape[1]))
 
     def start_from(
-        self, start: Start, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
+        self, start: str, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
     ) -> Generator[Event, None, None]:
         """Find the bases of training images first, unless the start is noise."""
         if start != "noise":

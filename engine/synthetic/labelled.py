@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,6 @@ from engine.synthetic.base import SyntheticSet, Training, check_preparation, inv
 
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
 COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
-Start = Literal["noise", "real", "tiles", "result"]
 
 
 class LabelledImages(SyntheticSet):
@@ -85,7 +84,7 @@ class LabelledImages(SyntheticSet):
         """
 
     def start_from(
-        self, start: Start, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
+        self, start: str, splits: ImageSplits, result: SyntheticSet | None, lr: float, generator: torch.Generator
     ) -> Generator[Event, None, None]:
         """Start as a config says, with all rates `lr`. Raises ConfigError where that cannot be."""
         yield from ()

@@ -50,7 +50,8 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     """
     student = make_student(config.student, splits.spec, context.device)
     synthetic = yield from initial_set(config, splits, _asked(config, context), context)
-    starts = yield from Starts.prepare(student, splits.train, config, context)
+    starts = Starts(student, config, context)
+    yield from starts.prepare(splits.train)
     learned = [p for p in synthetic.parameters() if p.requires_grad]
     groups = synthetic.groups(config.outer_lr, config.outer_lr, config.rates_lr)
     groups = [group | {"first_lr": group["lr"]} for group in groups]
@@ -66,8 +67,9 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     if first_step == 0:
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
+        decay = config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)
         for group in outer.param_groups:
-            group["lr"] = group["first_lr"] * _decay(config, step)
+            group["lr"] = group["first_lr"] * decay
         outer.zero_grad()
         real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
@@ -120,11 +122,6 @@ def _batches(
         return synthetic.batches()
     generator = context.stream("synthetic augmentation", step, number)
     return (batch._replace(inputs=splits.augment(batch.inputs, generator)) for batch in synthetic.batches())
-
-
-def _decay(config: BilevelConfig, step: int) -> float:
-    """The factor on every outer learning rate at a step."""
-    return config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)
 
 
 METHOD = Method(

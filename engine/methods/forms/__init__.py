@@ -85,7 +85,7 @@ class AnyForm(FormConfig, ImagesPerClass):
         if self.stored_as == "low_rank":
             return LowRankForm(self.low_rank, self.has_soft_labels)
         canvas = self.canvas if self.stored_as == "canvas" else None
-        return ImageForm(self.ipc, self.images_from, self.has_soft_labels, canvas)
+        return ImageForm(self.ipc, self.has_soft_labels, canvas)
 
     @property
     def start_option(self) -> str:
@@ -114,7 +114,9 @@ class AnyForm(FormConfig, ImagesPerClass):
 def initial_set(
     config: FormConfig, splits: ImageSplits, asked: Asked, context: Context
 ) -> Generator[Event, None, LabelledImages]:
-    """The set of a config at its start, on the context's device."""
+    """The set of a config at its start, on the context's device. Raises ConfigError where it cannot start so."""
     synthetic = yield from config.form.make(splits, asked, context)
+    generator = context.stream(synthetic.part_names[0])
+    yield from synthetic.start_from(config.starts_from, splits, context.start, asked.student_lr, generator)
     synthetic.bounds = splits.display_range if config.cuts_pixels else None
     return synthetic.to(context.device)

@@ -73,20 +73,17 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
         problem = f"Class order 'clip' needs the package transformers, which does not load ({error})."
         raise ConfigError(f"{problem} {INSTALL}") from error
 
-    def load(local_files_only: bool) -> tuple[Any, Any]:
-        tokenizer = CLIPTokenizer.from_pretrained(weights, local_files_only=local_files_only)
-        return tokenizer, CLIPTextModel.from_pretrained(weights, local_files_only=local_files_only).eval()
-
-    try:
-        return load(local_files_only=True)  # allowed to download, transformers asks the network even for what is here
-    except (OSError, ValueError) as error:
-        if not download:
-            raise ConfigError(f"The weights of CLIP, {weights}, are not on this machine. {ALLOW}") from error
-    try:
-        return load(local_files_only=False)
-    except (OSError, ValueError) as error:
+    problem = f"The weights of CLIP, {weights}, are not on this machine. {ALLOW}"
+    for is_local in (True, False) if download else (True,):  # transformers asks the network even for what is here
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(weights, local_files_only=is_local)
+            return tokenizer, CLIPTextModel.from_pretrained(weights, local_files_only=is_local).eval()
+        except (OSError, ValueError) as error:
+            cause = error
+    if download:
         remedy = f"Check the connection to huggingface.co and the space on disk, {OTHERS} none."
-        raise ConfigError(f"The weights of CLIP, {weights}, could not be fetched. {remedy}") from error
+        problem = f"The weights of CLIP, {weights}, could not be fetched. {remedy}"
+    raise ConfigError(problem) from cause
 
 
 def _is_installed(package: str) -> bool:

@@ -121,7 +121,7 @@ def distances_from_csv(path: Path, class_names: Sequence[str]) -> Tensor:
         problem = f"{path} has {_shown(body.iat[row, column])} as the distance"
         pair = f"from '{listed[row]}' to '{listed[column]}'"
         raise ConfigError(f"{problem} {pair}. Put a finite number of 0 or more there.")
-    return torch.from_numpy(numbers.to_numpy(dtype=float))
+    return torch.tensor(numbers.to_numpy(dtype=float))
 
 
 def _table(path: Path) -> Any:

@@ -54,7 +54,7 @@ class Form(Protocol):
         """Raise UserError for what can be known to fail before a run begins."""
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
-        """The set at its start, on the CPU. Raises ConfigError, in one sentence, where it cannot start so."""
+        """The set before its start, on the CPU."""
 
 
 def labelled_size(num_samples: int, num_values: int, num_labels: int, spec: Task, has_soft_labels: bool) -> Size:

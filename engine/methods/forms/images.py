@@ -14,7 +14,7 @@ from engine.core.options import Config, option
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, labelled_size
 from engine.synthetic.bases import BasisSet, basis_shape
-from engine.synthetic.labelled import LabelledImages, Start
+from engine.synthetic.labelled import LabelledImages
 from engine.synthetic.pixels import CanvasSet, PixelSet
 
 
@@ -30,7 +30,6 @@ class ImageForm:
     """`ipc` images of each class, or canvases; every pixel is stored."""
 
     ipc: int
-    start: Start
     has_soft_labels: bool
     canvas: CanvasConfig | None = None
 
@@ -50,14 +49,11 @@ class ImageForm:
         """Nothing to check."""
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
+        yield from ()
         options = asked.batched(splits, self.ipc, self.has_soft_labels)
         if self.canvas is None:
-            synthetic = PixelSet(**options)
-        else:
-            synthetic = CanvasSet(canvas_size=self.canvas.size, canvas_samples=self.canvas.samples, **options)
-        generator = context.stream("images")
-        yield from synthetic.start_from(self.start, splits, context.start, asked.student_lr, generator)
-        return synthetic
+            return PixelSet(**options)
+        return CanvasSet(canvas_size=self.canvas.size, canvas_samples=self.canvas.samples, **options)
 
 
 class LowRankConfig(Config):
@@ -101,9 +97,6 @@ class LowRankForm:
             raise ConfigError(f"{problem}, not {self.options.num_bases:,}. Choose fewer or larger bases.")
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
-        chosen = self.options
-        options = asked.batched(splits, chosen.ipc, self.has_soft_labels)
-        synthetic = BasisSet(num_bases=chosen.num_bases, basis_size=chosen.basis_size, **options)
-        generator = context.stream("bases")
-        yield from synthetic.start_from(chosen.bases_from, splits, context.start, asked.student_lr, generator)
-        return synthetic
+        yield from ()
+        options = asked.batched(splits, self.options.ipc, self.has_soft_labels)
+        return BasisSet(num_bases=self.options.num_bases, basis_size=self.options.basis_size, **options)

@@ -108,10 +108,7 @@ class PosterConfig(Config):
         order = yield from self._class_order(splits, context)
         options = asked.options(splits) | {"labels": self.labels, "label_cells": self.label_cells(splits.spec)}
         options |= {"label_rule": self.label_rule, "temperature": self.temperature}
-        synthetic = PosterSet(grid=self.grid(splits.spec), order=order, **options)
-        generator = context.stream("poster")
-        yield from synthetic.start_from(self.poster_from, splits, context.start, asked.student_lr, generator)
-        return synthetic
+        return PosterSet(grid=self.grid(splits.spec), order=order, **options)
 
     def _class_order(self, splits: ImageSplits, context: Context) -> Generator[Event, None, list[int]]:
         """The class of each class area, row by row; a resumed run keeps its order."""
