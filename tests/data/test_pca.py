@@ -24,7 +24,7 @@ def rows(num_rows: int, num_values: int, seed: int = 0) -> torch.Tensor:
 
 def error(data: torch.Tensor, number: int) -> float:
     fitted = pca(data, number)
-    return float((fitted.rebuilt(fitted.scores(data)) - data).norm())
+    return float((fitted.mean + fitted.scores(data) @ fitted.bases - data).norm())
 
 
 @pytest.mark.parametrize(("num_rows", "num_values"), [(60, 12), (12, 12), (8, 30)])

@@ -12,7 +12,7 @@ import torch
 
 from engine.core.config import DataConfig
 from engine.core.events import Event
-from engine.data.source import Availability, TaskSpec
+from engine.data.source import Availability, task_of
 from engine.data.transforms.prepare import ImageSplits, RawImages, prepare_images, stratified
 
 TEST_FRACTION = 0.2
@@ -43,8 +43,7 @@ class DigitsSource:
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
         """The splits. Raises DataError if the config leaves too few images."""
-        spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
-        return (yield from prepare_images(self.read(), spec, self.title, self.key, config))
+        return (yield from prepare_images(self.read(), task_of(self), self.title, self.key, config))
 
     def read(self) -> RawImages:
         """The images, 16 grey levels stretched to 0..255."""

@@ -12,7 +12,7 @@ from engine.data.images import decoded
 from engine.data.images.options import ImportOptions
 from engine.data.images.report import ImageReport
 from engine.data.imported.library import Imported, Library
-from engine.data.source import Availability, TaskSpec
+from engine.data.source import task_of
 from engine.data.transforms.prepare import ImageSplits, prepare_images
 
 
@@ -58,15 +58,13 @@ class FolderSource(Imported):
         """The same data set under another title."""
         return self.model_copy(update={"title": title, "options": self.options.model_copy(update={"name": title})})
 
-    def availability(self, data_root: Path) -> Availability:
-        """Present as long as its decoded images are."""
-        if decoded.path_of(self.digest, data_root).exists():
-            return Availability("present", f"{self.origin}, decoded under {data_root.absolute()}.")
-        return Availability("missing", "Its decoded images are missing; delete it and import it again.")
+    def stored(self, data_root: Path) -> Path:
+        """The decoded images."""
+        return decoded.path_of(self.digest, data_root)
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
         """Its files on disk: the decoded images, and the originals of an upload."""
-        files = [decoded.path_of(self.digest, data_root), *LIBRARY.folder_of(self.key, data_root).rglob("*")]
+        files = [self.stored(data_root), *LIBRARY.folder_of(self.key, data_root).rglob("*")]
         return tuple(path for path in files if path.is_file())
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
@@ -74,9 +72,8 @@ class FolderSource(Imported):
         yield Progress(f"read {self.title}", 0, 1)
         raw = decoded.raw_images(self.digest, data_root)
         yield Progress(f"read {self.title}", 1, 1)
-        spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
         # the key is the content's: data sets of the same images share scores
-        return (yield from prepare_images(raw, spec, self.title, f"{LIBRARY.prefix}{self.digest}", config))
+        return (yield from prepare_images(raw, task_of(self), self.title, f"{LIBRARY.prefix}{self.digest}", config))
 
 
 LIBRARY = Library(FolderSource, folder="imported", prefix="folder:", fallback="images")

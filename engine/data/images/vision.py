@@ -17,7 +17,7 @@ from engine.core.errors import DataError
 from engine.core.events import Event
 from engine.data.images import files, formats
 from engine.data.images.files import Part, Published
-from engine.data.source import Availability, TaskSpec
+from engine.data.source import Availability, task_of
 from engine.data.transforms.prepare import ImageSplits, RawImages, prepare_images
 
 Decode = Callable[["VisionSource", dict[str, bytes]], RawImages]
@@ -67,8 +67,7 @@ class VisionSource:
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
         """The splits; missing files are downloaded. Raises DataError: a damaged file, no connection, too few images."""
         raw = yield from self.read(data_root)
-        spec = TaskSpec("classification", self.sample_shape, len(self.class_names), self.class_names)
-        return (yield from prepare_images(raw, spec, self.title, self.key, config))
+        return (yield from prepare_images(raw, task_of(self), self.title, self.key, config))
 
     def read(self, data_root: Path) -> Generator[Event, None, RawImages]:
         """The raw images, from files checked against the published ones."""

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 import psutil
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
@@ -44,6 +45,7 @@ class Report(Config):
 class Imported(Config):
     """The record of an imported data set, which is also its source. key: from the folder's name. created: unix time."""
 
+    kind: ClassVar[Literal["images", "prices"]]
     schema_version: Literal[1] = 1
     key: Annotated[str, Field(exclude=True)] = ""
     title: Title
@@ -51,9 +53,15 @@ class Imported(Config):
     created: float
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
-    def availability(self, data_root: Path) -> Availability:
-        """Whether its content is still on disk."""
+    def stored(self, data_root: Path) -> Path:
+        """The file that runs read."""
         raise NotImplementedError
+
+    def availability(self, data_root: Path) -> Availability:
+        """Present as long as that file is."""
+        if self.stored(data_root).is_file():
+            return Availability("present", f"{self.origin}, stored under {data_root.absolute()}.")
+        return Availability("missing", f"Its {self.kind} are missing; delete it and import it again.")
 
     def renamed(self, title: str) -> Self:
         """The same data set under another title."""
@@ -156,17 +164,16 @@ class Library(Generic[Kind]):
         (place / RECORD).write_text(source.model_dump_json(indent=1), encoding="utf-8")
         self.check_title(source.title, data_root)
         name = slug(source.title, self.fallback)
-        target, number = self.root(data_root) / name, 1
-        while True:
-            if not target.exists():
-                try:
+        for number in itertools.count(1):
+            target = self.root(data_root) / (name if number == 1 else f"{name}-{number}")
+            try:
+                if not target.exists():
                     place.rename(target)
-                    return self.find(self.prefix + target.name, data_root)
-                except OSError:
-                    if not target.exists():  # a real failure, not another import that was faster
-                        raise
-            number += 1
-            target = self.root(data_root) / f"{name}-{number}"
+                    break
+            except OSError:
+                if not target.exists():  # a real failure, not another import that was faster
+                    raise
+        return self.find(self.prefix + target.name, data_root)
 
     def _partial(self, data_root: Path) -> Path:
         """A new name for a temporary folder, which tells the process it belongs to."""

@@ -35,9 +35,13 @@ def expanded(brought: Sequence[tuple[str, Content]]) -> Opened:
     skipped: list[tuple[str, str]] = []
     for name, content, reason in _each(brought):
         try:
-            clean = "/".join(names.cleaned(name))
+            parts = names.cleaned(name)
         except Skipped as why:
-            clean, reason = name, str(why)
+            skipped.append((shown(name), str(why)))
+            continue
+        clean = "/".join(parts)
+        if name.endswith("/") or names.is_hidden(parts):
+            continue
         if reason or clean in found:
             skipped.append((shown(clean), reason or "is the second file of this name"))
         else:
@@ -68,7 +72,7 @@ def check_size(size: int, name: str) -> None:
 def _each(brought: Sequence[tuple[str, Content]]) -> Iterator[_File]:
     for name, content in brought:
         if isinstance(content, Path) and content.is_dir():
-            for count, (inside, path, reason) in enumerate(filter(_is_seen, walk(content)), 1):
+            for count, (inside, path, reason) in enumerate(walk(content), 1):
                 check_count(count, limits())
                 yield inside, path, reason or _why_skipped(inside)
         elif name.casefold().endswith(".zip") and (isinstance(content, bytes) or content.is_file()):
@@ -80,11 +84,6 @@ def _each(brought: Sequence[tuple[str, Content]]) -> Iterator[_File]:
                 raise DataError(f"'{shown(name)}' {reason}") from error
         else:
             yield name, content, ""
-
-
-def _is_seen(file: _File) -> bool:
-    """Whether it is a file that no operating system created."""
-    return not file[0].endswith("/") and not names.is_hidden((PurePosixPath(file[0]).name,))
 
 
 def _why_skipped(name: str) -> str:
@@ -100,9 +99,6 @@ def _in_zip(file: IO[bytes]) -> Iterator[_File]:
     total, allowed = 0, MAX_FILES_IN_MEMORY * caps.max_price_bytes
     with archives.opened(file, caps) as archive:
         for name, member in archives.members(archive):
-            parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in (".", ".."))
-            if name.endswith("/") or names.is_hidden(parts):
-                continue
             content, reason = b"", _why_skipped(name)
             if not reason:
                 try:

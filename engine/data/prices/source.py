@@ -97,28 +97,23 @@ class PriceSource(Imported):
     def _num_bars(self) -> int:
         return sum(file.num_bars for file in self.report.files)
 
-    def availability(self, data_root: Path) -> Availability:
-        """Present as long as its bars are."""
-        if self._path(data_root).is_file():
-            return Availability("present", f"{self.origin}, stored under {data_root.absolute()}.")
-        return Availability("missing", "Its prices are missing; delete it and import it again.")
+    def stored(self, data_root: Path) -> Path:
+        """The file with its bars."""
+        return LIBRARY.folder_of(self.key, data_root) / kept.FILE
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
         """Its files on disk."""
-        return tuple(path for path in self._path(data_root).parent.rglob("*") if path.is_file())
+        return tuple(path for path in self.stored(data_root).parent.rglob("*") if path.is_file())
 
     def bars(self, data_root: Path) -> tuple[Bars, ...]:
         """One history per token. Raises DataError if they are missing or damaged."""
-        return kept.read(self._path(data_root), self.tokens, self.digest)
+        return kept.read(self.stored(data_root), self.tokens, self.digest)
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, WindowSplits]:
         """The splits. Raises DataError if the bars are missing or damaged, or the config leaves too few."""
         # the key is the content's: data sets of the same bars share scores
         key = f"{LIBRARY.prefix}{self.digest}"
         return (yield from prepare_windows(self.bars(data_root), self.title, key, config.windows))
-
-    def _path(self, data_root: Path) -> Path:
-        return LIBRARY.folder_of(self.key, data_root) / kept.FILE
 
 
 LIBRARY = Library(PriceSource, folder="prices", prefix="prices:", fallback="prices")

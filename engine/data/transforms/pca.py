@@ -26,10 +26,6 @@ class Pca:
         """Coefficients (n, number) of rows (n, D)."""
         return (rows - self.mean) @ self.bases.T
 
-    def rebuilt(self, scores: Tensor) -> Tensor:
-        """Rows (n, D) of coefficients (n, number)."""
-        return self.mean + scores @ self.bases
-
 
 def pca(rows: Tensor, number: int, called: str = "bases") -> Pca:
     """The first components of rows (N, D), in the rows' dtype and deterministic.

@@ -25,8 +25,12 @@ KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 QUARTERS = {"rotate_90": 1, "rotate_180": 2, "rotate_270": 3}  # quarter turns, counter-clockwise
 
-NUM_NUMBERS = {"jitter": 3, "crop": 3, "blur": 2} | dict.fromkeys(OPTIMAL, 5)
-"""How many numbers an augmentation has; 0 if not listed."""
+NEEDED = {
+    "jitter": (3, "3 numbers from 0 to 1"),
+    "crop": (3, "3 numbers from 0 to 1, the first above 0"),
+    "blur": (2, "an odd kernel and a standard deviation above 0"),
+} | dict.fromkeys(OPTIMAL, (5, "kernel 0 or 1, gamma above 0, ridges of at least 0 and a share in (0, 1]"))
+"""How many numbers an augmentation has, and which; none if not listed."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,22 @@ class Predefined:
     numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        values, wanted = self.numbers, NUM_NUMBERS.get(self.name, 0)
         if self.name not in NAMES + OPTIMAL:
             raise ConfigError(f"There is no augmentation '{self.name}'; choose among {', '.join(NAMES + OPTIMAL)}.")
-        if len(values) != wanted or not all(math.isfinite(value) for value in values):
-            raise ConfigError(f"The augmentation '{self.name}' has {wanted} numbers, not {list(values)}.")
-        if self.name in ("jitter", "crop") and not all(0 <= value <= 1 for value in values):
-            raise ConfigError(f"The numbers of the augmentation '{self.name}' are from 0 to 1, not {list(values)}.")
-        if self.name == "crop" and values[0] == 0:
-            raise ConfigError("A crop needs a share of the image above 0.")
-        if self.name == "blur" and (values[0] < 1 or values[0] % 2 != 1 or values[1] <= 0):
-            raise ConfigError(f"A blur needs an odd kernel and a standard deviation above 0, not {list(values)}.")
+        count, needed = NEEDED.get(self.name, (0, "no numbers"))
+        if len(self.numbers) != count or not self._is_possible():
+            raise ConfigError(f"The augmentation '{self.name}' needs {needed}, not {list(self.numbers)}.")
+
+    def _is_possible(self) -> bool:
+        values = self.numbers
+        if not all(map(math.isfinite, values)):
+            return False
+        if self.name == "blur":
+            return values[0] >= 1 and values[0] % 2 == 1 and values[1] > 0
         if self.name in OPTIMAL:
             kernel, gamma, *ridges, share = values
-            if kernel not in range(len(KERNELS)) or gamma <= 0 or min(ridges) < 0 or not 0 < share <= 1:
-                need = "kernel 0 or 1, gamma above 0, ridges of at least 0 and a share in (0, 1]"
-                raise ConfigError(f"An optimal augmentation needs {need}, not {list(values)}.")
+            return kernel in range(len(KERNELS)) and gamma > 0 and min(ridges) >= 0 and 0 < share <= 1
+        return all(0 <= value <= 1 for value in values) and (self.name != "crop" or values[0] > 0)
 
     def __call__(self, inputs: Tensor, representations: Tensor | None = None) -> Tensor:
         """Augmented inputs (N, C, H, W). representations: (N, d), which optimal ones need. Raises ConfigError."""
