@@ -101,7 +101,7 @@ def test_cifar100_is_read_with_its_fine_labels():
 
     pixels, fine, train = batch(5)
     test_pixels, test_fine, test = batch(3)
-    raw = vision.decode_cifar100(SOURCES["cifar100"], {"train": train, "test": test})
+    raw = vision.decode_cifar(SOURCES["cifar100"], {"train": train, "test": test})
     assert torch.equal(raw.train_images, torch.as_tensor(pixels).view(5, 3, 32, 32))
     assert raw.train_targets.tolist() == fine and raw.test_targets.tolist() == test_fine
     assert torch.equal(raw.test_images, torch.as_tensor(test_pixels).view(3, 3, 32, 32))

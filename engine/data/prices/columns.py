@@ -1,34 +1,18 @@
 """Which column of a price file is what, by its name, or by its content if there are no names."""
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 
 from engine.data.prices import dates, numbers
 from engine.data.prices.options import Mapping
 
-_ALIASES = {
-    "date": "date, datetime, date time, time open, open time, kline open time, time period start, timestamp, "
-    "time, unix, unix timestamp, unix time, epoch, ts, day, trade date, trading date, trading day, "
-    "gmt time, utc time, utc, time utc, local time, date utc, timestamp utc, start, start time, "
-    "begin, bar time, period, datum, fecha, data, dates, zeit",
-    "time": "time, time of day, hour, uhrzeit, zeit, hora",
-    "open": "open, o, open price, opening price, opening, price open, openprice, first, eroffnung, erster, "
-    "eroffnungskurs, apertura, ouverture, abertura, px open",
-    "high": "high, h, high price, price high, highprice, highest, max, day high, hoch, hochst, tageshoch, "
-    "maximo, alto, plus haut, px high",
-    "low": "low, l, low price, price low, lowprice, lowest, min, day low, tief, tiefst, tagestief, minimo, "
-    "bajo, plus bas, px low",
-    "close": "close, c, close price, closing price, closing, price close, closeprice, close last, last, last "
-    "price, price, px last, settle, settlement, latest, schluss, schlusskurs, schlusspreis, cierre, "
-    "cloture, fechamento, ultimo, dernier, adj close, adjusted close, adjclose, close adj",
-    "volume": "volume, v, vol, base volume, volumefrom, volume from, volume traded, trade volume, total volume, "
-    "qty, quantity, volumen, umsatz, stuck, volumes, tick volume, tickvol, ticks",
-}
-ALIASES = {role: tuple(names.split(", ")) for role, names in _ALIASES.items()}
+ALIASES: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("columns.toml").read_text(encoding="utf-8"))
 """Plain names of columns, the most certain first."""
 SYMBOLS = frozenset({"symbol", "ticker", "pair", "token", "coin", "asset", "instrument", "market", "product id"})
 
