@@ -1,7 +1,7 @@
-"""The database of the store: an index of the folders of runs, made again from them wherever the two disagree.
+"""The store's database: an index of the run folders, rebuilt from them wherever the two disagree.
 
 One SQLite file (WAL) beside the folders. `Index` opens it, lends connections, and turns a run's folder into rows:
-its request, what is said about it, and its log folded by `RunState.apply`.
+its request, its note and tags, and the state that its log adds up to.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,9 @@ class Index:
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the database where it is missing; set a corrupt one aside and make it again."""
+        """Create the database if needed; rename a corrupt one and rebuild it."""
         self._root, self._path = root, root / "runs.db"
-        self._idle: deque[tuple[int | None, sqlite3.Connection]] = deque()  # (the file's number, connection)
+        self._idle: defaultdict[int, deque[sqlite3.Connection]] = defaultdict(deque)  # by inode of the file
         with self._opening():
             if self._path.exists() and not _is_sound(self._path):
                 _set_aside(self._path)
@@ -68,11 +68,11 @@ class Index:
     # ---- folders ----
 
     def folder(self, number: int) -> Path:
-        """Where a run of this number lives, or would."""
+        """The folder of a run, which may not exist."""
         return self._root / name_of(number)
 
     def next_number(self, db: sqlite3.Connection) -> int:
-        """A number that no run has or had."""
+        """A number that was never used."""
         found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         return 1 + max([found[0] if found else 0, *self._folder_numbers()])
 
@@ -96,7 +96,7 @@ class Index:
         text, known_bytes = db.execute("SELECT state, log_bytes FROM runs WHERE number = ?", (number,)).fetchone()
         state = RunState(**json.loads(text))
         if log.size(path) != known_bytes:
-            state = self.read_in(db, number)  # a writer died between log and database
+            state = self.read_in(db, number)  # a process died after writing the log
         for record in records:
             _keep(db, number, state, record)
             state.apply(record)
@@ -104,7 +104,7 @@ class Index:
         _update(db, number, state, log.size(path))
 
     def read_in(self, db: sqlite3.Connection, number: int) -> RunState:
-        """Make the rows of one run from its folder."""
+        """Make the rows of a run again from its folder."""
         folder = self.folder(number)
         request = RunRequest.model_validate_json((folder / "request.json").read_bytes())
         forget(db, number)
@@ -120,7 +120,7 @@ class Index:
         return state
 
     def interrupt_orphans(self) -> None:
-        """Mark running runs whose owner died."""
+        """Mark running runs whose process died."""
         with self.reading() as db:
             running = db.execute("SELECT number, state FROM runs WHERE status = 'running'").fetchall()
         orphans = [number for number, text in running if _is_orphan(text)]
@@ -137,7 +137,7 @@ class Index:
     # ---- all runs ----
 
     def _reconcile(self, db: sqlite3.Connection) -> None:
-        """Make rows and folders agree; clear what a killed submit or delete left."""
+        """Make rows and folders agree; remove what a killed submit or delete left."""
         for leftover in (*self._root.glob(".new-*"), *self._root.glob(".trash-*")):
             shutil.rmtree(leftover)
         known = dict(db.execute("SELECT number, log_bytes FROM runs"))
@@ -167,26 +167,22 @@ class Index:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection that nobody else uses meanwhile: an idle one, unless its file was set aside, or a new one.
+        """Lend a connection to the present file: an idle one or a new one.
 
-        Lent and not kept a thread: pages run in threads that come and go, and each would leave its files open.
+        One per thread would leak: pages run in threads that come and go.
         """
-        file = self._path.stat().st_ino if self._path.exists() else None
-        db = None
-        while self._idle and db is None:
-            with contextlib.suppress(IndexError):  # another thread took the last one
-                known, db = self._idle.pop()
-                if known != file:
-                    db.close()
-                    db = None
-        if db is None:
+        if not self._path.exists():
+            self._path.touch()
+        idle = self._idle[self._path.stat().st_ino]
+        try:
+            db = idle.pop()
+        except IndexError:
             db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             db.execute("PRAGMA synchronous = NORMAL")
-            file = self._path.stat().st_ino
         try:
             yield db
         finally:
-            self._idle.append((file, db))
+            idle.append(db)
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -196,29 +192,29 @@ class Index:
 
 
 def number_of(run_id: str) -> int:
-    """The number behind an id such as "0007". Anything that is not plain digits is refused, so no path gets through."""
+    """The number of an id such as "0007". Only digits are accepted, so that no id can be a path."""
     if not re.fullmatch(r"\d{1,9}", run_id, re.ASCII):
         raise unknown(run_id)
     return int(run_id)
 
 
 def name_of(number: int) -> str:
-    """The id of a number, and the name of its folder."""
+    """The id of a run, which is the name of its folder."""
     return f"{number:04d}"
 
 
 def unknown(run_id: str) -> RunError:
-    """The sentence for an id that no run has."""
+    """The error for an unknown id."""
     return RunError(f"There is no run '{run_id[:40]}'. It may have been deleted; choose one from the list of runs.")
 
 
 def one(db: sqlite3.Connection, query: str, number: int) -> Any:
-    """The one value that a query about a run gives."""
+    """The value that a query about a run returns."""
     return db.execute(query, (number,)).fetchone()[0]
 
 
 def next_queued(db: sqlite3.Connection) -> int | None:
-    """The run that has waited longest, None if none waits."""
+    """The run that has waited longest; None if the queue is empty."""
     found = db.execute("SELECT number FROM runs WHERE status = 'queued' ORDER BY queued, number LIMIT 1").fetchone()
     return found[0] if found else None
 
@@ -230,7 +226,7 @@ def forget(db: sqlite3.Connection, number: int) -> None:
 
 
 def _keep(db: sqlite3.Connection, number: int, state: RunState, record: Record) -> None:
-    """A row of its own for a record that has one; `state` is the one before it."""
+    """Insert the row of a metric or a note. state: before this record."""
     if record["kind"] == "measured":
         values = (number, state.num_metrics, record["step"], record.get("seconds"), json.dumps(record["values"]))
         db.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", values)
@@ -245,10 +241,9 @@ def _update(db: sqlite3.Connection, number: int, state: RunState, log_bytes: int
 
 
 def _is_orphan(text: str) -> bool:
-    """Whether a state, as JSON, is that of a run under way whose owner died."""
+    """Whether a state, as JSON, is that of a running run whose process died."""
     state = RunState(**json.loads(text))
-    is_alive = state.owner is not None and owners.is_alive(state.owner, state.heard)
-    return state.status == "running" and not is_alive
+    return state.status == "running" and not (state.owner and owners.is_alive(state.owner, state.heard))
 
 
 def _is_sound(path: Path) -> bool:
@@ -269,4 +264,4 @@ def _set_aside(path: Path) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(path.with_name(f"{path.name}{suffix}.corrupt-{stamp}"))
-    _LOG.warning("%s was corrupt; it was set aside and is made again from the folders.", path)
+    _LOG.warning("%s was corrupt. It was renamed and is rebuilt from the run folders.", path)

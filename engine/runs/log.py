@@ -1,16 +1,16 @@
 """The log of a run, `events.jsonl`, and the state it adds up to.
 
-Each line is a record: a JSON object with a `kind` and a `time` (unix seconds). Most are the events of `engine.events`;
-the store adds a few of its own:
+Each line is a record: a JSON object with a `kind` and a `time` (unix seconds). Most are `engine.core.events`; the store
+adds a few of its own:
 
-    submitted, queued      asked for; asked to go on
+    submitted, queued      a new run; a run that is to go on
     claimed                a process has taken it: {owner}
-    pulse                  about once a second: {seconds, step, memory_bytes, seconds_per_step}
-    stop_requested         somebody wants it to stop
+    pulse                  about once per second: {seconds, step, memory_bytes, seconds_per_step}
+    stop_requested         it is to stop
     rewound                it goes on from a checkpoint; all later lines were cut: {step, and what survives the cut}
-    interrupted            its owner died
+    interrupted            its process died
 
-A row of the store is this log folded by `RunState.apply`, whether live or rebuilt: one rule, so both agree.
+A row of the store is the log folded by `RunState.apply`.
 """
 
 import json
@@ -29,7 +29,7 @@ from engine.core.run_row import RunProgress, Status
 
 Record = dict[str, Any]
 NOTES = ("scored", "warned", "expert_epoch", "teacher_epoch", "analysed")
-"""Kinds of events that the store keeps one by one."""
+"""Kinds of events that have a row each in the database."""
 _COPIED = {
     "claimed": ("owner",),
     "rewound": ("step", "owner", "started", "seconds", "claims", "rewinds"),
@@ -38,7 +38,7 @@ _COPIED = {
     "measured": ("step",),
     "finished": ("summary",),
 }
-"""What a state takes over from records of a kind, unchanged."""
+"""The fields that a state copies from records of a kind."""
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ class RunState(RunProgress):
     course: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
-        """Take one more line into account."""
+        """Update the state by the next record."""
         course = Course(**self.course)
         course.apply(record)
         self.course = vars(course)
@@ -119,9 +119,9 @@ class RunState(RunProgress):
 
 
 def record(event: Event, time: float, **extra: Any) -> Record:
-    """An event as a line of the log: plain JSON values, a number that is not finite as null.
+    """An event as a record of JSON values; NaN and infinities become null.
 
-    Raises TypeError for a value that JSON cannot hold, and for Preview and Checkpoint, which are kept as files.
+    Raises TypeError for a value that JSON cannot hold, and for Preview and Checkpoint, which are stored as files.
     """
     plain = to_jsonable_python(to_json(event), inf_nan_mode="null", fallback=_scalar)
     return {"kind": plain.pop("kind"), "time": time, **plain, **extra}
@@ -155,14 +155,14 @@ def create(path: Path, records: Iterable[Record]) -> None:
 
 
 def sync(path: Path) -> int:
-    """Make what was appended survive a power cut; the size in bytes."""
+    """Flush the log to disk, so that it survives a power cut; its size in bytes."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return file.seek(0, os.SEEK_END)
 
 
 def rewind(path: Path, position: int | None, then: Record) -> None:
-    """Cut the log at `position` bytes (None: after its first line) and add a line, as one atomic replacement."""
+    """Cut the log at `position` bytes (None: after its first line) and add a record, atomically."""
     with path.open("rb") as file:
         kept = file.readline() if position is None else file.read(position)
     kept = kept[: kept.rfind(b"\n") + 1]
@@ -170,9 +170,9 @@ def rewind(path: Path, position: int | None, then: Record) -> None:
 
 
 def read(path: Path) -> Iterator[Record]:
-    """The records of a log, oldest first. A last line still being written is left out.
+    """The records of a log, oldest first, without a last line that is still being written.
 
-    A line that is no record any more is replaced by a `warned` record that says so.
+    A damaged line is replaced by a `warned` record that says so.
     """
     heard = 0.0
     with path.open("rb") as file:

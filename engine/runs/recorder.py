@@ -1,4 +1,4 @@
-"""Hands the events of a run to the store from a thread of its own, so that the run never waits for the disk."""
+"""Writes the events of a run to the store in a separate thread, so that the run never waits for the disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PULSE_SECONDS = 1.0
 
 
 class Recorder:
-    """Collects events, writes them four times a second, samples memory, and notices a request to stop.
+    """Collects events, writes them four times per second, samples memory, and notices a request to stop.
 
-    Used as a context manager around one run. `step`: outer steps done, for the pulse. `device`: whose memory counts.
-    `memory_left`: bytes there were left when they became too few; None as long as there is enough.
+    A context manager around one run. step: outer steps done. device: whose memory is measured. memory_left: bytes that
+    were free when memory ran short; None while there is enough.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Recorder:
         self._thread.join()
 
     def add(self, event: Event) -> None:
-        """Take an event (any but a Checkpoint). Raises what the writing thread ran into, a full disk for instance."""
+        """Take an event (any but a Checkpoint). Raises the error of the writing thread, such as a full disk."""
         if self._problem is not None:
             raise self._problem
         line: log.Record | Preview
@@ -65,12 +65,12 @@ class Recorder:
         self.tell(event)
 
     def tell(self, event: Event) -> None:
-        """Show an event to whoever listens, without keeping it."""
+        """Pass an event to the listener without storing it."""
         if self._on_event is not None:
             self._on_event(event)
 
     def flush(self, *more: log.Record) -> None:
-        """Write what waits, in order, and `more` behind it. What could not be written waits on."""
+        """Write the waiting events in order, then `more`. After an error they stay in the queue."""
         with self._flush_lock:
             with self._waiting_lock:
                 batch, self._waiting = self._waiting, []
@@ -82,7 +82,7 @@ class Recorder:
                 raise
 
     def end(self, event: Event) -> None:
-        """Write what waits and the event that ends the run, in one go."""
+        """Write the waiting events and the one that ends the run, at once."""
         self.flush(self._beat(), log.record(event, time.time()))
         self.tell(event)
 
@@ -110,7 +110,7 @@ class Recorder:
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes in use now; on a card the peak, which torch keeps itself."""
+    """Bytes in use; on a GPU the peak, which torch tracks."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.used_memory(device)
 
 
@@ -124,12 +124,12 @@ class Pace:
         self._last_step: int | None = None
 
     def other(self) -> None:
-        """Something other than a step happened; before the first step this starts the clock."""
+        """Something other than a step happened: before the first step, restart the clock."""
         if self._last_step is None:
             self._last_time = self._clock()
 
     def measured(self, step: int) -> float | None:
-        """Outer step `step` was measured: seconds per step since the last one; None for the first."""
+        """Outer step `step` was measured: returns seconds per step since the last one; None for the first."""
         now, last_time = self._clock(), self._last_time
         steps = 1 if self._last_step is None else step - self._last_step
         self._last_time, self._last_step = now, step

@@ -1,17 +1,16 @@
-"""Where runs are kept: one folder a run, and one SQLite database that is only an index of the folders.
+"""Stores runs: one folder per run, and one SQLite database that indexes the folders.
 
-    runs/runs.db                 rows, metrics, scores (see `index.py`); rebuilt from the folders if missing or corrupt
-    runs/0007/request.json       what was asked for
+    runs/runs.db                 the index (see `index.py`); rebuilt from the folders if missing or corrupt
+    runs/0007/request.json       the request
     runs/0007/about.json         a note and tags, if there are any
-    runs/0007/events.jsonl       the log (see `log.py`): everything that happened
+    runs/0007/events.jsonl       the log of events (see `log.py`)
     runs/0007/previews/          step-00000120.npz, pictures
-    runs/0007/checkpoints/       see `engine/checkpoint.py`
-    runs/0007/start.safetensors  the result it begins from or evaluates, if any
+    runs/0007/checkpoints/       see `engine/core/checkpoint.py`
+    runs/0007/start.safetensors  the result it starts from or evaluates, if any
     runs/0007/result.safetensors the distilled set as of the last checkpoint, or the finished one
 
-Every change is one transaction that holds SQLite's write lock, appends to the log and then commits, so that threads
-and processes take turns. The log is the truth: where its size is not the one the database remembers, the rows of that
-run are made again from it. A live run and a finished one are read by the same functions.
+Every change is one transaction: it takes SQLite's write lock, appends to the log and commits, so threads and processes
+take turns. If the log is not as long as the database expects, the rows of that run are made again from it.
 """
 
 import json
@@ -38,7 +37,7 @@ from engine.runs.index import Index, forget, name_of, next_queued, number_of, on
 from engine.runs.log import Record, RunState
 
 START_FILE = "start.safetensors"
-"""In a run's folder: the result that it begins from or evaluates."""
+"""In a run's folder: the result that it starts from or evaluates."""
 _OF_STATE = {field.name for field in fields(RunProgress)}
 _OF_REQUEST = {field.name for field in fields(RunRow)} & RunRequest.model_fields.keys()
 """The fields of a row that are copied from the state and from the request."""
@@ -50,7 +49,7 @@ class Store:
     """All runs under one folder. Safe to share between threads; several processes may open the same folder."""
 
     def __init__(self, root: Path) -> None:
-        """Make the folder and the database where they are missing; set a corrupt database aside and make it again."""
+        """Create the folder and the database if needed; rename a corrupt database and rebuild it."""
         self.root = Path(root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -66,9 +65,9 @@ class Store:
     # ---- asking ----
 
     def submit(self, request: RunRequest, status: Literal["queued", "running"] = "queued") -> str:
-        """Keep a request as a new run and return its id. "running": claimed for this process at once.
+        """Store a request as a new run and return its id. "running": claimed by this process at once.
 
-        Raises RunError where the run it starts from has no result, or the disk refuses; nothing is kept then.
+        Raises RunError, and stores nothing, if the run it starts from has no result or the disk is full.
         """
         start = self.needed_result(request.start) if request.start else None
         with self._index.writing() as db:
@@ -89,7 +88,7 @@ class Store:
         return name_of(number)
 
     def no_result(self, run_id: str) -> RunError:
-        """The error for a run that has no result: why, and what to do."""
+        """The error that says why a run has no result, and what to do."""
         row = self.run(run_id)
         if row.action == "record":
             made = "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
@@ -98,7 +97,7 @@ class Store:
         return RunError(f"{what} Let it run, or stop it: a stopped run keeps its set.")
 
     def request_stop(self, run_id: str) -> None:
-        """Stop a queued run now, a running one within an outer step. Harmless for one that has ended."""
+        """Stop a queued run now, a running one within an outer step. Does nothing to one that has ended."""
         with self._index.writing() as db:
             number, state = self._index.known(db, run_id)
             if state.status == "queued":
@@ -107,10 +106,7 @@ class Store:
                 self._index.append(db, number, [{"kind": "stop_requested", "time": time.time()}])
 
     def resume(self, run_id: str, status: Literal["queued", "running"] = "queued") -> None:
-        """Queue a stopped, interrupted or failed run again, or claim it for this process at once ("running").
-
-        Raises RunError in any other state.
-        """
+        """Queue a stopped, interrupted or failed run again, or claim it ("running"). Raises RunError for others."""
         self._interrupt_orphans(at_once=True)
         with self._index.writing() as db:
             number, state = self._index.known(db, run_id)
@@ -146,10 +142,7 @@ class Store:
             db.execute("UPDATE runs SET request = ? WHERE number = ?", (request.model_dump_json(), number))
 
     def annotate(self, run_id: str, *, note: str | None = None, tags: Iterable[str] | None = None) -> None:
-        """Give a run another note, other tags, or both; None leaves one as it is.
-
-        Raises RunError for a note of more than 2,000 characters, a tag of more than 30, or more than 20 tags.
-        """
+        """Replace a run's note, its tags, or both; None keeps the old. Raises RunError if they are too long."""
         with self._index.writing() as db:
             number, _ = self._index.known(db, run_id)
             before = _about(one(db, "SELECT about FROM runs WHERE number = ?", number))
@@ -160,7 +153,7 @@ class Store:
     # ---- reading ----
 
     def runs(self) -> list[RunRow]:
-        """Every run, newest first. A running one whose owner is dead is stored and shown as interrupted."""
+        """Every run, newest first. A run whose process died is interrupted."""
         self._interrupt_orphans()
         with self._index.reading() as db:
             rows = db.execute("SELECT number, state, request, about FROM runs ORDER BY number DESC").fetchall()
@@ -177,7 +170,7 @@ class Store:
         return self._row(number, *found)
 
     def series(self, run_id: str) -> dict[str, Series]:
-        """Every metric by name, and "seconds_per_step" as measured here. Later calls read only rows that are new."""
+        """Every metric by name, and "seconds_per_step". Later calls read only new rows."""
         with self._curves_lock, self._index.reading() as db:
             number, state = self._index.known(db, run_id)
             course = (state.created, state.rewinds)
@@ -190,7 +183,7 @@ class Store:
             return curves.series()
 
     def previews(self, run_id: str) -> list[int]:
-        """Steps of which a picture is kept, in order."""
+        """Steps that have a picture, in order."""
         return previews.steps(self.folder(run_id))
 
     def preview(self, run_id: str, step: int) -> Preview:
@@ -201,15 +194,15 @@ class Store:
         return previews.load(folder, step)
 
     def scores(self, run_id: str) -> list[Scored]:
-        """Every trained student measured so far, in order."""
+        """The scores of every trained student so far, in order."""
         return self._events(run_id, "scored")
 
     def expert_epochs(self, run_id: str) -> list[ExpertEpoch]:
-        """Every epoch of every expert that was recorded, or taken from the cache, each once."""
+        """Every epoch of every expert, trained or cached, each once."""
         return list(_each_once(self._events(run_id, "expert_epoch"), lambda event: (event.expert, event.epoch)))
 
     def teacher_epochs(self, run_id: str) -> list[TeacherEpoch]:
-        """Every epoch of the teacher that was trained, or taken from the cache, each once, in order."""
+        """Every epoch of the teacher, trained or cached, each once, in order."""
         found = _each_once(self._events(run_id, "teacher_epoch"), attrgetter("epoch"))
         return sorted(found, key=attrgetter("epoch"))
 
@@ -247,14 +240,11 @@ class Store:
     # ---- working ----
 
     def claim(self, run_id: str | None = None) -> str | None:
-        """Take a queued run for this process, the oldest if none is named; None if there is nothing to take.
-
-        Atomic: of any number of threads and processes, one gets it.
-        """
+        """Claim a queued run for this process, the oldest if none is named; None if there is none. Atomic."""
         if run_id is None:
             with self._index.reading() as db:
                 if next_queued(db) is None:
-                    return None  # the usual case costs no write lock
+                    return None  # usually so, and this takes no write lock
         with self._index.writing() as db:
             number = next_queued(db) if run_id is None else number_of(run_id)
             if number is None or self._index.known(db, name_of(number))[1].status != "queued":
@@ -263,9 +253,9 @@ class Store:
         return name_of(number)
 
     def append(self, run_id: str, events: Iterable[Event | Record]) -> None:
-        """Keep events, or log records made by `log.record`: one write to the log and one transaction.
+        """Store events, or records made by `log.record`, in one transaction; previews become files.
 
-        Previews become files. Raises OSError or sqlite3.Error where the disk refuses; nothing is kept then.
+        Raises OSError or sqlite3.Error, and stores no record, if the disk is full or broken.
         """
         folder, records = self.folder(run_id), []
         for event in events:
@@ -278,13 +268,13 @@ class Store:
                 self._index.append(db, self._index.known(db, run_id)[0], records)
 
     def log_position(self, run_id: str) -> int:
-        """Bytes of the log so far, safe on disk: kept with a checkpoint, for `rewind`."""
+        """Flush the log to disk and return its size in bytes: stored with a checkpoint, for `rewind`."""
         return log.sync(self.folder(run_id) / "events.jsonl")
 
     def rewind(self, run_id: str, step: int, position: int | None) -> None:
-        """Forget what a claimed run did after a checkpoint: metrics, scores, warnings and previews.
+        """Remove what a claimed run did after a checkpoint: metrics, scores, warnings and previews.
 
-        step: outer steps done at the checkpoint. position: its `log_position`. 0 and None for the beginning.
+        step: outer steps done at the checkpoint. position: its `log_position`. 0 and None restart the run.
         """
         with self._index.writing() as db:
             number, state = self._index.known(db, run_id)
@@ -308,7 +298,7 @@ class Store:
         return [from_json({key: value for key, value in note.items() if key != "time"}) for note in notes]
 
     def _interrupt_orphans(self, at_once: bool = False) -> None:
-        """Mark running runs whose owner died. Looks once a second at most, unless `at_once`."""
+        """Mark running runs whose process died. Checks at most once per second, unless `at_once`."""
         with self._liveness_lock:
             if not at_once and time.monotonic() - self._liveness_checked < _LIVENESS_SECONDS:
                 return
@@ -324,14 +314,14 @@ class Store:
 
 
 def _begun(kind: Literal["submitted", "queued"], status: Literal["queued", "running"]) -> list[Record]:
-    """The records of a run that is asked for, and claimed for this process if it is to be running."""
+    """The records of a run that is submitted or queued, and claimed by this process if it is to be running."""
     now = time.time()
     claimed: list[Record] = [{"kind": "claimed", "time": now, "owner": owners.this_process()}]
     return [{"kind": kind, "time": now}, *(claimed if status == "running" else [])]
 
 
 def _each_once(events: Iterable[Any], key: Callable[[Any], Any]) -> Iterable[Any]:
-    """One event per key. A resumed run reports epochs again, as cached; one that it records anew counts."""
+    """One event per key: the latest that was trained, else the first that was cached."""
     found: dict[Any, Any] = {}
     for event in events:
         if not event.cached or key(event) not in found:
