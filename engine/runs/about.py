@@ -1,4 +1,4 @@
-"""What people say about a run: a note and tags, `about.json` in its folder."""
+"""The user's note and tags of a run, `about.json` in its folder."""
 
 import logging
 from pathlib import Path
@@ -17,17 +17,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class About(Config):
-    """note: any text. tags: short names, each once, in the order they were given."""
+    """note: any text. tags: short names, each once, in the order given."""
 
     note: str = Field(default="", max_length=MAX_NOTE)
     tags: tuple[str, ...] = Field(default=(), max_length=MAX_TAGS)
 
 
 def checked(note: str, tags: tuple[str, ...]) -> About:
-    """Note and tags as they are kept: tags without space around them, each once whatever its case, none empty.
-
-    Raises RunError where one is too long, or there are too many.
-    """
+    """Tidy up tags: no space around them, none empty, each once whatever its case. Raises RunError if too long."""
     if len(note) > MAX_NOTE:
         raise RunError(f"This note has {len(note):,} characters. Shorten it to at most {MAX_NOTE:,}.")
     first: dict[str, str] = {}
@@ -44,7 +41,7 @@ def checked(note: str, tags: tuple[str, ...]) -> About:
 
 
 def read(folder: Path) -> About:
-    """What is said about the run in `folder`; nothing where there is no file, or none that can be read."""
+    """The note and tags of the run in `folder`; empty if there is no file or it cannot be read."""
     path = folder / _FILE
     try:
         return About.model_validate_json(path.read_bytes())
@@ -56,5 +53,5 @@ def read(folder: Path) -> About:
 
 
 def write(folder: Path, said: About) -> None:
-    """Keep it, as one atomic replacement."""
+    """Write the file atomically."""
     write_atomically(folder / _FILE, said.model_dump_json(indent=2).encode())

@@ -1,4 +1,4 @@
-"""The measured values of a run as arrays that grow, so that a refresh reads only what is new."""
+"""The metrics of a run as growing arrays, so that a refresh reads only new rows."""
 
 import json
 import math
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The store measures this one itself; a method that reports it under the same name goes first.
-PACE = "seconds_per_step"
+PACE = "seconds_per_step"  # measured by the store, unless the method reports it
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Series:
 
 
 class Curves:
-    """All metrics of one run. `course` tells one course of the run from the next after a rewind."""
+    """All metrics of one run. course: changes when the run is rewound."""
 
     def __init__(self, course: tuple[float, int]) -> None:
         self.course, self.count = course, 0
@@ -40,8 +39,8 @@ class Curves:
             self.count += 1
 
     def series(self) -> dict[str, Series]:
-        """Copies of every metric by name, in the order of first appearance; read only."""
-        found = {}
-        for name, (steps, values) in self._columns.items():
-            found[name] = Series(np.frombuffer(steps.tobytes(), np.int64), np.frombuffer(values.tobytes(), np.float64))
-        return found
+        """Read-only copies of every metric by name, in the order of first appearance."""
+        return {
+            name: Series(np.frombuffer(steps.tobytes(), np.int64), np.frombuffer(values.tobytes(), np.float64))
+            for name, (steps, values) in self._columns.items()
+        }

@@ -1,4 +1,4 @@
-"""Who works on a run: told apart by process number and birth time, so that a reused number deceives nobody."""
+"""The process that works on a run, identified by number and birth time, because numbers are reused."""
 
 import os
 import socket
@@ -7,10 +7,8 @@ from typing import Any
 
 import psutil
 
-# Birth times come from the boot time plus ticks; the boot time wanders a little when the clock is set.
-BIRTH_TOLERANCE_SECONDS = 2.0
-# A process of another machine cannot be looked up; its run counts as alive while its log was written this recently.
-SILENCE_SECONDS = 60.0
+BIRTH_TOLERANCE_SECONDS = 2.0  # birth times shift a little when the clock is set
+SILENCE_SECONDS = 60.0  # of the log, after which a process of another machine counts as dead
 
 
 def this_process() -> dict[str, Any]:
@@ -19,7 +17,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_alive(owner: dict[str, Any], heard: float) -> bool:
-    """Whether the process still lives. heard: unix time of its last word, used for other machines alone."""
+    """Whether the process is alive. heard: unix time of its last record, used for other machines."""
     if owner["host"] != socket.gethostname():
         return time.time() - heard < SILENCE_SECONDS
     try:

@@ -11,7 +11,7 @@ from numpy.lib.npyio import NpzFile
 from engine.core.events import CandleView, PosterView, Preview
 
 _VIEW, _POSTER, _CANDLE = "view_", "poster_", "candle_"
-"""What the names of the arrays of a preview's further pictures, its poster and its candles begin with."""
+"""Prefixes of the names of arrays: further pictures, the poster, the candles."""
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -20,12 +20,12 @@ def path_of(folder: Path, step: int) -> Path:
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps that a run has a preview of, in order."""
+    """The steps that have a preview, in order."""
     return sorted(int(path.stem.removeprefix("step-")) for path in (folder / "previews").glob("step-*.npz"))
 
 
 def save(folder: Path, preview: Preview) -> None:
-    """Write a preview; a reader sees all of it or nothing."""
+    """Write a preview atomically."""
     arrays = {"images": preview.images, "labels": np.array(preview.labels, dtype=np.str_)}
     arrays |= {_VIEW + name: view for name, view in preview.views.items()}
     arrays |= _packed(_POSTER, preview.poster) | _packed(_CANDLE, preview.candles)

@@ -26,10 +26,8 @@ from engine.synthetic import load
 
 Runner = Callable[[RunRequest, Context], Generator[Event, None, Any]]
 
-# Where in the log a checkpoint was taken; kept in its state, unseen by the method.
-_LOG_POSITION = "runs.log_position"
-# Writing checkpoints takes at most this share of the time.
-_WRITING_SHARE = 0.05
+_LOG_POSITION = "runs.log_position"  # in the state of a checkpoint: the size of the log
+_WRITING_SHARE = 0.05  # of the time, at most, is spent on writing checkpoints
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
 _LOG = logging.getLogger(__name__)
@@ -43,15 +41,14 @@ def execute(
     runner: Runner | None = None,
     checkpoint_seconds: float = 10.0,
 ) -> None:
-    """Carry out a claimed run in this thread until it is done, stopped or failed; everything goes to the store.
+    """Carry out a claimed run in this thread until it is done, stopped or failed, and store its events.
 
     In the main thread, Ctrl-C or SIGTERM stops the run within an outer step; a second signal stops it at once.
 
-    on_event: sees every event as it comes, Checkpoints and the ending too. runner: makes the events; the engine's own
-    if None. checkpoint_seconds: least time between two checkpoints; there is always one at the end of distilling and
-    when the run is stopped.
+    on_event: called with every event, Checkpoints too. runner: makes the events, `engine.run.run` if None.
+    checkpoint_seconds: least time between two checkpoints; one is always written when distilling ends or is stopped.
 
-    Raises RunError if the run was not claimed, OSError or sqlite3.Error if not even the ending could be written.
+    Raises RunError if the run was not claimed, OSError or sqlite3.Error if its end could not be stored.
     """
     row = store.run(run_id)
     if row.status != "running":
@@ -109,20 +106,18 @@ class Worker:
                 continue
             self._carry_out(self._current)
             self._current = None
-            machine.give_back()  # the graphs of a failed run are cyclic garbage that holds memory the next one needs
+            machine.give_back()  # the graphs of a failed run are cyclic garbage
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
     def _carry_out(self, run_id: str) -> None:
         try:
             execute(self.store, run_id, runner=self._runner)
-        except Exception as error:  # the ending was not written; a run must not stay "running" with nobody on it
-            _LOG.exception("The end of run %s could not be recorded.", run_id)
-            message = _sentence(error, self.store.root, 0, RunRequest())
-            failed = Failed(message, traceback.format_exc())
-        else:
             return
-        while not self._closing.is_set():  # a full disk may be freed
+        except Exception as error:  # its end could not be stored, and it must not stay "running"
+            _LOG.exception("The end of run %s could not be recorded.", run_id)
+            failed = Failed(_sentence(error, self.store.root, 0, RunRequest()), traceback.format_exc())
+        while not self._closing.is_set():  # the user may free some disk space
             try:
                 self.store.append(run_id, [failed])
                 return
@@ -134,7 +129,7 @@ class Worker:
 
 
 class _Execution:
-    """One run under way: the last checkpoint seen, the last one written, and what to do with each event."""
+    """One run at work: its last checkpoints, seen and written, and what to do with each event."""
 
     def __init__(self, store: Store, row: RunRow, recorder: Recorder, checkpoint_seconds: float) -> None:
         self._store, self._run_id, self._request, self._recorder = store, row.id, row.request, recorder
@@ -149,7 +144,7 @@ class _Execution:
         self._finished = Finished()
 
     def carry_out(self, runner: Runner) -> Event:
-        """The event that ends the run: Finished, Stopped or Failed. Checkpoints and result are on disk by then."""
+        """The event that ends the run: Finished, Stopped or Failed. By then, checkpoints and result are on disk."""
         try:
             device = machine.pick_device(self._request.device)
             self._recorder.device = device
@@ -170,7 +165,7 @@ class _Execution:
             return self._failure(error)
 
     def _resume_state(self) -> dict[str, Any] | None:
-        """The state of the newest sound checkpoint, the store rewound to it; None on a first start."""
+        """Rewind the store to the newest sound checkpoint and return its state; None if there is none."""
         if self._is_first_start:
             return None
         damages: list[str] = []
@@ -184,11 +179,11 @@ class _Execution:
         return state
 
     def _take(self, event: Event) -> bool:
-        """Keep an event; whether the run is to stop here."""
+        """Store an event; returns whether the run is to stop now."""
         if isinstance(event, Checkpoint):
             return self._take_checkpoint(event)
         if isinstance(event, Finished):
-            self._finished = event  # told when the result is on disk
+            self._finished = event  # stored when the result is on disk
             return False
         if isinstance(event, events.Started):
             self._total_steps = event.total_steps
@@ -201,7 +196,7 @@ class _Execution:
         elif isinstance(event, events.Measured):
             self._is_distilling, self._recording = True, ""
         self._recorder.add(event)
-        # between two checkpoints a stop waits for the next one, at most one outer step away
+        # while distilling, a stop waits for the next checkpoint, at most one outer step away
         if not self._is_distilling:
             self._refuse_shortage()
         return self._recorder.stop_wanted and not self._is_distilling
@@ -220,7 +215,7 @@ class _Execution:
         return is_stopping
 
     def _refuse_shortage(self) -> None:
-        """End the run before the system ends this process, and with it the pages."""
+        """Fail the run before the system kills this process, which also serves the pages."""
         left = self._recorder.memory_left
         if left is not None:
             raise MemoryError(f"{formats.num_bytes(left)} were left")
@@ -243,7 +238,7 @@ class _Execution:
         message = _sentence(error, self._store.root, step, self._request, recorded=self._recording)
         seen = self._seen
         is_current = seen is not None and self._is_distilling and seen.step == self._recorder.step != self._written_step
-        # a UserError is raised before anything is updated, so the last state seen is still the good one
+        # a UserError is raised before anything is updated, so the last state seen is still good
         if seen is not None and is_current and isinstance(error, UserError):
             try:
                 self._write(seen)
@@ -254,13 +249,13 @@ class _Execution:
 
 
 def _engine(request: RunRequest, context: Context) -> Generator[Event, None, Any]:
-    from engine.run import run  # late: the engine imports every method, and the store must not wait for that
+    from engine.run import run  # late, because it imports every method
 
     return run(request, context)
 
 
 def _keeping_result(stream: Generator[Event, None, Any], keep: Callable[[Any], None]) -> Generator[Event, None, None]:
-    """The same events; what the generator returns at last is handed to `keep`, if it is anything."""
+    """The same events; `keep` is called with the generator's result, unless that is None."""
     result = yield from stream
     if result is not None:
         keep(result)
@@ -270,11 +265,11 @@ _RECORDING = {
     "experts": ("while experts were recorded", "experts recorded so far stay usable"),
     "teacher": ("while the teacher was trained", "teacher's epochs so far are kept"),
 }
-"""Of what is recorded: when something happened, and what a full disk leaves."""
+"""Phrases for an error during recording: when it happened, and what a full disk leaves."""
 
 
 def _sentence(error: Exception, root: Path, step: int, request: RunRequest, *, recorded: str = "") -> str:
-    """What went wrong, for the page. recorded: "experts" or "teacher" while those are made."""
+    """What went wrong, for the user. recorded: "experts" or "teacher" while those are trained."""
     if isinstance(error, UserError):
         return str(error)
     when, kept = _RECORDING.get(recorded, (f"after outer step {step}", "last checkpoint is kept"))
@@ -297,7 +292,7 @@ def _is_disk_full(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def _signals_stop(recorder: Recorder) -> Iterator[None]:
-    """While a run is carried out in the main thread, the first signal asks it to stop and the second interrupts it."""
+    """In the main thread, the first signal asks the run to stop and the second interrupts it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
