@@ -1,7 +1,8 @@
-"""Data: choose a data set, look at it, see what preparation does to it, or import one."""
+"""Data: look at a data set and at what preparation does to it, or import one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -14,10 +15,7 @@ frame.ensure()
 
 @dataclass(frozen=True)
 class Kind:
-    """What this page does for one kind of data set.
-
-    take: the import panel; the key of what was imported. look: shows a data set. greet: says what an import brought.
-    """
+    """One kind of data. take: the import panel. look: shows a data set. greet: says what an import brought."""
 
     title: str
     icon: str
@@ -46,46 +44,35 @@ def choose() -> engine.Source:
     return found[chosen if chosen in found else start]
 
 
-def close_panel(source: str = "") -> None:
+def leave_panel(source: str = "") -> None:
+    """Show a data set, or the first one, in place of a panel."""
     st.query_params.from_dict({"source": source} if source else {})
     st.rerun()
 
 
-def panel(title: str, source: str = "") -> None:
-    """The title of a panel that replaces the page, with a button to close it."""
+def panel(title: str, take: Callable[[], str], source: str = "") -> None:
+    """An import in place of the page, with a button back to `source`. take: draws it; the key of what was imported."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.header(title, anchor=False)
         if st.button("Back", icon=":material/arrow_back:", key="close panel"):
-            close_panel(source)
-
-
-def settle(arrived: str) -> None:
-    """Go to a data set that was imported just now."""
-    if arrived:
+            leave_panel(source)
+    if arrived := take():
         st.session_state["arrived"] = arrived
-        close_panel(arrived)
+        leave_panel(arrived)
 
 
-def add() -> None:
-    panel("Add your own data")
+def take_any() -> str:
     kind = parts.pick("Kind of data", {key: (kind.title, kind.icon) for key, kind in KINDS.items()}, "import kind")
-    settle(KINDS[kind].take())
-
-
-def make_again(source: engine.images.FolderSource) -> None:
-    """The panel that imports the same files with other options."""
-    panel(f"{words.escaped(source.title)} at another size", source.key)
-    st.markdown("Makes another data set from the same files. The current one stays as it is.")
-    settle(image_intake.again(source))
+    return KINDS[kind].take()
 
 
 with services.said_plainly():
     st.title("Data", anchor=False)
     again = engine.sources().get(st.query_params.get("source", "")) if "again" in st.query_params else None
     if "add" in st.query_params:
-        add()
+        panel("Add your own data", take_any)
     elif isinstance(again, engine.images.FolderSource):
-        make_again(again)
+        panel(f"{words.escaped(again.title)} at another size", partial(image_intake.again, again), again.key)
     else:
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
             source = choose()

@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from engine.figures import formats
 from engine.results import names
-from pages.ui import forms, frame, services, words
+from pages.ui import forms, frame, parts, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
 DISTIL = {"experts": "Distil with these experts", "teacher": "Distil with this teacher"}
@@ -122,14 +122,11 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
     if running:
         named, them = ", ".join(row.id for row in running), "it" if len(running) == 1 else "them"
         st.info(f"Still running and kept: {named}. Stop {them} first.", icon=":material/play_circle:")
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="confirm delete", disabled=not doomed):
-            with services.said_plainly():
-                for row in doomed:
-                    services.store().delete(row.id)
-                frame.go_to("runs", {})
-        if st.button("Keep", key="keep"):
-            st.rerun()
+    if parts.confirmed("delete", disabled=not doomed):
+        with services.said_plainly():
+            for row in doomed:
+                services.store().delete(row.id)
+            frame.go_to("runs", {})
 
 
 @st.dialog("Evaluate again", icon=":material/rule:")

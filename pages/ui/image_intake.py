@@ -30,7 +30,7 @@ MAX_SIZE = 256
 
 @dataclass(frozen=True)
 class Brought:
-    """What was chosen: the name it suggests, how its import begins, and how to let go of what was uploaded."""
+    """The chosen images: a name for the data set, their import, and what frees the upload afterwards."""
 
     name: str
     begin: Callable[[engine.images.ImportOptions], intake.Events]
@@ -38,12 +38,13 @@ class Brought:
 
 
 def panel() -> str:
-    """The whole panel; the new data set's key in the draw in which it was imported, "" otherwise."""
+    """The whole panel; the key of the new data set once it is imported, "" otherwise."""
     return intake.panel("Where the images are", WAYS, "import", _explain, _take)
 
 
 def again(source: engine.images.FolderSource) -> str:
-    """The same files with other options, as another data set. Returns as `panel` does."""
+    """The panel that imports the files of a data set again with other options; returns as `panel` does."""
+    st.markdown("Makes a second data set from the same files. The first one does not change.")
     intake.say_what_was_cancelled()
     key = f"import again/{source.key}"
     root = engine.data_root()
@@ -53,7 +54,7 @@ def again(source: engine.images.FolderSource) -> str:
     values = _ask_options(key, start)
 
     def begin(options: engine.images.ImportOptions) -> intake.Events:
-        if source.path:  # imported on the command line, perhaps, which may read any place
+        if source.path:  # checked, since the command line may import from any folder
             return engine.images.import_path(engine.images.checked_path(source.path, root), options, root)
         return engine.images.import_again(source.key, options, root)
 
@@ -76,7 +77,7 @@ def _explain() -> None:
 def _take(way: str, key: str, below: DeltaGenerator) -> str:
     brought = _ask_path(key) if way == "server" else _ask_upload(key, "folder" if way == "folder" else "zip")
     if brought is None:
-        st.caption("Its name, the image size and other options follow once it is chosen.")
+        st.caption("Choose the images to set the name, the image size and other options.")
         return ""
     values = _ask_options(key, {"name": brought.name})
     arrived = intake.import_button("Import", brought.begin, values, engine.images.ImportOptions)
@@ -86,13 +87,13 @@ def _take(way: str, key: str, below: DeltaGenerator) -> str:
 
 
 def _ask_upload(key: str, kind: Literal["folder", "zip"]) -> Brought | None:
-    """The button that uploads a folder or a zip file; None until all of it is here."""
+    """The button that uploads a folder or a zip file; None until the upload is complete."""
     st.markdown(f":small[{'Folder' if kind == 'folder' else 'Zip file'} with a folder for each class]")
     sent = uploads.chosen(key, kind)
     if sent is not None:
         what = formats.counted(len(sent.files), "file") if kind == "folder" else words.escaped(sent.files[0][0])
         st.caption(f"{what}, {formats.num_bytes(sent.size)}.")
-    st.caption("The import takes about twice its size on the server's disk, afterwards only the decoded images.")
+    st.caption("The import needs about twice the size of the upload on the server's disk.")
     if sent is None:
         return None
     files, root = sent.opened(), engine.data_root()
@@ -116,7 +117,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _ask_options(key: str, start: Mapping[str, Any]) -> dict[str, Any]:
-    """The form of ImportOptions. What is chosen suggests the name; choosing something else suggests another."""
+    """The form of ImportOptions. A new suggestion for the name is a new widget, so it replaces what was typed."""
     suggested = str(start["name"]).strip()[: intake.MAX_NAME]
     fields = forms.entries(engine.images.ImportOptions, {**start, "name": suggested})
     answers: dict[forms.Path, Any] = {}

@@ -13,7 +13,7 @@ from pages.ui import imported, parts, sections, services, words
 
 ImageSplits = engine.data.ImageSplits
 MANY_VALUES = 1e6
-"""Pixel values above which the preparation is shown only on request."""
+"""Pixel values from which the preparation is shown only on request."""
 FEW_CLASSES, SOME_CLASSES = 5, 12
 
 
@@ -83,7 +83,7 @@ def _samples_png(_splits: ImageSplits, fingerprint: str, per_class: int, draw: i
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _preparation_pngs(_splits: ImageSplits, fingerprint: str) -> list[tuple[str, bytes]]:
-    """The rows of the picture of images before and after, each with its title."""
+    """(title, picture) of each row of images before and after preparation."""
     rows = figures.prepared_rows(_splits)
     return [(name, figures.grid_png(images, columns=len(images), width=1000)) for name, images in rows]
 
@@ -135,24 +135,16 @@ def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> No
 
 def _show_preparation(source: engine.Source) -> None:
     st.header("Preparation", anchor=False)
-    st.caption("How the images are prepared before training. Everything is fitted on the training part.")
-    fields, answers, config = parts.ask_preparation(source, "Preparation")
-    if not _may_prepare(source, config):
+    st.caption("How images are prepared before training. Everything is fitted on the training part.")
+    asked = parts.ask_preparation(source, "Preparation")
+    config = asked[-1]
+    is_cheap = math.prod(source.sample_shape) * source.num_train < MANY_VALUES or config == engine.DataConfig()
+    need = engine.describe.memory_needed(source, config)
+    cost = f"Takes {formats.num_bytes(need.peak)} of memory while computing, {formats.num_bytes(need.held)} afterwards."
+    if not parts.may_show(source, config, is_cheap, cost, "Show the effect"):
         return
     splits = _splits(source, config)
     for name, picture in _preparation_pngs(splits, splits.fingerprint):
         st.caption(f"**{name}**")
         sections.image(picture, f"{name}: one training image of each of the first classes", width=720)
-    parts.distil_prepared("Distil with this preparation", source, fields, answers)
-
-
-def _may_prepare(source: engine.Source, config: engine.DataConfig) -> bool:
-    """Whether to show the preparation without being asked: that of a large data set takes time and memory."""
-    wanted = (source.key, config.model_dump_json())
-    is_small = math.prod(source.sample_shape) * source.num_train < MANY_VALUES
-    if is_small or config == engine.DataConfig() or st.session_state.get("prepared") == wanted:
-        return True
-    need = engine.describe.memory_needed(source, config)
-    peak, held = formats.num_bytes(need.peak), formats.num_bytes(need.held)
-    cost = f"This takes {peak} of memory while it is computed and {held} after that."
-    return parts.confirm_work(wanted, cost, "Show the effect")
+    parts.distil_prepared("Distil with this preparation", source, asked)

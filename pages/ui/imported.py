@@ -1,4 +1,4 @@
-"""An imported data set: its files, its defects, and what can be done with it."""
+"""An imported data set: its files, duplicates and skipped files, and the buttons to use, rename or delete it."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def show_actions(source: Own) -> None:
 
 
 def show_duplicates(source: engine.images.FolderSource) -> None:
-    """Test images that are also training images, which inflates scores."""
+    """The test images that are also training images."""
     twins = source.report.duplicates
     if not twins:
         return
@@ -50,7 +50,7 @@ def show_duplicates(source: engine.images.FolderSource) -> None:
 
 
 def show_files(source: engine.images.FolderSource) -> None:
-    """The image sizes, how the files were read, and which of them were skipped."""
+    """The image sizes, how the files were read, and the skipped ones."""
     st.header("Files", anchor=False)
     right = st.container()
     if len(source.report.sizes) > 1:
@@ -91,7 +91,7 @@ def _show_origin(source: engine.images.FolderSource) -> None:
 
 
 def _show_classes(source: engine.images.FolderSource) -> None:
-    """Every class with its counts; a chart of many classes cannot name them all."""
+    """A table of all classes, since a chart cannot name many of them."""
     counts = {name: values for name, values in source.report.counts.items() if sum(values)}
     number = formats.counted(len(source.class_names), "class", "classes")
     with st.expander(f"Images per class ({number})", icon=":material/format_list_numbered:"):
@@ -126,11 +126,7 @@ def _confirm_delete(source: Own) -> None:
     runs = [row for row in services.store().runs() if row.source == source.key]
     busy = [f"{row.id} ({words.escaped(names.run_title(row))})" for row in runs if row.is_active]
     if busy:
-        are = "run {} is" if len(busy) == 1 else "runs {} are"
-        st.error(
-            f"{title} is in use: {are.format(', '.join(busy))} queued or running. Stop them first, or wait.",
-            icon=":material/error:",
-        )
+        st.error(f"Runs in progress use {title}: {', '.join(busy)}. Stop them or wait.", icon=":material/error:")
         return
     st.markdown(
         f"Deletes {title} with its {KEPT[source.kind]}. This cannot be undone. The original files on the server are "
@@ -141,11 +137,8 @@ def _confirm_delete(source: Own) -> None:
             f"{formats.counted(len(runs), 'run')} used it. Their results are kept, but without the data set they "
             "cannot be resumed or repeated."
         )
-    with st.container(horizontal=True):
-        if st.button("Delete it", type="primary", key="confirm delete data"):
-            with services.said_plainly():
-                LIBRARIES[source.kind].delete(source.key, engine.data_root())
-                services.splits.clear()
-                st.rerun()
-        if st.button("Keep it", key="keep data"):
+    if parts.confirmed("delete data"):
+        with services.said_plainly():
+            LIBRARIES[source.kind].delete(source.key, engine.data_root())
+            services.splits.clear()
             st.rerun()

@@ -1,4 +1,4 @@
-"""What the import panels of images and of prices share: ways in, paths on the server, the import button, limits."""
+"""What the import panels of images and prices share: where the files are, the import button, the limits."""
 
 import contextlib
 import time
@@ -28,10 +28,10 @@ def panel(
     explain: Callable[[], None],
     take: Callable[[str, str, DeltaGenerator], str],
 ) -> str:
-    """An import panel; the key of the new data set in the draw in which it was imported, "" otherwise.
+    """An import panel; the key of the new data set once it is imported, "" otherwise.
 
-    ways: how files come in, by key: (title, icon). explain: says what the files must look like. take: (way, key of the
-    widgets, place below the panel) -> the new key.
+    ways: key -> (title, icon) of each way to bring files. explain: says what the files must look like. take: (way, key
+    of the widgets, place below the panel) -> key of the new data set.
     """
     say_what_was_cancelled()
     left, right = st.columns([3, 2], gap="large")
@@ -51,22 +51,18 @@ def panel(
 
 
 def ask_path(key: str, is_wanted: Callable[[Path], bool], kinds: str, kept: str, example: str) -> Path | None:
-    """A file or folder on the server. Raises DataError if it lies outside the folders that may be read.
+    """A file or folder on the server. Raises DataError if it is outside the folders that may be read.
 
-    is_wanted: whether a file can be imported; folders always can. kinds: what can be, in words. kept: what is copied.
+    is_wanted: whether a file can be imported. kinds: of what can be imported. kept: what is copied from it.
     """
     root = engine.data_root()
     roots = engine.images.allowed_roots(root)
     found = _importable(roots, is_wanted)
     hint = f"Choose a {kinds}" if found else "Nothing found"
-    look: dict[str, Any] = {"placeholder": hint, "disabled": not found, "key": f"{key} found"}
-    chosen = st.selectbox("Found on the server", found, None, str, **look)
+    chosen = st.selectbox("Found on the server", found, None, str, f"{key} found", placeholder=hint, disabled=not found)
     typed = st.text_input("Or its path", key=f"{key} path", placeholder=example).strip()
     places = ", ".join(f"`{path}`" for path in roots)
-    st.caption(
-        f"{places} can be read. To allow other folders, set the environment variable `DISTILLERY_FOLDERS`. Only "
-        f"{kept} are copied."
-    )
+    st.caption(f"{places} can be read; set `DISTILLERY_FOLDERS` to allow other folders. Only {kept} are copied.")
     text = typed or (str(chosen) if chosen else "")
     return engine.images.checked_path(text, root, kinds) if text else None
 
@@ -87,49 +83,41 @@ def import_button(
     model: type[Options],
     icon: str = ":material/add_photo_alternate:",
 ) -> str:
-    """A button that runs an import with `values` as its options. The new data set's key, "" if there is none."""
+    """A button that runs an import with `values` as its options; the key of the new data set, "" without one."""
     with st.container(horizontal=True):
         pressed = st.button(label, type="primary", icon=icon, key="import")
         cancel = st.empty()
     progress = st.empty()
+    key = ""
     if not pressed:
-        return ""
+        return key
     with services.said_plainly():
         options = engine.checked(model, values, "Options")
         engine.data.check_title(options.name, engine.data_root())
         cancel.button("Cancel", icon=":material/close:", key="cancel import")  # any click stops the import
         st.session_state["importing"] = options.name
-        try:
+        with services.said_plainly():
             key = _shown(begin(options), progress).key
-        except engine.UserError:
-            _tidy(cancel, progress)
-            raise
-        _tidy(cancel, progress)
-        return key
-    return ""
-
-
-def _tidy(*places: DeltaGenerator) -> None:
-    """After an import that finished or failed. A cancelled one does not come here."""
-    del st.session_state["importing"]
-    for place in places:
-        place.empty()
+        del st.session_state["importing"]  # not reached by an import that is cancelled
+        cancel.empty()
+        progress.empty()
+    return key
 
 
 def _shown(events: Events, place: DeltaGenerator) -> engine.Source:
     """Run an import with a progress bar. If it is cancelled, nothing is kept."""
     bar, drawn = place.progress(0.0, text="Starting …"), 0.0
+
+    def show(event: engine.Event) -> None:
+        nonlocal drawn
+        if isinstance(event, engine.events.Progress) and time.monotonic() - drawn > REDRAW_SECONDS:
+            drawn = time.monotonic()
+            share = f" · {formats.count(event.done)} of {formats.count(event.total)}" if event.total else ""
+            done = min(1.0, event.done / event.total) if event.total else 0.0
+            bar.progress(done, text=words.escaped(f"{event.phase[:1].upper()}{event.phase[1:]}{share}"))
+
     with contextlib.closing(events):
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                return end.value
-            if isinstance(event, engine.events.Progress) and time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                share = f" · {formats.count(event.done)} of {formats.count(event.total)}" if event.total else ""
-                done = min(1.0, event.done / event.total) if event.total else 0.0
-                bar.progress(done, text=words.escaped(f"{event.phase[:1].upper()}{event.phase[1:]}{share}"))
+        return engine.drained(events, show)
 
 
 def say_what_was_cancelled() -> None:
@@ -142,7 +130,7 @@ def say_what_was_cancelled() -> None:
 def show_limits() -> None:
     rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.images.limits().rows()]
     with st.expander("Limits", icon=":material/rule:"):
-        st.caption("To change a limit, set its environment variable before the program starts.")
+        st.caption("Set an environment variable before the program starts to change its limit.")
         st.markdown("\n".join(f"- {words.escaped(said)}: **{amount}** `{variable}`" for variable, amount, said in rows))
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import services, words
+from pages.ui import parts, services, words
 
 
 def need(method: engine.Method, config: engine.MethodConfig, spec: engine.data.TaskSpec, answer: object) -> None:
@@ -66,10 +66,7 @@ def delete(found: engine.pretrained.Recording) -> None:
     if active:
         told = f"Queued or running runs may use them: {', '.join(active)}. Stop those first."
         st.info(told, icon=":material/play_circle:")
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="confirm delete pretrained", disabled=bool(active)):
-            with services.said_plainly():
-                engine.pretrained.delete(services.store().root / "cache", found.digest)
-                st.rerun()
-        if st.button("Keep", key="keep pretrained"):
+    if parts.confirmed("delete pretrained", disabled=bool(active)):
+        with services.said_plainly():
+            engine.pretrained.delete(services.store().root / "cache", found.digest)
             st.rerun()

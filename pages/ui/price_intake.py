@@ -1,8 +1,8 @@
-"""The panel that imports price histories: takes CSV files, shows how each is read, and makes a data set of them."""
+"""The panel that imports price histories: it takes CSV files and shows how each is read before the import."""
 
 import contextlib
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ Content = bytes | Path
 
 @dataclass(frozen=True)
 class Brought:
-    """What was chosen: (name, bytes or path) of each file, the name it suggests, and its origin in words."""
+    """The chosen files as (name, bytes or path), a name for the data set, and where the files come from."""
 
     files: tuple[tuple[str, Content], ...] = ()
     name: str = ""
@@ -39,63 +39,59 @@ class Brought:
 
 @dataclass(frozen=True)
 class Read:
-    """A file as it would be imported, with the detected or chosen columns and token; problem: why it cannot be."""
+    """A file to import and its token. mapping: the columns that the user chose, None for the detected ones."""
 
     name: str
     content: Content
-    mapping: engine.prices.Mapping | None
     token: str
-    is_wanted: bool = True
-    is_mapped: bool = False
-    is_named: bool = False
-    problem: str = ""
+    is_renamed: bool
+    mapping: engine.prices.Mapping | None
 
 
 def panel() -> str:
-    """The whole panel; the new data set's key in the draw in which it was imported, "" otherwise."""
+    """The whole panel; the key of the new data set once it is imported, "" otherwise."""
     return intake.panel("Where the files are", WAYS, "prices", _explain, _take)
 
 
 def _explain() -> None:
     st.subheader("What a file looks like", anchor=False)
-    st.markdown("One CSV file per token, one line per bar, as exchanges and data vendors write them.")
+    st.markdown("One CSV file per token, one row per bar.")
     st.code(EXAMPLE, language=None)
     st.caption(
-        "Columns may have other names and another order. Dates in seconds, time zones, newest first, lines above the "
-        "header, semicolons, decimal commas, empty rows and a missing volume are all understood. Every repair is "
-        "listed before and after the import. Several tokens make one data set if their bars have the same length; a "
-        "zip file can hold them all."
+        "Column names and order may differ. Unix timestamps, time zones, newest-first rows, lines above the header, "
+        "semicolons, decimal commas, empty rows and a missing volume are handled; each repair is listed. Tokens with "
+        "the same bar length form one data set, and one zip file can hold them all."
     )
 
 
 def _take(way: str, key: str, below: DeltaGenerator) -> str:
     brought = _ask_upload(key) if way == "upload" else _ask_path(key)
     if not brought.files:
-        st.caption("How each file is read, its token and the name of the data set follow once they are chosen.")
+        st.caption("Choose files to see how they are read.")
         return ""
     opened = _opened(brought)
     most = engine.images.limits().max_tokens
     shown = opened.files[:most]
     with below:
         if len(opened.files) > most:
-            st.warning(f"Of {len(opened.files):,} files, the first {most} are imported.", icon=":material/warning:")
+            st.warning(f"Only the first {most} of {len(opened.files):,} files are imported.", icon=":material/warning:")
         if opened.skipped:
             imported.show_skipped(opened.skipped)
         read = [_show_file(name, content, f"{key}/{name}", is_open=len(shown) == 1) for name, content in shown]
-    taken = [file for file in read if file.is_wanted and not file.problem]
+    taken = [file for file in read if file]
     if not taken:
-        st.caption("Nothing to import yet: no file can be read.")
+        st.caption("None of these files can be imported.")
         return ""
     suggested = (brought.name or ", ".join(file.token for file in taken[:4]))[: intake.MAX_NAME]
     name = st.text_input("Name", value=suggested, max_chars=intake.MAX_NAME, key=f"{key}/name {suggested}")
-    left_out = len(opened.files) - len(taken)
-    st.caption(f"{formats.counted(len(taken), 'token')} to import" + (f", {left_out:,} left out." if left_out else "."))
+    skipped = len(opened.files) - len(taken)
+    st.caption(f"{formats.counted(len(taken), 'token')} to import" + (f", {skipped:,} skipped." if skipped else "."))
     values = {
         "name": name,
-        "mappings": {file.name: file.mapping for file in taken if file.is_mapped},
-        "tokens": {file.name: file.token for file in taken if file.is_named},
+        "mappings": {file.name: file.mapping for file in taken if file.mapping},
+        "tokens": {file.name: file.token for file in taken if file.is_renamed},
     }
-    files = [(file.name, file.content) for file in taken] if left_out else brought.files
+    files = [(file.name, file.content) for file in taken] if skipped else brought.files
 
     def begin(options: engine.prices.PriceOptions) -> intake.Events:
         return engine.prices.import_prices(files, options, engine.data_root(), brought.origin)
@@ -145,7 +141,7 @@ def _preview(
 
 
 def _mark(content: Content) -> Hashable:
-    """What tells one content from another: the bytes themselves, or the path with its size and time of change."""
+    """The cache key of a file: its bytes, or its path with the time of its last change and its size."""
     if not isinstance(content, Path):
         return content
     with contextlib.suppress(OSError):
@@ -154,23 +150,24 @@ def _mark(content: Content) -> Hashable:
     return str(content)
 
 
-def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read:
-    """One file: its bars, its columns and token, which can be changed, its repairs, or why it cannot be used."""
+def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read | None:
+    """Show how a file is read, with widgets to change that; None if it is not to be imported."""
+    mark = _mark(content)
     try:
-        first = _preview(_mark(content), name, content, None)
+        first = _preview(mark, name, content, None)
     except engine.UserError as error:
         with st.expander(words.escaped(name), expanded=True, icon=":material/error:"):
             st.error(words.escaped(str(error)), icon=":material/error:")
-            st.caption("It is left out.")
-        return Read(name, content, None, "", problem=str(error))
+            st.caption("Skipped.")
+        return None
     wanted = _chosen_mapping(first, key)
     is_mapped = wanted != first.mapping.model_dump()
-    found = _preview(_mark(content), name, content, wanted) if is_mapped else first
+    found = _preview(mark, name, content, wanted) if is_mapped else first
     icon = ":material/error:" if found.problem else ":material/check_circle:"
     with st.expander(_headline(name, found), expanded=is_open or bool(found.problem), icon=icon):
         if found.problem:
             st.error(words.escaped(found.problem), icon=":material/error:")
-            st.caption("It is left out, unless you choose other columns below.")
+            st.caption("Skipped, unless you choose other columns below.")
         else:
             bars = f"{formats.counted(found.num_bars, 'bar')} of {engine.prices.distance(found.seconds)}"
             span = f"{prices.day(found.first)} to {prices.day(found.last)}"
@@ -178,15 +175,15 @@ def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read:
         if found.repairs:
             st.markdown("\n".join(f"- {words.escaped(repair)}" for repair in found.repairs))
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            token = st.text_input(
-                "Token", value=found.token, max_chars=MAX_TOKEN, key=f"{key}/token", width=220
-            ).strip()
+            typed = st.text_input("Token", found.token, MAX_TOKEN, f"{key}/token", width=220).strip()
             is_wanted = st.toggle("Use this file", value=True, key=f"{key}/use")
         _ask_mapping(found, key)
         columns = dict(zip(found.columns, zip(*found.rows, strict=True), strict=True)) if found.rows else {}
         st.dataframe(columns, hide_index=True, width="stretch", alt=f"First rows of {name}, unchanged")
-    read = Read(name, content, found.mapping, token or found.token, is_wanted, is_mapped, problem=found.problem)
-    return replace(read, is_named=read.token != found.token)
+    if found.problem or not is_wanted:
+        return None
+    token = typed or found.token
+    return Read(name, content, token, token != found.token, found.mapping if is_mapped else None)
 
 
 def _headline(name: str, found: engine.prices.PricePreview) -> str:

@@ -1,4 +1,4 @@
-"""A data set of price histories on show: each token's history with its split, its returns, windows, and its files."""
+"""A data set of price histories: each token's history with its split, returns, windows and files."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MUCH_MEMORY = 500_000_000
 
 
 def look(source: Prices) -> None:
-    """A price source as it is: sizes, histories, returns, windows and, if it was imported, its files."""
+    """Sizes, histories, returns, windows and, if it was imported, the files of a price source."""
     own = source if isinstance(source, engine.prices.PriceSource) else None
     st.markdown(f"{words.escaped(source.summary)} Source: {words.escaped(source.origin)}.")
     if own:
@@ -83,7 +83,7 @@ def day(seconds: int) -> str:
 def _show_history(
     bars: engine.prices.Bars, splits: engine.prices.WindowSplits | None, log: bool, source: Prices
 ) -> None:
-    """All bars of a token with the parts of the split shaded, and the dates of the parts."""
+    """All bars of a token, with the parts of the split shaded and their dates."""
     split = figures.history_parts(bars, splits) if splits is not None else []
     what = "Prices" if isinstance(source, engine.prices.PriceSource) else "Simulated prices"
     alt = f"{what} of {bars.token} over time with their volume; training, validation, test and embargoes are shaded"
@@ -98,7 +98,7 @@ def _show_history(
     embargo = formats.counted(splits.config.embargo, "bar")
     st.caption(
         f"{dates}. All tokens are split at the same dates. An **embargo** of {embargo} after each split date belongs "
-        "to no part, so that no window reaches from one part into the next."
+        "to no part, so no window overlaps two parts."
     )
 
 
@@ -109,7 +109,7 @@ def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> N
         st.subheader("Returns", anchor=False)
         alt = f"Histogram of the returns of {bars[token].token} beside a normal distribution"
         sections.show_chart(figures.return_histogram(bars[token]), f"returns {key}", alt)
-        st.caption("Bars outside the dashed line are fat tails: moves that a normal distribution does not have.")
+        st.caption("Bars outside the dashed line are fat tails: moves larger than in a normal distribution.")
     with right, st.container(border=True, height="stretch"):
         st.subheader("Tokens", anchor=False)
         _show_statistics(bars)
@@ -135,31 +135,23 @@ def _show_statistics(bars: Sequence[engine.prices.Bars]) -> None:
 
 
 def _ask_windows(source: Prices) -> engine.prices.WindowSplits | None:
-    """The options of splits and windows; the splits they make, None where they make none."""
+    """The form of splits and windows; the splits, or None if these settings make none."""
     st.header("Windows", anchor=False)
     st.caption(
-        "How histories are cut into windows, which a network sees, and targets, which it forecasts. Everything is "
+        "How price histories are cut into windows (what a network sees) and targets (what it forecasts). Everything is "
         "fitted on the training part."
     )
     with services.said_plainly():
-        fields, answers, config = parts.ask_preparation(source, "Windows")
-        if not _may_make(source, config):
-            return None
-        splits = services.splits(source.key, config.model_dump_json(), str(engine.data_root()))
-        parts.distil_prepared("Distil with these windows", source, fields, answers)
-        return cast(engine.prices.WindowSplits, splits)
+        asked = parts.ask_preparation(source, "Windows")
+        config = asked[-1]
+        shape = engine.data.task_of(source, config).sample_shape
+        needed = 4 * math.prod(shape) * (source.num_train + source.num_test) // config.windows.stride
+        cost = f"These windows take {formats.num_bytes(needed)} of memory. A larger stride makes fewer windows."
+        if parts.may_show(source, config, needed <= MUCH_MEMORY, cost, "Make the windows"):
+            splits = services.splits(source.key, config.model_dump_json(), str(engine.data_root()))
+            parts.distil_prepared("Distil with these windows", source, asked)
+            return cast(engine.prices.WindowSplits, splits)
     return None
-
-
-def _may_make(source: Prices, config: engine.DataConfig) -> bool:
-    """Whether to make the windows without being asked: those of very long histories take much memory."""
-    shape = engine.data.task_of(source, config).sample_shape
-    needed = 4 * math.prod(shape) * (source.num_train + source.num_test) // config.windows.stride
-    wanted = (source.key, config.model_dump_json())
-    if needed <= MUCH_MEMORY or st.session_state.get("prepared") == wanted:
-        return True
-    cost = f"These windows take {formats.num_bytes(needed)} of memory. A larger stride makes fewer windows."
-    return parts.confirm_work(wanted, cost, "Make the windows")
 
 
 def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices) -> None:
@@ -172,7 +164,7 @@ def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices
                     figure, f"window {number} {source.key}", f"Candlesticks of a training window: {title}"
                 )
         is_relative = splits.config.features == "returns"
-        start = " Each window starts after a close of 100, since students see returns." if is_relative else ""
+        start = " The close before each window is set to 100, because students see returns." if is_relative else ""
         st.caption(f"Hollow green: the close is above the open. Filled red: it is not.{start}")
         overlap = "; neighbouring windows overlap" if splits.config.stride < splits.config.window_length else ""
         train, validation, test = (formats.count(len(part)) for part in (splits.train, splits.validation, splits.test))
@@ -199,6 +191,6 @@ def _show_files(source: engine.prices.PriceSource) -> None:
 
 
 def columns_said(mapping: engine.prices.Mapping) -> str:
-    """Which column was read as what: "date, close, volume from Traded"."""
+    """The column behind each role: "date, close, volume from Traded"."""
     columns = {role: column for role, column in mapping.model_dump().items() if column}
     return ", ".join(role if role == column.casefold() else f"{role} from {column}" for role, column in columns.items())

@@ -145,7 +145,7 @@ def test_name_follows_the_chosen_file_until_it_is_written(opened):
 @pytest.mark.parametrize("way", ["folder", "zip", "server"])
 def test_nothing_chosen_nothing_to_import(opened, way):
     app = opened(way)
-    assert "follow once it is chosen" in words(app)
+    assert "Choose the images" in words(app)
     assert "import" not in [button.key for button in app.button]
 
 
@@ -313,7 +313,7 @@ def test_delete_is_refused_while_a_run_uses_it(imported, store):
     (key,) = keys()
     run_id = store.submit(engine.RunRequest(source=key, method="bilevel", name="busy with shapes"))
     app = dialog("_confirm_delete", key)
-    assert f"run {run_id} (busy with shapes) is queued or running" in words(app)
+    assert f"Runs in progress use shapes: {run_id} (busy with shapes)" in words(app)
     assert not app.button
     assert keys() == [key]
 
@@ -368,7 +368,7 @@ def test_path_outside_the_allowed_folders_is_refused(opened):
 
 @pytest.mark.parametrize(("way", "is_said"), [("folder", True), ("zip", True), ("server", False)])
 def test_room_that_an_upload_takes_is_said(opened, way, is_said):
-    assert ("about twice its size" in words(opened(way))) is is_said
+    assert ("about twice the size" in words(opened(way))) is is_said
 
 
 def test_limits_name_their_variables(visit):

@@ -241,7 +241,7 @@ def test_a_running_run_alone_cannot_be_deleted(store):
 
 
 def test_deleting_can_be_thought_better_of(store, fruit):
-    dialog("delete", fruit["apples"]).button(key="keep").click().run()
+    dialog("delete", fruit["apples"]).button(key="keep delete").click().run()
     assert len(store.runs()) == 5
 
 

@@ -200,7 +200,7 @@ def test_repairs_are_told_before_the_import_and_after(sent):
 def test_file_that_cannot_be_read_is_a_sentence_and_the_others_stay(sent):
     app = sent(("AAA.csv", csv()), ("picture.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 20))
     assert len(app.error) == 1 and "picture" in app.error[0].value.replace("\\", "")
-    assert "1 token to import, 1 left out." in words(app)
+    assert "1 token to import, 1 skipped." in words(app)
     app.button(key="import").click().run()
     assert [source.tokens for source in saved().values()] == [("AAA",)]
 
