@@ -9,26 +9,20 @@ import streamlit as st
 
 import engine
 from engine.results import names
-from pages.ui import cards, compared, frame, glossary, services, sweep, words
+from pages.ui import cards, compared, frame, glossary, parts, services, sweep, words
 
 frame.ensure()
 
-RECORDED = {"experts": "recorded experts, so it has no scores", "teacher": "trained a teacher, so it has no scores"}
-"""Why a recording is not compared."""
-ABOUT = (
-    "Compare runs here: a network trained on the distilled set against one trained on random real data of the same "
-    "size and one trained on all the data. Select several runs to see their curves, settings and images side by side."
-)
-
 
 def choose(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
-    """The runs to compare: those picked; at first those of the address, the ticked ones, or the newest with scores."""
+    """The picked runs; at first those in the address, the ticked ones, or the newest with scores."""
     by_id = {row.id: row for row in rows}
-    # asked of the store, which says so if there is no such run
+    # the store raises an error for a run that does not exist
     named = {row.id: row for row in map(services.store().run, st.query_params.get_all("run"))}
     for run_id, row in named.items():
         if run_id not in by_id:
-            why = RECORDED[engine.titles.recorded(row.method)] if row.action == "record" else "has not started yet"
+            recorded = f"only trained its {engine.titles.recorded(row.method)}, so it has no scores"
+            why = recorded if row.action == "record" else "has not started yet"
             st.info(f"Run {words.escaped(run_id)} {why}.", icon=":material/schedule:")
     wanted = [run_id for run_id in named if run_id in by_id]
     if not named:
@@ -47,11 +41,10 @@ with services.said_plainly():
     if sweep_id := st.query_params.get("sweep"):
         sweep.show(sweep_id)
     elif not begun:
-        st.write(ABOUT)
+        st.write("Compare training on a distilled set with training on real data, or several runs with each other.")
         for asked in st.query_params.get_all("run"):
             services.store().run(asked)
-        if st.button("Start a run", type="primary", icon=":material/science:"):
-            frame.go_to("distill")
+        parts.start_button()
     else:
         chosen = choose(begun)
         if len(chosen) == 1:

@@ -1,7 +1,6 @@
-"""Distil: data set, method, preset, hyperparameters, what will happen, Start."""
+"""Distil: choose data set, method, preset and hyperparameters, see what will happen, and start."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -12,38 +11,21 @@ from pages.ui import forms, frame, glossary, parts, plan, pretrained, services, 
 
 frame.ensure()
 
-RECORD = {
-    "experts": ("Record experts only", "Trains the experts and saves them for later runs, without distilling."),
-    "teacher": ("Train teacher only", "Trains the teacher and saves it for later runs, without distilling."),
-}
-"""The button for networks trained beforehand, and its tooltip."""
+RECORD = {"experts": "Record experts only", "teacher": "Train teacher only"}
+"""The button for networks trained beforehand."""
 OWN = "own"  # start from an old run or from the defaults, not from a preset
 DEVICES = ["auto", "cpu", "cuda"]
-AUTO = "Auto uses the GPU if there is one."
 KEPT: Mapping[str, Any] = {"persist_state": "session"}
 
 
-@dataclass(frozen=True)
-class Start:
-    """What the form starts from: the preset's key, or OWN, and the values it gives."""
-
-    preset: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    device: str = "auto"
-    name: str = ""
-
-
 def pick(label: str, keys: list[str], wanted: str, name: Callable[[str], str], key: str, about: str = "") -> str:
-    """A list of choices that starts at `wanted`, or at the first where that is none of them."""
+    """A drop-down list that starts at `wanted`, or at its first choice."""
     index = keys.index(wanted) if wanted in keys else 0
     return st.selectbox(label, keys, index, name, key, help=about or None, **KEPT)
 
 
 def chosen_source(old: engine.RunRequest | None) -> str:
-    """The data set; starts at that of the old run or the one chosen on the Data page."""
+    """The data set; at first that of the old run, or the one chosen on the Data page."""
     keys = list(engine.sources())
     wanted = old.source if old else st.query_params.get("source", keys[0])
     key = f"distil source {st.query_params.get('from', '')} {st.query_params.get('source', '')}"
@@ -57,7 +39,8 @@ def chosen_method(old: engine.RunRequest | None, source: engine.Source) -> engin
     return engine.METHODS[pick("Method", keys, old.method if old else keys[0], engine.titles.method, key)]
 
 
-def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | None) -> Start:
+def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | None) -> tuple[str, engine.RunRequest]:
+    """What the form starts from: a preset's key, or OWN, and a request with its values."""
     presets, old_id = method.presets_for(source), st.query_params.get("from", "")
     usable = old if old and old.source == source and old.method == method.key else None
     own = f"As in run {old_id}" if usable else "Default settings"
@@ -65,31 +48,28 @@ def chosen_start(method: engine.Method, source: str, old: engine.RunRequest | No
     key = f"distil preset {source} {method.key} {bool(usable)}"
     chosen = pick("Start from", options, options[0], lambda key: own if key == OWN else presets[key].title, key)
     if chosen != OWN:
-        preset = presets[chosen]
-        return Start(chosen, preset.config, preset.data, preset.evaluation)
+        return chosen, engine.request_from_preset(source, method.key, chosen)
     if usable is None:
-        return Start(OWN)
-    config = usable.config
-    if "start" in st.query_params:
-        config = method.config.begun_from_result(config) or config
-    data, evaluation = usable.data.model_dump(), usable.evaluation.model_dump()
+        return OWN, engine.RunRequest(source=source, method=method.key)
+    begun = method.config.begun_from_result(usable.config) if "start" in st.query_params else None
     name = "" if usable.sweep else usable.name  # a sweep names its runs by their values
-    return Start(OWN, config, data, evaluation, usable.seed, usable.device, name)
+    return OWN, usable.model_copy(update={"config": begun or usable.config, "name": name})
 
 
-def ask_run(start: Start, key: str) -> dict[str, Any]:
+def ask_run(start: engine.RunRequest, key: str) -> dict[str, Any]:
     about, same = "What this run is about", "The same settings and seed give the same result."
     with st.grid(3, min_column_width=210):
         name = st.text_input("Name (optional)", start.name, 120, f"{key}/name", placeholder=about, **KEPT)
         seed = st.number_input("Seed", 0, 2**31 - 1, start.seed, key=f"{key}/seed", help=same, **KEPT)
-        device = pick("Device", DEVICES, start.device, forms.choice_name, f"{key}/device", AUTO)
+        about = "Auto uses the GPU if there is one."
+        device = pick("Device", DEVICES, start.device, forms.choice_name, f"{key}/device", about)
     return {"name": name.strip(), "seed": seed, "device": device}
 
 
 def show_outlook(
     source: engine.Source, method: engine.Method, request: engine.RunRequest, config: engine.MethodConfig
 ) -> None:
-    """What the run will do in numbers known beforehand: the size of the set, the work, and the comparison."""
+    """What the run will do: the size of the set, its outer steps, and the comparison."""
     kind, evaluation, spec = engine.kind_of(method.key), request.evaluation, engine.data.task_of(source, request.data)
     num_train = kind.planned_train(source, request.data)
     synthetic, full = config.size(spec).num_bytes, kind.full_bytes(spec, num_train)
@@ -109,7 +89,7 @@ def show_outlook(
 
 
 def show_changes(edited: list[forms.Entry], source: str, form_round: int) -> None:
-    """What was changed in the form, with a button that undoes it."""
+    """What differs from the start of the form, with a button to undo it."""
     if not edited:
         return
     st.badge("Changed", icon=":material/edit:", color="orange", help="Differs from what you started from.")
@@ -131,7 +111,7 @@ with services.said_plainly():
         origin.caption(filled_in)
     elif old:
         origin.warning(
-            f"The data set of run {words.escaped(old_id)}, '{words.escaped(old.source)}', no longer exists, so its "
+            f"The data set '{words.escaped(old.source)}' of run {words.escaped(old_id)} no longer exists, so its "
             "settings are not filled in.",
             icon=":material/folder_off:",
         )
@@ -140,8 +120,8 @@ with services.said_plainly():
         with st.grid(3, min_column_width=240):
             source = engine.sources()[chosen_source(old)]
             method = chosen_method(old, source)
-            start = chosen_start(method, source.key, old)
-        preset = method.presets_for(source.key).get(start.preset)
+            start_key, start = chosen_start(method, source.key, old)
+        preset = method.presets_for(source.key).get(start_key)
         cost = f" This preset takes {preset.cost}." if preset and preset.cost else ""
         st.caption(words.escaped(method.summary + cost))
     available = source.availability(engine.data_root())
@@ -152,14 +132,11 @@ with services.said_plainly():
 
     form_round = st.session_state.get("form round", 0)
     preparation = st.session_state.get("preparation", {}).get(source.key, {})
-    key = f"form/{source.key}/{method.key}/{start.preset}/{old_id}/{began_from}/{form_round}{preparation or ''}"
-    found = (
-        forms.entries(method.config, start.config, path=("config",)),
-        forms.entries(engine.DataConfig, start.data, preparation, path=("data",)),
-        forms.entries(engine.EvaluationConfig, start.evaluation, path=("evaluation",)),
+    key = f"form/{source.key}/{method.key}/{start_key}/{old_id}/{began_from}/{form_round}{preparation or ''}"
+    fields = forms.of_request(start, preparation)
+    config_fields, data_fields, evaluation_fields = (
+        [field for field in fields if field.path[0] == part] for part in ("config", "data", "evaluation")
     )
-    config_fields, data_fields, evaluation_fields = (forms.fitting(part, source, method) for part in found)
-    fields = [*config_fields, *data_fields, *evaluation_fields]
     answers: dict[forms.Path, Any] = {}
 
     left, right = st.columns([2, 1], gap="large")
@@ -180,9 +157,8 @@ with services.said_plainly():
         with services.said_plainly():
             values = forms.nested(answers)
             config = engine.checked(method.config, values["config"], "Settings")
-            preset_key = (old.preset if old else "") if start.preset == OWN else start.preset
             begins = began_from if config.starts_from == "result" else ""
-            about |= {"source": source.key, "method": method.key, "preset": preset_key, "start": begins}
+            about |= {"source": source.key, "method": method.key, "preset": start.preset, "start": begins}
             about |= values | {"config": config.chosen()}
             request = engine.checked(engine.RunRequest, about, "Settings")
             if request.start:
@@ -198,9 +174,10 @@ with services.said_plainly():
         look: dict[str, Any] = {"width": "stretch", "disabled": not (ready and requests)}
         label = f"Start {len(requests)} runs" if len(requests) > 1 else "Start"
         start_now = st.button(label, key="start", type="primary", icon=":material/play_arrow:", **look)
-        label, meaning = RECORD[engine.titles.recorded(method.key)]
+        recorded = engine.titles.recorded(method.key)
+        meaning = f"Trains the {recorded} and saves the weights for later runs, without distilling."
         look = {"width": "stretch", "disabled": not ready, "icon": ":material/network_node:"}
-        if method.record and st.button(label, key="record experts", help=meaning, **look):
+        if method.record and st.button(RECORD[recorded], key="record experts", help=meaning, **look):
             with services.said_plainly():
                 recording = request.model_copy(update={"action": "record", "start": "", "sweep": ""})
                 engine.resolve(recording)

@@ -8,7 +8,7 @@ import streamlit as st
 
 import engine
 from engine.results import names
-from pages.ui import downloads, frame, heading, pictures, sections, services, sets, words
+from pages.ui import downloads, frame, heading, parts, pictures, sections, services, sets, words
 
 frame.ensure()
 
@@ -76,5 +76,4 @@ with services.said_plainly():
         show(choose(pictured))
     else:
         st.write("The distilled samples of your runs appear here: large, over time, and to download.")
-        if st.button("Start a run", type="primary", icon=":material/science:"):
-            frame.go_to("distill")
+        parts.start_button()

@@ -49,6 +49,4 @@ with services.said_plainly():
     if services.store().runs():
         cards.live_list(limit=5)
     else:
-        st.caption(
-            "No runs yet. They appear here with their progress and scores; “Distil the digits” starts the first."
-        )
+        st.caption("No runs yet. “Distil the digits” starts the first.")

@@ -1,4 +1,4 @@
-"""Runs: the list of all of them, or the live view of the one that the address names (?run=0007)."""
+"""Runs: the list of all runs, or the live view of the one in the address (?run=0007)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages.ui import actions, cards, frame, live, loading, services, words
+from pages.ui import actions, cards, frame, live, parts, services, words
 
 frame.ensure()
 
@@ -14,23 +14,19 @@ PAGE_SIZE = 10
 
 
 def show_list() -> None:
-    """All runs with what finds them once there are several, and what can be done with ticked ones."""
+    """All runs, with a search once there are several, and buttons for the ticked ones."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title("Runs", anchor=False, width="content")
-        loading.ask()
+        load_result()
     rows = services.store().runs()
     if not rows:
-        st.write(
-            "Runs appear here with their progress, time left and score. They continue when you close the browser, and "
-            "can be stopped and resumed."
-        )
-        if st.button("Start a run", type="primary", icon=":material/science:"):
-            frame.go_to("distill")
+        st.write("Runs appear here with their progress and scores. They continue when you close the browser.")
+        parts.start_button()
         return
     choice = ask_choice(rows) if len(rows) > 3 else cards.EVERYTHING
     found = cards.matching(rows, choice)
     if not found:
-        st.caption("No run fits this search and filter.")
+        st.caption("No run matches.")
     num_pages = -(-len(found) // PAGE_SIZE)
     page = st.pagination(num_pages, key="run page") if num_pages > 1 else 1
     cards.live_list(limit=PAGE_SIZE, choice=choice, page=page, can_tick=True)
@@ -61,15 +57,26 @@ def ask_choice(rows: Sequence[engine.RunRow]) -> cards.Choice:
 
 
 def do_with_ticked(chosen: Sequence[engine.RunRow]) -> None:
-    asked = st.session_state.pop(cards.ASKED, None)
-    if not asked or not chosen:
+    asked = st.session_state.pop(cards.ASKED, "")
+    if not chosen:
         return
-    if asked == "compare":
+    if asked == "Compare":
         frame.go_to("compare", {"run": [row.id for row in chosen]})
-    elif asked == "tag":
+    elif asked == "Tag":
         actions.tag(chosen)
-    elif asked == "delete":
+    elif asked == "Delete":
         actions.delete(chosen)
+
+
+def load_result() -> None:
+    """A button that asks for an exported file and opens it as a finished run."""
+    with st.popover("Load a result", icon=":material/upload_file:", key="load a result"):
+        st.write("Opens an exported result.safetensors as a finished run, to look at, evaluate again or start from.")
+        file = st.file_uploader("Result file", type=["safetensors"], key="result file")
+        if st.button("Load it", type="primary", disabled=file is None, key="load it") and file is not None:
+            with services.said_plainly():
+                run_id = engine.adopt(services.store(), file.getvalue(), file.name)
+                frame.go_to("runs", {"run": run_id})
 
 
 with services.said_plainly():

@@ -6,13 +6,11 @@ from typing import Any
 import streamlit as st
 
 import engine
-from engine.figures import formats
 from engine.results import names
 from pages.ui import forms, frame, parts, services, words
 
 EDIT, EVALUATE, BEGIN, DELETE = "Name, note and tags", "Evaluate again", "Start from this result", "Delete"
 DISTIL = {"experts": "Distil with these experts", "teacher": "Distil with this teacher"}
-"""The next step after a recording, by what was recorded."""
 ICONS = {EDIT: "edit_note", EVALUATE: "rule", BEGIN: "resume", DELETE: "delete"}
 
 
@@ -110,15 +108,11 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
     """Ask once, then delete runs with everything they made. Running ones are kept."""
     running = [row for row in rows if row.status == "running"]
     doomed = [row for row in rows if row.status != "running"]
-    if len(rows) == 1 and doomed:
-        title = words.escaped(names.run_title(rows[0]))
-        st.write(
-            f"Deletes run {rows[0].id}, {title}, with its pictures, checkpoints and result. This cannot be undone."
-        )
-    elif doomed:
+    if doomed:
         named = ", ".join(row.id for row in doomed[:12]) + (" …" if len(doomed) > 12 else "")
-        number = formats.counted(len(doomed), "run")
-        st.write(f"Deletes {number} ({named}) with all pictures, checkpoints and results. This cannot be undone.")
+        what = f"{named}, {words.escaped(names.run_title(rows[0]))}," if len(rows) == 1 else named
+        number = "run" if len(doomed) == 1 else f"{len(doomed)} runs:"
+        st.write(f"Deletes {number} {what} with all pictures, checkpoints and results. This cannot be undone.")
     if running:
         named, them = ", ".join(row.id for row in running), "it" if len(running) == 1 else "them"
         st.info(f"Still running and kept: {named}. Stop {them} first.", icon=":material/play_circle:")

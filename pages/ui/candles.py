@@ -42,10 +42,8 @@ def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False
     for token in shown:
         _token(row, view, told, token, splits)
     start = " The bar before the first closes at 100." if row.request.data.windows.features == "returns" else ""
-    st.caption(
-        f"{pictures.caption(row, step)}. Hollow candles close higher than they open, filled ones lower.{start} Targets "
-        f"are learned too and need not follow a market. {missing}".strip()
-    )
+    about = f"Hollow candles close higher than they open, filled ones lower.{start} Targets are learned too."
+    st.caption(f"{pictures.caption(row, step)}. {about} {missing}".strip())
     return step
 
 

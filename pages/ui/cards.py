@@ -1,9 +1,10 @@
-"""The list of runs: one card each with state, progress, time left and score, to search, sort and tick."""
+"""The list of runs: a card each with state, progress, time left and score; to search, sort and tick."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import streamlit as st
 
@@ -25,9 +26,9 @@ _NOTE_SHOWN = 90
 
 @dataclass(frozen=True)
 class Choice:
-    """Which runs of the list are shown and in which order. Empty means all.
+    """Which runs are shown, in which order; an empty field means all.
 
-    text: words that must all occur in a run's name, number, note, tags or data set. tags: all must be there.
+    text: words that must all occur in a run's name, number, note, tags or data set. tags: a run must have all of them.
     """
 
     text: str = ""
@@ -41,17 +42,16 @@ EVERYTHING = Choice()
 
 
 def live_list(*, limit: int | None = None, choice: Choice = EVERYTHING, page: int = 1, can_tick: bool = False) -> None:
-    """Cards of runs, refreshed while any of them is queued or running.
+    """Cards of runs, refreshed while any run is queued or running.
 
-    limit: cards shown; page: which `limit` of them, from 1. can_tick: with boxes to tick, and what can be done with the
-    ticked ones above.
+    limit: cards per page, all if None. page: from 1. can_tick: with boxes to tick and buttons for the ticked runs.
     """
     is_active = any(row.is_active for row in services.store().runs())
     st.fragment(_cards, run_every=REFRESH if is_active else None)(limit, choice, page, can_tick, is_active)
 
 
 def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRow]:
-    """The runs of a choice in its order."""
+    """The chosen runs in order."""
     wanted = choice.text.lower().split()
     found = [
         row
@@ -78,18 +78,14 @@ def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRo
 
 
 def _titles(rows: Sequence[engine.RunRow]) -> dict[str, str]:
-    """What each run is called, by id. Runs without a name share what they distil, which is looked up once."""
-    shared: dict[tuple, str] = {}
-    titles = {}
-    for row in rows:
-        if row.name:
-            titles[row.id] = row.name
-            continue
-        what = (row.source, row.method, str(row.request.config))
-        if what not in shared:
-            shared[what] = names.run_title(row)
-        titles[row.id] = shared[what]
-    return titles
+    """The title of each run, by id; looked up once for all unnamed runs that distil the same."""
+
+    def what(row: engine.RunRow) -> tuple[str, ...]:
+        return row.source, row.method, row.action, str(row.request.config)
+
+    shared = {what(row): row for row in rows if not row.name}
+    titles = {same: names.run_title(row) for same, row in shared.items()}
+    return {row.id: row.name or titles[what(row)] for row in rows}
 
 
 def ticked(rows: Sequence[engine.RunRow]) -> list[engine.RunRow]:
@@ -109,14 +105,14 @@ def _cards(limit: int | None, choice: Choice, page: int, can_tick: bool, was_act
         st.rerun()
     found = matching(rows, choice)
     if can_tick:
-        _bar(ticked(rows), found)
+        _bar(ticked(rows))
     first = (page - 1) * limit if limit else 0
     for row in found[first : first + limit if limit else None]:
         _card(row, can_tick)
 
 
-def _bar(chosen: Sequence[engine.RunRow], found: Sequence[engine.RunRow]) -> None:
-    """How many are ticked and what can be done with them; asked of the page, whose dialogs outlive a refresh."""
+def _bar(chosen: Sequence[engine.RunRow]) -> None:
+    """How many runs are ticked, and buttons for them; the page answers these, as its dialogs outlive a refresh."""
     if not chosen:
         return
     with (
@@ -124,21 +120,16 @@ def _bar(chosen: Sequence[engine.RunRow], found: Sequence[engine.RunRow]) -> Non
         st.container(horizontal=True, vertical_alignment="center", gap="small"),
     ):
         st.markdown(f"**{len(chosen)} ticked**", width="content")
-        asked = None
-        if st.button("Compare", icon=":material/compare_arrows:", type="primary", key="compare ticked"):
-            asked = "compare"
-        if st.button("Tag", icon=":material/sell:", key="tag ticked"):
-            asked = "tag"
-        if st.button("Delete", icon=":material/delete:", key="delete ticked"):
-            asked = "delete"
+        for label, icon in (("Compare", "compare_arrows"), ("Tag", "sell"), ("Delete", "delete")):
+            kind: Literal["primary", "secondary"] = "primary" if label == "Compare" else "secondary"
+            if st.button(label, icon=f":material/{icon}:", type=kind, key=f"{label.lower()} ticked"):
+                st.session_state[ASKED] = label
+                st.rerun()
         st.button("Clear", icon=":material/close:", type="tertiary", key="clear ticked", on_click=untick)
-        if asked:
-            st.session_state[ASKED] = asked
-            st.rerun()
 
 
 def _keep_tick(run_id: str) -> None:
-    """Take over what the box says now."""
+    """Tick or untick a run as its box says."""
     others = [other for other in st.session_state.get(TICKED, []) if other != run_id]
     st.session_state[TICKED] = [*others, run_id] if st.session_state[f"tick {run_id}"] else others
 
@@ -186,7 +177,7 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test score of a finished run beside that of real data of the same size, each under its best protocol."""
+    """The test score of a finished run and of real data of the same size, each with its best protocol."""
     if row.action == "record":
         return _recorded(row)
     best = _best(row)
@@ -199,20 +190,21 @@ def _score(row: engine.RunRow) -> str:
 
 
 def _recorded(row: engine.RunRow) -> str:
-    if engine.titles.recorded(row.method) == "teacher":
-        return "**1 teacher**" if row.status == "done" else ""
-    count = row.summary.get("num_experts")
-    return "" if row.status != "done" or count is None else f"**{formats.counted(count, 'expert')}**"
+    if row.status != "done":
+        return ""
+    recorded = engine.titles.recorded(row.method)
+    count = 1 if recorded == "teacher" else row.summary.get("num_experts")
+    return "" if count is None else f"**{formats.counted(count, recorded.removesuffix('s'))}**"
 
 
 def _mean(row: engine.RunRow) -> float:
-    """What finished runs are sorted by; all others come after them, whatever their skill."""
+    """The score to sort by; runs without one come last."""
     best = _best(row)
     return best["distilled"].mean if "distilled" in best else -math.inf
 
 
 def _best(row: engine.RunRow) -> dict[str, engine.Row]:
-    """The arms of a finished run, none before."""
+    """The best score of each training set of a finished run; none before."""
     if row.status != "done" or row.action == "record":
         return {}
     return _best_of_done(str(services.store().root), row.id, row.finished, engine.results.student_of(row).name)
@@ -220,5 +212,5 @@ def _best(row: engine.RunRow) -> dict[str, engine.Row]:
 
 @lru_cache(maxsize=4096)
 def _best_of_done(root: str, run_id: str, finished: float, student: str) -> dict[str, engine.Row]:
-    """Read once a run: a finished one gets no more scores. `root` and `finished` tell apart runs of the same number."""
+    """Cached, as a finished run gets no more scores. `root` and `finished` tell runs of the same number apart."""
     return engine.best_by_arm(services.store().scores(run_id), student)

@@ -1,4 +1,4 @@
-"""What several runs were asked for, option by option, and where they differ."""
+"""The settings of several runs, option by option, and where they differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PARTS = {"run": "Run", "config": "Method and student", "data": "Data preparation
 class Option:
     """One option of several runs.
 
-    name: dotted, as `--set` takes it. values: one per run, None if it has no such option. texts: how people read them.
+    name: dotted, as in `--set`. values: one per run, None if it has no such option. texts: the values in words.
     """
 
     name: str
@@ -35,28 +35,24 @@ class Option:
         return any(value != self.values[0] for value in self.values)
 
 
-Asked = tuple[str, Any, str]
-"""Of one option of one run: its label, value, and text."""
-
-
 def options(rows: Sequence[engine.RunRow]) -> list[Option]:
     """Every option of the runs in the order of the form, defaults included."""
     asked = [_asked(row.request) for row in rows]
-    labels = {name: one[0] for found in asked for name, one in found.items()}
+    labels = {name: label for found in asked for name, (label, _, _) in found.items()}
     merged = []
     for name, label in labels.items():
-        mine = [found.get(name, ("", None, formats.NOTHING)) for found in asked]
-        merged.append(Option(name, label, tuple(value for _, value, _ in mine), tuple(text for _, _, text in mine)))
+        _, values, texts = zip(*(found.get(name, ("", None, formats.NOTHING)) for found in asked), strict=True)
+        merged.append(Option(name, label, values, texts))
     return merged
 
 
 def varied(rows: Sequence[engine.RunRow]) -> list[Option]:
-    """The options of a sweep's runs that differ, names of runs and presets apart."""
+    """The options that differ between the runs of a sweep, without their presets."""
     return [option for option in options(rows) if option.differs and option.name != "preset"]
 
 
-def _asked(request: engine.RunRequest) -> dict[str, Asked]:
-    """The options of one run by dotted name."""
+def _asked(request: engine.RunRequest) -> dict[str, tuple[str, Any, str]]:
+    """The label, value and text of each option of one run, by dotted name."""
     told = {
         "source": ("Data set", engine.titles.source(request.source)),
         "method": ("Method", engine.titles.method(request.method)),
@@ -66,19 +62,19 @@ def _asked(request: engine.RunRequest) -> dict[str, Asked]:
         "action": ("Work", engine.titles.action(request.action, request.method)),
         "start": ("Result of run", request.start or "none"),
     }
-    found: dict[str, Asked] = {name: (label, value, str(value)) for name, (label, value) in told.items()}
+    found: dict[str, tuple[str, Any, str]] = {name: (label, value, str(value)) for name, (label, value) in told.items()}
     for field in forms.of_request(request):
         found[field.dotted] = (field.label_with_unit, field.start, field.shown(field.start))
     return found
 
 
 def show(rows: Sequence[engine.RunRow]) -> None:
-    """Tables of the options, at first only of those that differ; values unlike the first run's stand out."""
+    """Tables of the options, at first only those that differ; values unlike the first run's are marked."""
     st.subheader("Settings", anchor=False)
     only = st.toggle("Only what differs", value=True, key="only what differs", persist_state="session")
     found = [option for option in options(rows) if option.differs or not only]
     if not found:
-        st.caption("These runs were asked for with the same settings.")
+        st.caption("These runs have the same settings.")
     for part, title in PARTS.items():
         mine = [option for option in found if option.part == part]
         if mine:

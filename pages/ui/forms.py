@@ -121,11 +121,14 @@ def fitting(fields: Iterable[Entry], source: engine.Source, method: engine.Metho
     ]
 
 
-def of_request(request: engine.RunRequest) -> list[Entry]:
-    """The options of a request, starting at its values; every option if its data set was deleted."""
+def of_request(request: engine.RunRequest, data: Mapping[str, Any] | None = None) -> list[Entry]:
+    """The options of a request, starting at its values; every option if its data set was deleted.
+
+    data: preparation chosen before the form was opened.
+    """
     method, source = engine.METHODS.get(request.method), engine.sources().get(request.source)
     found = entries(method.config, request.config, path=("config",)) if method else []
-    found += entries(engine.DataConfig, request.data.model_dump(), path=("data",))
+    found += entries(engine.DataConfig, request.data.model_dump(), data, path=("data",))
     found += entries(engine.EvaluationConfig, request.evaluation.model_dump(), path=("evaluation",))
     return fitting(found, source, method) if source else found
 

@@ -8,8 +8,6 @@ from engine.results import names
 from pages.ui import actions, services, words
 
 _FAILED = {"evaluate": "The evaluation failed", "record": "The recording failed"}
-_KEPT = {"experts": "The experts recorded so far are kept", "teacher": "The teacher's epochs so far are kept"}
-"""What an interrupted recording keeps, by what was recorded."""
 _STOPPED = {
     "evaluate": "You stopped this evaluation. Start it again to score all students.",
     "record": "You stopped this recording. The epochs recorded so far are kept; resume to record the rest.",
@@ -71,7 +69,7 @@ def _origin(row: engine.RunRow) -> None:
 
 
 def state(row: engine.RunRow) -> None:
-    """A sentence where the run did not simply go on."""
+    """What the user should know of a run that is queued, ended early or was loaded."""
     match row.status:
         case "failed":
             where = _FAILED.get(row.action, f"The run failed at step {row.error_step:,}")
@@ -83,9 +81,8 @@ def state(row: engine.RunRow) -> None:
             text = f"The program ended while this run was working. {_kept(row)}"
             st.warning(text, title="Interrupted", icon=":material/power_off:")
         case "stopped":
-            after = (
-                f"You stopped this run after {formats.counted(row.step, 'outer step')}. Resume it for the same result."
-            )
+            steps = formats.counted(row.step, "outer step")
+            after = f"You stopped this run after {steps}. Resume it to get the same result."
             st.info(_STOPPED.get(row.action, after), icon=":material/stop_circle:")
         case "queued":
             st.info(_waiting(row), icon=":material/schedule:")
@@ -96,7 +93,7 @@ def state(row: engine.RunRow) -> None:
 
 def _kept(row: engine.RunRow) -> str:
     if row.action == "record":
-        return f"{_KEPT[engine.titles.recorded(row.method)]}; resume to continue."
+        return "The epochs recorded so far are kept; resume to continue."
     if row.checkpoint_step:
         return "Its last checkpoint is kept; resume to continue from there."
     return "It has no checkpoint yet; start it again."

@@ -101,10 +101,8 @@ def _show_contents(source: engine.Source, splits: ImageSplits) -> None:
         totals = {part: formats.count(int(each.sum())) for part, each in counts.items()}
         least, most = (formats.count(int(end)) for end in (counts["train"].min(), counts["train"].max()))
         each = f"Every class has {least}" if least == most else f"Each class has {least} to {most}"
-        st.caption(
-            f"{totals['train']} images for training, {totals['validation']} for validation, {totals['test']} for "
-            f"testing. {each} training images."
-        )
+        parts_said = f"{totals['train']} training, {totals['validation']} validation and {totals['test']} test images"
+        st.caption(f"{parts_said}. {each} training images.")
 
 
 def _show_samples(source: engine.Source, splits: ImageSplits, fewest: int) -> None:

@@ -38,12 +38,9 @@ def show_duplicates(source: engine.images.FolderSource) -> None:
     twins = source.report.duplicates
     if not twins:
         return
-    st.warning(
-        f"{formats.counted(len(twins), 'test image is', 'test images are')} also among the training images. "
-        "Scores are slightly inflated; remove the duplicates and import again.",
-        title="Duplicates between training and test",
-        icon=":material/content_copy:",
-    )
+    said = f"{formats.counted(len(twins), 'test image is', 'test images are')} also among the training images."
+    advice = "Scores are slightly inflated; remove the duplicates and import again."
+    st.warning(f"{said} {advice}", title="Duplicates between training and test", icon=":material/content_copy:")
     with st.expander(f"Duplicates ({formats.count(len(twins))})", icon=":material/content_copy:"):
         pairs = {"Training image": [train for train, _ in twins], "The same test image": [test for _, test in twins]}
         parts.table(pairs, "Names of training images and of the identical test images")
@@ -128,15 +125,10 @@ def _confirm_delete(source: Own) -> None:
     if busy:
         st.error(f"Runs in progress use {title}: {', '.join(busy)}. Stop them or wait.", icon=":material/error:")
         return
-    st.markdown(
-        f"Deletes {title} with its {KEPT[source.kind]}. This cannot be undone. The original files on the server are "
-        "kept."
-    )
+    st.markdown(f"Deletes {title} with its {KEPT[source.kind]} for good. Original files on the server are kept.")
     if runs:
-        st.markdown(
-            f"{formats.counted(len(runs), 'run')} used it. Their results are kept, but without the data set they "
-            "cannot be resumed or repeated."
-        )
+        used = formats.counted(len(runs), "run")
+        st.markdown(f"{used} used it. Their results are kept, but they cannot be resumed or repeated.")
     if parts.confirmed("delete data"):
         with services.said_plainly():
             LIBRARIES[source.kind].delete(source.key, engine.data_root())

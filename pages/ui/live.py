@@ -251,8 +251,5 @@ def _charts(run: Run, names: Sequence[str]) -> None:
 def _settings(row: engine.RunRow) -> None:
     """The request, as the command line and Python take it."""
     with st.expander("Settings of this run", icon=":material/list_alt:"):
-        st.caption(
-            "The whole request. Save it as REQUEST.json and run `distillery distill REQUEST.json` for the same result "
-            "without the dashboard."
-        )
+        st.caption("Save this request as REQUEST.json; `distillery distill REQUEST.json` then gives the same result.")
         st.code(row.request.model_dump_json(indent=2), language="json")

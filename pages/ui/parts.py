@@ -22,6 +22,12 @@ def pick(label: str, ways: Mapping[str, tuple[str, str]], key: str) -> str:
     return st.segmented_control(label, list(ways), format_func=lambda way: names[way], **look)
 
 
+def start_button() -> None:
+    """The button of a page that has nothing to show yet."""
+    if st.button("Start a run", type="primary", icon=":material/science:"):
+        frame.go_to("distill")
+
+
 def missing(source: engine.Source, message: str) -> None:
     """Say that a data set is not here, and what to do."""
     title = f"{words.escaped(source.title)} is not available"

@@ -114,8 +114,7 @@ def _time_parts(found: engine.Estimate, recorded: str) -> str:
     """The parts of the time. recorded: the pretrained networks, "experts" or "teacher"."""
     parts = []
     if found.seconds_recording:
-        making = "to train the teacher" if recorded == "teacher" else "to record experts"
-        parts.append(f"{formats.duration(found.seconds_recording)} {making}")
+        parts.append(f"{formats.duration(found.seconds_recording)} to train the {recorded}")
     if found.seconds_per_step:
         parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
     if found.seconds_preparing >= 1:

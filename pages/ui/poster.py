@@ -88,15 +88,10 @@ def _show_class(row: engine.RunRow, view: PosterView, label: int, is_map: bool) 
 
 
 def _show_map(row: engine.RunRow, view: PosterView) -> None:
-    rows, columns = figures.label_map(view).shape[1:]
     st.subheader("The learned map", anchor=False)
     alt = "Largest weight of a class in each cell of the learned label map"
     sections.show_chart(figures.learned_map(view, services.theme()), f"map {row.id}", alt)
-    st.caption(
-        f"{formats.counted(rows, 'row')} of {formats.counted(columns, 'cell')}. The stronger the colour, the larger "
-        "the largest weight in the cell; point at a cell to see its classes. A patch's label is the mean over the "
-        "cells it covers, normalised to sum to one."
-    )
+    st.caption("Colour shows the largest weight; point at a cell for its classes. A patch's label averages its cells.")
 
 
 def _ask_overlays(row: engine.RunRow) -> tuple[bool, bool]:

@@ -96,10 +96,7 @@ def _show_history(
         if part.name != "embargo"
     )
     embargo = formats.counted(splits.config.embargo, "bar")
-    st.caption(
-        f"{dates}. All tokens are split at the same dates. An **embargo** of {embargo} after each split date belongs "
-        "to no part, so no window overlaps two parts."
-    )
+    st.caption(f"{dates}. An **embargo** of {embargo} after each split date keeps windows from overlapping two parts.")
 
 
 def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> None:
@@ -113,9 +110,7 @@ def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> N
     with right, st.container(border=True, height="stretch"):
         st.subheader("Tokens", anchor=False)
         _show_statistics(bars)
-        st.caption(
-            "Log returns from close to close. A normal distribution has an excess kurtosis of 0; fat tails have more."
-        )
+        st.caption("Log returns, close to close. A normal distribution has excess kurtosis 0; fat tails have more.")
 
 
 def _show_statistics(bars: Sequence[engine.prices.Bars]) -> None:
@@ -137,10 +132,7 @@ def _show_statistics(bars: Sequence[engine.prices.Bars]) -> None:
 def _ask_windows(source: Prices) -> engine.prices.WindowSplits | None:
     """The form of splits and windows; the splits, or None if these settings make none."""
     st.header("Windows", anchor=False)
-    st.caption(
-        "How price histories are cut into windows (what a network sees) and targets (what it forecasts). Everything is "
-        "fitted on the training part."
-    )
+    st.caption("How price histories become windows (inputs) and targets. Everything is fitted on the training part.")
     with services.said_plainly():
         asked = parts.ask_preparation(source, "Windows")
         config = asked[-1]
@@ -168,9 +160,7 @@ def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices
         st.caption(f"Hollow green: the close is above the open. Filled red: it is not.{start}")
         overlap = "; neighbouring windows overlap" if splits.config.stride < splits.config.window_length else ""
         train, validation, test = (formats.count(len(part)) for part in (splits.train, splits.validation, splits.test))
-        st.caption(
-            f"{train} windows of all tokens for training, {validation} for validation, {test} for testing{overlap}."
-        )
+        st.caption(f"{train} training, {validation} validation and {test} test windows of all tokens{overlap}.")
 
 
 def _show_files(source: engine.prices.PriceSource) -> None:

@@ -37,11 +37,8 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
             image(section.png(), section.alt, section.caption)
         case Code():
             st.code(section.text, language=None)
-        case File():
-            icon = ":material/table:"
-            st.download_button(
-                section.label, section.content, section.name, section.mime, icon=icon, key=f"{key} {section.name}"
-            )
+        case File(label, name, mime, content):
+            st.download_button(label, content, name, mime, f"{key} {name}", icon=":material/table:")
         case Group():
             _group(section, key, is_nested)
         case Choice():
@@ -90,11 +87,12 @@ def show_chart(figure: go.Figure, key: str, alt: str) -> None:
 
 def show_table(table: Table) -> None:
     """Columns of plain text; the second line of a cell is small and grey."""
-    columns = {_plain(title): [_cell(cell) for cell in cells] for title, cells in table.columns.items()}
+    columns = {_plain(title): [cell(text) for text in cells] for title, cells in table.columns.items()}
     st.table(columns, border="horizontal", hide_index=True, alt=table.alt)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Plain text as a cell, with its second line small and grey."""
     first, remark = map(_plain, (*text.split("\n", 1), "")[:2])
     return f"{first}  \n:small[:gray[{remark}]]" if remark else first
 

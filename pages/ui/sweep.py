@@ -1,4 +1,4 @@
-"""Sweeps: the widgets that ask for one before the start, and the table and plot of its scores."""
+"""Sweeps: the widgets that set one up, and the table and plot of its scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
+from engine.results import together
 from pages.ui import cards, differences, forms, frame, plan, sections, services, words
 
 Scores = Mapping[str, Mapping[str, engine.Row]]
@@ -15,10 +16,10 @@ Scores = Mapping[str, Mapping[str, engine.Row]]
 
 
 def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None) -> list[engine.RunRequest]:
-    """An expander that makes several requests out of one, from one or two options with a list of values each.
+    """An expander that makes several requests of one, by a list of values for one or two options.
 
-    Returns [request] while it is not used, and [] while it cannot be started, having said why. key: of the widgets.
-    answer: the estimate of the request.
+    Returns [request] if it is not used, [] with a message if the sweep cannot start. key: of the widgets. answer: the
+    estimate of the request.
     """
     known = _options(request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
@@ -45,9 +46,9 @@ def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None)
 
 
 def _together(num_runs: int, varied: Iterable[str], answer: plan.Answer | None) -> str:
-    """The time of all runs if each takes as long as the estimated one; "" where that is not known.
+    """The time of all runs if each takes as long as the estimated one; "" if unknown.
 
-    Experts or a teacher are trained once, unless what they depend on is varied.
+    Experts or a teacher are trained once, unless the sweep varies what they depend on.
     """
     if not isinstance(answer, engine.Estimate) or answer.is_out_of_memory:
         return ""
@@ -58,9 +59,9 @@ def _together(num_runs: int, varied: Iterable[str], answer: plan.Answer | None) 
 
 
 def may_start(requests: Sequence[engine.RunRequest]) -> bool:
-    """Whether the most demanding runs of a sweep fit this machine, tried one by one. The page says which does not.
+    """Whether the most demanding runs of a sweep fit this machine; the page names the first that does not.
 
-    A single run without a sweep was tried before.
+    A single run was tried before.
     """
     for request in engine.sweep.extremes(requests) if requests[0].sweep else []:
         with st.spinner("Trying an outer step of the most demanding runs …"):
@@ -86,7 +87,7 @@ def _ask_values(name: str, label: str, now: str, key: str) -> list[str]:
 
 
 def show(sweep_id: str) -> None:
-    """Everything about one sweep, refreshed while its runs are queued or running."""
+    """One sweep, refreshed while its runs are queued or running."""
     rows = _rows(sweep_id)
     if not rows:
         st.info("All runs of this sweep were deleted.", icon=":material/linear_scale:")
@@ -102,7 +103,7 @@ def show(sweep_id: str) -> None:
 
 
 def _rows(sweep_id: str) -> list[engine.RunRow]:
-    """The runs of a sweep, in the order in which they were asked for."""
+    """The runs of a sweep in the order of their values."""
     return [row for row in reversed(services.store().runs()) if row.sweep == sweep_id]
 
 
@@ -119,8 +120,8 @@ def _results(sweep_id: str, was_active: bool) -> None:
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     st.caption(
         f"{done} of {formats.counted(len(rows), 'run')} finished. {kind.measure.capitalize()} of {whose} on validation "
-        f"{kind.reals}, with the better protocol and 95 % intervals. Choose settings by it; the test {kind.measure} "
-        "in the table is not for choosing."
+        f"{kind.reals}, with the better protocol and 95 % intervals. Choose settings by this score, not by the test "
+        f"{kind.measure} in the table."
     )
     with st.container(border=True):
         _plot(sweep_id, rows, varied, validation)
@@ -150,7 +151,7 @@ def _plot(
         alt = f"{measure} over {option.label} of {sets}, with 95 % intervals"
         sections.show_chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
     else:
-        st.caption("There is a plot where one or two options differ between the runs.")
+        st.caption("A plot needs one or two options that differ between the runs.")
 
 
 def _mean(arms: Mapping[str, engine.Row]) -> float | None:
@@ -158,32 +159,26 @@ def _mean(arms: Mapping[str, engine.Row]) -> float | None:
 
 
 def _place(option: differences.Option, number: int) -> float | str:
-    """A number stands on an axis as it is, anything else as its name."""
+    """The position of a value on an axis: a number, or else its name."""
     value = option.values[number]
     return value if isinstance(value, int | float) and not isinstance(value, bool) else option.texts[number]
+
+
+def _score(arms: Mapping[str, engine.Row], arm: str) -> str:
+    return sections.cell(together.mean_and_interval(arms.get(arm)))
 
 
 def _table(
     rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], test: Scores, validation: Scores
 ) -> None:
-    """A line per run: its values, its validation score, and the test score of each arm."""
+    """A row per run: its values, its validation score, and the test score of each training set."""
     columns: dict[str, list[str]] = {"Run": [f"[{row.id}](runs?run={row.id})" for row in rows]}
     for option in varied:
         columns[option.label] = [words.escaped(text) for text in option.texts]
     columns["State"] = [words.STATES[row.status][0] for row in rows]
-    columns["Distilled, validation"] = [accuracy(validation[row.id].get("distilled")) for row in rows]
+    columns["Distilled, validation"] = [_score(validation[row.id], "distilled") for row in rows]
     for arm in figures.ARM_NAMES:
         if any(arm in test[row.id] for row in rows):
-            columns[f"{figures.arm_name(arm)}, test"] = [accuracy(test[row.id].get(arm)) for row in rows]
+            columns[f"{figures.arm_name(arm)}, test"] = [_score(test[row.id], arm) for row in rows]
     columns["Time"] = [formats.duration(row.seconds) if row.seconds else formats.NOTHING for row in rows]
     st.table(columns, border="horizontal", hide_index=True, alt="The runs of the sweep with their values and scores")
-
-
-def accuracy(score: engine.Row | None) -> str:
-    """A mean in per cent, with the 95 % interval below it if there is one."""
-    if score is None:
-        return formats.NOTHING
-    if score.n < 2:
-        return formats.percent(score.mean)
-    low, high = (formats.percent(end).removesuffix(" %") for end in (score.low, score.high))
-    return f"{formats.percent(score.mean)}  \n:small[:gray[{low}\u00a0to\u00a0{high}]]"

@@ -104,7 +104,7 @@ def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[st
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
     expect(page.locator(".scatterlayer path.js-line")).to_have_count(2)
-    expect(page.get_by_text("asked for with the same settings")).to_be_visible()
+    expect(page.get_by_text("have the same settings")).to_be_visible()
     expect(page.get_by_role("heading", name="Distilled images")).to_be_visible()
     wait_for_width(page)
 

@@ -120,7 +120,7 @@ def test_all_options_are_shown_on_request_and_equal_ones_do_not_stand_out(visit,
 
 def test_runs_asked_for_alike_are_said_to_be(visit, store):
     ids = [finished(store, name="one"), finished(store, name="two")]
-    assert "asked for with the same settings" in words(visit("compare", run=ids))
+    assert "have the same settings" in words(visit("compare", run=ids))
 
 
 def test_an_option_at_its_default_differs_from_the_same_option_set_elsewhere(store):

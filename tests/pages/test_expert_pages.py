@@ -87,13 +87,13 @@ def test_gallery_and_compare_have_no_place_for_recordings(store, visit):
     app = visit("gallery", run=canned.finished(store))
     assert run_id not in app.selectbox[0].options[0]
     app = visit("compare", run=run_id)
-    assert f"Run {run_id} recorded experts, so it has no scores." in canned.words(app)
+    assert f"Run {run_id} only trained its experts, so it has no scores." in canned.words(app)
     assert [option[:4] for option in app.multiselect[0].options] == ["0002"]
 
 
 def test_compare_of_nothing_but_recordings_says_what_the_page_is_for(store, visit):
     canned.recorded(store)
-    assert "Compare runs here" in canned.words(visit("compare"))
+    assert "Compare training on a distilled set" in canned.words(visit("compare"))
 
 
 def test_distilling_run_shows_the_experts_until_its_first_step_and_in_a_tab_then(store, visit):
@@ -145,7 +145,7 @@ def test_plan_tells_what_experts_are_still_to_record(store, visit, monkeypatch, 
     )
     monkeypatch.setattr(engine.Trials, "answer", found)
     text = canned.words(form(visit)).replace("**", "")
-    assert sentence in text and "1 min to record experts" in text
+    assert sentence in text and "1 min to train the experts" in text
 
 
 def keep_recording(store: engine.Store) -> str:

@@ -313,7 +313,7 @@ def test_delete_is_refused_while_a_run_uses_it(imported, store):
     (key,) = keys()
     run_id = store.submit(engine.RunRequest(source=key, method="bilevel", name="busy with shapes"))
     app = dialog("_confirm_delete", key)
-    assert f"Runs in progress use shapes: {run_id} (busy with shapes)" in words(app)
+    assert f"Runs in progress use my shapes: {run_id} (busy with shapes)" in words(app)
     assert not app.button
     assert keys() == [key]
 

@@ -212,7 +212,7 @@ def test_step_slider_follows_the_newest_until_moved(visit, store):
 def test_data_page_shows_digits(visit):
     text = words(visit("data"))
     assert "Training images 1,438" in text
-    assert "for training" in text
+    assert "359 test images" in text
 
 
 def test_data_page_offers_what_is_not_here(visit):

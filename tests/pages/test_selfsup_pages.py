@@ -70,7 +70,7 @@ def test_lists_and_compare_take_a_teacher_for_a_run_without_scores(store, visit)
     run_id = selfsup.taught(store)
     assert "1 teacher" in canned.words(visit("runs"))
     canned.finished(store)
-    assert f"Run {run_id} trained a teacher, so it has no scores." in canned.words(visit("compare", run=run_id))
+    assert f"Run {run_id} only trained its teacher, so it has no scores." in canned.words(visit("compare", run=run_id))
 
 
 # ---- before a start ----
