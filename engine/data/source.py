@@ -41,7 +41,6 @@ class TaskSpec:
         return "Token" if self.is_forecast else "Class"
 
     def describe(self) -> str:
-        """The task in words."""
         if self.is_forecast:
             return f"windows of {self.sample_shape[0]} bars of {', '.join(self.class_names)}, target '{self.task}'"
         return f"{self.num_outputs} classes of shape {'x'.join(map(str, self.sample_shape))}"
@@ -76,11 +75,9 @@ class LabelledSet:
         return self.subset(order[:count].sort()[0])
 
     def to(self, device: torch.device) -> Self:
-        """The same set on another device."""
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The same set with every tensor changed."""
         tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **vars(self) | tensors)
 
@@ -122,7 +119,6 @@ class Splits:
         return self.augment(inputs, generator), targets
 
     def to(self, device: torch.device) -> Self:
-        """The same splits on another device."""
         train, validation, test = (part.to(device) for part in (self.train, self.validation, self.test))
         return replace(self, train=train, validation=validation, test=test)
 
@@ -164,9 +160,7 @@ class Source(Protocol):
 
     def availability(self, data_root: Path) -> Availability: ...
 
-    def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """The source's files on disk now."""
-        ...
+    def paths(self, data_root: Path) -> tuple[Path, ...]: ...  # its files on disk now
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, Splits]:
         """Yield Progress, return the splits on the CPU. Raises DataError: what is missing or broken, what to do."""

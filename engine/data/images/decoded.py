@@ -57,7 +57,6 @@ class DecodedSet:
 
 
 def path_of(digest: str, data_root: Path) -> Path:
-    """Where the images of a digest are stored."""
     return data_root / "decoded" / f"{digest}.safetensors"
 
 

@@ -34,15 +34,12 @@ class DigitsSource:
     fewest_per_class = 139
 
     def availability(self, data_root: Path) -> Availability:
-        """Always present: the file is part of scikit-learn."""
         return Availability("present", "Embedded in the program.")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """The file with the images."""
         return (Path(str(files("sklearn"))) / "datasets" / "data" / "digits.csv.gz",)
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
-        """The splits. Raises DataError if the config leaves too few images."""
         return (yield from prepare_images(self.read(), task_of(self), self.title, self.key, config))
 
     def read(self) -> RawImages:

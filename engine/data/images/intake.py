@@ -89,7 +89,6 @@ class Found:
         return parts
 
     def skip(self, name: str, reason: str) -> None:
-        """Leave a file out."""
         self.skipped.append((names.shown(name), reason))
 
     def keep(self, entry: Entry, kind: str, caps: Limits) -> None:
@@ -106,7 +105,6 @@ class Found:
 
     @classmethod
     def from_json(cls, text: str, folder: Path) -> Found:
-        """The same files in `folder`."""
         values = json.loads(text)
         for kind in ("images", "texts"):
             values[kind] = [Entry(name, folder / stored, *rest) for name, stored, *rest in values[kind]]

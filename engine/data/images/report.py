@@ -30,7 +30,6 @@ class ImageReport(Report):
 
 
 def report_of(found: Found, layout: Layout, decoded: DecodedSet, options: ImportOptions) -> ImageReport:
-    """The report of an import whose images are decoded."""
     entries = [entry for entry, _, _ in layout.members]
     good = np.flatnonzero(decoded.is_good).tolist()
     sizes = Counter((width, height) for width, height in decoded.sizes[good].tolist())

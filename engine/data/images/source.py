@@ -55,11 +55,9 @@ class FolderSource(Imported):
         return [train + validation for train, validation in zip(counts["train"], counts["validation"], strict=True)]
 
     def renamed(self, title: str) -> FolderSource:
-        """The same data set under another title."""
         return self.model_copy(update={"title": title, "options": self.options.model_copy(update={"name": title})})
 
     def stored(self, data_root: Path) -> Path:
-        """The decoded images."""
         return decoded.path_of(self.digest, data_root)
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:

@@ -59,7 +59,6 @@ class VisionSource:
         return Availability("downloadable", f"Downloaded on first use; {by_hand}")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """The files that are on disk now."""
         return tuple(path for file in self.published() for path in files.paths(file, data_root))
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
@@ -124,7 +123,6 @@ def svhn_files(name: str) -> tuple[Published, ...]:
 
 
 def _torchvision(name: str) -> Any:
-    """A data set class of torchvision, which knows addresses and md5s."""
     from engine.data.torchvision_compat import datasets
 
     return getattr(datasets, name)
@@ -150,7 +148,6 @@ def decode_cifar(source: VisionSource, contents: dict[str, bytes]) -> RawImages:
 
 
 def decode_svhn(source: VisionSource, contents: dict[str, bytes]) -> RawImages:
-    """Cropped digits of house numbers."""
     train, test = (formats.svhn_mat(contents[name], name) for name in ("train_32x32.mat", "test_32x32.mat"))
     return RawImages(*train, *test)
 

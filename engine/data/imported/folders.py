@@ -70,12 +70,10 @@ def _text(place: Path) -> str:
 
 
 def check_count(count: int, caps: Limits, what: str = "files") -> None:
-    """Raise DataError if there are too many files, or folders."""
     caps.check("max_files", count, f"There are {count:,} {what}", "use fewer")
 
 
 def check_total(num_bytes: int, caps: Limits) -> None:
-    """Raise DataError if the files are too large together."""
     if num_bytes > caps.max_bytes:
         total = f"The files are larger than {caps.max_bytes:,} bytes in total"
         raise DataError(f"{total}; use fewer, or set {variable('max_bytes')}.")

@@ -58,13 +58,11 @@ class Imported(Config):
         raise NotImplementedError
 
     def availability(self, data_root: Path) -> Availability:
-        """Present as long as that file is."""
         if self.stored(data_root).is_file():
             return Availability("present", f"{self.origin}, stored under {data_root.absolute()}.")
         return Availability("missing", f"Its {self.kind} are missing; delete it and import it again.")
 
     def renamed(self, title: str) -> Self:
-        """The same data set under another title."""
         return self.model_copy(update={"title": title})
 
 
@@ -81,7 +79,6 @@ class Library(Generic[Kind]):
     fallback: str
 
     def root(self, data_root: Path) -> Path:
-        """Where data sets of this kind are stored."""
         return data_root / self.folder
 
     def saved(self, data_root: Path) -> dict[str, Kind]:
@@ -108,7 +105,6 @@ class Library(Generic[Kind]):
         return sources[key]
 
     def folder_of(self, key: str, data_root: Path) -> Path:
-        """The folder of a data set."""
         return self.root(data_root) / key.removeprefix(self.prefix)
 
     def check_title(self, title: str, data_root: Path, own_key: str = "") -> None:

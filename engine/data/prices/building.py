@@ -49,7 +49,7 @@ def build(table: Table, mapping: Mapping, token: str) -> tuple[Bars, FileReport]
     if (prices[:, 3] == prices[0, 3]).all():
         constant = f"has the close {_number(prices[0, 3])} in every bar"
         raise flaw(table.name, f"{constant}; use prices that change, or choose another column.")
-    num_missing = _gaps(times, repairs)
+    num_missing = _count_missing(times, repairs)
     bars = Bars(token, times, np.ascontiguousarray(prices), volume)
     counts = {"num_rows": len(cells), "num_bars": len(bars), "num_missing": num_missing, "seconds": bars.seconds}
     ends = {"first": int(times[0]), "last": int(times[-1])}
@@ -195,7 +195,6 @@ def _fill_volume(table: Table, rows: pd.DataFrame, is_mapped: bool, repairs: lis
 
 
 def _in_order(rows: pd.DataFrame, repairs: list[str]) -> pd.DataFrame:
-    """Oldest first, each time once."""
     if count := int((rows["time"].diff() < 0).sum()):
         is_reversed = 2 * count > len(rows) - 1
         out_of_order = were(count, "row", "out of order; the rows were sorted by time.")
@@ -212,8 +211,7 @@ def _in_order(rows: pd.DataFrame, repairs: list[str]) -> pd.DataFrame:
     return rows[~is_replaced]
 
 
-def _gaps(times: np.ndarray, repairs: list[str]) -> int:
-    """The number of bars that are missing between the first and the last."""
+def _count_missing(times: np.ndarray, repairs: list[str]) -> int:
     steps = np.diff(times)
     usual = int(np.median(steps))
     wide = np.flatnonzero(steps > GAP * usual)

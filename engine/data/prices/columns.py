@@ -57,7 +57,6 @@ def detected(names: Sequence[str], sample: Cells, has_header: bool) -> Mapping:
 
 
 def symbol(names: Sequence[str]) -> int | None:
-    """The column with the token's name, if there is one."""
     return next((place for place, name in enumerate(names) if plain(name) in SYMBOLS), None)
 
 

@@ -49,12 +49,10 @@ def is_date(cell: str) -> bool:
 
 
 def is_clock(cell: str) -> bool:
-    """Whether a cell is a time of day."""
     return _CLOCK.fullmatch(cell.strip()) is not None
 
 
 def has_clock(cell: str) -> bool:
-    """Whether a date includes a time of day."""
     return _EPOCH.fullmatch(cell.strip()) is not None or ":" in cell
 
 

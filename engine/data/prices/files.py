@@ -64,7 +64,6 @@ def content_of(content: Content, name: str) -> bytes:
 
 
 def check_size(size: int, name: str) -> None:
-    """Raise DataError if a price file is too large."""
     instead = "use longer bars or a shorter history"
     limits().check("max_price_bytes", size, f"'{shown(name)}' has {size:,} bytes", instead)
 

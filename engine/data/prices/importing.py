@@ -122,7 +122,6 @@ def _check_together(bars: Sequence[Bars], reports: Sequence[FileReport]) -> None
 
 
 def _notes(bars: Sequence[Bars]) -> Iterator[str]:
-    """Sentences on all tokens together."""
     for one, other in combinations(sorted(bars, key=lambda each: int(each.times[0])), 2):
         if one.times[-1] < other.times[0]:
             end, begin = moment(int(one.times[-1])), moment(int(other.times[0]))

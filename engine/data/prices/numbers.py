@@ -19,7 +19,6 @@ _EXACTLY_THREE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
 def is_nothing(cell: str) -> bool:
-    """Whether a cell is empty or says that there is no value."""
     return cell.strip().casefold() in NOTHING
 
 

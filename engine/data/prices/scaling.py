@@ -81,7 +81,6 @@ class WindowScaling:
         return all(one.shape == two.shape and torch.allclose(one, two, rtol=1e-6, atol=1e-9) for one, two in pairs)
 
     def state(self) -> dict[str, Tensor]:
-        """Named tensors for a file; `from_state` reads them."""
         return {f"{NAME}.{self.kind}.{name}": getattr(self, name) for name in FIELDS}
 
     @classmethod

@@ -42,19 +42,15 @@ class SimulatedPrices:
     fewest_per_class = roughly(num_bars, 0.8)
 
     def availability(self, data_root: Path) -> Availability:
-        """Always present: it is computed."""
         return Availability("present", "Computed by the program.")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """No files."""
         return ()
 
     def bars(self, data_root: Path) -> tuple[Bars, ...]:
-        """The same bars every time, one history per token."""
         return simulate(self.class_names, self.num_bars, self.seed)
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, WindowSplits]:
-        """The splits. Raises DataError if the config leaves too few bars."""
         return (yield from prepare_windows(self.bars(data_root), self.title, self.key, config.windows))
 
 
@@ -98,11 +94,9 @@ class PriceSource(Imported):
         return sum(file.num_bars for file in self.report.files)
 
     def stored(self, data_root: Path) -> Path:
-        """The file with its bars."""
         return LIBRARY.folder_of(self.key, data_root) / kept.FILE
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        """Its files on disk."""
         return tuple(path for path in self.stored(data_root).parent.rglob("*") if path.is_file())
 
     def bars(self, data_root: Path) -> tuple[Bars, ...]:

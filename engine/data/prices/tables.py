@@ -82,7 +82,6 @@ class Table:
 
     @property
     def token(self) -> str:
-        """The token's name, from the symbol column or from the file's name."""
         place = columns.symbol(self.columns)
         named = (cleaned(row[place]) for row in self.sample) if place is not None else ()
         return next(filter(None, named), "") or cleaned(_without_frame(PurePosixPath(self.name).name)) or UNNAMED

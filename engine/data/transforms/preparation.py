@@ -68,7 +68,6 @@ class Preparation:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Named tensors for a file, see `from_state`."""
         tensors = {f"{self.normalisation}.mean": self.mean, f"{self.normalisation}.std": self.std}
         if self.whitening is not None:
             tensors |= {f"whitening.{each.name}": getattr(self.whitening, each.name) for each in fields(self.whitening)}

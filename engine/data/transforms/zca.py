@@ -60,7 +60,6 @@ class PerImageZca:
     backward: Tensor
 
     def whiten(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, C, H, W) in [0, 1] to whitened values of the same shape."""
         return (_directions(pixels.flatten(1)) @ self.forward.to(pixels.device)).reshape(pixels.shape)
 
     def colour(self, whitened: Tensor) -> Tensor:
@@ -70,7 +69,6 @@ class PerImageZca:
 
 
 def chunk_size(num_values: int) -> int:
-    """Images per chunk, for images with `num_values` values."""
     return max(1, CHUNK_VALUES // num_values)
 
 
