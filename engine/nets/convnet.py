@@ -12,7 +12,7 @@ from torch import nn
 from engine.core.errors import ConfigError
 from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
-from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm
+from engine.nets.layers import ConvNetLayers, Convolution, InstanceNorm
 
 
 def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
@@ -29,7 +29,7 @@ def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
         layers.append(Convolution(channels, wide, bias=config.norm == "none", reads_samples=not block))
         layers += [*normalisation(config.norm, wide), activation(config.activation)]
         if config.pooling != "none":
-            layers.append(AveragePool() if config.pooling == "average" else nn.MaxPool2d(2))
+            layers.append(nn.AvgPool2d(2) if config.pooling == "average" else nn.MaxPool2d(2))
         channels = wide
     features = channels * (height >> halvings) * (width >> halvings)
     return ConvNetLayers(*layers, nn.Flatten(), nn.Linear(features, spec.num_outputs))

@@ -27,12 +27,12 @@ PIECE_BYTES = 2**21
 
 
 class ConvNetLayers(nn.Sequential):
-    """Layers in order; an instance norm, ReLU and average pooling in a row are computed as one."""
+    """Layers in order; an instance norm, ReLU and 2 x 2 average pooling in a row are computed as one."""
 
     def forward(self, x: Tensor) -> Tensor:
         layers = list(self)
         while layers:
-            if tuple(type(layer) for layer in layers[:3]) == (InstanceNorm, nn.ReLU, AveragePool):
+            if tuple(type(layer) for layer in layers[:3]) == (InstanceNorm, nn.ReLU, nn.AvgPool2d):
                 norm = layers[0]
                 x = _NormReluPool.apply(channels_last(x), norm.weight, norm.bias, norm.eps)
                 del layers[:3]
@@ -109,16 +109,6 @@ class _ToWeight(Function):
 
 def _gradients(y: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor, Tensor, Tensor]:
     return _convolution_backward(y, x, w, None, (1, 1), (1, 1), (1, 1), False, (0, 0), 1, (*wanted, False))
-
-
-class AveragePool(nn.AvgPool2d):
-    """2 x 2 average pooling of even sides; an odd last row or column is dropped."""
-
-    def __init__(self) -> None:
-        super().__init__(2)
-
-    def extra_repr(self) -> str:
-        return "2"
 
 
 class InstanceNorm(nn.GroupNorm):

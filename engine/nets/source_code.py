@@ -9,7 +9,7 @@ from torch import nn
 from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets import make_student
-from engine.nets.layers import AveragePool, Convolution, InstanceNorm
+from engine.nets.layers import Convolution, InstanceNorm
 from engine.nets.resnet import Residual
 from engine.nets.sequence import QuickGRU, QuickLSTM
 
@@ -18,7 +18,7 @@ PACKAGE = "engine.nets."
 OF_POOLING, OF_FLATTEN = ", padding=0, dilation=1, ceil_mode=False", "start_dim=1, end_dim=-1"
 OF_NORMS = (", eps=1e-05", ", momentum=0.1", ", affine=True", ", elementwise_affine=True")
 DEFAULTS = (", stride=(1, 1)", OF_POOLING, OF_FLATTEN, *OF_NORMS, ", bias=True")
-FASTER = (Convolution, InstanceNorm, AveragePool, QuickLSTM, QuickGRU)
+FASTER = (Convolution, InstanceNorm, QuickLSTM, QuickGRU)
 """Faster versions of their base classes, which are written instead."""
 DRAWN_BY_GATE = """\
         for gate in layer.weight.data.chunk(getattr(layer, "num_gates", 1)):

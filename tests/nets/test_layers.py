@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 from engine.nets import layers
-from engine.nets.layers import AveragePool, ConvNetLayers, Convolution, InstanceNorm, channels_last
+from engine.nets.layers import ConvNetLayers, Convolution, InstanceNorm, channels_last
 
 SIZES = [(6, 4), (5, 6), (7, 3)]  # pooling drops a row, a column, or nothing
 
@@ -21,11 +21,11 @@ LAYERS = {
     "convolution": (lambda: Convolution(2, 3, bias=False), lambda: nn.Conv2d(2, 3, 3, padding=1, bias=False)),
     "convolution with bias": (lambda: Convolution(2, 3, bias=True), lambda: nn.Conv2d(2, 3, 3, padding=1)),
     "norm, ReLU and pooling": (
-        lambda: ConvNetLayers(InstanceNorm(2), nn.ReLU(), AveragePool()),
+        lambda: ConvNetLayers(InstanceNorm(2), nn.ReLU(), nn.AvgPool2d(2)),
         lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.ReLU(), nn.AvgPool2d(2)),
     ),
     "norm and another activation": (
-        lambda: ConvNetLayers(InstanceNorm(2), nn.Softplus(), AveragePool()),
+        lambda: ConvNetLayers(InstanceNorm(2), nn.Softplus(), nn.AvgPool2d(2)),
         lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.Softplus(), nn.AvgPool2d(2)),
     ),
 }

@@ -85,7 +85,7 @@ def test_a_line_a_layer_without_the_defaults():
         "    nn.Conv2d(1, 8, kernel_size=(3, 3), padding=(1, 1), bias=False),\n"
         "    nn.GroupNorm(8, 8),\n"
         "    nn.ReLU(),\n"
-        "    nn.AvgPool2d(2),\n"
+        "    nn.AvgPool2d(kernel_size=2, stride=2, padding=0),\n"
         "    nn.Flatten(),\n"
         "    nn.Linear(in_features=1568, out_features=10),\n"
         ")"
