@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
@@ -83,14 +83,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut; a no-op where folders cannot be opened (Windows)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Make renames in a folder survive a power cut; does nothing on Windows."""
+    if os.name != "nt":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class _Damaged(Exception):
@@ -125,12 +124,8 @@ def _decode(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != path.stem.rpartition("-")[2]:
         raise _Damaged("its checksum is wrong")
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-        tensors = tensors_from_bytes(content)
-    except SafetensorError as error:
-        raise _Damaged(str(error)) from error
-    if header.get("schema_version") != str(SCHEMA_VERSION):
-        raise _Damaged(f"it has schema version {header.get('schema_version')}, this program reads {SCHEMA_VERSION}")
-    return {**tensors, **json.loads(header["scalars"])}
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    if header["schema_version"] != str(SCHEMA_VERSION):
+        raise _Damaged(f"it has schema version {header['schema_version']}, this program reads {SCHEMA_VERSION}")
+    return tensors_from_bytes(content) | json.loads(header["scalars"])

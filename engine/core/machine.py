@@ -29,7 +29,7 @@ SMALLEST_ROOM = 64 * 2**20  # bytes a run may always take, so that it fails with
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The device of a request: CUDA if there is one and the request allows it. Raises ConfigError if it is required."""
+    """The device of a request. Raises ConfigError if it asks for CUDA and there is none."""
     has_cuda = torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
         advice = "Choose device 'auto' or 'cpu'."
@@ -38,7 +38,7 @@ def pick_device(wanted: str = "auto") -> torch.device:
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes of memory of a device: of the card, or of the machine within its container's limit."""
+    """Bytes of the card's memory, or of the machine's within its container's limit."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     total = psutil.virtual_memory().total
@@ -64,7 +64,7 @@ def reserve(device: torch.device) -> int:
 
 
 class _DataBound:
-    """The bound on this process's writable memory: set for the first who asks, lifted by the last who leaves."""
+    """The bound on this process's writable memory: set by the first user, lifted by the last one that leaves."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class _DataBound:
             return bound - taken
 
     def near(self) -> int | None:
-        """Bytes left, if few; the bound is then raised once, out of the reserve, so that small requests succeed."""
+        """Bytes left, if few; then the bound is raised once so that small requests still succeed."""
         with self._lock:
             if not self._users or not self._headroom:
                 return None
@@ -94,9 +94,9 @@ class _DataBound:
             left = bound - psutil.Process().memory_info().data
             if left > self._headroom:
                 return None
-            bound, self._headroom = bound + self._headroom, 0
-            bound = bound if highest == resource.RLIM_INFINITY else min(bound, highest)
-            resource.setrlimit(resource.RLIMIT_DATA, (bound, highest))
+            raised, self._headroom = bound + self._headroom, 0
+            raised = raised if highest == resource.RLIM_INFINITY else min(raised, highest)
+            resource.setrlimit(resource.RLIMIT_DATA, (raised, highest))
             return max(0, left)
 
     def leave(self) -> None:
@@ -113,8 +113,8 @@ _data_bound = _DataBound()
 def bounded_data(device: torch.device) -> Iterator[int]:
     """Make allocations raise beyond the main memory that is available now, less the reserve; yields those bytes.
 
-    Linux grants more memory than there is and kills a process that uses it; the bound makes that an error that can be
-    reported. Does nothing on other systems, nor for a GPU, whose driver maps more memory than it uses.
+    Linux grants more memory than there is, and kills a process that uses it; the bound turns that into an error. Does
+    nothing on other systems, or for a GPU, whose driver maps more memory than it uses.
     """
     room = max(SMALLEST_ROOM, available_memory(device) - reserve(device))
     if not sys.platform.startswith("linux") or device.type == "cuda":
@@ -128,28 +128,28 @@ def bounded_data(device: torch.device) -> Iterator[int]:
 
 
 def shortage() -> int | None:
-    """Bytes of main memory left, if so few that even a small allocation can fail and end the process; else None."""
+    """Bytes of main memory left, if even a small allocation may fail and end the process; else None."""
     main_memory = torch.device("cpu")
     left = available_memory(main_memory)
     return left if left < reserve(main_memory) else _data_bound.near()
 
 
 def used_memory(device: torch.device) -> int:
-    """Bytes this process holds now: on the card, or resident in main memory."""
+    """Bytes this process holds: on the card, or resident in main memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the machine or of the card, did not suffice."""
-    # on the CPU torch reports exhausted memory as a plain RuntimeError, of its allocator or of C++
+    """Whether an error says that the machine's or the card's memory is exhausted."""
+    # on the CPU, torch raises a plain RuntimeError, of its allocator or of C++
     is_plain = any(name in str(error) for name in ("DefaultCPUAllocator: ", "bad_alloc"))
     return is_plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 class PeakMemory:
-    """The most memory taken since it was entered, over what the process had then."""
+    """The most memory taken since the start of a `with` block."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -173,7 +173,6 @@ class PeakMemory:
 
     @property
     def bytes(self) -> int:
-        """The peak so far."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) - self._before
         self._peak = max(self._peak, used_memory(self._device))
@@ -192,18 +191,18 @@ def give_back() -> None:
 
 
 def set_precision(precision: str) -> None:
-    """How CUDA cards multiply: "float32", or "tf32" with 3 digits; a gradient through many steps needs all 7."""
+    """How CUDA cards multiply: "float32" with 7 digits, which long unrolls need, or "tf32" with 3."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-SMALL_FLOPS = 1_000_000  # operations per sample below which the steps of a network are too short to divide among cores
+SMALL_FLOPS = 1_000_000  # per sample; below it, a network's steps are too short to divide among cores
 
 
 def set_threads(flops: int) -> None:
     """Set threads for a network of `flops` operations per sample, unless OMP_NUM_THREADS is set.
 
-    One for a small network; otherwise all cores, but one for the pages if there are more than two. Depends on request
-    and machine alone, because the number of threads changes the last bits of sums.
+    One for a small network; otherwise all cores, less one for the pages if there are more than two. This depends on
+    request and machine alone, because the number of threads changes the last bits of sums.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         cores = os.cpu_count() or 1
@@ -225,7 +224,7 @@ def describe() -> dict[str, Any]:
 
 
 def _container_limit() -> int | None:
-    """Bytes the container may use; None outside one, or in one without a limit."""
+    """Bytes the container may use; None without a container or a limit."""
     limit = CONTAINER / "memory.max"
     text = limit.read_text().strip() if limit.exists() else ""
     return int(text) if text.isdigit() else None

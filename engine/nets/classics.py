@@ -36,14 +36,15 @@ def alexcifarnet(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
 
 def alexnet(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Five convolutions and three max poolings, without normalisation: 1,872,202 weights."""
-    plan = [(128, 5, 2 + _border(spec)), POOL, (192, 5, 2), POOL, 256, 192, 192, POOL]
+    plan: list[int | Convolution] = [(128, 5, 2 + _border(spec)), POOL, (192, 5, 2), POOL, 256, 192, 192, POOL]
     return _stack(spec, "alexnet", 8, plan)
 
 
 def vgg11(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """Eight 3 x 3 convolutions with biases and norms, five max poolings: 9,231,114 weights with instance norm."""
-    plan = [(64, 3, 1 + _border(spec)), POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL]
-    return _stack(spec, "vgg11", 28, plan, norm=config.norm)
+    first = 64, 3, 1 + _border(spec)
+    others = POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL
+    return _stack(spec, "vgg11", 28, [first, *others], norm=config.norm)
 
 
 def mlp(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
