@@ -1,9 +1,8 @@
-"""The plan of a comparison: every training that it does, listed before any of them begins.
+"""The plan of a comparison: all its trainings, listed before any of them begins.
 
 A comparison trains fresh students on the distilled set, on real samples of equal storage and on the whole training
-set, and measures them. `Comparison.plan` lists these trainings; running it, estimating it, caching it and showing its
-progress all read that list. Each training is independent given its record, except that the learning rate of some is
-chosen among others.
+set, and measures them. Running, estimating, caching and showing progress all read this list. Each training is
+independent given its record, except that some take the learning rate that was best in others.
 """
 
 from collections.abc import Sequence
@@ -15,29 +14,25 @@ from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
 CHOOSING = "rates"
-"""Seed of the networks, and of the draw of real data, that choose a learning rate. They are never scored."""
+"""Seed of the networks and of the draw of real data that choose a learning rate; they are never scored."""
 UNNUMBERED = -1
-"""The same where batches are shuffled."""
+"""The same for shuffled batches."""
 
 
 @dataclass(frozen=True)
 class Training:
     """One training of a comparison: what it trains on, how, and what is measured.
 
-    student: the architecture. arm, protocol: as its scores name them (engine.core.events.Scored).
-    seeds: of the weights, the minibatches and the draw of real data; several for students that train side by
-        side because
-        they stop together.
-    draw: real samples to draw, in all or of each token; () for the whole training set and for synthetic sets.
+    student: the architecture. arm, protocol: as in its scores (engine.core.events.Scored).
+    seeds: of the weights, the minibatches and the draw of real data; several for students that stop together.
     num_steps, batch_size: of the longest training; batch_size 0 for stored batches in stored order.
-    lr: the learning rate; None for the rates stored in the set.
-    choice: the trainings with `purpose` "choose" among which the rate of the scored ones is chosen, on validation
-    data.
-    own: the training that the set was made for, where this one follows it; None for standard training.
+    lr: the learning rate; None for the rates stored in the set, or a rate that is still to be chosen.
+    draw: real samples to draw, in all or per token; () for the whole training set and for synthetic sets.
     purpose: its students are scored, choose a rate on validation data, or adapt to another source.
-    lengths: steps after which the student is measured, the last one included; the best length is chosen on validation
-    data.
-    is_shared: whether it depends on nothing that a run learned, so that its result is cached for other runs.
+    choice: names the trainings with purpose "choose" that choose the rate of the scored ones.
+    own: the training that the set was made for, if this one follows it; None for standard training.
+    lengths: steps after which the student is measured, the last included; the best is chosen on validation data.
+    is_shared: whether it depends on nothing that a run learned, so that other runs can use the cached result.
     facts: what else the result depends on.
     """
 
@@ -60,30 +55,30 @@ class Training:
 
     @property
     def seed(self) -> int | str:
-        """Of the only student, or of the first one."""
+        """The seed of the first student."""
         return self.seeds[0]
 
     @property
     def rate(self) -> float:
-        """The learning rate, which must have been chosen. Raises ValueError for stored rates."""
+        """The learning rate. Raises ValueError if there is none, or none yet."""
         if self.lr is None:
             raise ValueError(f"{self.arm}, {self.protocol}: no learning rate has been chosen")
         return self.lr
 
     def key(self) -> dict[str, Any]:
-        """What its result depends on besides the data, the machine and the student's settings, as JSON."""
+        """All that its result depends on besides data, machine and student settings, as JSON."""
         return asdict(replace(self, choice=""))
 
 
 def per_student(training: Training, count: int) -> list[Training]:
-    """The same training for each of `count` students, seeds 0, 1, ..."""
+    """A copy of the training for each of `count` students, with seeds 0, 1, ..."""
     return [replace(training, seeds=(seed,)) for seed in range(count)]
 
 
 def with_choice(
     scored: Sequence[Training], rates: Sequence[float | None], seed: int | str, lengths: tuple[int, ...]
 ) -> list[Training]:
-    """The scored trainings, after one for each rate that they choose from; with one rate there is nothing to choose.
+    """The scored trainings, preceded by one per rate to choose from, if there are several.
 
     seed, lengths: of the trainings that choose.
     """
@@ -96,12 +91,12 @@ def with_choice(
 
 
 def num_trainings(trainings: Sequence[Training]) -> int:
-    """Students that are trained."""
+    """How many students are trained."""
     return sum(len(training.seeds) for training in trainings)
 
 
 def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
-    """The distilling architecture first, then the others to test, each once."""
+    """The architecture of the distillation, then the others to test, each once."""
     others = dict.fromkeys(name for name in evaluation.students if name != config.name)
     return [config, *(config.model_copy(update={"name": name}) for name in others)]
 
@@ -112,12 +107,12 @@ def has_full(evaluation: EvaluationConfig, is_own: bool) -> bool:
 
 
 def full_passes(evaluation: EvaluationConfig, num_train: int) -> int:
-    """Passes over the whole training set: as many as asked for, or enough for as many steps as the small sets get."""
+    """Passes over the whole training set: at least `full_epochs`, and as many steps as small sets get."""
     return max(evaluation.full_epochs, -(-evaluation.ordinary_steps // steps_per_pass(evaluation, num_train)))
 
 
 def steps_per_pass(evaluation: EvaluationConfig, num_train: int) -> int:
-    """Minibatches of a pass over the whole training set; an incomplete one is dropped."""
+    """Minibatches per pass over the whole training set, without an incomplete one."""
     return max(1, num_train // evaluation.batch_size)
 
 

@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from engine.core.events import Scored
 from engine.evaluation.scores import AS_DISTILLED, UNAUGMENTED, Row, best_by_arm, headlines, summarise
 
-WEIGHT = 0.5
-"""w and g of the scores: improvement and recovery, augmented and not, count alike."""
+LACKS_UNAUGMENTED = (
+    "Evaluate the result again with 'Also without augmentation'. Only sets made for augmented random batches have this "
+    "score."
+)
 
 
 @dataclass(frozen=True)
 class FieldNumber:
-    """One number: its title and meaning, its value as a fraction, or (`lack`) how to get it measured.
+    """A benchmark score: its title, meaning and value as a fraction, or (`lack`) how to get it measured.
 
-    is_score: between 0 and 1, as the robust scores are; else a difference of two accuracies.
+    is_score: between 0 and 1, like the robust scores; else a difference of two accuracies.
     """
 
     key: str
@@ -40,13 +42,13 @@ class FieldNumber:
 
 
 def about_labels(labels: str) -> str:
-    """What is said below the numbers of a set with "hard" or "soft" labels; "" where that is not known."""
+    """A note on the scores of a set with "hard" or "soft" labels; "" if that is not known."""
     soft = " Random images keep hard labels, so its improvement includes the effect of soft labels."
     return f" This set has {labels} labels.{soft if labels == 'soft' else ''}" if labels else ""
 
 
 def mapped(x: float) -> float:
-    """The published map s of a difference in [-1, 1] to a score in [0, 1]."""
+    """The published map s from a difference in [-1, 1] to a score in [0, 1]."""
     return (math.exp(x) - math.exp(-1)) / (math.e - math.exp(-1))
 
 
@@ -54,20 +56,10 @@ NEUTRAL = mapped(0.0)
 """The score of a set that is as good as random images and loses nothing against the full set."""
 
 
-def label_robust_score(improvement: float, recovery: float, weight: float = WEIGHT) -> float:
-    """LRS of an improvement over random and a hard-label recovery."""
-    return mapped(weight * improvement - (1 - weight) * recovery)
-
-
-def augmentation_robust_score(augmented: float, unaugmented: float, weight: float = WEIGHT) -> float:
-    """ARS of the improvements over random with and without augmentation."""
-    return mapped(weight * augmented + (1 - weight) * unaugmented)
-
-
 def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[FieldNumber]:
-    """The four numbers of a result with the architecture that it was distilled for, in the order they are shown.
+    """The four benchmark scores of a result with its own architecture, in the order they are shown.
 
-    labels: "hard" or "soft", of the distilled set; "" where that is not known.
+    labels: "hard" or "soft", of the distilled set; "" if that is not known.
     """
     best = best_by_arm(scores, student)
     rows = {(row.arm, row.protocol): row for row in headlines(summarise(scores)) if row.student == student}
@@ -83,8 +75,8 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
     no_recovery = _lack_of_recovery(best, labels) if recovery is None else ""
     no_random = "The distilled set and random real images were not both scored." if improvement is None else ""
     no_plain = LACKS_UNAUGMENTED if augmented is None or unaugmented is None else ""
-    of_labels = None if improvement is None or recovery is None else label_robust_score(improvement, recovery)
-    of_both = None if augmented is None or unaugmented is None else augmentation_robust_score(augmented, unaugmented)
+    of_labels = None if improvement is None or recovery is None else mapped((improvement - recovery) / 2)
+    of_both = None if augmented is None or unaugmented is None else mapped((augmented + unaugmented) / 2)
     kind, worthless = "its soft labels made hard" if labels == "soft" else "its hard labels", f"{100 * NEUTRAL:.1f} %"
     lost = f"Accuracy lost against the full data when the distilled set is used with {kind}. Lower is better."
     gained = "How much better it trains than random real images of the same size, both trained alike. Higher is better."
@@ -99,12 +91,6 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
     ]
 
 
-LACKS_UNAUGMENTED = (
-    "Evaluate the result again with 'Also without augmentation'. Only sets made for augmented random batches have this "
-    "score."
-)
-
-
 def _lack_of_recovery(best: dict[str, Row], labels: str) -> str:
     """What is missing for a hard-label recovery, and how to get it."""
     if "full" not in best:
@@ -115,5 +101,5 @@ def _lack_of_recovery(best: dict[str, Row], labels: str) -> str:
 
 
 def _minus(one: Row | None, other: Row | None) -> float | None:
-    """The difference of two means; None where one is lacking."""
+    """The difference of two means, None if one is missing."""
     return None if one is None or other is None else one.mean - other.mean

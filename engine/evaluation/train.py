@@ -1,10 +1,8 @@
-"""Training one student, without a meta-graph, and measuring it. The two protocols of evaluation live here.
+"""Training and measuring one student, without a meta-graph.
 
-as distilled   the training the set was made for: its batches in stored order at their learned rates, or random
-               minibatches at its one rate.
-ordinary       shuffled minibatches, Adam, cosine schedule, from fresh weights, as with any data set.
-
-Distilled sets often lose much accuracy from the first to the second, so both are always shown.
+The set's own training takes its batches in stored order at their learned rates, or random minibatches at its one rate.
+Standard training takes shuffled minibatches with Adam and cosine decay. Distilled sets often lose much accuracy from
+the first to the second, so both are always shown.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ FORECASTS_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ordinary training: Adam with `lr`, cosine to 0 over `num_steps` minibatches of at most `batch_size`."""
+    """Standard training: Adam with `lr`, cosine decay to 0 over `num_steps` minibatches of at most `batch_size`."""
 
     num_steps: int
     batch_size: int
@@ -38,7 +36,7 @@ class Recipe:
 
     @classmethod
     def of(cls, training: plan.Training) -> Recipe:
-        """The recipe of a planned training, whose rate must have been chosen."""
+        """The recipe of a planned training with a rate."""
         return cls(training.num_steps, training.batch_size, training.rate)
 
     def __str__(self) -> str:
@@ -60,6 +58,11 @@ def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: 
     return theta
 
 
+def cosine(lr: float, step: int, num_steps: int) -> float:
+    """The learning rate of a step, with cosine decay from `lr` to 0."""
+    return lr * 0.5 * (1 + math.cos(math.pi * step / num_steps))
+
+
 def at_random(
     student: Student,
     theta: Tensor,
@@ -73,8 +76,7 @@ def at_random(
 ) -> Iterator[Tensor]:
     """Train on random minibatches with the rule of `training` at a constant rate; yield weights (P,) after each step.
 
-    A minibatch is `training.batch_size` samples without repetition, all of them if there are fewer, augmented if the
-    training says so.
+    A minibatch is `training.batch_size` different samples, or all if there are fewer; augmented if the training is.
     """
     lr = torch.tensor(rate, device=theta.device)
 
@@ -95,7 +97,7 @@ def ordinary(
     augment: Callable[[Tensor, torch.Generator], Tensor],
     loss: Loss = F.cross_entropy,
 ) -> Iterator[Tensor]:
-    """Train on shuffled minibatches; yield the weights (P,) after each step, so that a caller can show progress."""
+    """Train on shuffled minibatches; yield the weights (P,) after each step."""
     size = min(recipe.batch_size, len(data))
 
     def batches() -> Iterator[Batch]:
@@ -106,17 +108,16 @@ def ordinary(
                 order = iter(torch.randperm(len(data), generator=generator).split(size))
                 indices = next(order)
             inputs, targets = data.batch(indices)
-            lr = recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.num_steps))
+            lr = cosine(recipe.lr, step, recipe.num_steps)
             yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=inputs.device))
 
     return inner_loop(student, theta, batches(), update_rules.adam(eps_root=0.0), loss, detached=True)
 
 
 def loss_of(spec: TaskSpec) -> Loss:
-    """What a student of a task minimises, (outputs (n, D), targets) -> scalar.
+    """The loss of a task, (outputs (n, D), targets) -> scalar.
 
-    Cross-entropy of classes and of directions, mean squared error of a scaled close or volatility, the sum of the two
-    of both.
+    Cross-entropy of classes and directions, mean squared error of a scaled close or volatility, their sum for both.
     """
     if spec.task in ("close", "volatility"):
         return F.mse_loss
@@ -129,17 +130,16 @@ def _both(outputs: Tensor, targets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def outputs(student: Student, theta: Tensor, data: LabelledSet) -> Tensor:
-    """Outputs (N, D) for all of `data` in order, in batches."""
+    """Outputs (N, D) for all of `data` in order."""
     pieces = torch.arange(len(data)).split(FORECASTS_AT_ONCE)
     return torch.cat([student(theta, data.batch(indices)[0]) for indices in pieces])
 
 
 @torch.no_grad()
 def accuracy(student: Network, theta: Tensor, data: LabelledSet) -> float:
-    """The fraction of `data` that the student gets right.
+    """The fraction of `data` that the student classifies correctly.
 
-    In random batches of a fixed seed, equally large: a student with batch norm sees a mixture of classes in each,
-    however the data are sorted.
+    In equal random batches of a fixed seed, so that batch norm sees a mixture of classes however the data are sorted.
     """
     right = 0.0
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))

@@ -172,7 +172,7 @@ def test_pretraining_learns_the_representations():
     wanted = torch.tanh(inputs.flatten(1)[:, :4])
     draw = of_pairs(inputs, wanted, 32, seeded())
     before = F.mse_loss(encoder(theta, inputs), wanted)
-    after = F.mse_loss(encoder(last(pretrain(encoder, theta, draw, CONFIG)), inputs), wanted)
+    after = F.mse_loss(encoder(last(pretrain(encoder, theta, draw, CONFIG, CONFIG.pretrain_steps)), inputs), wanted)
     assert after < 0.2 * before
 
 
@@ -208,7 +208,7 @@ def test_a_rate_far_too_large_still_leaves_finite_weights():
     inputs, _ = toy_splits().train.batch(torch.arange(60))
     config = CONFIG.model_copy(update={"pretrain_lr": 10.0})
     draw = of_pairs(inputs, 100 * inputs.flatten(1)[:, :4], 60, seeded())
-    assert torch.isfinite(last(pretrain(encoder, theta, draw, config))).all()
+    assert torch.isfinite(last(pretrain(encoder, theta, draw, config, config.pretrain_steps))).all()
 
 
 def test_small_sets_are_drawn_whole_and_large_ones_without_repetition():

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.core.events import Scored
-from engine.evaluation.ranking import NEUTRAL, augmentation_robust_score, label_robust_score, mapped, ranking
+from engine.evaluation.ranking import NEUTRAL, mapped, ranking
 from engine.evaluation.scores import across, against_full, best_by_arm, summarise
 
 TEST = {
@@ -53,16 +53,6 @@ def test_the_map_goes_from_none_to_one_and_is_the_published_one():
     assert mapped(-1) == 0 and mapped(1) == pytest.approx(1)
     assert mapped(0.3) == pytest.approx((math.exp(0.3) - math.exp(-1)) / (math.exp(1) - math.exp(-1)))
     assert NEUTRAL == pytest.approx((1 - 1 / math.e) / (math.e - 1 / math.e)) == pytest.approx(0.2689, abs=1e-4)
-
-
-@pytest.mark.parametrize(("weight", "a"), [(0.5, 0.5 * 0.3 - 0.5 * 0.2), (1.0, 0.3), (0.0, -0.2)])
-def test_the_label_robust_score_weighs_improvement_against_recovery(weight, a):
-    assert label_robust_score(0.3, 0.2, weight) == pytest.approx(mapped(a))
-
-
-def test_the_augmentation_robust_score_weighs_both_improvements():
-    assert augmentation_robust_score(0.3, 0.1) == pytest.approx(mapped(0.2))
-    assert augmentation_robust_score(0.3, 0.1, weight=1.0) == pytest.approx(mapped(0.3))
 
 
 def test_numbers_of_a_set_with_hard_labels():

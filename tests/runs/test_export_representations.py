@@ -73,7 +73,7 @@ def probed(exported) -> float:
     config = ProbingConfig(**CONFIG["probing"])
     encoder = make_encoder(StudentConfig(name="mlp"), splits.spec, synthetic.num_dims)
     draw = of_pairs(*synthetic.pairs(), config.pretrain_batch, Context().stream("draw"))
-    *_, theta = pretrain(encoder, encoder.init(Context().stream("start")), draw, config)
+    *_, theta = pretrain(encoder, encoder.init(Context().stream("start")), draw, config, config.pretrain_steps)
     known, queries = (
         drained(features_of(lambda inputs: encoder(theta, inputs), data, ""))[1] for data in (splits.train, splits.test)
     )

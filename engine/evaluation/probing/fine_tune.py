@@ -1,6 +1,5 @@
-"""Fine-tuning: a pre-trained network with a linear layer on its representation is trained as a whole with labels."""
+"""Fine-tuning: a pre-trained network and a linear layer on its representation are trained together with labels."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,8 +9,7 @@ from torch import Tensor
 
 from engine.data.source import LabelledSet
 from engine.evaluation.probing.config import ProbingConfig
-from engine.evaluation.probing.pretrain import bounded_sgd
-from engine.meta.inner import Batch, burn_in
+from engine.evaluation.probing.pretrain import bounded_sgd, with_cosine
 from engine.nets.student import Student
 
 WEIGHT_DECAY = 5e-4  # as KRR-ST fine-tunes: Lee et al. 2024, arXiv:2310.06511
@@ -19,7 +17,7 @@ WEIGHT_DECAY = 5e-4  # as KRR-ST fine-tunes: Lee et al. 2024, arXiv:2310.06511
 
 @dataclass(frozen=True)
 class Classifier:
-    """An encoder and a linear layer as a function of one vector, the encoder's weights (P,) followed by ((d+1) K,)."""
+    """An encoder and a linear layer as a function of one vector: the encoder's weights (P,), then ((d+1) K,)."""
 
     encoder: Student
     num_classes: int
@@ -31,7 +29,7 @@ class Classifier:
         return self.encoder(weights, inputs) @ layer[:-1] + layer[-1]
 
     def start(self, theta: Tensor, num_dims: int) -> Tensor:
-        """The encoder's weights (P,) with a linear layer of zeros for representations of `num_dims`."""
+        """The encoder's weights (P,), then a linear layer of zeros for representations of `num_dims`."""
         return torch.cat([theta, theta.new_zeros((num_dims + 1) * self.num_classes)])
 
 
@@ -43,17 +41,14 @@ def fine_tune(
     augment: Callable[[Tensor, torch.Generator], Tensor],
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """Train from `theta` on random labelled minibatches, augmented; yield the weights after each of `fine_tune_steps`.
+    """Train from `theta` on random augmented minibatches; yield the weights after each of `fine_tune_steps`.
 
-    SGD with momentum 0.9, cosine decay and weight decay 5e-4, gradients cut to length 1 as in pre-training.
+    SGD as in pre-training, with weight decay 5e-4.
     """
 
-    def batches() -> Iterator[Batch]:
-        for step in range(config.fine_tune_steps):
-            indices = torch.randperm(len(data), generator=generator)[: config.pretrain_batch]
-            inputs, targets = data.batch(indices)
-            lr = config.fine_tune_lr * 0.5 * (1 + math.cos(math.pi * step / config.fine_tune_steps))
-            yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=theta.device))
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs, labels = data.batch(torch.randperm(len(data), generator=generator)[: config.pretrain_batch])
+        return augment(inputs, generator), labels
 
-    steps = burn_in(classifier, theta, batches(), bounded_sgd(WEIGHT_DECAY), F.cross_entropy)
-    return (theta for theta, _ in steps)
+    rule, steps = bounded_sgd(WEIGHT_DECAY), config.fine_tune_steps
+    return with_cosine(classifier, theta, draw, config.fine_tune_lr, steps, rule, F.cross_entropy)

@@ -1,4 +1,4 @@
-"""What is measured of a frozen network: probes of its features, similarity to the teacher's, and other sources."""
+"""What is measured of a frozen network: probes on its features, similarity to the teacher's, and transfer."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from engine.evaluation.probing.similarity import linear_cka, mean_cosine
 from engine.evaluation.scores import CKA, COSINE, FINE_TUNE, HEADLINE, KNN, LINEAR_PROBE, on
 
 ELSEWHERE = 5000
-"""Labelled training images, at most, that probes on other sources and of other architectures learn from."""
+"""Most labelled training images for probes on other sources and of other architectures."""
 
 
 class Teacher(Protocol):
-    """What a comparison asks of a teacher. represent: prepared inputs (n, C, H, W) to representations (n, num_dims)."""
+    """What a comparison needs of a teacher. represent: from prepared inputs (n, C, H, W) to (n, num_dims)."""
 
     @property
     def num_dims(self) -> int: ...
@@ -31,7 +31,7 @@ class Teacher(Protocol):
 
 
 class Measure(NamedTuple):
-    """One measure of one network, of plain values for the cache."""
+    """One measure of one network."""
 
     protocol: str
     metric: str
@@ -41,11 +41,11 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True)
 class Lab:
-    """What the networks of one architecture are judged with.
+    """What the networks of one architecture are evaluated with.
 
-    bench: its student is the encoder. images: {"train": the labelled ones that probes learn from, at `rows` of the
-    training set, "validation", "test"}. others: other sources in the form of this one, by key. references: the
-    teacher's representations of `images`, where more than linear probes is measured.
+    bench: its student is the encoder. images: {"train": the labelled ones for probes, at `rows` of the training set,
+    "validation", "test"}. others: other sources in the form of this one, by key. references: the teacher's
+    representations of `images`; empty where only linear probes are measured.
     """
 
     bench: Bench
@@ -57,7 +57,7 @@ class Lab:
 
 
 def by_labels(lab: Lab, features: Mapping[str, Tensor], seed: int) -> list[Measure]:
-    """Features of labelled, validation and test images, (n, D) each, by a linear probe and by their neighbours."""
+    """Linear probe and nearest neighbours on features of labelled, validation and test images, (n, D) each."""
     num_classes, labels = lab.bench.splits.spec.num_outputs, lab.images["train"].targets
     classify = linear_probe(features["train"], labels, num_classes, lab.probing, generator_of("probe", seed))
     found = [_right(lab, LINEAR_PROBE, split, classify(features[split]).argmax(1)) for split in SPLITS]
@@ -69,7 +69,7 @@ def by_labels(lab: Lab, features: Mapping[str, Tensor], seed: int) -> list[Measu
 
 
 def transferred(lab: Lab, represent: Represent, seed: int) -> Generator[Event, None, list[Measure]]:
-    """Linear probes of frozen features on every other source."""
+    """Linear probes on the frozen features of every other source."""
     found = []
     for key, other in lab.others.items():
         doing = f"look at {other.title}"
@@ -84,7 +84,7 @@ def transferred(lab: Lab, represent: Represent, seed: int) -> Generator[Event, N
 
 
 def likeness_to(references: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> list[Measure]:
-    """How similar features of validation and test images, (n, d) each, are to the teacher's."""
+    """Similarity of the features of validation and test images, (n, d) each, to the teacher's."""
     found = []
     for split in SPLITS:
         mine, theirs = features[split], references[split]
@@ -94,7 +94,7 @@ def likeness_to(references: Mapping[str, Tensor], features: Mapping[str, Tensor]
 
 
 def way(lab: Lab, found: Measure) -> str:
-    """How a network was judged, as the end of a recipe."""
+    """How a network was evaluated, as the end of a recipe."""
     probing, labelled = lab.probing, f"{len(lab.images['train']):,} labelled images"
     if found.metric in (COSINE, CKA):
         return ""

@@ -1,10 +1,9 @@
-"""Pre-training: a fresh network learns to give each image its representation. No label takes part.
+"""Pre-training: a fresh network learns the representation of each image, by mean squared error and without labels.
 
-SGD with momentum 0.9, cosine decay to 0 and weight decay on the mean squared error, each gradient cut to length 1 as
-inner networks of the distillation have it: networks without normalisation then stay finite at the same rate.
+SGD with momentum 0.9, cosine decay to 0, weight decay and gradients clipped to length 1, like the inner networks of the
+distillation: networks without normalisation then stay finite at the same rate.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -15,36 +14,35 @@ from engine.data.source import LabelledSet
 from engine.data.transforms.predefined import Predefined, augmented
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import Represent
+from engine.evaluation.train import cosine
 from engine.meta import update_rules
-from engine.meta.inner import Batch, inner_loop
+from engine.meta.inner import Batch, Loss, Network, burn_in
 from engine.meta.update_rules import State, UpdateRule
 from engine.nets.student import Student
 
 Draw = Callable[[int], tuple[Tensor, Tensor]]
-"""The pairs of a step: inputs (b, C, H, W) and representations (b, d)."""
+"""The data of a step: inputs (b, C, H, W) and representations (b, d), or labels (b,) for fine-tuning."""
 
 LONGEST_GRADIENT = 1.0
 
 
-def pretrain(
-    encoder: Student, theta: Tensor, draw: Draw, config: ProbingConfig, num_steps: int | None = None
+def pretrain(encoder: Student, theta: Tensor, draw: Draw, config: ProbingConfig, num_steps: int) -> Iterator[Tensor]:
+    """Train from `theta` (P,) on the pairs of each step; yield the weights (P,) after each."""
+    rule = bounded_sgd(config.pretrain_weight_decay)
+    return with_cosine(encoder, theta, draw, config.pretrain_lr, num_steps, rule, F.mse_loss)
+
+
+def with_cosine(
+    network: Network, theta: Tensor, draw: Draw, lr: float, num_steps: int, rule: UpdateRule, loss: Loss
 ) -> Iterator[Tensor]:
-    """Train from `theta` (P,) on the pairs that `draw` gives for steps 0, 1, ...; yield the weights (P,) after each.
-
-    num_steps: `config.pretrain_steps` if None.
-    """
-    num_steps = config.pretrain_steps if num_steps is None else num_steps
-
-    def batches() -> Iterator[Batch]:
-        for step in range(num_steps):
-            lr = config.pretrain_lr * 0.5 * (1 + math.cos(math.pi * step / num_steps))
-            yield Batch(*draw(step), torch.tensor(lr, device=theta.device))
-
-    return inner_loop(encoder, theta, batches(), bounded_sgd(config.pretrain_weight_decay), F.mse_loss, detached=True)
+    """Train from `theta` (P,) at a rate that decays from `lr` to 0; yield the weights (P,) after each step."""
+    rates = (torch.tensor(cosine(lr, step, num_steps), device=theta.device) for step in range(num_steps))
+    batches = (Batch(*draw(step), rate) for step, rate in enumerate(rates))
+    return (theta for theta, _ in burn_in(network, theta, batches, rule, loss))
 
 
 def bounded_sgd(weight_decay: float) -> UpdateRule:
-    """Momentum 0.9 on the gradient, cut to length 1 at most, plus weight_decay theta."""
+    """Momentum 0.9 on the gradient, clipped to length 1, plus weight_decay theta."""
     momentum = update_rules.momentum()
 
     def apply(theta: Tensor, g: Tensor, state: State, lr: Tensor | float) -> tuple[Tensor, State]:
@@ -55,7 +53,7 @@ def bounded_sgd(weight_decay: float) -> UpdateRule:
 
 
 def of_pairs(inputs: Tensor, representations: Tensor, batch_size: int, generator: torch.Generator) -> Draw:
-    """Random minibatches of prepared inputs (n, C, H, W) with representations (n, d); all if there are fewer."""
+    """Random minibatches of prepared inputs (n, C, H, W) and representations (n, d), or all if there are fewer."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         if batch_size >= len(inputs):
@@ -67,7 +65,7 @@ def of_pairs(inputs: Tensor, representations: Tensor, batch_size: int, generator
 
 
 def of_images(data: LabelledSet, representations: Tensor, batch_size: int, generator: torch.Generator) -> Draw:
-    """Random minibatches of a data set with the representations (N, d) of its images, prepared as they are drawn."""
+    """Random minibatches of a data set with the representations (N, d) of its images."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         indices = torch.randperm(len(data), generator=generator)[:batch_size]
@@ -80,10 +78,9 @@ def of_images(data: LabelledSet, representations: Tensor, batch_size: int, gener
 def real_pairs(
     data: LabelledSet, representations: Tensor, augmentations: Sequence[Predefined], represent: Represent
 ) -> tuple[Tensor, Tensor]:
-    """Real images with the teacher's representations, as `pairs` of a set: ((1+A)n, C, H, W) and ((1+A)n, d).
+    """Real images with a teacher's representations, like `pairs` of a set: ((1+A)n, C, H, W) and ((1+A)n, d).
 
-    representations: (n, d), of the images as they are. represent: the teacher; it sees each image under each of the A
-    augmentations, which a distilled set has to store something for.
+    representations: (n, d), of the plain images. represent: the teacher, for the images under the A augmentations.
     """
     inputs, _ = data.batch(torch.arange(len(data)))
     known = representations.to(inputs.device)

@@ -1,6 +1,5 @@
-"""What labels say of frozen features: a linear classifier on them, and the classes of their nearest neighbours."""
+"""Frozen features evaluated with labels: by a linear classifier, and by their nearest neighbours."""
 
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -13,23 +12,22 @@ from engine.core.progress import QUIET_SECONDS
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines
 from engine.evaluation.probing.config import ProbingConfig
-from engine.evaluation.train import EVALUATION_BATCH
+from engine.evaluation.train import EVALUATION_BATCH, cosine
 
 Represent = Callable[[Tensor], Tensor]
 """A frozen network: prepared inputs (n, C, H, W) to features (n, D)."""
 
 PROBE_BATCH = 256
 MOMENTUM = 0.9
-TEMPERATURE = 0.07  # of the votes of neighbours, exp(cosine / 0.07): Wu et al. 2018, arXiv:1805.01978
+TEMPERATURE = 0.07  # of the votes of neighbours
 QUERIES_AT_ONCE = 512
 
 
-@torch.no_grad()  # while features are made; a generator leaves it between two of its events
+@torch.no_grad()  # a generator leaves it between two events
 def features_of(represent: Represent, data: LabelledSet, phase: str) -> Generator[Event, None, Tensor]:
-    """Features (N, D) of all images of `data`, in their order, each image seen once; yields Progress each second.
+    """Features (N, D) of all images of `data` in order, each image seen once; yields Progress each second.
 
-    In random batches of a fixed seed, equally large: a network with batch norm sees a mixture of classes in each,
-    however the data are sorted.
+    In equal random batches of a fixed seed, so that batch norm sees a mixture of classes however the data are sorted.
     """
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     found, done, told = [], 0, time.monotonic()
@@ -44,7 +42,7 @@ def features_of(represent: Represent, data: LabelledSet, phase: str) -> Generato
 
 
 def labelled_part(train: LabelledSet, count: int, num_classes: int) -> Tensor:
-    """Indices (n,) int64 of `count` class-balanced training images, always the same ones; of all for 0."""
+    """Indices (n,) int64 of `count` class-balanced training images, always the same ones; all for 0."""
     rows = torch.arange(len(train))
     if not count or count >= len(train):
         return rows
@@ -70,11 +68,11 @@ class Probe:
 def linear_probe(
     features: Tensor, targets: Tensor, num_classes: int, config: ProbingConfig, generator: torch.Generator
 ) -> Probe:
-    """Fit a linear classifier to features (N, D) and targets (N,) int64 by their cross-entropy.
+    """Fit a linear classifier to features (N, D) and targets (N,) int64 by cross-entropy.
 
-    Features are standardised by their own mean and deviation; a feature that hardly varies is only shifted.
-    SGD from zero weights, momentum 0.9, `config.probe_lr` with cosine decay over `config.probe_epochs` passes in
-    shuffled minibatches of 256, no weight decay. generator: of the shuffling, on the CPU.
+    Features are standardised; one that hardly varies is only shifted. SGD from zero weights, momentum 0.9,
+    `config.probe_lr` with cosine decay over `config.probe_epochs` passes in shuffled minibatches of 256, no weight
+    decay. generator: of the shuffling, on the CPU.
     """
     mean, std = features.mean(0), features.std(0, correction=0)
     scale = torch.where(std > 1e-6 * std.max(), std, 1.0)
@@ -88,14 +86,12 @@ def linear_probe(
         order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
         for indices in order.chunk(batches_a_pass):
             some, wanted = inputs[indices], targets[indices]
-            # the gradient of the mean cross-entropy in the logits: probabilities less the one-hot label
+            # the gradient of the mean cross-entropy in the logits: probabilities minus the one-hot label
             slope = (some @ weight + bias).softmax(1)
             slope[torch.arange(len(some), device=slope.device), wanted] -= 1
             slope /= len(some)
-            lr = config.probe_lr * 0.5 * (1 + math.cos(math.pi * step / num_steps))
-            for parameter, velocity, gradient in zip(
-                (weight, bias), moved, (some.T @ slope, slope.sum(0)), strict=True
-            ):
+            lr, gradients = cosine(config.probe_lr, step, num_steps), (some.T @ slope, slope.sum(0))
+            for parameter, velocity, gradient in zip((weight, bias), moved, gradients, strict=True):
                 velocity.mul_(MOMENTUM).add_(gradient)
                 parameter.sub_(lr * velocity)
             step += 1
@@ -104,9 +100,9 @@ def linear_probe(
 
 @torch.no_grad()
 def knn(features: Tensor, targets: Tensor, queries: Tensor, k: int, num_classes: int) -> Tensor:
-    """Classes (Q,) int64 of queries (Q, D): the votes of the k nearest of `features` (N, D) with targets (N,) int64.
+    """Classes (Q,) int64 of queries (Q, D) by the votes of the k nearest `features` (N, D) with targets (N,) int64.
 
-    Nearest by cosine; a neighbour's vote weighs exp(cosine / 0.07). Of fewer features than k, all vote.
+    Nearest by cosine; a vote weighs exp(cosine / 0.07). Of fewer than k features, all vote.
     Source: Wu et al. 2018, arXiv:1805.01978, section 3.4.
     """
     known = torch.nn.functional.normalize(features, dim=1)
@@ -121,5 +117,5 @@ def knn(features: Tensor, targets: Tensor, queries: Tensor, k: int, num_classes:
 
 
 def share_right(predicted: Tensor, targets: Tensor) -> float:
-    """The fraction of classes (n,) that are the targets (n,)."""
+    """The fraction of predicted classes (n,) that equal the targets (n,)."""
     return (predicted == targets).double().mean().item()

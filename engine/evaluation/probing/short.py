@@ -1,4 +1,4 @@
-"""Short probes: how good the set is along the way, by a network that is pre-trained on it briefly and probed."""
+"""Short probes during a run: a network is pre-trained on the set for a few steps, then probed."""
 
 import math
 from collections.abc import Generator
@@ -23,7 +23,7 @@ from engine.nets.student import Student
 from engine.synthetic.representations import RepresentationSet
 
 SHORT_IMAGES = 2000
-"""Labelled training images, always the same ones, that the probe after a short pre-training learns from."""
+"""Labelled training images of a short probe, always the same ones."""
 
 
 def short_probe(
@@ -34,9 +34,9 @@ def short_probe(
     num_steps: int,
     context: Context,
 ) -> Generator[Event, None, float]:
-    """Validation accuracy of a linear probe of a network that was pre-trained on `pairs` for `num_steps` steps.
+    """Validation accuracy of a linear probe on a network that was pre-trained on `pairs` for `num_steps` steps.
 
-    Each time in a run from the same fresh weights, and with the same labelled images.
+    Within a run always from the same initial weights and with the same labelled images.
     """
     doing, num_classes = "probe a network", splits.spec.num_outputs
     draw = of_pairs(*pairs, probing.pretrain_batch, context.stream("short pre-training"))
@@ -60,7 +60,7 @@ def short_probe_of_real(
     num_steps: int,
     context: Context,
 ) -> Generator[Event, None, None]:
-    """The same of random real images at the set's storage, as a Scored: what a run is compared with along the way."""
+    """Yield the score of a short probe on random real images at the set's storage, the live baseline of a run."""
     encoder = make_encoder(student_config, splits.spec, teacher.num_dims, context.device)
     pairs = random_pairs(synthetic, splits.train, teacher, real, 0)
     value = yield from short_probe(encoder, pairs, splits, probing, num_steps, context)
@@ -71,7 +71,7 @@ def short_probe_of_real(
 
 
 def pairs_at_equal_storage(synthetic: RepresentationSet, train: LabelledSet) -> int:
-    """Real images, each with its representation, that fit in as many stored numbers as the set takes; 1 at least."""
+    """Real images with representations that fit in as many stored numbers as the set takes; at least 1."""
     values = math.prod(synthetic.spec.sample_shape) + synthetic.num_dims
     return min(len(train), max(1, synthetic.num_stored_values() // values))
 
@@ -81,7 +81,7 @@ def random_pairs(
 ) -> tuple[Tensor, Tensor]:
     """Random training images at the set's storage, under its augmentations, with the teacher's representations.
 
-    As `synthetic.pairs()` are. Drawn without regard to labels; another draw for each seed, the same for every run.
+    Like `synthetic.pairs()`. Drawn without labels; another draw for each seed, the same in every run.
     """
     count = pairs_at_equal_storage(synthetic, train)
     rows = torch.randperm(len(train), generator=generator_of("random pairs", count, seed))[:count]
@@ -89,19 +89,19 @@ def random_pairs(
 
 
 def recipe_of(probing: ProbingConfig, num_steps: int) -> str:
-    """Pre-training in words, as the beginning of what it is done on."""
+    """The beginning of a recipe of pre-training."""
     steps = f"{num_steps:,} steps of at most {probing.pretrain_batch}"
     return f"SGD, rate {probing.pretrain_lr:g} with cosine decay, {steps}"
 
 
 def recipe_of_real(synthetic: RepresentationSet, count: int, probing: ProbingConfig, num_steps: int) -> str:
-    """Pre-training on `random_pairs`, in words."""
+    """The recipe of pre-training on `random_pairs`."""
     changed = augmented(synthetic, ", with the teacher's representations of those, which count as no storage")
     images = f"{count:,} random real images with the teacher's representations"
     return f"{recipe_of(probing, num_steps)} of {images}{changed}"
 
 
 def augmented(synthetic: RepresentationSet, more: str = "") -> str:
-    """A set's augmentations in a recipe, if it has any."""
+    """The augmentations of a set in a recipe, if it has any."""
     number = len(synthetic.augmentations)
     return f", each also under {number} predefined augmentation{'s' if number > 1 else ''}{more}" if number else ""

@@ -1,4 +1,4 @@
-"""How alike two networks represent the same images."""
+"""How similar two networks' representations of the same images are."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def mean_cosine(x: Tensor, y: Tensor) -> float:
-    """The mean over images of the cosine of their representations x and y, (N, d) each, both less their own mean."""
+    """The mean cosine of the centred representations x and y, (N, d) each, of the same images."""
     return F.cosine_similarity(_centred(x), _centred(y), dim=1).mean().item()
 
 
@@ -15,8 +15,7 @@ def mean_cosine(x: Tensor, y: Tensor) -> float:
 def linear_cka(x: Tensor, y: Tensor) -> float:
     """||Y^T X||² / (||X^T X|| ||Y^T Y||), Frobenius norms of centred x (N, d) and y (N, e): 1 if equal, 0 if unrelated.
 
-    Blind to rotations and scales of either. Source: Kornblith et al. 2019, arXiv:1905.00414, section 3, linear
-    kernel.
+    Invariant to rotation and scale. Source: Kornblith et al. 2019, arXiv:1905.00414, section 3, linear kernel.
     """
     x, y = _centred(x), _centred(y)
     norms = (x.T @ x).norm() * (y.T @ y).norm()

@@ -1,4 +1,4 @@
-"""Images of another source in the form that a network was trained for."""
+"""Images of another data set in the form that a network was trained for."""
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,10 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
 def adapted(data: LabelledSet, spec: TaskSpec, preparation: Preparation) -> LabelledSet:
-    """Images as read, uint8 (N, c, h, w), as inputs of a network for samples (C, H, W) prepared by `preparation`.
+    """Images uint8 (N, c, h, w) as inputs of a network for samples (C, H, W) prepared by `preparation`.
 
-    Colour becomes luminance for a grey network, grey is repeated for a coloured one; sizes change by bilinear
-    interpolation, with smoothing where images shrink. Targets stay those of the other source.
+    Colour becomes luminance for a greyscale network, grey is repeated for a colour one; images are resized by bilinear
+    interpolation with antialiasing. Targets stay those of the other data set.
     """
 
     def prepare(images: Tensor) -> Tensor:
