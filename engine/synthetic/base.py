@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -24,30 +24,29 @@ from engine.core.events import Preview
 from engine.data.prices.scaling import WindowScaling
 from engine.data.source import NUM_OUTPUTS, TaskSpec
 from engine.data.transforms.preparation import Preparation
-from engine.meta import update_rules
 from engine.meta.inner import Batch
 
 SCHEMA_VERSION = 1
-MOST_STEPS = 10**7  # inner or outer steps that the header of a file may claim
+Steps = Annotated[int, Field(le=10**7)]  # as many as the header of a file may claim
 HEADER_KEY = "distillery"
 PREPARATION = "preparation."  # stands before the names of its tensors
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a student is trained on the set "as distilled".
+    """How a student is trained on the set "as distilled". The bounds hold for files, whose headers may claim anything.
 
-    rule: the update rule. num_steps: length of the training; with random batches, of the longest one intended.
+    num_steps: length of the training; with random batches, of the longest one intended.
     start_seed: the seed of the one initialisation the set was made for; None if any will do.
-    batch_size: samples per step, drawn without repetition, all at one shared rate; 0 means the stored batches in stored
+    batch_size: samples per step, drawn without repetition, all at one shared rate; 0: the stored batches in stored
         order, each at its stored rate.
     is_augmented: apply the data set's augmentation (`Splits.augment`) to each random batch.
     """
 
-    rule: str
-    num_steps: int
+    rule: Literal["sgd", "momentum", "adam"]
+    num_steps: Annotated[Steps, Field(ge=1)]
     start_seed: int | None = None
-    batch_size: int = 0
+    batch_size: Annotated[Steps, Field(ge=0)] = 0
     is_augmented: bool = False
 
 
@@ -228,7 +227,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     header = read_header(path)
     try:
         return _from_file(path, header, PARAMETERISATIONS).to(device)
-    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+    except (ConfigError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise _damaged(path, error) from error
 
 
@@ -269,15 +268,9 @@ def _checked(header: dict[str, Any]) -> tuple[TaskSpec, Training, int]:
     """What a header says of the set. Raises ValueError for what `save` never writes: a file may come from anywhere."""
     spec = TypeAdapter(TaskSpec).validate_python(header["spec"])
     training = TypeAdapter(Training).validate_python(header["training"])
-    step = TypeAdapter(int).validate_python(header["step"])
+    step = TypeAdapter(Annotated[Steps, Field(ge=0)]).validate_python(header["step"])
     if spec.num_outputs != (NUM_OUTPUTS[spec.task] if spec.is_forecast else len(spec.class_names)):
         raise ValueError(f"{spec.num_outputs} outputs with {len(spec.class_names)} names for '{spec.task}'")
-    if training.rule not in update_rules.BY_NAME:
-        raise ValueError(f"there is no rule '{training.rule}'")
-    if not (0 <= step <= MOST_STEPS and 1 <= training.num_steps <= MOST_STEPS):
-        raise ValueError(f"{step} outer and {training.num_steps} inner steps")
-    if not 0 <= training.batch_size <= MOST_STEPS:
-        raise ValueError(f"batches of {training.batch_size} samples")
     return spec, training, step
 
 

@@ -34,10 +34,8 @@ BasisShape = tuple[int, int, int]
 def basis_shape(sample_shape: tuple[int, ...], basis_size: int) -> BasisShape:
     """(C, h, w) of a basis: its shorter side is `basis_size`, the other in proportion to the image's.
 
-    Raises ConfigError if it would be larger than an image (C, H, W), or if samples are no images.
+    Raises ConfigError if it would be larger than an image (C, H, W).
     """
-    if len(sample_shape) != 3:
-        raise ConfigError(f"Bases are made for images, but these samples have shape {sample_shape}.")
     num_channels, height, width = sample_shape
     shorter = min(height, width)
     if basis_size > shorter:

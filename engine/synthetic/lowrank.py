@@ -133,8 +133,6 @@ class LowRankSet(RepresentationSet):
 
         shifts: (A, m, V) that an augmentation adds to each image's coefficients. generator: on the CPU.
         """
-        if not self.augmentations:
-            return
         shifts = shifts.to(self.representation_coefficients)
         fitted = approximation.fit(self.representation_coefficients, shifts, self.hidden_dims, steps, lr, generator)
         with torch.no_grad():
@@ -147,16 +145,11 @@ class LowRankSet(RepresentationSet):
         Returns "augmentations", their names, "with_networks" and "without" them, by the images' own representations.
         """
         with torch.no_grad():
-            own = self.representations()
-            numbers = range(len(self.augmentations))
-            found = [self.augmented_representations(number) for number in numbers]
-            wanted = targets.to(own) - self.representation_mean
-            errors = [
-                approximation.relative_errors(torch.stack(each) - self.representation_mean, wanted).tolist()
-                for each in (found, [own] * len(found))
-                if found
-            ]
-        with_networks, without = errors or ([], [])
+            own, mean = self.representations(), self.representation_mean
+            found = torch.stack([self.augmented_representations(number) for number in range(len(self.augmentations))])
+            wanted = targets.to(own) - mean
+            with_networks = approximation.relative_errors(found - mean, wanted).tolist()
+            without = approximation.relative_errors((own - mean).expand_as(found), wanted).tolist()
         names = [augmentation.name for augmentation in self.augmentations]
         return {"augmentations": names, "with_networks": with_networks, "without": without}
 

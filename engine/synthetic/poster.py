@@ -73,12 +73,9 @@ class PosterSet(LabelledImages):
         # the buffers follow from the grid, so a file does without them
         if labels == "learned":
             cells = _checked_cells(label_cells, grid, spec.num_outputs)
-            is_claimed = poster.is_meta  # by a file, whose own map takes this one's place
-            start = (
-                torch.zeros(spec.num_outputs, *cells)
-                if is_claimed
-                else poster_labels.starting_map(grid, self.order, cells)
-            )
+            start = torch.zeros(spec.num_outputs, *cells)
+            if not poster.is_meta:  # else a file's own map takes its place
+                start = poster_labels.starting_map(grid, self.order, cells)
             self.label_map = nn.Parameter(start)
             rows, columns = poster_labels.reading_weights(grid, cells)
             self.register_buffer("row_weights", rows, persistent=False)
@@ -155,11 +152,6 @@ class PosterSet(LabelledImages):
     def num_samples(self) -> int:
         return self.grid.num_patches
 
-    @property
-    def ipc(self) -> float:
-        """The poster's pixels in images per class."""
-        return self.grid.ipc(self.spec.num_outputs)
-
     def labels(self, indices: Tensor | None = None) -> Tensor:
         """(b, K) labels of the patches at `indices` (b,) int64, of all if None; differentiable if they are learned."""
         if self.label_map is None:
@@ -233,8 +225,6 @@ def _check_order(order: Sequence[int], grid: PosterGrid, spec: TaskSpec) -> None
 
 def _check_patches(sample_shape: tuple[int, ...], grid: PosterGrid) -> None:
     """Raise ConfigError unless patches are as large as the images, and few enough."""
-    if len(sample_shape) != 3:
-        raise ConfigError(f"A poster is cut into images, but these samples have shape {sample_shape}.")
     shape = "x".join(map(str, sample_shape))
     if math.prod(sample_shape) * grid.num_patches > MOST_VALUES:
         raise ConfigError(f"{grid.num_patches:,} patches of {shape} values take too much memory. Choose fewer patches.")

@@ -36,8 +36,6 @@ class RepresentationSet(SyntheticSet):
     def __init__(self, spec: TaskSpec, training: Training, num_dims: int, num_images: int, rate: float) -> None:
         """rate: the learning rate of training on the set, the same for all steps."""
         super().__init__()
-        if len(spec.sample_shape) != 3:
-            raise ConfigError(f"Representations are of images, but these samples have shape {spec.sample_shape}.")
         if not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"A network cannot be trained at a rate of {rate}. Choose one above 0.")
         if num_images * math.prod(spec.sample_shape) > MOST_VALUES:

@@ -207,10 +207,7 @@ def test_pairs_are_images_and_their_augmented_ones_in_order():
 
 def test_a_set_can_do_without_augmentations(tmp_path):
     synthetic = started(augmentations=())
-    synthetic.fit_approximations(torch.zeros(0, 10, 4), 5, 0.01, generator())
     assert synthetic.pairs()[0].shape == (10, 1, 8, 8)
-    nothing = {"augmentations": [], "with_networks": [], "without": []}
-    assert synthetic.approximation_errors(torch.zeros(0, 10, 6)) == nothing
     synthetic.save(tmp_path / "set.safetensors")
     assert torch.equal(load(tmp_path / "set.safetensors").images(), synthetic.images())
 

@@ -77,17 +77,13 @@ class AnyForm(FormConfig, ImagesPerClass):
     low_rank: LowRankConfig = stored(LowRankConfig(), "Low-rank bases", when=("stored_as", "low_rank"))
 
     @property
-    def has_soft_labels(self) -> bool:
-        return self.labels == "soft"
-
-    @property
     def form(self) -> Form:
         if self.stored_as == "poster":
             return self.poster
+        has_soft_labels = self.labels == "soft"
         if self.stored_as == "low_rank":
-            return LowRankForm(self.low_rank, self.has_soft_labels)
-        canvas = self.canvas if self.stored_as == "canvas" else None
-        return ImageForm(self.ipc, self.has_soft_labels, canvas)
+            return LowRankForm(self.low_rank, has_soft_labels)
+        return ImageForm(self.ipc, has_soft_labels, self.canvas if self.stored_as == "canvas" else None)
 
     @property
     def start_option(self) -> str:

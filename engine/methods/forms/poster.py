@@ -10,7 +10,6 @@ import torch
 
 from engine.core.config import Size, Task
 from engine.core.context import Context
-from engine.core.errors import ConfigError
 from engine.core.events import Event, Warned
 from engine.core.options import Config, option
 from engine.data.transforms.prepare import ImageSplits
@@ -60,8 +59,6 @@ class PosterConfig(Config):
 
     def grid(self, spec: Task) -> PosterGrid:
         """The geometry of the poster. Raises ConfigError if there can be none."""
-        if len(spec.sample_shape) != 3:
-            raise ConfigError(f"A poster is cut into images, but these samples have shape {spec.sample_shape}.")
         _, height, width = spec.sample_shape
         poster = (self.poster_height, self.poster_width)
         cells, patches = (self.class_rows, self.class_columns), (self.patch_rows, self.patch_columns)

@@ -12,6 +12,7 @@ from engine.core.errors import ConfigError
 from engine.core.options import Condition, unless
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
+from engine.methods.options import outer, stored
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape
@@ -20,17 +21,15 @@ LOW_RANK = Condition("parameterisation", ("low_rank",))
 OPTIMAL_ONES = [LOW_RANK, unless("num_optimal", 0)]
 RBF = [*OPTIMAL_ONES, Condition("kernel_type", ("rbf",))]
 ROTATED = {f"rotate_{angle}": f"Rotated by {angle}°" for angle in (90, 180, 270)}
-SYNTHETIC, AUGMENTED, POOL, OUTER = "Synthetic set", "Predefined augmentations", "Inner networks", "Outer loop"
+AUGMENTED, POOL = "Predefined augmentations", "Inner networks"
 
-_set_adv = partial(option, group=SYNTHETIC, advanced=True)
-_bases = partial(option, group=SYNTHETIC, when=LOW_RANK)
+_bases = partial(stored, when=LOW_RANK)
 _views = partial(option, group=AUGMENTED, when=LOW_RANK)
 _views_adv = partial(_views, advanced=True)
 _optimal = partial(_views_adv, when=OPTIMAL_ONES)
 _pool = partial(option, group=POOL)
 _pool_adv = partial(_pool, advanced=True)
-_outer = partial(option, group=OUTER)
-_outer_adv = partial(_outer, advanced=True)
+_outer_adv = partial(outer, advanced=True)
 
 
 class SelfsupConfig(MethodConfig):
@@ -42,14 +41,12 @@ class SelfsupConfig(MethodConfig):
 
     num_images: int = option(100, low=1, high=100_000, label="Distilled images")
     """Unlabelled images to distil, each with a representation."""
-    parameterisation: Literal["low_rank", "full"] = option(
-        "low_rank", group=SYNTHETIC, names={"low_rank": "Low-rank bases"}
-    )
+    parameterisation: Literal["low_rank", "full"] = stored("low_rank", names={"low_rank": "Low-rank bases"})
     """Store images and representations as linear combinations of bases, or each in full (KRR-ST)."""
     image_bases: int = _bases(100, "Bases that all images are combinations of (U)", low=1, high=10_000)
     representation_bases: int = _bases(50, "Bases that all representations are combinations of (V)", low=1, high=4096)
     basis_size: int = _bases(16, "Side of an image basis, before it is enlarged", low=2, high=1024, unit="px")
-    storage_budget: int = _set_adv(0, low=0, high=1_000_000, unit="pairs")
+    storage_budget: int = stored(0, advanced=True, low=0, high=1_000_000, unit="pairs")
     """Largest storage, in full images with representations; 0 for no limit."""
     teacher: TeacherConfig = TeacherConfig()
     augmentations: tuple[PredefinedName, ...] = _views(tuple(ROTATED), names=ROTATED)
@@ -85,14 +82,14 @@ class SelfsupConfig(MethodConfig):
     inner_batch: int = _pool_adv(0, low=0, high=100_000, label="Inner batch size")
     """Pairs per inner step, including augmented ones; 0 for all."""
     inner_clip: float = _pool_adv(1.0, "Largest norm of an inner gradient; 0 for no limit", low=0.0, high=1e6)
-    ridge: float = _outer(1e-6, "Ridge of the regression, relative to the trace of the kernel", low=0.0, high=10.0)
-    real_batch: int = _outer(512, "Real images per outer step", low=1, high=100_000, label="Real batch size")
-    outer_lr: float = _outer(1e-2, "AdamW learning rate of the set, with linear decay to 0", low=1e-8, high=10.0)
+    ridge: float = outer(1e-6, "Ridge of the regression, relative to the trace of the kernel", low=0.0, high=10.0)
+    real_batch: int = outer(512, "Real images per outer step", low=1, high=100_000, label="Real batch size")
+    outer_lr: float = outer(1e-2, "AdamW learning rate of the set, with linear decay to 0", low=1e-8, high=10.0)
     relative_steps: bool = _outer_adv(True)
     """Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)."""
     outer_weight_decay: float = _outer_adv(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
     outer_clip: float = _outer_adv(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
-    num_validations: int = _outer(5, low=0, high=1000, label="Validations")
+    num_validations: int = outer(5, low=0, high=1000, label="Validations")
     """How often to pretrain and probe a network during the run."""
     validation_steps: int = _outer_adv(200, "Pretraining steps of each validation", low=1, high=100_000, unit="steps")
     probing: ProbingConfig = ProbingConfig()

@@ -108,7 +108,10 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
 
     if config.keep == "best":
         best.put_back(synthetic)
-    yield from _choose(student, synthetic, splits, config, context)
+    if synthetic.companion:  # the better of the set and its moving average comes first
+        tried = yield from _validate(student, synthetic, splits, config, context)
+        if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:
+            synthetic.exchange("distilled_raw")
     yield synthetic.preview(synthetic.step, splits)
     return synthetic
 
@@ -192,17 +195,6 @@ def _validate(
             values.append(accuracy(student, theta, splits.validation))
         found[name] = sum(values) / len(values)
     return found
-
-
-def _choose(
-    student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
-) -> Generator[Event, None, None]:
-    """Put what does better on validation images first: the images, or their moving average."""
-    if not synthetic.companion:
-        return
-    tried = yield from _validate(student, synthetic, splits, config, context)
-    if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:
-        synthetic.exchange("distilled_raw")
 
 
 MTT, FTD = Paper("2203.11932", "Cazenavette et al. 2022"), Paper("2211.11004", "Du et al. 2023")
