@@ -1,4 +1,4 @@
-"""A request as one line for a terminal, and as the list of what was chosen in it."""
+"""A request as a command line, and its settings that differ from the defaults."""
 
 import json
 import shlex
@@ -12,11 +12,11 @@ from engine.methods import METHODS, config_of
 from engine.run import request_from_preset
 
 NO_PRESET = "none"
-"""What `--preset` is told for a request that is made of the defaults alone."""
+"""The value of `--preset` for a request that starts from the defaults."""
 
 
 class Setting(NamedTuple):
-    """One chosen value: its dotted name in a request, the value, and what it would be by itself."""
+    """An option that differs from its default; name: dotted, as in `--set`."""
 
     name: str
     value: Any
@@ -24,10 +24,9 @@ class Setting(NamedTuple):
 
 
 def command_line(request: RunRequest) -> str:
-    """The line that repeats a run: its preset, or none, and what differs from it, quoted for a shell.
+    """The command that repeats a run: its preset, if any, and what differs from it, quoted for a shell.
 
-    Repeated are the settings, the seed and the name; not that the run was one of a sweep. A request that this version
-    cannot read in full is told by its file.
+    It names the request's file if this version does not know all of its options.
     """
     program = f"{COMMAND} {'pretrained record' if request.action == 'record' else 'distill'}"
     try:
@@ -38,7 +37,7 @@ def command_line(request: RunRequest) -> str:
 
 
 def settings(request: RunRequest) -> list[Setting]:
-    """Every option of a request in which it differs from the defaults, in the order of the form.
+    """Every option of a request that differs from its default, in the order of the form.
 
     Raises UserError for a method or an option that this version does not know.
     """
@@ -55,9 +54,9 @@ def dotted(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, An
 
 
 def put(values: dict[str, Any], option: str, value: Any) -> None:
-    """Set one dotted option of a request's values. A group that the request leaves out keeps the method's defaults.
+    """Set a dotted option of a request; a group that the request leaves out keeps the method's other defaults.
 
-    Raises TypeError where a part of the name is a single value.
+    Raises TypeError if a part of the name is not a group.
     """
     *path, name = option.split(".")
     method = METHODS.get(values["method"])
@@ -104,7 +103,7 @@ def _differences(base: RunRequest, request: RunRequest) -> list[Setting]:
 
 
 def _text(value: Any) -> str:
-    """A value as `--set` reads it back: JSON, or a text that is none."""
+    """A value as `--set` reads it: JSON, or text that is not JSON."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:

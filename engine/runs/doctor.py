@@ -1,4 +1,4 @@
-"""Health checks of this installation: each passes or fails, and says what to do."""
+"""Health checks of this installation. Each passes, or fails and says what to do."""
 
 import importlib.metadata
 import shutil
@@ -29,15 +29,14 @@ from engine.nets import make_student
 from engine.run import request_from_preset, resolve, run
 
 PACKAGES = ("torch", "torchvision", "streamlit", "plotly", "pydantic", "safetensors", "numpy", "pillow")
-LEAST_FREE_BYTES = 500_000_000
-"""Of a disk."""
+LEAST_FREE_BYTES = 500_000_000  # of a disk
 LEAST_FREE_MEMORY = 1_000_000_000
 LARGEST_DIFFERENCE = 1e-5
 """Relative, in float64: of a gradient to finite differences, of a prediction to a dense solve."""
 ONES = ("outer_steps", "num_validations", "validation_students", "previews", "steps_per_epoch", "probe_epochs")
 TWOS = ("validation_steps", "pretrain_steps", "pool_size", "pool_steps")
 SHORTENED = dict.fromkeys(ONES, 1) | dict.fromkeys(TWOS, 2) | {"fine_tune_steps": 0, "approximation_steps": 5}
-"""Values for a short run, of every option with such a name."""
+"""Option values for a short run, by name."""
 TIGHT = "Close other programs; until then choose the digits and small sets."
 BRIEF = EvaluationConfig(num_students=1, ordinary_steps=1, inner_steps=10, full_epochs=1)
 
@@ -53,7 +52,7 @@ class Check:
 
 
 def diagnose() -> Iterator[Check]:
-    """Check versions, device, gradients, memory, disk, data sets, and run a step of every method; under a minute."""
+    """Check versions, device, gradients, memory, disk and data sets, and run a step of every method; under a minute."""
     device = machine.pick_device()
     yield _attempt("versions", _versions, "Install what requirements.txt lists: pip install -r requirements.txt")
     yield _attempt("device", lambda: _device(device), "Update the driver of the card, or choose the device 'cpu'.")
@@ -88,7 +87,7 @@ def _versions() -> str:
 
 
 def _device(device: torch.device) -> str:
-    """Where things are computed, once something was."""
+    """The device, after a product of two matrices on it."""
     ones = torch.ones(8, 8, device=device)
     if (ones @ ones).sum().item() != 512:
         raise ArithmeticError(f"a product of two matrices is wrong on '{device}'")
@@ -106,7 +105,7 @@ def _memory(device: torch.device) -> str:
 
 
 def _double_backward(device: torch.device) -> str:
-    """The meta-gradient of three steps, against finite differences in float64 with a smooth student."""
+    """Compare the meta-gradient of three steps with finite differences, in float64 with a smooth student."""
     spec = TaskSpec("classification", (1, 8, 8), 3, ("a", "b", "c"))
     student = make_student(StudentConfig(width=4, depth=2, activation="softplus"), spec, device)
     generator = torch.Generator().manual_seed(0)
@@ -124,7 +123,7 @@ def _double_backward(device: torch.device) -> str:
 
 
 def _ridge(device: torch.device) -> str:
-    """The closed-form regression against a dense solve of its normal equations, and its gradient, in float64."""
+    """Compare the closed-form regression with a dense solve, and its gradient with finite differences, in float64."""
     generator = torch.Generator().manual_seed(0)
     sizes = ((6, 4), (6, 3), (5, 4))
     features, targets, queries = (_drawn(size, generator, device) for size in sizes)
@@ -163,15 +162,14 @@ def _space(folder: Path) -> str:
 
 
 def _one_step(method: str, device: torch.device) -> str:
-    """A run of one outer step with its comparison; networks of a trial stand in for recorded ones."""
-    # those that come with the program
+    """A run of one outer step with its comparison, on data that come with the program and briefly recorded networks."""
     source = "simulated_prices" if METHODS[method].result == "forecasts" else "digits"
     preset = request_from_preset(source, method, "quick")
     _, config = resolve(preset)
     options = _shortened(config.for_trial().model_dump(mode="json"))
     request = RunRequest(source=source, method=method, config=options, data=preset.data, evaluation=BRIEF)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:  # a new cache, because an old one could hide a fault
+    with tempfile.TemporaryDirectory() as folder:  # a new cache, because a full one could hide a fault
         for _ in run(request, Context(device=device, cache_root=Path(folder))):
             pass
     return f"one step on the {SOURCES[source].title.lower()} in {time.perf_counter() - began:.1f} s"

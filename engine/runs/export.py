@@ -28,7 +28,7 @@ from engine.synthetic.labelled import LabelledImages
 from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
 
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every file in a zip, so that it is the same bytes each time
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every file in a zip, so that its bytes never change
 COLUMNS: tuple[str, ...] = ("arm", "protocol", "student", "seed", "metric", "value", "seconds")
 COLUMNS += ("split", "num_samples", "num_bytes", "recipe")
 """Of scores.csv."""
@@ -38,9 +38,7 @@ KINDS: dict[type[object], type[Exported[Any, Any]]] = {
     PosterSet: ExportedPoster,
     LabelledImages: ExportedImages,
 }
-"""How a set is exported; the first class that it is an instance of counts."""
-
-
+"""How each class of sets is exported; the first match counts."""
 FILES: dict[str, Callable[[Exported[Any, Any]], bytes]] = {
     "README.txt": lambda exported: exported.readme().encode(),
     "train.py": lambda exported: exported.program().encode(),
@@ -55,10 +53,9 @@ FILES: dict[str, Callable[[Exported[Any, Any]], bytes]] = {
 
 
 def export(store: Store, run_id: str, to: Path) -> list[Path]:
-    """Write every file of a run's result into the folder `to`; the paths, in order.
+    """Write all files of a run's result into the folder `to`, which appears when all are written; returns their paths.
 
-    The folder appears when all of it is written. Raises RunError if there is no result, `to` is not empty, or the disk
-    refuses.
+    Raises RunError if there is no result, `to` is not empty, or the disk is full.
     """
     to = to.resolve()
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -66,8 +63,7 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
     exported = _read(store, run_id)
     partial = to.with_name(f".{to.name}.partial")
     try:
-        if partial.exists():  # left by an export that was killed
-            shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)  # left by an export that was killed
         paths = []
         for name, content in _contents(exported):
             path = partial / name
@@ -81,12 +77,12 @@ def export(store: Store, run_id: str, to: Path) -> list[Path]:
         what = f"Run {exported.row.id} cannot be exported to {to} ({error.strerror})."
         raise RunError(f"{what} Free some space, or choose another folder.") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already where all went well
+        shutil.rmtree(partial, ignore_errors=True)
     return paths
 
 
 def bundle(store: Store, run_id: str) -> bytes:
-    """A zip of all files of a run's result, in one folder named after it. Raises RunError if there is no result."""
+    """A zip of all files of a run's result, in a folder named after the run. Raises RunError if there is no result."""
     exported = _read(store, run_id)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -100,13 +96,13 @@ def bundle(store: Store, run_id: str) -> bytes:
 
 
 def one(store: Store, run_id: str, name: str) -> bytes:
-    """One of FILES, or of the further files that the kind of set has. Raises RunError if there is no result."""
+    """One of FILES, or one of the `pictures` of its kind. Raises RunError if there is no result."""
     exported = _read(store, run_id)
     return FILES[name](exported) if name in FILES else exported.pictures()[name]()
 
 
 def refusal(store: Store, run_id: str) -> str:
-    """Why a run's result cannot be exported, as a sentence; empty if it can."""
+    """Why a run's result cannot be exported; empty if it can."""
     try:
         _read(store, run_id)
     except UserError as error:
@@ -115,12 +111,12 @@ def refusal(store: Store, run_id: str) -> str:
 
 
 def marked(content: bytes, row: RunRow, step: int) -> bytes:
-    """A PNG of a run's images after outer step `step`, with the text that says where it comes from."""
+    """A PNG of a run's images after outer step `step`, with its origin added."""
     return png(Image.open(io.BytesIO(content)), row, step)
 
 
 def slug(name: str) -> str:
-    """A class name as part of a file name on any system: small letters a to z, digits and hyphens."""
+    """A class name as a part of a file name: letters a to z, digits and hyphens."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "class"
 

@@ -1,4 +1,4 @@
-"""What is exported of a result, for each kind of set: its README, arrays, program and pictures."""
+"""The exported files of each kind of result: README, arrays, program and pictures."""
 
 import io
 import json
@@ -37,9 +37,9 @@ from engine.synthetic.poster import PosterSet
 from engine.synthetic.representations import RepresentationSet
 
 METADATA = "distillery"
-"""The key of the text in each PNG that says where it comes from, as JSON."""
+"""The key of the text in each PNG that holds its origin as JSON."""
 UNTRIED_LR = 3e-3
-"""Learning rate of a set that was never evaluated: the middle of those that an evaluation tries."""
+"""Learning rate for a set that was never evaluated: the middle of those that an evaluation tries."""
 Arrays = dict[str, np.ndarray]
 Files = dict[str, Callable[[], bytes]]
 Set = TypeVar("Set", bound=SyntheticSet)
@@ -49,10 +49,7 @@ Prepared = TypeVar("Prepared", Preparation, WindowScaling)
 
 @dataclass(frozen=True)
 class Exported(Generic[Set, Prepared]):
-    """A run's result, read once for all files.
-
-    content: the bytes of its file. scores: of every network that was trained. shown: the set as pictures.
-    """
+    """A run's result, read once for all files. content: the bytes of its file. shown: the set as pictures."""
 
     store: Store
     row: RunRow
@@ -62,31 +59,30 @@ class Exported(Generic[Set, Prepared]):
     preparation: Prepared
     shown: Preview
 
-    AGAIN: ClassVar[str] = "; it can be loaded back in, evaluated again and begun from"
+    # for the README: the set, the name of a sample, what a stored result is good for, and a last remark
+    WHAT: ClassVar[str] = "{samples} distilled from '{source}'"
+    SAMPLE: ClassVar[tuple[str, ...]] = ("image",)
+    AGAIN: ClassVar[str] = "load it to evaluate it again, or to start another run from it"
     NOTE: ClassVar[str] = ""
 
     @abstractmethod
-    def what(self) -> str:
-        """What the set is, in a few words."""
-
-    @abstractmethod
     def contents(self) -> dict[str, str]:
-        """What each file is, for the README; those that every result has are added."""
+        """Descriptions of the files for the README, without those that every result has."""
 
     @abstractmethod
     def arrays(self, targets: Tensor) -> Arrays:
-        """What distilled.npz holds for this kind of set. targets: of all samples."""
+        """The arrays of distilled.npz that only this kind of set has. targets: of all samples."""
 
     @abstractmethod
     def program(self) -> str:
         """The text of train.py."""
 
     def pictures(self) -> Files:
-        """Further files of the result that can be downloaded alone."""
+        """More files that can be downloaded alone."""
         return {}
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
-        """(name, content) of a file per sample, besides its picture."""
+        """(name, content) of one more file per sample."""
         yield from ()
 
     def all_arrays(self) -> bytes:
@@ -99,11 +95,12 @@ class Exported(Generic[Set, Prepared]):
         return buffer.getvalue()
 
     def readme(self) -> str:
-        """README.txt: where the set comes from, and what each file is."""
-        row, step = self.row, f"{self.synthetic.step:,}"
-        title = f"Run {row.id} of Dataset Distillery {version()}: {self.what()}, {row.status}, outer step {step}."
+        """README.txt: the origin of the set, and what each file is."""
+        row, samples = self.row, formats.counted(len(self.shown.images), *self.SAMPLE)
+        what = f"{self.WHAT.format(samples=samples, source=row.source)}, {row.status}"
+        title = f"Run {row.id} of Dataset Distillery {version()}: {what}, outer step {self.synthetic.step:,}."
         common = {
-            "result.safetensors": f"the set as this program stores it{self.AGAIN}",
+            "result.safetensors": f"the set as this program stores it; {self.AGAIN}",
             "scores.csv": "one line per network that was trained and tested",
             "report.html": "curves, pictures, comparison, recipe and versions in one page that needs no network",
             "request.json": f"the settings: {COMMAND} distill request.json repeats the run",
@@ -116,17 +113,17 @@ class Exported(Generic[Set, Prepared]):
         return self.png(grid_image(images, labels, theme="page"))
 
     def png(self, image: Image.Image, **more: str) -> bytes:
-        """A PNG whose text says where the set comes from."""
+        """A PNG whose text holds the set's origin."""
         return png(image, self.row, self.synthetic.step, **more)
 
     def measured(self) -> dict[str, Row]:
-        """The scores of the run's own student on the set, by protocol."""
+        """Scores of the run's own student on the set, by protocol."""
         student = student_of(self.row).name
         rows = headlines(summarise(self.scores))
         return {row.protocol: row for row in rows if (row.arm, row.student) == ("distilled", student)}
 
     def shown_in_grid(self) -> str:
-        """A clause for sets that are larger than a grid."""
+        """A clause for a set that does not fit into the grid."""
         return "" if len(self.shown.images) <= figures.MAX_IMAGES else f", the first {figures.MAX_IMAGES}"
 
 
@@ -134,9 +131,6 @@ class ExportedImages(Exported[Labelled, Preparation]):
     """Labelled images."""
 
     SAMPLES: ClassVar[str] = "distilled images"
-
-    def what(self) -> str:
-        return f"{formats.counted(len(self.shown.images), 'image')} distilled from '{self.row.source}'"
 
     def contents(self) -> dict[str, str]:
         return {
@@ -180,11 +174,9 @@ class ExportedImages(Exported[Labelled, Preparation]):
 class ExportedPoster(ExportedImages[PosterSet]):
     """Overlapping patches of one poster."""
 
+    WHAT = "a poster of {samples} distilled from '{source}'"
+    SAMPLE = ("patch", "patches")
     SAMPLES = "patches of the distilled poster"
-
-    def what(self) -> str:
-        patches = formats.counted(len(self.shown.images), "patch", "patches")
-        return f"a poster of {patches} distilled from '{self.row.source}'"
 
     def contents(self) -> dict[str, str]:
         poster = {
@@ -195,8 +187,8 @@ class ExportedPoster(ExportedImages[PosterSet]):
         return super().contents() | poster
 
     def arrays(self, targets: Tensor) -> Arrays:
-        """Also poster (C, H, W) as a network sees it, grid (its sizes), order (the class of each cell by rows, -1 for
-        none) and, if labels are learned, label_map (K, h, w).
+        """Also poster (C, H, W) as a network sees it, grid (its sizes), order (class of each cell by rows, -1 for none)
+        and, if labels are learned, label_map (K, h, w).
         """
         poster, sizes = self.synthetic, asdict(self.synthetic.grid)
         grid = np.array(tuple(sizes.values()), dtype=[(name, np.int64) for name in sizes])
@@ -212,14 +204,11 @@ class ExportedPoster(ExportedImages[PosterSet]):
 class ExportedPairs(Exported[RepresentationSet, Preparation]):
     """Images with representations, without labels."""
 
-    AGAIN = "; it can be loaded back in and evaluated again"
-
-    def what(self) -> str:
-        images = formats.counted(len(self.shown.images), "image")
-        return f"{images} with representations, distilled from '{self.row.source}' without labels"
+    WHAT = "{samples} with representations, distilled from '{source}' without labels"
+    AGAIN = "load it to evaluate it again"
 
     def contents(self) -> dict[str, str]:
-        bases = {"bases.png": "the bases that all images are sums of; distilled.npz holds all that the set is made of"}
+        bases = {"bases.png": "the bases of the images, whose parts are in distilled.npz"}
         return {
             "train.py": "pre-trains a network on the pairs with plain PyTorch, and probes it: "
             "python train.py LABELLED_FOLDER TEST_FOLDER",
@@ -230,10 +219,7 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
         }
 
     def arrays(self, targets: Tensor) -> Arrays:
-        """representations (N, d), and the shared bases and small networks, if there are any.
-
-        augmentations: names. augmentation_numbers: of each of them, as a JSON list.
-        """
+        """representations (N, d), and the bases and small networks, if any. augmentation_numbers: as JSON lists."""
         synthetic = self.synthetic
         names = np.array(synthetic.spec.class_names, dtype=np.str_)
         found = {"representations": targets.float().numpy(), "class_names": names, "rate": synthetic.rates[0].numpy()}
@@ -264,7 +250,7 @@ def picture(image: np.ndarray) -> Image.Image:
 
 def png(image: Image.Image, row: RunRow, step: int, **more: str) -> bytes:
     """A PNG of a run's set after outer step `step`, with its origin and `more` as JSON in its text."""
-    # an evaluation, or a result that was loaded, took no steps itself
+    # an evaluation, or a loaded result, took no steps of its own
     steps = {"steps_run": row.step or step, "total_steps": row.total_steps or step, "result_step": step}
     request = row.request.model_dump(mode="json")
     origin = {"run": row.id, "request": request, "status": row.status, **steps, "version": version(), **more}
@@ -275,7 +261,7 @@ def png(image: Image.Image, row: RunRow, step: int, **more: str) -> bytes:
 
 
 def fit_of(source: str) -> str:
-    """How the images of a data set were resized; an imported one says so."""
+    """How the images of a data set were resized, which only an imported one says."""
     found = sources(data_root()).get(source)
     return found.options.fit if isinstance(found, FolderSource) else "stretch"
 

@@ -1,4 +1,4 @@
-"""What is exported of distilled sequences of price bars: tables, arrays, and a forecasting program."""
+"""The exported files of distilled price sequences: tables, arrays and a forecasting program."""
 
 import re
 from collections import Counter
@@ -10,35 +10,32 @@ from torch import Tensor
 
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
-from engine.figures import formats, spread
+from engine.figures import spread
 from engine.results.run import student_of
 from engine.runs import programs, tables
 from engine.runs.exported import Arrays, Exported, Files
 from engine.synthetic.candles import OUTPUTS, CandleSet
 
 FIRST_BAR = 946_684_800
-"""1 January 2000, 0:00 UTC: the date that a sequence's first bar is given."""
+"""1 January 2000, 0:00 UTC: the made-up date of each first bar."""
 DAY = 86_400
 
 
 class ExportedSequences(Exported[CandleSet, WindowScaling]):
     """Sequences of price bars with their targets."""
 
+    SAMPLE = ("sequence of price bars", "sequences of price bars")
     NOTE = """
-The sequences are not the history of any market: they were learned so that networks trained on them forecast well. Their
-dates are made up, one bar per day from 2000-01-01. If bars were seen as returns, the close before the first bar is 100.
+The sequences are no real prices: they were learned so that networks trained on them forecast well. Their dates are made
+up, one bar per day from 2000-01-01. If networks see returns, the close before the first bar is 100.
 """
-
-    def what(self) -> str:
-        sequences = formats.counted(len(self.shown.images), "sequence of price bars", "sequences of price bars")
-        return f"{sequences} distilled from '{self.row.source}'"
 
     def contents(self) -> dict[str, str]:
         return {
             "train.py": "trains a network on the sequences with plain PyTorch and forecasts a price file: "
             "python train.py TOKEN PRICES.csv",
             "candles.csv": "all bars in one table: token, sequence, bar, date, open, high, low, close, volume",
-            "targets.csv": "the targets of each sequence: as a network is trained on them, and as log returns",
+            "targets.csv": "the targets of each sequence: scaled as for training, and as log returns",
             "sequences/": "each sequence as a price file: date, open, high, low, close, volume",
             "distilled.npz": "NumPy arrays: bars, inputs (as a network sees them), targets, tokens, rates, scaling",
             "images/, grid.png": "small pictures of the sequences",
@@ -68,7 +65,7 @@ dates are made up, one bar per day from 2000-01-01. If bars were seen as returns
         return {"candles.csv": self._candles, "targets.csv": self._targets}
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
-        """One CSV file per sequence, as price files are read, numbered within each token: "sequences/BTC_0.csv"."""
+        """One price file per sequence, numbered within each token: "sequences/BTC_0.csv"."""
         count: Counter[str] = Counter()
         for token, bars in self._named_bars():
             plain = re.sub(r"[^A-Za-z0-9]+", "-", token).strip("-")[:40].strip("-") or "token"

@@ -1,4 +1,4 @@
-"""Sections of results as HTML: each record of `engine.results.sections` as a piece of one page that loads nothing."""
+"""Renders `engine.results.sections` as one HTML page that needs no network."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def page(title: str, sections: Sequence[Section], top: str = "") -> str:
 
 
 class _Writer:
-    """Writes sections one by one. A chart leaves a place in the text, and its data for the script at the end."""
+    """Writes sections as HTML. A chart is a placeholder in the text, and its data are a script at the end."""
 
     def __init__(self) -> None:
         self.scripts: list[str] = []
@@ -79,14 +79,14 @@ class _Writer:
         return f"<section>\n{title}{body}\n</section>"
 
     def _choice(self, choice: Choice, level: int) -> str:
-        """Every option below its name; of several views of the same the first one."""
+        """Every option under its name, or the first of several views."""
         written = {name: self.written(options(), level) for name, options in choice.shown_at_once().items()}
         if len(written) == 1 and not choice.is_list:
             return next(iter(written.values()))
         return "\n".join(f"<h{level}>{escape(name)}</h{level}>\n{text}" for name, text in written.items())
 
     def _chart(self, figure: go.Figure, alt: str) -> str:
-        figure.layout.template = None  # the page's script has one for light and one for dark
+        figure.layout.template = None  # the page's script sets a light or a dark one
         name = f"chart-{len(self.scripts)}"
         self.scripts.append(f'<script type="application/json" id="{name}">{_in_script(figure.to_json())}</script>')
         height = figure.layout.height
@@ -94,7 +94,7 @@ class _Writer:
 
 
 def _marked(text: str) -> str:
-    """Plain text in which `**` begins and ends emphasis; line breaks stay."""
+    """Plain text in which `**` begins and ends emphasis."""
     parts = escape(text).split("**")
     return "".join(f"<strong>{part}</strong>" if place % 2 else part for place, part in enumerate(parts))
 
@@ -121,7 +121,7 @@ def _picture(picture: Picture) -> str:
 
 
 def _in_script(text: str) -> str:
-    """JSON inside an HTML script, which must not see a tag."""
+    """JSON for an HTML script, without anything that looks like a tag."""
     return text.replace("<", "\\u003c")
 
 
@@ -129,7 +129,7 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
 def _colours(theme: Theme) -> dict[str, str]:
-    """What a theme shows for each colour of a figure that was made for any page."""
+    """{colour of a figure made for any page: colour in this theme}."""
 
     def listed(palette: Palette) -> list[str]:
         parts: tuple[Any, ...] = astuple(palette)

@@ -1,11 +1,11 @@
-"""The programs that go with a distilled set: they train a network on it with plain PyTorch, and test it on other data.
+"""The programs that are exported with a distilled set: they train a network on it with plain PyTorch, and test it.
 
 The files in `templates/` are Python programs with directives in comments, so that ruff and mypy check them too:
 
-    # [if NAME] ... # [end]   kept if the value NAME is true; "template" never is, so such lines only serve the checks
+    # [if NAME] ... # [end]   kept if the value NAME is true; "template" never is, so its lines only serve the checks
     # [insert NAME]           replaced by the text NAME
 
-Names in capitals are replaced by their values. Augmentations are the engine's own functions, written out.
+Names in capitals are replaced by their values. Augmentations are the engine's own functions, copied.
 """
 
 import ast
@@ -68,12 +68,9 @@ def train_script(
 ) -> str:
     """The text of train.py for labelled images, which reads distilled.npz beside it.
 
-    count: number of distilled images, of the shape and classes in `spec`. recipe: of standard training; `training` is
-    the set's own. preparation: turns the pixels of a test image into inputs. fit: how test images are resized, as those
-    of the data set were. recorded: score of each protocol on the data set's own test images. samples: what the images
-    are called.
-
-    Raises ConfigError where the samples do not fit the network.
+    count: of distilled images. recipe: standard training. training: the set's own. preparation: of test images. fit:
+    how test images are resized. recorded: score of each protocol on the data set's test images. samples: what the
+    images are called. Raises ConfigError if the samples do not fit the network.
     """
     is_random, changes = bool(training.batch_size), augment.augmentation(augmentation, dsa_operations)
     network = source_code.drawn_network(student, spec, training.start_seed or 0)
@@ -110,7 +107,7 @@ def pretrain_script(
 ) -> str:
     """The text of train.py for images with representations; arguments as of `train_script`.
 
-    The set's augmentations are written out. recorded: accuracy of the linear probe on the data set's own images.
+    recorded: accuracy of the linear probe on the data set's test images.
     """
     spec, augmentations = synthetic.spec, synthetic.augmentations
     labelled = f"{probing.probe_images:,}" if probing.probe_images else "all"
@@ -135,7 +132,7 @@ def forecast_script(
 ) -> str:
     """The text of train.py for sequences of price bars; arguments as of `train_script`.
 
-    windows: how real bars become windows. recorded: skill on the data set's own test windows.
+    windows: how bars become windows. recorded: skill on the data set's test windows.
     """
     length, num_features = spec.sample_shape
     horizon, task, is_returns = windows.horizon, spec.task, windows.features == "returns"
@@ -162,11 +159,11 @@ CHANGES: dict[str, Callable] = {
     "blur": predefined.blur,
     **dict.fromkeys(OPTIMAL, optimal.optimal),
 }
-"""The functions of the predefined augmentations that have one."""
+"""The functions that predefined augmentations use."""
 
 
 def expression(augmentation: Predefined) -> str:
-    """The images `inputs`, of representations `targets`, under a predefined augmentation, as code."""
+    """Code that augments the images `inputs` with representations `targets`."""
     name, numbers = augmentation.name, augmentation.numbers
     if name in QUARTERS:
         return f"inputs.rot90({QUARTERS[name]}, (2, 3))"
@@ -182,7 +179,7 @@ def expression(augmentation: Predefined) -> str:
 
 
 def _reading(spec: TaskSpec, preparation: Preparation, fit: str) -> str:
-    """The lines that define KINDS, endings of image files, and read(path), an image as the network sees it."""
+    """The functions of the template `reading`."""
     channels, height, width = spec.sample_shape
     sizes = {"CHANNELS": channels, "HEIGHT": height, "WIDTH": width, "MODE": '"L"' if channels == 1 else '"RGB"'}
     blocks = {fit: True, PREPARED[type(preparation.whitening)]: True}
@@ -190,7 +187,7 @@ def _reading(spec: TaskSpec, preparation: Preparation, fit: str) -> str:
 
 
 def sources(*functions: Callable) -> str:
-    """The text of functions, and of the functions, classes and numbers of their modules that they use."""
+    """The source of functions, and of what they use of their modules: functions, classes and numbers."""
     numbers: dict[str, str] = {}
     texts: dict[str, str] = {}
     waiting = [inspect.unwrap(function) for function in functions]
@@ -211,9 +208,9 @@ def sources(*functions: Callable) -> str:
 
 
 def filled(template: str, **values: object) -> str:
-    """The program that a template stands for; see the top of this file."""
+    """A template with its directives applied and its names replaced; see the top of this file."""
     lines: list[str] = []
-    kept = [True]  # whether lines are kept, for each block that is open
+    kept = [True]  # for each open block
     for line in (TEMPLATES / f"{template}.py").read_text(encoding="utf-8").splitlines():
         directive = re.search(r"# \[(if|insert|end) ?(\w*)\]$", line)
         if directive is None:

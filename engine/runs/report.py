@@ -1,4 +1,4 @@
-"""One run as one HTML file: verdict, scores, pictures, curves, recipe, versions. It loads nothing."""
+"""The report of a run: one HTML file with verdict, scores, pictures, curves, recipe and versions."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -17,17 +17,14 @@ from engine.results.sections import Code, Group, Section, Sentence, Table
 from engine.runs import command, html
 from engine.runs.store import Store
 
-SMOOTHED = 25
-"""Outer steps that a curve's bold line averages over, as on the run's page."""
-MACHINE = ("torch", "python", "system", "processor", "cores", "gpu", "device")
-"""What is told of the machine."""
+SMOOTHED = 25  # outer steps that a curve's bold line averages, as on the run's page
+MACHINE = ("torch", "python", "system", "processor", "cores", "gpu", "device")  # shown of the machine
 
 
 def report_html(store: Store, run_id: str) -> str:
-    """The report of a run in any state; about 5 MB, most of it the code that draws charts.
+    """The report of a run in any state, always the same text; about 5 MB, most of it the code that draws charts.
 
-    The same text each time for the same run. Raises RunError if there is no such run or it only trained networks,
-    ConfigError where this version cannot read its request.
+    Raises RunError if there is no such run or it only trained networks, ConfigError if this version cannot read it.
     """
     row = store.run(run_id)
     if row.action == "record":
@@ -65,7 +62,7 @@ def _header(run: Run, title: str) -> str:
 
 
 def _verdict(run: Run) -> list[Section]:
-    """The outcome; or why there is none."""
+    """The outcome, or why there is none."""
     found = kind_of(run.row.method).verdict(run)
     if found:
         return found
@@ -77,7 +74,7 @@ def _verdict(run: Run) -> list[Section]:
 
 
 def _curves(run: Run) -> list[Section]:
-    """Every measured quantity over the outer steps."""
+    """A chart of every metric over the outer steps."""
     series = {name: line for name, line in run.series.items() if len(line.steps) > 1}
     real = baseline(run.scores)
     parts: list[Section] = []
@@ -92,7 +89,7 @@ def _curves(run: Run) -> list[Section]:
 
 
 def _recipe(run: Run) -> list[Section]:
-    """What was chosen, how each network was trained, and how to repeat the run."""
+    """Settings, how each network was trained, and how to repeat the run."""
     row = run.row
     facts = {"Data set": titles.source(row.source), "Method": titles.method(row.method)}
     facts |= {"Preset": titles.settings(row.request), "Seed": str(row.seed)}
@@ -114,7 +111,7 @@ def _recipe(run: Run) -> list[Section]:
 
 
 def _machine(run: Run) -> list[Section]:
-    """Versions, machine and sizes behind the figures above."""
+    """Versions, machine and sizes."""
     row = run.row
     known: dict[str, Any] = row.summary.get("machine", {}) | {"device": row.facts.get("device")}
     facts = {"Dataset Distillery": version()}
@@ -133,7 +130,7 @@ def _machine(run: Run) -> list[Section]:
 
 
 def _facts(facts: dict[str, str], alt: str) -> Table:
-    """Names and values, without titles of columns."""
+    """A table of names and values without a header."""
     return Table({"": list(facts), " ": list(facts.values())}, alt)
 
 

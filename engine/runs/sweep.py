@@ -1,8 +1,8 @@
-"""A sweep: runs that differ only in one or two options.
+"""A sweep: runs that differ in one or two options.
 
     expand(request, {"config.outer_lr": ["0.01", "0.03"], "seed": ["0", "1"]})    # four requests
 
-Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values are as typed.
+Options are named as in `--set`: a dotted option of `config`, `data` or `evaluation`, or `seed`. Values are texts.
 """
 
 import itertools
@@ -47,7 +47,7 @@ def expand(request: RunRequest, values: Mapping[str, Sequence[str]]) -> list[Run
 
 
 def extremes(requests: Sequence[RunRequest]) -> list[RunRequest]:
-    """The requests of a sweep that may need the most resources: those with every swept number at an end of its range.
+    """The requests of a sweep that may need most resources: every swept number is at an end of its range.
 
     At most MAX_EXTREMES, the largest numbers first.
     """
@@ -78,7 +78,7 @@ def _axis(request: RunRequest, option: str, texts: Sequence[str]) -> list[tuple[
 
 
 def _missed(kind: Any) -> str:
-    """What is wrong with a text, to follow "is"."""
+    """What is wrong with a value of the wrong kind, to follow "is"."""
     if get_origin(kind) is tuple:
         return _missed(get_args(kind)[0])
     if get_origin(kind) is Literal:
@@ -88,12 +88,12 @@ def _missed(kind: Any) -> str:
 
 
 def _label(request: RunRequest, option: str) -> str:
-    """The form's name of an option. Raises ConfigError for an unknown one."""
+    """The label of an option in the form. Raises ConfigError for an unknown one."""
     return option_of(_field(request, option)).label or formats.words(option.rpartition(".")[2])
 
 
 def _field(request: RunRequest, option: str) -> FieldInfo:
-    """An option as its config declares it. Raises ConfigError for an unknown one."""
+    """The declaration of an option. Raises ConfigError for an unknown one."""
     if option == "seed":
         return RunRequest.model_fields["seed"]
     part, _, rest = option.partition(".")
@@ -114,7 +114,7 @@ def _is_config(kind: Any) -> bool:
 
 
 def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str) -> RunRequest:
-    """The request with the chosen values, checked; its name ends in them, and is shortened before them if too long."""
+    """The checked request with the chosen values, which end its name."""
     said = ", ".join(f"{_label(request, option)} {text}" for option, (text, _) in chosen.items())
     values = request.model_dump(mode="json")
     for option, (_, value) in chosen.items():

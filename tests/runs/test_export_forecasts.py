@@ -84,7 +84,7 @@ def test_every_file_is_written_and_told_of(exported):
     assert names == {*NAMED, *sequences, *images}
     said = (out / "README.txt").read_text()
     assert all(name in said for name in [*NAMED[1:], "sequences/", "images/"])
-    assert "not the history of any market" in said and "dates are made up" in said
+    assert "no real prices" in said and "Their dates are made\nup" in said
 
 
 def test_each_sequence_reads_as_a_price_history_of_its_own(exported, monkeypatch):
