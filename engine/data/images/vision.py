@@ -73,10 +73,8 @@ class VisionSource:
         for file in self.published():
             contents |= yield from files.read_parts(file, data_root, self.title)
         raw = self.decode(self, contents)
-        for split, images, targets, count in (
-            ("training", raw.train_images, raw.train_targets, self.num_train),
-            ("test", raw.test_images, raw.test_targets, self.num_test),
-        ):
+        training = ("training", raw.train_images, raw.train_targets, self.num_train)
+        for split, images, targets, count in (training, ("test", raw.test_images, raw.test_targets, self.num_test)):
             if images.shape != (count, *self.sample_shape) or targets.shape != (count,):
                 hold = f"hold {len(images):,} images and {len(targets):,} labels instead of {count:,}"
                 raise DataError(f"{self.title}: its {split} files {hold}; delete them and start again.")

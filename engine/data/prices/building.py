@@ -88,7 +88,7 @@ def _readable(table: Table, places: dict[str, int], cells: pd.DataFrame, repairs
     if cells.empty:
         raise flaw(table.name, "contains nothing but headers; it needs a row for each bar.")
     texts = {role: cells[place] for role, place in places.items()}
-    times, has_date, notes = dates.resolved(dates.parts(texts["date"], texts.get("time")))
+    times, has_date, notes = dates.read(texts["date"], texts.get("time"))
     repairs += notes
     _check_token(table, cells[has_date])
     numeric = [role for role in (*PRICES, "volume", TURNOVER) if role in texts]

@@ -1,13 +1,14 @@
-"""Dates in the formats that files use: ISO with time zones, day or month first, month names, seconds to nanoseconds.
+"""Dates in the formats that files use: ISO with time zones, day or month first, month names, seconds to nanoseconds."""
 
-Which of two numbers is the day often shows only in other rows, so a column is read in two steps: `parts` of each cell,
-then `resolved` for all of them.
-"""
+from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KNOWN, EITHER, EPOCH, UNREADABLE = range(4)
 """How a cell is understood: month and day; two numbers in either order; seconds since 1970; not at all."""
@@ -56,15 +57,14 @@ def has_clock(cell: str) -> bool:
     return _EPOCH.fullmatch(cell.strip()) is not None or ":" in cell
 
 
-def parts(cells: Sequence[str], clocks: Sequence[str] | None) -> np.ndarray:
-    """(n, 6) int64, `Parts` of each cell. clocks: times of day, if they have their own column."""
+def read(cells: pd.Series, clocks: pd.Series | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Unix seconds UTC (n,) int64, which of them are valid (n,) bool, and sentences on how they were read.
+
+    clocks: times of day, if they have their own column.
+    """
     if clocks is not None:
-        cells = [f"{cell.strip()} {_clock(clock)}" for cell, clock in zip(cells, clocks, strict=True)]
-    return np.fromiter(map(_parts, cells), np.dtype((np.int64, 6)), len(cells))
-
-
-def resolved(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Unix seconds UTC (n,) int64 of `parts`, where they are valid (n,) bool, and sentences on how they were read."""
+        cells = cells.str.strip() + " " + clocks.map(_clock)
+    found = np.fromiter(map(_parts, cells), np.dtype((np.int64, 6)), len(cells))
     kind, month, day, year, seconds, offset = found.T
     notes = []
     if (kind == EITHER).any():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.core.errors import DataError
-from engine.data.prices.bars import COLUMNS, Bars
+from engine.data.prices.bars import Bars
 
 FILE = "bars.npz"
 
@@ -42,12 +42,10 @@ def read(path: Path, tokens: Sequence[str], digest: str) -> tuple[Bars, ...]:
         with np.load(path, allow_pickle=False) as arrays:
             for number, token in enumerate(tokens):
                 times, table = arrays[f"times_{number}"], arrays[f"table_{number}"]
-                if times.dtype != np.int64 or table.dtype != np.float64 or table.shape != (len(times), len(COLUMNS)):
-                    raise ValueError("unexpected arrays")
                 found.append(Bars(token, times, np.ascontiguousarray(table[:, :4]), np.ascontiguousarray(table[:, 4])))
         if digest_of(found) != digest:
             raise ValueError("not the bars that were imported")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
         what = f"The prices {path.absolute()} are missing or damaged ({error})"
         raise DataError(f"{what}; delete the data set and import it again.") from None
     return tuple(found)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_LINE = 100_000
 MAX_COLUMN = 80
 HEAD_LINES = 200
+CHUNK_ROWS = 50_000  # as pandas needs much more memory for text while it reads it
 UNNAMED = "token"
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 4096
@@ -94,9 +95,9 @@ class Table:
         for line, text in enumerate(body.split("\n"), self.begin + 1):
             if '"' in text and "\n" in "".join(_cells(text + "\n", self.delimiter)):
                 raise flaw(self.name, "a quotation mark is not closed in its line; close it.", line)
-        numbered = self.delimiter.join(map(str, range(width))) + "\n" + body
+        content = io.BytesIO(f"{self.delimiter.join(map(str, range(width)))}\n{body}".encode())
         how = {"dtype": str, "na_filter": False, "skip_blank_lines": False, "index_col": False, "usecols": range(width)}
-        found = pd.read_csv(io.BytesIO(numbered.encode()), sep=self.delimiter, **how)
+        found = pd.concat(pd.read_csv(content, sep=self.delimiter, chunksize=CHUNK_ROWS, **how))
         found.columns, found.index = range(width), found.index + self.begin + 1
         found = found[(found.apply(lambda column: column.str.strip()) != "").any(axis=1)]
         has = f"'{shown(self.name)}' has {len(found):,} rows"

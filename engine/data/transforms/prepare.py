@@ -78,7 +78,7 @@ def prepare_images(
         preparation = Preparation("zca_podd" if is_podd else "zca", mean, std, whitening)
         for name, images in inputs.items():
             inputs[name] = yield from zca.whiten_images(whitening, images, f"ZCA: whiten {name}")
-        prepare: Callable[[Tensor], Tensor] = identity
+        prepare: Callable[[Tensor], Tensor] = Tensor.float  # which they are already
     else:
         preparation = Preparation(config.normalisation, mean, std)
         prepare = preparation.forward
@@ -97,11 +97,6 @@ def prepare_images(
         title=title,
         preparation=preparation,
     )
-
-
-def identity(inputs: Tensor) -> Tensor:
-    """For whitened inputs, which need no further preparation."""
-    return inputs
 
 
 def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
