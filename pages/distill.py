@@ -13,6 +13,8 @@ frame.ensure()
 
 RECORD = {"experts": "Record experts only", "teacher": "Train teacher only"}
 """The button for networks trained beforehand."""
+SHARED = {"data": "Data", "evaluation": "Evaluation"}
+"""The tabs of the options that all methods share."""
 OWN = "own"  # start from an old run or from the defaults, not from a preset
 DEVICES = ["auto", "cpu", "cuda"]
 KEPT: Mapping[str, Any] = {"persist_state": "session"}
@@ -105,16 +107,13 @@ with services.said_plainly():
     old_id = st.query_params.get("from", "")
     old = services.store().run(old_id).request if old_id else None
     began_from = st.query_params.get("start", old.start if old else "")
-    filled_in = f"Filled in from run {words.escaped(old_id)}. That run stays as it is."
+    filled_in = f"Filled in from run {words.escaped(old_id)}. That run does not change."
     origin = st.empty()
     if old and old.source in engine.sources():
         origin.caption(filled_in)
     elif old:
-        origin.warning(
-            f"The data set '{words.escaped(old.source)}' of run {words.escaped(old_id)} no longer exists, so its "
-            "settings are not filled in.",
-            icon=":material/folder_off:",
-        )
+        gone = words.escaped(f"Run {old_id} is not filled in: its data set '{old.source}' no longer exists.")
+        origin.warning(gone, icon=":material/folder_off:")
         old = None
     with st.container(border=True):
         with st.grid(3, min_column_width=240):
@@ -134,19 +133,17 @@ with services.said_plainly():
     preparation = st.session_state.get("preparation", {}).get(source.key, {})
     key = f"form/{source.key}/{method.key}/{start_key}/{old_id}/{began_from}/{form_round}{preparation or ''}"
     fields = forms.of_request(start, preparation)
-    config_fields, data_fields, evaluation_fields = (
-        [field for field in fields if field.path[0] == part] for part in ("config", "data", "evaluation")
-    )
+    tabbed: dict[str, list[forms.Entry]] = {"Basics": []}
+    for field in fields:
+        tabbed.setdefault(SHARED.get(field.path[0]) or field.option.group or "Basics", []).append(field)
     answers: dict[forms.Path, Any] = {}
 
     left, right = st.columns([2, 1], gap="large")
     with left:
-        headings = forms.groups(config_fields)
-        tabs = st.tabs(["Basics", *headings[1:], "Data", "Evaluation", "Run"])
-        shown = [[field for field in config_fields if field.option.group == heading] for heading in headings]
-        for tab, tabbed in zip(tabs, [*shown, data_fields, evaluation_fields], strict=False):
+        tabs = st.tabs([*tabbed, "Run"])
+        for tab, shown in zip(tabs, tabbed.values(), strict=False):
             with tab:
-                forms.ask(tabbed, key, answers, among=fields)
+                forms.ask(shown, key, answers, among=fields)
         with tabs[-1]:
             about = ask_run(start, key)
 

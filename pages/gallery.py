@@ -1,8 +1,6 @@
 """Gallery: the distilled samples of a run, large and over time, to look at and to download."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -42,7 +40,8 @@ def show(row: engine.RunRow) -> None:
         elif found := sets.look(row).show(row, steps, way):
             picture, step, kind = found
             marked = partial(engine.export.marked, picture, row, step)
-            download("Download picture", marked, f"run-{row.id}-{kind}step-{step}.png", "image/png")
+            name = f"run-{row.id}-{kind}step-{step}.png"
+            downloads.button(row, ("Download picture", "image/png", "image"), marked, name)
     st.subheader("Downloads", anchor=False)
     downloads.show(row)
 
@@ -52,21 +51,15 @@ def show_over_time(row: engine.RunRow, steps: list[int]) -> None:
         st.caption("A time-lapse needs at least two pictures; there is one so far.")
         return
     theme = services.theme()
-    picture = pictures.timelapse(row.id, row.created, tuple(steps), theme)
+    picture = pictures.timelapse(row, tuple(steps), theme)
     with st.container(width=760):
         alt = f"{pictures.caption(row, steps[-1])}, as an animation from the first step"
         caption = f"{len(steps)} pictures from step {steps[0]:,} to step {steps[-1]:,}"
         sections.image(picture, alt, caption)
     webp = partial(pictures.animation, services.store(), row.id, tuple(steps), theme, "webp")
     with st.container(horizontal=True, gap="small"):
-        download("Download GIF", picture, f"run-{row.id}-timelapse.gif", "image/gif")
-        download("Download WebP", webp, f"run-{row.id}-timelapse.webp", "image/webp")
-
-
-def download(label: str, picture: bytes | Callable[[], bytes], name: str, mime: str) -> None:
-    """A download button; `picture` may be made when it is asked for."""
-    look: dict[str, Any] = {"icon": ":material/image:", "on_click": "ignore", "key": f"download {mime} {label}"}
-    st.download_button(label, picture, name, mime, **look)
+        downloads.button(row, ("Download GIF", "image/gif", "image"), picture, f"run-{row.id}-timelapse.gif")
+        downloads.button(row, ("Download WebP", "image/webp", "image"), webp, f"run-{row.id}-timelapse.webp")
 
 
 with services.said_plainly():

@@ -1,6 +1,7 @@
 """System: this machine, the queue, pretrained networks, folders, data sets, versions, and a health check."""
 
 import shutil
+from typing import Literal
 
 import plotly
 import streamlit as st
@@ -11,6 +12,12 @@ from engine.results.sections import Metric
 from pages.ui import cards, frame, glossary, pretrained, sections, services, words
 
 frame.ensure()
+
+BADGES: dict[str, tuple[str, Literal["green", "blue", "orange"], str]] = {
+    "present": ("Ready", "green", "check"),
+    "downloadable": ("Download on first use", "blue", "download"),
+    "missing": ("Missing", "orange", "folder_off"),
+}
 
 
 def memory() -> None:
@@ -55,7 +62,7 @@ with services.said_plainly():
     st.header("Queue", anchor=False)
     waiting = [row for row in services.store().runs() if row.is_active]
     if waiting:
-        st.caption("One run at a time; the others wait in the order they were started.")
+        st.caption("One run at a time, in the order they were started.")
         cards.live_list(choice=cards.Choice(states=("queued", "running")))
     else:
         st.caption("Nothing is running or queued.")
@@ -73,12 +80,8 @@ with services.said_plainly():
         for source in engine.sources().values():
             found = source.availability(engine.data_root())
             with st.container(horizontal=True, vertical_alignment="center"):
-                if found.state == "present":
-                    st.badge("Ready", color="green", icon=":material/check:")
-                elif found.state == "downloadable":
-                    st.badge("Download on first use", color="blue", icon=":material/download:")
-                else:
-                    st.badge("Missing", color="orange", icon=":material/folder_off:")
+                label, colour, icon = BADGES[found.state]
+                st.badge(label, color=colour, icon=f":material/{icon}:")
                 st.markdown(f"**{words.escaped(source.title)}**", width="content")
     with right:
         st.header("Versions", anchor=False)

@@ -98,9 +98,9 @@ def tag(rows: Sequence[engine.RunRow]) -> None:
 def _ask_tags(label: str, chosen: Sequence[str], key: str) -> list[str]:
     """Tags chosen from those in use, or new ones."""
     known = sorted({tag for row in services.store().runs() for tag in row.tags} | set(chosen), key=str.casefold)
-    look: dict[str, Any] = {"placeholder": "Choose or type a tag", "help": "Up to 20 tags of 30 characters."}
-    look |= {"accept_new_options": True, "select_all": False, "max_selections": 20}
-    return st.multiselect(label, known, default=list(chosen), key=key, **look)
+    look: dict[str, Any] = {"accept_new_options": True, "select_all": False, "max_selections": 20}
+    about, hint = "Up to 20 tags of 30 characters.", "Choose or type a tag"
+    return st.multiselect(label, known, list(chosen), key=key, help=about, placeholder=hint, **look)
 
 
 @st.dialog("Delete?", icon=":material/delete:")
@@ -126,7 +126,7 @@ def delete(rows: Sequence[engine.RunRow]) -> None:
 @st.dialog("Evaluate again", icon=":material/rule:")
 def evaluate_again(row: engine.RunRow) -> None:
     """Queue a run that compares this result with real data again, with other architectures or more students."""
-    st.write("Trains new students on this result and on real data. The result stays as it is.")
+    st.write("Trains new students on this result and on real data. The result does not change.")
     own, evaluation = engine.results.student_of(row).name, row.request.evaluation
     takes = engine.kind_of(row.method).takes
     students = [name for name, card in engine.STUDENTS.items() if name != own and takes in card.takes]

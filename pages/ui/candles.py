@@ -1,4 +1,4 @@
-"""Distilled price sequences on the pages: candlesticks with volume and target, beside real windows."""
+"""Distilled price sequences as candlesticks with volume and target, beside real windows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ NO_BARS = "This picture was stored without its bars."
 
 
 def show(row: engine.RunRow, steps: Sequence[int], starts_with_all: bool = False) -> int:
-    """The set at one step, token by token, beside real training windows of the same token; the step.
+    """The set at one step beside real training windows, token by token; returns the step.
 
     starts_with_all: show every token until one is chosen.
     """
@@ -70,39 +70,33 @@ def _ask_tokens(row: engine.RunRow, tokens: Sequence[str], starts_with_all: bool
 
 
 def _told(view: engine.events.CandleView, splits: Any) -> list[str]:
-    """The target of each sequence in words, in the scale of real prices where that is known."""
+    """The target of each sequence in words, in the scale of real prices if that is known."""
     return figures.target_words(view, *((splits.scaling, splits.spec.class_names) if splits else ()))
 
 
 def _token(row: engine.RunRow, view: engine.events.CandleView, told: Sequence[str], token: str, splits: Any) -> None:
-    """The sequences of one token and as many real windows: side by side where it is one, else below each other."""
+    """The sequences of one token and as many real windows; side by side if it has only one sequence."""
     mine = [number for number, name in enumerate(view.tokens) if name == token]
     drawn = mine[:MAX_SHOWN]
     is_single = len(drawn) == 1
+    columns = 1 if is_single else 3
     first, second = st.columns(2, gap="medium") if is_single else (st.container(), st.container())
     with first:
-        _heading(f"{token}, distilled{f', the first {len(drawn)} of {len(mine)}' if len(drawn) < len(mine) else ''}")
-        with _grid(is_single):
+        part = f", the first {len(drawn)} of {len(mine)}" if len(drawn) < len(mine) else ""
+        st.markdown(f"**{words.escaped(token)}, distilled{part}**")
+        with st.grid(columns, min_column_width=260):
             for place, number in enumerate(drawn):
                 title = token if is_single else f"{token} {place + 1}"
                 _panel(row, f"{token} {place}", title, told[number], view.bars[number])
     if splits is None or token not in splits.spec.class_names:
         return
     with second:
-        _heading(f"{token}, {'a real training window' if is_single else 'real training windows'}")
+        st.markdown(f"**{words.escaped(token)}, real training window{'' if is_single else 's'}**")
         number = splits.spec.class_names.index(token)
         windows = figures.window_samples(splits, len(drawn), st.session_state.get(f"draw of {row.id}", 0), number)
-        with _grid(is_single):
+        with st.grid(columns, min_column_width=260):
             for place, (title, bars) in enumerate(windows):
                 _panel(row, f"real {token} {place}", title, "", bars)
-
-
-def _grid(is_single: bool) -> Any:
-    return st.container() if is_single else st.grid(3, min_column_width=260)
-
-
-def _heading(text: str) -> None:
-    st.markdown(f"**{words.escaped(text)}**")
 
 
 def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray, height: int = HEIGHT) -> None:
@@ -115,10 +109,10 @@ def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray
 
 
 def _splits(row: engine.RunRow) -> tuple[Any, str]:
-    """The run's real windows, and a sentence where they cannot be had."""
+    """The run's real windows, or None and the reason."""
     source = engine.sources().get(row.source)
     if source is None:
-        return None, "The data set of this run is no longer here, so no real windows are shown."
+        return None, "The data set of this run was deleted, so no real windows are shown."
     if source.availability(engine.data_root()).state != "present":
         return None, "The data set of this run is not on this machine, so no real windows are shown."
     try:

@@ -22,45 +22,47 @@ FILES = {
 EVERYTHING = ("Download everything (.zip)", "application/zip", "folder_zip")
 REPORT = ("Download report (.html)", "text/html", "article")
 BASES = {"bases.png": ("Picture of the bases (.png)", "image/png", "apps")}
-SEQUENCES = {
-    "candles.csv": ("Bars of all sequences (.csv)", "text/csv", "candlestick_chart"),
-    "targets.csv": ("Targets of all sequences (.csv)", "text/csv", "table"),
+FURTHER: dict[str, dict[str, tuple[str, str, str]]] = {
+    "images": {},
+    "prices": {
+        "candles.csv": ("Bars of all sequences (.csv)", "text/csv", "candlestick_chart"),
+        "targets.csv": ("Targets of all sequences (.csv)", "text/csv", "table"),
+    },
 }
-FURTHER: dict[str, dict[str, tuple[str, str, str]]] = {"images": {}, "prices": SEQUENCES}
-"""The files that only sets of a kind of data have."""
+"""The files that only sets of one kind of data have."""
 TOGETHER = ("train.py", "distilled.npz")
 """Files that keep their names, since the one reads the other."""
 
 
 def show(row: engine.RunRow) -> None:
-    """The downloads of a run in any state. Files are made when they are asked for."""
+    """The downloads of a run in any state."""
     store = services.store()
     result = store.result(row.id)
     refused = _refusal(row.id, row.created, row.status) if result else ""
     with st.container(horizontal=True, gap="small"):
         if result and not refused:
-            about = "Pictures, arrays, scores, the report, and a short program that trains a network on the samples."
+            about = "Pictures, arrays, scores, the report, and a short program that trains a network on the set."
             bundle = partial(engine.export.bundle, store, row.id)
-            _button(row, EVERYTHING, bundle, f"run-{row.id}.zip", type="primary", help=about)
+            button(row, EVERYTHING, bundle, f"run-{row.id}.zip", type="primary", help=about)
             single = st.popover("Single files", icon=":material/download:", key=f"single files {row.id}")
             bases = BASES if pictures.has_bases(row) else {}
             with single, st.container(gap=None):
                 for name, shown in (FILES | bases | FURTHER[engine.kind_of(row.method).takes]).items():
                     saved_as = name if name in TOGETHER else f"run-{row.id}-{name}"
                     made = partial(engine.export.one, store, row.id, name)
-                    _button(row, shown, made, saved_as, type="tertiary")
+                    button(row, shown, made, saved_as, type="tertiary")
         else:
             report = partial(engine.report.report_html, store, row.id)
-            _button(row, REPORT, report, f"run-{row.id}-report.html")
+            button(row, REPORT, report, f"run-{row.id}-report.html")
         with st.popover("Copy as command", icon=":material/terminal:", key=f"command of {row.id}"):
-            st.write("This command repeats the run, in a terminal in the program's folder:")
+            st.write("Enter this in a terminal, in the program's folder, to repeat the run:")
             st.code(engine.command_line(row.request), language="bash", wrap_lines=True)
     if refused:
         st.caption(words.escaped(refused))
 
 
-def _button(
-    row: engine.RunRow, shown: tuple[str, str, str], made: Callable[[], str | bytes], name: str, **look: Any
+def button(
+    row: engine.RunRow, shown: tuple[str, str, str], made: bytes | Callable[[], str | bytes], name: str, **look: Any
 ) -> None:
     """A download that is made when it is asked for. shown: label, type and icon."""
     label, mime, icon = shown

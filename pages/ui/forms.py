@@ -133,11 +133,6 @@ def of_request(request: engine.RunRequest, data: Mapping[str, Any] | None = None
     return fitting(found, source, method) if source else found
 
 
-def groups(fields: Iterable[Entry]) -> list[str]:
-    """The headings of the options in order, after "" for those without one."""
-    return list(dict.fromkeys(["", *(field.option.group for field in fields)]))
-
-
 def ask(
     fields: Iterable[Entry], key: str, values: dict[Path, Any], columns: int = 3, among: Iterable[Entry] = ()
 ) -> None:

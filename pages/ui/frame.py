@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -26,15 +26,18 @@ def open_page() -> None:
     st.session_state["is framed"] = True
     st.set_page_config(page_title="Dataset Distillery", page_icon=str(ASSETS / "favicon.png"), layout="wide")
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "favicon.png"))
-    st.navigation([_page(*page) for page in PAGES]).run()
+    pages = []
+    for name, title, icon, about in PAGES:
+        look: dict[str, Any] = {"title": title, "icon": f":material/{icon}:", "help": about}
+        pages.append(st.Page(ROOT / "pages" / f"{name}.py", url_path=name, default=name == "home", **look))
+    st.navigation(pages).run()
 
 
 def ensure() -> None:
     """Put the frame around a page that was started without it. Every page calls this first.
 
-    Until st.navigation has been called once, Streamlit takes the files in `pages/` for an older kind of app and runs
-    the one in the address by itself. This happens to the first visitor after a start who does not enter by the home
-    page.
+    Until st.navigation was called once, Streamlit treats `pages/` as an older kind of app and runs the page in the
+    address alone: for the first visitor after a start who does not enter by the home page.
     """
     if "is framed" not in st.session_state:
         open_page()
@@ -44,15 +47,9 @@ def ensure() -> None:
 def go_to(name: str, query: Mapping[str, str | Sequence[str]] | None = None) -> NoReturn:
     """Open another page in answer to a button. query: what its address holds after the `?`.
 
-    Fragments go on refreshing until the browser knows of the new page. A refresh on its way at that moment would run
-    for the old page: the browser would clear the new page for it, draw nothing, and fail at the new page's first
-    refresh. So the fragments are forgotten first; Streamlit ignores refreshes of fragments that it does not know.
+    Fragments refresh until the browser has the new page. A late refresh would run for the old page, and the browser
+    would clear the new one. So the fragments are forgotten first; Streamlit ignores refreshes of unknown fragments.
     """
     if context := get_script_run_ctx():
         context.fragment_storage.clear()
     st.switch_page(f"pages/{name}.py", query_params=query)
-
-
-def _page(name: str, title: str, icon: str, meaning: str) -> st.Page:
-    path, icon = ROOT / "pages" / f"{name}.py", f":material/{icon}:"
-    return st.Page(path, title=title, icon=icon, url_path=name, default=name == PAGES[0][0], help=meaning)

@@ -7,13 +7,9 @@ TERMS = {
     "outer step": "one update of the synthetic set",
     "inner step": "one update of a student's weights while it trains on the synthetic set",
     "retention": "the share of the full data set's accuracy that remains when training on the synthetic set",
-    "protocol": (
-        "how networks are trained for the comparison: with the method's own training recipe, the one its synthetic "
-        "set was made for, or with standard training (Adam on shuffled minibatches)"
-    ),
-    "images per class": "the size of the synthetic set; for shared pixels, the whole images that take the same storage",
-    "baseline": "what the synthetic set must beat: training on as many real samples, or a forecast that needs no "
-    "training",
+    "protocol": "how students are trained: by the method's own recipe, or by standard training (Adam on minibatches)",
+    "images per class": "size of the synthetic set; with shared pixels, the number of whole images of equal storage",
+    "baseline": "what the synthetic set must beat: as many real samples, or a forecast without training",
     "training set": "what a student is trained on: the synthetic set, a small sample of the real data, or all of it",
 }
 

@@ -40,21 +40,20 @@ def show(row: engine.RunRow) -> None:
     if row.tags or row.sweep:
         tags_and_sweep(row)
     if row.note:
-        st.markdown(words.escaped_lines(row.note))
+        st.markdown("  \n".join(words.escaped(line.strip()) for line in row.note.splitlines()))
     with st.container(horizontal=True, gap="small"):
         actions.show(row)
 
 
 def tags_and_sweep(row: engine.RunRow) -> None:
-    """A run's tags as badges, and a link to the sweep it is part of."""
+    """A run's tags as badges, and a link to its sweep."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         for tag in row.tags:
             text = words.escaped(tag).replace(r"\[", "[").replace(r"\]", "]")  # a badge escapes brackets by itself
             st.badge(text, icon=":material/sell:", color="gray")
         if row.sweep:
-            sweep = {"sweep": row.sweep}
-            icon = ":material/linear_scale:"
-            st.page_link("pages/compare.py", label="Part of a sweep", icon=icon, query_params=sweep)
+            icon, query = ":material/linear_scale:", {"sweep": row.sweep}
+            st.page_link("pages/compare.py", label="Part of a sweep", icon=icon, query_params=query)
 
 
 def _origin(row: engine.RunRow) -> None:
@@ -106,5 +105,4 @@ def _waiting(row: engine.RunRow) -> str:
     )
     if not ahead:
         return "This run starts in a moment."
-    before = "run before it is" if ahead == 1 else f"{ahead} runs before it are"
-    return f"This run starts when the {before} done."
+    return f"This run starts when {formats.counted(ahead, 'earlier run')} {'is' if ahead == 1 else 'are'} done."

@@ -53,7 +53,7 @@ def _is_present(source: engine.Source) -> bool:
         title = f"{words.escaped(source.title)} is not downloaded yet"
         st.info(words.escaped(found.message), title=title, icon=":material/download:")
         if st.button("Download", icon=":material/download:", type="primary", key=f"download {source.key}"):
-            services.download(source.key)
+            services.followed(source.load(engine.DataConfig(), engine.data_root()), st.empty())
             st.rerun()
     elif found.state == "missing":
         parts.missing(source, found.message)

@@ -99,7 +99,7 @@ def _show_classes(source: engine.images.FolderSource) -> None:
 
 def show_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     if not skipped:
-        st.caption("No file was skipped.")
+        st.caption("No files were skipped.")
         return
     with st.expander(f"Skipped files ({formats.count(len(skipped))})", icon=":material/rule:"):
         reasons = {"File": [name for name, _ in skipped], "Reason": [reason for _, reason in skipped]}
@@ -125,7 +125,7 @@ def _confirm_delete(source: Own) -> None:
     if busy:
         st.error(f"Runs in progress use {title}: {', '.join(busy)}. Stop them or wait.", icon=":material/error:")
         return
-    st.markdown(f"Deletes {title} with its {KEPT[source.kind]} for good. Original files on the server are kept.")
+    st.markdown(f"Deletes {title} with its {KEPT[source.kind]}. This cannot be undone. The original files stay.")
     if runs:
         used = formats.counted(len(runs), "run")
         st.markdown(f"{used} used it. Their results are kept, but they cannot be resumed or repeated.")

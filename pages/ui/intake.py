@@ -1,7 +1,6 @@
 """What the import panels of images and prices share: where the files are, the import button, the limits."""
 
 import contextlib
-import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,6 @@ from pages.ui import parts, services, words
 
 MAX_FOUND = 300
 MAX_NAME = 80
-REDRAW_SECONDS = 0.1
 
 Events = Generator[engine.Event, None, engine.Source]
 Options = TypeVar("Options", engine.images.ImportOptions, engine.prices.PriceOptions)
@@ -44,7 +42,7 @@ def panel(
         with services.said_plainly():
             arrived = take(way, f"{key} {way} {number}", below)
     with below:
-        show_limits()
+        _show_limits()
     if arrived:
         st.session_state["import round"] = number + 1  # the next uploader is a new, empty one
     return arrived
@@ -97,27 +95,11 @@ def import_button(
         cancel.button("Cancel", icon=":material/close:", key="cancel import")  # any click stops the import
         st.session_state["importing"] = options.name
         with services.said_plainly():
-            key = _shown(begin(options), progress).key
+            key = services.followed(begin(options), progress).key
         del st.session_state["importing"]  # not reached by an import that is cancelled
         cancel.empty()
         progress.empty()
     return key
-
-
-def _shown(events: Events, place: DeltaGenerator) -> engine.Source:
-    """Run an import with a progress bar. If it is cancelled, nothing is kept."""
-    bar, drawn = place.progress(0.0, text="Starting …"), 0.0
-
-    def show(event: engine.Event) -> None:
-        nonlocal drawn
-        if isinstance(event, engine.events.Progress) and time.monotonic() - drawn > REDRAW_SECONDS:
-            drawn = time.monotonic()
-            share = f" · {formats.count(event.done)} of {formats.count(event.total)}" if event.total else ""
-            done = min(1.0, event.done / event.total) if event.total else 0.0
-            bar.progress(done, text=words.escaped(f"{event.phase[:1].upper()}{event.phase[1:]}{share}"))
-
-    with contextlib.closing(events):
-        return engine.drained(events, show)
 
 
 def say_what_was_cancelled() -> None:
@@ -127,12 +109,11 @@ def say_what_was_cancelled() -> None:
         st.info(f"The import of {words.escaped(name)} was cancelled. Nothing was kept.", icon=":material/info:")
 
 
-def show_limits() -> None:
-    rows = [(variable, _amount(value, unit), said) for variable, value, unit, said in engine.images.limits().rows()]
+def _show_limits() -> None:
     with st.expander("Limits", icon=":material/rule:"):
         st.caption("Set an environment variable before the program starts to change its limit.")
-        st.markdown("\n".join(f"- {words.escaped(said)}: **{amount}** `{variable}`" for variable, amount, said in rows))
-
-
-def _amount(value: int, unit: str) -> str:
-    return formats.num_bytes(value) if unit == "bytes" else f"{value:,} {unit}"
+        lines = []
+        for variable, value, unit, said in engine.images.limits().rows():
+            amount = formats.num_bytes(value) if unit == "bytes" else f"{value:,} {unit}"
+            lines.append(f"- {words.escaped(said)}: **{amount}** `{variable}`")
+        st.markdown("\n".join(lines))

@@ -1,13 +1,13 @@
-"""The view of one run: what it is, how far, how good, better than what, what it looks like, what can be done."""
+"""The view of one run: its state, scores, curves, pictures and downloads."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 import engine
 from engine import figures
 from engine.figures import formats
-from engine.figures.curves import Line
 from engine.results import Run, followed, shared
 from engine.results.sections import Metric
 from pages.ui import downloads, glossary, heading, pictures, progress, sections, services, sets, words
@@ -20,14 +20,13 @@ RESULT, CURVES = "Result", "Curves"
 def show(run_id: str) -> None:
     """The whole view. Its moving parts refresh by themselves while the run is queued or running."""
     row = services.store().run(run_id)
-    is_live = row.is_active
     heading.show(row)
-    with st.container():  # so that what follows keeps its place when a run ends, and is not there twice for a moment
+    with st.container():  # keeps the place of what follows when a run ends, so that it is not drawn twice for a moment
         heading.state(row)
         for message in services.store().warnings(run_id):
             st.warning(words.escaped(message), icon=":material/warning:")
-    st.fragment(_moving, run_every=FAST if is_live else None)(run_id, row.status)
-    st.fragment(_tabs, run_every=SLOW if is_live else None)(run_id, row.status)
+    st.fragment(_moving, run_every=FAST if row.is_active else None)(run_id, row.status)
+    st.fragment(_tabs, run_every=SLOW if row.is_active else None)(run_id, row.status)
     if services.store().result(run_id):
         st.subheader("Downloads", anchor=False)
         downloads.show(row)
@@ -39,7 +38,7 @@ def show(run_id: str) -> None:
 
 @services.said_plainly()
 def _moving(run_id: str, status_drawn: str) -> None:
-    """Progress, figures of merit, loss and pictures: what is refreshed every moment."""
+    """Progress, figures of merit, loss and pictures: refreshed often."""
     services.spare_the_collector()
     store = services.store()
     row = store.run(run_id)
@@ -63,7 +62,7 @@ def _moving(run_id: str, status_drawn: str) -> None:
         _distilling(run, steps)
     elif row.is_active:
         samples = engine.kind_of(row.method).samples
-        st.caption(f"The loss curve and the {samples} appear here with the first outer steps.")
+        st.caption(f"The loss curve and the {samples} appear here after the first outer steps.")
 
 
 def _metrics(run: Run) -> list[Metric]:
@@ -85,7 +84,7 @@ def _metrics(run: Run) -> list[Metric]:
 
 
 def _storage(row: engine.RunRow, kind: engine.Kind) -> Metric:
-    """Bytes of the set and how many times the full data that is; as planned where it is not known yet."""
+    """Bytes of the set and its compression; as planned until they are known."""
     planned, full = planned_storage(row)
     storage, compression = row.summary.get("num_bytes", planned), row.summary.get("compression")
     if compression is None and storage and full:
@@ -95,7 +94,7 @@ def _storage(row: engine.RunRow, kind: engine.Kind) -> Metric:
 
 
 def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
-    """Bytes a run's synthetic set will take, and those of its training set; None if unknown."""
+    """Bytes of a run's synthetic set and of its training set; None if unknown."""
     source = engine.sources().get(row.source)
     size = engine.results.names.planned_size(row, source)
     if source is None or size is None:
@@ -106,7 +105,7 @@ def planned_storage(row: engine.RunRow) -> tuple[int | None, int | None]:
 
 
 def _distilling(run: Run, steps: list[int]) -> None:
-    """The loss beside the pictures; above them where they need the width of the page, beside the validation curve."""
+    """The loss beside the pictures; wide pictures stand below the loss and the validation curve."""
     row, look = run.row, sets.look(run.row)
     if row.loaded_from:
         with st.container(width="stretch" if look.is_wide else 640):
@@ -146,7 +145,7 @@ def _evaluation(run: Run, steps: list[int]) -> None:
         if steps:
             sets.look(run.row).few(run.row, steps[-1])
         else:
-            st.caption(f"The {engine.kind_of(run.row.method).samples} appear here when the data have been read.")
+            st.caption(f"The {engine.kind_of(run.row.method).samples} appear here once the data is loaded.")
 
 
 def _loss(run: Run) -> None:
@@ -156,36 +155,32 @@ def _loss(run: Run) -> None:
         st.subheader("Outer loss", anchor=False, help=terms)
         log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
     if "outer_loss" not in run.series:
-        st.caption("No step has been measured.")
+        st.caption("No steps yet.")
         return
     place, key = st.container(), f"smoothing {run_id}"
-    about = "The bold line averages over about this many outer steps; the faint one is each step."
+    about = "Outer steps that the bold line averages over; the faint line shows every step."
     span = st.slider("Smoothing (steps)", 1, 200, 25, key=key, persist_state="session", help=about)
     axis = method.outer_loss if method else ""
-    figure = figures.curve("outer_loss", run.series, span=span, log=log, height=300, axis=axis)
-    alt = "Outer loss over the outer steps, each step faint, smoothed in full colour"
     with place:
-        sections.show_chart(figure, f"loss {run_id}", alt)
+        _curve(run, "outer_loss", f"loss {run_id}", span=span, log=log, height=300, axis=axis)
 
 
 def _validation(run: Run) -> None:
-    """The validation score over the outer steps, beside that of random real data."""
     name = engine.kind_of(run.row.method).validated
-    chart = figures.chart_of(name)
-    st.subheader(chart.title, anchor=False)
+    st.subheader(figures.chart_of(name).title, anchor=False)
     if name not in run.series:
         st.caption("Students are scored on validation data at regular intervals; the first score appears here.")
         return
-    figure = figures.curve(name, run.series, height=300, reference=_reference(run, name))
-    alt = f"{chart.title} over the outer steps, with that of random real data of the same size"
-    sections.show_chart(figure, f"validation {run.row.id}", alt)
+    _curve(run, name, f"validation {run.row.id}", height=300)
 
 
-def _reference(run: Run, name: str) -> tuple[str, float] | None:
-    """Random real data of the same size, as a line in the chart of the validation score."""
-    real = engine.baseline(run.scores)
-    is_judged = name == engine.kind_of(run.row.method).validated
-    return (shared.RANDOM.lower(), real.mean) if is_judged and real is not None else None
+def _curve(run: Run, name: str, key: str, **look: Any) -> None:
+    """A quantity over the outer steps; a validation score beside that of random real data of the same size."""
+    is_validation = name == engine.kind_of(run.row.method).validated
+    real = engine.baseline(run.scores) if is_validation else None
+    reference = None if real is None else (shared.RANDOM.lower(), real.mean)
+    figure = figures.curve(name, run.series, reference=reference, **look)
+    sections.show_chart(figure, key, f"{figures.chart_of(name).title} over the outer steps")
 
 
 # ---- the tabs below ----
@@ -201,7 +196,7 @@ def _tabs(run_id: str, status_drawn: str) -> None:
         return
     tabs = _drawers(run)
     is_over = bool(run.rows) and status_drawn not in ("queued", "running")
-    # of another key when the run ends, so that the tab chosen while it worked is not kept
+    # another key once the run has ended, so that the tab chosen before is not kept
     key = f"tabs {run_id} {'ended' if is_over else 'at work'}"
     first = RESULT if is_over or CURVES not in tabs else CURVES
     for draw, tab in zip(tabs.values(), st.tabs(list(tabs), default=first, key=key), strict=True):
@@ -210,7 +205,7 @@ def _tabs(run_id: str, status_drawn: str) -> None:
 
 
 def _drawers(run: Run) -> dict[str, Callable[[], None]]:
-    """What draws each tab, by its title."""
+    """The drawing function of each tab, by title."""
     row, kind = run.row, engine.kind_of(run.row.method)
     series = {name: line for name, line in run.series.items() if len(line.steps) > 1}
     beside = {"outer_loss", followed.MATCHED, *([kind.validated] if sets.look(row).is_wide else [])}
@@ -237,19 +232,15 @@ def _result(run: Run) -> None:
 
 
 def _charts(run: Run, names: Sequence[str]) -> None:
-    series: dict[str, Line] = dict(run.series)
     with st.grid(2 if len(names) in (2, 4) else 3, min_column_width=300):
         for name in names:
-            chart, log = figures.chart_of(name), figures.spans_decades(series[name].values)
-            figure = figures.curve(name, series, span=25, log=log, height=220, reference=_reference(run, name))
-            alt = f"{chart.title} over the outer steps"
             with st.container(border=True):
-                st.markdown(f"**{words.escaped(chart.title)}**")
-                sections.show_chart(figure, f"chart {name} {run.row.id}", alt)
+                st.markdown(f"**{words.escaped(figures.chart_of(name).title)}**")
+                log = figures.spans_decades(run.series[name].values)
+                _curve(run, name, f"chart {name} {run.row.id}", span=25, log=log, height=220)
 
 
 def _settings(row: engine.RunRow) -> None:
-    """The request, as the command line and Python take it."""
     with st.expander("Settings of this run", icon=":material/list_alt:"):
         st.caption("Save this request as REQUEST.json; `distillery distill REQUEST.json` then gives the same result.")
         st.code(row.request.model_dump_json(indent=2), language="json")

@@ -1,5 +1,6 @@
-"""Pictures of a run's set, made once for each step and theme, and the slider that picks the step."""
+"""Pictures of a run's set, cached by step and theme, and the slider that picks the step."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import streamlit as st
@@ -11,11 +12,13 @@ from engine.results import looks
 from pages.ui import sections, services
 
 MAX_NAMED_COLUMNS = 16
-"""Up to so many patches a row there is room for a class name below each."""
+"""Patches per row up to which there is room for class names."""
+BY_RUN: dict[str | type, Callable[[Any], Any]] = {engine.RunRow: lambda row: (row.id, row.created)}
+"""How caches tell runs apart; a deleted run's number may be given again."""
 
 
 def show(row: engine.RunRow, step: int, way: str = "whole", *, caption: str = "", alt: str = "", **drawn: Any) -> bytes:
-    """Draw a kept picture with a caption and a description, by default those of the whole; the picture."""
+    """Draw a kept picture with a caption and an alt text, by default those of the whole; returns the picture."""
     picture = png(row, step, way, **drawn)
     name = looks.name_of(kept(row, step))
     caption, alt = caption or looks.caption(row, step, name), alt or looks.alt(row, step, name)
@@ -28,17 +31,17 @@ def png(row: engine.RunRow, step: int, way: str = "whole", width: int = 1000, **
 
     options: of `looks.picture`; for a reconstruction, the `first` kept step.
     """
-    return drawn(row.id, row.created, step, way, services.theme(), width, **options)
+    return drawn(row, step, way, services.theme(), width, **options)
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
-def drawn(run_id: str, created: float, step: int, way: str, theme: Theme, width: int, **options: Any) -> bytes:
-    """See `png`. `created` tells runs apart that had the same number."""
-    preview = services.store().preview(run_id, step)
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=BY_RUN)
+def drawn(row: engine.RunRow, step: int, way: str, theme: Theme, width: int, **options: Any) -> bytes:
+    """See `png`."""
+    preview = kept(row, step)
     if way == "bases":
         return looks.bases(preview, theme, width)
     if way == "reconstruction":
-        return looks.reconstruction(services.store().preview(run_id, options["first"]), preview, theme, width)
+        return looks.reconstruction(kept(row, options["first"]), preview, theme, width)
     if way == "patches":
         columns = preview.poster.grid["patch_columns"] if preview.poster is not None else 0
         labels = preview.labels if columns <= MAX_NAMED_COLUMNS else ()
@@ -46,18 +49,14 @@ def drawn(run_id: str, created: float, step: int, way: str, theme: Theme, width:
     return looks.picture(preview, theme, width, **options)
 
 
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=BY_RUN)
 def kept(row: engine.RunRow, step: int) -> engine.events.Preview:
     """What was kept of a set at a step."""
-    return _kept(row.id, row.created, step)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _kept(run_id: str, created: float, step: int) -> engine.events.Preview:
-    return services.store().preview(run_id, step)
+    return services.store().preview(row.id, step)
 
 
 def name(row: engine.RunRow) -> str:
-    """What the pictures of a run show, as a heading; images where there is none yet."""
+    """What the pictures of a run show, as a heading; images as long as there are none."""
     steps = services.store().previews(row.id)
     return looks.name_of(kept(row, steps[-1])) if steps else looks.IMAGES
 
@@ -68,10 +67,10 @@ def has_bases(row: engine.RunRow) -> bool:
     return bool(steps) and "bases" in kept(row, steps[-1]).views
 
 
-@st.cache_data(max_entries=16, show_spinner="Making the time-lapse...")
-def timelapse(run_id: str, created: float, steps: tuple[int, ...], theme: Theme) -> bytes:
+@st.cache_data(max_entries=16, show_spinner="Making the time-lapse …", hash_funcs=BY_RUN)
+def timelapse(row: engine.RunRow, steps: tuple[int, ...], theme: Theme) -> bytes:
     """An animated GIF over the kept pictures of a run."""
-    return animation(services.store(), run_id, steps, theme, "gif")
+    return animation(services.store(), row.id, steps, theme, "gif")
 
 
 def animation(
@@ -87,7 +86,7 @@ def caption(row: engine.RunRow, step: int) -> str:
 
 
 def shown_step(row: engine.RunRow, steps: list[int]) -> int:
-    """A slider over kept pictures; until it is moved it shows the result, which in a live run is the newest."""
+    """A slider over kept pictures; until it is moved it shows the result, or the newest picture of a live run."""
     key, following = f"preview step {row.id}", f"preview follows {row.id}"
     result = looks.result_step(row, steps)
     st.session_state.setdefault(following, True)

@@ -111,7 +111,7 @@ def _rows(rows: list[tuple[str, str, str]]) -> None:
 
 
 def _time_parts(found: engine.Estimate, recorded: str) -> str:
-    """The parts of the time. recorded: the pretrained networks, "experts" or "teacher"."""
+    """The parts of the time. recorded: "experts" or "teacher"."""
     parts = []
     if found.seconds_recording:
         parts.append(f"{formats.duration(found.seconds_recording)} to train the {recorded}")
@@ -129,8 +129,7 @@ def _origin(found: engine.Estimate) -> str:
         text = "The trial on this machine ran out of memory"
     elif found.lower_bound:
         text = "The trial on this machine was stopped after a minute"
-    elif found.num_timed:
-        text = f"Measured on this machine with {formats.counted(found.num_timed, 'outer step')} and a few students"
     else:
-        text = "Measured on this machine with a few students"
+        steps = f"{formats.counted(found.num_timed, 'outer step')} and " if found.num_timed else ""
+        text = f"Measured on this machine with {steps}a few students"
     return f"{text} while another run was working." if found.beside else f"{text}."

@@ -1,4 +1,4 @@
-"""A poster on the pages: with its class areas and patches, the label of each patch, its patches one by one."""
+"""A poster on the pages: its class areas, its patches and their labels."""
 
 from typing import Any
 
@@ -14,8 +14,9 @@ LARGE = 1000
 """Width of the poster's picture where it has a page of its own, pixels."""
 
 
-def show_live(row: engine.RunRow, step: int) -> None:
-    """The poster at one step beside the curves of its run, and what may be drawn over it."""
+def show_live(row: engine.RunRow, steps: list[int]) -> None:
+    """The poster beside the curves of its run, with a slider over the steps and what may be drawn over it."""
+    step = pictures.shown_step(row, steps)
     place, about = st.container(), "The patches as the student sees them."
     with st.container(horizontal=True, gap="small"):
         overlay, patch_grid = _ask_overlays(row)
@@ -28,7 +29,7 @@ def show_live(row: engine.RunRow, step: int) -> None:
 
 
 def show_large(row: engine.RunRow, step: int, view: PosterView) -> bytes:
-    """The poster with what is wanted over it; the picture."""
+    """The poster with overlays to choose; returns the picture."""
     with st.container(horizontal=True, gap="small"):
         overlay, patch_grid = _ask_overlays(row)
     picture = pictures.show(row, step, width=LARGE, overlay=overlay, patch_grid=patch_grid)
@@ -40,7 +41,7 @@ def show_large(row: engine.RunRow, step: int, view: PosterView) -> bytes:
 
 
 def show_patches(row: engine.RunRow, step: int, view: PosterView) -> bytes:
-    """The poster with the patch under the pointer described, and below it all patches; their picture."""
+    """The poster, describing the patch under the pointer, and below it all patches; returns their picture."""
     num = view.grid["patch_rows"] * view.grid["patch_columns"]
     if num <= figures.MAX_POINTED:
         st.html(figures.poster_html(view, services.theme()))
@@ -52,7 +53,7 @@ def show_patches(row: engine.RunRow, step: int, view: PosterView) -> bytes:
 
 
 def show_labels(row: engine.RunRow, view: PosterView) -> None:
-    """The weight of each class in the label of each patch: a map per class, the learned map, and all in one."""
+    """The weight of each class in the label of each patch: a map per class, the learned map, and all together."""
     is_map = view.label_map is not None and _asks_for_map(row)
     shown = order = [label for label in view.order if label >= 0]
     if len(order) > figures.FEW_CLASSES:
@@ -75,7 +76,7 @@ def show_labels(row: engine.RunRow, view: PosterView) -> None:
 
 
 def _asks_for_map(row: engine.RunRow) -> bool:
-    """Whether classes are shown in the learned map itself rather than in the patches that are read from it."""
+    """Whether to show classes in the learned map rather than in the patches read from it."""
     ways, key = ["Patches", "Learned map"], f"weights in {row.id}"
     return st.segmented_control("Weights in", ways, default=ways[0], required=True, key=key) == ways[1]
 
@@ -95,7 +96,7 @@ def _show_map(row: engine.RunRow, view: PosterView) -> None:
 
 
 def _ask_overlays(row: engine.RunRow) -> tuple[bool, bool]:
-    """Whether class areas and the patch grid are drawn; remembered for all pages of a session."""
+    """Whether to draw class areas and the patch grid; remembered for the session."""
     about = "The centre of each patch, and one patch in full."
     overlay = st.toggle("Class areas", value=True, key=f"class areas {row.id}", persist_state="session")
     return overlay, st.toggle("Patch grid", key=f"patch grid {row.id}", persist_state="session", help=about)

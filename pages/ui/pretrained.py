@@ -1,12 +1,10 @@
-"""Experts and teachers, the networks that some methods train beforehand: what a run still needs, and those on disk."""
-
-from __future__ import annotations
+"""Experts and teachers, which some methods train beforehand: what a run still needs, and those on disk."""
 
 import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import parts, services, words
+from pages.ui import glossary, parts, services, words
 
 
 def need(method: engine.Method, config: engine.MethodConfig, spec: engine.data.TaskSpec, answer: object) -> None:
@@ -14,15 +12,13 @@ def need(method: engine.Method, config: engine.MethodConfig, spec: engine.data.T
     planned = method.plan_recording(config, spec) if method.plan_recording else None
     if planned is None:
         return
-    noun, what = "expert", "Networks trained on the real data; their weights are kept after every epoch."
-    if method.recorded == "teacher":
-        noun, what = "teacher", "A network trained on the images without labels."
+    noun = method.recorded.removesuffix("s")
     if isinstance(answer, engine.Estimate) and answer.num_experts:
         text = _still_needed(answer, noun)
     else:
         total = formats.counted(planned.num_networks, noun)
         text = f"Needs **{total}**, {formats.num_bytes(planned.num_bytes)} on disk; those recorded earlier are reused."
-    st.markdown(text, help=f"{what} Runs with the same data and {noun} settings share them.")
+    st.markdown(text, help=f"{glossary.explained(noun)} Runs with the same data and {noun} settings share them.")
 
 
 def _still_needed(found: engine.Estimate, noun: str) -> str:
@@ -40,7 +36,7 @@ def on_disk() -> None:
     """The pretrained networks on disk, each with a button that deletes it."""
     found = engine.pretrained.recordings(services.store().root / "cache")
     if not found:
-        st.caption("No experts or teachers on disk. Runs that need them record them, and later runs reuse them.")
+        st.caption("No experts or teachers yet. Runs train the ones they need; later runs reuse them.")
         return
     total = sum(one.num_bytes for one in found)
     st.caption(f"{formats.num_bytes(total)} in all. Runs with the same data and settings reuse them.")
@@ -56,16 +52,15 @@ def on_disk() -> None:
 
 @st.dialog("Delete pretrained networks?", icon=":material/delete:")
 def delete(found: engine.pretrained.Recording) -> None:
-    """Ask once, then delete; refused while a run that may use these networks waits or works."""
+    """Ask once, then delete; not while a queued or running run may use these networks."""
     facts = ", ".join(engine.titles.pretrained(found))
     about = words.escaped(f"{found.manifest.source}: {facts}")
-    st.write(f"{about}. Results stay as they are; a later run that needs these networks trains them again.")
+    st.write(f"{about}. Results are kept; a later run that needs these networks trains them again.")
     recorded = "experts" if found.manifest.kind == "experts" else "teacher"
     users = {key for key, method in engine.METHODS.items() if method.recorded == recorded}
     active = [row.id for row in services.store().runs() if row.is_active and row.method in users]
     if active:
-        told = f"Queued or running runs may use them: {', '.join(active)}. Stop those first."
-        st.info(told, icon=":material/play_circle:")
+        st.info(f"Runs in progress may use them: {', '.join(active)}. Stop them first.", icon=":material/play_circle:")
     if parts.confirmed("delete pretrained", disabled=bool(active)):
         with services.said_plainly():
             engine.pretrained.delete(services.store().root / "cache", found.digest)

@@ -1,7 +1,7 @@
 """The panel that imports price histories: it takes CSV files and shows how each is read before the import."""
 
 import contextlib
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,37 +124,34 @@ def _is_table(path: Path) -> bool:
 def _opened(brought: Brought) -> engine.prices.Opened:
     if any(isinstance(content, Path) and content.is_dir() for _, content in brought.files):
         return engine.prices.expanded(brought.files)
-    return _expanded(tuple((name, _mark(content)) for name, content in brought.files), brought.files)
+    return _expanded(brought.files)
 
 
-@st.cache_data(max_entries=4, show_spinner="Opening the files …")
-def _expanded(marks: tuple[Hashable, ...], _files: tuple[tuple[str, Content], ...]) -> engine.prices.Opened:
-    return engine.prices.expanded(_files)
-
-
-@st.cache_data(max_entries=MAX_PREVIEWS, show_spinner="Reading the files …")
-def _preview(
-    mark: Hashable, name: str, _content: Content, mapping: dict[str, str] | None
-) -> engine.prices.PricePreview:
-    chosen = None if mapping is None else engine.prices.Mapping(**mapping)
-    return engine.prices.preview(_content, name, chosen)
-
-
-def _mark(content: Content) -> Hashable:
-    """The cache key of a file: its bytes, or its path with the time of its last change and its size."""
-    if not isinstance(content, Path):
-        return content
+def _version(path: Path) -> tuple[str, ...]:
+    """What changes with a file: its path, the time of its last change and its size."""
     with contextlib.suppress(OSError):
-        status = content.stat()
-        return str(content), status.st_mtime_ns, status.st_size
-    return str(content)
+        status = path.stat()
+        return str(path), str(status.st_mtime_ns), str(status.st_size)
+    return (str(path),)
+
+
+BY_VERSION: dict[str | type, Callable[[Any], Any]] = {type(Path()): _version}
+
+
+@st.cache_data(max_entries=4, show_spinner="Opening the files …", hash_funcs=BY_VERSION)
+def _expanded(files: tuple[tuple[str, Content], ...]) -> engine.prices.Opened:
+    return engine.prices.expanded(files)
+
+
+@st.cache_data(max_entries=MAX_PREVIEWS, show_spinner="Reading the files …", hash_funcs=BY_VERSION)
+def _preview(content: Content, name: str, mapping: dict[str, str] | None = None) -> engine.prices.PricePreview:
+    return engine.prices.preview(content, name, None if mapping is None else engine.prices.Mapping(**mapping))
 
 
 def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read | None:
     """Show how a file is read, with widgets to change that; None if it is not to be imported."""
-    mark = _mark(content)
     try:
-        first = _preview(mark, name, content, None)
+        first = _preview(content, name)
     except engine.UserError as error:
         with st.expander(words.escaped(name), expanded=True, icon=":material/error:"):
             st.error(words.escaped(str(error)), icon=":material/error:")
@@ -162,7 +159,7 @@ def _show_file(name: str, content: Content, key: str, is_open: bool) -> Read | N
         return None
     wanted = _chosen_mapping(first, key)
     is_mapped = wanted != first.mapping.model_dump()
-    found = _preview(mark, name, content, wanted) if is_mapped else first
+    found = _preview(content, name, wanted) if is_mapped else first
     icon = ":material/error:" if found.problem else ":material/check_circle:"
     with st.expander(_headline(name, found), expanded=is_open or bool(found.problem), icon=icon):
         if found.problem:

@@ -106,7 +106,7 @@ def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> N
         st.subheader("Returns", anchor=False)
         alt = f"Histogram of the returns of {bars[token].token} beside a normal distribution"
         sections.show_chart(figures.return_histogram(bars[token]), f"returns {key}", alt)
-        st.caption("Bars outside the dashed line are fat tails: moves larger than in a normal distribution.")
+        st.caption("Bars outside the dashed line are fat tails: more large moves than in a normal distribution.")
     with right, st.container(border=True, height="stretch"):
         st.subheader("Tokens", anchor=False)
         _show_statistics(bars)

@@ -13,27 +13,21 @@ def bar(row: engine.RunRow) -> None:
 
 
 def text(row: engine.RunRow) -> str:
-    """One line: what a run is doing, how far that is, and how long the whole run will still take."""
+    """One line: what a run is doing, its progress, and the time left."""
     if row.status == "queued":
         return "Queued"
     parts = [part for part in (_counted(row), _phase(row)) if part]
     if row.status != "running":
         return " · ".join([*parts[:1], f"{formats.duration(row.seconds)} of work"])
-    doing = _DOING[row.outlook.part]
-    if row.action == "record":
-        doing = "Recording"
+    doing = "Recording" if row.action == "record" else _DOING[row.outlook.part]
     left = row.outlook.seconds_left
     return " · ".join([doing, *parts, *([f"{formats.about(left)} left"] if left is not None else [])])
 
 
-def is_recording(row: engine.RunRow) -> bool:
-    """Whether a run has begun with its experts or its teacher and has not finished them."""
-    return row.status == "running" and not row.step and 0 < row.epochs_done < row.epochs_total
-
-
 def _counted(row: engine.RunRow) -> str:
-    """How many epochs, outer steps or trainings are done of the present part."""
-    if row.epochs_total and (row.action == "record" or is_recording(row)):
+    """How many epochs, outer steps or trainings of the current part are done."""
+    is_recording = row.status == "running" and not row.step and 0 < row.epochs_done < row.epochs_total
+    if row.epochs_total and (row.action == "record" or is_recording):
         epochs = formats.counted(row.epochs_total, "epoch")
         return f"{formats.count(row.epochs_done)} of {epochs} of the {engine.titles.recorded(row.method)}"
     if row.status == "running" and row.outlook.part == "compare":
@@ -45,7 +39,7 @@ def _counted(row: engine.RunRow) -> str:
 
 
 def _phase(row: engine.RunRow) -> str:
-    """The stretch under way, with its share where that is not counted already."""
+    """The current phase, with its progress unless `_counted` has it."""
     if row.outlook.part == "compare" or not row.phase:
         return row.phase
     return f"{row.phase}, {formats.count(row.phase_done)} of {formats.count(row.phase_total)}"

@@ -1,18 +1,21 @@
 """What all sessions of this process share: the store of runs, the worker, and data sets that are on show."""
 
+import contextlib
 import gc
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import engine
+from engine.figures import formats
 from engine.figures.palette import Theme
 from pages.ui import words
 
 
-@contextmanager
+@contextlib.contextmanager
 def said_plainly() -> Iterator[None]:
     """Show an error that the user can fix as its message, in place of the rest of the page."""
     try:
@@ -21,7 +24,8 @@ def said_plainly() -> Iterator[None]:
         st.error(words.escaped(str(error)), icon=":material/error:")
 
 
-TAKE_BACK_SECONDS = 60.0
+Result = TypeVar("Result")
+TAKE_BACK_SECONDS, REDRAW_SECONDS = 60.0, 0.1
 _taken_back = [time.monotonic()]
 
 
@@ -75,13 +79,20 @@ def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
     return engine.drained(engine.sources()[source_key].load(config, engine.data_root()))
 
 
-def download(source_key: str) -> None:
-    """Download a source with a progress bar. Raises DataError if it fails."""
-    bar = st.progress(0.0, text="Starting …")
-    for event in engine.sources()[source_key].load(engine.DataConfig(), engine.data_root()):
-        if isinstance(event, engine.events.Progress) and event.total:
-            bar.progress(min(1.0, event.done / event.total), text=event.phase)
-    bar.empty()
+def followed(events: Generator[engine.Event, None, Result], place: DeltaGenerator) -> Result:
+    """Run a generator of events with a progress bar in `place`. If the script is stopped meanwhile, closes it."""
+    bar, drawn = place.progress(0.0, text="Starting …"), 0.0
+
+    def show(event: engine.Event) -> None:
+        nonlocal drawn
+        if isinstance(event, engine.events.Progress) and time.monotonic() - drawn > REDRAW_SECONDS:
+            drawn = time.monotonic()
+            share = f" · {formats.count(event.done)} of {formats.count(event.total)}" if event.total else ""
+            done = min(1.0, event.done / event.total) if event.total else 0.0
+            bar.progress(done, text=words.escaped(f"{event.phase[:1].upper()}{event.phase[1:]}{share}"))
+
+    with contextlib.closing(events):
+        return engine.drained(events, show)
 
 
 def theme() -> Theme:

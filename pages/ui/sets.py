@@ -1,4 +1,4 @@
-"""The distilled set of a run on the pages: whole images, a poster or candles, each seen in several ways."""
+"""The distilled set of a run: whole images, a poster or candles, each with several views."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ NOTES = {
     BASES: "Every distilled image is a weighted sum of these pictures. Grey is zero, brighter adds, darker subtracts.",
     RECONSTRUCTION: "Real images that the set was initialised with, and what has become of them.",
 }
-"""What a way to look at the set shows, in a sentence."""
+"""What a view of the set shows."""
 WIDE, NARROW = 1200, 900
-"""Pixels that a gallery of candles and one of pictures fill."""
+"""Width of the gallery for candles and for pictures, pixels."""
 
 
 @dataclass(frozen=True)
 class Look:
     """How a kind of picture is shown.
 
-    live: beside the curves of its run, with a slider over the steps. few: small, at one step. ways: names of the
-    ways to look at it in the gallery. show: (row, steps, way) -> the PNG it shows, its step and what its file name
-    begins with; None where it shows charts. is_wide: it needs the whole width of a page.
+    live: beside the curves of its run, with a slider over the steps. few: small, at one step. ways: names of its views
+    in the gallery. show: (row, steps, way) -> the shown PNG, its step and the beginning of its file name; None for
+    charts. is_wide: needs the whole width of a page.
     """
 
-    live: Callable[[engine.RunRow, list[int]], None]
+    live: Callable[[engine.RunRow, list[int]], object]
     few: Callable[[engine.RunRow, int], None]
     ways: Callable[[engine.RunRow, Sequence[int]], list[str]]
     show: Callable[[engine.RunRow, list[int], str], tuple[bytes, int, str] | None]
@@ -38,7 +38,7 @@ class Look:
 
 
 def look(row: engine.RunRow) -> Look:
-    """The look of a run's pictures; that of images while there is none."""
+    """How a run's pictures are shown; like images as long as there are none."""
     return LOOKS[pictures.name(row)]
 
 
@@ -56,7 +56,7 @@ def _images_live(row: engine.RunRow, steps: list[int]) -> None:
 
 
 def _image_ways(row: engine.RunRow, steps: Sequence[int]) -> list[str]:
-    """Bases where the set has some, reconstruction where what it was initialised with was kept."""
+    """Images, bases if the set has some, and the reconstruction if its real images were kept."""
     began = pictures.kept(row, steps[0]).views
     return [IMAGES, *([BASES] if pictures.has_bases(row) else []), *([RECONSTRUCTION] if "real" in began else [])]
 
@@ -72,20 +72,19 @@ def _show_images(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes,
 
 def _image_way(row: engine.RunRow, steps: list[int], step: int, way: str, width: int) -> bytes:
     moment = pictures.caption(row, step)
+    if way == IMAGES:
+        return pictures.show(row, step, width=width)
     if way == BASES:
         count = len(pictures.kept(row, step).views["bases"])
         first = f"The first {figures.MAX_IMAGES} of " if count > figures.MAX_IMAGES else ""
         moment = f"{first}{formats.counted(count, 'base')} · {moment}"
         alt = f"The bases of the images of run {row.id} at step {step}"
         picture = pictures.show(row, step, "bases", width=width, caption=moment, alt=alt)
-    elif way == RECONSTRUCTION:
+    else:
         alt = f"Real images, and the distilled ones that were initialised with them, at step {step}"
         moment = f"Real and distilled · {moment}"
         picture = pictures.show(row, step, "reconstruction", width=width, first=steps[0], caption=moment, alt=alt)
-    else:
-        picture = pictures.show(row, step, width=width)
-    if way in NOTES:
-        st.caption(NOTES[way])
+    st.caption(NOTES[way])
     return picture
 
 
@@ -109,10 +108,6 @@ def _show_poster(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes,
     return poster.show_large(row, step, view), step, ""
 
 
-def _poster_live(row: engine.RunRow, steps: list[int]) -> None:
-    poster.show_live(row, pictures.shown_step(row, steps))
-
-
 def _show_candles(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes, int, str]:
     if way == "Candles":
         step = candles.show(row, steps, starts_with_all=True)
@@ -121,15 +116,11 @@ def _show_candles(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes
     return pictures.show(row, step), step, ""
 
 
-def _candles_live(row: engine.RunRow, steps: list[int]) -> None:
-    candles.show(row, steps)
-
-
 LOOKS = {
     looks.IMAGES: Look(_images_live, _few, _image_ways, _show_images),
-    looks.POSTER: Look(_poster_live, _few, lambda row, steps: ["Poster", "Patches", "Labels"], _show_poster),
+    looks.POSTER: Look(poster.show_live, _few, lambda row, steps: ["Poster", "Patches", "Labels"], _show_poster),
     looks.SEQUENCES: Look(
-        _candles_live, candles.show_few, lambda row, steps: ["Candles", "Small pictures"], _show_candles, is_wide=True
+        candles.show, candles.show_few, lambda row, steps: ["Candles", "Small pictures"], _show_candles, is_wide=True
     ),
 }
-"""By what a picture shows, as `looks.name_of` has it."""
+"""By what the pictures show, see `looks.name_of`."""

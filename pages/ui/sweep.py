@@ -23,7 +23,7 @@ def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None)
     """
     known = _options(request)
     with st.expander("Sweep", icon=":material/linear_scale:", key=f"{key}/sweep"):
-        about = "One run per value, or per pair of values of two options; their scores in one table and one plot."
+        about = "One run per value, or per pair of values of two options. Their scores share a table and a plot."
         look: dict[str, Any] = {"placeholder": "None: a single run", "persist_state": "session", "help": about}
         look |= {"max_selections": engine.sweep.MAX_OPTIONS, "key": f"{key}/sweep options"}
         chosen = st.multiselect("Options to vary", list(known), format_func=lambda name: known[name][0], **look)
@@ -41,7 +41,7 @@ def ask(request: engine.RunRequest, key: str, answer: plan.Answer | None = None)
         product = " × ".join(str(len(set(values))) for values in typed.values())
         runs = formats.counted(len(requests), "run") + (f" ({product})" if len(typed) > 1 else "")
         time = _together(len(requests), typed, answer)
-        st.caption(f"{runs}, one after the other{time}. The estimate above is for a single run without these values.")
+        st.caption(f"{runs}, one after the other{time}. The estimate above is for one run with the values in the form.")
         return requests
 
 

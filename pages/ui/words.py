@@ -1,4 +1,4 @@
-"""Texts that several pages share: names of runs, sources and states, safe to show as Markdown."""
+"""Texts that several pages share: states, students and times, and text escaped for Markdown."""
 
 import re
 import time
@@ -27,11 +27,6 @@ def escaped(text: str) -> str:
     """User text that Markdown must leave as it is; an invisible joiner keeps bare addresses from becoming links."""
     text = _LINKED.sub("\\1\u2060", text.replace("\n", " "))
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text)
-
-
-def escaped_lines(text: str) -> str:
-    """The same for text of several lines, which stay lines."""
-    return "  \n".join(escaped(line.strip()) for line in text.splitlines())
 
 
 def student_name(row: engine.RunRow) -> str:

@@ -138,7 +138,7 @@ def test_images_stand_in_the_class_order_of_the_first_run(visit, store):
     store.append(second, [Preview(200, images[::-1], tuple("9876543210"))])
 
     def picture(run_id: str, classes: tuple[str, ...]) -> bytes:
-        return pictures.drawn.__wrapped__(run_id, 0.0, 200, "whole", "light", 320, classes=classes)
+        return pictures.drawn.__wrapped__(store.run(run_id), 200, "whole", "light", 320, classes=classes)
 
     order = tuple("0123456789")
     assert picture(second, order) == picture(first, ()) != picture(second, ())

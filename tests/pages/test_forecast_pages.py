@@ -72,7 +72,7 @@ def test_without_its_data_set_a_run_shows_its_sequences_alone_and_says_so(store,
     monkeypatch.setattr(engine, "sources", lambda: others)
     app = visit("runs", run=run_id)
     text = canned.words(app)
-    assert "The data set of this run is no longer here, so no real windows are shown." in text
+    assert "The data set of this run was deleted, so no real windows are shown." in text
     assert "SIM-A: next close 0.8 standard deviations above the mean" in text
     assert drawn(app, "candles") == 1 and drawn(app, "real") == 0
 

@@ -32,7 +32,7 @@ def test_entries_open_nested_configs_in_place():
         (("rate",), 0.02),
         (("is_on",), False),
     ]
-    assert forms.groups(found) == ["", "More"]
+    assert [field.option.group for field in found] == ["", "", "", "More"]
     assert found[2].label_with_unit == "Rate (per step)"
 
 

@@ -129,7 +129,7 @@ def test_zip_becomes_a_data_set_that_is_shown(imported):
     assert app.query_params["source"] == key
     assert "my shapes is imported: 18 images in 3 classes" in text
     assert "Training images 15" in text and "Test images 3" in text
-    assert "No file was skipped" in text
+    assert "No files were skipped" in text
     assert engine.sources()[key].class_names == CLASSES  # as numbers, not as letters
 
 
@@ -390,7 +390,7 @@ def test_import_that_is_broken_off_is_said_and_leaves_nothing(opened, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(engine.images, "import_zip", endless)
-        patch.setattr("pages.ui.intake.REDRAW_SECONDS", 0.0)
+        patch.setattr("pages.ui.services.REDRAW_SECONDS", 0.0)
         patch.setattr("engine.figures.formats.count", lambda value: st.stop())  # as a click elsewhere does
         app.button(key="import").click().run()
     assert closed == [True]

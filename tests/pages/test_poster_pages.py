@@ -60,7 +60,7 @@ def test_a_run_of_whole_images_has_none_of_it(visit, store):
 
 def test_the_picture_is_the_poster_in_true_aspect(store):
     run_id = poster_running(store)
-    picture = Image.open(io.BytesIO(pictures.drawn.__wrapped__(run_id, 0.0, 120, "whole", "light", 640)))
+    picture = Image.open(io.BytesIO(pictures.drawn.__wrapped__(store.run(run_id), 120, "whole", "light", 640)))
     assert picture.width / picture.height == GRID["width"] / GRID["height"]
 
 
