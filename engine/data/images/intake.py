@@ -69,7 +69,7 @@ class Found:
     _names: set[str] = field(default_factory=set, init=False)
 
     def named(self, name: str) -> names.Parts | None:
-        """The cleaned path of a new file or folder, noted; None, with a reason noted, if a file is not used."""
+        """Note a file or folder. Returns the cleaned path of a file to use, None for folders and skipped files."""
         try:
             parts = names.cleaned(name)
         except Skipped as reason:

@@ -71,7 +71,7 @@ Kind = TypeVar("Kind", bound=Imported)
 
 @dataclass(frozen=True)
 class Library(Generic[Kind]):
-    """The data sets of one kind. prefix: of their keys. fallback: slug of a title that has no letter to make one of."""
+    """The data sets of one kind. prefix: of their keys. fallback: slug for titles without ASCII letters."""
 
     kind: type[Kind]
     folder: str

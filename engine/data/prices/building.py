@@ -103,7 +103,8 @@ def _readable(table: Table, places: dict[str, int], cells: pd.DataFrame, repairs
     def first(is_out: np.ndarray, role: str) -> str:
         """Where the first row that is left out is, and the text of its cell."""
         line = cells.index[is_out.argmax()]
-        return f" (the first in line {line:,}: '{shown(texts[role][line].strip())}')"
+        text = shown(texts[role][line].strip())
+        return f" (the first in line {line:,}" + (f": '{text}')" if text else ")")
 
     no_date = "" if has_date.all() else first(~has_date, "date")
     no_value = first(is_bad, is_wrong[is_bad].iloc[0].idxmax()) if is_bad.any() else ""
@@ -153,7 +154,7 @@ def _check_prices(table: Table, rows: pd.DataFrame, repairs: list[str]) -> None:
     highest, lowest = high * (1 + ROUNDING), low * (1 - ROUNDING)
 
     def refuse(is_wrong: pd.Series, what: Callable[[int], str]) -> None:
-        """Raise DataError for the first row of which it is true. what: its line -> the sentence."""
+        """Raise DataError for the first wrong row. what: its line -> the sentence."""
         if is_wrong.any():
             line = is_wrong.idxmax()
             raise flaw(table.name, f"{what(line)}; correct the row, or choose other columns.", line)

@@ -48,5 +48,5 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def were(count: int, one: str, what: str, many: str = "") -> str:
-    """ "1 row was left out", "3 rows were left out"; `one` and `many` are the noun with what qualifies it."""
+    """Such as "1 row was left out", "3 rows were left out". one, many: the noun with its adjectives."""
     return f"{counted(count, one, many)} {'was' if count == 1 else 'were'} {what}"

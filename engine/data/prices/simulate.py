@@ -32,7 +32,7 @@ def simulate(tokens: tuple[str, ...], num_bars: int, seed: int) -> tuple[Bars, .
 
 
 def _shocks(num_bars: int, random: np.random.Generator) -> np.ndarray:
-    """(n,) fat-tailed numbers of variance 1."""
+    """(n,) heavy-tailed numbers of variance 1."""
     return random.standard_t(FREEDOM, num_bars) * np.sqrt((FREEDOM - 2) / FREEDOM)
 
 

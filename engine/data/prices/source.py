@@ -31,7 +31,7 @@ class SimulatedPrices:
     kind: ClassVar[Literal["prices"]] = "prices"
     key = "simulated_prices"
     title = "Simulated prices"
-    summary = "Three simulated tokens with calm, rising, falling and volatile periods: not a market, but a good start."
+    summary = "Three simulated tokens with calm, rising, falling and volatile periods, for trying the program."
     origin = "simulated by this program (regimes and GARCH, seed 2018)"
     class_names = ("SIM-A", "SIM-B", "SIM-C")
     sample_shape = DEFAULT_SHAPE

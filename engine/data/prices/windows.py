@@ -89,7 +89,7 @@ class _Token:
         return np.arange(first + (part == "train") + before, end - self.config.horizon, self.config.stride)
 
     def check(self, title: str) -> None:
-        """Raise DataError unless closes vary and every part has a window, training enough that two share no bar."""
+        """Raise DataError if a part is too short for its windows, or the close never changes in training."""
         length, horizon, stride = self.config.window_length, self.config.horizon, self.config.stride
         for part, (first, end) in self.bounds.items():
             lead = int(part == "train")

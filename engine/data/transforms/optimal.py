@@ -12,8 +12,8 @@ Gamma is then the cross-moment of images and augmented images, for which W is th
 computed from the images and representations, so nothing more is stored.
 
 Source: Feigin, Fleissner, Ghoshdastidar 2024, arXiv:2411.01767, for Barlow Twins. Here images are centred before the
-kernel, and pre-images get the mean and the spread of the images back: both ridges and the kernel's width change their
-scale by up to tens, which Barlow Twins does not see.
+kernel, and pre-images get the mean and the spread of the images back: the ridges and the kernel's width can change
+their scale more than tenfold, which makes no difference to Barlow Twins.
 """
 
 import math
