@@ -8,7 +8,7 @@ The meta-gradient is the derivative of anything computed from the thetas with re
 Two ways to the same gradient:
     store      keeps the graph of every step: fast, memory grows with the number of steps.
     recompute  makes each step one autograd node that keeps only theta_t, s_t and the batch; its backward rebuilds the
-               graph of that one step. Graph memory is one step's, whatever the length.
+               graph of that step, so that memory holds one graph.
     auto       stores while the steps fit a fixed share of the machine's memory, then recomputes the rest.
 
 Source: Wang et al. 2018, arXiv:1811.10959, Algorithm 1; Domke 2012 for reversing the recursion.
@@ -137,7 +137,7 @@ class _RecomputedStep(torch.autograd.Function):
 
 
 def graph_bytes(student: Student, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State) -> int:
-    """Bytes that storing this step takes, measured once per batch shape on a step of its own."""
+    """Bytes that the graph of a step takes, measured once per batch shape."""
     key = (rule.name, batch.inputs.shape, batch.targets.shape)
     if key not in student.graph_bytes:
         student.graph_bytes[key] = _measure_graph(student, rule, loss, theta, batch, state)

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from engine.core.errors import Diverged
 
-MOST_RAISED = 8  # times that the ridge is raised tenfold if the kernel cannot be inverted
+MOST_RAISED = 8  # attempts to invert the kernel, each with ten times the ridge
 
 
 def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
     """Predicted targets (q, d) for queries (q, D), from features (n, D) and targets (n, d).
 
-    Inverted in float64 by Cholesky, with a larger ridge if rounding left the kernel indefinite. Raises Diverged if that
-    does not help, as with features that are not finite.
+    Inverted in float64 by Cholesky, with a larger ridge if rounding made the kernel indefinite. Raises Diverged if that
+    does not help.
     """
     phi, psi = _with_bias(features), _with_bias(queries)
     kernel = (phi @ phi.T).double()
@@ -31,10 +31,8 @@ def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) ->
         if not failed and torch.isfinite(factor).all():
             weights = torch.cholesky_solve(targets.double(), factor)
             return (psi @ phi.T) @ weights.to(features.dtype)
-    cause = "features of an inner network are not finite, or all equal"
-    advice = "Lower the inner learning rate, or raise the ridge."
-    message = f"The kernel of the distilled images cannot be inverted: {cause}. {advice}"
-    raise Diverged(message, quantity="kernel", step=0)
+    what = "The kernel of the distilled images cannot be inverted: the features are not finite, or all equal."
+    raise Diverged(f"{what} Lower the inner learning rate, or raise the ridge.", quantity="kernel", step=0)
 
 
 def _with_bias(features: Tensor) -> Tensor:

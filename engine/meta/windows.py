@@ -34,9 +34,9 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Unroll:
-    """Limits of the windows, in inner steps: `length` of the longest training, `window` steps of it differentiated.
+    """Limits of the windows, in inner steps: `length` of the longest training, `window` of it differentiated.
 
-    epoch_steps: outer steps with one draw of random_each_epoch. patience: outer steps without a new lowest loss before
+    epoch_steps: outer steps per draw of random_each_epoch. patience: outer steps without a new lowest loss until
     `growing` grows.
     """
 
@@ -53,14 +53,14 @@ class Unroll:
 
 @dataclass(frozen=True)
 class Growth:
-    """Where the growing schedule stands: its burn-in, the lowest outer loss seen with it, and the steps since that."""
+    """State of the growing schedule: its burn-in, the lowest outer loss with it, and the steps since that."""
 
     burn_in: int
     lowest: float = math.inf
     stalled: int = 0
 
     def after(self, outer_loss: float, unroll: Unroll) -> Growth:
-        """Where it stands after an outer step. A longer training has losses of its own, so the lowest starts anew."""
+        """The state after an outer step. Each burn-in has a lowest loss of its own."""
         if outer_loss < self.lowest:
             return Growth(self.burn_in, outer_loss)
         if self.stalled + 1 < unroll.patience or self.burn_in >= unroll.max_burn_in:

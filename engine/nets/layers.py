@@ -7,8 +7,7 @@ its own function, whose derivative is again one of these:
     convolution is bilinear: with y = x * w,  dx = y' *T w  and  dw = y' (x) x, and each is bilinear in turn
     instance norm, ReLU and average pooling are fused: one pass over memory forward, backward, and backward again
 
-All want images in memory as (N, H, W, C), PyTorch's channels_last. They are exact: tests compare them with finite
-differences and PyTorch's own layers. Layers keep the names, weights and printed form of those they replace.
+Images are (N, H, W, C) in memory, PyTorch's channels_last. Layers keep the weights and printed form of PyTorch's.
 """
 
 from collections.abc import Iterator

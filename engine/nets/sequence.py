@@ -2,11 +2,8 @@
 
 Published: width 64, two layers, T = 30, F = 5, one output; the LSTM has 51,521 weights, the Transformer 562,753. Ours
 have 51,009, with one bias per layer instead of PyTorch's two, and 100,545, with feed-forward layers of four times the
-width instead of 2,048. Neither has dropout, so that the inner loop is deterministic. The Transformer normalises before
-each sublayer (pre-norm) and trains without warm-up.
-
-The recurrence is our own (`recurrence`) because cuDNN's has no second derivative; attention is written out for the same
-reason.
+width instead of 2,048. Neither has dropout, so that the inner loop is deterministic. The Transformer is pre-norm, which
+needs no warm-up. Recurrence and attention are our own because PyTorch's fast ones have no second derivative.
 """
 
 import math
@@ -53,7 +50,7 @@ def linear(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
 
 
 def window_shape(spec: TaskSpec, name: str) -> tuple[int, int]:
-    """(T, F) of the samples. Raises ConfigError if they are not windows of bars."""
+    """(T, F) of the samples. Raises ConfigError if they are not windows of price bars."""
     if len(spec.sample_shape) != 2:
         problem = f"Student '{name}' takes windows of price bars, but these samples have shape {spec.sample_shape}."
         raise ConfigError(f"{problem} Choose another student.")

@@ -29,16 +29,16 @@ INITIALISERS = {"xavier": "xavier_normal_", "kaiming": "kaiming_normal_", "ortho
 
 
 def network(config: StudentConfig, spec: TaskSpec) -> str:
-    """The expression `nn.Sequential(...)` of a student, one layer per line, for `from torch import nn`.
+    """The expression `nn.Sequential(...)` of a student, one layer per line.
 
-    Layers of our own are written by name, with the arguments that their `extra_repr` says; `definitions` gives their
-    source. Raises ConfigError if the samples do not fit the architecture, TypeError for layers of other packages.
+    Layers of our own are written by name; `definitions` gives their source. Raises ConfigError if the samples do not
+    fit the architecture, TypeError for layers of other packages.
     """
-    return _sequence(make_student(config, spec, "cpu").module, "")
+    return _written(make_student(config, spec).module, "")
 
 
 def definitions(network: str) -> str:
-    """The source of the classes besides PyTorch's that a network's text uses, directly or not; may be empty."""
+    """The source of our own classes that a network's text uses, directly or not; may be empty."""
     text, found = network, set[type[nn.Module]]()
     while new := [kind for kind in _classes() if kind not in found and _names(text, kind)]:
         found.update(new)
@@ -48,10 +48,7 @@ def definitions(network: str) -> str:
 
 
 def drawn_network(config: StudentConfig, spec: TaskSpec, seed: int) -> str:
-    """The lines that build `net` and initialise it with the weights that `Student.init` draws at this seed.
-
-    Raises as `network` does.
-    """
+    """The lines that build `net` with the weights that `Student.init` draws at this seed. Raises as `network` does."""
     text = network(config, spec)
     classes = definitions(text)
     built, seeded = f"net = {text}\n", f"torch.manual_seed({seed})\n"
@@ -82,24 +79,12 @@ def _names(text: str, kind: type[nn.Module]) -> bool:
     return bool(re.search(rf"(?<![.\w]){kind.__name__}\(|\({kind.__name__}\):", text))
 
 
-def _sequence(layers: nn.Sequential, indent: str) -> str:
-    """The layers in order, one per line."""
-    if not len(layers):
-        return "nn.Sequential()"
-    inner = f"{indent}    "
-    return "nn.Sequential(\n" + "".join(f"{inner}{_written(layer, inner)},\n" for layer in layers) + f"{indent})"
-
-
 def _written(layer: nn.Module, indent: str) -> str:
-    if not isinstance(layer, Residual):
-        return _layer(layer)
-    inner = f"{indent}    "
-    parts = (f"{inner}{_sequence(part, inner)},\n" for part in (layer.inside, layer.shortcut))
-    return f"Residual(\n{''.join(parts)}{indent})"
-
-
-def _layer(layer: nn.Module) -> str:
-    """One layer as code: what its `extra_repr` says are its arguments."""
+    """A layer as code, with the arguments that its `extra_repr` says; its parts, if any, one per line."""
+    if isinstance(layer, nn.Sequential | Residual):
+        inner, name = f"{indent}    ", "Residual" if isinstance(layer, Residual) else "nn.Sequential"
+        parts = "".join(f"{inner}{_written(part, inner)},\n" for part in layer.children())
+        return f"{name}(\n{parts}{indent})" if parts else f"{name}()"
     kind = type(layer).__mro__[1 if type(layer) in FASTER else 0]
     is_ours = kind.__module__.startswith(PACKAGE)
     if not is_ours and (not kind.__module__.startswith("torch.") or list(layer.children())):

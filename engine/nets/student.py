@@ -1,7 +1,7 @@
 """A student: a network as a pure function of one flat parameter vector.
 
-`student(theta, inputs)` keeps no state, so theta may come from a differentiable inner loop. With one vector (P,)
-instead of a list, update rules, distances between trajectories and checkpoints are single operations.
+`student(theta, inputs)` keeps no state, so theta may come from a differentiable inner loop. With one vector (P,),
+update rules, distances between trajectories and checkpoints are single operations.
 """
 
 import math

@@ -75,7 +75,6 @@ class TeacherConfig(Config):
 
     @property
     def title(self) -> str:
-        """For people."""
         if self.kind == "imagenet":
             return "ResNet18 trained on ImageNet"
         network = "ResNet18" if self.network == "resnet18" else f"ConvNet-D{self.depth}, width {self.width}"

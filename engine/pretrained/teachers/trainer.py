@@ -76,15 +76,9 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
     found = yield from recording.load_or_train(trainer)
     manifest, kept = found.manifest, found.manifest.networks[0]
     trainer.network.load_state_dict(load_file(found.folder / kept.file))
-    summary = {
-        "title": manifest.title,
-        "num_dims": config.output_dims,
-        "num_params": manifest.num_params,
-        "num_epochs": manifest.num_epochs,
-        "knn_accuracy": kept.curve[-1].accuracy if kept.curve else None,
-        "probe_accuracy": kept.accuracy,
-        "seconds": kept.seconds,
-    }
+    summary = manifest.model_dump(include={"title", "num_dims", "num_params", "num_epochs"})
+    summary |= {"probe_accuracy": kept.accuracy, "seconds": kept.seconds}
+    summary["knn_accuracy"] = kept.curve[-1].accuracy if kept.curve else None
     return Teacher(manifest.title, config.output_dims, found.digest, trainer.network, kept.scale, summary)
 
 
