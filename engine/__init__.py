@@ -28,7 +28,7 @@ from engine.core.progress import drained
 from engine.data import SOURCES, Source, describe, images, prices
 from engine.data import sources as sources_under
 from engine.evaluation.ranking import ranking
-from engine.evaluation.scores import Row, baseline, best_by_arm, headlines, summarise
+from engine.evaluation.scores import Row, best_by_arm, headlines, summarise
 from engine.methods import METHODS
 from engine.methods.method import Method
 from engine.nets import STUDENTS

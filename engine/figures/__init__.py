@@ -10,23 +10,7 @@ from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, lab
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
 from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, arm_name, protocol_name, protocol_notes, spread
 from engine.figures.poster import MAX_POINTED, numbered_classes, poster_html, poster_png, poster_timelapse
-from engine.figures.prices import (
-    candlesticks,
-    history,
-    history_parts,
-    return_histogram,
-    return_statistics,
-    window_samples,
-)
+from engine.figures.prices import candles, history, history_parts, return_histogram, return_statistics, window_samples
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum
 from engine.figures.samples import class_counts, class_samples, image_sizes, prepared_rows
-from engine.figures.scores import (
-    accuracy_over_steps,
-    matrix,
-    matrix_arms,
-    matrix_csv,
-    runs,
-    scores,
-    sweep_line,
-    sweep_map,
-)
+from engine.figures.scores import matrix, matrix_arms, matrix_csv, over_steps, runs, scores, sweep_line, sweep_map

@@ -92,7 +92,7 @@ def window_samples(splits: WindowSplits, num_windows: int, seed: int, token: int
     return [(f"{name}, to {date}", each) for date, each in zip(dates, bars, strict=True)]
 
 
-def candlesticks(bars: np.ndarray, *, title: str = "", height: int = 260) -> go.Figure:
+def candles(bars: np.ndarray, *, title: str = "", height: int = 260) -> go.Figure:
     """Candles, hollow and green where the close is above the open, filled and red elsewhere, and the volume below.
 
     bars: (T, 5) open, high, low, close, volume.

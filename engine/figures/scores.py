@@ -139,7 +139,7 @@ def _wrapped(name: str) -> str:
     return "<br>".join(safe(line) for line in textwrap.wrap(name, _LINE, break_long_words=False))
 
 
-def accuracy_over_steps(lengths: Mapping[int, Mapping[str, Row]]) -> go.Figure:
+def over_steps(lengths: Mapping[int, Mapping[str, Row]]) -> go.Figure:
     """Test accuracy of each training set by inner steps, with 95 % intervals: {inner steps: {arm: row}}, ascending."""
     figure = go.Figure()
     for arm in ARM_NAMES:

@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
 from engine.data.describe import planned_images
 from engine.data.source import Source, TaskSpec
-from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across
+from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baseline
 from engine.figures import formats
 from engine.figures.palette import shown_order
 from engine.results import shared
@@ -147,6 +147,11 @@ class Kind:
         """The distilled set relative to the full data set."""
         found = self.ratios(run)
         return [Group("Against the full data", [Metrics(found)])] if found else []
+
+    def reference(self, run: Run, name: str) -> tuple[str, float] | None:
+        """Random real data of the same size, as a line in the chart of the validation score."""
+        real = baseline(run.scores) if name == self.validated else None
+        return None if real is None else (shared.RANDOM.lower(), real.mean)
 
     def titled_findings(self, run: Run) -> list[Section]:
         found = self.findings(run)

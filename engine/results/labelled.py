@@ -67,7 +67,7 @@ def lengths(run: Run) -> list[Section]:
         cells["Chosen"] = {row.arm: _chosen(row) for row in run.rows_of(student) if row.protocol == AS_DISTILLED}
         alt = f"Test accuracy of {run.name_of(student)} by inner steps, with 95 % intervals"
         own = "" if student == run.student.name else f": {run.name_of(student)}"
-        chart = Chart(partial(figures.accuracy_over_steps, steps), f"over steps {student}", alt)
+        chart = Chart(partial(figures.over_steps, steps), f"over steps {student}", alt)
         note = "Test images, own recipe. Scores above: after the number of inner steps chosen on validation images."
         table = Table(shared.arm_table("Trained on", cells), "Test accuracy of each training set by inner steps")
         parts.append(Group(f"Accuracy by inner steps{own}", [chart, table, Sentence(note, "caption")], "box"))

@@ -172,7 +172,7 @@ def _sequences(run: Run, final: Preview) -> list[Section]:
 
 def _candles(number: int, token: str, told: str, bars: np.ndarray) -> Chart:
     title = f"{token}: {told}"
-    draw = partial(figures.candlesticks, bars, title=title, height=230)
+    draw = partial(figures.candles, bars, title=title, height=230)
     return Chart(draw, f"candles {number}", f"Candlesticks and volume of distilled sequence {number}, {title}")
 
 

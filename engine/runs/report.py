@@ -7,7 +7,6 @@ from typing import Any
 
 from engine import figures
 from engine.core.program import version
-from engine.evaluation.scores import baseline
 from engine.figures import formats
 from engine.methods import METHODS, config_of
 from engine.results import followed, looks, shared, titles
@@ -75,15 +74,14 @@ def _verdict(run: Run) -> list[Section]:
 
 def _curves(run: Run) -> list[Section]:
     """A chart of every metric over the outer steps."""
+    kind = kind_of(run.row.method)
     series = {name: line for name, line in run.series.items() if len(line.steps) > 1}
-    real = baseline(run.scores)
     parts: list[Section] = []
     for name in figures.chart_names(list(series)):
         chart, is_log = figures.chart_of(name), figures.spans_decades(series[name].values)
-        is_judged = name == kind_of(run.row.method).validated and real is not None
-        beside = (shared.RANDOM.lower(), real.mean) if is_judged and real is not None else None
         axis = METHODS[run.row.method].outer_loss if name == "outer_loss" else ""
-        draw = partial(figures.curve, name, series, span=SMOOTHED, log=is_log, height=260, reference=beside, axis=axis)
+        look: dict[str, Any] = {"span": SMOOTHED, "height": 260, "reference": kind.reference(run, name)}
+        draw = partial(figures.curve, name, series, log=is_log, axis=axis, **look)
         parts.append(shared.boxed(chart.title, draw, name, f"{chart.title} over the outer steps"))
     return [Group("Curves", [Group("", parts, "grid")])] if parts else []
 

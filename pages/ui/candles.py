@@ -104,7 +104,7 @@ def _panel(row: engine.RunRow, key: str, title: str, told: str, bars: np.ndarray
     heading = f"{title}: {told}" if told else title
     with st.container(border=True, gap="xsmall"):
         st.markdown(f":small[{words.escaped(heading)}]")
-        figure, alt = figures.candlesticks(bars, height=height), f"{formats.counted(len(bars), 'bar')}: {heading}"
+        figure, alt = figures.candles(bars, height=height), f"{formats.counted(len(bars), 'bar')}: {heading}"
         sections.show_chart(figure, f"candles {row.id} {key}", f"Candlesticks with volume of {alt}")
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from engine.results import Run, followed, shared
+from engine.results import Run, followed
 from engine.results.sections import Metric
 from pages.ui import downloads, glossary, heading, pictures, progress, sections, services, sets, words
 
@@ -176,9 +176,7 @@ def _validation(run: Run) -> None:
 
 def _curve(run: Run, name: str, key: str, **look: Any) -> None:
     """A quantity over the outer steps; a validation score beside that of random real data of the same size."""
-    is_validation = name == engine.kind_of(run.row.method).validated
-    real = engine.baseline(run.scores) if is_validation else None
-    reference = None if real is None else (shared.RANDOM.lower(), real.mean)
+    reference = engine.kind_of(run.row.method).reference(run, name)
     figure = figures.curve(name, run.series, reference=reference, **look)
     sections.show_chart(figure, key, f"{figures.chart_of(name).title} over the outer steps")
 

@@ -151,7 +151,7 @@ def _show_windows(splits: engine.prices.WindowSplits, token: int, source: Prices
         draw = parts.draw(f"Training windows of {words.escaped(splits.spec.class_names[token])}")
         with st.grid(3, min_column_width=280):
             for number, (title, bars) in enumerate(figures.window_samples(splits, NUM_SAMPLES, draw, token)):
-                figure = figures.candlesticks(bars, title=title, height=230)
+                figure = figures.candles(bars, title=title, height=230)
                 sections.show_chart(
                     figure, f"window {number} {source.key}", f"Candlesticks of a training window: {title}"
                 )

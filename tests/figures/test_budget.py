@@ -69,13 +69,13 @@ def test_nothing_is_published_for_other_data(source):
     assert figures.published(source) == []
 
 
-def test_accuracy_over_steps_has_a_line_an_arm():
+def test_over_steps_has_a_line_an_arm():
     lengths = {
         300: {"random_real": row("random_real", 10), "distilled": row("distilled", 10)},
         1000: {"distilled": row("distilled", 10)},
         2000: {"random_real": row("random_real", 10, (0.55, 0.57))},
     }
-    traces = figures.accuracy_over_steps(lengths).data
+    traces = figures.over_steps(lengths).data
     assert [trace.name for trace in traces] == ["Distilled", "Random real, same size"]
     assert list(traces[0].x) == [300, 1000]
     assert list(traces[1].y) == pytest.approx([51, 56])

@@ -34,14 +34,14 @@ def splits():
 
 def test_candles_show_the_bars_with_their_volume_below():
     table = bars(12).table
-    candles, volume = figures.candlesticks(table).data
+    candles, volume = figures.candles(table).data
     assert np.array_equal(np.stack([candles.open, candles.high, candles.low, candles.close], 1), table[:, :4])
     assert np.array_equal(volume.y, table[:, 4]) and list(volume.x) == list(range(1, 13))
     assert volume.yaxis != (candles.yaxis or "y")
 
 
 def test_candles_that_rise_are_hollow_and_those_that_fall_filled():
-    candles = figures.candlesticks(bars(5).table).data[0]
+    candles = figures.candles(bars(5).table).data[0]
     assert candles.increasing.fillcolor == "rgba(0,0,0,0)"
     assert candles.decreasing.fillcolor == candles.decreasing.line.color != candles.increasing.line.color
 
@@ -52,7 +52,7 @@ def test_candles_that_rise_are_hollow_and_those_that_fall_filled():
 def test_volume_has_one_round_mark_above_nothing_and_no_thousandths(largest, mark, form):
     table = bars(12).table
     table[:, 4] *= largest / table[:, 4].max()
-    axis = figures.candlesticks(table).layout.yaxis2
+    axis = figures.candles(table).layout.yaxis2
     assert axis.tickvals == pytest.approx((0, mark)) and axis.tickformat == form
 
 
@@ -64,7 +64,7 @@ def test_dates_are_those_of_the_bars_in_utc():
 
 def test_names_of_tokens_are_text_and_no_markup():
     title = "<b onmouseover=1>"
-    texts = [note.text for note in figures.candlesticks(bars(5).table, title=title).layout.annotations]
+    texts = [note.text for note in figures.candles(bars(5).table, title=title).layout.annotations]
     texts.append(figures.return_histogram(bars(50, title)).data[0].name)
     assert sum("onmouseover" in text for text in texts) == 2
     assert not any("<b" in text for text in texts)
