@@ -1,4 +1,4 @@
-"""The straight line of a run: load the data, distil, compare. One generator of events."""
+"""A run from start to end: load the data, distil, compare. One generator of events."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from engine.synthetic.base import SyntheticSet
 
 Recorder = Callable[[Any, Any, Context], Generator[Event, None, dict[str, Any]]]
 DATA_KEY = "data_fingerprint"
-"""In a checkpoint's state: the fingerprint of the splits that the run was distilling."""
+"""In a checkpoint's state: the fingerprint of the run's splits."""
 SECONDS_KEY = "seconds_distilling"
-"""The same: the seconds of distilling until then."""
+"""In a checkpoint's state: seconds of distillation so far."""
 COARSE = (
     "This run multiplies in TF32: three digits instead of seven, in meta-gradients too. Check a result that matters "
     "against a run with precision float32."
@@ -40,10 +40,10 @@ COARSE = (
 
 
 def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = True) -> tuple[Method, MethodConfig]:
-    """The method of a request and its checked config. Raises UserError with one sentence for anything wrong.
+    """The method of a request and its checked config. Raises UserError for anything wrong.
 
-    root: where data sets live, the data root if None. begins: whether a run is to begin with it; one that goes on, or
-    a result that is compared again, does without what only a beginning needs.
+    root: where data sets live, the data root if None. begins: False for a resumed run and for a result that is
+    evaluated again, which skip checks that only a new run needs.
     """
     root = root or data_root()
     method = find_method(request.method)
@@ -69,7 +69,7 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
         _check_others(config, source, root)
     trained = [config.student] if request.action == "record" else architectures(config.student, request.evaluation)
     for architecture in trained:
-        with torch.device("meta"):  # does it fit the samples? No weight is made
+        with torch.device("meta"):  # raises if it does not fit the samples; no weight is made
             make_student(architecture, spec, "meta")
     return method, config
 
@@ -87,9 +87,9 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
 
 
 def run(request: RunRequest, context: Context) -> Generator[Event, None, SyntheticSet | None]:
-    """Everything a request asks for. Yields events in order; returns the synthetic set, None for a recording.
+    """Do what a request asks for. Yields events in order; returns the synthetic set, None for a recording.
 
-    Raises UserError for whatever the user can fix; the worker turns exceptions into a Failed event.
+    Raises UserError for what the user can fix; the worker turns exceptions into a Failed event.
     """
     method, config = resolve(request, context.data_root, begins=context.resume_from is None)
     start, distils = start_of(request, context), request.action == "distill"
@@ -98,8 +98,9 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         _check_fits(start, splits)
     if distils:
         _check_same_data(context.resume_from, splits)
-        if wanted := config.real_per_class(splits.spec):
-            _check_enough(wanted, splits)
+        if wanted := config.real_per_class(splits.spec):  # a data set may bring validation images of its own
+            fewest = int(torch.bincount(splits.train.targets, minlength=splits.spec.num_outputs).min())
+            _check_enough(wanted, fewest, f"The smallest class has {_images(fewest)} to train on.")
     bench = make_bench(splits, config.student, request.evaluation, context)
     yield Started(config.outer_steps if distils else 0, _facts(splits, bench.student.num_params, context))
     if request.action == "record":
@@ -123,16 +124,15 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     def planned(synthetic: SyntheticSet) -> Event:
         return comparisons.timed(compare(synthetic, others), costs)
 
-    synthetic, seconds = yield from _distilled(
-        method.distill(splits, config, context), splits, request, context, planned
-    )
+    events = method.distill(splits, config, context)
+    synthetic, seconds = yield from _distilled(events, splits, request, context, planned)
     results = yield from _compared(compare(synthetic, others), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
 
 
 def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> Generator[Event, None, dict[str, Any]]:
-    """Compare a finished set again: other students, more seeds. Yields events, returns the summary."""
+    """Compare a finished set again, for instance with other students or more seeds. Returns the summary."""
     method, config = resolve(request, context.data_root, begins=False)
     splits = yield from load_splits(request, context)
     _check_fits(synthetic, splits)
@@ -141,7 +141,7 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
 
 
 def start_of(request: RunRequest, context: Context) -> SyntheticSet | None:
-    """The result that a run begins from or compares again, None for neither. Raises ConfigError if it is missing."""
+    """The result that a run starts from or evaluates, if any. Raises ConfigError if it is missing."""
     if request.start and context.start is None:
         raise ConfigError(f"The result of run '{request.start}' is not available. Choose a run that has one.")
     if request.action == "evaluate" and context.start is None:
@@ -150,7 +150,7 @@ def start_of(request: RunRequest, context: Context) -> SyntheticSet | None:
 
 
 def _recorder(method: Method[Any, Any, Any]) -> Recorder:
-    """What trains and keeps the experts or the teacher of a method. Raises ConfigError if it has none."""
+    """The function that trains a method's experts or teacher. Raises ConfigError if it has none."""
     if method.record is None:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
         raise ConfigError(
@@ -161,7 +161,7 @@ def _recorder(method: Method[Any, Any, Any]) -> Recorder:
 
 
 def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
-    """Raise ConfigError unless a result was made for samples and classes like these, prepared alike."""
+    """Raise ConfigError unless a result was made for the same kind of samples and classes, prepared alike."""
     theirs, spec = synthetic.spec, splits.spec
     if replace(theirs, class_names=()) != replace(spec, class_names=()):
         raise ConfigError(
@@ -183,7 +183,7 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
 
 
 def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
-    """Raise ConfigError where a run would go on with other data: it may have been trained on what is now test data."""
+    """Raise ConfigError if a run would resume on other data: it may have trained on what is now test data."""
     if resume_from is not None and resume_from.get(DATA_KEY, splits.fingerprint) != splits.fingerprint:
         raise ConfigError(
             "The data set has changed since this run began: it was imported again with other files or options. "
@@ -198,10 +198,10 @@ def _distilled(
     context: Context,
     planned: Callable[[SyntheticSet], Event],
 ) -> Generator[Event, None, tuple[SyntheticSet, float]]:
-    """Distil: the method's events. Returns the set and the seconds it took, over all sittings of the run.
+    """Yield the method's events. Returns the set and the seconds it took, including those before a resume.
 
-    Each set in the events gets its preparation and request, so that its file stands alone; each snapshot says how long
-    the run has worked and on which data. After the first step the comparison is planned and timed (`planned`).
+    Each set gets its preparation and request, so that its file stands alone; each snapshot gets the seconds of work and
+    the data's fingerprint. After the first checkpoint the comparison is timed (`planned`).
     """
     before = float((context.resume_from or {}).get(SECONDS_KEY, 0.0))
     began, is_planned = time.perf_counter() - before, False
@@ -222,7 +222,7 @@ def _distilled(
 
 
 def _snapshot(taken: Callable[[], dict[str, Any]], began: float, fingerprint: str) -> dict[str, Any]:
-    """What a checkpoint keeps, with the seconds of work so far and the data that it belongs to."""
+    """The state of a checkpoint, with the seconds of work so far and the data's fingerprint."""
     return taken() | {SECONDS_KEY: time.perf_counter() - began, DATA_KEY: fingerprint}
 
 
@@ -239,7 +239,7 @@ def _source(request: RunRequest, root: Path) -> Source:
 
 
 def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
-    """Refuse a method of images for prices, and the other way round."""
+    """Raise ConfigError for a method of images on prices, and the other way round."""
     if spec.task not in method.tasks:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if spec.task in other.tasks)
         raise ConfigError(
@@ -249,49 +249,32 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
-    """Refuse a set whose storage could hold more images of a class, `wanted`, than there are real ones to train on."""
+    """Raise ConfigError if a set takes the storage of more images per class, `wanted`, than there are to train on."""
     (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
-    left = source.fewest_per_class - held_out
-    if wanted > left:
-        raise ConfigError(
-            f"{source.title}: its smallest class has {_images(source.fewest_per_class, 'training ')}, {held_out} "
-            f"of them for validation. {_compared_with(wanted)} {_smaller(left)}"
-        )
-    limit = request.data.train_limit
-    most = limit // len(source.class_names)
-    if limit and wanted > most:
-        raise ConfigError(
-            f"{source.title}: a limit of {_images(limit, 'training ')} leaves {most} of each class. "
-            f"{_compared_with(wanted)} {_smaller(most, 'raise the limit')}"
-        )
+    smallest = f"{_images(source.fewest_per_class, 'training ')}, {held_out} of them for validation"
+    _check_enough(wanted, source.fewest_per_class - held_out, f"{source.title}: its smallest class has {smallest}.")
+    if limit := request.data.train_limit:
+        most = limit // len(source.class_names)
+        found = f"{source.title}: a limit of {_images(limit, 'training ')} leaves {most} of each class."
+        _check_enough(wanted, most, found, "raise the limit")
 
 
-def _check_enough(wanted: int, splits: Splits) -> None:
-    """The same by the images that are there: a data set may bring validation images of its own."""
-    fewest = int(torch.bincount(splits.train.targets, minlength=splits.spec.num_outputs).min())
-    if wanted > fewest:
-        raise ConfigError(
-            f"The smallest class has {_images(fewest)} to train on. {_compared_with(wanted)} {_smaller(fewest)}"
+def _check_enough(wanted: int, most: int, found: str, otherwise: str = "bring more images") -> None:
+    """Raise ConfigError if `most` images per class are fewer than `wanted`; found: where they are."""
+    if wanted > most:
+        stored = f"The synthetic set takes the storage of {_images(wanted, 'real ')} per class"
+        lower = (
+            f"Lower the images per class to {most} or less, or {otherwise}." if most else f"{otherwise.capitalize()}."
         )
+        raise ConfigError(f"{found} {stored} and is compared with as many. {lower}")
 
 
 def _images(count: int, kind: str = "") -> str:
     return f"{count:,} {kind}{'image' if count == 1 else 'images'}"
 
 
-def _compared_with(wanted: int) -> str:
-    return f"The synthetic set takes the storage of {_images(wanted, 'real ')} a class and is compared with as many."
-
-
-def _smaller(most: int, otherwise: str = "bring more images") -> str:
-    """What to do where no more than `most` real images of a class can be had."""
-    if not most:
-        return f"{otherwise[0].upper()}{otherwise[1:]}."
-    return f"Lower the images per class to {most} or less, or {otherwise}."
-
-
 def _check_start(config: MethodConfig, request: RunRequest) -> None:
-    """Refuse a request that names a start and does not use it, or the other way round."""
+    """Raise ConfigError for a start that is named but not used, or the other way round."""
     if request.action == "evaluate":
         return
     start = config.starts_from
@@ -310,7 +293,7 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
 
 
 def load_splits(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
-    """The data of a request on the context's device. Raises ConfigError or DataError where they cannot be had."""
+    """The data of a request on the context's device. Raises ConfigError or DataError if they are not available."""
     splits = yield from _source(request, context.data_root).load(request.data, context.data_root)
     return splits.to(context.device)
 
@@ -320,7 +303,7 @@ def _compared(
 ) -> Generator[Event, None, dict[str, Any]]:
     """The events of a comparison. Returns the figures of the result: samples, bytes, retention, speed-up and so on.
 
-    costs: of units of work, where they were measured before. Compression is against the training set as stored.
+    costs: known seconds per unit of work. Compression is relative to the training set as stored.
     """
     scores: list[Scored] = []
     for event in comparisons.run(comparison, comparison.plan(), costs):
@@ -336,10 +319,7 @@ def _compared(
 def load_others(
     config: MethodConfig, windows: WindowConfig, context: Context
 ) -> Generator[Event, None, dict[str, Splits]]:
-    """The splits of the other sources that a comparison needs, by key; loaded before a run begins.
-
-    windows: how price histories are cut, as those of the run; images are prepared by the defaults.
-    """
+    """The splits of the other sources of a comparison by key. windows: of the run; images take the defaults."""
     found = {}
     for key in config.others:
         source = sources(context.data_root)[key]
@@ -348,7 +328,7 @@ def load_others(
 
 
 def _check_others(config: MethodConfig, source: Source, root: Path) -> None:
-    """Refuse other sources that there are none of, or that are of another kind than that of the run."""
+    """Raise ConfigError for other sources that are unknown, missing, or of another kind than that of the run."""
     known = {key: other for key, other in sources(root).items() if other.kind == source.kind}
     for key in config.others:
         if key not in known:

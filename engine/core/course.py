@@ -1,9 +1,8 @@
-"""How far a run is and how long the rest will take, from the lines of its log.
+"""The progress of a run and its time left, from the lines of its log.
 
-A run has three parts: prepare (data, experts, a teacher), distil and compare. One bar shows all of it. The time left
-is the outer steps left at their mean pace, plus the seconds that the comparison was planned to take, which a run says
-after its first step. It is smoothed: the expected end moves slowly towards each new estimate, so that it does not
-jump with every step.
+A run has three parts, shown in one bar: prepare (data, experts, a teacher), distil and compare. The time left is the
+outer steps left at their mean pace, plus the planned seconds of the comparison. The expected end is smoothed so that
+it does not jump with every step.
 """
 
 import math
@@ -14,16 +13,16 @@ from typing import Any, Literal
 Part = Literal["prepare", "distil", "compare", "done"]
 
 FEW_SECONDS = 1.0
-"""Of steps that are needed for a pace."""
+"""Seconds of steps needed to measure a pace."""
 SMOOTH_SHARE, SMOOTH_SECONDS = 0.25, 2.0
-"""The expected end follows new estimates within this share of the time left, but no faster than this."""
+"""The time constant of the smoothing: this share of the time left, and at least these seconds."""
 NOMINAL_SHARES: dict[Part, float] = {"prepare": 0.3, "distil": 0.7, "compare": 1.0, "done": 1.0}
-"""Of the bar, at the end of a part as long as nothing is known of the time it takes."""
+"""The filled share of the bar at the end of each part while the time left is unknown."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a bar shows. share: of the whole run, 0 to 1. seconds_left: until it ends, None if not known yet."""
+    """What the bar shows. share: of the whole run, 0 to 1. seconds_left: None if not known yet."""
 
     part: Part = "prepare"
     share: float = 0.0
@@ -32,12 +31,11 @@ class Outlook:
 
 @dataclass
 class Course:
-    """The course of a run so far, told by the lines of its log in order. Times are unix seconds.
+    """The state of a run's progress, updated by the lines of its log in order. Times are unix seconds.
 
-    began: of this sitting, moved back by the work of earlier ones. worked: seconds of work so far. done of total
-    outer steps, or epochs of what is recorded, the last at `reached`; their pace is counted since `since`, from
-    `before`. compare_seconds: planned for the comparison, or left of it at `told`. end: when the run is expected to
-    end.
+    began: start of the run, without pauses between sittings. heard: time of the latest line. worked: seconds of work so
+    far. done, total: outer steps or epochs, the latest at `reached`; their pace counts from `before` at `since`.
+    compare_seconds: planned for the comparison, or left of it at `told`. end: the expected end.
     """
 
     part: Part = "prepare"
@@ -56,7 +54,7 @@ class Course:
     share: float = 0.0
 
     def apply(self, record: Mapping[str, Any]) -> None:
-        """Take one more line into account: an event with its `kind` and `time`."""
+        """Update by a line of the log: an event with its `kind` and `time`."""
         now, kind = record["time"], record["kind"]
         if kind == "claimed":
             self._begin(now - self.worked)
@@ -75,7 +73,7 @@ class Course:
             is_first, self.part = self.part != "distil", "distil"
             self._count(record["step"], self.total_steps, now, is_new=not is_first)
         elif kind == "planned":
-            self.compare_seconds, self.since = record["seconds"], None  # planning took time between two steps
+            self.compare_seconds, self.since = record["seconds"], None  # planning took time; restart the pace
         elif kind == "progress" and record.get("part") == "compare":
             self.part = "compare"
             if record["seconds_left"] is not None:
@@ -85,24 +83,24 @@ class Course:
         self._foresee(now)
 
     def outlook(self) -> Outlook:
-        """What a bar shows now."""
+        """What the bar shows now."""
         left = None if self.end is None else max(0.0, self.end - self.heard)
         return Outlook(self.part, self.share, left)
 
     def _begin(self, began: float) -> None:
-        """A sitting begins."""
+        """Start a sitting."""
         self.part, self.began, self.share = "prepare", began, 0.0
         self.since = self.end = self.compare_seconds = None
         self.done = self.total = 0
 
     def _count(self, done: int, total: int, now: float, *, is_new: bool) -> None:
-        """So many steps or epochs are done; the pace is counted anew from what is not new."""
+        """Note steps or epochs done. is_new: False restarts the pace, after cached epochs and before the first step."""
         self.done, self.total, self.reached = done, total, now
         if not is_new or self.since is None:
             self.since, self.before = now, done
 
     def _foresee(self, now: float) -> None:
-        """Move the expected end towards the present estimate, and the bar on."""
+        """Move the expected end towards the current estimate, and advance the bar."""
         self.began = self.began or now
         elapsed, self.heard = now - self.heard, now
         left = self._left(now)
@@ -123,17 +121,17 @@ class Course:
             self.share = max(self.share, worked / (worked + left))
 
     def _left(self, now: float) -> float | None:
-        """The present estimate of the seconds left."""
+        """The current estimate of the seconds left."""
         if self.part == "compare":
             return None if self.compare_seconds is None else max(0.0, self.compare_seconds - (now - self.told))
         pace = self._pace()
         if pace is None or (self.part == "prepare" and self.total_steps):
-            return None  # while experts are recorded, nothing is known of the steps
+            return None  # while experts are recorded, the pace of the steps is unknown
         steps = max(0.0, pace * (self.total - self.done) - (now - self.reached))
         return steps + (self.compare_seconds or 0.0)
 
     def _pace(self) -> float | None:
-        """Seconds of a step, or of an epoch."""
+        """Seconds per step or epoch."""
         count = self.done - self.before
         if self.since is None or not count or (self.part == "distil" and self.reached - self.since < FEW_SECONDS):
             return None

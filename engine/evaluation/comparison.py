@@ -21,10 +21,10 @@ from torch import Tensor
 from engine.core.config import EvaluationConfig, MethodConfig, StudentConfig, Validation
 from engine.core.context import Context
 from engine.core.events import Event, Planned, Progress, Scored
+from engine.core.progress import drained
 from engine.data.source import Splits
 from engine.evaluation.bench import Bench, cache_path, make_bench, read_record, write_record
 from engine.evaluation.plan import Training, architectures, num_trainings, versions
-from engine.nets import STUDENTS
 from engine.synthetic.base import SyntheticSet
 
 Found = TypeVar("Found")
@@ -145,10 +145,6 @@ class Comparison(ABC, Generic[Found]):
         """Whether the set was distilled for this architecture."""
         return student == self.config.student.name
 
-    def title(self, student: str) -> str:
-        """The display name of an architecture."""
-        return STUDENTS[student].title
-
     def first(self, bench: Bench, unit: str) -> Training:
         """The first planned training of the bench's architecture that takes such a unit of work."""
         student = bench.student_config.name
@@ -241,13 +237,9 @@ def planned_seconds(
 def timed(comparison: Comparison[Found], costs: Costs) -> Planned:
     """How long a comparison will take, timed during distillation. Leaves the thread set up as it was."""
     trainings = comparison.plan()
-    events = planned_seconds(comparison, trainings, costs, QUICK_SECONDS)
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            comparison.bench(comparison.config.student.name)
-            return Planned(sum(end.value.values()), num_trainings(trainings))
+    seconds = drained(planned_seconds(comparison, trainings, costs, QUICK_SECONDS))
+    comparison.bench(comparison.config.student.name)
+    return Planned(sum(seconds.values()), num_trainings(trainings))
 
 
 def price(

@@ -34,11 +34,12 @@ from engine.evaluation import baselines, plan
 from engine.evaluation.bench import SPLITS, Bench
 from engine.evaluation.comparison import Outcome, call_seconds, followed
 from engine.evaluation.plan import CHOOSING, UNNUMBERED, Training, has_full, per_student, with_choice
-from engine.evaluation.scores import AS_DISTILLED, HEADLINE, ORDINARY, UNAUGMENTED, after
+from engine.evaluation.scores import AS_DISTILLED, HEADLINE, UNAUGMENTED, after
 from engine.evaluation.supervised import HARD, SupervisedComparison, choosing_steps, own_rate, rates_for_real
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
+from engine.nets import STUDENTS
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
@@ -150,15 +151,9 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         return with_choice(scored, rates, CHOOSING, tried)
 
     def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
-        """Standard training, on another draw of real samples for each student."""
-        num_steps, rates = self.evaluation.ordinary_steps, self._rates(student)
-        if arm == "full":
-            num_steps, rates = plan.full_steps(self.evaluation, len(self.splits.train)), (FULL_LR,)
-        steps, lengths, is_shared = (num_steps, self.evaluation.batch_size), (num_steps,), arm not in self.sets
-        training = Training(
-            student, arm, ORDINARY, (0,), *steps, *size, draw=draw, lengths=lengths, is_shared=is_shared
-        )
-        return with_choice(per_student(training, self.evaluation.num_students), rates, UNNUMBERED, lengths)
+        training, rates = self.standard(student, arm, size, draw), self._rates(student)
+        scored = per_student(training, self.evaluation.num_students)
+        return with_choice(scored, (FULL_LR,) if arm == "full" else rates, UNNUMBERED, training.lengths)
 
     def _rates(self, student: str) -> tuple[float, ...]:
         return SMALL_SET_LRS if self.is_own(student) else OTHER_LRS
@@ -240,7 +235,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         data = WORDS.get(training.arm, f"the distilled set{VERSIONS.get(training.arm, '')}{way}")
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
-        return f"train {self.title(training.student)} on {data}"
+        return f"train {STUDENTS[training.student].title} on {data}"
 
     # ---- what it takes
 

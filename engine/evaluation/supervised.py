@@ -22,8 +22,8 @@ from engine.core.config import Validation
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import Bench, generator_of
 from engine.evaluation.comparison import DRAW, Comparison, Found, call_seconds, step_seconds
-from engine.evaluation.plan import Training
-from engine.evaluation.scores import UNAUGMENTED
+from engine.evaluation.plan import Training, full_steps
+from engine.evaluation.scores import ORDINARY, UNAUGMENTED
 from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
@@ -77,6 +77,16 @@ class SupervisedComparison(Comparison[Found]):
         own = self.distilled.own_training
         start_seed = own.start_seed if self.is_own(student) else None
         return replace(own, start_seed=start_seed, is_augmented=own.is_augmented and protocol != UNAUGMENTED)
+
+    def standard(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...]) -> Training:
+        """Standard training, on another draw of real samples for each student."""
+        steps, is_shared = self.evaluation.ordinary_steps, arm not in self.sets
+        if arm == "full":
+            steps = full_steps(self.evaluation, len(self.splits.train))
+        batch, lengths = self.evaluation.batch_size, (steps,)
+        return Training(
+            student, arm, ORDINARY, (0,), steps, batch, *size, draw=draw, lengths=lengths, is_shared=is_shared
+        )
 
     def data(self, training: Training, seed: int | str) -> LabelledSet:
         """What a student is trained on."""

@@ -1,4 +1,4 @@
-"""What to change where a request does not fit this machine, before a start or when a run is out of memory."""
+"""What to change if a request does not fit this machine, before a start or when a run is out of memory."""
 
 import math
 
@@ -18,21 +18,21 @@ from engine.run import resolve
 from engine.runs.estimate import Estimate
 
 NAMED = 3
-"""Settings that are named at most, the largest saving first."""
+"""Most settings to name."""
 WORTH_NAMING = 0.02
-"""Of what the first one saves."""
+"""Smallest saving to name, as a share of the largest."""
 GRAPH_FACTOR = 3
-"""Bytes that one differentiable step keeps, in units of its activations: forward, gradient, and its own graph."""
+"""Bytes kept by one differentiable step per byte of its activations: forward, gradient, and its own graph."""
 
 SMALLER = {
     "experts": ("experts of fewer epochs, or fewer of them", "runs and experts"),
     "teacher": ("a narrower teacher", "runs and teachers"),
 }
-"""What needs less disk space where pretrained networks take most of it, and what else could be deleted."""
+"""What needs less disk space if pretrained networks take most of it, and what could be deleted."""
 
 
 def verdict(estimate: Estimate, request: RunRequest) -> str | None:
-    """The sentence that refuses a start which cannot fit; None where it can."""
+    """Why a request does not fit this machine, and what to change; None if it fits."""
     free = estimate.available_memory - machine.reserve(torch.device(estimate.device))
     if estimate.is_out_of_memory or estimate.memory_bytes > free:
         need = formats.num_bytes(estimate.memory_bytes)
@@ -55,10 +55,10 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
 
 
 def advice(request: RunRequest) -> str:
-    """The settings that would save memory, to follow "Start with", the largest saving first."""
+    """The settings that save most memory, to follow "Start with"."""
     try:
         savings = _savings(request)
-    except UserError:  # a request that cannot be read any more, of a data set that was deleted
+    except UserError:  # for instance, the data set was deleted
         savings = []
     most = max((saved for saved, _ in savings), default=0)
     worth = [text for saved, text in sorted(savings, key=lambda pair: -pair[0]) if saved > WORTH_NAMING * most]
@@ -69,10 +69,7 @@ def advice(request: RunRequest) -> str:
 
 
 def _savings(request: RunRequest) -> list[tuple[float, str]]:
-    """(bytes saved, setting) of every setting that can still be lowered, each as if halved or switched off.
-
-    Rough: bytes of a sample's activations times the samples in memory.
-    """
+    """(bytes saved, setting) of each setting that can be halved or switched off, roughly, by bytes of activations."""
     _, config = resolve(request)
     source = sources(data_root())[request.source]
     spec, num_values = task_of(source, request.data), math.prod(source.sample_shape)
@@ -94,13 +91,13 @@ def _savings(request: RunRequest) -> list[tuple[float, str]]:
     else:
         found.append((graphs / 2, f"a shorter window (now {request.data.windows.window_length:,} bars)"))
     if config.student.name == "convnet" and config.student.width > 4:
-        # weighted down: a narrower student is another student, so it is suggested last
+        # weighted down to be suggested last: a narrower student is another student
         found.append((graphs / 8, f"a narrower student (now {config.student.width:,} channels)"))
     return [(saved, text) for saved, text in found if saved > 0]
 
 
 def _activation_bytes(student: StudentConfig, spec: TaskSpec) -> int:
-    """Bytes of everything that a student's layers put out for one sample."""
+    """Bytes of the outputs of all layers of a student for one sample."""
     sizes: list[int] = []
     with torch.device("meta"), torch.no_grad():
         module = make_student(student, spec, "meta").module

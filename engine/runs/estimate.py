@@ -1,8 +1,7 @@
-"""What a request takes: time, memory and disk, measured on a moment of the real thing on this machine.
+"""The time, memory and disk that a request takes, extrapolated from a short trial on this machine.
 
-Loads the data as the run does, tries recording for a few steps where experts or a teacher are missing, distils for a
-few outer steps with the request's own settings, and times each kind of training step of the comparison. The rest is
-counting: outer steps, and the trainings of the evaluation plan that are not cached.
+The trial loads the data, records for a few steps if experts or a teacher are missing, distils for a few outer steps
+with the request's own settings, and times each kind of training step of the comparison. The rest is counting.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ from engine.run import load_others, load_splits, resolve, start_of
 from engine.synthetic.base import SyntheticSet
 
 STEP_SECONDS = 3.0
-"""Outer steps are tried for no longer than this, but one is always finished."""
+"""Longest trial of outer steps, of which one is always finished."""
 ENOUGH_SECONDS = 1.0
 TIMED_STEPS = 2
-"""Steps to time after the first, which also makes ready what later ones find."""
+"""Steps to time after the first, which also warms up."""
 TRYING_STEPS = "try outer steps"
 LOOKED_AT = 5000
-"""Training images of a trial whose method looks at all of them first."""
+"""Training images of a trial whose method sees all images before its first step."""
 SAMPLE_SECONDS = 0.2
-"""For how long each kind of training step is timed."""
+"""How long each kind of training step is timed."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take. Memory is what it adds to its process, on the device that it computes on.
+    """What a run will take. Memory is what it adds to its process, on its device.
 
     num_steps: outer steps planned; num_timed: those that were timed. num_recorded of num_experts experts (or teachers)
     are cached; expert_bytes: what the missing ones take of `disk_bytes`. lower_bound: the trial was cut short, so time
-    and memory are at least these. is_out_of_memory: memory ran out: the run needs more than `memory_bytes`.
-    beside: another run was working meanwhile.
+    and memory are at least these. is_out_of_memory: the run needs more than `memory_bytes`. beside: another run was
+    working meanwhile.
     """
 
     num_steps: int = 0
@@ -77,21 +76,20 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The whole run, from its start to its last score."""
+        """Of the whole run."""
         return self.seconds_preparing + self.seconds_recording + self.seconds_distilling + self.seconds_evaluating
 
     def cut_short(self, phase: str, seconds: float) -> Estimate:
-        """What is known once a trial is ended that was `seconds` into a phase."""
+        """The estimate when a trial is ended `seconds` into a phase."""
         if phase != TRYING_STEPS:
             return replace(self, lower_bound=True)
         return replace(self, seconds_per_step=seconds, seconds_distilling=seconds * self.num_steps, lower_bound=True)
 
 
 def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimate, None, Estimate]:
-    """Try a request for a moment.
+    """Try a request. Yields Progress, and after each part an Estimate of what is known so far.
 
-    Yields Progress, and after each part an Estimate of what is known so far. Raises what the run itself would raise:
-    UserError, and MemoryError or RuntimeError where memory does not suffice.
+    Raises what the run itself would raise: UserError, and MemoryError or RuntimeError if memory is too small.
     """
     method, config = resolve(request, context.data_root)
     start = start_of(request, context)
@@ -101,45 +99,46 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         available_disk=free_disk(context.cache_root),
         device=context.device.type,
     )
+    others: dict[str, Splits] = {}
+
+    def compared(synthetic: SyntheticSet) -> Comparison[Any]:
+        return method.comparison(splits, config, request.evaluation, context, synthetic, others)
+
     with machine.PeakMemory(context.device) as memory:
+
+        def known(**values: Any) -> Estimate:
+            """The estimate with more of its values, and the memory used so far."""
+            nonlocal found
+            found = replace(found, memory_bytes=memory.bytes, **values)
+            return found
+
         yield found
         began = time.perf_counter()
         splits = yield from load_splits(request, context)
         bench = make_bench(splits, config.student, request.evaluation, context)
-        found = replace(found, seconds_preparing=time.perf_counter() - began, memory_bytes=memory.bytes)
-        yield found
-        others: dict[str, Splits] = {}
-
-        def compared(synthetic: SyntheticSet) -> Comparison[Any]:
-            return method.comparison(splits, config, request.evaluation, context, synthetic, others)
-
+        yield known(seconds_preparing=time.perf_counter() - began)
         if request.action != "record":
             others |= yield from load_others(config, request.data.windows, context)
         if request.action == "evaluate" and start is not None:
             comparison = compared(start)
             seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
-            found = replace(found, seconds_evaluating=sum(seconds.values()), memory_bytes=memory.bytes)
-            return replace(found, disk_bytes=2 * _set_bytes(start))
+            return known(seconds_evaluating=sum(seconds.values()), disk_bytes=2 * _set_bytes(start))
         if method.trainer is not None:
             planned = yield from estimate_recording(method.trainer(splits, config, context))
-            found = replace(found, seconds_recording=planned.seconds, memory_bytes=memory.bytes)
-            found = replace(found, num_experts=planned.num_networks, num_recorded=planned.num_recorded)
-            found = replace(found, disk_bytes=planned.missing_bytes, expert_bytes=planned.missing_bytes)
-            yield found
+            counts = {"num_experts": planned.num_networks, "num_recorded": planned.num_recorded}
+            missing = planned.missing_bytes
+            yield known(seconds_recording=planned.seconds, disk_bytes=missing, expert_bytes=missing, **counts)
         if request.action == "record":
             return found
         with _cache_of_its_own(method, context) as apart:
             steps = yield from _try_steps(method, config.for_trial(), _enough_to_try(method, splits), apart)
-        found = replace(
-            found,
+        yield known(
             num_timed=steps.num_timed,
             seconds_preparing=found.seconds_preparing + steps.seconds_before,
             seconds_per_step=steps.seconds,
             seconds_distilling=steps.seconds * found.num_steps,
-            memory_bytes=memory.bytes,
             disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
-        yield found
         comparison, costs = compared(steps.synthetic), Costs()
         trainings = tuple(dict.fromkeys([*comparison.baseline(), *comparison.plan()]))
         seconds = yield from planned_seconds(comparison, trainings, costs, SAMPLE_SECONDS)
@@ -147,17 +146,15 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         before = yield from price(comparison, bench, comparison.work_before(bench), costs, SAMPLE_SECONDS)
         work = comparison.validation_work(bench, config.validation())
         validation = yield from price(comparison, bench, work, costs, SAMPLE_SECONDS)
-        return replace(
-            found,
+        return known(
             seconds_preparing=found.seconds_preparing + before,
             seconds_distilling=_distilling(steps, validation, config),
             seconds_evaluating=sum(seconds.values()),
-            memory_bytes=memory.bytes,
         )
 
 
 def _enough_to_try(method: Method, splits: Splits) -> Splits:
-    """The data of a trial: only a part for a method that looks at all data before its first step."""
+    """The data of a trial: a part of it for a method that sees all data before its first step."""
     if method.result != "representations":
         return splits
 
@@ -171,7 +168,7 @@ def _enough_to_try(method: Method, splits: Splits) -> Splits:
 
 @contextlib.contextmanager
 def _cache_of_its_own(method: Method, context: Context) -> Iterator[Context]:
-    """A context in which a method that follows experts keeps those of a trial apart, and no longer than it lasts."""
+    """The context with a temporary cache for a method that follows experts, so that those of a trial are not kept."""
     if method.record is None:
         yield context
         return
@@ -191,9 +188,10 @@ def free_disk(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class _Steps:
-    """A few outer steps: seconds before the first and of one, the set as they left it, bytes the whole run will keep.
+    """Measurements of a few outer steps, and the set they made.
 
-    validated: the share of the timed steps that also tried the set on validation data.
+    seconds_before: the first step. seconds: per step. validated: the share of the timed steps with a validation.
+    kept_bytes: what the whole run will store.
     """
 
     synthetic: SyntheticSet
@@ -207,7 +205,7 @@ class _Steps:
 def _try_steps(
     method: Method, config: MethodConfig, splits: Splits, context: Context
 ) -> Generator[Event, None, _Steps]:
-    """Begin to distil and stop after a few outer steps."""
+    """Distil for a few outer steps."""
     yield Progress(TRYING_STEPS, 0, config.outer_steps)
     began = ready = time.perf_counter()
     times: list[tuple[int, float]] = []
@@ -248,7 +246,7 @@ def _try_steps(
 
 
 def _distilling(steps: _Steps, validation_seconds: float, config: MethodConfig) -> float:
-    """Seconds of all outer steps and of the validations between them, each of which takes `validation_seconds`."""
+    """Seconds of all outer steps and validations, each of which takes `validation_seconds`."""
     validation = config.validation()
     plain = max(0.1 * steps.seconds, steps.seconds - steps.validated * validation_seconds)
     times = min(validation.times, config.outer_steps) + validation.at_end
@@ -256,7 +254,7 @@ def _distilling(steps: _Steps, validation_seconds: float, config: MethodConfig) 
 
 
 def _preview_bytes(event: Preview) -> int:
-    """Bytes of a picture of the set as it is kept: its samples, further views, and its poster or candles if any."""
+    """Bytes of a stored preview: its samples, further views, and its poster or candles if any."""
     parts = [value for part in (event.poster, event.candles) if part is not None for value in vars(part).values()]
     further = [*event.views.values(), *(value for value in parts if isinstance(value, np.ndarray))]
     return event.images.nbytes + sum(value.nbytes for value in further)

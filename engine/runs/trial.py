@@ -1,4 +1,4 @@
-"""Trials of requests in a child process, so that one that runs out of memory does not take the program with it.
+"""Estimates of requests in a child process, so that one that runs out of memory does not end the program.
 
 `Trials` keeps one such process, started on demand and ended when idle. Messages are JSON, one per line:
 
@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 import torch
@@ -41,7 +41,7 @@ MOST_SECONDS = 60.0
 IDLE_SECONDS = 300.0
 MOST_ANSWERS = 64
 _LOOK_SECONDS = 0.05
-_GONE_SECONDS = 10.0  # a page that waits asks every second
+_GONE_SECONDS = 10.0  # a waiting page asks every second
 _START_SECONDS = 60.0
 _MAIN_MEMORY = torch.device("cpu")
 _OR_AGAIN = "Start without an estimate, or try again."
@@ -54,14 +54,14 @@ _Recorded = frozenset[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Pending:
-    """A trial that is queued or running. phase: what it is doing, in words; "" before it starts."""
+    """A trial that is queued or running. phase: what it is doing; "" while queued."""
 
     phase: str = ""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """There is no estimate. sentence: why. is_final: the run itself would fail in the same way."""
+    """Why there is no estimate. is_final: the run itself would fail in the same way."""
 
     sentence: str
     is_final: bool = False
@@ -73,19 +73,16 @@ Answer = Estimate | Refusal | Pending
 class Trials:
     """Estimates of requests; callers poll `ask` until the answer is there.
 
-    Each asker (a browser session) has one request at a time: a newer one replaces the older. A trial is ended once
-    nobody waits for it; an asker that has not polled for a while (a closed tab) no longer waits. The last 64 answers
-    are kept. Thread-safe.
+    Each asker (a browser session) has one request at a time: a newer one replaces the older. A trial ends once nobody
+    waits for it; an asker that has not polled for a while (a closed tab) no longer waits. A trial that takes too long
+    ends with a lower bound. The last 64 answers are kept. Thread-safe.
     """
 
-    def __init__(self, store: Store, *, most_seconds: float = MOST_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
-        """most_seconds: a longer trial is ended; what it has measured is then a lower bound."""
-        self._store, self._most_seconds, self._idle_seconds = store, most_seconds, idle_seconds
+    def __init__(self, store: Store) -> None:
+        self._store, self._most_seconds, self._idle_seconds = store, MOST_SECONDS, IDLE_SECONDS
         self._changed = threading.Condition()
-        self._wanted: dict[str, RunRequest] = {}
-        self._asked_at: dict[str, float] = {}
-        self._answers: OrderedDict[str, Estimate | Refusal] = OrderedDict()
-        self._recorded: dict[str, _Recorded] = {}  # the experts and teachers that each answer counted
+        self._wanted: dict[str, tuple[RunRequest, float]] = {}  # by asker, with the time when it last asked
+        self._answers: OrderedDict[str, tuple[Estimate | Refusal, _Recorded]] = OrderedDict()
         self._current, self._phase = "", ""
         self._is_closing = False
         self._process: _Process | None = None
@@ -93,26 +90,24 @@ class Trials:
 
     @staticmethod
     def key(request: RunRequest) -> str:
-        """What an estimate depends on: requests with equal keys share one."""
+        """Requests with equal keys share an estimate."""
         return request.model_dump_json(exclude={"name", "seed", "preset", "sweep"})
 
     def known(self, request: RunRequest) -> Estimate | Refusal | None:
         """The answer to a request if there is one; starts nothing."""
         with self._changed:
-            self._drop_stale(self.key(request))
-            return self._answers.get(self.key(request))
+            return self._known(self.key(request))
 
     def ask(self, request: RunRequest, asker: str = "") -> Answer:
-        """The answer to a request, or Pending; its trial is queued if it is not yet."""
+        """The answer to a request, or Pending; queues its trial."""
         key = self.key(request)
         with self._changed:
-            self._drop_stale(key)
-            if key in self._answers:
+            if (answer := self._known(key)) is not None:
                 self._answers.move_to_end(key)
-                return self._answers[key]
-            self._asked_at[asker] = time.monotonic()
-            if asker not in self._wanted or self.key(self._wanted[asker]) != key:
-                self._wanted[asker] = request
+                return answer
+            is_new = asker not in self._wanted or self.key(self._wanted[asker][0]) != key
+            self._wanted[asker] = request, time.monotonic()
+            if is_new:
                 self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
@@ -120,7 +115,7 @@ class Trials:
             return Pending(self._phase if key == self._current else "")
 
     def wait(self, request: RunRequest, asker: str = "") -> Estimate | Refusal:
-        """Block until a request has its answer; a trial takes `most_seconds` at most."""
+        """Block until a request has its answer."""
         deadline = time.monotonic() + _START_SECONDS + 2 * self._most_seconds
         while isinstance(answer := self.ask(request, asker), Pending):
             if time.monotonic() > deadline:
@@ -130,7 +125,7 @@ class Trials:
         return answer
 
     def forget(self, request: RunRequest) -> None:
-        """Drop the answer to a request, so that the next `ask` tries it again."""
+        """Drop the answer to a request, so that the next `ask` starts a new trial."""
         with self._changed:
             self._answers.pop(self.key(request), None)
 
@@ -147,7 +142,7 @@ class Trials:
     def _work(self) -> None:
         try:
             while (request := self._next()) is not None:
-                recorded = self._recorded_now()  # as they were when the trial counted them
+                recorded = self._recorded_now()
                 answer = self._answer(request)
                 with self._changed:
                     if answer is not None:
@@ -165,35 +160,37 @@ class Trials:
                     self._end_process()
             if self._is_closing:
                 return None
-            request = next(iter(self._wanted.values()))
+            request = self._still_wanted()[0]
             self._current = self.key(request)
             return request
 
-    def _drop_stale(self, key: str) -> None:
-        """Drop an answer once the experts or teachers it counted have changed. Called with the lock held."""
-        answer = self._answers.get(key)
-        if isinstance(answer, Estimate) and answer.num_experts and self._recorded.get(key) != self._recorded_now():
+    def _known(self, key: str) -> Estimate | Refusal | None:
+        """A kept answer, unless the experts or teachers it counted have changed. Called with the lock held."""
+        answer, recorded = self._answers.get(key, (None, None))
+        if isinstance(answer, Estimate) and answer.num_experts and recorded != self._recorded_now():
             del self._answers[key]
+            return None
+        return answer
 
     def _recorded_now(self) -> _Recorded:
         return pretrained.state(self._store.root / "cache")
 
     def _keep(self, key: str, answer: Estimate | Refusal, recorded: _Recorded) -> None:
-        self._answers[key], self._recorded[key] = answer, recorded
-        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted) != key}
+        """recorded: the experts and teachers that the trial counted."""
+        self._answers[key] = answer, recorded
+        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self.key(wanted[0]) != key}
         while len(self._answers) > MOST_ANSWERS:
-            self._recorded.pop(self._answers.popitem(last=False)[0], None)
+            self._answers.popitem(last=False)
 
     def _is_wanted(self, key: str) -> bool:
         with self._changed:
-            return not self._is_closing and any(self.key(wanted) == key for wanted in self._still_wanted().values())
+            return not self._is_closing and any(self.key(request) == key for request in self._still_wanted())
 
-    def _still_wanted(self) -> dict[str, RunRequest]:
-        """The requests by asker, without those of askers that have gone. Called with the lock held."""
+    def _still_wanted(self) -> list[RunRequest]:
+        """The requests, without those of askers that have gone. Called with the lock held."""
         oldest = time.monotonic() - _GONE_SECONDS
-        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if self._asked_at[asker] > oldest}
-        self._asked_at = {asker: self._asked_at[asker] for asker in self._wanted}
-        return self._wanted
+        self._wanted = {asker: wanted for asker, wanted in self._wanted.items() if wanted[1] > oldest}
+        return [request for request, _ in self._wanted.values()]
 
     def _answer(self, request: RunRequest) -> Estimate | Refusal | None:
         """Try a request; None if nobody waits for it any more. Failures of the process become a Refusal."""
@@ -214,7 +211,7 @@ class Trials:
             return Refusal(f"The trial step could not be started ({error}). {_OR_AGAIN}")
 
     def _followed(self, key: str, process: _Process) -> Estimate | Refusal | None:
-        """Listen to a trial until it answers. End the process if nobody waits, or if it takes too long or too much."""
+        """Listen until the trial answers. End its process if nobody waits, or it takes too long or too much memory."""
         found, phase = Estimate(), ""
         asked, began, phase_began, taken = time.monotonic(), None, None, 0
         end: Estimate | Refusal | None = None
@@ -223,24 +220,24 @@ class Trials:
             now, taken = time.monotonic(), max(taken, process.memory_taken())
             if message and began is None:
                 began = now  # the process may have had to start
-            if "phase" in message:
-                phase, phase_began = message["phase"], now
-                with self._changed:
-                    self._phase = phase
-            elif "so_far" in message:
-                found = Estimate(**message["so_far"])
-            elif "estimate" in message:
-                return Estimate(**message["estimate"])
-            elif "refusal" in message:
-                return Refusal(message["refusal"], message["is_final"])
-            elif "out_of_memory" in message:
-                end = _too_large(found, message["out_of_memory"])
-                break
-            elif "ended" in message:
-                status = message["ended"]
-                by_itself = f"The trial step ended by itself with status {status}. {_OR_AGAIN}"
-                end = Refusal(_KILLED if status < 0 else by_itself)
-                break
+            match message:
+                case {"phase": phase}:
+                    phase_began = now
+                    with self._changed:
+                        self._phase = phase
+                case {"so_far": values}:
+                    found = Estimate(**values)
+                case {"estimate": values}:
+                    return Estimate(**values)
+                case {"refusal": sentence, "is_final": is_final}:
+                    return Refusal(sentence, is_final)
+                case {"out_of_memory": memory_bytes}:
+                    end = _too_large(found, memory_bytes)
+                    break
+                case {"ended": status}:
+                    by_itself = f"The trial step ended by itself with status {status}. {_OR_AGAIN}"
+                    end = Refusal(_KILLED if status < 0 else by_itself)
+                    break
             if began is None and now - asked > _START_SECONDS:
                 end = Refusal(_NO_ANSWER)
                 break
@@ -274,12 +271,9 @@ class _Process:
     def __init__(self) -> None:
         command, pipe = [sys.executable, "-m", "engine", "trial"], subprocess.PIPE
         env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-        # a session of its own, because Ctrl-C in the terminal is for the program alone
+        # a session of its own, so that Ctrl-C in the terminal does not reach it
         self._popen = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
-        pipes = self._popen.stdin, self._popen.stdout
-        if pipes[0] is None or pipes[1] is None:
-            raise OSError("the trial process has no pipes")
-        self._stdin, self._stdout = pipes[0], pipes[1]
+        self._stdin, self._stdout = cast(IO[str], self._popen.stdin), cast(IO[str], self._popen.stdout)
         self._at_first = 0
         self._heard: queue.Queue[Message] = queue.Queue()
         threading.Thread(target=self._listen, name="trial", daemon=True).start()
@@ -298,11 +292,11 @@ class _Process:
             return None
 
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the process runs."""
         return self._popen.poll() is None
 
     def memory_taken(self) -> int:
-        """Bytes it holds now over what it held when it was asked."""
+        """Bytes that it has taken since `send`."""
         return max(0, self._memory() - self._at_first)
 
     def end(self) -> None:
@@ -335,10 +329,10 @@ def _too_large(found: Estimate, memory_bytes: int) -> Estimate:
 
 
 def serve() -> int:
-    """Answer trials from standard input until it closes; the work of `python -m engine trial`."""
+    """Answer requests from standard input until it closes: `python -m engine trial`."""
     _step_back()
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # output of libraries must not mix with the answers
+    os.dup2(2, 1)  # libraries print to standard error, not among the answers
 
     def say(message: Message) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -351,14 +345,14 @@ def serve() -> int:
 
 
 def _read(asked: queue.Queue[str]) -> None:
-    """Queue the requests. When standard input closes the process ends at once, whatever it is doing."""
+    """Queue the requests; end the process at once when standard input closes."""
     for line in sys.stdin:
         asked.put(line)
     os._exit(0)
 
 
 def _step_back() -> None:
-    """Yield to everything else: lower priority, and first in line for the out-of-memory killer."""
+    """Lower this process's priority, and make it the first target of the out-of-memory killer."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     with contextlib.suppress(OSError):
@@ -384,7 +378,7 @@ def _try(asked: Message, say: Callable[[Message], None]) -> None:
 
 
 def _told(request: RunRequest, context: Context, say: Callable[[Message], None]) -> Estimate:
-    """The estimate; sends each phase and each part as soon as it is known."""
+    """The estimate; sends each phase and each partial estimate as soon as it is known."""
     phase, events = "", estimate(request, context)
     while True:
         try:

@@ -233,14 +233,14 @@ def test_interval_covers_a_known_mean_about_as_often_as_it_says():
     covered = 0
     for seed in range(40):
         losses_, ends = series(seed=seed)
-        low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends))
+        low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends)[:, 0])
         covered += low < 0.5 < high
     assert covered >= 33
 
 
 def test_blocks_of_dependent_dates_make_wider_intervals_than_single_windows():
     losses_, ends = series()
-    low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends))
+    low, high = bootstrap.interval(bootstrap.skills([losses_[:, None]], np.full(len(ends), 2.0), ends)[:, 0])
     single = losses_.std() / 2 / math.sqrt(len(losses_))
     assert high - low > 2 * (2 * 1.96 * single)
 

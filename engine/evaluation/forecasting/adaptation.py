@@ -1,7 +1,7 @@
-"""A student that was trained on the distilled set meets another market: is it a better start than fresh weights?
+"""Adaptation to another market: from students trained on the distilled set, and from fresh weights.
 
-Both are trained on the same few windows of the other source and measured on its test windows after each of a few
-lengths. Each has the rate that does best on the other source's validation windows, over all lengths.
+Both are trained on the same few windows of the other source and measured on its test windows after several lengths,
+each at the rate that is best on its validation windows over all lengths.
 """
 
 from collections.abc import Generator, Sequence
@@ -21,7 +21,7 @@ from engine.evaluation.train import at_random, loss_of
 from engine.synthetic.base import Training
 
 NUM_WINDOWS = 64
-"""Training windows of the other source that are learned from."""
+"""Training windows of the other source."""
 STEPS = (0, 5, 10, 20, 40, 70, 100)
 """After which a student is measured."""
 RATES = (1e-3, 3e-3)
@@ -31,14 +31,14 @@ FINE_TUNING = Training("adam", STEPS[-1], batch_size=32)
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """Students of one start at one rate: errors (students, STEPS) on the other source's validation and test windows."""
+    """Errors (students, STEPS) on validation and test windows, from one start at one rate."""
 
     validation: np.ndarray
     test: np.ndarray
 
 
 def adapt(bench: Bench, other: WindowSplits, starts: Sequence[Tensor], rate: float) -> Generator[Event, None, Adapted]:
-    """Train students from `starts`, weights (P,) each, on the other source, and measure them after each of STEPS."""
+    """Train students from `starts`, weights (P,) each, on the other source; measure them after each of STEPS."""
     paths = []
     for seed, theta in enumerate(starts):
         paths.append([theta, *(yield from _path(bench, other, theta, rate, seed))])
@@ -49,14 +49,10 @@ def adapt(bench: Bench, other: WindowSplits, starts: Sequence[Tensor], rate: flo
 
 
 def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapted]]) -> dict[str, Any]:
-    """Test errors of each start after each of STEPS.
+    """Test errors of each start after each of STEPS, at its best rate. tried: (start, rate, its errors).
 
-    Returns {"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}. Errors are RMSE in log
-    returns, or log loss of directions; naive: the reference forecast's.
-
-    Args:
-        tried: (start, rate, what was found). The rate of a start is the one with the least error on validation
-        windows.
+    Returns {"token", "steps", "metric", "naive", "arms": {arm: {"mean", "std", "lr"}}}. Errors are RMSE of log
+    returns, or log loss of directions; naive: of the reference forecast.
     """
     test, arms = judge_of(other, other.test), {}
     for arm in dict.fromkeys(arm for arm, *_ in tried):
@@ -75,7 +71,7 @@ def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapt
 
 
 def few_windows(train: WindowSet, seed: int) -> WindowSet:
-    """The training windows that student number `seed` of every arm adapts on."""
+    """The training windows for student number `seed` of every arm."""
     return train.subset(torch.randperm(len(train), generator=generator_of("adaptation", seed))[:NUM_WINDOWS])
 
 
@@ -92,10 +88,12 @@ def _path(
 def _errors(
     bench: Bench, other: WindowSplits, windows: WindowSet, judge: Judge, paths: list[list[Tensor]]
 ) -> np.ndarray:
-    """(students, STEPS) of errors on one part."""
-    return np.array(
-        [[_error(judge, forecast(bench.student, theta, windows, other)) for theta in path] for path in paths]
-    )
+    """(students, STEPS): errors on one part."""
+
+    def error(theta: Tensor) -> float:
+        return _error(judge, forecast(bench.student, theta, windows, other))
+
+    return np.array([[error(theta) for theta in path] for path in paths])
 
 
 def _error(judge: Judge, said: Forecast) -> float:

@@ -1,19 +1,19 @@
-"""How sure a skill is: the test period resampled in blocks of dates, and the students of each arm.
+"""Confidence intervals of skill: a block bootstrap over the dates of the test period and over students.
 
-Neighbouring windows share most of their bars and markets have calm and wild times, so windows are no independent
-draws. Dates are resampled in blocks of consecutive ones, all tokens of a date together, round the end of the period
-into its beginning so that each date weighs alike. All arms see the same dates, so that differences between them are
-paired; students, who differ in their start and in the windows they were drawn, are resampled arm by arm.
+Neighbouring windows share most of their bars, and volatility clusters, so windows are not independent. Dates are
+resampled in circular blocks of consecutive ones, all tokens of a date together. All arms see the same dates, so that
+their differences are paired; students, which differ in start and real windows, are resampled arm by arm.
 
 Source: Politis & Romano 1992, "A circular block-resampling procedure for stationary data".
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 BLOCK = 20
-"""Consecutive dates in a block, unless the horizon is longer or the period too short for `FEWEST_BLOCKS`."""
+"""Dates per block, unless the horizon is longer or the period too short for `FEWEST_BLOCKS`."""
 FEWEST_BLOCKS = 5
 NUM_RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -21,7 +21,7 @@ SEED = 0
 
 
 def block_sums(losses: np.ndarray, ends: np.ndarray, horizon: int = 1) -> np.ndarray:
-    """Sums of losses over blocks of dates: (number of dates, ...), the block that begins at each date.
+    """(number of dates, ...): the sum of losses over the block that begins at each date.
 
     losses: (N, ...) of windows that end at `ends` (N,).
     """
@@ -39,7 +39,7 @@ def block_length(num_dates: int, horizon: int = 1) -> int:
 
 
 def resampled(sums: np.ndarray, horizon: int = 1) -> np.ndarray:
-    """(NUM_RESAMPLES, ...): sums over a resampled period each, of the sums of blocks (number of dates, ...)."""
+    """(NUM_RESAMPLES, ...): sums over resampled periods, from the sums of blocks (number of dates, ...)."""
     num_dates = len(sums)
     num_blocks = round(num_dates / block_length(num_dates, horizon))
     starts = np.random.default_rng(SEED).integers(num_dates, size=(NUM_RESAMPLES, num_blocks))
@@ -47,11 +47,9 @@ def resampled(sums: np.ndarray, horizon: int = 1) -> np.ndarray:
 
 
 def skills(losses: Sequence[np.ndarray], reference: np.ndarray, ends: np.ndarray, horizon: int = 1) -> np.ndarray:
-    """(NUM_RESAMPLES, A): the skills of A arms, each with its students and the period resampled.
+    """(NUM_RESAMPLES, A): the skills of A arms over resampled periods and students.
 
-    losses: of each arm, (N, S) of the windows by its S students. reference: (N,) of the forecast that skill is
-    measured against.
-    ends: (N,).
+    losses: of each arm, (N, S) of N windows by its S students. reference: (N,) of the reference forecast. ends: (N,).
     """
     sums = resampled(block_sums(np.column_stack([*losses, reference]), ends, horizon), horizon)
     random, begin, found = np.random.default_rng([SEED, 1]), 0, []  # not the numbers that draw the blocks
@@ -63,7 +61,7 @@ def skills(losses: Sequence[np.ndarray], reference: np.ndarray, ends: np.ndarray
     return np.stack(found, axis=1)
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """[low, high]: where the middle 95 % of `values` lie."""
+def interval(values: np.ndarray) -> list[Any]:
+    """[low, high]: bounds of the middle 95 % of `values` (n,), or of each column of (n, k)."""
     outside = (1 - CONFIDENCE) / 2
-    return [float(value) for value in np.quantile(values, [outside, 1 - outside])]
+    return np.quantile(values, [outside, 1 - outside], axis=0).tolist()

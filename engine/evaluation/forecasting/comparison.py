@@ -35,10 +35,11 @@ from engine.evaluation.forecasting.findings import Best, Cohort, Trained
 from engine.evaluation.forecasting.measures import Judge, forecast, judge_of, measured, skill
 from engine.evaluation.forecasting.naive import RECIPES
 from engine.evaluation.forecasting.privacy import privacy
-from engine.evaluation.plan import CHOOSING, Training, full_steps, with_choice
-from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY
+from engine.evaluation.plan import CHOOSING, Training, with_choice
+from engine.evaluation.scores import AS_DISTILLED, NAIVE
 from engine.evaluation.supervised import SupervisedComparison, choosing_steps, own_rate, rates_for_real
 from engine.evaluation.train import Recipe, outputs
+from engine.nets import STUDENTS
 from engine.synthetic.candles import CandleSet
 
 SHORTEST = 5
@@ -131,15 +132,9 @@ class ForecastComparison(SupervisedComparison[Found]):
         return with_choice([training], rates, CHOOSING, tuple(length for length in lengths if length <= tried))
 
     def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
-        """Standard training, on another draw of real windows for each student."""
-        num_steps, is_shared = self.evaluation.ordinary_steps, arm not in self.sets
-        if arm == "full":
-            num_steps = full_steps(self.evaluation, len(self.splits.train))
-        steps, lengths = (num_steps, self.evaluation.batch_size), lengths_of(num_steps)
-        training = Training(
-            student, arm, ORDINARY, self._seeds, *steps, *size, draw=draw, lengths=lengths, is_shared=is_shared
-        )
-        return with_choice([training], self._rates(training), CHOOSING, lengths)
+        training = self.standard(student, arm, size, draw)
+        training = replace(training, seeds=self._seeds, lengths=lengths_of(training.num_steps))
+        return with_choice([training], self._rates(training), CHOOSING, training.lengths)
 
     def _rates(self, training: Training) -> Sequence[float]:
         """The rates to choose from."""
@@ -159,7 +154,7 @@ class ForecastComparison(SupervisedComparison[Found]):
         return found
 
     def _alike(self) -> dict[str, WindowSplits]:
-        """Other sources whose windows are cut as those of the run."""
+        """Other sources whose windows are made in the same way as those of the run."""
         found = {}
         spec, config = self.splits.spec, self.splits.config
         for key, other in self.others.items():
@@ -175,15 +170,12 @@ class ForecastComparison(SupervisedComparison[Found]):
         alike = self._alike()
         for key, other in self.others.items():
             if key not in alike:
-                yield Warned(
-                    f"{other.title} was not adapted to: its windows are made otherwise than those of this run. "
-                    "A student that is told the token can adapt to sources of as many tokens alone.",
-                    level="note",
-                )
+                problem = f"{other.title} is left out of the adaptation: its windows differ from those of this run."
+                yield Warned(f"{problem} A student that sees the token needs as many tokens there.", level="note")
 
     @cached_property
     def judges(self) -> dict[str, Judge]:
-        """What validation and test windows are judged by."""
+        """The judges of validation and test windows."""
         return {part: judge_of(self.splits, getattr(self.splits, part)) for part in SPLITS}
 
     def new_bench(self, student: str) -> Bench:
@@ -213,30 +205,24 @@ class ForecastComparison(SupervisedComparison[Found]):
     def _best_length(
         self, bench: Bench, training: Training
     ) -> Generator[Event, None, tuple[int, float, list[tuple[Tensor, float]]]]:
-        """Train the students side by side until PATIENCE lengths are no better.
+        """Train the students side by side until PATIENCE lengths in a row are no better.
 
         Returns the best length, the mean skill on validation windows, and (weights (P,), seconds) of each student.
         """
         paths = [self.path(bench, training, seed) for seed in training.seeds]
         reached = [(bench.start(seed), 0.0) for seed in training.seeds]
-        best: tuple[int, float, list[tuple[Tensor, float]]] | None = None
-        least = training.own.num_steps if training.own else 0
-        behind = done = 0
+        least, done = training.own.num_steps if training.own else 0, 0
+        tried: list[tuple[int, float, list[tuple[Tensor, float]]]] = []
         for length in training.lengths:
             for number, path in enumerate(paths):
                 ((theta, seconds),) = yield from followed(islice(path, length - done), [length - done], bench)
                 reached[number] = theta, reached[number][1] + seconds
             done = length
-            merit = sum(self._skill(bench, theta) for theta, _ in reached) / len(reached)
-            if best is None or merit > best[1]:
-                best, behind = (length, merit, list(reached)), 0
-            else:
-                behind += 1
-            if behind >= PATIENCE and length >= least:
+            tried.append((length, sum(self._skill(bench, theta) for theta, _ in reached) / len(reached), list(reached)))
+            best = max(range(len(tried)), key=lambda place: tried[place][1])
+            if len(tried) - 1 - best >= PATIENCE and length >= least:
                 break
-        if best is None:
-            raise ValueError("a training without lengths measures nothing")
-        return best
+        return tried[best]
 
     def _skill(self, bench: Bench, theta: Tensor) -> float:
         return skill(self.judges["validation"], forecast(bench.student, theta, self.splits.validation, self.splits))
@@ -246,7 +232,7 @@ class ForecastComparison(SupervisedComparison[Found]):
 
     @property
     def num_draws(self) -> int:
-        """Those of one arm: for the students side by side, and for choosing a rate."""
+        """As many as one arm needs: for the students side by side, and for choosing a rate."""
         return len(self._seeds) + 1
 
     def merit(self, found: Found) -> float:
@@ -273,7 +259,7 @@ class ForecastComparison(SupervisedComparison[Found]):
                         yield replace(said, split=part, metric=metric, value=value)
 
     def _told(self, training: Training, num_steps: int) -> str:
-        """How the students of an arm were trained, in words."""
+        """The recipe of an arm."""
         own, rate = training.own, training.rate
         if own is not None:
             batch = f"at most {own.batch_size:,} random windows each"
@@ -322,7 +308,7 @@ class ForecastComparison(SupervisedComparison[Found]):
             yield Analysed("adaptation" if not number else f"adaptation:{key}", compared_starts(other, tried))
 
     def words(self, training: Training) -> str:
-        title, arm = self.title(training.student), training.arm
+        title, arm = STUDENTS[training.student].title, training.arm
         if training.protocol == NAIVE:
             return "score the forecasts that need no network"
         if training.purpose == "adapt":

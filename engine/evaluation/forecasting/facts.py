@@ -1,18 +1,16 @@
-"""Stylised facts of returns, of distilled and of real windows: fat tails, no autocorrelation, volatility clusters.
+"""Stylised facts of returns in distilled and in real windows: fat tails, no autocorrelation, volatility clusters.
 
-With z the log returns from close to close within windows, less their token's mean and divided by its deviation:
+With z the log returns from close to close within windows, standardised by token:
 
     kurtosis      mean(z^4) - 3, 0 for a normal distribution
     acf_returns   mean over windows and times of z_t z_(t+k), lags k = 1..10
-    acf_squared   the same of z^2 less its mean, divided by its variance
+    acf_squared   the autocorrelation of z^2
 
-A few windows tell them badly, so the same is told of random real windows of equal number: 95 % of their draws lie
-between `low` and `high`.
+Estimates from a few windows are noisy, so 95 % intervals of random draws of as many real windows stand beside them.
 
 Source: Cont 2001, "Empirical properties of asset returns: stylized facts and statistical issues".
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +23,17 @@ from engine.synthetic.candles import CandleSet
 
 NUM_LAGS = 10
 MOST_RETURNS = 400
-"""Quantiles of the returns that are kept."""
+"""Most quantiles of the returns to keep."""
 NUM_DRAWS = 100
 CLOSE = 3
 FIGURES = ("kurtosis", "acf_returns", "acf_squared")
+SIDES = ("low", "high")
 
 
 def facts(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
     """{"distilled": facts, "real": facts of the training windows, "chance": {"low": facts, "high": facts}}.
 
-    "chance": of random real windows of equal number. "returns" of the first two: quantiles, in deviations of the
+    "chance": the interval of random draws. The first two have "returns" too: quantiles, in standard deviations of the
     token's training windows.
     """
     inputs, _ = synthetic.materialise()
@@ -52,7 +51,8 @@ def facts(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
     for number in range(NUM_DRAWS):
         drawn = random_windows(splits.train, counts, generator_of("facts", *counts, number))
         draws.append(facts_of(returns_of(splits.scaling.bars(drawn.inputs, drawn.tokens)), drawn.tokens.cpu().numpy()))
-    found["chance"] = _range_of(draws)
+    bounds = {name: interval(np.array([each[name] for each in draws])) for name in FIGURES}
+    found["chance"] = {side: {name: bounds[name][place] for name in FIGURES} for place, side in enumerate(SIDES)}
     return found
 
 
@@ -62,7 +62,7 @@ def returns_of(bars: np.ndarray) -> np.ndarray:
 
 
 def facts_of(returns: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:
-    """The figures of log returns (N, n) of windows of tokens (N,), without lags that no window is long enough for."""
+    """The facts of log returns (N, n) of windows of tokens (N,), without lags longer than a window."""
     z = np.concatenate([_standardised(returns[tokens == token]) for token in np.unique(tokens)])
     squared = z**2
     return {
@@ -73,7 +73,7 @@ def facts_of(returns: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:
 
 
 def autocorrelation(values: np.ndarray) -> list[float]:
-    """Of rows (N, n) with mean 0, over all of them, at lags 1..10."""
+    """Autocorrelation of rows (N, n) with mean 0, over all rows, at lags 1..10."""
     variance = max((values**2).mean(), np.finfo(float).tiny)
     lags = range(1, min(NUM_LAGS, values.shape[1] - 1) + 1)
     return [float((values[:, lag:] * values[:, :-lag]).mean() / variance) for lag in lags]
@@ -84,19 +84,7 @@ def _standardised(returns: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(returns: np.ndarray) -> list[float]:
-    """The returns in order, or as many quantiles of more."""
+    """The sorted returns, or MOST_RETURNS quantiles of them if there are more."""
     if returns.size <= MOST_RETURNS:
         return np.sort(returns.ravel()).round(6).tolist()
     return np.quantile(returns, np.linspace(0, 1, MOST_RETURNS)).round(6).tolist()
-
-
-def _range_of(draws: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Between which bounds each figure of most draws lies."""
-    found: dict[str, Any] = {"low": {}, "high": {}}
-    for name in FIGURES:
-        values = np.array([each[name] for each in draws])
-        bounds = [interval(column) for column in values.reshape(len(draws), -1).T]
-        for side, place in (("low", 0), ("high", 1)):
-            numbers = [bound[place] for bound in bounds]
-            found[side][name] = numbers[0] if values.ndim == 1 else numbers
-    return found

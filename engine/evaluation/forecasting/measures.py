@@ -1,13 +1,13 @@
-"""How good forecasts are: against what came true, and against forecasts that need no network.
+"""Measures of forecasts, against the truth and against naive forecasts.
 
 With x a log return (or its absolute value), y its forecast and L the loss of a window, (x - y)^2, or -log of the
 probability given to the direction that came true where directions alone are forecast:
 
     skill = 1 - mean(L of the forecast) / mean(L of the reference forecast)
 
-The reference is the last value for closes (the price stays), the training mean of each token for volatility, and the
-training frequencies of each token for directions. 0 is as good as the reference, 1 perfect, below 0 worse. All
-windows of all tokens are pooled; the same measures of one token are named after it, "rmse@BTC".
+The reference is the last value for closes (the price stays), the token's training mean for volatility, and its training
+frequencies for directions. 0 is as good as the reference, 1 perfect, below 0 worse. All windows of all tokens are
+pooled; the measures of one token are named after it, "rmse@BTC".
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from engine.evaluation.train import outputs
 from engine.nets.student import Student
 
 LAST_VALUE, TRAIN_MEAN = "last_value", "train_mean"
-"""The naive forecasts: nothing changes, and always the mean of training."""
+"""The naive forecasts: nothing changes, or always the training mean."""
 OUTERMOST = 1e3
-"""Deviations, or logits: where outputs of a student that has diverged are cut off. It is scored, and badly."""
+"""Outputs are clipped here, in standard deviations or logits, so that a diverged student gets a (bad) score."""
 DECIMALS = 8
 """Of forecasts: a millionth of a per cent."""
 SMALLEST_PROBABILITY = 1e-7
@@ -46,10 +46,10 @@ Numbers = Annotated[
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What is forecast for N windows, or what came true.
+    """A forecast of N windows, or the truth.
 
     move: (N,) float64, the log return over the horizon, or its absolute value. up: (N,) float64, the probability that
-    the close rises by more than the threshold. What the task does not ask for is empty, (0,).
+    the close rises by more than the threshold. What the task does not need is empty, (0,).
     """
 
     move: Numbers
@@ -58,9 +58,9 @@ class Forecast:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """One part of the data, in the order of its windows: what came true, and what the naive forecasts said.
+    """The truth and the naive forecasts of one part of the data, in the order of its windows.
 
-    names: of the tokens. tokens: (N,) of each window. ends: (N,) unix seconds of each window's last bar.
+    names: of the tokens. tokens: (N,), of each window. ends: (N,) unix seconds, of each window's last bar.
     naive: by LAST_VALUE and TRAIN_MEAN.
     """
 
@@ -73,16 +73,16 @@ class Judge:
 
     @property
     def reference(self) -> Forecast:
-        """The naive forecast that skill is measured against."""
+        """The naive forecast that skill is relative to."""
         return self.naive[reference_of(self.task)]
 
     def has_skill(self, said: Forecast) -> bool:
-        """Whether a forecast has a bounded loss; a certain forecast of directions, such as the last value, has none."""
+        """Whether a forecast has a bounded loss; probabilities of 0 and 1, as of the last value, have none."""
         return self.task != "direction" or not np.isin(said.up, (0.0, 1.0)).all()
 
 
 def judge_of(splits: WindowSplits, windows: WindowSet) -> Judge:
-    """The judge of `windows`, one of the parts of `splits`."""
+    """The judge of `windows`, a part of `splits`."""
     naive = {
         LAST_VALUE: of_targets(windows.last_value, windows.tokens, splits),
         TRAIN_MEAN: of_targets(train_means(splits)[windows.tokens], windows.tokens, splits),
@@ -115,7 +115,7 @@ def forecast(student: Student, theta: Tensor, windows: WindowSet, splits: Window
 
 
 def mean_of(forecasts: Sequence[Forecast]) -> Forecast:
-    """The mean of what several students say."""
+    """The mean forecast of several students."""
     moves, ups = [each.move for each in forecasts], [each.up for each in forecasts]
     return Forecast(np.mean(moves, axis=0), np.mean(ups, axis=0))
 
@@ -126,7 +126,7 @@ def reference_of(task: str) -> str:
 
 
 def losses(judge: Judge, said: Forecast) -> np.ndarray:
-    """(N,) the loss of each window: squared error in log returns, or log loss where directions alone are forecast."""
+    """(N,): the loss of each window, squared error of log returns, or log loss if only directions are forecast."""
     if judge.task == "direction":
         given = np.where(judge.truth.up > 0.5, said.up, 1 - said.up)
         return -np.log(given.clip(SMALLEST_PROBABILITY, 1))
@@ -134,18 +134,17 @@ def losses(judge: Judge, said: Forecast) -> np.ndarray:
 
 
 def skill(judge: Judge, said: Forecast, naive: str = "") -> float:
-    """The skill of a forecast over all windows. naive: the forecast it is measured against, the reference if empty."""
+    """The skill of a forecast over all windows, relative to a naive one, the reference if `naive` is empty."""
     against = judge.naive[naive] if naive else judge.reference
     return _skill(losses(judge, said), losses(judge, against))
 
 
 def measured(judge: Judge, said: Forecast, *, by_token: bool = False) -> dict[str, float]:
-    """Every measure of a forecast by its name; by_token: of each token too. Those that are not defined are left out.
+    """Every defined measure of a forecast by name; by_token: of each token too.
 
-    skill, skill_last_value: fractions. mae, rmse: in log returns. r2: against the mean of the windows measured.
-    hit_rate: the fraction of directions that are right; a forecast of no change at all counts as half right.
-    balanced_accuracy: the mean of the fractions of ups and of downs that are right. mcc: Matthews' correlation of
-    directions, 0 for a constant one.
+    skill, skill_last_value: fractions. mae, rmse: in log returns. r2: relative to the mean of the measured windows.
+    hit_rate: the fraction of correct directions; no change counts as half correct. balanced_accuracy: the mean of the
+    fractions of ups and downs that are correct. mcc: Matthews' correlation of directions, 0 for a constant forecast.
     """
     found = _measures(judge, said, np.ones(len(judge.tokens), dtype=bool))
     for token, name in enumerate(judge.names if by_token else ()):
@@ -155,7 +154,7 @@ def measured(judge: Judge, said: Forecast, *, by_token: bool = False) -> dict[st
 
 
 def _measures(judge: Judge, said: Forecast, rows: np.ndarray) -> dict[str, float]:
-    """The measures of some windows, (N,) bool; NaN where one is not defined."""
+    """The measures of the windows in `rows`, (N,) bool; NaN if undefined."""
     if not rows.any():
         return {}
     found, task = {}, judge.task

@@ -16,7 +16,7 @@ RECIPES = {
         "both": "No network: the mean log return and the share of rises of the token's training windows",
     },
 }
-"""What each says, by what is forecast."""
+"""The recipe of each, by the task."""
 _IN_WORDS = {
     LAST_VALUE: {
         "close": "the last close",
@@ -31,5 +31,5 @@ _IN_WORDS = {
 
 
 def reference_in_words(task: str) -> str:
-    """The naive forecast that skill counts from, within a sentence."""
+    """The naive forecast that skill is relative to, within a sentence."""
     return _IN_WORDS[reference_of(task)][task]

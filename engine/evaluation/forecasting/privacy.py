@@ -1,15 +1,13 @@
-"""Do distilled windows give training windows away? Measured, where others claim.
+"""Privacy: whether distilled windows reveal training windows.
 
-Nearest real window. The distance of two windows is the root of the mean squared difference of their values as a
-student sees them, so 1 is about a deviation a value. A distilled window that is a copy has distance 0 to a training
-window of its token; how near is near is told by the distances between real training windows of a token that share no
-bar.
+Nearest real window. The distance of two windows is the root mean squared difference of their values as a student sees
+them, so 1 is about a standard deviation. A copy of a training window has distance 0. For scale: the distances between
+real training windows of a token that share no bar.
 
-Membership inference. An attacker is given the distilled set and a real window, and guesses from the distance to the
-nearest distilled window, relative to the window's own size, whether it was trained on. The area under the ROC curve
-is 0.5 where that tells nothing. Held-out windows come from another time, which may by itself lie further from or
-nearer to everything, so the same attack is made with the bars of each distilled window shuffled in time, which
-remembers no window: `chance`.
+Membership inference. From the distance to the nearest distilled window, relative to the window's own size, an attacker
+guesses whether a real window was trained on. An area under the ROC curve (AUC) of 0.5 reveals nothing. Held-out windows
+come from another time and may differ for that reason alone, so the same attack on distilled windows whose bars are
+shuffled in time gives the level of `chance`.
 
 Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance to synthetic data, Chen et al. 2020,
 arXiv:1909.03935.
@@ -28,19 +26,19 @@ from engine.evaluation.forecasting.bootstrap import NUM_RESAMPLES, SEED, interva
 from engine.synthetic.candles import CandleSet
 
 MOST_REAL = 400
-"""Training windows whose nearest neighbours are looked for, as many of each token, evenly spread in time."""
+"""Training windows whose nearest neighbours are found, evenly over tokens and time."""
 NUM_SHUFFLES = 5
 DATES_A_BLOCK = 50
-"""Windows of so many neighbouring dates are resampled together."""
+"""Neighbouring dates whose windows are resampled together."""
 COPY = 0.5
-"""A distilled window this much nearer to a real one than real windows are to each other counts as close to a copy."""
+"""A distilled window counts as close to a copy below this share of the median distance between real windows."""
 
 Suspicion = tuple[np.ndarray, np.ndarray]
-"""Of n real windows: the attacker's score, higher for a member, and when each ends, (n,) each."""
+"""The attacker's scores of n real windows, higher for members, and the windows' ends, (n,) each."""
 
 
 def privacy(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
-    """How far distilled windows lie from training windows, and whether membership can be inferred from them.
+    """Distances of distilled windows to training windows, and whether membership can be inferred from them.
 
     Returns {"nearest": {"distilled", "real": distances}, "ratio": of their medians, "membership": {"auc", "low",
     "high", "chance"}, "sentence"}.
@@ -59,7 +57,7 @@ def privacy(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
 
 
 def nearest(inputs: Tensor, tokens: Tensor, train: WindowSet) -> np.ndarray:
-    """(M,) the distance of each window (M, T, F) to the nearest training window of its token."""
+    """(M,): the distance of each window (M, T, F) to the nearest training window of its token."""
     found = torch.full((len(inputs),), torch.inf, dtype=torch.float64)
     for token in tokens.unique():
         mine = tokens == token
@@ -68,7 +66,7 @@ def nearest(inputs: Tensor, tokens: Tensor, train: WindowSet) -> np.ndarray:
 
 
 def between_real(splits: WindowSplits) -> np.ndarray:
-    """The distances of training windows to the nearest one of their token that shares no bar with them."""
+    """Distances of training windows to the nearest one of their token that shares no bar with them."""
     found, train, length = [], splits.train, splits.spec.sample_shape[0]
     for token, bars in enumerate(splits.bars):
         members = (train.tokens == token).nonzero().flatten()
@@ -83,10 +81,9 @@ def between_real(splits: WindowSplits) -> np.ndarray:
 
 
 def infer_membership(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> dict[str, float]:
-    """How well distances to the windows (M, T, F) of tokens (M,) separate training windows from held-out ones.
+    """How well distances to the windows (M, T, F) of tokens (M,) separate training from held-out windows.
 
-    {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC of sets with bars shuffled
-    in time}.
+    {"auc", "low", "high": its 95 % interval over blocks of dates, "chance": the mean AUC with bars shuffled in time}.
     """
     members, others = _suspicions(inputs, tokens, splits)
     wins, sizes, other_sizes = _wins(members, others)
@@ -102,7 +99,7 @@ def infer_membership(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> di
 
 
 def _auc_of_shuffled(inputs: Tensor, tokens: Tensor, splits: WindowSplits, number: int) -> float:
-    """The AUC of the same attack with the bars of each window in another order."""
+    """The AUC of the attack with the bars of each window shuffled."""
     generator = generator_of("shuffled bars", number)
     shuffled = torch.stack([window[torch.randperm(len(window), generator=generator)] for window in inputs])
     (members, _), (others, _) = _suspicions(shuffled, tokens, splits)
@@ -110,20 +107,20 @@ def _auc_of_shuffled(inputs: Tensor, tokens: Tensor, splits: WindowSplits, numbe
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
-    """The share of pairs of a member's score and another's in which the member's is higher; ties count half."""
+    """The share of pairs in which the member's score is higher than the other's; ties count half."""
     order = np.sort(others)
     below = np.searchsorted(order, members, "left") + np.searchsorted(order, members, "right")
     return float(below.mean() / 2 / len(others))
 
 
 def _suspicions(inputs: Tensor, tokens: Tensor, splits: WindowSplits) -> tuple[Suspicion, Suspicion]:
-    """Of training windows, and of validation and test windows together."""
+    """Suspicions of training windows, and of validation and test windows together."""
     members, *held_out = (_suspicion(inputs, tokens, part) for part in (splits.train, splits.validation, splits.test))
     return members, (np.concatenate([score for score, _ in held_out]), np.concatenate([end for _, end in held_out]))
 
 
 def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> Suspicion:
-    """Of real windows of tokens that the set has."""
+    """Suspicion of real windows, of tokens that the set has."""
     scores, ends = [], []
     for token in tokens.unique():
         mine = windows.tokens == token
@@ -136,7 +133,7 @@ def _suspicion(inputs: Tensor, tokens: Tensor, windows: WindowSet) -> Suspicion:
 
 
 def _wins(members: Suspicion, others: Suspicion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(A, B): pairs in which a member of block a scores higher than another window of block b; and block sizes."""
+    """(A, B): pairs in which a member of block a scores higher than another of block b; and the block sizes."""
     (mine, ends), (theirs, other_ends) = members, others
     left, right = _blocks(ends), _blocks(other_ends)
     wins = [[auc(mine[rows], theirs[columns]) * len(rows) * len(columns) for columns in right] for rows in left]

@@ -41,7 +41,7 @@ from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, featur
 from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
 from engine.evaluation.train import accuracy
-from engine.nets import make_encoder
+from engine.nets import STUDENTS, make_encoder
 from engine.synthetic.representations import RepresentationSet
 
 WORDS = {"distilled": "distilled pairs", "random_real": "random real images", "full": "all real images"}
@@ -255,8 +255,8 @@ class RepresentationComparison(Comparison[Network]):
         if training.arm == "teacher":
             return "probe the teacher"
         if training.arm == "untrained":
-            return f"probe an untrained {self.title(training.student)}"
-        return f"pre-train {self.title(training.student)} on {WORDS[training.arm]}"
+            return f"probe an untrained {STUDENTS[training.student].title}"
+        return f"pre-train {STUDENTS[training.student].title} on {WORDS[training.arm]}"
 
     # ---- what it takes
 
