@@ -8,7 +8,7 @@ from engine.core.config import RunRequest
 from engine.core.errors import RunError
 from engine.figures import formats
 from engine.run import resolve
-from engine.runs.advice import verdict
+from engine.runs.advice import origin, time_parts, verdict
 from engine.runs.estimate import Estimate
 from engine.runs.trial import Refusal, Trials, serve
 
@@ -42,24 +42,15 @@ def _estimate(options) -> int:
 
 def _print(found: Estimate, request: RunRequest) -> None:
     bound = "at least " if found.lower_bound else "about "
-    parts = []
-    if found.seconds_recording:
-        parts.append(f"{formats.duration(found.seconds_recording)} to record experts")
-    if found.num_steps:
-        parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
-    if request.action != "record":
-        parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
-    made_of = f": {', '.join(parts)}" if parts else ""
-    print(f"time    {bound}{formats.duration(found.seconds)}{made_of}")
+    parts = time_parts(found, request)
+    print(f"time    {bound}{formats.duration(found.seconds)}{f': {parts}' if parts else ''}")
     memory, free = formats.num_bytes(found.memory_bytes), formats.num_bytes(found.available_memory)
     print(f"memory  {bound}{memory} of {free} free on the {found.device.upper()}")
     print(f"disk    {bound}{formats.num_bytes(found.disk_bytes)} of {formats.num_bytes(found.available_disk)} free")
     if found.num_experts:
         others = f", the others take {formats.num_bytes(found.expert_bytes)}" if found.expert_bytes else ""
         print(f"experts {found.num_recorded} of {found.num_experts} are recorded{others}")
-    beside = ", beside a running run" if found.beside else ""
-    tried = f" in {formats.counted(found.num_timed, 'outer step')}" if found.num_timed else ""
-    print(f"measured{tried} on this machine{beside}")
+    print(origin(found))
 
 
 def _trial(options) -> int:

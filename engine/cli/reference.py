@@ -1,14 +1,13 @@
 """The reference of all options, made from the configs: `REFERENCE.md` in the engine's folder."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from engine.core.config import Config, DataConfig, EvaluationConfig
-from engine.core.data_config import WindowConfig
 from engine.core.options import bounds, option_of
 from engine.core.program import ROOT
 from engine.data.imported.limits import Limits
@@ -85,28 +84,29 @@ def reference() -> str:
                 shared.setdefault(type(inner), f"config.{name}.")
                 rows = [row for row in rows if row.name not in usual or row.default != usual[row.name]]
         methods += _section(f"{method.title}: `--method {method.key}`", rows)
-    windows = list(option_rows(WindowConfig, "data.windows."))
-    inside = {row.name for row in windows}
+    data = list(option_rows(DataConfig, "data."))
+    windows = [row for row in data if row.name.startswith("data.windows.")]
     sections = [
-        ("Images", [row for row in option_rows(DataConfig, "data.") if row.name not in inside]),
+        ("Images", [row for row in data if row not in windows]),
         ("Price windows", windows),
         ("Evaluation", option_rows(EvaluationConfig, "evaluation.")),
         *((TITLES.get(model.__name__, model.__name__), option_rows(model, prefix)) for model, prefix in shared.items()),
     ]
-    return INTRODUCTION + "".join(_section(title, rows) for title, rows in sections) + METHOD_NOTE + methods + _limits()
-
-
-def _limits() -> str:
-    """The limits on imports, which environment variables set."""
-    lines = (f"| `{name}` | {value:,} {unit} | {text} |\n" for name, value, unit, text in Limits().rows())
-    head = "| environment variable | default | what it limits |\n|---|---|---|\n"
-    return f"\n## Limits on imports\n\n{head}{''.join(lines)}"
+    limits = [(f"`{name}`", f"{value:,} {unit}", text) for name, value, unit, text in Limits().rows()]
+    imports = _table("Limits on imports", ("environment variable", "default", "what it limits"), limits)
+    return INTRODUCTION + "".join(_section(title, rows) for title, rows in sections) + METHOD_NOTE + methods + imports
 
 
 def _section(title: str, rows: Iterable[OptionRow]) -> str:
-    """A heading and a table."""
-    lines = (f"| `{row.name}` | {_shown(row.default)} | {row.values} | {row.text} |\n" for row in rows)
-    return f"\n## {title}\n\n| option | default | values | what it does |\n|---|---|---|---|\n{''.join(lines)}"
+    """A heading and a table of options."""
+    lines = ((f"`{row.name}`", _shown(row.default), row.values, row.text) for row in rows)
+    return _table(title, ("option", "default", "values", "what it does"), lines)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (f"| {' | '.join(row)} |\n" for row in [columns, *rows])
+    head = next(lines)
+    return f"\n## {title}\n\n{head}{'|---' * len(columns)}|\n{''.join(lines)}"
 
 
 def _values(info: FieldInfo) -> str:

@@ -54,6 +54,32 @@ def verdict(estimate: Estimate, request: RunRequest) -> str | None:
     return None
 
 
+def time_parts(found: Estimate, request: RunRequest) -> str:
+    """What the estimated time is made of: "10 outer steps of 2 s, 5 s to compare"."""
+    parts = []
+    if found.seconds_recording:
+        parts.append(f"{formats.duration(found.seconds_recording)} to train the {titles.recorded(request.method)}")
+    if found.seconds_per_step:
+        parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
+    if found.seconds_preparing >= 1:
+        parts.append(f"{formats.duration(found.seconds_preparing)} to prepare")
+    if found.seconds_evaluating:
+        parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
+    return ", ".join(parts)
+
+
+def origin(found: Estimate) -> str:
+    """How an estimate was made, as a sentence."""
+    if found.is_out_of_memory:
+        text = "The trial on this machine ran out of memory"
+    elif found.lower_bound:
+        text = "The trial on this machine was stopped after a minute"
+    else:
+        steps = f"{formats.counted(found.num_timed, 'outer step')} and " if found.num_timed else ""
+        text = f"Measured on this machine with {steps}a few students"
+    return f"{text} while another run was working." if found.beside else f"{text}."
+
+
 def advice(request: RunRequest) -> str:
     """The settings that save most memory, to follow "Start with"."""
     try:

@@ -27,7 +27,7 @@ def report_html(store: Store, run_id: str) -> str:
     """
     row = store.run(run_id)
     if row.action == "record":
-        raise store.no_result(row.id)
+        store.needed_result(row.id)  # raises, because there is none
     config_of(row.request)
     run, kind = Run(row, store), kind_of(row.method)
     sections = [

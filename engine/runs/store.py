@@ -87,15 +87,6 @@ class Store:
             self._index.read_in(db, number)
         return name_of(number)
 
-    def no_result(self, run_id: str) -> RunError:
-        """The error that says why a run has no result, and what to do."""
-        row = self.run(run_id)
-        if row.action == "record":
-            made = "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
-            return RunError(f"Run {row.id} {made}, so it has no result. Distil with the same settings to make one.")
-        what = f"Run {row.id} has no result yet; it is {row.status}."
-        return RunError(f"{what} Let it run, or stop it: a stopped run keeps its set.")
-
     def request_stop(self, run_id: str) -> None:
         """Stop a queued run now, a running one within an outer step. Does nothing to one that has ended."""
         with self._index.writing() as db:
@@ -232,10 +223,14 @@ class Store:
 
     def needed_result(self, run_id: str) -> Path:
         """The distilled set as last saved. Raises RunError if there is none: why, and what to do."""
-        path = self.result(run_id)
-        if path is None:
-            raise self.no_result(run_id)
-        return path
+        if path := self.result(run_id):
+            return path
+        row = self.run(run_id)
+        if row.action == "record":
+            made = "trained a teacher" if self.teacher_epochs(run_id) else "recorded experts"
+            raise RunError(f"Run {row.id} {made}, so it has no result. Distil with the same settings to make one.")
+        what = f"Run {row.id} has no result yet; it is {row.status}."
+        raise RunError(f"{what} Let it run, or stop it: a stopped run keeps its set.")
 
     # ---- working ----
 

@@ -100,36 +100,11 @@ def _figures(found: engine.Estimate, request: engine.RunRequest) -> None:
         free = formats.num_bytes(found.available_disk)
         rows.append(("hard_drive", f"About {formats.num_bytes(found.disk_bytes)}", f"disk, {free} free"))
     _rows(rows)
-    parts = "" if found.is_out_of_memory else _time_parts(found, engine.titles.recorded(request.method))
-    st.caption(words.escaped(f"{parts}. {_origin(found)}" if parts else _origin(found)))
+    parts = "" if found.is_out_of_memory else engine.advice.time_parts(found, request)
+    st.caption(words.escaped(f"{parts}. {engine.advice.origin(found)}" if parts else engine.advice.origin(found)))
 
 
 def _rows(rows: list[tuple[str, str, str]]) -> None:
     """One line each: (icon, value, what it is)."""
     lines = (f":material/{icon}: **{words.escaped(value)}** {words.escaped(note)}" for icon, value, note in rows)
     st.markdown("  \n".join(lines))
-
-
-def _time_parts(found: engine.Estimate, recorded: str) -> str:
-    """The parts of the time. recorded: "experts" or "teacher"."""
-    parts = []
-    if found.seconds_recording:
-        parts.append(f"{formats.duration(found.seconds_recording)} to train the {recorded}")
-    if found.seconds_per_step:
-        parts.append(f"{formats.counted(found.num_steps, 'outer step')} of {formats.duration(found.seconds_per_step)}")
-    if found.seconds_preparing >= 1:
-        parts.append(f"{formats.duration(found.seconds_preparing)} to prepare")
-    if found.seconds_evaluating:
-        parts.append(f"{formats.duration(found.seconds_evaluating)} to compare")
-    return ", ".join(parts)
-
-
-def _origin(found: engine.Estimate) -> str:
-    if found.is_out_of_memory:
-        text = "The trial on this machine ran out of memory"
-    elif found.lower_bound:
-        text = "The trial on this machine was stopped after a minute"
-    else:
-        steps = f"{formats.counted(found.num_timed, 'outer step')} and " if found.num_timed else ""
-        text = f"Measured on this machine with {steps}a few students"
-    return f"{text} while another run was working." if found.beside else f"{text}."

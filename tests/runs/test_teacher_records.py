@@ -94,7 +94,7 @@ def test_a_distilling_run_speaks_of_its_teacher_only_until_that_is_trained(store
 def test_a_run_that_only_trained_a_teacher_says_why_it_has_no_result(store):
     run_id = carried_out(store, trainer())
     with pytest.raises(RunError, match="trained a teacher, so it has no result"):
-        raise store.no_result(run_id)
+        store.needed_result(run_id)
 
 
 def test_the_last_analysis_of_each_name_is_read_back(store):
