@@ -45,10 +45,10 @@ class Method(Generic[S, C, R]):
     title: str
     summary: str
     papers: tuple[Paper, ...]
-    tasks: frozenset[str]
     config: type[C]
     presets: tuple[Preset, ...]
     distill: Callable[[S, C, Context], Generator[Event, None, R]]
+    tasks: frozenset[str] = frozenset({"classification"})
     record: Callable[[S, C, Context], Generator[Event, None, dict[str, Any]]] | None = None
     recorded: str = ""
     trainer: Callable[[S, C, Context], Trainer[Any]] | None = None

@@ -85,7 +85,9 @@ def distill_windowed(
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
-    growth, usual_norm = _carried(context.resume_from, config)
+    growth, usual_norm = Growth(config.min_burn_in), 0.0
+    if saved := context.resume_from:
+        growth, usual_norm = Growth(*(saved[f"growth.{name}"] for name in vars(growth))), saved["clip.average"]
 
     if first_step == 0:
         yield synthetic.preview(0, splits)
@@ -130,7 +132,7 @@ def distill_windowed(
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
-        carried = _carry(growth, usual_norm)
+        carried = {"clip.average": usual_norm} | {f"growth.{name}": value for name, value in vars(growth).items()}
         yield Checkpoint(done, partial(snapshot, done, synthetic, outer, best, carried), synthetic)
 
     if config.keep == "best" and best.put_back(synthetic):
@@ -202,15 +204,3 @@ def _merit(student: Student, splits: Splits) -> tuple[str, Callable[[Tensor], fl
         return "validation_accuracy", lambda theta: accuracy(student, theta, splits.validation)
     windows, judge = splits, judge_of(splits, splits.validation)
     return "validation_skill", lambda theta: skill(judge, forecast(student, theta, windows.validation, windows))
-
-
-def _carry(growth: Growth, usual_norm: float) -> dict[str, float]:
-    """What the next outer step needs besides the set and its optimiser, for a snapshot."""
-    return {"clip.average": usual_norm} | {f"growth.{name}": value for name, value in vars(growth).items()}
-
-
-def _carried(state: dict[str, Any] | None, config: WindowedConfig) -> tuple[Growth, float]:
-    """The growing schedule and the gradient's running average, as `_carry` gave them or at the start."""
-    if state is None:
-        return Growth(config.min_burn_in), 0.0
-    return Growth(state["growth.burn_in"], state["growth.lowest"], state["growth.stalled"]), state["clip.average"]

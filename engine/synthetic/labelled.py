@@ -215,10 +215,6 @@ class ImagesPerClass(LabelledImages):
         **options: Any,
     ) -> None:
         super().__init__(spec, training, parts, **options)
-        if ipc % num_batches:
-            divisor = min((d for d in range(1, ipc + 1) if ipc % d == 0), key=lambda d: abs(d - num_batches))
-            problem = f"{ipc} images per class cannot be split evenly into {num_batches} batches."
-            raise ConfigError(f"{problem} Choose a number of batches that divides {ipc}, for instance {divisor}.")
         self.ipc, self.num_batches = ipc, num_batches
         classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
         self.register_buffer("classes", classes)

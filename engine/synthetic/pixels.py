@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
 from engine.meta.inner import Batch
 from engine.synthetic.base import Training
@@ -54,8 +53,6 @@ class CanvasSet(PixelSet):
     def __init__(
         self, *, spec: TaskSpec, training: Training, canvas_size: int, canvas_samples: int = 1, **options: Any
     ) -> None:
-        if not training.batch_size:
-            raise ConfigError("Samples are cut out of a canvas at random, so training needs random batches.")
         if not (canvas_size >= 1 and canvas_samples >= 1):
             raise ValueError(f"canvases of {canvas_size} samples a side, {canvas_samples} cut out of each")
         super().__init__(spec=spec, training=training, side=canvas_size, **options)

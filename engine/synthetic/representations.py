@@ -53,9 +53,9 @@ class RepresentationSet(SyntheticSet):
     def representations(self) -> Tensor:
         """(m, d); differentiable."""
 
-    @abstractmethod
     def augmented_representations(self, number: int) -> Tensor:
         """(m, d) of the images under augmentation `number`; differentiable in the representations' own parameters."""
+        raise IndexError(f"there is no augmentation {number}")
 
     @abstractmethod
     def start_from_real(
@@ -125,10 +125,10 @@ class PairSet(RepresentationSet):
     Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, which distils such pairs without labels.
     """
 
-    def __init__(self, *, spec: TaskSpec, training: Training, num_dims: int, num_images: int, rate: float) -> None:
-        super().__init__(spec, training, num_dims, num_images, rate)
-        self.inputs = nn.Parameter(torch.zeros(num_images, *spec.sample_shape))
-        self.targets = nn.Parameter(torch.zeros(num_images, num_dims))
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inputs = nn.Parameter(torch.zeros(self.num_images, *self.spec.sample_shape))
+        self.targets = nn.Parameter(torch.zeros(self.num_images, self.num_dims))
 
     def start_from_real(
         self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
@@ -145,9 +145,6 @@ class PairSet(RepresentationSet):
 
     def representations(self) -> Tensor:
         return self.targets
-
-    def augmented_representations(self, number: int) -> Tensor:
-        raise IndexError(f"pairs have no augmentation {number}")
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         indices = indices.to(self.inputs.device)

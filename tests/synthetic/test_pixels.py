@@ -79,11 +79,6 @@ def test_too_few_real_images_are_refused_by_class_name():
         drained(pixel_set().start_from("real", SimpleNamespace(train=real), None, 0.1, torch.Generator()))
 
 
-def test_uneven_batches_are_refused_with_a_number_that_fits():
-    with pytest.raises(ConfigError, match="for instance 2"):
-        pixel_set(ipc=4, num_batches=3)
-
-
 @pytest.mark.parametrize(
     ("theirs", "ours", "kept"), [(6, 6, 0.05), (1, 1, 0.05), (6, 1, 0.05), (1, 6, 0.05), (4, 6, 0.01)]
 )

@@ -130,7 +130,6 @@ METHOD = Method(
     summary="Learns images and learning rates on which a few gradient steps train a network, by differentiating "
     "through the training itself.",
     papers=(Paper("1811.10959", "Wang et al. 2018"), Paper("1910.02551", "Sucholutsky & Schonlau 2019")),
-    tasks=frozenset({"classification"}),
     config=BilevelConfig,
     presets=read_presets(__file__),
     distill=distill,

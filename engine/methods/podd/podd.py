@@ -42,7 +42,6 @@ METHOD = Method(
     summary="Learns one poster for all classes and cuts overlapping patches out of it: less than one image per class, "
     "because neighbours share pixels.",
     papers=(Paper("2403.12040", "Shul et al. 2024"), Paper("2311.07025", "Feng et al. 2024")),
-    tasks=frozenset({"classification"}),
     config=PoddConfig,
     presets=read_presets(__file__),
     distill=distill_images,

@@ -29,7 +29,6 @@ METHOD = Method(
     summary="Learns images for long training: a student trains hundreds of steps, and a window at a random place of "
     "that training is differentiated.",
     papers=(Paper("2311.07025", "Feng et al. 2024"),),
-    tasks=frozenset({"classification"}),
     config=RatBpttConfig,
     presets=read_presets(__file__),
     distill=distill_images,

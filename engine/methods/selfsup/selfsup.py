@@ -65,7 +65,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
     synthetic.to(context.device)
     learned = [parameter for parameter in synthetic.parameters() if parameter.requires_grad]
-    sizes = [_size(parameter) if config.relative_steps else 1.0 for parameter in learned]
+    norms = [parameter.detach().square().mean().sqrt().item() for parameter in learned]
+    sizes = [(norm or 1.0) if config.relative_steps else 1.0 for norm in norms]
     groups = [{"params": [parameter]} for parameter in learned]
     outer = torch.optim.AdamW(groups, weight_decay=config.outer_weight_decay)
     pool, unused = Pool(encoder, config, context), Best()  # without labels the last set is the result
@@ -170,11 +171,6 @@ def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> Representa
     return LowRankSet(spec=spec, training=training, rate=rate, augmentations=fixed + optimal, **sizes)
 
 
-def _size(parameter: Tensor) -> float:
-    """Root mean square of a parameter, or 1 if it is all zeros."""
-    return parameter.detach().square().mean().sqrt().item() or 1.0
-
-
 def _renew(
     synthetic: RepresentationSet, teacher: Teacher, config: SelfsupConfig, context: Context, step: int
 ) -> Generator[Event, None, Tensor]:
@@ -222,7 +218,6 @@ METHOD = Method(
     title="Self-supervised (KRR-ST, low-rank)",
     summary="Learns unlabelled images with representations that teach a network what a self-supervised teacher knows.",
     papers=(KRR_ST, LOW_RANK, Paper("2103.03230", "Zbontar et al. 2021"), Paper("2411.01767", "Feigin et al. 2024")),
-    tasks=frozenset({"classification"}),
     config=SelfsupConfig,
     presets=read_presets(__file__),
     distill=distill,

@@ -203,7 +203,6 @@ METHOD = Method(
     title="Trajectory matching (MTT, FTD, ATT)",
     summary="Learns images on which a student follows the recorded paths of networks trained on the real data.",
     papers=(MTT, FTD, Paper("2407.14245", "Liu et al. 2024")),
-    tasks=frozenset({"classification"}),
     config=TrajectoryConfig,
     presets=read_presets(__file__),
     distill=distill,
