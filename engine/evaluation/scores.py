@@ -107,14 +107,14 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     return best
 
 
-def by_measure(scores: Sequence[Scored], student: str) -> dict[tuple[str, str], Row]:
-    """{(arm, metric): test row} of one architecture, each arm under the protocol that was best on validation data."""
+def by_measure(scores: Sequence[Scored], student: str) -> dict[str, dict[str, Row]]:
+    """{metric: {arm: test row}} of one architecture, each arm under the protocol that was best on validation data."""
     protocols = {arm: row.protocol for arm, row in best_by_arm(scores, student).items()}
-    return {
-        (row.arm, row.metric): row
-        for row in summarise(scores)
-        if row.student == student and row.protocol == protocols.get(row.arm, row.protocol)
-    }
+    found: dict[str, dict[str, Row]] = {}
+    for row in summarise(scores):
+        if row.student == student and row.protocol == protocols.get(row.arm, row.protocol):
+            found.setdefault(row.metric, {})[row.arm] = row
+    return found
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:

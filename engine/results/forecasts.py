@@ -105,21 +105,13 @@ class Forecasts(Kind):
     def numbers(self, run: Run) -> dict[str, Any]:
         """{arm: {metric: numbers}} under the best protocol; metrics of one token as "rmse@BTC"."""
         found: dict[str, dict[str, Any]] = {}
-        for metric, rows in _by_metric(run).items():
+        for metric, rows in by_measure(run.scores, run.student.name).items():
             for arm, row in rows.items():
                 found.setdefault(arm, {})[metric] = shared.as_json(row)
         return {"ranking": {}, "forecasts": found}
 
 
 # ---- scores ----
-
-
-def _by_metric(run: Run) -> dict[str, dict[str, Row]]:
-    """{metric: {arm: row}} under the best protocol; metrics of one token as "rmse@BTC"."""
-    found: dict[str, dict[str, Row]] = {}
-    for (arm, metric), row in by_measure(run.scores, run.student.name).items():
-        found.setdefault(metric, {})[arm] = row
-    return found
 
 
 def about_skill(run: Run) -> str:
@@ -131,7 +123,7 @@ def about_skill(run: Run) -> str:
 
 def _metrics(run: Run) -> list[Section]:
     """A line per training set: every metric under its best protocol, and the interval of its skill over time."""
-    found = _by_metric(run)
+    found = by_measure(run.scores, run.student.name)
     if not found:
         return [Sentence(shared.NO_SCORES, "caption")]
     intervals = run.analyses.get("intervals", {}).get(run.student.name, {})
@@ -154,7 +146,7 @@ def _metrics(run: Run) -> list[Section]:
 
 def _tokens(run: Run) -> list[Section]:
     """One metric of each training set, a column per token."""
-    found = _by_metric(run)
+    found = by_measure(run.scores, run.student.name)
     tokens = list(dict.fromkeys(metric.partition("@")[2] for metric in found if "@" in metric))
     metrics = [metric for metric in MEASURES if any(f"{metric}@{token}" in found for token in tokens)]
     if not metrics:
