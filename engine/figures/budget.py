@@ -74,7 +74,7 @@ PUBLISHED = (
 
 
 def published(source: str) -> list[Published]:
-    """What is known for a data set, smallest first; empty for most."""
+    """Published results on a data set, smallest first; empty for most."""
     return sorted((found for found in PUBLISHED if found.source == source), key=lambda found: found.num_values)
 
 
@@ -131,6 +131,6 @@ def _log_axis(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _tick(size: float) -> str:
-    """Bytes without the zeros that `num_bytes` gives for exactness: "40 kB"."""
+    """Bytes without trailing zeros: "40 kB"."""
     amount, unit = num_bytes(size).split()
     return f"{float(amount):g} {unit}"

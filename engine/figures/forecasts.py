@@ -16,9 +16,9 @@ from engine.figures.layout import columns, dots, lay_out, line
 from engine.figures.palette import PAGE, arm_name
 
 VALUES = {"volatility": "absolute log return (%)", "direction": "probability of up (%)"}
-"""What is forecast, as an axis says it, by target; else log returns."""
+"""Axis titles by target; the other targets are log returns."""
 DASHES = {"full": "dash", "random_real": "dot", "kmeans_real": "dashdot", "last_value": "dash", "train_mean": "dot"}
-"""Of the lines of arms, so that not only colour tells them apart; the distilled one is solid."""
+"""Dash patterns of arms, so that not only colour tells them apart; solid for the distilled set."""
 NUM_BINS = 40
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))
 

@@ -138,7 +138,7 @@ def _across(num: int) -> int:
 def _write(
     draw: ImageDraw.ImageDraw, text: str, middle: float, top: float, room: float, size: int, theme: Theme
 ) -> None:
-    """A name around a middle, smaller and then shorter until it has room."""
+    """Write a name centred at `middle`: smaller, then shortened, until it fits."""
     while size > 9 and draw.textlength(text, font=text_font(size)) > room:
         size -= 1
     font = text_font(size)
@@ -149,7 +149,7 @@ def _write(
 
 @lru_cache(maxsize=32)
 def text_font(size: int) -> ImageFont.FreeTypeFont:
-    """The one font of all pictures, so many pixels high."""
+    """The font of all pictures. size: in pixels."""
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise RuntimeError("this Pillow was built without FreeType, which all pictures are written with")
@@ -164,5 +164,5 @@ def encoded(picture: Image.Image) -> bytes:
 
 
 def data_url(picture: Image.Image) -> str:
-    """A picture as a PNG inside the address itself."""
+    """A picture as the data: URL of a PNG."""
     return "data:image/png;base64," + base64.b64encode(encoded(picture)).decode()

@@ -1,4 +1,4 @@
-"""What a poster's patches are told to be, and the learned map they are read from, as heat maps."""
+"""Soft labels of a poster's patches, and the learned map they are read from, as heat maps."""
 
 import math
 
@@ -17,7 +17,7 @@ _SHADES = {
     "light": ((0.0, "#F3EEE8"), (0.5, "#D9955F"), (1.0, "#6E3208")),
     "dark": ((0.0, "#232930"), (0.5, "#B0682F"), (1.0, "#FFD2AC")),
 }
-"""Of a weight: next to nothing on the page's ground, then ever stronger."""
+"""Colours of a weight, from zero to the largest."""
 
 
 def label_heatmap(view: PosterView, theme: Theme = "light") -> go.Figure:

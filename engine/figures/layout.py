@@ -21,7 +21,7 @@ WRITTEN = {"textposition": "inside", "insidetextanchor": "start"}  # where a bar
 
 
 def safe(text: str) -> str:
-    """User text in a chart, where Plotly's small HTML must not act."""
+    """User text in a chart, escaped, as Plotly reads HTML."""
     return html.escape(text, quote=False)
 
 
@@ -95,7 +95,7 @@ def heat_map(
 
 
 def whiskers(rows: Sequence[Row], colour: str) -> dict[str, Any]:
-    """95 % intervals in per cent; none where one student gives none."""
+    """Error bars of 95 % intervals, in per cent; zero for a single student."""
     up, down = ([row.high - row.mean for row in rows], [row.mean - row.low for row in rows])
     ends = {"array": 100 * np.nan_to_num(up), "arrayminus": 100 * np.nan_to_num(down)}
     return {"type": "data", "color": colour, "thickness": 1.5, "width": 5} | ends

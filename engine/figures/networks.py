@@ -1,4 +1,4 @@
-"""How the networks that a run follows learned, experts or a teacher, and which steps came nearest to an expert's."""
+"""Learning curves of experts and teachers, and the student's steps that came nearest to an expert."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One colour an arm, on every page and in every export; what arms, protocols and measures are called."""
+"""Colours and names of training sets (arms), protocols and measures, the same on every page and in every export."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ PALETTES: dict[Theme, Palette] = {
 }
 
 PAGE = PALETTES["page"]
-"""Of every chart: whoever shows one replaces these colours by those of the theme in use."""
+"""The colours of every chart; the page or report that shows it replaces them by those of its theme."""
 
 SHADES = ((0, "rgba(198,120,63,0.04)"), (1, "rgba(198,120,63,0.6)"))
-"""Of a map's cells: so thin that the page's own ink can be read on them, on a light ground and on a dark one."""
+"""Colours of a map's cells: transparent, so that text is legible on light and dark ground."""
 
 ARM_NAMES = {
     "distilled": "Distilled",
@@ -59,7 +59,7 @@ ARM_NAMES = {
     "last_value": "Last value",
     "train_mean": "Training mean",
 }
-"""Arms in the order they are shown, and what people call them."""
+"""Arms in display order, with their names."""
 
 NAIVE_ARMS = ("last_value", "train_mean")  # arms that are forecasts of no network
 
@@ -72,7 +72,7 @@ PROTOCOL_NAMES = {
     "fine_tune": "Fine-tuned",
     "naive": "No network",
 }
-"""Protocols in the order they are shown, and what people call them."""
+"""Protocols in display order, with their names."""
 PROTOCOL_NOTES = {
     "as_distilled": "the training recipe that the set was optimised for, with its own learning rates",
     "unaugmented": "the same without augmentation",
@@ -84,23 +84,23 @@ PROTOCOL_NOTES = {
 
 
 def arm_name(arm: str) -> str:
-    """What people call an arm."""
+    """The display name of an arm."""
     return ARM_NAMES.get(arm, words(arm))
 
 
 def measure(rows: Iterable[Row]) -> str:
-    """What rows of scores tell, as an axis says it: "skill" of forecasts, "accuracy" otherwise."""
+    """What rows of scores measure, for the title of an axis: "skill" of forecasts, "accuracy" otherwise."""
     return "skill" if any(row.metric == SKILL for row in rows) else "accuracy"
 
 
 def place(key: str, known: Iterable[str]) -> int:
-    """Where a key stands among known ones; all others stand behind these."""
+    """The position of a key among known ones; unknown keys come last."""
     keys = list(known)
     return keys.index(key) if key in keys else len(keys)
 
 
 def shown_order(row: Row) -> tuple[int, int]:
-    """Sorting rows of scores by protocol, then by arm, both in the order they are shown."""
+    """Sort key of rows of scores: protocol, then arm, both in display order."""
     return place(row.protocol, PROTOCOL_NAMES), place(row.arm, ARM_NAMES)
 
 
@@ -111,7 +111,7 @@ def protocol_notes(rows: Iterable[Row]) -> str:
 
 
 def protocol_name(protocol: str) -> str:
-    """What people call a protocol."""
+    """The display name of a protocol."""
     return PROTOCOL_NAMES.get(protocol, words(protocol))
 
 

@@ -122,7 +122,7 @@ _STYLE = """
 
 
 def _reach(middles: Sequence[float], length: int) -> list[tuple[float, float]]:
-    """From where to where each middle is the nearest one, over a side of so many pixels."""
+    """The range of pixels to which each centre is the nearest, along a side of `length` pixels."""
     ends = [0.0, *((one + other) / 2 for one, other in pairwise(middles)), float(length)]
     return list(pairwise(ends))
 

@@ -44,7 +44,7 @@ class HistoryPart:
 
 
 class ReturnStatistics(NamedTuple):
-    """Of a token's log returns from close to close; kurtosis: the excess over that of a normal distribution."""
+    """Statistics of a token's log returns from close to close; kurtosis: the excess over a normal distribution."""
 
     mean: float
     deviation: float

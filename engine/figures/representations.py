@@ -18,7 +18,7 @@ MAX_MARKERS = 800  # distilled representations on a map; of more, evenly chosen 
 NAMED_CLASSES = 12  # a map of more classes has no legend of them
 _COLOURS = ("#5B8FD6", "#58A65C", "#B57EDC", "#D3A72C", "#4DB6AC", "#D9637C")
 CLASS_COLOURS = (*_COLOURS, "#8D9440", "#9C7A65", "#7A86A8", "#C77FB0", "#3FA0C9", "#A3A3A3")
-"""Of real samples by class, in turn; between light and dark, so that they stand on either ground."""
+"""Colours of classes, in turn; mid-tones, legible on light and dark ground."""
 
 
 def spectrum(values: Mapping[str, Any]) -> go.Figure:

@@ -1,4 +1,4 @@
-"""The networks that a run follows, experts or a teacher: how they learned, and runs that only train them."""
+"""Experts and teachers of a run: how they learned, and runs that only train them."""
 
 import math
 import statistics
@@ -37,7 +37,7 @@ def has_begun(run: Run) -> bool:
 
 
 def curves(run: Run) -> list[Section]:
-    """How they learned over their epochs, or what will be here."""
+    """Their learning curves, or a note that there are none yet."""
     is_teacher = titles.recorded(run.row.method) == "teacher"
     parts: list[Section] = [Sentence(TEACHER if is_teacher else EXPERTS, "caption")]
     if not has_begun(run):

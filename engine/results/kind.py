@@ -87,7 +87,7 @@ class Kind:
         return formats.counted(size.num_samples, self.sample)
 
     def group(self, request: RunRequest) -> str:
-        """Runs whose scores can share one axis have the same one, beside their data set."""
+        """Runs on one data set share an axis of scores if they have the same group."""
         return ""
 
     def beside(self, run: Run) -> Sequence[Metric]:

@@ -10,5 +10,5 @@ KINDS: dict[str, Kind] = {kind.key: kind for kind in (Labelled(), Representation
 
 
 def kind_of(method: str) -> Kind:
-    """The kind of result that a method makes, by the method's key; labelled images where this version lacks it."""
+    """The kind of result of a method, by its key; labelled images where this version does not know the method."""
     return KINDS[METHODS[method].result if method in METHODS else "labelled"]

@@ -1,4 +1,4 @@
-"""What the pictures of a run show: whole images, a poster, or price sequences; bases, and what the set began as."""
+"""Pictures of a run: whole images, a poster, or price sequences; its bases, and the real images it started from."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -76,12 +76,12 @@ def picture(
 
 
 def bases(preview: Preview, theme: Theme = "page", width: int = 1000) -> bytes:
-    """The pictures that all images of a preview are sums of."""
+    """The bases of a preview: every image is a weighted sum of them."""
     return figures.grid_png(preview.views["bases"], theme=theme, width=width)
 
 
 def reconstruction(first: Preview, now: Preview, theme: Theme = "page", width: int = 1000) -> bytes:
-    """Real images, what stood for them before the first step, and what has become of these."""
+    """Real images, the synthetic images that started from them, and what these have become."""
     rows = [("Real", first.views["real"])]
     if "bases" in first.views:
         rows.append(("From the bases, before the first step", first.images))

@@ -1,4 +1,4 @@
-"""What is said of runs, as plain records: pages, reports and the terminal each have one renderer for them.
+"""Results of runs as plain records, which pages, reports and the terminal each draw in their own way.
 
 Texts are plain; `**so**` is emphasis. The second line of a table's cell is a remark on the first.
 """

@@ -1,4 +1,4 @@
-"""Titles of what a run names by key; the key itself for what this version does not know."""
+"""Titles of data sets, methods and networks by key; the key itself where this version does not know it."""
 
 from typing import Any
 
