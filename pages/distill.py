@@ -16,7 +16,6 @@ RECORD = {"experts": "Record experts only", "teacher": "Train teacher only"}
 SHARED = {"data": "Data", "evaluation": "Evaluation"}
 """The tabs of the options that all methods share."""
 OWN = "own"  # start from an old run or from the defaults, not from a preset
-DEVICES = ["auto", "cpu", "cuda"]
 KEPT: Mapping[str, Any] = {"persist_state": "session"}
 
 
@@ -63,8 +62,8 @@ def ask_run(start: engine.RunRequest, key: str) -> dict[str, Any]:
     with st.grid(3, min_column_width=210):
         name = st.text_input("Name (optional)", start.name, 120, f"{key}/name", placeholder=about, **KEPT)
         seed = st.number_input("Seed", 0, 2**31 - 1, start.seed, key=f"{key}/seed", help=same, **KEPT)
-        about = "Auto uses the GPU if there is one."
-        device = pick("Device", DEVICES, start.device, forms.choice_name, f"{key}/device", about)
+        about, devices = "Auto uses the GPU if there is one.", ["auto", "cpu", "cuda"]
+        device = pick("Device", devices, start.device, forms.choice_name, f"{key}/device", about)
     return {"name": name.strip(), "seed": seed, "device": device}
 
 

@@ -21,7 +21,6 @@ BESIDE = {"random_real": "random real", "kmeans_real": "k-means real"}
 """What a run's score is shown beside."""
 TICKED = "ticked runs"
 ASKED = "asked of ticked runs"
-_NOTE_SHOWN = 90
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def _tick_box(row: engine.RunRow) -> None:
 
 def _first_line(note: str) -> str:
     line = note.strip().splitlines()[0].strip()
-    return line if len(line) <= _NOTE_SHOWN else line[: _NOTE_SHOWN - 1] + "…"
+    return line if len(line) <= 90 else f"{line[:89]}…"
 
 
 def _facts(row: engine.RunRow) -> str:

@@ -23,7 +23,7 @@ def trials() -> engine.Trials:
 
 
 def show(request: engine.RunRequest) -> Answer:
-    """Draw the estimate of a request; refresh until there is one, then rerun the page."""
+    """Draw the estimate of a request. Until there is one, refreshes; then reruns the page."""
     answer = _known(request)
     is_pending = isinstance(answer, engine.Pending)
     st.fragment(_estimate, run_every=REFRESH if is_pending else None)(request, is_pending)

@@ -53,18 +53,13 @@ def image(picture: bytes, alt: str, caption: str = "", width: int | Literal["str
 
 
 def _sentence(sentence: Sentence) -> None:
-    text = marked(sentence.text)
+    text = "**".join(words.escaped(part) for part in sentence.text.split("**"))  # the only markup
     if sentence.tone == "note":
         st.info(text, icon=":material/balance:")
     elif sentence.tone == "caption":
         st.caption(text)
     else:
         st.markdown(text)
-
-
-def marked(text: str) -> str:
-    """Plain text as Markdown, in which nothing but `**` is markup."""
-    return "**".join(words.escaped(part) for part in text.split("**"))
 
 
 def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
@@ -75,9 +70,9 @@ def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
                 with st.container(border=True, height="stretch"):
                     st.metric(metric.label, metric.value)
                     st.caption(words.escaped(metric.help))
-                continue
-            look: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
-            st.metric(metric.label, metric.value, metric.note or None, help=metric.help or None, **look)
+            else:
+                look: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
+                st.metric(metric.label, metric.value, metric.note or None, help=metric.help or None, **look)
 
 
 def show_chart(figure: go.Figure, key: str, alt: str) -> None:

@@ -40,9 +40,8 @@ def worker() -> engine.Worker:
 def spare_the_collector() -> None:
     """To be called by everything that refreshes itself.
 
-    Streamlit collects garbage after every refresh. That walks through everything PyTorch and scikit-learn have
-    imported: 50 to 150 ms of the core that is training. So what is alive is excluded from collection, and included
-    again once a minute so that nothing leaks.
+    Streamlit collects garbage after every refresh. Walking through all that PyTorch and scikit-learn have imported
+    takes the training core 50 to 150 ms. So living objects are excluded, and included once a minute to find leaks.
     """
     now = time.monotonic()
     if now - _taken_back[0] > TAKE_BACK_SECONDS:
@@ -71,10 +70,7 @@ def submit_all(requests: Sequence[engine.RunRequest]) -> list[str]:
 
 @st.cache_resource(show_spinner="Reading the data set …", max_entries=2)
 def splits(source_key: str, preparation: str, root: str) -> engine.data.Splits:
-    """A source's splits under a preparation (DataConfig as JSON); the last two are cached.
-
-    `root` is the data folder; as part of the cache's key it makes another folder be read anew.
-    """
+    """A source's splits under a preparation (DataConfig as JSON). root: the data folder, for the cache's key."""
     config = engine.DataConfig.model_validate_json(preparation)
     return engine.drained(engine.sources()[source_key].load(config, engine.data_root()))
 

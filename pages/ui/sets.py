@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -31,7 +32,7 @@ class Look:
     """
 
     live: Callable[[engine.RunRow, list[int]], object]
-    few: Callable[[engine.RunRow, int], None]
+    few: Callable[[engine.RunRow, int], object]
     ways: Callable[[engine.RunRow, Sequence[int]], list[str]]
     show: Callable[[engine.RunRow, list[int], str], tuple[bytes, int, str] | None]
     is_wide: bool = False
@@ -88,10 +89,6 @@ def _image_way(row: engine.RunRow, steps: list[int], step: int, way: str, width:
     return picture
 
 
-def _few(row: engine.RunRow, step: int) -> None:
-    pictures.show(row, step, width=640, overlay=True)
-
-
 # ---- posters and candles ----
 
 
@@ -116,9 +113,10 @@ def _show_candles(row: engine.RunRow, steps: list[int], way: str) -> tuple[bytes
     return pictures.show(row, step), step, ""
 
 
+FEW = partial(pictures.show, width=640, overlay=True)
 LOOKS = {
-    looks.IMAGES: Look(_images_live, _few, _image_ways, _show_images),
-    looks.POSTER: Look(poster.show_live, _few, lambda row, steps: ["Poster", "Patches", "Labels"], _show_poster),
+    looks.IMAGES: Look(_images_live, FEW, _image_ways, _show_images),
+    looks.POSTER: Look(poster.show_live, FEW, lambda row, steps: ["Poster", "Patches", "Labels"], _show_poster),
     looks.SEQUENCES: Look(
         candles.show, candles.show_few, lambda row, steps: ["Candles", "Small pictures"], _show_candles, is_wide=True
     ),

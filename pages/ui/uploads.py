@@ -159,7 +159,7 @@ class Keeper(MemoryUploadedFileManager):
 
 
 def keeper_of(manager: UploadedFileManager) -> Keeper:
-    """The process's keeper of uploads. Streamlit's upload route holds this very object, so its class is changed."""
+    """The process's keeper of uploads: Streamlit's own store with another class, since its upload route holds it."""
     with _CHANGING:
         if not isinstance(manager, Keeper):
             for name in ("owners", "spools"):
