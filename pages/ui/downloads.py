@@ -18,7 +18,7 @@ FILES = {
     "report.html": ("Report (.html)", "text/html", "article"),
     "request.json": ("Request (.json)", "application/json", "list_alt"),
 }
-"""Of each file of a result: its label, type and icon."""
+"""Label, type and icon of each file of a result."""
 EVERYTHING = ("Download everything (.zip)", "application/zip", "folder_zip")
 REPORT = ("Download report (.html)", "text/html", "article")
 BASES = {"bases.png": ("Picture of the bases (.png)", "image/png", "apps")}
@@ -31,7 +31,7 @@ FURTHER: dict[str, dict[str, tuple[str, str, str]]] = {
 }
 """The files that only sets of one kind of data have."""
 TOGETHER = ("train.py", "distilled.npz")
-"""Files that keep their names, since the one reads the other."""
+"""Files that keep their names: the program reads the arrays."""
 
 
 def show(row: engine.RunRow) -> None:

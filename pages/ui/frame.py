@@ -18,7 +18,7 @@ PAGES = (
     ("gallery", "Gallery", "photo_library", "The distilled samples: large, over time, to download."),
     ("system", "System", "memory", "Device, memory, disk, versions, folders and the queue."),
 )
-"""Of each page: its file and address, title, icon and tooltip. The first is the home page."""
+"""File and address, title, icon and tooltip of each page."""
 
 
 def open_page() -> None:

@@ -1,4 +1,4 @@
-"""A data set of images on show: sizes, samples, class balance, and what preparation does to its images."""
+"""A data set of images: sizes, samples, class balance, and what preparation does to the images."""
 
 import math
 from typing import cast
@@ -18,7 +18,7 @@ FEW_CLASSES, SOME_CLASSES = 5, 12
 
 
 def look(source: engine.Source) -> None:
-    """A source as it is: sizes, contents, preparation and, if it was imported, its files."""
+    """Sizes, contents, preparation and, if it was imported, the files of a source."""
     own = source if isinstance(source, engine.images.FolderSource) else None
     st.markdown(f"{words.escaped(source.summary)} Source: {words.escaped(source.origin)}.")
     if own:

@@ -36,7 +36,6 @@ def png(row: engine.RunRow, step: int, way: str = "whole", width: int = 1000, **
 
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=BY_RUN)
 def drawn(row: engine.RunRow, step: int, way: str, theme: Theme, width: int, **options: Any) -> bytes:
-    """See `png`."""
     preview = kept(row, step)
     if way == "bases":
         return looks.bases(preview, theme, width)

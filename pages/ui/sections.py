@@ -12,7 +12,7 @@ from engine.results.sections import Chart, Choice, Code, File, Group, Metric, Me
 from pages.ui import words
 
 HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
-"""Texts of cells that Markdown takes as they are."""
+"""Texts of cells without Markdown."""
 ACROSS = {2: 3, 3: 3, 4: 4, 6: 3, 7: 4}
 """Metrics per row, by their number; 5 otherwise."""
 
@@ -120,7 +120,7 @@ def _title(title: str, is_nested: bool) -> None:
 
 
 def _choice(choice: Choice, key: str, is_nested: bool) -> None:
-    """The widget, where there is something to choose, and what was chosen."""
+    """The chosen sections, below a widget if there is a choice."""
     names = list(choice.options)
     name = names[0]
     if choice.is_list:

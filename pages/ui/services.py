@@ -1,4 +1,4 @@
-"""What all sessions of this process share: the store of runs, the worker, and data sets that are on show."""
+"""What all sessions of this process share: the store of runs, the worker and loaded data sets."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ from pages.ui import words
 
 @contextlib.contextmanager
 def said_plainly() -> Iterator[None]:
-    """Show an error that the user can fix as its message, in place of the rest of the page."""
+    """Show the message of an error that the user can fix, in place of the rest of the page."""
     try:
         yield
     except engine.UserError as error:
@@ -41,7 +41,7 @@ def spare_the_collector() -> None:
     """To be called by everything that refreshes itself.
 
     Streamlit collects garbage after every refresh. Walking through all that PyTorch and scikit-learn have imported
-    takes the training core 50 to 150 ms. So living objects are excluded, and included once a minute to find leaks.
+    takes the training core 50 to 150 ms. So living objects are left out, except once a minute, so that nothing leaks.
     """
     now = time.monotonic()
     if now - _taken_back[0] > TAKE_BACK_SECONDS:

@@ -16,15 +16,15 @@ STATES: dict[str, tuple[str, Literal["gray", "orange", "blue", "violet", "red", 
     "failed": ("Failed", "red", ":material/error:"),
     "done": ("Done", "green", ":material/check_circle:"),
 }
-"""Of each state: what it is called, its badge's colour and icon."""
+"""Name, badge colour and icon of each state."""
 
 
 _LINKED = re.compile(r"(https?:(?=//)|www(?=\.)|(?<=[\w.+-])@(?=[\w-]))", re.IGNORECASE)
-"""Beginnings of addresses that Markdown makes links of, escaped or not."""
+"""Beginnings of addresses that Markdown turns into links, escaped or not."""
 
 
 def escaped(text: str) -> str:
-    """User text that Markdown must leave as it is; an invisible joiner keeps bare addresses from becoming links."""
+    """User text with all Markdown escaped; an invisible joiner keeps bare addresses from becoming links."""
     text = _LINKED.sub("\\1\u2060", text.replace("\n", " "))
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~<>$:^&])", r"\\\1", text)
 
@@ -35,7 +35,7 @@ def student_name(row: engine.RunRow) -> str:
 
 
 def clock(moment: float | None) -> str:
-    """A time of day, with its date where that is not today's."""
+    """A time of day, with its date unless that is today."""
     if not moment:
         return formats.NOTHING
     then = datetime.fromtimestamp(moment)

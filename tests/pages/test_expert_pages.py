@@ -172,7 +172,7 @@ def asking(store: engine.Store) -> AppTest:
 
 
 def test_system_page_lists_recordings_and_deletes_one_after_asking(store, visit):
-    assert "No experts or teachers on disk." in canned.words(visit("system"))
+    assert "No experts or teachers yet." in canned.words(visit("system"))
     digest = keep_recording(store)
     app = visit("system")
     assert "1 expert trained for 3 epochs · 80.0 % on validation images" in canned.words(app)

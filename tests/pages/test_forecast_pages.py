@@ -33,7 +33,7 @@ def drawn(app: AppTest, part: str) -> int:
 
 def test_run_that_waits_says_what_will_be_here(store, visit):
     text = canned.words(visit("runs", run=store.submit(forecasts.request(), status="running")))
-    assert "The loss curve and the sequences appear here with the first outer steps." in text
+    assert "The loss curve and the sequences appear here after the first outer steps." in text
     assert "next close, 1 sequence per token" in text and "images" not in text
 
 

@@ -250,7 +250,7 @@ def asking(store: engine.Store) -> AppTest:
 
 
 def test_system_page_lists_teachers_and_deletes_one_after_asking(store, visit):
-    assert "No experts or teachers on disk." in canned.words(visit("system"))
+    assert "No experts or teachers yet." in canned.words(visit("system"))
     digest = keep_teacher(store)
     app = visit("system")
     assert "Barlow Twins, ConvNet-D3" in canned.words(
