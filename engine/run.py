@@ -78,9 +78,8 @@ def request_from_preset(source: str, method: str, preset: str, **changes) -> Run
     """The request that a preset stands for. Raises ConfigError if the method has no such preset for the source."""
     known = find_method(method).presets_for(source)
     if preset not in known:
-        raise ConfigError(
-            f"Method '{method}' has no preset '{preset}' for source '{source}'. It has: {', '.join(known) or 'none'}."
-        )
+        problem = f"Method '{method}' has no preset '{preset}' for source '{source}'."
+        raise ConfigError(f"{problem} It has: {', '.join(known) or 'none'}.")
     values = {"source": source, "method": method, "preset": preset}
     values |= {part: getattr(known[preset], part) for part in ("config", "data", "evaluation")}
     return checked(RunRequest, values | changes, f"preset '{preset}'")
@@ -153,10 +152,8 @@ def _recorder(method: Method[Any, Any, Any]) -> Recorder:
     """The function that trains a method's experts or teacher. Raises ConfigError if it has none."""
     if method.record is None:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if other.record is not None)
-        raise ConfigError(
-            f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record. "
-            f"Methods that do: {able or 'none'}."
-        )
+        problem = f"Method '{method.key}' follows no experts and no teacher, so there is nothing to record."
+        raise ConfigError(f"{problem} Methods that do: {able or 'none'}.")
     return method.record
 
 
@@ -164,31 +161,23 @@ def _check_fits(synthetic: SyntheticSet, splits: Splits) -> None:
     """Raise ConfigError unless a result was made for the same kind of samples and classes, prepared alike."""
     theirs, spec = synthetic.spec, splits.spec
     if replace(theirs, class_names=()) != replace(spec, class_names=()):
-        raise ConfigError(
-            f"This result was made for {theirs.describe()}, but the data set and its settings are {spec.describe()}. "
-            "Evaluate it with those of the run that made it."
-        )
+        problem = f"This result was made for {theirs.describe()}, but the data set and its settings are"
+        raise ConfigError(f"{problem} {spec.describe()}. Evaluate it with those of the run that made it.")
     for number, (ours, its) in enumerate(zip(spec.class_names, theirs.class_names, strict=True), 1):
         if ours != its:
-            raise ConfigError(
-                f"{spec.group} {number} of this result is '{its}', of the data set '{ours}'. "
-                "Choose the data set that it was made from."
-            )
+            problem = f"{spec.group} {number} of this result is '{its}', of the data set '{ours}'."
+            raise ConfigError(f"{problem} Choose the data set that it was made from.")
     prepared, made_by = getattr(splits, "preparation", None), synthetic.preparation
     if prepared is not None and made_by is not None and not prepared.is_like(made_by):
-        raise ConfigError(
-            "This result was made from data prepared differently (normalisation, whitening, scaling, or the data they "
-            "were fitted on). Evaluate it with the data preparation of the run that made it."
-        )
+        problem = "This result was made from data prepared differently (normalisation, whitening, scaling, or fitted"
+        raise ConfigError(f"{problem} on other data). Evaluate it with the data preparation of the run that made it.")
 
 
 def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
     """Raise ConfigError if a run would resume on other data: it may have trained on what is now test data."""
     if resume_from is not None and resume_from.get(DATA_KEY, splits.fingerprint) != splits.fingerprint:
-        raise ConfigError(
-            "The data set has changed since this run began: it was imported again with other files or options. "
-            "Start a new run with the same settings instead."
-        )
+        problem = "The data set has changed since this run began: it was imported again with other files or options."
+        raise ConfigError(f"{problem} Start a new run with the same settings instead.")
 
 
 def _distilled(
@@ -231,10 +220,8 @@ def _source(request: RunRequest, root: Path) -> Source:
     if request.source in known:
         return known[request.source]
     if ":" in request.source:
-        raise ConfigError(
-            f"The imported data set '{request.source}' is not on this machine, or was deleted. Import it again "
-            f"under the name '{request.source.partition(':')[2]}', or choose another data set."
-        )
+        problem = f"The imported data set '{request.source}' is not on this machine, or was deleted. Import it again"
+        raise ConfigError(f"{problem} under the name '{request.source.partition(':')[2]}', or choose another data set.")
     raise ConfigError(f"There is no source '{request.source}'. Choose one of: {', '.join(known)}.")
 
 
@@ -242,10 +229,8 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
     """Raise ConfigError for a method of images on prices, and the other way round."""
     if spec.task not in method.tasks:
         able = ", ".join(f"'{other.key}'" for other in METHODS.values() if spec.task in other.tasks)
-        raise ConfigError(
-            f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}. "
-            f"Methods for those: {able}."
-        )
+        problem = f"Method '{method.key}' cannot be used with {source.title}, which is a data set of {source.kind}."
+        raise ConfigError(f"{problem} Methods for those: {able}.")
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
@@ -279,17 +264,13 @@ def _check_start(config: MethodConfig, request: RunRequest) -> None:
         return
     start = config.starts_from
     if start == "result" and not request.start:
-        raise ConfigError(
-            "There is no result to start from: no run is named in 'start'. Open a finished run and choose "
-            "'Start from this result'."
-        )
+        problem = "There is no result to start from: no run is named in 'start'."
+        raise ConfigError(f"{problem} Open a finished run and choose 'Start from this result'.")
     if request.start and config.begun_from_result({}) is None:
         raise ConfigError(f"Method '{request.method}' cannot start from a result. Leave the start out.")
     if request.start and start != "result":
-        raise ConfigError(
-            f"This run starts from {start}, but names run '{request.start}' to start from. "
-            f"Set config.{config.start_option} to 'result', or leave the start out."
-        )
+        problem = f"This run starts from {start}, but names run '{request.start}' to start from."
+        raise ConfigError(f"{problem} Set config.{config.start_option} to 'result', or leave the start out.")
 
 
 def load_splits(request: RunRequest, context: Context) -> Generator[Event, None, Splits]:
@@ -332,9 +313,8 @@ def _check_others(config: MethodConfig, source: Source, root: Path) -> None:
     known = {key: other for key, other in sources(root).items() if other.kind == source.kind}
     for key in config.others:
         if key not in known:
-            raise ConfigError(
-                f"There is no source '{key}' to transfer to. Choose one of {source.kind}: {', '.join(known)}."
-            )
+            choices = f"Choose one of {source.kind}: {', '.join(known)}."
+            raise ConfigError(f"There is no source '{key}' to transfer to. {choices}")
         available = known[key].availability(root)
         if available.state == "missing":
             raise ConfigError(f"{known[key].title}, to transfer to, is not here: {available.message}")

@@ -1,23 +1,15 @@
 """Comparison of labelled samples: the distilled set, real samples of equal storage, and the whole training set.
 
-Two protocols, and a third on request:
+The protocols are those of `supervised`; the full set has standard training only. On request, sets made for augmented
+random batches are also trained without augmentation ("unaugmented"). Companions of a set (its moving average, or what
+was averaged) are arms of their own. A set with soft labels is also trained on hard ones.
 
-as distilled   the training the set was made for: its batches in stored order at their learned rates, or random
-               minibatches with its rule and rate. Real samples take the place of the synthetic ones.
-unaugmented    the same without augmentation, for sets made for augmented random batches.
-ordinary       standard training. The only one for the whole training set.
+Students on random batches are measured after 15, 30, 50 and 100 % of the longest training: Shul et al. 2024,
+arXiv:2403.12040, section 4, which reports the last length. Here the length with the best mean on validation data
+counts; the others are scored as "accuracy@300".
 
-Students on random batches are measured after 15, 30, 50 and 100 % of the longest training, as published. The length
-with the best mean over the students on validation data counts; the others are scored as "accuracy@300".
-
-Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also
-trained on hard ones.
-
-Source of the lengths: Shul et al. 2024, arXiv:2403.12040, section 4, which reports the last length.
-
-Students train one after another. Batching 3 and 8 of them with torch.func.vmap was slower on one core wherever it
-matters, because convolutions with weights of their own become grouped ones: 0.84 to 1.11 times as fast for the MLP,
-0.67 to 1.04 for LeNet, 0.20 to 0.96 for ConvNet-D3 of width 32, 0.33 to 0.81 of widths 64 and 128.
+Students train one after another: batching 3 and 8 of them with torch.func.vmap was 0.2 to 1.1 times as fast on one
+core, because convolutions with weights of their own become grouped ones.
 """
 
 from collections import Counter
@@ -264,7 +256,7 @@ def _of_length(
 
 
 def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:
-    """The synthetic set's schedule with real samples: as many batches, the samples dealt out over them by class."""
+    """The synthetic set's schedule with real samples: as many batches, each with samples of all classes."""
     steps = list(synthetic.batches())
     num_batches = max(1, round(len(synthetic.materialise()[0]) / len(steps[0].inputs)))
     hands = [torch.arange(start, len(data), num_batches) for start in range(num_batches)]
@@ -274,7 +266,7 @@ def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) ->
 
 
 def _random_recipe(training: Training, num_steps: int) -> str:
-    """How students on random batches were trained, in words."""
+    """The recipe of students on random batches."""
     own = training.own or base.Training("adam", num_steps)
     augmented = ", augmented" if own.is_augmented else ""
     batch = f"{own.batch_size:,} random samples each{augmented}"

@@ -7,10 +7,10 @@ Accuracies are fractions, means over the students of the architecture that the s
     ARS = s(g IOR(augmented) + (1 - g) IOR(not augmented))
     s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2
 
-Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep their
-hard labels even beside a set with soft ones, while the published code lets a teacher label them; so the improvement of
-such a set includes the effect of its labels. "Equal storage" counts labels and rates. "Trained alike" means by the
-protocol that suits the distilled set best on validation images; each set has its own learning rate.
+Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep hard
+labels even beside a set with soft ones, while the published code lets a teacher label them. "Equal storage" counts
+labels and rates. "Trained alike": by the protocol that is best for the distilled set on validation images, each set at
+its own learning rate.
 """
 
 import math

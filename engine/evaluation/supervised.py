@@ -2,7 +2,8 @@
 
 Two protocols:
 
-as distilled   the training that the set was made for, also with real samples in place of the synthetic ones.
+as distilled   the training that the set was made for: its batches in stored order at their learned rates, or random
+               minibatches with its rule and rate. Real samples take the place of the synthetic ones.
 ordinary       standard training: shuffled minibatches, Adam, cosine decay.
 
 Each small set has its own learning rate, chosen on validation data with networks and draws that are not scored.

@@ -1,15 +1,9 @@
 """Comparison of forecasts: students trained on distilled windows, on as many real ones, on all; and naive forecasts.
 
-Under both protocols students are measured after several lengths of training, each twice the one before. One length
-for all students of an arm is chosen on validation windows; a training ends after three lengths in a row without
-improvement. Every arm may stop early, because a network that is trained for long memorises a handful of windows, and
-overfits all of them.
-
-as distilled   random minibatches with the set's rule and rate. Real windows and other architectures also try other
-               rates.
-ordinary       standard training: Adam with cosine decay, at the best of a few rates.
-
-All architectures are trained on all windows too: these networks are small.
+The protocols are those of `supervised`; other architectures may train at other rates than the set's own. Students are
+measured after several lengths of training, each twice the one before. One length for all students of an arm is chosen
+on validation windows; a training ends after three lengths in a row without improvement, because a network that is
+trained for long memorises a handful of windows, and overfits all of them.
 """
 
 import math
@@ -43,14 +37,14 @@ from engine.nets import STUDENTS
 from engine.synthetic.candles import CandleSet
 
 SHORTEST = 5
-"""Steps: lengths are halves of each other, from the longest down to about this."""
+"""Steps: lengths are halved from the longest down to about this."""
 PATIENCE = 3
-"""Lengths that are no better than the best one before a training ends."""
+"""Lengths in a row without improvement before a training ends."""
 SMALL_RATES = (1e-3, 3e-3, 1e-2)
 """Tried for standard training on a few windows."""
 FULL_RATES = (1e-3, 3e-3)
 USUAL_SHARE = 0.3
-"""Of the longest training on few windows, what is usually done before nothing gets better."""
+"""How much of the longest training on few windows is usually done before it stops."""
 TIMED_WINDOWS = 500
 
 
@@ -58,7 +52,7 @@ Found = Cohort | Adapted
 
 
 def lengths_of(longest: int, own: int = 0) -> tuple[int, ...]:
-    """The steps after which students are measured, each once. own: those that a set was made for, 0 for none."""
+    """The steps after which students are measured. own: the steps of the set's own training, 0 for none."""
     found = {longest} | ({own} if own else set())
     while longest > SHORTEST:
         longest = -(-longest // 2)

@@ -19,7 +19,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,10 +66,7 @@ class RepresentationComparison(Comparison[Network]):
     teacher: Teacher
     real: Tensor  # (N, d), the teacher's representations of all training images, in their order
     digest = ""  # of them
-
-    @cached_property
-    def _labs(self) -> dict[str, Lab]:
-        return {}
+    _labs: dict[str, Lab]
 
     @property
     @abstractmethod
@@ -120,6 +117,7 @@ class RepresentationComparison(Comparison[Network]):
 
     def begin(self) -> Generator[Event, None, None]:
         """Load the teacher."""
+        self._labs = {}
         self.teacher, self.real = yield from self.load_teacher()
         content = self.real.cpu().contiguous().numpy().data
         self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
