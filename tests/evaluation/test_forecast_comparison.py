@@ -282,7 +282,7 @@ def test_verdict_says_plainly_whether_anything_beats_the_naive_forecast(lows, be
     intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
     found = verdict(intervals, {arm: low + 0.05 for arm, low in lows.items()}, "volatility")
     assert found["beats_naive"] is beats and said in found["sentence"]
-    assert "than random real windows of equal number cannot be told" in found["sentence"]
+    assert "no clear difference between the distilled set and as many random real windows" in found["sentence"]
 
 
 def test_verdict_says_where_another_architecture_beats_the_naive_forecast():
@@ -291,7 +291,7 @@ def test_verdict_says_where_another_architecture_beats_the_naive_forecast():
     skills = dict.fromkeys(intervals, 0.0)
     elsewhere = {"transformer": {"distilled": {SKILL: [-0.1, 0.1]}, "full": {SKILL: [0.02, 0.1]}}}
     found = verdict(intervals, skills, "volatility", elsewhere)
-    assert found["beats_naive"] and "With another architecture, Transformer, an arm does." in found["sentence"]
+    assert found["beats_naive"] and "With another architecture (Transformer) some do." in found["sentence"]
     elsewhere["transformer"]["full"] = {SKILL: [-0.02, 0.1]}
     found = verdict(intervals, skills, "volatility", elsewhere)
     assert not found["beats_naive"] and found["sentence"].startswith("Nothing here beats")
@@ -316,7 +316,7 @@ def test_source_of_other_windows_is_passed_over_with_a_word(volatility, tmp_path
     found = events(volatility, Context(cache_root=tmp_path), others={"simulated": other})
     assert "adaptation" not in analyses_of(found)
     (said,) = [event.message for event in found if isinstance(event, Warned)]
-    assert "windows are made otherwise" in said
+    assert "its windows differ from those of this run" in said
 
 
 def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):

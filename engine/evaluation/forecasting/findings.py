@@ -116,20 +116,19 @@ def verdict(
     naive = reference_in_words(task)
     mean, low, high = (_tenths(value) for value in (skills["distilled"], *intervals["distilled"][SKILL]))
     told = f"skill {mean} %, 95 % interval {low} to {high} %"
-    fails = f"Students trained on the distilled set do not forecast better than {naive}: {told}."
+    subject = "Students trained on the distilled set"
+    sentence = f"{subject} do not forecast better than {naive}: {told}."
     if "distilled" in better:
-        sentence = f"Students trained on the distilled set forecast better than {naive}: {told}."
+        sentence = f"{subject} forecast better than {naive}: {told}."
     elif better:
-        sentence = f"{fails} Trained on {_listed(better)} they do."
+        sentence += f" Those trained on {_listed(better)} do."
     elif others:
-        titles = " and ".join(STUDENTS[name].title for name in others)
-        sentence = f"{fails} With another architecture, {titles}, an arm does."
+        sentence += f" With another architecture ({' and '.join(STUDENTS[name].title for name in others)}) some do."
     else:
         sentence = (
-            f"Nothing here beats the naive forecast, {naive}: the intervals of skill of all trained arms reach 0 or "
-            f"lie below it (distilled: {told}). Markets are close to unpredictable; do not take differences between "
-            "these arms for an edge."
+            f"Nothing here beats the naive forecast, {naive}: no interval of skill lies above 0 (distilled: {told})."
         )
+        sentence += " Markets are close to unpredictable; differences between these training sets are likely noise."
     return {"beats_naive": bool(better or others), "sentence": f"{sentence} {_against_random(intervals)}"}
 
 
@@ -154,8 +153,6 @@ def _listed(names: Sequence[str]) -> str:
 def _against_random(intervals: Intervals) -> str:
     """The distilled set compared with random real windows, as a sentence."""
     low, high = intervals["distilled"][AGAINST_RANDOM]
-    if low > 0:
-        return "The distilled set teaches more than random real windows of equal number."
-    if high < 0:
-        return "The distilled set teaches less than random real windows of equal number."
-    return "Whether the distilled set teaches more or less than random real windows of equal number cannot be told."
+    if low <= 0 <= high:
+        return "There is no clear difference between the distilled set and as many random real windows."
+    return f"The distilled set is {'better' if low > 0 else 'worse'} training data than as many random real windows."

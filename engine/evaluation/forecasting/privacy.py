@@ -157,15 +157,14 @@ def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> s
     close = int((distilled < COPY * np.median(real)).sum())
     are = f"{close} of {len(distilled)} {'is' if close == 1 else 'are'}" if close else "none is"
     return (
-        f"Distilled windows lie {ratio:.2f} times as far from the nearest training window as training windows that "
-        f"share no bar lie from each other; {are} close to a copy of a real one."
+        f"The median distance from a distilled window to the nearest training window is {ratio:.2f} times that between "
+        f"training windows that share no bar; {are} close to a copy of a real one."
     )
 
 
 def _about_membership(found: dict[str, float]) -> str:
     auc = f"AUC {found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
-    told = f"Distance to the distilled set tells training windows from later ones with {auc}"
+    told, by_dates = f"Membership inference by distance to the distilled set has {auc}", f"{found['chance']:.2f}"
     if found["low"] > max(0.5, found["chance"]):
-        chance = f"0.5 gives away nothing, {found['chance']:.2f} is due to the times alone"
-        return f"{told}: it gives away what it was made from ({chance})."
-    return f"{told}: no more than chance (0.5) or the difference of the times alone ({found['chance']:.2f})."
+        return f"{told}: the set reveals training windows (0.5 is chance, {by_dates} is due to the dates alone)."
+    return f"{told}: no more than chance (0.5) or the difference in dates alone ({by_dates})."
