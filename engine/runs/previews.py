@@ -1,9 +1,9 @@
 """The pictures of a run: `previews/step-00000120.npz` in its folder, one file per Preview."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -12,6 +12,7 @@ from engine.core.events import CandleView, PosterView, Preview
 
 _VIEW, _POSTER, _CANDLE = "view_", "poster_", "candle_"
 """Prefixes of the names of arrays: further pictures, the poster, the candles."""
+View = TypeVar("View", PosterView, CandleView)
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -41,10 +42,9 @@ def load(folder: Path, step: int) -> Preview:
     """The preview after `step` outer steps, which must exist."""
     with np.load(path_of(folder, step), allow_pickle=False) as file:
         views = {name.removeprefix(_VIEW): file[name] for name in file.files if name.startswith(_VIEW)}
-        poster, candles = _unpacked(file, _POSTER), _unpacked(file, _CANDLE)
-        shown = Preview(step, file["images"], tuple(map(str, file["labels"])), views=views)
-        poster_view, candle_view = PosterView(**poster) if poster else None, CandleView(**candles) if candles else None
-        return replace(shown, poster=poster_view, candles=candle_view)
+        images, labels = file["images"], tuple(map(str, file["labels"]))
+        poster, candles = _unpacked(file, _POSTER, PosterView), _unpacked(file, _CANDLE, CandleView)
+        return Preview(step, images, labels, views=views, poster=poster, candles=candles)
 
 
 def _packed(prefix: str, view: PosterView | CandleView | None) -> dict[str, np.ndarray]:
@@ -54,10 +54,10 @@ def _packed(prefix: str, view: PosterView | CandleView | None) -> dict[str, np.n
     return {prefix + name: np.asarray(value) for name, value in plain.items() if value is not None}
 
 
-def _unpacked(file: NpzFile, prefix: str) -> dict[str, Any]:
-    """The fields that `_packed` was given."""
-    arrays = {name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)}
-    return {name: _value(array) for name, array in arrays.items()}
+def _unpacked(file: NpzFile, prefix: str, kind: type[View]) -> View | None:
+    """The view that `_packed` was given."""
+    values = {name.removeprefix(prefix): _value(file[name]) for name in file.files if name.startswith(prefix)}
+    return kind(**values) if values else None
 
 
 def _value(array: np.ndarray) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -14,6 +13,7 @@ from engine.core.events import Event, Measured, Preview
 from engine.runs import log
 from engine.runs.store import RunRow, Store
 
+WRITE_SECONDS = 0.25
 PULSE_SECONDS = 1.0
 
 
@@ -24,14 +24,13 @@ class Recorder:
     were free when memory ran short; None while there is enough.
     """
 
-    def __init__(
-        self, store: Store, row: RunRow, on_event: Callable[[Event], Any] | None = None, interval: float = 0.25
-    ) -> None:
+    def __init__(self, store: Store, row: RunRow, on_event: Callable[[Event], object]) -> None:
         self.step = row.step
         self.device = torch.device("cpu")
         self.stop_wanted = False
         self.memory_left: int | None = None
-        self._store, self._run_id, self._on_event, self._interval = store, row.id, on_event, interval
+        self.tell = on_event  # without storing the event
+        self._store, self._run_id = store, row.id
         self._seconds_before, self._begun = row.seconds, time.monotonic()
         self._pace = Pace(row.seconds_per_step)
         self._memory = 0
@@ -64,11 +63,6 @@ class Recorder:
             self._waiting.append(line)
         self.tell(event)
 
-    def tell(self, event: Event) -> None:
-        """Pass an event to the listener without storing it."""
-        if self._on_event is not None:
-            self._on_event(event)
-
     def flush(self, *more: log.Record) -> None:
         """Write the waiting events in order, then `more`. After an error they stay in the queue."""
         with self._flush_lock:
@@ -94,7 +88,7 @@ class Recorder:
 
     def _watch(self) -> None:
         next_pulse = time.monotonic()
-        while not self._closed.wait(self._interval):
+        while not self._closed.wait(WRITE_SECONDS):
             try:
                 self._memory = max(self._memory, _memory(self.device))
                 if self.memory_left is None:

@@ -37,7 +37,7 @@ def execute(
     store: Store,
     run_id: str,
     *,
-    on_event: Callable[[Event], Any] | None = None,
+    on_event: Callable[[Event], object] = lambda event: None,
     runner: Runner | None = None,
     checkpoint_seconds: float = 10.0,
 ) -> None:
