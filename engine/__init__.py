@@ -1,4 +1,4 @@
-"""The door of the engine: everything the pages, the command line and Python users need.
+"""The public interface of the engine, for the pages, the command line and Python users.
 
 from engine import RunRequest, distill, evaluate
 synthetic, scores = distill(RunRequest(source="digits", method="bilevel"))
@@ -50,7 +50,7 @@ Result = TypeVar("Result")
 
 
 def sources() -> dict[str, Source]:
-    """Every data set that can be chosen now, by key: those of the program, then the imported ones."""
+    """Every data set by key: those of the program, then the imported ones."""
     return sources_under(data_root())
 
 
@@ -60,14 +60,14 @@ def distill(
     on_event: Callable[[Event], object] = lambda event: None,
     **prices_asked: Any,
 ) -> tuple[SyntheticSet | None, list[Row]]:
-    """Run a request in this process. Nothing is stored but pretrained networks, in the context's cache.
+    """Run a request in this process; only pretrained networks are stored, in the context's cache.
 
     Instead of a request, the arguments of `price_request` (data_paths, sequence_length, ...) distil price files.
-    `on_event` sees every event as it comes. Returns the synthetic set, None if the request only records experts, and a
-    row of scores per arm and protocol. Raises UserError if the request cannot work.
+    on_event: called with every event. Returns the synthetic set, None if the request only records experts, and a row of
+    scores per arm and protocol. Raises UserError if the request cannot work.
     """
     if (request is None) == (not prices_asked):
-        raise errors.ConfigError("Give engine.distill either a request, or the files of prices as data_paths.")
+        raise errors.ConfigError("Give engine.distill either a request or price files as data_paths.")
     if request is None:
         request = price_request(**({"root": context.data_root} if context else {}) | prices_asked)
     return _watched(run(request, _context(request, context)), on_event)
@@ -79,7 +79,7 @@ def evaluate(
     context: Context | None = None,
     on_event: Callable[[Event], object] = lambda event: None,
 ) -> list[Row]:
-    """Compare a finished set with real data, as `request.evaluation` says; a row of scores per arm and protocol."""
+    """Compare a finished set with real data, as `request.evaluation` says. Returns a row per arm and protocol."""
     return _watched(evaluate_events(request, synthetic, _context(request, context)), on_event)[1]
 
 

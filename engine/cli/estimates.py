@@ -1,4 +1,4 @@
-"""What a request will take, before it is started."""
+"""The command that estimates the time, memory and disk space of a request."""
 
 import dataclasses
 

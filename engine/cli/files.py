@@ -1,4 +1,4 @@
-"""Commands that take a result out as files, and back in; and the dashboard."""
+"""Commands that export and load results, and the one that serves the dashboard."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def register(add) -> None:
 
 
 def _app(options) -> int:
-    """Streamlit takes the place of this process."""
+    """Replace this process by Streamlit."""
     if options.runs:
         os.environ["DISTILLERY_RUNS"] = str(options.runs)
     where = ["--server.port", str(options.port), "--server.address", options.address]
@@ -63,7 +63,7 @@ def _load(options) -> int:
 
 
 def _write(path: Path, content: bytes) -> int:
-    """Put a file in its place, whole or not at all, and print its path; the exit status."""
+    """Write a file atomically and print its path; returns the exit status."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

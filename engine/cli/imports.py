@@ -1,4 +1,4 @@
-"""Import folders of images and price files as data sets, and delete them again."""
+"""Commands that import folders of images and price files as data sets, and delete them."""
 
 import argparse
 from collections.abc import Callable

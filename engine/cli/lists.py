@@ -1,4 +1,4 @@
-"""What there is: data sets, methods with their options and presets, and whether this installation works."""
+"""Commands that list data sets and methods, and check the installation."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ def _doctor(options) -> int:
 
 
 def print_json(value: Any) -> int:
-    """Print a value as JSON, NaN as null; the exit status."""
+    """Print a value as JSON, NaN as null; returns the exit status."""
     plain = to_jsonable_python(value, inf_nan_mode="null", fallback=lambda scalar: scalar.item())
     print(json.dumps(plain, indent=2))
     return 0

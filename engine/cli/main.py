@@ -1,6 +1,6 @@
-"""The same runs without a browser: `python -m engine ...`.
+"""The command line: `python -m engine ...`.
 
-Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong; one line says how.
+Exit status 0: done. 1: the run failed or was stopped. 2: the request is wrong, with one line that says why.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from engine.runs.worker import execute
 
 LISTED: tuple[str, ...] = ("id", "name", "status", "source", "method", "preset", "seed", "step", "total_steps")
 LISTED += ("seconds", "error", "created", "started", "finished", "memory_bytes")
-"""What is listed of a run as JSON."""
+"""The fields of a run in JSON lists."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, do, return the exit status."""
+    """Run a command and return the exit status."""
     parser = _parser()
     options = parser.parse_args(pretrained.translated(sys.argv[1:] if arguments is None else arguments))
     try:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 1
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
+    except BrokenPipeError:  # the reader of the output ended, as `head` does
         sys.stderr.close()
         return 0
 
@@ -190,11 +190,11 @@ def _row_json(row: RunRow) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    """What its kind of result tells beside scores; nothing where this version does not know the method."""
+    """The numbers of its kind of result besides scores; none if this version does not know the method."""
     return kind_of(run.row.method).numbers(run) if run.row.method in METHODS else {"ranking": {}}
 
 
 def _print_results(store: Store, row: RunRow) -> None:
-    """What a run found, as far as it is."""
+    """Print the results of a run so far."""
     pretrained.print_ends(store, row.id)
     print_sections(kind_of(row.method).printed(Run(row, store)))

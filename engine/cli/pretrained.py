@@ -1,4 +1,4 @@
-"""Pretrained networks on the command line: list, record, verify and delete them, and show those of a run."""
+"""Commands that list, record, verify and delete pretrained networks, and the lines about those of a run."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from engine.pretrained.store import Kind
 from engine.results import titles
 from engine.runs.store import Store
 
-BEFORE = {"experts": "trajectory", "teachers": "selfsup"}  # earlier names of `pretrained record`, and their methods
+BEFORE = {"experts": "trajectory", "teachers": "selfsup"}  # old names of `pretrained record`, and their methods
 
 
 def register(add, start: Callable[[argparse.Namespace], int]) -> None:
-    """Add `pretrained` to the command line. start: carries out a request."""
+    """Add `pretrained` to the command line. start: runs a request."""
     parser = add("pretrained", None, "Experts and teachers, which runs share: list, record, verify or delete them.")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
@@ -41,7 +41,7 @@ def register(add, start: Callable[[argparse.Namespace], int]) -> None:
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which the earlier commands `experts` and `teachers` are actions of `pretrained`."""
+    """Arguments with the old commands `experts` and `teachers` replaced by actions of `pretrained`."""
     name, rest = next(iter(arguments), ""), list(arguments[1:])
     if name not in BEFORE:
         return list(arguments)

@@ -1,4 +1,4 @@
-"""Progress on standard error: one line that is rewritten on a terminal, one line per phase elsewhere."""
+"""Progress on standard error: one line that is rewritten on a terminal, or one line per phase in a file."""
 
 import sys
 import time
@@ -19,14 +19,14 @@ class Printer:
 
     def __init__(self, request: RunRequest | None = None) -> None:
         self.total = resolve(request, begins=False)[1].outer_steps if request else 0
-        self.making = ""  # what a run without a result does
+        self.making = ""  # what happens in a run that makes no result
         if request and request.action == "record":
             is_teacher = titles.recorded(request.method) == "teacher"
             self.making = "the teacher was trained" if is_teacher else "experts were recorded"
         self.live = sys.stderr.isatty()
         self.course = Course()
-        self.bar = ""  # of the outer step that was done last
-        self.told: set[str] = set()  # phases
+        self.bar = ""  # of the last outer step
+        self.told: set[str] = set()  # phases shown so far
 
     def __call__(self, event: Event) -> None:
         if not isinstance(event, events.Preview | events.Checkpoint):
@@ -70,17 +70,17 @@ class Printer:
         if self.live:
             before, unit = ("", " trainings") if event.part == "compare" else (self.bar, "")
             rewrite(f"{before}{event.phase} {event.done:,} of {event.total:,}{unit}{self._left()}")
-        elif event.phase not in self.told:  # those within outer steps come again and again
+        elif event.phase not in self.told:  # phases within outer steps repeat
             self._line(event.phase)
         self.told.add(event.phase)
 
     def _left(self) -> str:
-        """How long the whole run will still take, where that is known."""
+        """The time left, if known."""
         left = self.course.outlook().seconds_left
         return "" if left is None else f", {formats.about(left)} left"
 
     def _now_and_then(self, text: str, is_milestone: bool) -> None:
-        """A line that a terminal shows each time, and other outputs at milestones."""
+        """Show a line: always on a terminal, only at milestones in a file."""
         if self.live:
             rewrite(text)
         elif is_milestone:
@@ -91,7 +91,7 @@ class Printer:
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Clear the line that is rewritten."""
+        """Clear the rewritten line."""
         if self.live:
             rewrite("")
 

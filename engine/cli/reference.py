@@ -1,4 +1,4 @@
-"""The reference of all options, made from the configs: `REFERENCE.md` in the engine's folder."""
+"""The reference of all options, `engine/REFERENCE.md`, made from the configs."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -62,7 +62,7 @@ def _docs(options) -> int:
 
 
 def option_rows(model: type[Config], prefix: str = "", made: Config | None = None) -> Iterator[OptionRow]:
-    """Every option of a config, those of the configs inside it included. made: whose values are the defaults."""
+    """Every option of a config and of the configs inside it. made: a config whose values are the defaults."""
     for name, info in model.model_fields.items():
         default = info.get_default() if made is None else getattr(made, name)
         if isinstance(default, Config):
@@ -73,7 +73,7 @@ def option_rows(model: type[Config], prefix: str = "", made: Config | None = Non
 
 
 def reference() -> str:
-    """All options as Markdown: a table per config, and one per method for the options that are its own."""
+    """All options as Markdown: a table per config, and one per method for its own options."""
     shared: dict[type[Config], str] = {}
     methods = ""
     for method in METHODS.values():
@@ -110,7 +110,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 
 def _values(info: FieldInfo) -> str:
-    """The choices or the range of an option, in words."""
+    """The choices or the range of an option."""
     if choices := get_args(info.annotation):
         if get_args(choices[0]):
             return f"several of {', '.join(f'`{choice}`' for choice in get_args(choices[0]))}"
@@ -125,14 +125,14 @@ def _values(info: FieldInfo) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A bound, without an exponent where it is whole."""
+    """A bound, without an exponent if it is whole."""
     if value is None:
         return "any"
     return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
 
 
 def _effect(info: FieldInfo, place: str) -> str:
-    """The conditions under which an option has an effect, as a sentence."""
+    """A sentence on the conditions under which an option has an effect."""
     wanted = []
     for condition in option_of(info).when:
         values = " or ".join(_shown(value) for value in condition.values)
@@ -141,7 +141,7 @@ def _effect(info: FieldInfo, place: str) -> str:
 
 
 def _scale(info: FieldInfo, prefix: str) -> str:
-    """What other option the default depends on, as a sentence."""
+    """A sentence on the option that the default depends on."""
     other, factors = option_of(info).scale or ("", {})
     scaled = [f"{info.default * factor:g} if `{prefix}{other}` is `{value}`" for value, factor in factors.items()]
     return f". Default {' and '.join(scaled)}" if scaled else ""

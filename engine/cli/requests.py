@@ -1,4 +1,4 @@
-"""The ways to give a request on the command line, shared by the commands that take one."""
+"""Command-line options that describe a request."""
 
 import argparse
 import json
@@ -18,9 +18,9 @@ def store_of(options: argparse.Namespace) -> Store:
 
 
 def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel", action: Action | None = None) -> None:
-    """The ways to give a request: a file, or source, method and preset; single values changed.
+    """Add the options of a request: a file, or source, method and preset, and changes of single values.
 
-    method: that of a request that names none. action: what every request of this command does; its own if None.
+    method: the default. action: of every request of this command; the request's own if None.
     """
     parser.set_defaults(default_method=method, action=action)
     parser.add_argument("request", nargs="?", type=Path, help="a request file (request.json of any run)")
@@ -34,7 +34,7 @@ def request_options(parser: argparse.ArgumentParser, *, method: str = "bilevel",
 
 
 def requested(options) -> RunRequest:
-    """The request that `request_options` were given. Raises ConfigError for one that cannot be."""
+    """The request that the options describe. Raises ConfigError if it is not valid."""
     method = options.method or options.default_method
     if options.request:
         if options.source or options.method or options.preset:
@@ -65,7 +65,7 @@ def requested(options) -> RunRequest:
 
 
 def _set(values: dict, change: str) -> None:
-    """Apply one KEY=VALUE; the value is read as JSON where it is JSON, as text otherwise."""
+    """Apply one KEY=VALUE; a value that is not JSON is a text."""
     key, separator, text = change.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set takes KEY=VALUE, as config.outer_steps=50, not '{change}'.")

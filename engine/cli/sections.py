@@ -1,4 +1,4 @@
-"""Sections of results on a terminal: sentences and tables; pictures and charts are for pages and reports."""
+"""Prints `engine.results.sections` on a terminal: sentences, metrics and tables, but no pictures or charts."""
 
 from collections.abc import Sequence
 

@@ -178,7 +178,7 @@ class TestFromPython:
         assert list(engine.prices.saved(tmp_path / "elsewhere")) == [request.source] == ["prices:aaa"]
 
     def test_neither_a_request_nor_files_is_refused(self):
-        with pytest.raises(ConfigError, match="either a request, or the files"):
+        with pytest.raises(ConfigError, match="either a request or price files"):
             engine.distill()
         with pytest.raises(ConfigError, match="Two of the price files are called 'daily.csv'"):
             engine.price_request(["BTC/daily.csv", "ETH/daily.csv"])
