@@ -5,8 +5,6 @@ convolution has no bias if a normalisation follows: that would cancel it, and Ad
 vanishing gradient.
 """
 
-from collections.abc import Callable
-
 from torch import nn
 
 from engine.core.errors import ConfigError
@@ -49,13 +47,12 @@ def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int,
 
 
 def activation(name: str) -> nn.Module:
-    """The layer of a config's `activation`."""
-    layers: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
-    return (layers | {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus})[name]()
+    """The layer of the option `activation`."""
+    return {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}[name]()
 
 
 def normalisation(name: str, width: int) -> list[nn.Module]:
-    """The layer of a config's `norm` for `width` channels; empty for "none"."""
+    """The layers of the option `norm` for `width` channels."""
     if name == "none":
         return []
     if name == "batch":  # batch statistics in evaluation too: running ones would be hidden state

@@ -196,10 +196,10 @@ def recordings(cache_root: Path) -> list[Recording]:
 
 def find(cache_root: Path, digest: str) -> Recording:
     """The recording with a digest. Raises DataError if there is none."""
-    found = [recording for recording in recordings(cache_root) if recording.digest == digest]
-    if not found:
-        raise DataError(f"There are no pretrained networks '{digest}'. They may have been deleted already.")
-    return found[0]
+    for recording in recordings(cache_root):
+        if recording.digest == digest:
+            return recording
+    raise DataError(f"There are no pretrained networks '{digest}'. They may have been deleted already.")
 
 
 def delete(cache_root: Path, digest: str) -> None:

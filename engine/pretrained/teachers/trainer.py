@@ -85,13 +85,13 @@ def load_or_train(splits: Splits, config: TeacherConfig, context: Context) -> Ge
 def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator[Event, None, Tensor]:
     """Representations (N, d) float32 of the training images, in order, cached in the teacher's folder."""
     path = context.cache_root / "teachers" / teacher.digest / FILE
-    found = None
     with contextlib.suppress(OSError, SafetensorError):  # missing or damaged
         found = load_file(path).get(TENSOR)
-    if found is None or found.shape != (len(splits.train), teacher.num_dims):
-        found = (yield from features_of(teacher.represent, splits.train, "represent the training images")).cpu()
-        write_atomically(path, bytes_from_tensors({TENSOR: found.contiguous()}))
-    return found.to(context.device)
+        if found is not None and found.shape == (len(splits.train), teacher.num_dims):
+            return found.to(context.device)
+    found = yield from features_of(teacher.represent, splits.train, "represent the training images")
+    write_atomically(path, bytes_from_tensors({TENSOR: found.cpu().contiguous()}))
+    return found
 
 
 def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
