@@ -102,23 +102,21 @@ class CandleSet(SyntheticSet):
         for token, name in enumerate(self.spec.class_names):
             mine = (train.tokens == token).nonzero().flatten()
             if len(mine) < self.sequences_per_token:
-                problem = (
-                    f"{name} has {len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences"
+                found = (
+                    f"{len(mine):,} training windows, fewer than the {self.sequences_per_token:,} sequences per token"
                 )
-                raise ConfigError(f"{problem} wanted per token. Lower the sequences per token, or the stride.")
+                raise ConfigError(f"{name} has {found}. Lower the sequences per token, or the stride.")
             chosen.append(mine[torch.randperm(len(mine), generator=generator)[: self.sequences_per_token]])
         return train.subset(torch.cat(chosen))
 
     def _start_from_result(self, result: SyntheticSet | None, splits: WindowSplits) -> None:
         """Sequences and targets of a finished set of the same shape and scaling, with its rate."""
-        others = "other sequences (tokens, windows, targets or sequences per token)"
-        remedy = "or start from real windows."
         if not isinstance(result, CandleSet) or result.spec != self.spec or len(result.raw_bars) != len(self.raw_bars):
-            problem = f"The result to start from holds {others}."
-            raise ConfigError(f"{problem} Choose the same data set and settings, {remedy}")
+            problem = "The result to start from holds other tokens, windows, targets or numbers of sequences."
+            raise ConfigError(f"{problem} Choose the same data set and settings, or start from real windows.")
         if result.preparation is not None and not splits.scaling.is_like(result.preparation):
             problem = "The result to start from was made from bars on another scale."
-            raise ConfigError(f"{problem} Choose the data preparation of the run that made it, {remedy}")
+            raise ConfigError(f"{problem} Choose the data preparation of its run, or start from real windows.")
         with torch.no_grad():
             for name in ("raw_bars", "values", "direction_logits", "raw_rates"):
                 mine, theirs = getattr(self, name), getattr(result, name)

@@ -213,7 +213,7 @@ def test_run_that_goes_on_or_is_compared_again_does_without_the_file_of_its_orde
 
 @pytest.mark.parametrize("package", [True, False])
 def test_order_by_clip_is_refused_early_without_its_package(monkeypatch, package):
-    monkeypatch.setattr(clip, "_is_installed", lambda name: package)
+    monkeypatch.setattr(clip, "find_spec", lambda name: package)
     monkeypatch.setattr(clip, "is_at_hand", lambda: True)
     if package:
         resolve(asked(order="clip"))
@@ -231,7 +231,7 @@ def test_trial_never_downloads_clip(monkeypatch, is_at_hand, order):
 
 
 def test_estimate_tries_the_poster_without_fetching_clip(monkeypatch, tmp_path):
-    monkeypatch.setattr(clip, "_is_installed", lambda name: name == "transformers")
+    monkeypatch.setattr(clip, "find_spec", lambda name: name == "transformers")
     monkeypatch.setattr(clip, "_load", lambda weights, download: pytest.fail("CLIP was to be loaded"))
     monkeypatch.setattr("engine.runs.estimate.ENOUGH_SECONDS", 0.1)
     monkeypatch.setattr("engine.runs.estimate.SAMPLE_SECONDS", 0.02)

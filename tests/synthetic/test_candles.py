@@ -180,7 +180,7 @@ def test_a_result_is_begun_from_where_it_fits_and_refused_where_not():
     synthetic.start_from("result", splits, result, 0.05, torch.Generator())
     assert torch.equal(result.raw_bars, synthetic.raw_bars) and torch.equal(result.values, synthetic.values)
     other = splits_of(window_length=7)
-    with pytest.raises(ConfigError, match="holds other sequences"):
+    with pytest.raises(ConfigError, match="holds other tokens, windows"):
         candle_set(other).start_from("result", other, result, 0.05, torch.Generator())
     with pytest.raises(ConfigError, match="on another scale"):
         shifted = drained(

@@ -49,7 +49,11 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     not fit.
     """
     student = make_student(config.student, splits.spec, context.device)
-    synthetic = yield from initial_set(config, splits, _asked(config, context), context)
+    start_seed = context.stream("fixed start").initial_seed() if config.initialisation == "fixed" else None
+    training = Training(config.inner_optimiser, config.inner_steps, start_seed)
+    num_rates = 1 if config.shared_rate else config.inner_steps
+    asked = Asked(training, config.student_lr, config.learn_rates, config.stored_batches, num_rates)
+    synthetic = yield from initial_set(config, splits, asked, context)
     starts = Starts(student, config, context)
     yield from starts.prepare(splits.train)
     learned = [p for p in synthetic.parameters() if p.requires_grad]
@@ -105,13 +109,6 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     if config.keep == "best" and best.put_back(synthetic):
         yield synthetic.preview(best.step, splits)
     return synthetic
-
-
-def _asked(config: BilevelConfig, context: Context) -> Asked:
-    start_seed = context.stream("fixed start").initial_seed() if config.initialisation == "fixed" else None
-    training = Training(config.inner_optimiser, config.inner_steps, start_seed)
-    num_rates = 1 if config.shared_rate else config.inner_steps
-    return Asked(training, config.student_lr, config.learn_rates, config.stored_batches, num_rates)
 
 
 def _batches(

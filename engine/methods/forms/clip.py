@@ -1,7 +1,7 @@
 """CLIP's view of class names, as PoCO was published with. Needs the optional package `transformers` and its weights."""
 
-import importlib.util
 from collections.abc import Generator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress
 from engine.core.progress import ticking
-from engine.methods.forms.distances import cosine_distances, in_words
+from engine.methods.forms.distances import cosine_distances
 
 WEIGHTS = "openai/clip-vit-base-patch32"
 NAMES_AT_ONCE = 16
@@ -21,7 +21,7 @@ ALLOW = f"Allow the download (about 600 MB, once), {OTHERS} none."
 
 def check(download: bool) -> None:
     """Raise ConfigError if CLIP's package is missing, or its weights are and may not be downloaded."""
-    if not _is_installed("transformers"):
+    if not find_spec("transformers"):
         raise ConfigError(f"Class order 'clip' needs the package transformers, which is not here. {INSTALL}")
     if not download and not is_at_hand():
         raise ConfigError(f"The weights of CLIP, {WEIGHTS}, are not on this machine. {ALLOW}")
@@ -29,7 +29,7 @@ def check(download: bool) -> None:
 
 def is_at_hand() -> bool:
     """Whether the published weights and their tokenizer lie on this machine. Nothing is loaded, or fetched."""
-    if not _is_installed("huggingface_hub"):
+    if not find_spec("huggingface_hub"):
         return False
     from huggingface_hub import try_to_load_from_cache
 
@@ -55,7 +55,7 @@ def text_distances(
     length = encoder.config.max_position_embeddings
     for first in range(0, len(names), NAMES_AT_ONCE):
         yield Progress("read the class names with CLIP", first, len(names))
-        texts = [in_words(name) for name in names[first : first + NAMES_AT_ONCE]]
+        texts = [name.replace("_", " ") for name in names[first : first + NAMES_AT_ONCE]]
         tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         with torch.no_grad():
             features.append(encoder(**tokens).last_hidden_state.flatten(1))
@@ -84,7 +84,3 @@ def _load(weights: str, download: bool) -> tuple[Any, Any]:
         remedy = f"Check the connection to huggingface.co and the space on disk, {OTHERS} none."
         problem = f"The weights of CLIP, {weights}, could not be fetched. {remedy}"
     raise ConfigError(problem) from cause
-
-
-def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None

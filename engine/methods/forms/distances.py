@@ -60,14 +60,9 @@ def name_distances(names: Sequence[str]) -> np.ndarray:
     """1 - cosine of TF-IDF weights of the groups of two to four letters within the words of each name."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import
 
-    texts = [f"{in_words(name)} ." for name in names]  # the point: a name of blanks alone has something to count
+    texts = [f"{name.replace('_', ' ')} ." for name in names]  # the point: a name of blanks has something to count
     weights = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(texts)
     return cosine_distances(torch.from_numpy(weights.toarray()))
-
-
-def in_words(name: str) -> str:
-    """A class name as one would write it: 'aquarium_fish' is 'aquarium fish'."""
-    return name.replace("_", " ")
 
 
 def cosine_distances(features: Tensor) -> np.ndarray:

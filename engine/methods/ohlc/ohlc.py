@@ -38,13 +38,6 @@ def distill(splits: WindowSplits, config: OhlcConfig, context: Context) -> Gener
 
     Yields and raises what `distill_windowed` does.
     """
-    synthetic = _initial_set(splits, config, context).to(context.device)
-    groups = synthetic.groups(config.outer_lr, config.outer_lr / config.target_lr_divisor, config.rates_lr)
-    penalty = _penalty(synthetic, splits, config, context)
-    return (yield from distill_windowed(synthetic, groups, splits, config, context, penalty=penalty))
-
-
-def _initial_set(splits: WindowSplits, config: OhlcConfig, context: Context) -> CandleSet:
     training = config.training
     if config.initialisation == "fixed":
         training = replace(training, start_seed=context.stream("fixed start").initial_seed())
@@ -57,7 +50,10 @@ def _initial_set(splits: WindowSplits, config: OhlcConfig, context: Context) -> 
         learn_rates=config.learn_rates,
     )
     synthetic.start_from(config.images_from, splits, context.start, config.student_lr, context.stream("images"))
-    return synthetic
+    synthetic.to(context.device)
+    groups = synthetic.groups(config.outer_lr, config.outer_lr / config.target_lr_divisor, config.rates_lr)
+    penalty = _penalty(synthetic, splits, config, context)
+    return (yield from distill_windowed(synthetic, groups, splits, config, context, penalty=penalty))
 
 
 def _penalty(
