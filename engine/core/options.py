@@ -122,11 +122,11 @@ def _conditions(when: Any) -> tuple[Condition, ...]:
     return tuple(condition for each in when for condition in _conditions(each))
 
 
-def option_like(config: type[BaseModel], name: str, default: Any, **about: Any) -> Any:
-    """The option `name` of another config with a default of its own. about: other fields of `Option` to change."""
+def option_like(config: type[BaseModel], name: str, default: Any) -> Any:
+    """The option `name` of another config with a default of its own."""
     info = config.model_fields[name]
     like = FieldInfo(default=default, description=info.description)
-    like.metadata += [replace(each, **about) if isinstance(each, Option) else each for each in info.metadata]
+    like.metadata += info.metadata
     return like
 
 

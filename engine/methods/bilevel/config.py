@@ -7,7 +7,7 @@ from pydantic import field_validator, model_validator
 
 from engine.core.config import Load, Task, Validation, kept_steps
 from engine.core.options import option_like
-from engine.methods.forms import ADAM_STEPS, AnyForm
+from engine.methods.forms import AnyForm
 from engine.methods.options import Augmented, InnerLoop, Kept, OuterLoop, inner, outer
 
 pooled = partial(inner, low=1, advanced=True, when=("initialisation", "pool"))
@@ -21,7 +21,6 @@ class BilevelConfig(Augmented, Kept, OuterLoop, InnerLoop, AnyForm):
 
     stored_as: Literal["pixels", "poster", "low_rank"] = option_like(AnyForm, "stored_as", "pixels")
     augment_synthetic: bool = option_like(Augmented, "augment_synthetic", False)
-    outer_lr: float = option_like(OuterLoop, "outer_lr", 0.01, scale=("stored_as", ADAM_STEPS))
     num_batches: int = inner(1, low=1, high=500, label="Batches (S)", when=BATCHED)
     """Batches that the images are split into, one per inner step."""
     passes: int = inner(3, "Passes of the student over all batches", low=1, high=500, label="Passes (E)")

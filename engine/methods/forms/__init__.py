@@ -21,13 +21,11 @@ from engine.methods.forms.poster import PosterConfig
 from engine.methods.options import stored
 from engine.synthetic.labelled import LabelledImages
 
-__all__ = ["ADAM_STEPS", "SGD_STEPS", "AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
+__all__ = ["SGD_STEPS", "AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
 
 StoredAs = Literal["pixels", "canvas", "poster", "low_rank"]
 SGD_STEPS = {"poster": 10.0, "low_rank": 0.1}
-"""Default step sizes of plain SGD, relative to that of pixels."""
-ADAM_STEPS = {"poster": 3.0}
-"""The same of Adam."""
+"""Default step sizes of plain SGD, relative to that of pixels. Adam takes the same one for every form."""
 WHOLE = ("stored_as", ("pixels", "canvas"))
 
 

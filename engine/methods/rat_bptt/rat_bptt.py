@@ -8,10 +8,8 @@ Source: Feng, Vedantam, Kempe 2024, "Embarrassingly Simple Dataset Distillation"
 What differs from the paper is listed in README.md.
 """
 
-from engine.core.options import option_like
-from engine.methods.forms import ADAM_STEPS, AnyForm
+from engine.methods.forms import AnyForm
 from engine.methods.method import Method, Paper
-from engine.methods.options import OuterLoop
 from engine.methods.presets import read_presets
 from engine.methods.windowed import distill_images
 from engine.methods.windowed_config import ImagesWindowedConfig
@@ -19,8 +17,6 @@ from engine.methods.windowed_config import ImagesWindowedConfig
 
 class RatBpttConfig(ImagesWindowedConfig, AnyForm):
     """The loop of methods/windowed.py, on any form."""
-
-    outer_lr: float = option_like(OuterLoop, "outer_lr", 0.01, scale=("stored_as", ADAM_STEPS))
 
 
 METHOD = Method(
