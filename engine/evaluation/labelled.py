@@ -213,7 +213,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             rates = "learned rates"
             if training.lr is not None:
                 rates = f"constant rate {training.lr:g}, on validation data better than the learned ones"
-            start = ", the one start it was made for" if own.start_seed is not None and not training.draw else ""
+            start = ", from its single start" if own.start_seed is not None and not training.draw else ""
             return f"{own.num_steps} steps of {own.rule}, {rates}{start}"
         recipe = str(Recipe.of(training))
         if training.arm == "full":

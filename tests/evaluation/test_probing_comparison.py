@@ -293,7 +293,9 @@ def test_each_image_is_looked_at_once_for_all_measures_of_a_network(splits, teac
     teacher.seen = 0
     evaluation = ONCE.model_copy(update={"compare_full": False})
     scores(splits, teacher, tmp_path, evaluation=evaluation)
-    networks = [("look at train images", 600), ("look at validation images", 150), ("look at test images", 150)]
+    networks = [
+        (f"compute features of {split} images", n) for split, n in (("train", 600), ("validation", 150), ("test", 150))
+    ]
     assert looked[2:] == 3 * networks
     assert looked[:2] == [("represent validation images", 150), ("represent test images", 150)]
     assert teacher.seen == 600 + 150 + 150, "the training images were represented beforehand"

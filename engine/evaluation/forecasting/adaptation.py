@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.core.events import Event
 from engine.data.prices.windows import WindowSet, WindowSplits
-from engine.evaluation.bench import Bench, generator_of
+from engine.evaluation.bench import SPLITS, Bench, generator_of
 from engine.evaluation.comparison import followed
 from engine.evaluation.forecasting.measures import Forecast, Judge, forecast, judge_of, losses, reference_of
 from engine.evaluation.train import at_random, loss_of
@@ -39,13 +39,18 @@ class Adapted:
 
 def adapt(bench: Bench, other: WindowSplits, starts: Sequence[Tensor], rate: float) -> Generator[Event, None, Adapted]:
     """Train students from `starts`, weights (P,) each, on the other source; measure them after each of STEPS."""
-    paths = []
+    judges = {part: judge_of(other, getattr(other, part)) for part in SPLITS}
+    errors: dict[str, list[list[float]]] = {part: [] for part in SPLITS}
     for seed, theta in enumerate(starts):
-        paths.append([theta, *(yield from _path(bench, other, theta, rate, seed))])
-    validation, test = (
-        _errors(bench, other, part, judge_of(other, part), paths) for part in (other.validation, other.test)
-    )
-    return Adapted(validation, test)
+        generator, data = generator_of("adaptation batches", seed), few_windows(other.train, seed)
+        augment, loss = other.augment, loss_of(other.spec)
+        steps = at_random(bench.student, theta, data, FINE_TUNING, rate, STEPS[-1], generator, augment, loss)
+        reached = yield from followed(steps, STEPS[1:], bench)  # the first of STEPS is 0
+        for part, judge in judges.items():
+            weights, windows = [theta, *(each for each, _ in reached)], getattr(other, part)
+            said = (forecast(bench.student, each, windows, other) for each in weights)
+            errors[part].append([_error(judge, each) for each in said])
+    return Adapted(*(np.array(errors[part]) for part in SPLITS))
 
 
 def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapted]]) -> dict[str, Any]:
@@ -73,27 +78,6 @@ def compared_starts(other: WindowSplits, tried: Sequence[tuple[str, float, Adapt
 def few_windows(train: WindowSet, seed: int) -> WindowSet:
     """The training windows for student number `seed` of every arm."""
     return train.subset(torch.randperm(len(train), generator=generator_of("adaptation", seed))[:NUM_WINDOWS])
-
-
-def _path(
-    bench: Bench, other: WindowSplits, theta: Tensor, rate: float, seed: int
-) -> Generator[Event, None, list[Tensor]]:
-    """Weights (P,) after each of STEPS but the first, which is 0."""
-    generator, loss = generator_of("adaptation batches", seed), loss_of(other.spec)
-    data = few_windows(other.train, seed)
-    steps = at_random(bench.student, theta, data, FINE_TUNING, rate, STEPS[-1], generator, other.augment, loss)
-    return [theta for theta, _ in (yield from followed(steps, STEPS[1:], bench))]
-
-
-def _errors(
-    bench: Bench, other: WindowSplits, windows: WindowSet, judge: Judge, paths: list[list[Tensor]]
-) -> np.ndarray:
-    """(students, STEPS): errors on one part."""
-
-    def error(theta: Tensor) -> float:
-        return _error(judge, forecast(bench.student, theta, windows, other))
-
-    return np.array([[error(theta) for theta in path] for path in paths])
 
 
 def _error(judge: Judge, said: Forecast) -> float:

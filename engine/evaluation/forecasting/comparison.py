@@ -277,7 +277,7 @@ class ForecastComparison(SupervisedComparison[Found]):
 
     def findings(self) -> Generator[Event, None, None]:
         """Intervals, forecasts of the test period, the verdict, privacy, stylised facts and adaptation."""
-        yield Progress("judge the forecasts", 0, 1, part="compare")
+        yield Progress("evaluate the forecasts", 0, 1, part="compare")
         judge, best = self.judges["test"], {student: self._best(student) for student in self.students}
         horizon, own = self.splits.config.horizon, self.config.student.name
         intervals = {student: findings.intervals_of(each, judge, horizon) for student, each in best.items()}
@@ -286,7 +286,7 @@ class ForecastComparison(SupervisedComparison[Found]):
         elsewhere = {student: found for student, found in intervals.items() if student != own}
         skills = findings.mean_skills(best[own], judge)
         yield Analysed("verdict", findings.verdict(intervals[own], skills, judge.task, elsewhere))
-        doing = "measure what the distilled windows give away"
+        doing = "measure privacy and stylised facts"
         yield Progress(doing, 0, 2, part="compare")
         yield Analysed("privacy", privacy(self.distilled, self.splits))
         yield Progress(doing, 1, 2, part="compare")
@@ -304,7 +304,7 @@ class ForecastComparison(SupervisedComparison[Found]):
     def words(self, training: Training) -> str:
         title, arm = STUDENTS[training.student].title, training.arm
         if training.protocol == NAIVE:
-            return "score the forecasts that need no network"
+            return "score the naive forecasts"
         if training.purpose == "adapt":
             start = "from the distilled set" if arm == "distilled" else "from fresh weights"
             return f"adapt {title} to {self.others[training.facts[0]].title} {start}"

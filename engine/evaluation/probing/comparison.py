@@ -155,7 +155,7 @@ class RepresentationComparison(Comparison[Network]):
         represent = partial(bench.student, theta)
         features = {}
         for split, data in lab.images.items():
-            features[split] = yield from features_of(represent, data, f"look at {split} images")
+            features[split] = yield from features_of(represent, data, f"compute features of {split} images")
         found = judge.by_labels(lab, features, seed)
         if bench.is_own:
             found += judge.likeness_to(lab.references, features)

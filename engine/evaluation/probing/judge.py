@@ -72,7 +72,7 @@ def transferred(lab: Lab, represent: Represent, seed: int) -> Generator[Event, N
     """Linear probes on the frozen features of every other source."""
     found = []
     for key, other in lab.others.items():
-        doing = f"look at {other.title}"
+        doing = f"compute features of {other.title}"
         features = yield from features_of(represent, other.train, doing)
         generator = generator_of("probe", seed)
         classify = linear_probe(features, other.train.targets, other.spec.num_outputs, lab.probing, generator)
