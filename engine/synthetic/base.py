@@ -201,22 +201,17 @@ def read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path.name} cannot be read as a distilled set ({error}). It may be truncated; copy or export it again."
-        ) from error
+        problem = f"{path.name} cannot be read as a distilled set ({error})."
+        raise DataError(f"{problem} Copy or export it again.") from error
     if HEADER_KEY not in metadata:
-        raise DataError(
-            f"{path.name} is a safetensors file but no distilled set: its header has no '{HEADER_KEY}' entry."
-        )
+        raise DataError(f"{path.name} is no distilled set: its header has no '{HEADER_KEY}' entry.")
     try:
         header = json.loads(metadata[HEADER_KEY])
         version = int(header["schema_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path.name} was written by a newer version (schema {version}). Update this program to read it."
-        )
+        raise DataError(f"{path.name} was written by a newer version (schema {version}). Update this program.")
     return header
 
 

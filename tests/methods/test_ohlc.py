@@ -75,7 +75,7 @@ def test_targets_stay_those_of_the_real_windows_where_they_are_not_learned():
 
 
 def test_an_image_student_is_refused_in_one_sentence():
-    with pytest.raises(ConfigError, match="student 'convnet' is one of images; windows of prices take mlp, lstm"):
+    with pytest.raises(ConfigError, match="student 'convnet' is for images; windows of prices take mlp, lstm"):
         checked(OhlcConfig, {"student": {"name": "convnet"}}, "config")
 
 

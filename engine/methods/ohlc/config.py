@@ -63,9 +63,7 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
     def _is_sequence(self) -> Self:
         able = [key for key, card in STUDENTS.items() if "prices" in card.takes]
         if self.student.name not in able:
-            raise ValueError(
-                f"student '{self.student.name}' is one of images; windows of prices take {', '.join(able)}"
-            )
+            raise ValueError(f"student '{self.student.name}' is for images; windows of prices take {', '.join(able)}")
         return self
 
     def validation(self) -> Validation:
