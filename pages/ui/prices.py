@@ -96,7 +96,10 @@ def _show_history(
         if part.name != "embargo"
     )
     embargo = formats.counted(splits.config.embargo, "bar")
-    st.caption(f"{dates}. An **embargo** of {embargo} after each split date keeps windows from overlapping two parts.")
+    st.caption(
+        f"{dates}. All tokens are split at the same dates. An **embargo** of {embargo} after each split date keeps "
+        "windows from overlapping two parts."
+    )
 
 
 def _show_returns(bars: Sequence[engine.prices.Bars], token: int, key: str) -> None:
