@@ -76,6 +76,13 @@ class Task(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
 
+def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W). Raises ConfigError if the samples are not images."""
+    if len(sample_shape) != 3:
+        raise ConfigError(f"This form of set is for images, but the samples have shape {sample_shape}.")
+    return sample_shape
+
+
 @dataclass(frozen=True)
 class Size:
     """How large a synthetic set will be: samples as a student sees them, and the values stored for them.

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.core.config import image_shape
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Progress
 from engine.core.progress import ticking
@@ -34,9 +35,9 @@ BasisShape = tuple[int, int, int]
 def basis_shape(sample_shape: tuple[int, ...], basis_size: int) -> BasisShape:
     """(C, h, w) of a basis: its shorter side is `basis_size`, the other in proportion to the image's.
 
-    Raises ConfigError if it would be larger than an image (C, H, W).
+    Raises ConfigError if it would be larger than an image (C, H, W), or if the samples are not images.
     """
-    num_channels, height, width = sample_shape
+    num_channels, height, width = image_shape(sample_shape)
     shorter = min(height, width)
     if basis_size > shorter:
         problem = f"A basis of {basis_size} pixels a side is larger than the images of {height} x {width}."

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from engine.core.config import image_shape
 from engine.core.errors import ConfigError
 from engine.core.events import PosterView, Preview
 from engine.core.spacing import edges, offsets
@@ -224,8 +225,8 @@ def _check_order(order: Sequence[int], grid: PosterGrid, spec: TaskSpec) -> None
 
 
 def _check_patches(sample_shape: tuple[int, ...], grid: PosterGrid) -> None:
-    """Raise ConfigError unless patches are as large as the images, and few enough."""
-    shape = "x".join(map(str, sample_shape))
+    """Raise ConfigError unless samples are images, patches are as large, and few enough."""
+    shape = "x".join(map(str, image_shape(sample_shape)))
     if math.prod(sample_shape) * grid.num_patches > MOST_VALUES:
         raise ConfigError(f"{grid.num_patches:,} patches of {shape} values take too much memory. Choose fewer patches.")
     if (grid.patch_height, grid.patch_width) != sample_shape[1:]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.core.config import image_shape
 from engine.core.errors import ConfigError
 from engine.core.events import Event, Preview, Progress
 from engine.data.source import LabelledSet, TaskSpec
@@ -38,7 +39,7 @@ class RepresentationSet(SyntheticSet):
         super().__init__()
         if not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"A network cannot be trained at a rate of {rate}. Choose one above 0.")
-        if num_images * math.prod(spec.sample_shape) > MOST_VALUES:
+        if num_images * math.prod(image_shape(spec.sample_shape)) > MOST_VALUES:
             problem = f"{num_images:,} images of {'x'.join(map(str, spec.sample_shape))} values take too much memory."
             raise ConfigError(f"{problem} Choose fewer images.")
         self.spec, self.own_training = spec, training

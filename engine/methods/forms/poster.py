@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 import torch
 
-from engine.core.config import Size, Task
+from engine.core.config import Size, Task, image_shape
 from engine.core.context import Context
 from engine.core.events import Event, Warned
 from engine.core.options import Config, option
@@ -59,7 +59,7 @@ class PosterConfig(Config):
 
     def grid(self, spec: Task) -> PosterGrid:
         """The geometry of the poster. Raises ConfigError if there can be none."""
-        _, height, width = spec.sample_shape
+        _, height, width = image_shape(spec.sample_shape)
         poster = (self.poster_height, self.poster_width)
         cells, patches = (self.class_rows, self.class_columns), (self.patch_rows, self.patch_columns)
         return planned_grid(self.ipc, spec.num_outputs, (height, width), *poster, *cells, *patches)
