@@ -23,14 +23,15 @@ PAGES = (
 
 def open_page() -> None:
     """Set the page up and run the one that the address names."""
-    st.session_state["is framed"] = True
     st.set_page_config(page_title="Dataset Distillery", page_icon=str(ASSETS / "favicon.png"), layout="wide")
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "favicon.png"))
     pages = []
     for name, title, icon, about in PAGES:
         look: dict[str, Any] = {"title": title, "icon": f":material/{icon}:", "help": about}
         pages.append(st.Page(ROOT / "pages" / f"{name}.py", url_path=name, default=name == "home", **look))
-    st.navigation(pages).run()
+    page = st.navigation(pages)
+    st.session_state["is framed"] = True  # only now: a click may interrupt this run before
+    page.run()
 
 
 def ensure() -> None:

@@ -69,9 +69,11 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         set_number(page, "Network lifetime", OUTER_STEPS)
         page.get_by_role("tab", name="Probing").click()
         set_number(page, "Pretrain steps", 40)
+        expect(page.get_by_text(re.compile("Changed: .*pretrain steps"))).to_be_visible()  # redrawn
         page.get_by_role("combobox", name="Transfer to").click()
         page.get_by_role("option", name=re.compile("^bars")).click()
         page.keyboard.press("Escape")
+        expect(page.get_by_text(re.compile("Changed: .*transfer to"))).to_be_visible()
         compare_one_student(page)
         page.get_by_role("button", name="Start", exact=True).click()
 

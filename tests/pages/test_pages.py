@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+import streamlit as st
 from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
+from streamlit.testing.v1 import AppTest
 
 import engine
 from engine.core import checkpoint
@@ -273,3 +276,13 @@ def test_health_check_tries_everything_and_finds_it_well(visit):
     assert "checks passed" in app.success[0].value
     tried = app.table[-1].value["Check"].tolist()
     assert {"double backward", "runs folder", "method bilevel"} <= set(tried)
+
+
+def test_page_is_framed_after_a_click_that_interrupted_the_first_run(store, monkeypatch):
+    app = AppTest.from_file(str(Path(__file__).parents[2] / "app.py"), default_timeout=60)
+    with monkeypatch.context() as patched:
+        patched.setattr(st, "navigation", lambda pages: st.stop())  # as the click does
+        app.run()
+    assert "is framed" not in app.session_state
+    app.run()
+    assert "is framed" in app.session_state and app.title[0].value == "Dataset Distillery"
