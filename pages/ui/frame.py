@@ -1,5 +1,6 @@
 """The frame around every page: title, icon, logo and navigation."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,6 +10,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
+ICON = "data:image/png;base64," + base64.b64encode((ASSETS / "favicon.png").read_bytes()).decode()
+"""Within the page, as a file beside it is gone after a rerun, loaded or not."""
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),
     ("data", "Data", "grid_on", "Look at a data set: samples, class balance, sizes, preparation; import your own."),
@@ -23,8 +26,8 @@ PAGES = (
 
 def open_page() -> None:
     """Set the page up and run the one that the address names."""
-    st.set_page_config(page_title="Dataset Distillery", page_icon=str(ASSETS / "favicon.png"), layout="wide")
-    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "favicon.png"))
+    st.set_page_config(page_title="Dataset Distillery", page_icon=ICON, layout="wide")
+    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=ICON)
     pages = []
     for name, title, icon, about in PAGES:
         look: dict[str, Any] = {"title": title, "icon": f":material/{icon}:", "help": about}
