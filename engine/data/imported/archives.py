@@ -53,7 +53,11 @@ def opened_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise Skipped("is a link or not a regular file")
     try:
-        with archive.open(member) as packed:
+        try:
+            packed = archive.open(member)
+        except ValueError as error:  # a place before the file's first byte
+            raise zipfile.BadZipFile from error
+        with packed:
             yield packed
     except NotImplementedError:
         raise Skipped("uses an unsupported compression method; make the zip file with deflate") from None

@@ -8,7 +8,7 @@ import struct
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from picture_trees import (
     Tree,
@@ -248,6 +248,7 @@ def test_a_refused_zip_can_be_tried_again(data_root):
 
 
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.integers(0, 200))
+@example(place=599468, value=1, cut=0)  # a member that begins before the file
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_to_a_zip_is_a_sentence_or_a_reason(place, value, cut, tmp_path_factory):
     content = bytearray(zipped(classes(count=3)).getvalue())
