@@ -14,6 +14,14 @@ START_MILLISECONDS = 150_000
 """Start waits for a trial: a process that has to begin, and a minute at most of its own."""
 
 
+def open_home(page: Page, url: str) -> None:
+    """Open the first page of a server. A new one shows the names of files for a moment, where its navigation follows;
+    a click on them may be lost.
+    """
+    page.goto(url)
+    expect(page.get_by_role("link", name="Home", exact=True)).to_be_visible()
+
+
 def set_number(page: Page, label: str, value: int) -> None:
     """Type a number into a field and leave it."""
     field = page.get_by_role("spinbutton", name=label)

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from browser_steps import start
+from browser_steps import open_home, start
 from playwright.sync_api import Page, expect
 
 NUM_CLASSES = 12
@@ -42,7 +42,7 @@ def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
     """Import `folders` (train/1 ... val/12) as a folder, and zipped to `archive` a second time; leaves the page of
     the second.
     """
-    page.goto(url)
+    open_home(page, url)
     page.get_by_role("link", name="Data").click()
     open_panel(page)
     expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()  # before that it takes no folder

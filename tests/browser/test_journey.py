@@ -6,7 +6,7 @@ import re
 
 import pytest
 from app_server import served
-from browser_steps import compare_one_student, set_number, start, wait_until
+from browser_steps import compare_one_student, open_home, set_number, start, wait_until
 from playwright.sync_api import Page, expect
 
 from engine import Store, request_from_preset
@@ -48,7 +48,7 @@ def wait_for_change(page: Page, what: str, old: str) -> None:
 
 def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list[str], tmp_path):
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         expect(page.get_by_role("heading", name="Dataset Distillery")).to_be_visible()
         expect(page.get_by_text("No runs yet")).to_be_visible()
         page.get_by_role("link", name="Distil").click()
@@ -93,7 +93,7 @@ def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list
 
 def test_closing_the_browser_does_not_stop_a_run(browser, page: Page, tmp_path):
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         page.get_by_role("button", name="Distil the digits").click()
         page.wait_for_url(re.compile("run=0001"))
         seen = wait_for_step(page, 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_server import served
-from browser_steps import wait_for_width
+from browser_steps import open_home, wait_for_width
 from playwright.sync_api import Page, expect
 from posters import kept_poster
 
@@ -77,7 +77,7 @@ def test_wrong_addresses_give_a_sentence(page: Page, url: str):
 
 def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[str], store: Store, url: str):
     first, second, third = (finished(store, name, accuracy) for name, accuracy in (("a", 0.7), ("b", 0.8), ("c", 0.9)))
-    page.goto(url)
+    open_home(page, url)
     page.get_by_role("link", name="Runs", exact=True).click()
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     page.set_viewport_size(PHONE)

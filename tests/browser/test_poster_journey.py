@@ -6,7 +6,7 @@ import re
 
 import pytest
 from app_server import served
-from browser_steps import compare_one_student, point_at, set_number, start
+from browser_steps import compare_one_student, open_home, point_at, set_number, start
 from playwright.sync_api import Page, expect
 
 from engine import Store
@@ -40,7 +40,7 @@ def aspect(page: Page) -> float:
 
 def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], tmp_path):
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         page.get_by_role("link", name="Distil").click()
         chosen(page, "Method", "PoDD")
         expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, set_number, start, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, start, wait_for_width
 from playwright.sync_api import Page, expect
 
 from engine.data.prices import Bars
@@ -133,7 +133,7 @@ def candles_at_home(page: Page, path: Path) -> list[dict[str, str]]:
 def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page, console_errors, tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         bring_in(page, price_files(tmp_path / "prices"))
         look_at_the_history(page)
         distil(page)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, set_number, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, wait_for_width
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -41,7 +41,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
     monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
     other_source(tmp_path / "data", tmp_path / "bars")
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         page.get_by_role("link", name="Distil").click()
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=re.compile("Self-supervised")).click()

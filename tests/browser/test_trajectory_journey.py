@@ -8,7 +8,7 @@ import re
 
 import pytest
 from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, set_number, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, wait_for_width
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
@@ -21,7 +21,7 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
     page: Page, console_errors: list[str], tmp_path
 ):
     with served(tmp_path / "runs") as (url, _):
-        page.goto(url)
+        open_home(page, url)
         page.get_by_role("link", name="Distil").click()
         page.get_by_role("combobox", name="Method").click()
         page.get_by_role("option", name=re.compile("Trajectory matching")).click()
