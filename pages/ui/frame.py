@@ -1,6 +1,5 @@
 """The frame around every page: title, icon, logo and navigation."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -8,9 +7,11 @@ from typing import Any, NoReturn
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.ui import sections
+
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
-ICON = "data:image/png;base64," + base64.b64encode((ASSETS / "favicon.png").read_bytes()).decode()
+ICON = sections.data_url((ASSETS / "favicon.png").read_bytes())
 """Within the page, as a file beside it is gone after a rerun, loaded or not."""
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),

@@ -45,11 +45,15 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
             _choice(section, key, is_nested)
 
 
+def data_url(picture: bytes) -> str:
+    """A PNG or GIF as an address that holds the picture itself."""
+    kind = "gif" if picture.startswith(b"GIF") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
 def image(picture: bytes, alt: str, caption: str = "", width: int | Literal["stretch"] = "stretch") -> None:
     """A PNG or GIF within the page itself: a file beside it is gone once a refresh replaces it, loaded or not."""
-    kind = "gif" if picture.startswith(b"GIF") else "png"
-    url = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-    st.image(url, caption=caption or None, width=width, alt=alt)
+    st.image(data_url(picture), caption=caption or None, width=width, alt=alt)
 
 
 def _sentence(sentence: Sentence) -> None:
