@@ -2,12 +2,14 @@
 
     X = upsample(C B + mean),   C (m, U) coefficients,  B (U, C h w) bases of a small side,  mean (C h w,)
 
-The labelled set starts from principal components, scaled so that coefficients have unit variance: one step size then
-suits bases and coefficients.
+Sets start from the bases whose sums, once enlarged, come nearest to all training images: principal components of the
+images' coordinates in the space of enlargements (`whitened`). In the labelled set they are scaled so that coefficients
+have unit variance: one step size then suits bases and coefficients.
 Source: the low-rank sets of Yu et al. 2025, arXiv:2507.21455, which hold representations in place of labels
 (lowrank.py).
 """
 
+import math
 from collections.abc import Generator
 from typing import Any
 
@@ -51,28 +53,58 @@ def enlarged(rows: Tensor, shape: BasisShape, sample_shape: tuple[int, ...]) -> 
     return F.interpolate(rows.view(-1, *shape), sample_shape[1:], mode="bilinear", align_corners=False)
 
 
-def reduced(images: Tensor, shape: BasisShape) -> Tensor:
-    """Flat small images (m, C * h * w) whose enlargement is nearest to images (m, C, H, W): least squares."""
-    (_, height, width), (_, rows, columns) = images.shape[1:], shape
-    down, across = (_resizing(*sizes).to(images) for sizes in ((rows, height), (columns, width)))
-    return (torch.linalg.pinv(down) @ images @ torch.linalg.pinv(across).T).flatten(1)
+def whitened(images: Tensor, shape: BasisShape) -> Tensor:
+    """Flat coordinates (m, C * h * w) of the enlargements nearest to images (m, C, H, W): least squares.
+
+    Distances between coordinates are those between the enlargements, shrunk by the root of h w / (H W). Principal
+    components of coordinates are therefore the bases whose sums come nearest to the images once they are enlarged.
+    """
+    (down, _), (across, _) = _resizings(shape, images)
+    return (down.T @ images @ across).flatten(1)
 
 
-def _resizing(size: int, length: int) -> Tensor:
-    """(length, size): what `enlarged` does along one side."""
-    return F.interpolate(torch.eye(size)[:, None], length, mode="linear", align_corners=False)[:, 0].T
+def unwhitened(rows: Tensor, shape: BasisShape, sample_shape: tuple[int, ...]) -> Tensor:
+    """Flat small images (m, C * h * w) whose enlargements to (C, H, W) have these coordinates (m, C * h * w)."""
+    (_, down), (_, across) = _resizings(shape, rows.new_empty(sample_shape))
+    return (down @ rows.view(-1, *shape) @ across.T).flatten(1)
 
 
-def small_images(train: LabelledSet, shape: BasisShape, phase: str) -> Generator[Event, None, Tensor]:
-    """All training images at the size of a basis, flat: (N, C * h * w), with Progress."""
+def _resizings(shape: BasisShape, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Of rows and of columns of images (..., H, W): orthogonal directions, and the way back to a small side.
+
+    U = Q T for the matrix U (length, size) of what `enlarged` does along a side. Q has orthogonal columns, of the
+    length that keeps those of small images on average: a basis of length 1 stays one of about length 1.
+    """
+    found = []
+    for size, length in zip(shape[1:], images.shape[-2:], strict=True):
+        eye = torch.eye(size, dtype=torch.float64)[:, None]
+        resizing = F.interpolate(eye, length, mode="linear", align_corners=False)[:, 0].T
+        directions, factor = torch.linalg.qr(resizing)
+        shrunk = math.sqrt(size / length)
+        back = torch.linalg.pinv(factor) / shrunk
+        found.append(((directions * shrunk).to(images), back.to(images)))
+    return found
+
+
+def whitened_images(train: LabelledSet, shape: BasisShape, phase: str) -> Generator[Event, None, tuple[Tensor, float]]:
+    """`whitened` coordinates (N, C * h * w) of all training images, and the variance of the images, with Progress.
+
+    The variance is that of whole images, in the unit of the coordinates: what these lack of it is lost by enlarging.
+    """
     size = max(1, PIECE_VALUES // train.inputs[0].numel())
-    rows = []
+    rows, total, squares = [], torch.zeros(()), 0.0
     for start in range(0, len(train), size):
         yield Progress(phase, start, len(train))
         images = train.batch(torch.arange(start, min(start + size, len(train))))[0]
-        rows.append(F.interpolate(images, shape[1:], mode="bilinear", antialias=True).flatten(1))
+        rows.append(whitened(images, shape))
+        total, squares = total.to(images.device) + images.sum(0, dtype=torch.float64), squares + _energy(images)
     yield Progress(phase, len(train), len(train))
-    return torch.cat(rows)
+    pixels = shape[1] * shape[2] / math.prod(images.shape[2:])
+    return torch.cat(rows), pixels * (squares - _energy(total) / len(train)) / max(1, len(train) - 1)
+
+
+def _energy(values: Tensor) -> float:
+    return values.double().square().sum().item()
 
 
 def pictures(bases: Tensor, shape: BasisShape) -> np.ndarray:
@@ -107,7 +139,7 @@ class BasisSet(ImagesPerClass):
         """Find the bases of training images first, unless the start is noise."""
         if start != "noise":
             phase = "find the bases"
-            rows = yield from small_images(splits.train, self.basis_shape, phase)
+            rows, _ = yield from whitened_images(splits.train, self.basis_shape, phase)
             found = yield from ticking(phase, lambda: pca(rows, len(self.bases), "bases"))
             self._use(found)
         yield from super().start_from(start, splits, result, lr, generator)
@@ -118,15 +150,15 @@ class BasisSet(ImagesPerClass):
 
     def put(self, places: Tensor, samples: Tensor) -> None:
         """The coefficients nearest to samples in the bases as they are: least squares."""
-        rows = reduced(samples, self.basis_shape) - self.mean
-        inverse = torch.linalg.pinv(self.bases.detach().double()).to(rows.dtype)
-        self.coefficients[places] = rows @ inverse
+        bases, mean = (whitened(self._enlarged(rows), self.basis_shape) for rows in (self.bases, self.mean[None]))
+        inverse = torch.linalg.pinv(bases.detach().double()).to(samples.dtype)
+        self.coefficients[places] = (whitened(samples, self.basis_shape) - mean) @ inverse
 
     def fit(self, result: LabelledImages, inputs: Tensor, targets: Tensor, train: LabelledSet) -> None:
         """Coefficients nearest to the samples, in the best bases for them if there are more samples than bases."""
         chosen = torch.cat([samples_of(targets, label, self.ipc) for label in range(self.spec.num_outputs)])
         if len(chosen) > len(self.bases):
-            rows = reduced(inputs[chosen], self.basis_shape)
+            rows = whitened(inputs[chosen], self.basis_shape)
             self._use(pca(rows, len(self.bases), "bases"))
         super().fit(result, inputs, targets, train)
 
@@ -150,11 +182,16 @@ class BasisSet(ImagesPerClass):
         return super().describe() | {"num_bases": len(self.bases), "basis_size": self.basis_size}
 
     def _use(self, found: Pca) -> None:
-        """Take principal components as bases, each as large as its standard deviation."""
+        """Take principal components of `whitened` images as bases, each as large as its standard deviation."""
+        deviations = found.variances[: len(self.bases)].sqrt().clamp_min(1e-6)
+        rows = torch.cat([found.bases * deviations[:, None], found.mean[None]])
+        small = unwhitened(rows, self.basis_shape, self.spec.sample_shape)
         with torch.no_grad():
-            deviations = found.variances[: len(self.bases)].sqrt().clamp_min(1e-6)
-            self.bases.copy_(found.bases * deviations[:, None])
-            self.mean.copy_(found.mean)
+            self.bases.copy_(small[:-1])
+            self.mean.copy_(small[-1])
 
     def _images(self, coefficients: Tensor) -> Tensor:
-        return enlarged(coefficients @ self.bases + self.mean, self.basis_shape, self.spec.sample_shape)
+        return self._enlarged(coefficients @ self.bases + self.mean)
+
+    def _enlarged(self, rows: Tensor) -> Tensor:
+        return enlarged(rows, self.basis_shape, self.spec.sample_shape)

@@ -27,7 +27,7 @@ from engine.data.transforms.pca import pca
 from engine.data.transforms.predefined import Predefined
 from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
-from engine.synthetic.bases import basis_shape, enlarged, pictures, small_images
+from engine.synthetic.bases import basis_shape, enlarged, pictures, unwhitened, whitened_images
 from engine.synthetic.representations import RepresentationSet
 
 MOST_SHOWN = 512  # components of a spectrum that are kept for its figure
@@ -80,26 +80,29 @@ class LowRankSet(RepresentationSet):
     def start_from_real(
         self, train: LabelledSet, representations: Tensor, generator: torch.Generator, phase: str
     ) -> Generator[Event, None, None]:
-        """Principal components of all images, made small, and of all representations; coefficients of random images.
+        """Bases that come nearest to all images once enlarged, and principal components of all representations.
 
-        The networks predict no shift yet. Also raises ConfigError for more bases than there are components.
+        Coefficients are those of random images. The networks predict no shift yet. Also raises ConfigError for more
+        bases than there are components.
         """
         indices, _ = self.chosen(train, generator)
-        rows = yield from small_images(train, self.basis_shape, phase)
+        rows, total = yield from whitened_images(train, self.basis_shape, phase)
         of_images = yield from ticking(f"{phase}: images", lambda: pca(rows, len(self.image_bases), "image bases"))
         number = len(self.representation_bases)
         decompose = partial(pca, representations, number, "representation bases")
         of_representations = yield from ticking(f"{phase}: representations", decompose)
+        small = torch.cat([of_images.bases, of_images.mean[None]])
+        small = unwhitened(small, self.basis_shape, self.spec.sample_shape)
         with torch.no_grad():
-            self.image_mean.copy_(of_images.mean)
-            self.image_bases.copy_(of_images.bases)
+            self.image_bases.copy_(small[:-1])
+            self.image_mean.copy_(small[-1])
             self.image_coefficients.copy_(of_images.scores(rows[indices.to(rows.device)]))
             self.representation_mean.copy_(of_representations.mean)
             self.representation_bases.copy_(of_representations.bases)
             mine = representations[indices.to(representations.device)]
             self.representation_coefficients.copy_(of_representations.scores(mine))
-        found = {"images": of_images, "representations": of_representations}
-        self.spectrum = {name: each.explained[:MOST_SHOWN].tolist() for name, each in found.items()}
+        shares = {"images": of_images.shares_of(total), "representations": of_representations.explained}
+        self.spectrum = {name: each[:MOST_SHOWN].tolist() for name, each in shares.items()}
 
     @property
     def networks(self) -> Networks:

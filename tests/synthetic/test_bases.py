@@ -15,7 +15,7 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.meta.inner import inner_loop
 from engine.meta.update_rules import sgd
 from engine.synthetic import BasisSet, CanvasSet, PosterSet, Training
-from engine.synthetic.bases import basis_shape, enlarged, reduced
+from engine.synthetic.bases import basis_shape, enlarged, unwhitened, whitened
 from engine.synthetic.poster_grid import planned_grid
 
 SPEC = TaskSpec("classification", (1, 6, 6), 2, ("a", "b"))
@@ -105,11 +105,37 @@ def test_noise_has_the_variance_of_prepared_pixels():
     assert 0.5 < images.std() < 1.5
 
 
-def test_reduced_images_are_the_least_squares_inverse_of_enlarged_ones():
-    shape = basis_shape((2, 9, 6), 4)
-    rows = torch.randn(5, 2 * 6 * 4, generator=torch.Generator().manual_seed(0))
+def test_whitened_coordinates_are_those_of_the_nearest_enlargement_and_keep_its_distances():
+    shape, sample_shape = basis_shape((2, 9, 6), 4), (2, 9, 6)
     assert shape == (2, 6, 4)
-    torch.testing.assert_close(reduced(enlarged(rows, shape, (2, 9, 6)), shape), rows, rtol=1e-3, atol=1e-4)
+    rows = torch.randn(5, 2 * 6 * 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    large = enlarged(rows, shape, sample_shape)
+    coordinates = whitened(large, shape)
+    torch.testing.assert_close(unwhitened(coordinates, shape, sample_shape), rows)
+    shrunk = (6 * 4 / (9 * 6)) ** 0.5
+    torch.testing.assert_close(coordinates.norm(dim=1), shrunk * large.flatten(1).norm(dim=1))
+    images = torch.randn(5, *sample_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    matrix = enlarged(torch.eye(48, dtype=torch.float64), shape, sample_shape).flatten(1).T
+    nearest = torch.linalg.lstsq(matrix, images.flatten(1).T).solution.T
+    torch.testing.assert_close(unwhitened(whitened(images, shape), shape, sample_shape), nearest)
+
+
+def test_enlarged_samples_are_the_nearest_to_real_ones_among_sums_of_the_bases():
+    train = train_set()
+    synthetic = basis_set(train=train, basis_size=3, num_bases=4)
+    bases = synthetic._enlarged(synthetic.bases.detach()).flatten(1)
+    mean = synthetic._enlarged(synthetic.mean[None]).flatten(1)
+    for image, label in zip(*synthetic.materialise(), strict=True):
+        real = train.inputs[train.targets == label].flatten(1)
+        solutions = torch.linalg.lstsq(bases.T, (real - mean).T).solution.T @ bases + mean
+        assert (solutions - image.flatten()).abs().amax(1).min() < 1e-4
+    # principal components: the best four directions there are for all training images
+    centred = train.inputs.flatten(1) - mean
+    matrix = enlarged(torch.eye(9), (1, 3, 3), (1, 6, 6)).flatten(1)
+    near = centred @ torch.linalg.qr(matrix.T)[0]
+    kept = centred @ torch.linalg.qr(bases.T)[0]
+    best = torch.linalg.svdvals(near - near.mean(0))[:4].square().sum()
+    torch.testing.assert_close(kept.square().sum(), best, rtol=1e-4, atol=1e-4)
 
 
 def test_storage_is_counted_to_the_last_value():

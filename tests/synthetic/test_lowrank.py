@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from patterns import toy_splits
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
 
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Progress
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.optimal import optimal
+from engine.data.transforms.pca import pca
 from engine.data.transforms.predefined import NAMES, optimal_ones, predefined
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.synthetic import LowRankSet, approximation, load
 from engine.synthetic.base import Training
-from engine.synthetic.bases import basis_shape
+from engine.synthetic.bases import basis_shape, enlarged
 
 SPLITS = toy_splits()
 OPTIONS = {"jitter": 0.4, "crop_scale": 0.6, "blur_kernel": 3, "blur_sigma": 1.0, "seed": 0}
@@ -38,6 +40,12 @@ def generator(seed: int = 0) -> torch.Generator:
 def real_representations(data: LabelledSet, num_dims: int = 6) -> torch.Tensor:
     inputs = data.batch(torch.arange(len(data)))[0].flatten(1)
     return (inputs @ torch.randn(inputs.shape[1], num_dims, generator=generator(5)).to(inputs)).tanh() + 2
+
+
+def as_images(digits) -> LabelledSet:
+    """Digits of 8 x 8 pixels."""
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
+    return LabelledSet(images, torch.tensor(digits.target), lambda inputs: inputs)
 
 
 def low_rank(**changes) -> LowRankSet:
@@ -160,13 +168,41 @@ def test_the_start_is_in_small_pictures_what_pca_is_in_small_rows(monkeypatch):
     assert torch.equal(piecewise.image_coefficients, started().image_coefficients)
 
 
-def test_small_pictures_are_means_over_areas():
-    """Of the mean picture: no pixel of an image is left out, as plain bilinear samples of every third one would."""
-    synthetic = started(basis_size=2, image_bases=4, num_images=60)
-    inputs = SPLITS.train.batch(torch.arange(60))[0]
-    small = F.interpolate(inputs, (2, 2), mode="bilinear", antialias=True)
-    torch.testing.assert_close(synthetic.image_mean, small.mean(0).flatten())
-    assert not torch.allclose(small, F.interpolate(inputs, (2, 2), mode="bilinear"), atol=0.1)
+def off(synthetic: LowRankSet) -> float:
+    """The squared distance of all images from the real ones."""
+    return (synthetic.images() - synthetic.real_images).double().square().sum().item()
+
+
+@pytest.mark.parametrize(("basis_size", "number"), [(4, 5), (3, 2), (7, 20), (8, 11)])
+def test_the_start_comes_as_near_to_real_images_as_enlarged_bases_can(basis_size, number):
+    synthetic = started(num_images=60, image_bases=number, basis_size=basis_size)
+    eye = torch.eye(basis_size**2, dtype=torch.float64).view(-1, 1, basis_size, basis_size)
+    enlarging = F.interpolate(eye, (8, 8), mode="bilinear", align_corners=False).flatten(1).T
+    directions = torch.linalg.qr(enlarging)[0]
+    real = synthetic.real_images.double().flatten(1)
+    near = real @ directions
+    lost = torch.linalg.svdvals(near - near.mean(0))[number:].square().sum()
+    best = (real - near @ directions.T).square().sum() + lost
+    assert off(synthetic) == pytest.approx(best.item(), rel=1e-4, abs=1e-5)
+
+
+def test_the_start_is_nearer_to_digits_than_components_of_digits_made_small():
+    """What sets started from before: small pictures with antialiasing, decomposed and then enlarged."""
+    train = as_images(load_digits())
+    images, number, side = train.batch(torch.arange(len(train)))[0], 20, 5
+    small = F.interpolate(images, (side, side), mode="bilinear", antialias=True).flatten(1)
+    found = pca(small, number)
+    again = enlarged(found.mean + found.scores(small) @ found.bases, (1, side, side), (1, 8, 8))
+    synthetic = started(train, num_images=len(train), image_bases=number, basis_size=side)
+    assert off(synthetic) < 0.8 * (again - images).square().sum().item()
+
+
+def test_the_spectrum_counts_what_small_bases_cannot_hold():
+    synthetic = started(num_images=60, image_bases=5, basis_size=4)
+    real = synthetic.real_images.flatten(1)
+    lost = (synthetic.images().flatten(1) - real).var(0).sum() / real.var(0).sum()
+    assert 1 - sum(synthetic.spectrum["images"][:5]) == pytest.approx(lost.item(), rel=1e-3)
+    assert sum(started(basis_size=8).spectrum["images"]) == pytest.approx(1)
 
 
 def test_the_start_tells_its_progress_and_its_spectrum():
@@ -177,7 +213,7 @@ def test_the_start_tells_its_progress_and_its_spectrum():
     assert all(isinstance(event, Progress) and event.phase.startswith("begin") for event in events)
     assert {event.phase for event in events} == {"begin", "begin: images", "begin: representations"}
     assert len(synthetic.spectrum["images"]) == 16 and len(synthetic.spectrum["representations"]) == 6
-    assert sum(synthetic.spectrum["images"]) == pytest.approx(1) and json.dumps(synthetic.spectrum)
+    assert sum(synthetic.spectrum["representations"]) == pytest.approx(1) and json.dumps(synthetic.spectrum)
 
 
 def test_the_start_is_the_generators_own():

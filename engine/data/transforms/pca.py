@@ -20,7 +20,11 @@ class Pca:
     @property
     def explained(self) -> Tensor:
         """(min(N, D),) shares of the total variance; zeros if all rows are equal."""
-        return self.variances / self.variances.sum().clamp_min(torch.finfo(self.variances.dtype).tiny)
+        return self.shares_of(self.variances.sum().item())
+
+    def shares_of(self, total: float) -> Tensor:
+        """(min(N, D),) shares of another variance, of which the rows hold a part."""
+        return self.variances / max(total, torch.finfo(self.variances.dtype).tiny)
 
     def scores(self, rows: Tensor) -> Tensor:
         """Coefficients (n, number) of rows (n, D)."""
