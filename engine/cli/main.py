@@ -14,7 +14,7 @@ from engine.cli import estimates, files, imports, lists, pretrained, reference
 from engine.cli.lists import print_json
 from engine.cli.progress import Printer
 from engine.cli.requests import request_options, requested, store_of
-from engine.cli.sections import print_sections
+from engine.cli.sections import lines, print_sections
 from engine.core import machine
 from engine.core.config import RunRequest, checked
 from engine.core.errors import UserError
@@ -190,8 +190,11 @@ def _row_json(row: RunRow) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    """The numbers of its kind of result besides scores; none if this version does not know the method."""
-    return kind_of(run.row.method).numbers(run) if run.row.method in METHODS else {"ranking": {}}
+    """Verdict and numbers of its kind of result besides scores; none if this version does not know the method."""
+    if run.row.method not in METHODS:
+        return {"ranking": {}}
+    kind = kind_of(run.row.method)
+    return {"verdict": lines(kind.verdict(run)), **kind.numbers(run)}
 
 
 def _print_results(store: Store, row: RunRow) -> None:

@@ -9,6 +9,7 @@ from engine import figures
 from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
 from engine.data.source import Source, TaskSpec
 from engine.evaluation.forecasting.naive import reference_in_words
+from engine.evaluation.forecasting.privacy import COPY, num_close
 from engine.evaluation.scores import SKILL, Row, by_measure
 from engine.figures import formats
 from engine.results import shared
@@ -78,10 +79,20 @@ class Forecasts(Kind):
         name = "training frequencies" if is_mean else figures.arm_name(better.arm).lower()
         return [Metric("Naive forecast", formats.percent(better.mean), name)]
 
+    def cards(self, run: Run) -> list[Metric]:
+        """The scores, and how many sequences are close to a real window if any are."""
+        found = super().cards(run)
+        close, total = close_to_real(run)
+        if close:
+            found.append(Metric("Close to a real window", f"{close:,} of {total:,}", "do not share secret prices"))
+        return found
+
     def verdict(self, run: Run) -> list[Section]:
-        """Whether anything beats a naive forecast, and the test skill of each training set."""
+        """Whether anything beats a naive forecast, sequences that reveal real prices, and the test skills."""
         found = run.analyses.get("verdict")
         said = [Sentence(found["sentence"], "note")] if found else []
+        if warning := reveals(run):
+            said.append(Sentence(warning, "warning"))
         return [*said, *shared.outcome(f"Test skill relative to {reference_in_words(run.target)}", run, self.phrases)]
 
     def measures(self, run: Run) -> list[Section]:
@@ -109,6 +120,26 @@ class Forecasts(Kind):
             for arm, row in rows.items():
                 found.setdefault(arm, {})[metric] = shared.as_json(row)
         return {"ranking": {}, "forecasts": found}
+
+
+# ---- what counts before the scores ----
+
+
+def close_to_real(run: Run) -> tuple[int, int]:
+    """(sequences close to a copy of a real window, all sequences); zeros before it was measured."""
+    nearest = run.analyses.get("privacy", {}).get("nearest")
+    return (num_close(nearest), len(nearest["distilled"])) if nearest else (0, 0)
+
+
+def reveals(run: Run) -> str:
+    """A warning if sequences are close to copies of real windows, else ""."""
+    close, total = close_to_real(run)
+    if not close:
+        return ""
+    are = "is close to a copy of a real window" if close == 1 else "are close to copies of real windows"
+    far = f"less than {COPY:g} times as far from one as real windows are from each other"
+    advice = " Start from noise to avoid this." if run.row.request.config.get("images_from") != "noise" else ""
+    return f"{close:,} of {total:,} sequences {are} ({far}): do not share this set if the prices are secret.{advice}"
 
 
 # ---- scores ----

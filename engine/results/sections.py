@@ -14,10 +14,13 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class Sentence:
-    """One or more sentences. verdict: the outcome of a run. note: framed. caption: small, explains its neighbour."""
+    """One or more sentences. verdict: the outcome of a run. note: framed. caption: small, explains its neighbour.
+
+    warning: framed, and marked as one.
+    """
 
     text: str
-    tone: Literal["plain", "verdict", "note", "caption"] = "plain"
+    tone: Literal["plain", "verdict", "note", "warning", "caption"] = "plain"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
 from engine.figures import spread
-from engine.results.run import student_of
+from engine.results.forecasts import reveals
+from engine.results.run import Run, student_of
 from engine.runs import programs, tables
 from engine.runs.exported import Arrays, Exported, Files
 from engine.synthetic.candles import OUTPUTS, CandleSet
@@ -40,6 +41,11 @@ up, one bar per day from 2000-01-01. If networks see returns, the close before t
             "distilled.npz": "NumPy arrays: bars, inputs (as a network sees them), targets, tokens, rates, scaling",
             "images/, grid.png": "small pictures of the sequences",
         }
+
+    def readme(self) -> str:
+        """With a warning if sequences are close to real windows."""
+        warning = reveals(Run(self.row, self.store))
+        return super().readme() + (f"\n{warning}\n" if warning else "")
 
     def arrays(self, targets: Tensor) -> Arrays:
         """bars (M, T, 5). inputs (M, T, F) and targets (M, D) as students see: inputs = (features - feature_shift) /

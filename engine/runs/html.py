@@ -17,7 +17,7 @@ from engine.figures.palette import PALETTES, Palette, Theme
 from engine.results.sections import Chart, Choice, Code, Group, Metrics, Picture, Section, Sentence, Table
 
 _PAGE = Path(__file__).with_name("templates") / "report.html"
-_TONES = {"plain": "", "caption": ' class="faint"', "note": ' class="note"', "verdict": ' class="verdict"'}
+_TONES = {"plain": "", "caption": "faint", "note": "note", "warning": "note", "verdict": "verdict"}  # classes
 
 
 def page(title: str, sections: Sequence[Section], top: str = "") -> str:
@@ -42,7 +42,8 @@ class _Writer:
     def _one(self, section: Section, level: int) -> str:
         match section:
             case Sentence():
-                return f"<p{_TONES[section.tone]}>{_marked(section.text)}</p>"
+                look = f' class="{_TONES[section.tone]}"' if _TONES[section.tone] else ""
+                return f"<p{look}>{_marked(section.text)}</p>"
             case Metrics():
                 rows = [(metric.label, metric.value, _explained(metric.note, metric.help)) for metric in section.of]
                 return _table(rows, (), "numbers")

@@ -26,6 +26,7 @@ def price_request(
     distillation_steps: int = 1000,
     model_type: Literal["lstm", "gru", "transformer", "linear"] = "lstm",
     task: str = "regression",
+    start_from: Literal["real", "noise"] = "real",
     name: str = "",
     seed: int = 0,
     root: Path | None = None,
@@ -33,8 +34,9 @@ def price_request(
     """Import price files, one per token, unless the same bars are imported already, and distil sequences from them.
 
     sequence_length: bars per window. task: "regression" (next close), "classification" (its direction), "volatility" or
-    "both". name: of the data set; by default, the files' names. root: of data sets; by default, the data root. All else
-    is as in the preset "next_close"; change it with `model_copy`. Raises UserError if a file or an option is wrong.
+    "both". start_from: real windows, which sequences may stay close to, or noise, which copies no real window. name: of
+    the data set; by default, the files' names. root: of data sets; by default, the data root. All else is as in the
+    preset "next_close"; change it with `model_copy`. Raises UserError if a file or an option is wrong.
     """
     if isinstance(data_paths, str | Path):
         data_paths = [data_paths]
@@ -47,7 +49,7 @@ def price_request(
         raise ConfigError(f"{what} Rename one of them.")
     source = _imported(paths, name, root or data_root())
     preset = METHODS["ohlc"].presets_for("prices")["next_close"].config
-    asked = {"sequences_per_token": sequences_per_token, "outer_steps": distillation_steps}
+    asked = {"sequences_per_token": sequences_per_token, "outer_steps": distillation_steps, "images_from": start_from}
     config = preset | asked | {"student": preset["student"] | {"name": model_type}}
     windows = {"window_length": sequence_length, "target": TASKS.get(task, task)}
     values = {"source": source.key, "method": "ohlc", "config": config, "data": {"windows": windows}, "seed": seed}

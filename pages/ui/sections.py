@@ -13,7 +13,7 @@ from pages.ui import words
 
 HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
 """Texts of cells without Markdown."""
-ACROSS = {2: 3, 3: 3, 4: 4, 6: 3, 7: 4}
+ACROSS = {2: 3, 3: 3, 4: 4, 6: 3, 7: 4, 8: 4}
 """Metrics per row, by their number; 5 otherwise."""
 
 
@@ -60,6 +60,8 @@ def _sentence(sentence: Sentence) -> None:
     text = "**".join(words.escaped(part) for part in sentence.text.split("**"))  # the only markup
     if sentence.tone == "note":
         st.info(text, icon=":material/balance:")
+    elif sentence.tone == "warning":
+        st.warning(text, icon=":material/warning:")
     elif sentence.tone == "caption":
         st.caption(text)
     else:

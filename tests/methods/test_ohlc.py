@@ -157,6 +157,8 @@ class TestFromPython:
         asked = {"data_paths": paths, "sequence_length": 12, "sequences_per_token": 2, "distillation_steps": 2}
         request = engine.price_request(**asked, model_type="gru", task="classification")
         assert engine.price_request(**asked).source == request.source, "the same bars are imported once"
+        assert request.config["images_from"] == "real"
+        assert engine.price_request(**asked, start_from="noise").config["images_from"] == "noise"
         assert request.data.windows.target == "direction" and request.data.windows.window_length == 12
         short = request.model_copy(
             update={"evaluation": engine.EvaluationConfig(num_students=1, ordinary_steps=4, inner_steps=4)}

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from engine.core.events import Finished, Started
+from engine.core.events import Analysed, Finished, Started
 
 
 def buttons(app: AppTest) -> set[str]:
@@ -121,6 +121,17 @@ def test_finished_run_tells_every_metric_with_intervals_and_the_naive_forecasts(
         "no skill, no interval"
     )
     assert "By token" in text and "SIM-C" in shown and "ccuracy, validation" not in text
+
+
+def test_sequences_close_to_real_windows_are_warned_of_above_the_tabs_and_on_compare(store, visit):
+    run_id = forecasts.finished(store, beats_naive=True)
+    known = store.analyses(run_id)["privacy"]
+    store.append(run_id, [Analysed("privacy", known | {"nearest": {"distilled": [0.2, 1.5, 1.7], "real": [1.0, 1.1]}})])
+    app = visit("runs", run=run_id)
+    (warning,) = app.warning
+    assert warning.value.startswith("1 of 3 sequences is close to a copy of a real window ")
+    assert "Close to a real window 1 of 3" in canned.words(app)
+    assert [box.value for box in visit("compare", run=run_id).warning] == [warning.value]
 
 
 def test_finished_run_says_plainly_whether_anything_beats_the_naive_forecast(store, visit):

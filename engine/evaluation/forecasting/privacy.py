@@ -13,6 +13,7 @@ Source: membership inference, Shokri et al. 2017, arXiv:1610.05820; by distance 
 arXiv:1909.03935.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,18 @@ def privacy(synthetic: CandleSet, splits: WindowSplits) -> dict[str, Any]:
     real = between_real(splits)
     ratio = float(np.median(distilled) / max(np.median(real), np.finfo(float).tiny))
     membership = infer_membership(inputs, tokens, splits)
+    found = {"distilled": distilled.round(6).tolist(), "real": real.round(6).tolist()}
     return {
-        "nearest": {"distilled": distilled.round(6).tolist(), "real": real.round(6).tolist()},
+        "nearest": found,
         "ratio": ratio,
         "membership": membership,
-        "sentence": f"{_about_distances(distilled, real, ratio)} {_about_membership(membership)}",
+        "sentence": f"{_about_distances(found, ratio)} {_about_membership(membership)}",
     }
+
+
+def num_close(nearest: Mapping[str, Sequence[float]]) -> int:
+    """How many distilled windows are close to a copy of a real one. nearest: as `privacy` returns it."""
+    return int((np.array(nearest["distilled"]) < COPY * np.median(nearest["real"])).sum())
 
 
 def nearest(inputs: Tensor, tokens: Tensor, train: WindowSet) -> np.ndarray:
@@ -153,9 +160,9 @@ def _distances(left: Tensor, right: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[1] ** 0.5
 
 
-def _about_distances(distilled: np.ndarray, real: np.ndarray, ratio: float) -> str:
-    close = int((distilled < COPY * np.median(real)).sum())
-    are = f"{close} of {len(distilled)} {'is' if close == 1 else 'are'}" if close else "none is"
+def _about_distances(nearest: Mapping[str, Sequence[float]], ratio: float) -> str:
+    close, total = num_close(nearest), len(nearest["distilled"])
+    are = f"{close} of {total} {'is' if close == 1 else 'are'}" if close else "none is"
     return (
         f"The median distance from a distilled window to the nearest training window is {ratio:.2f} times that between "
         f"training windows that share no bar; {are} close to a copy of a real one."

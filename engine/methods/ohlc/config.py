@@ -14,6 +14,7 @@ from engine.methods.windowed_config import WindowedConfig
 from engine.nets import STUDENTS
 
 weight = partial(stored, low=0.0, high=1e4, advanced=True)
+STARTS = {"noise": "Noise: no real window is copied", "real": "Real windows", "result": "The result of another run"}
 LEARNED = ("learn_targets", True)
 
 
@@ -42,8 +43,8 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
 
     initialisation: Literal["random", "fixed"] = inner("random", label="Start weights")
     """Random initial weights, or one fixed draw, which the set then works for alone."""
-    images_from: Literal["noise", "real", "result"] = stored("real", label="Sequences start from")
-    """Noise, real windows, or the result of another run."""
+    images_from: Literal["noise", "real", "result"] = stored("real", label="Sequences start from", names=STARTS)
+    """Sequences that start from real windows may stay close to them; those from noise copy none."""
     learn_targets: bool = stored(True, "Learn the targets, or keep those of the real windows at the start")
     target_lr_divisor: float = stored(1.0, low=0.01, high=10_000.0, advanced=True, when=LEARNED)
     """Targets move at the outer learning rate divided by this."""
