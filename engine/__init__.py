@@ -25,6 +25,7 @@ from engine.core.context import Context, data_root, runs_root
 from engine.core.errors import UserError
 from engine.core.events import Event, Scored
 from engine.core.progress import drained
+from engine.core.students import POOLS, students_for
 from engine.data import SOURCES, Source, describe, images, prices
 from engine.data import sources as sources_under
 from engine.evaluation.ranking import ranking

@@ -17,6 +17,7 @@ from engine.core.context import Context, data_root
 from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError
 from engine.core.events import Checkpoint, Event, Finished, Scored, Started, Warned
+from engine.core.students import students_for, title_of
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
 from engine.evaluation import comparison as comparisons
@@ -48,9 +49,10 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
     root = root or data_root()
     method = find_method(request.method)
     source = _source(request, root)
+    choices = students_for(source.kind)
     for name in request.evaluation.students:
-        if name not in STUDENTS:
-            raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(STUDENTS)}.")
+        if name not in choices and name not in STUDENTS:
+            raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(choices)}.")
     machine.pick_device(request.device)
     config = config_of(request)
     spec = task_of(source, request.data)
@@ -67,11 +69,21 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
         config.check(spec, root)
     if begins and request.action != "record":
         _check_others(config, source, root)
-    trained = [config.student] if request.action == "record" else architectures(config.student, request.evaluation)
-    for architecture in trained:
-        with torch.device("meta"):  # raises if it does not fit the samples; no weight is made
-            make_student(architecture, spec, "meta")
+    _check_architectures(config, request, spec)
     return method, config
+
+
+def _check_architectures(config: MethodConfig, request: RunRequest, spec: TaskSpec) -> None:
+    """Raise ConfigError for a network that does not fit the samples; no weight is made."""
+    trained = architectures(config.student, request.evaluation)
+    for key in [config.student.name] if request.action == "record" else trained:
+        try:
+            with torch.device("meta"):
+                make_student(trained[key], spec, "meta")
+        except ConfigError as error:
+            if key in STUDENTS:
+                raise
+            raise ConfigError(f"evaluation.students, {title_of(key)}: {error} Or leave its pool out.") from None
 
 
 def request_from_preset(source: str, method: str, preset: str, **changes) -> RunRequest:

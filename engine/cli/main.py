@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("show", _show, "Show one run: status, last metrics, scores.", machine_readable=True).add_argument("run")
     evaluate = add("evaluate", _evaluate, "Compare a run's result with real data again.", machine_readable=True)
     evaluate.add_argument("run")
-    evaluate.add_argument("--students", default="", help="architectures, separated by commas")
+    evaluate.add_argument("--students", default="", help="architectures and pools, separated by commas")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
     for part in (reference, imports, estimates, files):
         part.register(add)

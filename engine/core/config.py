@@ -31,7 +31,8 @@ class EvaluationConfig(Config):
     num_students: int = option(3, low=1, high=200, label="Students per training set")
     """Networks trained on each training set with each recipe, every one from a different seed."""
     students: tuple[str, ...] = _advanced((), label="Other architectures", among="students")
-    """Architectures to test besides the one the set is distilled for."""
+    """Architectures to test besides the one the set is distilled for, or pools of ConvNets that differ from it in one
+    setting, such as `pool:depth`."""
     ordinary_steps: int = _advanced(300, low=1, high=100_000, label="Steps of standard training", unit="steps")
     """Minibatch steps of standard training (Adam, cosine decay) on a small set."""
     inner_steps: int = _advanced(
@@ -53,10 +54,10 @@ class EvaluationConfig(Config):
     )
     """Also train with the method's own recipe but without augmentation; the augmentation-robust score needs it."""
     other_images: int = _of_images(
-        2000, low=0, high=10_000_000, label="Images for other architectures", when=unless("students", ()), unit="images"
+        0, low=0, high=10_000_000, label="Images for other architectures", when=unless("students", ()), unit="images"
     )
-    """Validation and test images for other architectures, a fixed stratified sample; 0 for all. Large networks take
-    minutes on all of them."""
+    """Validation and test images for other architectures, a fixed stratified sample; 0 for all. The estimate counts
+    the time, which is minutes for large networks without a GPU."""
     other_full: bool = _of_images(
         False, label="Other architectures on full data", when=[unless("students", ()), ("compare_full", True)]
     )

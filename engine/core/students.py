@@ -51,6 +51,39 @@ CARDS = (
 )
 STUDENTS = {card.key: card for card in CARDS}
 
+
+@dataclass(frozen=True)
+class Pool:
+    """ConvNets that differ in one option of `StudentConfig`, to test a set with."""
+
+    title: str
+    option: str
+    values: tuple[str | int, ...]
+
+
+POOLS = {
+    "pool:width": Pool("ConvNets of several widths", "width", (32, 64, 128, 256)),
+    "pool:depth": Pool("ConvNets of several depths", "depth", (1, 2, 3, 4)),
+    "pool:norm": Pool("ConvNets with each normalisation", "norm", ("none", "batch", "layer", "instance", "group")),
+    "pool:activation": Pool("ConvNets with each activation", "activation", ("sigmoid", "relu", "leaky_relu", "swish")),
+    "pool:pooling": Pool("ConvNets with each pooling", "pooling", ("none", "max", "average")),
+}
+"""Modes W, D, N, A and P of `get_eval_pool` in the code of DC, DSA and DM (Zhao et al. 2021, arXiv:2006.05929). There a
+layer norm has a weight for each pixel, here for each channel."""
+
+
+def students_for(kind: str) -> tuple[str, ...]:
+    """What a set of a kind of data ("images", "prices") can be tested with: keys of students and of pools."""
+    return (*(key for key, card in STUDENTS.items() if kind in card.takes), *(POOLS if kind == "images" else ()))
+
+
+def title_of(key: str) -> str:
+    """The title of a student without its settings, of a pool, or of one of its members: "ConvNet, depth 2"."""
+    name, comma, change = key.partition(", ")
+    known = POOLS.get(name) or STUDENTS.get(name)
+    return f"{known.title}{comma}{change.replace('_', ' ')}" if known else key
+
+
 if TYPE_CHECKING:
     StudentName = str  # a type checker cannot read a Literal that is made from the table
 else:
@@ -80,7 +113,9 @@ class StudentConfig(Config):
     """Channels of each block relative to the block before."""
     norm: Literal["instance", "batch", "layer", "group", "none"] = _advanced("instance", when=_read("norm"))
     """Normalisation after each convolution."""
-    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus"] = _advanced("relu", when=_read("activation"))
+    activation: Literal["relu", "leaky_relu", "sigmoid", "softplus", "swish"] = _advanced(
+        "relu", when=_read("activation")
+    )
     """Activation function."""
     pooling: Literal["average", "max", "none"] = _advanced("average", when=_read("pooling"))
     """Pooling at the end of each block; halves the image."""
@@ -88,3 +123,12 @@ class StudentConfig(Config):
     """Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact."""
     init: Literal["default", "xavier", "kaiming", "orthogonal"] = _advanced("xavier", label="Weight initialisation")
     """Distribution of the initial weights."""
+
+
+def members(key: str, config: StudentConfig) -> dict[str, StudentConfig]:
+    """{"convnet, depth 2": config, ...} of a pool, or of one student; other settings as in `config`."""
+    pool = POOLS.get(key)
+    if pool is None:
+        return {key: config.model_copy(update={"name": key})}
+    changes = {f"convnet, {pool.option} {value}": {pool.option: value} for value in pool.values}
+    return {name: config.model_copy(update={"name": "convnet"} | change) for name, change in changes.items()}

@@ -71,13 +71,20 @@ class Bench:
 
 
 def make_bench(
-    splits: Splits, config: StudentConfig, evaluation: EvaluationConfig, context: Context, *, is_own: bool = True
+    splits: Splits,
+    config: StudentConfig,
+    evaluation: EvaluationConfig,
+    context: Context,
+    *,
+    is_own: bool = True,
+    key: str = "",
 ) -> Bench:
     """A bench for one architecture on the context's device; sets this thread up for it.
 
     Architectures other than the set's own are measured on `evaluation.other_images` validation and test images.
+    key: what scores call it, if not by its name.
     """
-    student = make_student(config, splits.spec, context.device)
+    student = make_student(config, splits.spec, context.device, key)
     measured = splits if is_own else fewer(splits, evaluation.other_images)
     is_part = len(measured.test) < len(splits.test)
     note = f", measured on {len(measured.test):,} test images" if is_part else ""

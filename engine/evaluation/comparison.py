@@ -138,8 +138,8 @@ class Comparison(ABC, Generic[Found]):
 
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
-        """The architectures by name, first the one the set was distilled for."""
-        return {config.name: config for config in architectures(self.config.student, self.evaluation)}
+        """The architectures by key, first the one the set was distilled for."""
+        return architectures(self.config.student, self.evaluation)
 
     def is_own(self, student: str) -> bool:
         """Whether the set was distilled for this architecture."""
@@ -147,7 +147,7 @@ class Comparison(ABC, Generic[Found]):
 
     def first(self, bench: Bench, unit: str) -> Training:
         """The first planned training of the bench's architecture that takes such a unit of work."""
-        student = bench.student_config.name
+        student = bench.student.name
         return next(each for each in self.plan() if each.student == student and unit in self.work(bench, each))
 
     def bench(self, student: str) -> Bench:
@@ -160,7 +160,7 @@ class Comparison(ABC, Generic[Found]):
     def new_bench(self, student: str) -> Bench:
         """Make the bench of an architecture."""
         config, is_own = self.students[student], self.is_own(student)
-        return make_bench(self.splits, config, self.evaluation, self.context, is_own=is_own)
+        return make_bench(self.splits, config, self.evaluation, self.context, is_own=is_own, key=student)
 
 
 def run(
@@ -246,7 +246,7 @@ def price(
     comparison: Comparison[Found], bench: Bench, work: Mapping[str, int], costs: Costs, patience: float
 ) -> Generator[Event, None, float]:
     """Seconds of some work with one architecture; costs as in `planned_seconds`."""
-    total, student = 0.0, bench.student_config.name
+    total, student = 0.0, bench.student.name
     for unit, count in work.items():
         if (student, unit) not in costs:
             students = list(comparison.students)

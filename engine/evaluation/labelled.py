@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.core.events import Event, Scored
+from engine.core.students import title_of
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan
 from engine.evaluation.bench import SPLITS, Bench
@@ -31,7 +32,6 @@ from engine.evaluation.supervised import HARD, SupervisedComparison, choosing_st
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
-from engine.nets import STUDENTS
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
@@ -227,7 +227,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         data = WORDS.get(training.arm, f"the distilled set{VERSIONS.get(training.arm, '')}{way}")
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
-        return f"train {STUDENTS[training.student].title} on {data}"
+        return f"train {title_of(training.student)} on {data}"
 
     # ---- what it takes
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from engine.core.config import EvaluationConfig, StudentConfig
+from engine.core.students import members
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
@@ -23,7 +24,7 @@ UNNUMBERED = -1
 class Training:
     """One training of a comparison: what it trains on, how, and what is measured.
 
-    student: the architecture. arm, protocol: as in its scores (engine.core.events.Scored).
+    student: the architecture's key. arm, protocol: as in its scores (engine.core.events.Scored).
     seeds: of the weights, the minibatches and the draw of real data; several for students that stop together.
     num_steps, batch_size: of the longest training; batch_size 0 for stored batches in stored order.
     lr: the learning rate; None for the rates stored in the set, or a rate that is still to be chosen.
@@ -95,10 +96,12 @@ def num_trainings(trainings: Sequence[Training]) -> int:
     return sum(len(training.seeds) for training in trainings)
 
 
-def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> list[StudentConfig]:
-    """The architecture of the distillation, then the others to test, each once."""
-    others = dict.fromkeys(name for name in evaluation.students if name != config.name)
-    return [config, *(config.model_copy(update={"name": name}) for name in others)]
+def architectures(config: StudentConfig, evaluation: EvaluationConfig) -> dict[str, StudentConfig]:
+    """By key, the architecture of the distillation, then the others to test and the members of pools, each once."""
+    found = {config.name: config}
+    for name in evaluation.students:
+        found |= {key: other for key, other in members(name, config).items() if other not in found.values()}
+    return found
 
 
 def has_full(evaluation: EvaluationConfig, is_own: bool) -> bool:

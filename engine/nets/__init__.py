@@ -12,13 +12,18 @@ from engine.nets.student import Student
 __all__ = ["STUDENTS", "make_encoder", "make_student"]
 
 
-def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | str = "cpu") -> Student:
-    """The student of a config for one task. Raises ConfigError where the samples do not fit the architecture."""
+def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | str = "cpu", key: str = "") -> Student:
+    """The student of a config for one task. Raises ConfigError where the samples do not fit the architecture.
+
+    key: what its scores are called, for a member of a pool.
+    """
     module, _, function = STUDENTS[config.name].builder.partition(".")
     build = getattr(import_module(f"engine.nets.{module}"), function)
-    return Student(build(config, spec), config.name, config.init, device)
+    return Student(build(config, spec), key or config.name, config.init, device)
 
 
-def make_encoder(config: StudentConfig, spec: TaskSpec, num_dims: int, device: torch.device | str = "cpu") -> Student:
+def make_encoder(
+    config: StudentConfig, spec: TaskSpec, num_dims: int, device: torch.device | str = "cpu", key: str = ""
+) -> Student:
     """A student whose outputs are representations (N, num_dims). Raises ConfigError as `make_student` does."""
-    return make_student(config, replace(spec, num_outputs=num_dims, class_names=()), device)
+    return make_student(config, replace(spec, num_outputs=num_dims, class_names=()), device, key)

@@ -12,6 +12,14 @@ from engine.core.students import StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets.layers import ConvNetLayers, Convolution, InstanceNorm
 
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "sigmoid": nn.Sigmoid,
+    "softplus": nn.Softplus,
+    "swish": nn.SiLU,
+}
+
 
 def build(config: StudentConfig, spec: TaskSpec) -> nn.Sequential:
     """A ConvNet for (C, H, W) samples. Raises ConfigError if the image is too small for so many poolings."""
@@ -48,7 +56,7 @@ def image_shape(spec: TaskSpec, name: str, smallest: int = 1) -> tuple[int, int,
 
 def activation(name: str) -> nn.Module:
     """The layer of the option `activation`."""
-    return {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}[name]()
+    return ACTIVATIONS[name]()
 
 
 def normalisation(name: str, width: int) -> list[nn.Module]:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.core.config import Config, DataConfig, EvaluationConfig, RunRequest, StudentConfig
+from engine.core.students import title_of
 from engine.data import find_source
 from engine.figures import formats
 from engine.methods import METHODS
@@ -71,9 +72,8 @@ def _differs(model: type[Config], now: dict[str, Any], then: dict[str, Any]) -> 
 
 
 def architecture(key: str) -> str:
-    """An architecture's title, without settings."""
-    card = STUDENTS.get(key)
-    return card.title if card else key
+    """An architecture's title, without settings; of a member of a pool with what is special to it."""
+    return title_of(key)
 
 
 def pretrained(found: Recording) -> list[str]:

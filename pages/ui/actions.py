@@ -128,8 +128,7 @@ def evaluate_again(row: engine.RunRow) -> None:
     """Queue a run that compares this result with real data again, with other architectures or more students."""
     st.write("Trains new students on this result and on real data. The result does not change.")
     own, evaluation = engine.results.student_of(row).name, row.request.evaluation
-    takes = engine.kind_of(row.method).takes
-    students = [name for name, card in engine.STUDENTS.items() if name != own and takes in card.takes]
+    students = [name for name in engine.students_for(engine.kind_of(row.method).takes) if name != own]
     default = [name for name in evaluation.students if name in students]
     look: dict[str, Any] = {"placeholder": "None", "key": "evaluate students", "select_all": False}
     look["help"] = f"Tested besides {words.student_name(row)}, for which it was distilled."

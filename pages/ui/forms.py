@@ -74,7 +74,7 @@ class Entry:
 
 def choice_name(value: str) -> str:
     """A choice that its option does not name: a student's title, a special spelling, or the key in words."""
-    if value in engine.STUDENTS:
+    if value in engine.STUDENTS or value in engine.POOLS:
         return engine.titles.architecture(value)
     if value in ACRONYMS:
         return value.upper()
@@ -108,7 +108,7 @@ def entries(
 
 def fitting(fields: Iterable[Entry], source: engine.Source, method: engine.Method | None = None) -> list[Entry]:
     """The options for a kind of data set, students limited to those that take it; those `method` ignores are marked."""
-    offered = tuple(key for key, card in engine.STUDENTS.items() if source.kind in card.takes)
+    offered = engine.students_for(source.kind)
     unread = method.config.unread if method else frozenset()
     return [
         replace(
@@ -209,7 +209,7 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
     shared |= {"help": _help(field, idle), "disabled": bool(idle)}
     kind = field.info.annotation
     if get_origin(kind) is Literal:
-        choices = list(field.offered or get_args(kind))
+        choices = [each for each in get_args(kind) if not field.offered or each in field.offered]
         index = choices.index(field.initial) if field.initial in choices else 0
         return st.selectbox(options=choices, index=index, format_func=field.shown, **shared)
     if kind is bool:

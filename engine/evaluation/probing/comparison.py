@@ -27,6 +27,7 @@ from torch import Tensor
 
 from engine.core.config import Validation
 from engine.core.events import Event, Scored
+from engine.core.students import title_of
 from engine.data.source import LabelledSet, Splits
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
@@ -41,7 +42,7 @@ from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, featur
 from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
 from engine.evaluation.train import accuracy
-from engine.nets import STUDENTS, make_encoder
+from engine.nets import make_encoder
 from engine.synthetic.representations import RepresentationSet
 
 WORDS = {"distilled": "distilled pairs", "random_real": "random real images", "full": "all real images"}
@@ -125,7 +126,8 @@ class RepresentationComparison(Comparison[Network]):
     def new_bench(self, student: str) -> Bench:
         bench = super().new_bench(student)
         spec, dims = self.splits.spec, self.distilled.num_dims
-        return replace(bench, student=make_encoder(bench.student_config, spec, dims, self.context.device))
+        encoder = make_encoder(bench.student_config, spec, dims, self.context.device, student)
+        return replace(bench, student=encoder)
 
     def cache_facts(self, bench: Bench) -> dict[str, Any] | None:
         """The probes, the teacher and the other sources; None before the teacher is loaded."""
@@ -181,7 +183,7 @@ class RepresentationComparison(Comparison[Network]):
 
     def _lab(self, bench: Bench) -> Lab:
         """What the networks of an architecture are evaluated with."""
-        student, splits = bench.student_config.name, bench.splits
+        student, splits = bench.student.name, bench.splits
         if student not in self._labs:
             most = self.probing.probe_images if bench.is_own else judge.elsewhere(self.probing)
             rows = labelled_part(splits.train, most, splits.spec.num_outputs)
@@ -253,8 +255,8 @@ class RepresentationComparison(Comparison[Network]):
         if training.arm == "teacher":
             return "probe the teacher"
         if training.arm == "untrained":
-            return f"probe an untrained {STUDENTS[training.student].title}"
-        return f"pre-train {STUDENTS[training.student].title} on {WORDS[training.arm]}"
+            return f"probe an untrained {title_of(training.student)}"
+        return f"pre-train {title_of(training.student)} on {WORDS[training.arm]}"
 
     # ---- what it takes
 
