@@ -141,13 +141,7 @@ def _show(options) -> int:
     store = store_of(options)
     row = store.run(options.run)
     if options.json:
-        series = store.series(row.id).items()
-        metrics = {name: {"step": line.steps[-1], "value": line.values[-1]} for name, line in series}
-        measured = {"metrics": metrics, "scores": summarise(store.scores(row.id)), **_numbers(Run(row, store))}
-        trained = {"experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id)}
-        told = {name: getattr(store, name)(row.id) for name in ("analyses", "warnings", "notes")}
-        request = row.request.model_dump(mode="json")
-        return print_json(_row_json(row) | {"request": request, **measured, **trained, **told, "summary": row.summary})
+        return print_json(run_json(store, row))
     steps = f"step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
     print(f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, {steps}")
     if row.error:
@@ -187,6 +181,17 @@ def _evaluate(options) -> int:
 
 def _row_json(row: RunRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in LISTED}
+
+
+def run_json(store: Store, row: RunRow) -> dict[str, Any]:
+    """All that is known of a run but its curves and pictures, as `show --json` prints it."""
+    series = store.series(row.id).items()
+    metrics = {name: {"step": line.steps[-1], "value": line.values[-1]} for name, line in series}
+    measured = {"metrics": metrics, "scores": summarise(store.scores(row.id)), **_numbers(Run(row, store))}
+    trained = {"experts": pretrained.experts_of(store, row.id), "teacher": pretrained.teacher_of(store, row.id)}
+    told = {name: getattr(store, name)(row.id) for name in ("analyses", "warnings", "notes")}
+    request = row.request.model_dump(mode="json")
+    return _row_json(row) | {"request": request, **measured, **trained, **told, "summary": row.summary}
 
 
 def _numbers(run: Run) -> dict[str, Any]:
