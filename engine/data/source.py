@@ -60,6 +60,11 @@ class LabelledSet:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @classmethod
+    def as_is(cls, inputs: Tensor, targets: Tensor) -> Self:
+        """Samples that are prepared already."""
+        return cls(inputs, targets, lambda inputs: inputs)
+
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Prepared inputs (n, C, H, W) float32 and targets (n,) int64 at `indices` (n,) int64."""
         indices = indices.to(self.inputs.device)

@@ -65,7 +65,11 @@ class Bench:
 
     def scored(self, training: Training, recipe: str, numbers: dict[str, Any] | None = None) -> Scored:
         """A score without its value, seed and split. numbers: hyperparameters of the recipe."""
-        told, size = recipe + self.note, (training.num_samples, training.num_bytes)
+        norms = ""
+        if self.student.has_batch_norm and training.arm != "teacher":
+            seen = "real training images" if training.arm == "untrained" else "what it was trained on"
+            norms = f"; batch norms fixed on {seen}"
+        told, size = recipe + norms + self.note, (training.num_samples, training.num_bytes)
         names = training.arm, training.protocol, self.student.name
         return Scored(*names, 0, HEADLINE, math.nan, 0.0, "test", *size, told, numbers or {})
 
@@ -120,6 +124,7 @@ def cache_path(bench: Bench, parts: dict) -> Path:
         "device": bench.context.device.type,
         "machine": {name: facts[name] for name in ("processor", "gpu", "torch")},
         "threads": torch.get_num_threads(),
+        **({"batch norms": "fixed"} if bench.student.has_batch_norm else {}),
         **parts,
     }
     digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()

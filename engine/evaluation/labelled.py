@@ -15,6 +15,7 @@ core, because convolutions with weights of their own become grouped ones.
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -158,10 +159,11 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Accuracies]:
         reached = yield from followed(self.path(bench, training, training.seed), training.lengths, bench)
         parts, is_scored = bench.splits, training.purpose == "score"
-        found = []
+        found, seen = [], self.data(training, training.seed)
         for num_steps, (theta, seconds) in zip(training.lengths, reached, strict=True):
-            validation = accuracy(bench.student, theta, parts.validation)
-            test = accuracy(bench.student, theta, parts.test) if is_scored else None
+            network = bench.student.fixed(theta, seen)
+            validation = accuracy(network, parts.validation)
+            test = accuracy(network, parts.test) if is_scored else None
             found.append(Length(num_steps, validation, test, seconds))
         return Accuracies(tuple(found))
 
@@ -241,7 +243,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             return super().unit_seconds(bench, unit, patience)
         theta, test = bench.start(0), bench.splits.test
         few = test.subset(torch.arange(min(len(test), EVALUATION_BATCH)))
-        return call_seconds(lambda: accuracy(bench.student, theta, few), bench, patience) / len(few)
+        return call_seconds(lambda: accuracy(partial(bench.student, theta), few), bench, patience) / len(few)
 
 
 def _of_length(

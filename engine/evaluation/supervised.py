@@ -95,8 +95,8 @@ class SupervisedComparison(Comparison[Found]):
             return self.real(training.arm, training.draw, seed)
         if training.arm == "full":
             return self.splits.train
-        inputs, targets = self.sets.get(training.arm, self.distilled).materialise()
-        return LabelledSet(inputs, targets.argmax(1) if training.arm == HARD else targets, lambda inputs: inputs)
+        data = self.sets.get(training.arm, self.distilled).data()
+        return replace(data, targets=data.targets.argmax(1)) if training.arm == HARD else data
 
     def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
         """The weights (P,) of a student after each step."""

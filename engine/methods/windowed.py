@@ -183,7 +183,7 @@ class Students:
             batches = self._samples(self.context.stream("validation samples", number), steps)
             path = burn_in(self.student, theta, batches, self.rule, self.loss)
             theta, _ = yield from paced(f"validate with student {number + 1} of {count}", path, steps)
-            found.append(self.merit(theta))
+            found.append(self.merit(theta, self.synthetic))
         return sum(found) / len(found)
 
     def _start(self, *names: str | int) -> Tensor:
@@ -198,9 +198,9 @@ class Students:
             yield batch._replace(inputs=self.splits.augment(batch.inputs, generator)) if is_augmented else batch
 
 
-def _merit(student: Student, splits: Splits) -> tuple[str, Callable[[Tensor], float]]:
-    """How a student with weights (P,) is measured on validation data, by name: accuracy, or the skill of forecasts."""
+def _merit(student: Student, splits: Splits) -> tuple[str, Callable[[Tensor, SyntheticSet], float]]:
+    """How a student with weights (P,), trained on a set, is measured on validation data: accuracy, or skill."""
     if not isinstance(splits, WindowSplits):
-        return "validation_accuracy", lambda theta: accuracy(student, theta, splits.validation)
+        return "validation_accuracy", lambda theta, seen: accuracy(student.fixed(theta, seen.data()), splits.validation)
     windows, judge = splits, judge_of(splits, splits.validation)
-    return "validation_skill", lambda theta: skill(judge, forecast(student, theta, windows.validation, windows))
+    return "validation_skill", lambda theta, _: skill(judge, forecast(student, theta, windows.validation, windows))

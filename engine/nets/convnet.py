@@ -63,7 +63,7 @@ def normalisation(name: str, width: int) -> list[nn.Module]:
     """The layers of the option `norm` for `width` channels."""
     if name == "none":
         return []
-    if name == "batch":  # batch statistics in evaluation too: running ones would be hidden state
+    if name == "batch":  # running statistics would be hidden state; `Student.fixed` adds them after training
         return [nn.BatchNorm2d(width, track_running_stats=False)]
     if name == "instance":
         return [InstanceNorm(width)]

@@ -89,7 +89,7 @@ def _written(layer: nn.Module, indent: str) -> str:
     is_ours = kind.__module__.startswith(PACKAGE)
     if not is_ours and (not kind.__module__.startswith("torch.") or list(layer.children())):
         raise TypeError(f"{kind.__name__} is not a plain PyTorch layer and cannot be exported")
-    text = f"{kind.__name__}({layer.extra_repr()})"
+    text = f"{kind.__name__}({layer.extra_repr()})".replace(", track_running_stats=False", ", momentum=None")
     for said in DEFAULTS:
         text = text.replace(said, "")
     return text if is_ours else f"nn.{text}"

@@ -4,12 +4,18 @@
 update rules, distances between trajectories and checkpoints are single operations.
 """
 
+import copy
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
+
+from engine.data.source import LabelledSet
+from engine.nets import statistics
 
 NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.LayerNorm)
 
@@ -18,6 +24,7 @@ class Student:
     """`student(theta, inputs)`: theta (P,) float, inputs (N, *sample_shape) -> logits (N, num_outputs).
 
     Networks have no dropout and no running statistics: inside an inner loop a student must depend only on its weights.
+    Batch norms use the statistics of the batch there, and those of `fixed` when a trained student is measured or used.
     """
 
     def __init__(self, module: nn.Sequential, name: str, init: str, device: torch.device | str = "cpu") -> None:
@@ -33,6 +40,25 @@ class Student:
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         return functional_call(self.module, self.unflatten(theta), (inputs,))
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its outputs depend on the batch."""
+        return bool(statistics.batch_norms(self.module))
+
+    def fixed(self, theta: Tensor, data: LabelledSet) -> Callable[[Tensor], Tensor]:
+        """The trained network as a function of each sample: inputs (N, *sample_shape) -> (N, num_outputs).
+
+        data: the samples it was trained on, on which the statistics of batch norms are fixed. If it has batch norms,
+        the result is a copy of the module.
+        """
+        if not self.has_batch_norm:
+            return partial(self, theta)
+        network = statistics.with_statistics(copy.deepcopy(self.module)).to(self.device)
+        network.load_state_dict(self.unflatten(theta), strict=False)
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # pieces mix the classes
+        statistics.fix_statistics(network, statistics.pieces_of(data.subset(order[: statistics.SAMPLE])))
+        return network
 
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Inputs of the last layer (N, D), for theta (P,) and inputs (N, *sample_shape)."""

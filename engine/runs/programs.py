@@ -27,7 +27,7 @@ from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH, Recipe
 from engine.figures import formats
-from engine.nets import STUDENTS, source_code
+from engine.nets import STUDENTS, source_code, statistics
 from engine.synthetic.base import Training
 from engine.synthetic.representations import RepresentationSet
 
@@ -81,8 +81,9 @@ def train_script(
         batch = f"{'' if is_always else f'{batch} if is_stored else '}changed({batch})"
     scores = {name: f"(recorded: {score})" for name, score in (recorded or {}).items()}
     own_steps = "drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"], strict=True)'
-    blocks = {"is_random": is_random, "is_augmented": bool(operations), "one_at_a_time": changes.one_at_a_time}
-    blocks |= {"has_batch_norm": "nn.BatchNorm2d(" in network}
+    blocks = _statistics(network, count)
+    blocks |= {"is_random": is_random, "is_augmented": bool(operations), "one_at_a_time": changes.one_at_a_time}
+    blocks |= {"is_annotated": bool(operations) or "has_batch_norm" in blocks}
     inserted = {"reading": _reading(spec, preparation, fit), "network": network}
     inserted |= {"operations": sources(*(each.apply for each in operations))}
     applied = ", ".join(f"({each.apply.__name__}, {each.num_numbers})" for each in operations)
@@ -114,7 +115,9 @@ def pretrain_script(
     encoder = replace(spec, num_outputs=synthetic.num_dims, class_names=())
     functions = sources(*(CHANGES[each.name] for each in augmentations if each.name in CHANGES))
     inserted = {"reading": _reading(spec, preparation, fit), "functions": functions}
-    inserted |= {"network": source_code.drawn_network(student, encoder, 0)}
+    network = source_code.drawn_network(student, encoder, 0)
+    inserted |= {"network": network}
+    norms = _statistics(network, synthetic.num_samples * (1 + len(augmentations)))
     said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": f"{synthetic.num_samples:,} distilled images"}
     score = f"  (recorded on the data set, with {labelled} labelled images: {recorded})" if recorded else ""
     said |= {"PROBE_SCORE": score, "NUM_DIMS": f"{synthetic.num_dims:,}"}
@@ -124,7 +127,7 @@ def pretrain_script(
     probe |= {"MOMENTUM": MOMENTUM, "EVALUATION_BATCH": EVALUATION_BATCH}
     changed = ",\n        ".join(map(expression, augmentations))
     moved = {"augmented": bool(augmentations), "NUM_AUGMENTATIONS": len(augmentations), "CHANGED": changed}
-    return filled("representations", **inserted, **said, **steps, **probe, **moved)
+    return filled("representations", **inserted, **norms, **said, **steps, **probe, **moved)
 
 
 def forecast_script(
@@ -184,6 +187,15 @@ def _reading(spec: TaskSpec, preparation: Preparation, fit: str) -> str:
     sizes = {"CHANNELS": channels, "HEIGHT": height, "WIDTH": width, "MODE": '"L"' if channels == 1 else '"RGB"'}
     blocks = {fit: True, PREPARED[type(preparation.whitening)]: True}
     return filled("reading", **blocks, **sizes, FAINTEST=f"{zca.FAINTEST:g}")
+
+
+def _statistics(network: str, count: int) -> dict[str, object]:
+    """Values of a template that fixes the statistics of a network's batch norms on `count` samples."""
+    if "nn.BatchNorm2d(" not in network:
+        return {"statistics": ""}
+    size = min(count, statistics.SAMPLE)
+    found: dict[str, object] = {"has_batch_norm": True, "statistics": sources(statistics.fix_statistics)}
+    return found | {"SAMPLE": statistics.SAMPLE, "NUM_PIECES": -(-size // statistics.PIECE)}
 
 
 def sources(*functions: Callable) -> str:

@@ -22,7 +22,7 @@ from engine.core.checkpoint import write_atomically
 from engine.core.errors import ConfigError, DataError
 from engine.core.events import Preview
 from engine.data.prices.scaling import WindowScaling
-from engine.data.source import NUM_OUTPUTS, TaskSpec
+from engine.data.source import NUM_OUTPUTS, LabelledSet, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.meta.inner import Batch
 
@@ -121,6 +121,10 @@ class SyntheticSet(nn.Module):
         with torch.no_grad():
             inputs, targets = self.everything()
         return inputs.detach(), targets.detach()
+
+    def data(self) -> LabelledSet:
+        """The same as data to train on."""
+        return LabelledSet.as_is(*self.materialise())
 
     def num_stored_values(self) -> int:
         """Numbers to store: samples, labels, rates, networks."""

@@ -21,6 +21,7 @@ from engine.data.transforms.augment import Augmentation
 from engine.data.transforms.predefined import optimal_ones, predefined
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
+from engine.evaluation.bench import cache_path
 from engine.evaluation.comparison import planned_seconds
 from engine.evaluation.probing import comparison as probing_comparison
 from engine.evaluation.probing.comparison import RepresentationComparison
@@ -389,3 +390,31 @@ def test_planned_seconds_grow_with_the_pre_training(splits, teacher, tmp_path):
 
     assert 0 < seconds() < seconds(pretrain_steps=5000)
     assert not list(tmp_path.iterdir()), "a trial leaves nothing behind"
+
+
+def test_frozen_networks_with_batch_norms_answer_for_each_image_alone_and_say_so(
+    splits, teacher, tmp_path, monkeypatch
+):
+    networks, features_of = [], probing_comparison.features_of
+
+    def watched(represent, data, phase):
+        networks.append(represent)
+        return features_of(represent, data, phase)
+
+    monkeypatch.setattr(probing_comparison, "features_of", watched)
+    real = real_of(splits, teacher)
+    compared = comparison(splits, teacher, tmp_path, real)
+    compared.config = MethodConfig(student=CONVNET.model_copy(update={"norm": "batch"}))
+    found = [event for event in events_of(compared) if isinstance(event, Scored)]
+    inputs = splits.test.batch(torch.arange(20))[0]
+    with torch.no_grad():
+        for represent in networks:
+            alone = torch.cat([represent(image[None]) for image in inputs])
+            torch.testing.assert_close(alone, represent(inputs), rtol=1e-5, atol=1e-6)
+    ends = {score.arm: score.recipe.partition("; batch norms fixed on ")[2] for score in found}
+    trained = dict.fromkeys(("distilled", "random_real", "full"), "what it was trained on")
+    assert ends == trained | {"untrained": "real training images", "teacher": ""}
+    bench = compared.bench("convnet")
+    plain = comparison(splits, teacher, tmp_path, real).bench("convnet")
+    before = dataclasses.replace(bench, student=plain.student)  # the same settings, before statistics were fixed
+    assert cache_path(bench, {}) != cache_path(before, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -286,8 +287,8 @@ def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(split
         generator = torch.Generator().manual_seed(1000 + number)
         start = student.init(generator)
         theta = follow(student, start, islice(synthetic.drawn(generator), 100), synthetic.own_training)
-        distilled.append(accuracy(student, theta, splits.test))
+        distilled.append(accuracy(partial(student, theta), splits.test))
         data = random_real(splits.train, count, 10, generator)
         *_, theta = ordinary(student, start, data, Recipe(100, 256, 3e-3), generator, splits.augment)
-        real.append(accuracy(student, theta, splits.test))
+        real.append(accuracy(partial(student, theta), splits.test))
     assert min(distilled) > max(real), (distilled, real)

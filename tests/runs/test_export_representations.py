@@ -22,6 +22,7 @@ from representation_runs import CONFIG, MEANS, digits, finished, write_images
 
 from engine.core.config import StudentConfig
 from engine.core.context import Context
+from engine.data.source import LabelledSet
 from engine.data.transforms.optimal import optimal
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, optimal_ones, predefined
 from engine.evaluation.probing.config import ProbingConfig
@@ -72,7 +73,7 @@ def probed(exported) -> float:
     synthetic, splits = load(store.result(run_id)), digits()
     config = ProbingConfig(**CONFIG["probing"])
     encoder = make_encoder(StudentConfig(name="mlp"), splits.spec, synthetic.num_dims)
-    draw = of_pairs(*synthetic.pairs(), config.pretrain_batch, Context().stream("draw"))
+    draw = of_pairs(LabelledSet.as_is(*synthetic.pairs()), config.pretrain_batch, Context().stream("draw"))
     *_, theta = pretrain(encoder, encoder.init(Context().stream("start")), draw, config, config.pretrain_steps)
     known, queries = (
         drained(features_of(lambda inputs: encoder(theta, inputs), data, ""))[1] for data in (splits.train, splits.test)

@@ -22,12 +22,12 @@ from engine.core.data_config import DSA_OPERATIONS
 from engine.data.images import ImportOptions
 from engine.data.images.decode import decode
 from engine.data.imported.limits import limits
-from engine.data.source import TaskSpec
+from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.augment import OPERATIONS
 from engine.data.transforms.preparation import Preparation
 from engine.evaluation.scores import summarise
 from engine.evaluation.train import Recipe
-from engine.nets import STUDENTS
+from engine.nets import STUDENTS, make_student
 from engine.runs import export
 from engine.runs.programs import RULES, sources, train_script
 from engine.runs.store import Store
@@ -50,11 +50,11 @@ def shared(finished, tmp_path_factory) -> tuple[Path, Path, int, float]:
     return root / "out", root / "test", count, recorded
 
 
-def run_here(script: Path, *arguments: str) -> None:
+def run_here(script: Path, *arguments: str) -> dict:
     before = sys.argv
     sys.argv = [str(script), *arguments]
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        return runpy.run_path(str(script), run_name="__main__")
     finally:
         sys.argv = before
 
@@ -291,3 +291,30 @@ def test_script_brings_images_to_size_as_the_import_did(tmp_path, fit, size):
     exec(script.partition("is_stored = ")[0], program)
     read = (255 * program["read"](tmp_path / "a.png")).round().numpy()
     assert np.abs(read - expected).max() <= 3
+
+
+def test_script_fixes_batch_norms_on_the_images_it_trained_on(tmp_path, capsys):
+    """An image then has one answer, whatever stands beside it, and it is that of `Student.fixed`."""
+    student = StudentConfig(depth=2, width=8, norm="batch", init="default")
+    script = train_script(student, COLOUR, 300, Recipe(3, 50, 0.01), PLAIN, Training("sgd", 3))
+    assert "momentum=None" in script and "statistics" not in train_script(
+        StudentConfig(), COLOUR, 300, Recipe(3, 50, 0.01), PLAIN, Training("sgd", 3)
+    )
+    (tmp_path / "train.py").write_text(script)
+    inputs = torch.randn(300, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(300) % 3
+    names = np.array(COLOUR.class_names)
+    plain = {"mean": np.zeros(3, np.float32), "std": np.ones(3, np.float32)}
+    np.savez(tmp_path / "distilled.npz", inputs=inputs, targets=targets, class_names=names, **plain)
+    folder = tmp_path / "test" / "b"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (32, 32), (200, 9, 9)).save(folder / "0.png")
+    net = run_here(tmp_path / "train.py", str(tmp_path / "test"))["net"]
+    assert PRINTED.fullmatch(capsys.readouterr().out)
+    network = make_student(student, COLOUR)
+    theta = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+    ours = network.fixed(theta, LabelledSet.as_is(inputs, targets))
+    with torch.no_grad():
+        alone = torch.cat([net(image[None]) for image in inputs[:20]])
+        torch.testing.assert_close(alone, net(inputs)[:20], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(alone, ours(inputs[:20]), rtol=0.05, atol=0.05)  # the pieces are other draws

@@ -37,7 +37,7 @@ from engine.evaluation.probing import judge, short
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.fine_tune import Classifier, fine_tune
 from engine.evaluation.probing.judge import ELSEWHERE, Lab, Measure, Teacher
-from engine.evaluation.probing.pretrain import Draw, of_images, of_pairs, pretrain
+from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, features_of, knn, labelled_part, linear_probe
 from engine.evaluation.probing.transfer import adapted
 from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
@@ -151,10 +151,10 @@ class RepresentationComparison(Comparison[Network]):
             found = judge.by_labels(lab, lab.references, seed)
             found += yield from judge.transferred(lab, self.teacher.represent, seed)
             return Network(tuple(found), 0.0)
-        theta, seconds = bench.start(seed), 0.0
+        theta, seconds, data = bench.start(seed), 0.0, self._data(training)
         if training.num_steps:
-            ((theta, seconds),) = yield from followed(self._path(bench, training), training.lengths, bench)
-        represent = partial(bench.student, theta)
+            ((theta, seconds),) = yield from followed(self._path(bench, training, data), training.lengths, bench)
+        represent = bench.student.fixed(theta, data)
         features = {}
         for split, data in lab.images.items():
             features[split] = yield from features_of(represent, data, f"compute features of {split} images")
@@ -166,20 +166,19 @@ class RepresentationComparison(Comparison[Network]):
                 found += yield from self._fine_tuned(lab, theta, seed)
         return Network(tuple(found), seconds)
 
-    def _path(self, bench: Bench, training: Training) -> Iterator[Tensor]:
-        """The weights (P,) after each step of pre-training."""
-        theta, draw = bench.start(training.seed), self._draw(training)
-        return pretrain(bench.student, theta, draw, self.probing, training.num_steps)
+    def _path(self, bench: Bench, training: Training, data: LabelledSet) -> Iterator[Tensor]:
+        """The weights (P,) after each step of pre-training on images with representations as targets."""
+        draw = of_pairs(data, training.batch_size, generator_of("pre-training", training.seed))
+        return pretrain(bench.student, bench.start(training.seed), draw, self.probing, training.num_steps)
 
-    def _draw(self, training: Training) -> Draw:
-        """The pairs of each step of pre-training."""
-        batch_size, generator = training.batch_size, generator_of("pre-training", training.seed)
-        if training.arm == "full":
-            return of_images(self.splits.train, self.real, batch_size, generator)
+    def _data(self, training: Training) -> LabelledSet:
+        """Images with representations to pre-train on. Batch norms of untrained networks are fixed on all real ones."""
+        if training.arm in ("full", "untrained"):
+            return replace(self.splits.train, targets=self.real)
         pairs = self.distilled.pairs()
         if training.arm == "random_real":
             pairs = short.random_pairs(self.distilled, self.splits.train, self.teacher, self.real, int(training.seed))
-        return of_pairs(*pairs, batch_size, generator)
+        return LabelledSet.as_is(*pairs)
 
     def _lab(self, bench: Bench) -> Lab:
         """What the networks of an architecture are evaluated with."""
@@ -219,7 +218,8 @@ class RepresentationComparison(Comparison[Network]):
         augment = bench.splits.augment
         path = fine_tune(classifier, start, lab.images["train"], self.probing, augment, generator)
         ((tuned, _),) = yield from followed(path, (num_steps,), bench)
-        return [Measure(FINE_TUNE, HEADLINE, split, accuracy(classifier, tuned, lab.images[split])) for split in SPLITS]
+        network = classifier.fixed(tuned, lab.images["train"])
+        return [Measure(FINE_TUNE, HEADLINE, split, accuracy(network, lab.images[split])) for split in SPLITS]
 
     def merit(self, found: Network) -> float:
         return next(each.value for each in found.found if each.split == "validation")
@@ -292,7 +292,8 @@ class RepresentationComparison(Comparison[Network]):
         """Probes and neighbours are timed on random features."""
         splits, probing, num_classes = bench.splits, self.probing, bench.splits.spec.num_outputs
         if unit == "pre-training step":
-            return step_seconds(self._path(bench, self.first(bench, unit)), bench, patience)
+            training = self.first(bench, unit)
+            return step_seconds(self._path(bench, training, self._data(training)), bench, patience)
         if unit == "image":
             theta, inputs = bench.start(0), splits.test.batch(torch.arange(min(len(splits.test), TIMED_IMAGES)))[0]
             with torch.no_grad():

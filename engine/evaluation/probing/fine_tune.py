@@ -10,6 +10,7 @@ from torch import Tensor
 from engine.data.source import LabelledSet
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.pretrain import bounded_sgd, with_cosine
+from engine.evaluation.probing.probe import Represent
 from engine.nets.student import Student
 
 WEIGHT_DECAY = 5e-4  # as KRR-ST fine-tunes: Lee et al. 2024, arXiv:2310.06511
@@ -24,9 +25,19 @@ class Classifier:
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Logits (N, K)."""
-        weights, head = theta.split([self.encoder.num_params, len(theta) - self.encoder.num_params])
-        layer = head.view(-1, self.num_classes)  # (d + 1, K), the bias last
+        weights, layer = self._parts(theta)
         return self.encoder(weights, inputs) @ layer[:-1] + layer[-1]
+
+    def fixed(self, theta: Tensor, data: LabelledSet) -> Represent:
+        """Logits (N, K) of inputs as a function of each image; see `Student.fixed`."""
+        weights, layer = self._parts(theta)
+        represent = self.encoder.fixed(weights, data)
+        return lambda inputs: represent(inputs) @ layer[:-1] + layer[-1]
+
+    def _parts(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's weights (P,), and the linear layer (d + 1, K) with its bias last."""
+        weights, head = theta.split([self.encoder.num_params, len(theta) - self.encoder.num_params])
+        return weights, head.view(-1, self.num_classes)
 
     def start(self, theta: Tensor, num_dims: int) -> Tensor:
         """The encoder's weights (P,), then a linear layer of zeros for representations of `num_dims`."""

@@ -52,25 +52,13 @@ def bounded_sgd(weight_decay: float) -> UpdateRule:
     return UpdateRule("bounded_sgd", momentum.init, apply)
 
 
-def of_pairs(inputs: Tensor, representations: Tensor, batch_size: int, generator: torch.Generator) -> Draw:
-    """Random minibatches of prepared inputs (n, C, H, W) and representations (n, d), or all if there are fewer."""
+def of_pairs(data: LabelledSet, batch_size: int, generator: torch.Generator) -> Draw:
+    """Random minibatches of images with representations (N, d) as targets, or all if there are fewer."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        if batch_size >= len(inputs):
-            return inputs, representations
-        indices = torch.randperm(len(inputs), generator=generator)[:batch_size].to(inputs.device)
-        return inputs[indices], representations[indices]
-
-    return draw
-
-
-def of_images(data: LabelledSet, representations: Tensor, batch_size: int, generator: torch.Generator) -> Draw:
-    """Random minibatches of a data set with the representations (N, d) of its images."""
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        indices = torch.randperm(len(data), generator=generator)[:batch_size]
-        inputs, _ = data.batch(indices)
-        return inputs, representations[indices.to(representations.device)].to(inputs.device)
+        if batch_size >= len(data):
+            return data.batch(torch.arange(len(data)))
+        return data.batch(torch.randperm(len(data), generator=generator)[:batch_size])
 
     return draw
 

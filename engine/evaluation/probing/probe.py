@@ -25,20 +25,15 @@ QUERIES_AT_ONCE = 512
 
 @torch.no_grad()  # a generator leaves it between two events
 def features_of(represent: Represent, data: LabelledSet, phase: str) -> Generator[Event, None, Tensor]:
-    """Features (N, D) of all images of `data` in order, each image seen once; yields Progress each second.
-
-    In equal random batches of a fixed seed, so that batch norm sees a mixture of classes however the data are sorted.
-    """
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    """Features (N, D) of all images of `data` in order, each image seen once; yields Progress each second."""
     found, done, told = [], 0, time.monotonic()
-    for indices in order.chunk(-(-len(data) // EVALUATION_BATCH)):
+    for indices in torch.arange(len(data)).chunk(-(-len(data) // EVALUATION_BATCH)):
         found.append(represent(data.batch(indices)[0]))
         done += len(indices)
         if time.monotonic() - told >= QUIET_SECONDS:
             yield Progress(phase, done, len(data))
             told = time.monotonic()
-    shuffled = torch.cat(found)
-    return shuffled[order.argsort().to(shuffled.device)]
+    return torch.cat(found)
 
 
 def labelled_part(train: LabelledSet, count: int, num_classes: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Generator
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -39,10 +38,11 @@ def short_probe(
     Within a run always from the same initial weights and with the same labelled images.
     """
     doing, num_classes = "probe a network", splits.spec.num_outputs
-    draw = of_pairs(*pairs, probing.pretrain_batch, context.stream("short pre-training"))
+    data = LabelledSet.as_is(*pairs)
+    draw = of_pairs(data, probing.pretrain_batch, context.stream("short pre-training"))
     path = pretrain(encoder, encoder.init(context.stream("short start")), draw, probing, num_steps)
     theta = yield from paced(doing, path, num_steps)
-    represent = partial(encoder, theta)
+    represent = encoder.fixed(theta, data)
     sample = splits.train.subset(labelled_part(splits.train, SHORT_IMAGES, num_classes))
     features = yield from features_of(represent, sample, doing)
     classify = linear_probe(features, sample.targets, num_classes, probing, context.stream("short probe"))

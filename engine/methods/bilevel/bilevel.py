@@ -98,7 +98,7 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         values |= {"student_lr_min": rates.min().item(), "student_lr_max": rates.max().item()}
         if config.wants_validation(done):
             unseen = [as_distilled(student, theta, synthetic) for theta in starts.unseen(3)]
-            found = [accuracy(student, theta, splits.validation) for theta in unseen]
+            found = [accuracy(student.fixed(theta, synthetic.data()), splits.validation) for theta in unseen]
             values["validation_accuracy"] = sum(found) / len(found)
             best.offer(values["validation_accuracy"], done, synthetic)
         yield Measured(done, values)

@@ -29,7 +29,6 @@ from engine.core.context import Context
 from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Event, Measured
 from engine.core.progress import paced
-from engine.data.source import LabelledSet
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, at_random
 from engine.meta.clip import gradient_norm
@@ -182,7 +181,7 @@ def _validate(
     names, versions = ("validation_accuracy", "ema_validation_accuracy"), (synthetic, *synthetic.companions().values())
     found = {}
     for name, version in zip(names, versions, strict=False):
-        data, rate = LabelledSet(*version.materialise(), lambda inputs: inputs), version.rates[0].item()
+        data, rate = version.data(), version.rates[0].item()
         values = []
         for number in range(config.validation_students):
             theta = student.init(context.stream("validation start", number))
@@ -192,7 +191,7 @@ def _validate(
             )
             phase = f"validate with student {number + 1} of {config.validation_students}"
             theta = yield from paced(phase, path, config.validation_steps)
-            values.append(accuracy(student, theta, splits.validation))
+            values.append(accuracy(student.fixed(theta, data), splits.validation))
         found[name] = sum(values) / len(values)
     return found
 

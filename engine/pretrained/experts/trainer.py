@@ -171,7 +171,7 @@ class ExpertTrainer(Trainer[SgdState]):
         if not torch.isfinite(state.theta).all():
             what = f"The weights of expert {number + 1} became infinite or NaN in epoch {epoch}."
             raise Diverged(f"{what} Lower the experts' learning rate.", quantity="expert weights", step=0)
-        return accuracy(self.student, state.theta, self._judge)
+        return accuracy(self.student.fixed(state.theta, self.splits.train), self._judge)
 
     def keep(self, state: SgdState, epoch: int, path: Path) -> None:
         if epoch == 0:
@@ -185,7 +185,7 @@ class ExpertTrainer(Trainer[SgdState]):
         state = self.start(0)
         self.context.cache_root.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
-        accuracy(self.student, state.theta, self._judge)
+        accuracy(self.student.fixed(state.theta, self.splits.train), self._judge)
         with tempfile.TemporaryDirectory(dir=self.context.cache_root) as folder:
             checkpoint.save(Path(folder), 0, {"theta": state.theta, "velocity": state.velocity})
         return (num_epochs + num_networks) * (time.perf_counter() - began)

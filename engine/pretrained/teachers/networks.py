@@ -1,10 +1,7 @@
-"""The networks of teachers as fixed functions of each image.
-
-In training, batch norms use the statistics of the batch. Afterwards, these are fixed on a sample of training images.
-"""
+"""The networks of teachers as fixed functions of each image; see `engine.nets.statistics`."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,16 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.core.errors import ConfigError, DataError
-from engine.core.events import Event, Progress
 from engine.data.source import LabelledSet, TaskSpec
-from engine.nets import make_encoder
+from engine.nets import make_encoder, statistics
 from engine.pretrained.teachers.config import TeacherConfig
 
 IMAGENET_SIDE = 64  # smaller images are enlarged to 64 pixels per side: the network halves them five times
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-SAMPLE = 1024  # training images that the statistics are fixed on
-_PIECE_OF_STATISTICS = 256
 
 
 class ImageNetInputs(nn.Module):
@@ -58,11 +52,7 @@ def make_network(
         network = nn.Sequential(ImageNetInputs(to_pixels), network)
     else:
         network = make_encoder(config.student(), spec, config.num_dims, device).module
-        for norm in _batch_norms(network):
-            norm.track_running_stats, norm.momentum = True, None  # None: the mean over all batches
-            norm.register_buffer("running_mean", torch.zeros(norm.num_features))
-            norm.register_buffer("running_var", torch.ones(norm.num_features))
-            norm.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
+        network = statistics.with_statistics(network)
     return network.to(device).eval().requires_grad_(False)
 
 
@@ -71,19 +61,9 @@ def num_bytes(network: nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
-def fix_statistics(network: nn.Module, data: LabelledSet) -> Generator[Event, None, None]:
-    """Set the statistics of batch norms to their means over a sample of the data. Yields Progress."""
-    norms, some = _batch_norms(network), data.sample(SAMPLE)
-    if not norms:
-        return
-    for norm in norms:
-        norm.train().reset_running_stats()
-    pieces = torch.arange(len(some)).chunk(-(-len(some) // _PIECE_OF_STATISTICS))
-    for done, indices in enumerate(pieces):
-        yield Progress("fix the teacher's statistics", done, len(pieces))
-        with torch.no_grad():
-            network(some.batch(indices)[0])
-    network.eval()
+def fix_statistics(network: nn.Module, data: LabelledSet) -> None:
+    """Fix the statistics of batch norms on a sample of the data."""
+    statistics.fix_statistics(network, statistics.pieces_of(data.sample(statistics.SAMPLE)))
 
 
 def weights_from_file(file: str, network: nn.Module) -> dict[str, Tensor]:
@@ -133,7 +113,3 @@ def imagenet_weights() -> dict[str, Tensor]:
         advice = f"Download {weights.url} to {folder}, or choose a teacher that is trained here."
         raise DataError(f"{what} {advice}") from error
     return {f"1.{name}": tensor for name, tensor in found.items() if not name.startswith("fc.")}
-
-
-def _batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

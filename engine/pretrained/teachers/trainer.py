@@ -28,6 +28,7 @@ from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
+from engine.nets.statistics import SAMPLE
 from engine.nets.student import Student
 from engine.pretrained import recording, store
 from engine.pretrained.recording import Names, RecordingPlan, Trainer
@@ -169,7 +170,7 @@ class TeacherTrainer(Trainer[AdamWState]):
 
     def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float]:
         """Accuracy of nearest neighbours on validation images."""
-        yield from self._place(state)
+        self._place(state)
         known = self.splits.train.sample(KNOWN_IMAGES)
         asked = self.splits.validation.sample(ASKED_IMAGES)
         features = yield from features_of(self.network, known, "find nearest neighbours")
@@ -179,7 +180,10 @@ class TeacherTrainer(Trainer[AdamWState]):
 
     def finish(self, state: AdamWState | None, path: Path) -> Generator[Event, None, dict[str, Any]]:
         """Raises Diverged if all images have the same representation."""
-        yield from self._load() if state is None else self._place(state)
+        if state is None:
+            yield from self._load()
+        else:
+            self._place(state)
         scale, probed = yield from self._probe()
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_atomically(path, bytes_from_tensors(weights))
@@ -187,7 +191,7 @@ class TeacherTrainer(Trainer[AdamWState]):
 
     def other_seconds(self, num_networks: int, num_epochs: int) -> float:
         splits = self.splits
-        per_epoch = sum(min(count, len(splits.train)) for count in (networks.SAMPLE, KNOWN_IMAGES))
+        per_epoch = sum(min(count, len(splits.train)) for count in (SAMPLE, KNOWN_IMAGES))
         per_epoch += min(ASKED_IMAGES, len(splits.validation))
         at_end = min(PROBED_IMAGES, len(splits.train)) + len(splits.validation) + len(splits.test)
         inputs, _ = splits.train.batch(torch.arange(min(len(splits.train), TIMED_IMAGES)))
@@ -212,12 +216,12 @@ class TeacherTrainer(Trainer[AdamWState]):
             found = networks.weights_from_file(self.config.file, self.network)
         self.network.load_state_dict(found, strict=False)
         if not any(name.endswith("running_mean") for name in found):
-            yield from networks.fix_statistics(self.network, self.splits.train)
+            networks.fix_statistics(self.network, self.splits.train)
 
-    def _place(self, state: AdamWState) -> Generator[Event, None, None]:
+    def _place(self, state: AdamWState) -> None:
         """Load the encoder's current weights, and fix the batch norms' statistics for them."""
         self.network.load_state_dict(train.of_encoder(self._trainable, state.theta), strict=False)  # statistics stay
-        yield from networks.fix_statistics(self.network, self.splits.train)
+        networks.fix_statistics(self.network, self.splits.train)
 
     def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:
         """The scale of the representations, and the accuracies of a linear probe."""

@@ -6,7 +6,7 @@
 TEST_FOLDER holds one sub-folder of images per class. Needs torch, numpy and pillow.
 """
 
-# [if is_augmented]
+# [if is_annotated]
 from __future__ import annotations
 
 # [end]
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 # [if template]
 from engine.data.transforms.augment import flip
+from engine.nets.statistics import SAMPLE, fix_statistics
 from engine.runs.templates.reading import listed, read
 
-NUM_STEPS, BATCH_SIZE, LR, OWN_NUM_STEPS, OWN_BATCH_SIZE = 100, 10, 0.003, 100, 10
+NUM_STEPS, BATCH_SIZE, LR, OWN_NUM_STEPS, OWN_BATCH_SIZE, NUM_PIECES = 100, 10, 0.003, 100, 10, 1
 # [end]
 data = dict(np.load(Path(__file__).with_name("distilled.npz")))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["targets"])
@@ -77,11 +78,10 @@ if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
 tests = listed(sys.argv[1])
 if unknown := sorted({name for _, name in tests} - set(names)):
     sys.exit(f"The folder '{unknown[0]}' is not named after a class. The classes are: {', '.join(names)}.")
-# [if has_batch_norm]
-tests = [tests[place] for place in torch.randperm(len(tests))]  # batch norm: mix the classes in each batch
-# [end]
 
 # [insert network]
+# [insert statistics]
+
 optimiser = OWN_OPTIMISER if is_stored else torch.optim.Adam(net.parameters())
 for chosen, rate in OWN_STEPS if is_stored else shuffled():
     loss = F.cross_entropy(net(BATCH), targets[chosen])
@@ -89,6 +89,9 @@ for chosen, rate in OWN_STEPS if is_stored else shuffled():
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
+# [if has_batch_norm]
+fix_statistics(net, inputs[torch.randperm(len(inputs))[:SAMPLE]].chunk(NUM_PIECES))  # on what it was trained on
+# [end]
 
 right = 0
 with torch.no_grad():

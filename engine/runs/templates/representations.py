@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH
+from engine.nets.statistics import SAMPLE, fix_statistics
 from engine.runs.templates.reading import listed, read
 
-NUM_STEPS, BATCH_SIZE, LR, WEIGHT_DECAY, PROBE_EPOCHS, PROBE_LR = 100, 10, 0.1, 0.0, 10, 0.1
+NUM_STEPS, BATCH_SIZE, LR, WEIGHT_DECAY, PROBE_EPOCHS, PROBE_LR, NUM_PIECES = 100, 10, 0.1, 0.0, 10, 0.1, 1
 # [end]
 data = dict(np.load(Path(__file__).with_name("distilled.npz")))
 inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["representations"])
@@ -35,11 +36,10 @@ inputs, targets = torch.from_numpy(data["inputs"]), torch.from_numpy(data["repre
 
 @torch.no_grad()
 def features(images):
-    """Outputs of the frozen network for each image, in order; each batch mixes the classes."""
-    order = torch.randperm(len(images))
-    batches = order.chunk(-(-len(images) // EVALUATION_BATCH))
-    found = [net(torch.stack([read(images[place][0]) for place in places])) for places in batches]
-    return torch.cat(found)[order.argsort()]
+    """Outputs of the frozen network for each image, in order."""
+    starts = range(0, len(images), EVALUATION_BATCH)
+    batches = (images[start : start + EVALUATION_BATCH] for start in starts)
+    return torch.cat([net(torch.stack([read(path) for path, _ in batch])) for batch in batches])
 
 
 def decayed(rate, step, num_steps):
@@ -81,6 +81,8 @@ targets = torch.cat([targets, *(moved(number) for number in range(NUM_AUGMENTATI
 # [end]
 
 # [insert network]
+# [insert statistics]
+
 optimiser = torch.optim.SGD(net.parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
 for step in range(NUM_STEPS):
     chosen = torch.randperm(len(inputs))[:BATCH_SIZE]
@@ -90,6 +92,9 @@ for step in range(NUM_STEPS):
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), LONGEST_GRADIENT)
     optimiser.step()
+# [if has_batch_norm]
+fix_statistics(net, inputs[torch.randperm(len(inputs))[:SAMPLE]].chunk(NUM_PIECES))  # on what it was trained on
+# [end]
 
 known, queries = features(labelled), features(tests)
 mean, std = known.mean(0), known.std(0, correction=0)
