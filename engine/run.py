@@ -122,6 +122,8 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         yield start.preview(start.step, splits)
     if distils and config.student.precision == "tf32" and context.device.type == "cuda":
         yield Warned(COARSE)
+    if distils and context.resume_from is None and (caution := config.caution(splits.spec)):
+        yield Warned(caution)
     others = yield from load_others(config, request.data.windows, context)
     compare = partial(method.comparison, splits, config, request.evaluation, context)
     if start is not None and request.action == "evaluate":

@@ -80,6 +80,8 @@ def show_outlook(
         f"about {reals} ({formats.num_bytes(full)}), a compression of **{formats.ratio(full / synthetic)}**.",
         help=kind.counted,
     )
+    if caution := config.caution(spec):
+        st.warning(words.escaped(caution), icon=":material/warning:")
     steps = formats.counted(config.outer_steps, "outer step")
     students = formats.counted(evaluation.num_students, "student")
     st.markdown(

@@ -5,7 +5,10 @@ import dataclasses
 from engine.cli.lists import print_json
 from engine.cli.requests import request_options, requested, store_of
 from engine.core.config import RunRequest
+from engine.core.context import data_root
 from engine.core.errors import RunError
+from engine.data import sources
+from engine.data.source import task_of
 from engine.figures import formats
 from engine.run import resolve
 from engine.runs.advice import origin, time_parts, verdict
@@ -22,7 +25,7 @@ def register(add) -> None:
 
 def _estimate(options) -> int:
     request = requested(options)
-    resolve(request)
+    _, config = resolve(request)
     trials = Trials(store_of(options))
     try:
         found = trials.wait(request)
@@ -35,6 +38,8 @@ def _estimate(options) -> int:
         print_json(dataclasses.asdict(found) | {"seconds": found.seconds, "refused": refused})
     else:
         _print(found, request)
+        if caution := config.caution(task_of(sources(data_root())[request.source], request.data)):
+            print(caution)
         if refused:
             print(refused)
     return 1 if refused else 0

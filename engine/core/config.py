@@ -238,6 +238,10 @@ class MethodConfig(Config):
     def check(self, spec: Task, data_root: Path) -> None:
         """Raise UserError for a run that is known to fail."""
 
+    def caution(self, spec: Task) -> str:
+        """What works but is a poor choice, and what to do about it; "" for nothing."""
+        return ""
+
     def for_trial(self) -> Self:
         """The config for a short trial: without long work before the first step."""
         return self

@@ -48,6 +48,30 @@ def basis_shape(sample_shape: tuple[int, ...], basis_size: int) -> BasisShape:
     return num_channels, rows, columns
 
 
+def num_in_bases(num_items: int, num_bases: int, num_values: int) -> int:
+    """Numbers that items of `num_values` take as sums of bases: coefficients, bases and the mean."""
+    return num_items * num_bases + (num_bases + 1) * num_values
+
+
+def stored_whole(what: str, num_items: int, num_bases: int, num_values: int) -> str:
+    """A caution where items stored whole would take fewer numbers than as sums of bases; "" where they would not."""
+    held, whole = num_in_bases(num_items, num_bases, num_values), num_items * num_values
+    if held <= whole:
+        return ""
+    problem = f"The bases and coefficients of {num_items:,} {what} take {held:,} numbers; stored whole, the {what}"
+    return f"{problem} would take {whole:,}. Use fewer bases or more images."
+
+
+def check_bases(num_images: int, num_bases: int, basis_size: int, sample_shape: tuple[int, ...]) -> None:
+    """Raise ConfigError if images as sums of bases take more numbers than at their full size."""
+    pixels = math.prod(basis_shape(sample_shape, basis_size))
+    held, whole = num_in_bases(num_images, num_bases, pixels), num_images * math.prod(sample_shape)
+    if held > whole:
+        problem = f"{num_bases:,} bases and the coefficients of {num_images:,} images take {held:,} numbers, more than"
+        remedy = "Use fewer or smaller bases, or more images."
+        raise ConfigError(f"{problem} the {whole:,} of the images at full size. {remedy}")
+
+
 def enlarged(rows: Tensor, shape: BasisShape, sample_shape: tuple[int, ...]) -> Tensor:
     """Images (m, C, H, W) of flat small ones (m, C * h * w); differentiable."""
     return F.interpolate(rows.view(-1, *shape), sample_shape[1:], mode="bilinear", align_corners=False)

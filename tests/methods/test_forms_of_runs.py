@@ -9,6 +9,7 @@ from draining import drained
 from engine import METHODS, SOURCES, Context, RunRequest
 from engine.core.config import DataConfig, checked
 from engine.core.errors import ConfigError
+from engine.data.source import TaskSpec
 from engine.run import resolve
 
 OF_LABELS = {case.name: case for case in CASES if "raw_rates" in case.learned and case.source == "digits"}
@@ -62,3 +63,19 @@ def test_a_start_that_is_not_used_is_refused_with_the_option_to_set(config, mess
 def test_a_pair_that_cannot_work_is_refused_in_one_sentence():
     with pytest.raises(ConfigError, match="cut out of a canvas at random; choose pixels, poster or low_rank here"):
         checked(METHODS["bilevel"].config, {"stored_as": "canvas"}, "config")
+
+
+def test_labelled_bases_are_cautioned_or_refused_where_small_images_stored_whole_would_take_less(tmp_path):
+    spec = TaskSpec("classification", (1, 8, 8), 10, tuple("abcdefghij"))
+
+    def config(**low_rank):
+        return METHODS["rat_bptt"].config(stored_as="low_rank", low_rank=low_rank)
+
+    said = config(ipc=2, num_bases=16, basis_size=6).caution(spec)
+    assert said.startswith("The bases and coefficients of 20 small images take 932 numbers; stored whole, the small ")
+    assert said.endswith("would take 720. Use fewer bases or more images.")
+    config(ipc=2, num_bases=16, basis_size=6).check(spec, tmp_path)
+    assert config(ipc=5, num_bases=10, basis_size=8).caution(spec) == ""
+    assert METHODS["rat_bptt"].config().caution(spec) == ""
+    with pytest.raises(ConfigError, match="take 1,436 numbers, more than the 1,280 of the images at full size"):
+        config(ipc=2, num_bases=25, basis_size=6).check(spec, tmp_path)

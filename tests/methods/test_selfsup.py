@@ -254,3 +254,17 @@ def test_a_whole_run_compares_and_transfers_without_a_label_arm(context):
     assert set(summary["retention"]) == {"linear_probe", "knn", "fine_tune"}
     analysed = {event.name for event in found if isinstance(event, events.Analysed)}
     assert analysed == {"spectrum", "approximation", "map", "map_tsne"}
+    warned = [event.message for event in found if isinstance(event, events.Warned)]
+    assert any("of 8 small images take 136 numbers; stored whole, the small images would take 128" in w for w in warned)
+
+
+def test_bases_that_are_of_no_use_are_cautioned_or_refused(tmp_path):
+    images, large = config_of(image_bases=5), config_of(image_bases=9, basis_size=8)
+    assert "small images take 136 numbers; stored whole, the small images would take 128." in images.caution(SPEC)
+    assert "of 8 representations take 62 numbers; stored whole, the representations would take 48." in config_of(
+        image_bases=2, representation_bases=4
+    ).caution(replace(SPEC, sample_shape=(1, 16, 16)))
+    assert config_of(image_bases=2, representation_bases=2).caution(SPEC) == ""
+    assert config_of(parameterisation="full").caution(SPEC) == ""
+    with pytest.raises(ConfigError, match="take 712 numbers, more than the 512 of the images at full size. Use fewer"):
+        large.check(SPEC, tmp_path)

@@ -68,3 +68,12 @@ def test_poster_that_no_image_fits_in_is_one_sentence_and_no_start(visit):
     app.run()
     assert len(app.error) == 1 and "poster" in app.error[0].value
     assert app.button(key="start").disabled
+
+
+def test_distil_page_cautions_bases_that_take_more_than_small_images_stored_whole(visit, store):
+    config = {"stored_as": "low_rank", "low_rank": {"ipc": 6, "num_bases": 30, "basis_size": 6}}
+    old = store.submit(engine.RunRequest(method="rat_bptt", config=config))
+    app = visit("distill", **{"from": old})
+    assert not app.exception
+    said = " ".join(warning.value for warning in app.warning)
+    assert "take 2,916 numbers; stored whole, the small images would take 2,160" in said

@@ -15,7 +15,7 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.meta.inner import inner_loop
 from engine.meta.update_rules import sgd
 from engine.synthetic import BasisSet, CanvasSet, PosterSet, Training
-from engine.synthetic.bases import basis_shape, enlarged, unwhitened, whitened
+from engine.synthetic.bases import basis_shape, check_bases, enlarged, stored_whole, unwhitened, whitened
 from engine.synthetic.poster_grid import planned_grid
 
 SPEC = TaskSpec("classification", (1, 6, 6), 2, ("a", "b"))
@@ -155,3 +155,16 @@ def test_more_bases_than_components_are_refused():
         basis_set(train=train_set(3), ipc=1)
     with pytest.raises(ConfigError, match="larger than the images of 6 x 6. Choose 6 or less"):
         basis_set(basis_size=7)
+
+
+def test_bases_that_take_more_than_small_images_stored_whole_are_cautioned_with_both_numbers():
+    """100 small images of 16 x 16 pixels: 200 bases hold 100 * 200 + 201 * 768 numbers, whole ones 100 * 768."""
+    both = "The bases and coefficients of 100 small images take 174,368 numbers; stored whole, the small images would "
+    assert stored_whole("small images", 100, 200, 768) == f"{both}take 76,800. Use fewer bases or more images."
+    assert stored_whole("small images", 200, 64, 768) == ""
+    check_bases(100, 200, 16, (3, 32, 32))
+
+
+def test_bases_that_take_more_than_images_of_full_size_are_refused_with_both_numbers():
+    with pytest.raises(ConfigError, match="take 164,368 numbers, more than the 153,600 of the images at full size"):
+        check_bases(50, 200, 16, (3, 32, 32))

@@ -92,6 +92,10 @@ class AnyForm(FormConfig, ImagesPerClass):
     def cuts_pixels(self) -> bool:
         return self.clamp and self.stored_as != "low_rank"
 
+    def caution(self, spec: Task) -> str:
+        form = self.form
+        return form.caution(spec) if isinstance(form, LowRankForm) else ""
+
     def for_trial(self) -> Self:
         return self.model_copy(update={"poster": self.poster.offline()})
 

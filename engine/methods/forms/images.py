@@ -13,7 +13,7 @@ from engine.core.events import Event
 from engine.core.options import Config, option
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, labelled_size
-from engine.synthetic.bases import BasisSet, basis_shape
+from engine.synthetic.bases import BasisSet, basis_shape, check_bases, num_in_bases, stored_whole
 from engine.synthetic.labelled import LabelledImages
 from engine.synthetic.pixels import CanvasSet, PixelSet
 
@@ -74,9 +74,8 @@ class LowRankForm:
     has_soft_labels: bool
 
     def size_for(self, spec: Task) -> Size:
-        num_pixels = math.prod(basis_shape(spec.sample_shape, self.options.basis_size))
-        num_images, num_bases = self.options.ipc * spec.num_outputs, self.options.num_bases
-        num_values = (num_bases + 1) * num_pixels + num_images * num_bases
+        num_images, num_bases, basis_size = self._numbers(spec)
+        num_values = num_in_bases(num_images, num_bases, math.prod(basis_shape(spec.sample_shape, basis_size)))
         return labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
 
     def whole_batch(self, spec: Task) -> int:
@@ -95,6 +94,16 @@ class LowRankForm:
         if self.options.num_bases > most:
             problem = f"There can be at most {most:,} bases of {self.options.basis_size} pixels a side"
             raise ConfigError(f"{problem}, not {self.options.num_bases:,}. Choose fewer or larger bases.")
+        check_bases(*self._numbers(spec), spec.sample_shape)
+
+    def caution(self, spec: Task) -> str:
+        """Of bases that take more numbers than small images stored whole."""
+        num_images, num_bases, basis_size = self._numbers(spec)
+        pixels = math.prod(basis_shape(spec.sample_shape, basis_size))
+        return stored_whole("small images", num_images, num_bases, pixels)
+
+    def _numbers(self, spec: Task) -> tuple[int, int, int]:
+        return self.options.ipc * spec.num_outputs, self.options.num_bases, self.options.basis_size
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
         yield from ()

@@ -15,7 +15,7 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.methods.options import outer, stored
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
-from engine.synthetic.bases import basis_shape
+from engine.synthetic.bases import basis_shape, check_bases, num_in_bases, stored_whole
 
 LOW_RANK = Condition("parameterisation", ("low_rank",))
 OPTIMAL_ONES = [LOW_RANK, unless("num_optimal", 0)]
@@ -151,8 +151,8 @@ class SelfsupConfig(MethodConfig):
             num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
         else:
             pixels, V = math.prod(basis_shape(spec.sample_shape, self.basis_size)), self.representation_bases
-            num_values = pixels * (self.image_bases + 1) + self.num_images * self.image_bases
-            num_targets = self.num_dims * (V + 1) + self.num_images * V
+            num_values = num_in_bases(self.num_images, self.image_bases, pixels)
+            num_targets = num_in_bases(self.num_images, V, self.num_dims)
             num_targets += self.num_augmentations * (2 * V * self.hidden_dims + self.hidden_dims + V)
         return Size(self.num_images, num_values, num_label_values=num_targets)
 
@@ -162,7 +162,7 @@ class SelfsupConfig(MethodConfig):
         return f"{images} with representations of {self.num_dims:,} numbers"
 
     def check(self, spec: Task, data_root: Path) -> None:
-        """Raises ConfigError for more bases than there can be or a set over its storage budget."""
+        """Raises ConfigError for more bases than there can be, or than are of use, or a set over its budget."""
         size = self.size(spec)
         if self.parameterisation == "low_rank":
             pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
@@ -172,12 +172,21 @@ class SelfsupConfig(MethodConfig):
             ):
                 if count > most:
                     raise ConfigError(f"There can be at most {most:,} {what}, not {count:,}. Lower their number.")
+            check_bases(self.num_images, self.image_bases, self.basis_size, spec.sample_shape)
         pair = math.prod(spec.sample_shape) + self.num_dims
         stored = size.num_values + size.num_label_values
         if self.storage_budget and stored > self.storage_budget * pair:
             problem = f"This set takes the storage of {math.ceil(stored / pair):,} images with representations,"
             remedy = "Use fewer images or bases, or raise the storage budget."
             raise ConfigError(f"{problem} more than the budget of {self.storage_budget:,}. {remedy}")
+
+    def caution(self, spec: Task) -> str:
+        """Of bases that take more numbers than small images, or representations, stored whole."""
+        if self.parameterisation == "full":
+            return ""
+        pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
+        images = stored_whole("small images", self.num_images, self.image_bases, pixels)
+        return images or stored_whole("representations", self.num_images, self.representation_bases, self.num_dims)
 
     def for_trial(self) -> Self:
         """With a teacher trained for two steps and no warm-up; an outer step costs the same."""
