@@ -6,10 +6,12 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -25,11 +27,14 @@ from engine.data.prices.scaling import WindowScaling
 from engine.data.source import NUM_OUTPUTS, LabelledSet, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.meta.inner import Batch
+from engine.synthetic import storage
+from engine.synthetic.storage import Part, Stored
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Steps = Annotated[int, Field(le=10**7)]  # as many as the header of a file may claim
 HEADER_KEY = "distillery"
 PREPARATION = "preparation."  # stands before the names of its tensors
+OTHER = "other_"  # and this before those of a second version of the samples
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class SyntheticSet(nn.Module):
 
     step: outer steps done. preparation: how real data became samples, and the way back. request: what was asked for, as
     JSON. has_labels: targets are labels, hard or soft; otherwise representations (N, d). num_batches: stored batches.
+    bits: per value, as stored; usual_bits: those of a set whose width nobody chose. stored: its tensors in fewer than
+    32 bits by name, of which parameters and buffers are the decoded values; empty in float32.
     """
 
     spec: TaskSpec
@@ -70,6 +77,9 @@ class SyntheticSet(nn.Module):
     request: dict[str, Any] | None = None
     has_labels: bool = True
     num_batches: int = 1
+    bits: int = 32
+    usual_bits: ClassVar[Literal[8, 16]] = 8
+    stored: Mapping[str, Stored] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -130,9 +140,52 @@ class SyntheticSet(nn.Module):
         """Numbers to store: samples, labels, rates, networks."""
         return sum(value.numel() for value in self.parameters())
 
+    @abstractmethod
+    def parts(self) -> dict[str, Part]:
+        """What is stored, by the names of parameters and buffers, without a second version of the samples."""
+
     def num_bytes(self) -> int:
-        """Bytes of those numbers: 4 for a learned value, 1 for a hard label."""
-        return 4 * self.num_stored_values()
+        """Bytes of the parts that count, as they are stored, and 8 of the seed of a single start."""
+        stored, seed = self.stored or self.encoded(32), 0 if self.own_training.start_seed is None else 8
+        return seed + sum(stored[name].num_bytes() for name, part in self.parts().items() if part.is_counted)
+
+    def encoded(self, bits: int) -> dict[str, Stored]:
+        """All tensors as stored in `bits` bits per value. Raises DataError for values that are not finite."""
+        parts, state = self.parts(), self.state_dict().items()
+        return {name: storage.encode(value, parts[name.removeprefix(OTHER)], bits, name) for name, value in state}
+
+    def as_stored(self, bits: int) -> Self:
+        """The set whose values are those that remain in `bits` bits, a copy unless they are. Raises as `encoded`."""
+        if bits == self.bits:
+            return self
+        stored = self.encoded(bits)
+        found = self.remade({name: each.decoded() for name, each in stored.items()})
+        found.bits, found.stored = bits, {} if bits == 32 else stored
+        return found
+
+    @contextmanager
+    def rounded(self, bits: int) -> Iterator[None]:
+        """Within it, the set holds the values that remain in `bits` bits; then its own, with the gradients of those.
+
+        That is straight-through rounding: rounded values forward, the gradient of the identity backward.
+        Source: Bengio et al. 2013, arXiv:1308.3432.
+        """
+        state = self.state_dict()
+        own = {name: value.clone() for name, value in state.items()}
+        for name, each in self.encoded(bits).items():
+            state[name].copy_(each.decoded())
+        try:
+            yield
+        finally:
+            for name, value in own.items():
+                state[name].copy_(value)
+
+    def remade(self, state: Mapping[str, Tensor], **changes: Any) -> Self:
+        """The same set with other tensors. changes: of its description."""
+        found = type(self)(spec=self.spec, training=self.own_training, **(self.describe() | changes))
+        found.load_state_dict(state)
+        found.step, found.preparation, found.request = self.step, self.preparation, self.request
+        return found.to(next(self.parameters()).device)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -168,7 +221,8 @@ class SyntheticSet(nn.Module):
 
     def sizes(self) -> dict[str, Any]:
         """What a result is, as kept in the summary of its run: outer step, samples, bytes, values, kind of labels."""
-        samples = {"step": self.step, "num_samples": self.num_samples, "num_bytes": self.num_bytes()}
+        samples = {"step": self.step, "num_samples": self.num_samples}
+        samples |= {"num_bytes": self.num_bytes(), "bits": self.bits}
         return samples | {"num_stored_values": self.num_stored_values(), "labels": self.labels_kind()}
 
     def sample_names(self) -> tuple[str, ...]:
@@ -191,8 +245,10 @@ class SyntheticSet(nn.Module):
         """Write one safetensors file, atomically; its header holds all that is needed to read it back."""
         header = {"schema_version": SCHEMA_VERSION, "parameterisation": type(self).__name__, "step": self.step}
         header |= {"spec": asdict(self.spec), "training": asdict(self.own_training)}
+        stored = self.stored or self.encoded(32)
         header |= {"description": self.describe(), "request": self.request}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        header |= {"bits": self.bits, "coded": storage.headers(stored)}
+        tensors = {key: value for name, each in stored.items() for key, value in each.tensors(name).items()}
         if self.preparation is not None:
             tensors |= {PREPARATION + name: value.contiguous() for name, value in self.preparation.state().items()}
         # one header entry, so that the same set gives the same bytes
@@ -242,10 +298,15 @@ def _from_file(path: Path, header: dict[str, Any], kinds: dict[str, type[Synthet
     names = [name for name in tensors if name.startswith(PREPARATION)]
     prepared = {name.removeprefix(PREPARATION): tensors.pop(name) for name in names}
     wants_gradient = {name: value.requires_grad for name, value in synthetic.named_parameters()}
-    synthetic.load_state_dict(tensors, assign=True)
+    stored = storage.read(tensors, header.get("coded", {}))
+    synthetic.load_state_dict({name: each.decoded() for name, each in stored.items()}, assign=True)
     for name, value in synthetic.named_parameters():
         value.requires_grad_(wants_gradient[name])
     synthetic.step, synthetic.request = step, header.get("request")
+    synthetic.bits = header.get("bits", 32)
+    if synthetic.bits not in storage.WIDTHS:
+        raise ValueError(f"values of {synthetic.bits} bits")
+    synthetic.stored = {} if synthetic.bits == 32 else stored
     if prepared:
         synthetic.preparation = (WindowScaling if spec.is_forecast else Preparation).from_state(prepared)
     inputs, targets = synthetic.materialise()

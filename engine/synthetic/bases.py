@@ -27,6 +27,7 @@ from engine.data.transforms.pca import Pca, pca
 from engine.data.transforms.prepare import ImageSplits
 from engine.synthetic.base import SyntheticSet, Training
 from engine.synthetic.labelled import ImagesPerClass, LabelledImages, samples_of
+from engine.synthetic.storage import Part
 
 MOST_PICTURES = 256  # bases that a preview shows
 PIECE_VALUES = 3_000_000  # pixels that are resized at once
@@ -143,6 +144,7 @@ def pictures(bases: Tensor, shape: BasisShape) -> np.ndarray:
 class BasisSet(ImagesPerClass):
     """Labelled images of shared `bases` (U, C * h * w) with `coefficients` (M, U); the `mean` is fixed."""
 
+    usual_bits = 16
     bases: nn.Parameter
     coefficients: nn.Parameter
     mean: Tensor
@@ -199,8 +201,8 @@ class BasisSet(ImagesPerClass):
     def num_stored_values(self) -> int:
         return super().num_stored_values() + self.mean.numel()
 
-    def num_bytes(self) -> int:
-        return super().num_bytes() + 3 * self.mean.numel()  # four bytes each, of which one is counted with the labels
+    def parts(self) -> dict[str, Part]:
+        return super().parts() | {"bases": Part(), "coefficients": Part(axis=1), "mean": Part("fine")}
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"num_bases": len(self.bases), "basis_size": self.basis_size}

@@ -24,6 +24,7 @@ from engine.data.prices.scaling import WindowScaling
 from engine.data.prices.windows import WindowSet, WindowSplits
 from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.synthetic.base import Shown, SyntheticSet, Training, inverse_softplus
+from engine.synthetic.storage import Part
 
 BOUND = 25.0  # B, in standard deviations: wider than any bar of a market
 ABOVE_ZERO = 0.999  # how far a sequence can fall on the way from a token's lowest price, or usual volume, to 0
@@ -36,6 +37,7 @@ OUTPUTS |= {"direction": ("down", "up"), "both": ("close", "down", "up")}
 class CandleSet(SyntheticSet):
     """`raw_bars` (M, T, 5), `values` (M, 1) or None, `direction_logits` (M, 2) or None, `raw_rates` (1,)."""
 
+    usual_bits = 16
     preparation: WindowScaling | None
     values: nn.Parameter | None
     direction_logits: nn.Parameter | None
@@ -173,6 +175,13 @@ class CandleSet(SyntheticSet):
         if self.preparation is None:
             raise ValueError("the set does not say how its bars were scaled")
         return self.preparation.bars(self.inputs(), self.tokens)
+
+    def parts(self) -> dict[str, Part]:
+        """The floors follow from the scaling."""
+        found = {"raw_bars": Part(axis=2), "raw_rates": Part("exact")}
+        found |= {name: Part("exact", is_counted=False) for name in ("price_floor", "volume_floor")}
+        told = [name for name in ("values", "direction_logits") if getattr(self, name) is not None]
+        return found | {name: Part("fine") for name in told}
 
     def describe(self) -> dict[str, Any]:
         names = ("sequences_per_token", "features", "learn_targets", "learn_rates")

@@ -20,7 +20,8 @@ from engine.core.events import Event
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
-from engine.synthetic.base import SyntheticSet, Training, check_preparation, inverse_softplus
+from engine.synthetic.base import OTHER, SyntheticSet, Training, check_preparation, inverse_softplus
+from engine.synthetic.storage import Part
 
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
 COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
@@ -54,7 +55,7 @@ class LabelledImages(SyntheticSet):
             self.register_parameter(name, nn.Parameter(value))
         self.raw_rates = nn.Parameter(torch.zeros(num_rates), requires_grad=learn_rates)
         for name, value in parts.items():
-            self.register_buffer(f"other_{name}", torch.zeros_like(value) if companion else None)
+            self.register_buffer(OTHER + name, torch.zeros_like(value) if companion else None)
 
     @property
     @abstractmethod
@@ -99,7 +100,7 @@ class LabelledImages(SyntheticSet):
             else:
                 self.start_from_noise(generator)
             for name in self.part_names if self.companion else ():
-                self.get_buffer(f"other_{name}").copy_(self.get_parameter(name))
+                self.get_buffer(OTHER + name).copy_(self.get_parameter(name))
 
     def _start_from_result(self, result: SyntheticSet | None, splits: ImageSplits) -> None:
         """Start from a finished set of any form; keep its rates if there are as many.
@@ -139,13 +140,13 @@ class LabelledImages(SyntheticSet):
         """Move the companion towards the samples: e <- decay e + (1 - decay) x."""
         with torch.no_grad():
             for name in self.part_names:
-                self.get_buffer(f"other_{name}").lerp_(self.get_parameter(name), 1 - decay)
+                self.get_buffer(OTHER + name).lerp_(self.get_parameter(name), 1 - decay)
 
     def exchange(self, companion: str) -> None:
         """Swap the two versions of the samples; `companion` is the arm of the one that was first."""
         with torch.no_grad():
             for name in self.part_names:
-                value, other = self.get_parameter(name), self.get_buffer(f"other_{name}")
+                value, other = self.get_parameter(name), self.get_buffer(OTHER + name)
                 first = value.clone()
                 value.copy_(other)
                 other.copy_(first)
@@ -154,12 +155,14 @@ class LabelledImages(SyntheticSet):
     def companions(self) -> Mapping[str, Self]:
         if not self.companion:
             return {}
-        other = type(self)(spec=self.spec, training=self.own_training, **(self.describe() | {"companion": ""}))
         state = self.state_dict()
-        others = {name: state.pop(f"other_{name}") for name in self.part_names}
-        other.load_state_dict(state | others)
-        other.step, other.preparation, other.request = self.step, self.preparation, self.request
-        return {self.companion: other.to(self.raw_rates.device)}
+        state |= {name: state.pop(OTHER + name) for name in self.part_names}
+        other = self.remade(state, companion="")
+        if self.stored:
+            kept = {OTHER + name: name for name in self.part_names}
+            others = {kept.get(name, name): each for name, each in self.stored.items() if name not in kept.values()}
+            other.bits, other.stored = self.bits, others
+        return {self.companion: other}
 
     def project(self) -> None:
         """Cut pixels to `bounds`."""
@@ -174,10 +177,8 @@ class LabelledImages(SyntheticSet):
         rates = {"num_rates": self.raw_rates.numel(), "learn_rates": self.learn_rates}
         return rates | {"companion": self.companion}
 
-    def num_bytes(self) -> int:
-        learned = super().num_stored_values()
-        start = 0 if self.own_training.start_seed is None else 8
-        return 4 * learned + (self.num_stored_values() - learned) + start
+    def parts(self) -> dict[str, Part]:
+        return {"raw_rates": Part("exact")}
 
     def check(self, inputs: Tensor, targets: Tensor) -> None:
         if targets.ndim == 1:
@@ -265,6 +266,11 @@ class ImagesPerClass(LabelledImages):
             if self.label_logits is not None and targets.ndim == 2:
                 shares = targets[chosen].view(len(mine), self.real_each, -1).mean(1)
                 self.label_logits[mine] = shares.clamp_min(1e-6).log().to(self.raw_rates)
+
+    def parts(self) -> dict[str, Part]:
+        classes = Part("index", is_counted=self.label_logits is None)
+        labels = {} if self.label_logits is None else {"label_logits": Part("fine")}
+        return super().parts() | {"classes": classes} | labels
 
     def num_stored_values(self) -> int:
         return super().num_stored_values() + (len(self.classes) if self.label_logits is None else 0)

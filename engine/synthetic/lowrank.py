@@ -29,6 +29,7 @@ from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
 from engine.synthetic.bases import basis_shape, enlarged, pictures, unwhitened, whitened_images
 from engine.synthetic.representations import RepresentationSet
+from engine.synthetic.storage import Part
 
 MOST_SHOWN = 512  # components of a spectrum that are kept for its figure
 
@@ -40,6 +41,7 @@ class LowRankSet(RepresentationSet):
     representation_coefficients (m, V), representation_mean (d,); the networks as in `approximation.Networks`.
     """
 
+    usual_bits = 16
     image_mean: Tensor
     representation_mean: Tensor
 
@@ -158,6 +160,11 @@ class LowRankSet(RepresentationSet):
 
     def views(self) -> dict[str, np.ndarray]:
         return {"bases": pictures(self.image_bases, self.basis_shape)}
+
+    def parts(self) -> dict[str, Part]:
+        values = {f"{name}_bases": Part() for name in ("image", "representation")}
+        values |= {f"{name}_coefficients": Part(axis=1) for name in ("image", "representation")}
+        return values | {name: Part("fine") for name in ("image_mean", "representation_mean", *Networks._fields)}
 
     def num_stored_values(self) -> int:
         return sum(tensor.numel() for tensor in (*self.parameters(), *self.buffers()))

@@ -17,6 +17,7 @@ from engine.data.source import TaskSpec
 from engine.meta.inner import Batch
 from engine.synthetic.base import Training
 from engine.synthetic.labelled import ImagesPerClass
+from engine.synthetic.storage import Part
 
 
 class PixelSet(ImagesPerClass):
@@ -39,6 +40,9 @@ class PixelSet(ImagesPerClass):
 
     def everything(self) -> tuple[Tensor, Tensor]:
         return self.images, self.labels
+
+    def parts(self) -> dict[str, Part]:
+        return super().parts() | {"images": Part(axis=1)}
 
 
 class CanvasSet(PixelSet):

@@ -28,6 +28,7 @@ from engine.synthetic.base import Shown, Training
 from engine.synthetic.labelled import LabelledImages, samples_of
 from engine.synthetic.poster_grid import MOST_LABELS, MOST_PIXELS, PosterGrid, blended, patches
 from engine.synthetic.poster_labels import LabelRule
+from engine.synthetic.storage import Part
 
 Labels = Literal["fixed", "learned"]
 
@@ -195,6 +196,13 @@ class PosterSet(LabelledImages):
         names, patch_labels = self.spec.class_names, labels.numpy().astype(np.float16)
         view = PosterView(pixels, asdict(self.grid), self.order, names, patch_labels, label_map)
         return Preview(step, images, tuple(self.spec.class_names[label] for label in labels.argmax(1).tolist()), view)
+
+    def parts(self) -> dict[str, Part]:
+        labels = {} if self.label_map is None else {"label_map": Part("fine")}
+        return super().parts() | {"poster": Part()} | labels
+
+    def num_bytes(self) -> int:
+        return super().num_bytes() + len(self.order)
 
     def num_stored_values(self) -> int:
         return super().num_stored_values() + len(self.order)

@@ -17,6 +17,7 @@ from engine.core.events import Event, Preview, Progress
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.predefined import Predefined, augmented
 from engine.synthetic.base import Shown, SyntheticSet, Training, check_preparation
+from engine.synthetic.storage import Part
 
 MOST_VALUES = 10**9  # pixels of all images together, 4 GB
 
@@ -140,6 +141,9 @@ class PairSet(RepresentationSet):
             self.inputs.copy_(images)
             self.targets.copy_(representations[indices.to(representations.device)])
         yield Progress(phase, 1, 1)
+
+    def parts(self) -> dict[str, Part]:
+        return {"inputs": Part(axis=1), "targets": Part("fine")}
 
     def images(self) -> Tensor:
         return self.inputs
