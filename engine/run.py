@@ -23,7 +23,7 @@ from engine.data.source import Source, Splits, TaskSpec, task_of
 from engine.evaluation import comparison as comparisons
 from engine.evaluation.bench import make_bench
 from engine.evaluation.plan import architectures
-from engine.evaluation.scores import against_full, summarise
+from engine.evaluation.ratios import against_full
 from engine.methods import METHODS, config_of, find_method
 from engine.methods.method import Method
 from engine.nets import STUDENTS, make_student
@@ -296,7 +296,7 @@ def load_splits(request: RunRequest, context: Context) -> Generator[Event, None,
 def _compared(
     comparison: comparisons.Comparison[Any], costs: comparisons.Costs | None = None
 ) -> Generator[Event, None, dict[str, Any]]:
-    """The events of a comparison. Returns the figures of the result: samples, bytes, retention, speed-up and so on.
+    """The events of a comparison. Returns the figures of the result: samples, bytes, retention, gap closed and so on.
 
     costs: known seconds per unit of work. Compression is relative to the training set as stored.
     """
@@ -308,7 +308,7 @@ def _compared(
     synthetic, train = comparison.sets["distilled"], comparison.splits.train
     compression = train.raw_bytes / synthetic.num_bytes()
     full = {"full_samples": len(train), "full_bytes": train.raw_bytes, "compression": compression}
-    return synthetic.sizes() | full | against_full(summarise(scores), comparison.config.student.name)
+    return synthetic.sizes() | full | against_full(scores, comparison.config.student.name)
 
 
 def load_others(

@@ -24,7 +24,7 @@ from engine.core.run_row import RunRow
 from engine.evaluation.scores import summarise
 from engine.figures import formats
 from engine.methods import METHODS
-from engine.results import Run, kind_of
+from engine.results import Run, against, kind_of
 from engine.run import resolve
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -195,11 +195,12 @@ def run_json(store: Store, row: RunRow) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    """Verdict and numbers of its kind of result besides scores; none if this version does not know the method."""
+    """Verdict and numbers of its kind of result besides scores; less if this version does not know the method."""
+    found: dict[str, Any] = {"ranking": {}, "against_full": against.numbers(run)}
     if run.row.method not in METHODS:
-        return {"ranking": {}}
+        return found
     kind = kind_of(run.row.method)
-    return {"verdict": lines(kind.verdict(run)), **kind.numbers(run)}
+    return found | {"verdict": lines(kind.verdict(run)), **kind.numbers(run)}
 
 
 def _print_results(store: Store, row: RunRow) -> None:

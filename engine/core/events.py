@@ -142,7 +142,8 @@ class Scored(Event):
         "balanced_accuracy" and "mcc", and "rmse@BTC" for one token.
     value: a fraction for accuracies and skills, log returns for errors of forecasts.
     seconds: of training. split: "validation" or "test". recipe: how it was trained, in words.
-    training: {"num_steps", "batch_size", "lr"} if batches are random. cached: taken from an earlier run.
+    training: {"num_steps", "batch_size", "lr"} if batches are random; "samples_seen" with stored batches and for
+        representations. cached: taken from an earlier run.
     """
 
     arm: str
@@ -214,7 +215,7 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The run is complete. summary: figures of the result: bytes, compression, retention, seconds."""
+    """The run is complete. summary: figures of the result: bytes, compression, retention, gap closed, seconds."""
 
     summary: dict[str, Any] = field(default_factory=dict)
 

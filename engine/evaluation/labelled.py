@@ -184,6 +184,11 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             return (Batch(batch.inputs, batch.targets.argmax(1), batch.lr) for batch in stored)
         return self.sets[training.arm].batches()
 
+    def _num_stored(self, training: Training) -> int:
+        """Samples in all steps of a training on stored batches."""
+        with torch.no_grad():
+            return sum(len(batch.inputs) for batch in self._stored(training, training.seed))
+
     def merit(self, found: Accuracies) -> float:
         return found.lengths[-1].validation
 
@@ -193,7 +198,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         """At the length with the best mean on validation data, the longer of equals, and at every length if several."""
         first = outcomes[0].training
         if not (first.own and first.own.batch_size):
-            numbers = asdict(Recipe.of(first)) if first.own is None else {}
+            numbers = asdict(Recipe.of(first)) if first.own is None else {"samples_seen": self._num_stored(first)}
             yield from _of_length(bench.scored(first, self._told(bench, first), numbers), outcomes, 0)
             return
         count = len(outcomes)

@@ -165,24 +165,3 @@ def baseline(scores: Iterable[Scored]) -> Row | None:
     """
     rows = headlines(summarise(scores, "validation"))
     return next((row for row in rows if row.arm == "random_real" and row.protocol in (ORDINARY, SHORT_PROBE)), None)
-
-
-def against_full(rows: Iterable[Row], student: str) -> dict[str, dict[str, float]]:
-    """{"retention": {protocol: distilled mean / full mean}, "speed_up": {protocol: full seconds / distilled seconds}}.
-
-    Both under the same protocol. A full set with labels has standard training only, which is then compared with both
-    protocols of the distilled set. Empty without a full arm. For forecasts, whose skill may be 0 or less, "error_ratio"
-    replaces the retention: mean squared error, or log loss of directions, as a multiple of that of the full set.
-    """
-    mine = [row for row in headlines(rows) if row.student == student]
-    full = {row.protocol: row for row in mine if row.arm == "full"}
-    result: dict[str, dict[str, float]] = {"retention": {}, "speed_up": {}}
-    for row in mine:
-        against = full.get(row.protocol, full.get(ORDINARY))
-        if against is not None and row.arm == "distilled" and row.protocol != UNAUGMENTED:
-            if row.metric == SKILL:  # both skills are measured against the same forecast's error
-                result.setdefault("error_ratio", {})[row.protocol] = (1 - row.mean) / (1 - against.mean)
-            else:
-                result["retention"][row.protocol] = row.mean / against.mean
-            result["speed_up"][row.protocol] = against.seconds / row.seconds
-    return result

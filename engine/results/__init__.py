@@ -1,8 +1,20 @@
 """What a run says: sections by kind of result, which a page, a report and the terminal draw."""
 
-from engine.results import followed, looks, names, sections, shared, together
+from engine.results import against, followed, looks, names, sections, shared, together
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
 from engine.results.run import Run, student_of
 
-__all__ = ["Kind", "Run", "followed", "kind_of", "looks", "names", "sections", "shared", "student_of", "together"]
+__all__ = [
+    "Kind",
+    "Run",
+    "against",
+    "followed",
+    "kind_of",
+    "looks",
+    "names",
+    "sections",
+    "shared",
+    "student_of",
+    "together",
+]

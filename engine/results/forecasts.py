@@ -97,7 +97,7 @@ class Forecasts(Kind):
 
     def measures(self, run: Run) -> list[Section]:
         """Every metric before the table of protocols."""
-        protocols = [Group("Every protocol", self.score_table(run.own), "fold")] if run.own else []
+        protocols = [Group("Every protocol", self.score_table(run, run.own), "fold")] if run.own else []
         return [*self.details(run), *protocols]
 
     def details(self, run: Run) -> list[Section]:

@@ -12,18 +12,9 @@ from engine.data.source import Source, TaskSpec
 from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baseline
 from engine.figures import formats
 from engine.figures.palette import shown_order
-from engine.results import shared
+from engine.results import against, shared
 from engine.results.run import Run
 from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
-
-_RETENTION = "Accuracy after training on the distilled set, relative to the full data set."
-_ERROR = "Test error after training on the distilled set, relative to the full data set; 100 % is as good."
-_SPEED = "Training time on the full data set, divided by that on the distilled set."
-RATIOS = {
-    "retention": ("Retention", formats.percent, _RETENTION),
-    "error_ratio": ("Relative error", formats.percent, _ERROR),
-    "speed_up": ("Speed-up", formats.times, _SPEED),
-}
 
 
 class Kind:
@@ -100,7 +91,7 @@ class Kind:
 
     def measures(self, run: Run) -> list[Section]:
         """Tables and charts of the scores of the run's own student."""
-        return [*self.score_table(run.own), *self.details(run)]
+        return [*self.score_table(run, run.own), *self.details(run)]
 
     def details(self, run: Run) -> list[Section]:
         """What is measured beside the score."""
@@ -126,16 +117,12 @@ class Kind:
         if "kmeans_real" in run.best:
             small["kmeans_real"] = "k-means real, same size"
         shown = [shared.score_metric(label, run.best.get(arm)) for arm, label in small.items()]
-        return [*shown, *self.beside(run), shared.score_metric("Full data", run.best.get("full"))]
+        full = shared.score_metric("Full data", run.best.get("full"))
+        return [*shown, *self.beside(run), *against.card(run), full]
 
     def ratios(self, run: Run) -> list[Metric]:
-        """The distilled set against the full one: score or error, training time, bytes."""
-        found = run.row.summary
-        shown = [
-            Metric(label, write(value), figures.protocol_name(protocol).lower(), meaning)
-            for name, (label, write, meaning) in RATIOS.items()
-            for protocol, value in _timed(found.get(name, {})).items()
-        ]
+        """The distilled set against the full one: score or error, gap closed, work, bytes."""
+        found, shown = run.row.summary, against.metrics(run)
         if found.get("compression"):
             stored = f"{formats.num_bytes(found.get('num_bytes'))} stored"
             shown.append(Metric("Compression", formats.ratio(found["compression"]), stored, self.counted))
@@ -145,8 +132,9 @@ class Kind:
 
     def against_full(self, run: Run) -> list[Section]:
         """The distilled set relative to the full data set."""
-        found = self.ratios(run)
-        return [Group("Against the full data", [Metrics(found)])] if found else []
+        found, paid = self.ratios(run), against.payoff(run)
+        said = [Sentence(paid.sentence)] if paid else []
+        return [Group("Against the full data", [Metrics(found), *said])] if found else []
 
     def reference(self, run: Run, name: str) -> tuple[str, float] | None:
         """Random real data of the same size, as a line in the chart of the validation score."""
@@ -185,17 +173,17 @@ class Kind:
         is_probed = any(row.protocol == LINEAR_PROBE for row in rows)
         return "the linear probe" if is_probed else f"the protocol that scored best on validation {self.reals}"
 
-    def score_table(self, rows: Sequence[Row]) -> list[Section]:
-        """A line per training set and protocol: score, interval, time, size."""
+    def score_table(self, run: Run, rows: Sequence[Row]) -> list[Section]:
+        """A line per training set and protocol: score, interval, gap closed, work, time, size."""
         if not rows:
             return [Sentence(shared.NO_SCORES, "caption")]
         note = f"Mean ± standard deviation over n students, each trained from its own seed. {self.counted}"
         if any(row.cached for row in rows):
             note += " Cached scores come from an earlier run with the same recipe."
-        columns = self._columns(sorted(rows, key=shown_order))
+        columns = self._columns(run, sorted(rows, key=shown_order))
         return [Table(columns, "Scores of each training set and protocol"), Sentence(note, "caption")]
 
-    def _columns(self, lines: Sequence[Row]) -> dict[str, list[str]]:
+    def _columns(self, run: Run, lines: Sequence[Row]) -> dict[str, list[str]]:
         """A line per row, in order."""
         return {
             "Trained on": [figures.arm_name(row.arm) for row in lines],
@@ -203,6 +191,7 @@ class Kind:
             self.measure.capitalize(): [figures.spread(row) for row in lines],
             "n": [str(row.n) for row in lines],
             "95 % interval": [formats.NOTHING if row.n < 2 else shared.span(row.low, row.high) for row in lines],
+            **against.columns(run, lines),
             "Training": [formats.duration(row.seconds) + (" (cached)" if row.cached else "") for row in lines],
             "Samples": [formats.count(row.num_samples) for row in lines],
             "Stored": [formats.num_bytes(row.num_bytes) for row in lines],
@@ -228,7 +217,7 @@ class Kind:
         ]
         for student in cells:
             if student != run.student.name:
-                every = [self.chart(run, student), *self.score_table(run.rows_of(student))]
+                every = [self.chart(run, student), *self.score_table(run, run.rows_of(student))]
                 parts.append(Group(f"All scores of {run.name_of(student)}", every, "fold"))
         return [Group("Across architectures", parts)]
 
@@ -237,15 +226,9 @@ class Kind:
         if not run.rows:
             return self.titled_findings(run)
         rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), shown_order(row)))
-        columns = {"Student": [row.student for row in rows]} | self._columns(rows)
+        columns = {"Student": [row.student for row in rows]} | self._columns(run, rows)
         every = Table(columns, "Scores of each student, training set and protocol")
-        return [*self.verdict(run), every, *self.details(run), *self.titled_findings(run)]
-
-
-def _timed(by_protocol: Mapping[str, float]) -> Mapping[str, float]:
-    """The protocols to show: probes share one pre-training, so the linear one stands for all in times."""
-    is_shared = LINEAR_PROBE in by_protocol and len(set(by_protocol.values())) == 1
-    return {LINEAR_PROBE: by_protocol[LINEAR_PROBE]} if is_shared else by_protocol
+        return [*self.verdict(run), every, *self.against_full(run), *self.details(run), *self.titled_findings(run)]
 
 
 def _with_protocol(row: Row | None) -> str:

@@ -10,6 +10,7 @@ from engine.core.config import StudentConfig, checked
 from engine.core.errors import UserError
 from engine.core.events import ExpertEpoch, Preview, Scored, TeacherEpoch
 from engine.core.run_row import RunRow
+from engine.evaluation.ratios import against_full
 from engine.evaluation.scores import Row, best_by_arm, headlines, summarise
 from engine.figures.curves import Line
 from engine.methods import METHODS
@@ -87,6 +88,11 @@ class Run:
     def best(self) -> Mapping[str, Row]:
         """{arm: row of the run's own student under its best protocol}."""
         return best_by_arm(self.scores, self.student.name)
+
+    @cached_property
+    def against_full(self) -> Mapping[str, Mapping[str, Any]]:
+        """The distilled set against the full one: {ratio: {protocol: value}} of the run's own student."""
+        return against_full(self.scores, self.student.name)
 
     @cached_property
     def analyses(self) -> Mapping[str, Mapping[str, Any]]:

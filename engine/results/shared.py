@@ -11,6 +11,7 @@ from engine import figures
 from engine.evaluation.scores import Row, baseline
 from engine.figures import formats
 from engine.figures.formats import NOTHING
+from engine.results import against
 from engine.results.run import Run
 from engine.results.sections import Chart, Group, Metric, Section, Sentence, Table
 
@@ -19,7 +20,8 @@ RANDOM = "Random real, same size"
 
 
 def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> list[Section]:
-    """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol.
+    """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol, and
+    the gap closed.
 
     phrases: {arm: (phrase with {} for its samples, noun, plural if irregular)}, in order.
     """
@@ -31,7 +33,7 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     if not said:
         return []
     listed = " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
-    return [Sentence(f"{measure} is {listed}.", "verdict")]
+    return [Sentence(f"{measure} is {listed}.", "verdict"), *against.gap(run)]
 
 
 def span(low: float, high: float) -> str:

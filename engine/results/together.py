@@ -75,6 +75,10 @@ def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
         if any(arm in arms for _, arms in found):
             columns[figures.arm_name(arm)] = [mean_and_interval(arms.get(arm)) for _, arms in found]
     distilled = [arms.get("distilled") for _, arms in found]
+    known = zip(found, distilled, strict=True)
+    gaps = [run.against_full["gap_closed"].get(row.protocol) if row else None for (run, _), row in known]
+    if any(gap is not None for gap in gaps):
+        columns["Gap closed"] = [formats.percent(gap) for gap in gaps]
     columns["n"] = [str(row.n) if row else formats.NOTHING for row in distilled]
     columns["Stored"] = [formats.num_bytes(row.num_bytes if row else None) for row in distilled]
     columns["Distilling"] = [formats.duration(run.row.summary.get("seconds_distilling")) for run, _ in found]

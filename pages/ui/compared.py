@@ -28,7 +28,7 @@ def show_one(row: engine.RunRow) -> None:
             _trained_on(row)
         return
     sections.show(kind.verdict(run), key)
-    sections.show_metrics(kind.ratios(run))
+    sections.show(kind.against_full(run), key)
     look = sets.look(row)
     chart, images = (st.container(), st.container()) if look.is_wide else st.columns([3, 2], gap="medium")
     with chart:

@@ -20,7 +20,8 @@ from engine.evaluation.comparison import planned_seconds
 from engine.evaluation.forecasting.comparison import ForecastComparison, lengths_of, windows_per_token
 from engine.evaluation.forecasting.draws import DRAWS, kmeans_windows, num_bytes
 from engine.evaluation.forecasting.findings import AGAINST_RANDOM, verdict
-from engine.evaluation.scores import SKILL, against_full, baseline, best_by_arm, headlines, summarise
+from engine.evaluation.ratios import against_full
+from engine.evaluation.scores import SKILL, baseline, best_by_arm, headlines, summarise
 from engine.methods.ohlc.config import OhlcConfig
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
@@ -142,7 +143,7 @@ def test_shown_forecast_is_the_mean_of_what_students_say(splits, found):
 
 def test_headline_against_full_is_a_ratio_of_errors(found):
     rows = summarise(scores_of(found))
-    figures = against_full(rows, "mlp")
+    figures = against_full(scores_of(found), "mlp")
     skills = {(row.arm, row.protocol): row.mean for row in headlines(rows)}
     assert figures["retention"] == {} and set(figures["error_ratio"]) == {"as_distilled", "ordinary"}
     expected = (1 - skills["distilled", "ordinary"]) / (1 - skills["full", "ordinary"])

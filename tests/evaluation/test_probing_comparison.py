@@ -27,7 +27,8 @@ from engine.evaluation.probing import comparison as probing_comparison
 from engine.evaluation.probing.comparison import RepresentationComparison
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.short import pairs_at_equal_storage, random_pairs, short_probe, short_probe_of_real
-from engine.evaluation.scores import against_full, baseline, best_by_arm, likeness, summarise, transfers
+from engine.evaluation.ratios import against_full
+from engine.evaluation.scores import baseline, best_by_arm, likeness, summarise, transfers
 from engine.nets import make_encoder
 from engine.synthetic.base import Training
 from engine.synthetic.lowrank import LowRankSet
@@ -306,18 +307,21 @@ def test_full_is_left_out_where_it_is_not_asked_for(splits, teacher, tmp_path):
     evaluation = ONCE.model_copy(update={"compare_full": False})
     found = scores(splits, teacher, tmp_path, evaluation=evaluation)
     assert {score.arm for score in found} == {"distilled", "random_real", "untrained", "teacher"}
-    assert against_full(summarise(found), "convnet") == {"retention": {}, "speed_up": {}}
+    assert not any(against_full(found, "convnet").values())
 
 
-def test_retention_and_speed_up_are_of_the_same_protocol(learned):
+def test_retention_gap_and_work_are_of_the_same_protocol(learned):
     rows = {(row.arm, row.protocol, row.metric): row for row in summarise(learned)}
-    ratios = against_full(rows.values(), "convnet")
+    ratios = against_full(learned, "convnet")
     assert set(ratios["retention"]) == {"linear_probe", "knn", "fine_tune"}
     for protocol, retention in ratios["retention"].items():
         distilled, full = (rows[arm, protocol, "accuracy"] for arm in ("distilled", "full"))
         assert retention == distilled.mean / full.mean
+        floor = rows["untrained", protocol, "accuracy"].mean
+        assert ratios["floor"][protocol] == "untrained"
+        assert ratios["gap_closed"][protocol] == (distilled.mean - floor) / (full.mean - floor)
     assert full.training["num_steps"] == 10 * math.ceil(600 / 32) > distilled.training["num_steps"] == 40
-    assert ratios["speed_up"]["linear_probe"] > 1
+    assert ratios["work_ratio"]["linear_probe"] == pytest.approx(10 * 19 * 32 / (40 * 30))
 
 
 def test_frozen_features_are_probed_on_another_source(splits, teacher, tmp_path):

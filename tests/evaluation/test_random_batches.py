@@ -18,7 +18,8 @@ from engine.data.source import LabelledSet
 from engine.evaluation import comparison
 from engine.evaluation.baselines import DRAWS
 from engine.evaluation.labelled import lengths_of
-from engine.evaluation.scores import after, against_full, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.ratios import against_full
+from engine.evaluation.scores import after, baseline, best_by_arm, by_length, headlines, summarise
 from engine.evaluation.supervised import own_rate, rates_for_real
 from engine.evaluation.train import at_random, follow
 from engine.nets import make_student
@@ -110,8 +111,8 @@ def test_lengths_do_not_mix_with_the_comparison(found):
     assert len(headlines(rows)) == 7 and {row.n for row in rows} == {2}
     assert {row.metric for row in best_by_arm(found, "mlp").values()} == {"accuracy"}
     assert baseline(found).metric == "accuracy"
-    full = dataclasses.replace(headlines(rows)[0], arm="full", protocol="ordinary", mean=0.5)
-    retention = against_full([full, *rows], "mlp")["retention"]
+    full = dataclasses.replace(found[0], arm="full", protocol="ordinary", value=0.5, metric="accuracy", split="test")
+    retention = against_full([full, *found], "mlp")["retention"]
     assert retention == {row.protocol: row.mean / 0.5 for row in headlines(rows) if row.arm == "distilled"}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from engine.core.events import Scored
 from engine.evaluation.ranking import NEUTRAL, mapped, ranking
-from engine.evaluation.scores import across, against_full, best_by_arm, summarise
+from engine.evaluation.ratios import against_full
+from engine.evaluation.scores import across, best_by_arm
 
 TEST = {
     ("distilled", "as_distilled"): 0.60,
@@ -122,7 +123,7 @@ def test_training_without_augmentation_counts_where_validation_images_say_so():
 
 
 def test_retention_is_told_of_the_two_protocols_of_every_set():
-    assert set(against_full(summarise(scored(TEST)), "mlp")["retention"]) == {"as_distilled", "ordinary"}
+    assert set(against_full(scored(TEST), "mlp")["retention"]) == {"as_distilled", "ordinary"}
 
 
 def test_each_cell_of_the_matrix_is_the_protocol_that_did_best_on_validation_with_its_architecture():

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from engine.core.events import Scored
-from engine.evaluation.scores import against_full, baseline, best_by_arm, headlines, likeness, summarise, transfers
+from engine.evaluation.scores import baseline, best_by_arm, headlines, likeness, summarise, transfers
 
 
 def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test", metric="accuracy"):
@@ -35,21 +35,6 @@ def test_one_student_has_no_spread():
 def test_validation_scores_are_not_mixed_with_test_scores():
     rows = summarise([scored("random_real", 0, 0.4), scored("random_real", 0, 0.6, split="validation")])
     assert [row.mean for row in rows] == [0.4]
-
-
-def test_ratios_against_full():
-    scores = [
-        scored("distilled", 0, 0.8, protocol="as_distilled", seconds=0.5),
-        scored("distilled", 0, 0.6, seconds=4.0),
-        scored("full", 0, 0.9, seconds=20.0),
-    ]
-    ratios = against_full(summarise(scores), "mlp")
-    assert ratios["retention"] == pytest.approx({"as_distilled": 0.8 / 0.9, "ordinary": 0.6 / 0.9})
-    assert ratios["speed_up"] == pytest.approx({"as_distilled": 40.0, "ordinary": 5.0})
-
-
-def test_without_a_full_arm_there_are_no_ratios():
-    assert against_full(summarise([scored("distilled", 0, 0.8)]), "mlp") == {"retention": {}, "speed_up": {}}
 
 
 def test_headline_shows_each_arm_under_its_best_protocol():
@@ -109,12 +94,6 @@ def test_headline_of_representations_is_their_linear_probe():
         "distilled": ("linear_probe", 0.6),
         "full": ("linear_probe", 0.8),
     }
-
-
-def test_representations_are_held_against_full_under_the_same_protocol():
-    ratios = against_full(summarise(REPRESENTATIONS), "mlp")
-    assert ratios["retention"] == pytest.approx({"linear_probe": 0.6 / 0.8, "fine_tune": 0.9 / 0.95})
-    assert ratios["speed_up"] == pytest.approx({"linear_probe": 5.0, "fine_tune": 5.0})
 
 
 def test_other_sources_and_likeness_are_no_headlines_but_tables_of_their_own():

@@ -160,6 +160,7 @@ def test_compare_says_the_verdict_in_words(visit, store):
         "**97.0 %** on all 1,294 real images." in text
     )
     assert "Retention 87.7 % own recipe" in text
+    assert "Gap closed 71.6 % own recipe, from random real data of equal bytes" in text
     assert "Cached scores come from an earlier run" in text
 
 

@@ -231,6 +231,8 @@ class RepresentationComparison(Comparison[Network]):
         for outcome in outcomes:
             training, told, found = outcome.training, self._told(outcome.training), outcome.found
             numbers = {"num_steps": training.num_steps, "batch_size": training.batch_size, "lr": training.lr}
+            views = 1 if training.arm == "full" else 1 + len(self.distilled.augmentations)
+            numbers["samples_seen"] = training.num_steps * min(training.batch_size, views * training.num_samples)
             for each in found.found:
                 recipe = told + judge.way(self._lab(bench), each)
                 said = bench.scored(training, recipe, numbers if training.num_steps else {})

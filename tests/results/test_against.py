@@ -1,0 +1,105 @@
+"""What a result says beside the score it keeps: the gap it closes, the work it saves, and when it pays off."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))  # the canned runs of the pages
+
+import canned_forecasts as forecasts
+import canned_runs as canned
+import canned_selfsup as selfsup
+
+import engine
+from engine.cli.sections import lines
+from engine.core.events import ExpertEpoch, Finished
+from engine.results import Run, against, kind_of, together
+from engine.results.sections import Table
+
+
+@pytest.fixture
+def store(tmp_path) -> engine.Store:
+    return engine.Store(tmp_path / "runs")
+
+
+def done(store: engine.Store, seconds: dict[str, float], *, cached: bool = False, distilling: float = 60.0) -> Run:
+    """A finished run whose students took `seconds` per training set; cached: of the full one."""
+    run_id = canned.running(store, canned.TOTAL)
+    for (arm, protocol), value in canned.MEANS.items():
+        found = [canned.score(arm, protocol, value, split=split) for split in ("validation", "test")]
+        timed = {"seconds": seconds.get(arm, 1.0), "cached": cached and arm == "full"}
+        store.append(run_id, [replace(each, **timed) for each in found])
+    store.append(run_id, [Finished({"seconds_distilling": distilling})])
+    return Run(store.run(run_id), store)
+
+
+@pytest.mark.parametrize(
+    ("canned_run", "said"),
+    [
+        (canned, "closes **71.6 %** of the gap between random real data of equal bytes (55.1 %) and the full data"),
+        (selfsup, "closes **81.6 %** of the gap between an untrained network (55.0 %) and the full data (93.0 %)"),
+        (forecasts, "closes **86.1 %** of the gap between the naive forecast (0.0 %) and the full data (3.6 %)"),
+    ],
+)
+def test_gap_closed_stands_in_verdict_card_table_terminal_and_comparison(store, canned_run, said):
+    run = Run(store.run(canned_run.finished(store)), store)
+    kind = kind_of(run.row.method)
+    percent = said.split("**")[1]
+    assert said in kind.verdict(run)[-1].text
+    assert [card.value for card in kind.cards(run) if card.label == "Gap closed"] == [percent]
+    assert percent in kind._columns(run, run.own)["Gap closed"]
+    assert any(percent in line for line in lines(kind.printed(run)))
+    (table,) = (each for each in together.scores([run], run.best["distilled"].protocol) if isinstance(each, Table))
+    assert table.columns["Gap closed"] == [percent]
+    assert against.numbers(run)["gap_closed"][run.best["distilled"].protocol] == pytest.approx(
+        float(percent.removesuffix(" %")) / 100, abs=1e-3
+    )
+
+
+def test_no_gap_and_a_set_below_its_floor_are_said_plainly(store, monkeypatch):
+    monkeypatch.setitem(canned.MEANS, ("full", "ordinary"), 0.5)
+    run = Run(store.run(canned.finished(store)), store)
+    assert "There is no gap to close: the full data (50.0 %) do no better" in against.gap(run)[0].text
+    assert [each.value for each in against.metrics(run) if each.label == "Gap closed"] == ["undefined"] * 2
+    monkeypatch.setitem(canned.MEANS, ("full", "ordinary"), 0.97)
+    run = Run(store.run(canned.finished(store, better=-0.4)), store)
+    assert "closes none of the gap between random real data" in against.gap(run)[0].text
+
+
+def test_seconds_stand_beside_the_work_where_this_run_measured_both(store):
+    notes = [each.note for each in against.metrics(done(store, {"full": 4.0})) if each.label == "Speed-up"]
+    assert notes == ["own recipe, 4.00 × in seconds", "standard training, 4.00 × in seconds"]
+    notes = [each.note for each in against.metrics(done(store, {"full": 4.0}, cached=True)) if each.label == "Speed-up"]
+    assert notes == ["own recipe", "standard training"]
+
+
+def test_pays_off_once_the_time_to_make_the_set_is_saved(store):
+    paid = against.payoff(done(store, {"full": 5.0}))
+    assert paid.trainings == 15 and paid.value == "15 trainings"
+    assert paid.sentence == "Distilling took 1 min. It pays off after 15 trainings: each takes 1.0 s instead of 5.0 s."
+
+
+def test_never_pays_off_where_training_on_the_set_is_not_faster(store):
+    paid = against.payoff(done(store, {"full": 1.0}))
+    assert paid.value == "never" and "It never pays off" in paid.sentence
+    run = done(store, {"full": 0.5})
+    assert any("It never pays off" in line for line in lines(kind_of("bilevel").printed(run)))
+    assert against.numbers(run)["pays_off_after"] is None
+
+
+def test_times_of_the_cache_are_not_taken_for_those_of_today(store):
+    paid = against.payoff(done(store, {"full": 5.0}, cached=True))
+    assert paid.value == "not known" and "comes from an earlier run" in paid.sentence
+
+
+def test_experts_recorded_by_an_earlier_run_count_and_those_of_this_run_count_once(store):
+    run = done(store, {"full": 5.0})
+    store.append(run.row.id, [ExpertEpoch(0, 1, 1, 1, 0.5, 0.9, 20.0, cached=True)])
+    again = Run(run.row, store)
+    assert against.payoff(again).trainings == 20
+    store.append(run.row.id, [ExpertEpoch(0, 1, 1, 1, 0.5, 0.9, 20.0)])
+    assert against.payoff(Run(run.row, store)).trainings == 15, "part of the 60 seconds"
