@@ -55,6 +55,8 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
             raise ConfigError(f"evaluation.students: there is no student '{name}'. Choose from: {', '.join(choices)}.")
     machine.pick_device(request.device)
     config = config_of(request)
+    if source.kind == "images" and not request.data.validation_fraction:
+        config = config.without_validation()
     spec = task_of(source, request.data)
     _check_task(method, source, spec)
     if request.action == "record":
@@ -130,7 +132,7 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
         results = yield from _compared(compare(start, others))
         yield Finished(results | {"machine": machine.describe()})
         return start
-    if context.resume_from is None:
+    if context.resume_from is None and "validation" in splits.measured:
         yield from comparisons.baseline(compare())
     costs: comparisons.Costs = {}
 
@@ -250,7 +252,8 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
     """Raise ConfigError if a set takes the storage of more images per class, `wanted`, than there are to train on."""
     (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
-    smallest = f"{_images(source.fewest_per_class, 'training ')}, {held_out} of them for validation"
+    smallest = _images(source.fewest_per_class, "training ")
+    smallest += f", {held_out} of them for validation" if held_out else ""
     _check_enough(wanted, source.fewest_per_class - held_out, f"{source.title}: its smallest class has {smallest}.")
     if limit := request.data.train_limit:
         most = limit // len(source.class_names)

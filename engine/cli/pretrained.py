@@ -99,12 +99,12 @@ def teacher_of(store: Store, run_id: str) -> TeacherEpoch | None:
 def print_ends(store: Store, run_id: str) -> None:
     """A line for each expert of a run, or for its teacher."""
     for expert in experts_of(store, run_id):
-        _print_end(f"expert {expert.expert + 1:<3} {formats.percent(expert.validation_accuracy)} validation", expert)
+        _print_end(f"expert {expert.expert + 1:<3}", expert, expert.validation_accuracy, "validation")
     if teacher := teacher_of(store, run_id):
-        accuracy = formats.percent(teacher.knn_accuracy)
-        _print_end(f"teacher    {accuracy} nearest neighbours, validation", teacher)
+        _print_end("teacher   ", teacher, teacher.knn_accuracy, "nearest neighbours, validation")
 
 
-def _print_end(text: str, end: ExpertEpoch | TeacherEpoch) -> None:
+def _print_end(name: str, end: ExpertEpoch | TeacherEpoch, accuracy: float | None, measured: str) -> None:
+    text = name.strip() if accuracy is None else f"{name} {formats.percent(accuracy)} {measured}"
     where = "" if end.epoch == end.num_epochs else f" after epoch {end.epoch} of {end.num_epochs}"
     print(f"{text}{where}{', trained earlier' if end.cached else ''}")

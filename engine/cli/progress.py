@@ -45,10 +45,9 @@ class Printer:
                 self._line(f"stopped {where}; `resume` goes on from there")
             case events.ExpertEpoch():
                 which = f"expert {event.expert + 1} of {event.num_experts}"
-                self._epoch(event, which, f"{100 * event.validation_accuracy:.1f} % validation", "recorded")
+                self._epoch(event, which, event.validation_accuracy, "validation", "recorded")
             case events.TeacherEpoch():
-                accuracy = f"{formats.percent(event.knn_accuracy)} nearest neighbours, validation"
-                self._epoch(event, "teacher", accuracy, "trained")
+                self._epoch(event, "teacher", event.knn_accuracy, "nearest neighbours, validation", "trained")
             case events.Scored() if not self.live:
                 what = f"{event.arm} {event.protocol} {event.student} seed {event.seed}"
                 self._line(f"{what}: {event.metric} {event.value:.4f} ({event.split})")
@@ -61,9 +60,12 @@ class Printer:
         self.bar = f"{text}; " if event.step < self.total else ""
         self._now_and_then(text, event.step == self.total or event.step % max(1, self.total // 10) == 0)
 
-    def _epoch(self, event: events.ExpertEpoch | events.TeacherEpoch, network: str, accuracy: str, made: str) -> None:
+    def _epoch(
+        self, event: events.ExpertEpoch | events.TeacherEpoch, network: str, found: float | None, what: str, made: str
+    ) -> None:
         earlier = f" ({made} earlier)" if event.cached else ""
-        text = f"{network}, epoch {event.epoch} of {event.num_epochs}: {accuracy}{earlier}"
+        accuracy = "" if found is None else f": {formats.percent(found)} {what}"
+        text = f"{network}, epoch {event.epoch} of {event.num_epochs}{accuracy}{earlier}"
         self._now_and_then(text, event.epoch >= event.num_epochs)
 
     def _phase(self, event: Progress) -> None:

@@ -39,7 +39,7 @@ class EvaluationConfig(Config):
         2000, low=1, high=1_000_000, label="Longest training with its own recipe", unit="inner steps"
     )
     """Longest training with a method's own recipe on random batches. Shorter trainings are tried too (15, 30 and 50 %
-    of it; for forecasts, repeated halves) and the best length is chosen on validation data."""
+    of it; for forecasts, repeated halves) and the best length is chosen on validation data, if there are any."""
     full_epochs: int = _advanced(
         5, low=1, high=1000, label="Epochs on the full set", unit="epochs", when=("compare_full", True)
     )
@@ -161,6 +161,10 @@ class MethodConfig(Config):
     def validation(self) -> Validation:
         """How often the set is tested on validation data during a run."""
         return Validation()
+
+    def without_validation(self) -> Self:
+        """The config of a run without validation data, which returns the set of its last step."""
+        return self
 
     def real_per_class(self, spec: Task) -> int:
         """Real samples per class with the storage of the set; 0 without classes."""

@@ -69,9 +69,9 @@ class DataConfig(Config):
         DSA_OPERATIONS, names={"color": "Colour"}, advanced=True, label="DSA operations", when=("augmentation", "dsa")
     )
     """DSA draws one of these operations for each batch."""
-    validation_fraction: float = _images(0.1, low=0.02, high=0.5, advanced=True)
+    validation_fraction: float = _images(0.1, low=0.0, high=0.5, advanced=True)
     """Share of the training set used for validation: learning rates and checkpoints are chosen on it, never on the test
-    set."""
+    set. 0 to train on all of it: then the set of the last step is the result, and nothing is chosen."""
     train_limit: int = _images(0, low=0, high=10_000_000, advanced=True, unit="images")
     """Use only this many training images, balanced over the classes; 0 for all."""
     windows: WindowConfig = WindowConfig()

@@ -165,7 +165,8 @@ class Scored(Event):
 class ExpertEpoch(Event):
     """An epoch of expert number `expert`, from 0. cached: trained earlier.
 
-    epoch: 0 before training. train_loss: mean over the epoch. validation_accuracy: a fraction. seconds: of training.
+    epoch: 0 before training. train_loss: mean over the epoch. validation_accuracy: a fraction, None without validation
+    images. seconds: of training.
     """
 
     expert: int
@@ -173,19 +174,19 @@ class ExpertEpoch(Event):
     num_experts: int
     num_epochs: int
     train_loss: float | None
-    validation_accuracy: float
+    validation_accuracy: float | None
     seconds: float
     cached: bool = False
 
 
 @dataclass(frozen=True)
 class TeacherEpoch(Event):
-    """An epoch of a teacher, as ExpertEpoch. knn_accuracy: of nearest neighbours on validation images."""
+    """An epoch of a teacher, as ExpertEpoch. knn_accuracy: of nearest neighbours on validation images, if any."""
 
     epoch: int
     num_epochs: int
     train_loss: float | None
-    knn_accuracy: float
+    knn_accuracy: float | None
     seconds: float
     cached: bool = False
 

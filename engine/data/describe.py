@@ -68,7 +68,7 @@ def memory_needed(source: Source, config: DataConfig) -> MemoryNeed:
 def planned_images(source: Source, config: DataConfig) -> int:
     """Training images of a run without those for validation, as far as known before anything is loaded."""
     report = getattr(source, "report", None)  # of imported images
-    if report is None:
+    if report is None or not config.validation_fraction:
         left = round(source.num_train * (1 - config.validation_fraction))
     elif any(report.counts["validation"]):
         left = sum(report.counts["train"])

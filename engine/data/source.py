@@ -113,6 +113,11 @@ class Splits:
     title: str = ""
     augment_alike: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
+    @property
+    def measured(self) -> dict[str, LabelledSet]:
+        """What students are measured on: "validation", unless that is empty, and "test"."""
+        return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if len(part)}
+
     def siamese(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Inputs (N, C, H, W) augmented, all by the same draw from a CPU generator; differentiable."""
         return (self.augment_alike or self.augment)(inputs, generator)

@@ -23,6 +23,8 @@ from engine.nets import make_student
 from engine.nets.student import Student
 
 SPLITS = ("validation", "test")
+UNCHOSEN = "nothing is chosen, for there is no validation set"
+"""Appended to the recipes of a run that trains on all images."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def make_bench(
     measured = splits if is_own else fewer(splits, evaluation.other_images)
     is_part = len(measured.test) < len(splits.test)
     note = f", measured on {len(measured.test):,} test images" if is_part else ""
+    if "validation" not in measured.measured:
+        note += f"; {UNCHOSEN}"
     flops = student.flops(splits.spec.sample_shape)
     bench = Bench(measured, student, config, evaluation, context, flops, is_own, note)
     bench.enter()

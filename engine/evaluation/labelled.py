@@ -6,7 +6,7 @@ was averaged) are arms of their own. A set with soft labels is also trained on h
 
 Students on random batches are measured after 15, 30, 50 and 100 % of the longest training: Shul et al. 2024,
 arXiv:2403.12040, section 4, which reports the last length. Here the length with the best mean on validation data
-counts; the others are scored as "accuracy@300".
+counts, without validation data the last; the others are scored as "accuracy@300".
 
 Students train one after another: batching 3 and 8 of them with torch.func.vmap was 0.2 to 1.1 times as fast on one
 core, because convolutions with weights of their own become grouped ones.
@@ -29,7 +29,14 @@ from engine.evaluation.bench import SPLITS, Bench
 from engine.evaluation.comparison import Outcome, call_seconds, followed
 from engine.evaluation.plan import CHOOSING, UNNUMBERED, Training, has_full, per_student, with_choice
 from engine.evaluation.scores import AS_DISTILLED, HEADLINE, UNAUGMENTED, after
-from engine.evaluation.supervised import HARD, SupervisedComparison, choosing_steps, own_rate, rates_for_real
+from engine.evaluation.supervised import (
+    HARD,
+    UNCHOSEN_LR,
+    SupervisedComparison,
+    choosing_steps,
+    own_rate,
+    rates_for_real,
+)
 from engine.evaluation.train import EVALUATION_BATCH, Recipe, accuracy
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
@@ -53,10 +60,10 @@ WORDS = {"random_real": "random real images", "kmeans_real": "k-means real image
 
 @dataclass(frozen=True)
 class Length:
-    """A student after `num_steps`: its accuracies, and the seconds of training alone. test: None if not measured."""
+    """A student after `num_steps`: its accuracies, None if not measured, and the seconds of training alone."""
 
     num_steps: int
-    validation: float
+    validation: float | None
     test: float | None
     seconds: float
 
@@ -141,15 +148,15 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             count = self.evaluation.num_students if own.start_seed is None else 1
             return per_student(replace(training, lr=rate), count)
         scored = per_student(replace(training, draw=draw), self.evaluation.num_students)
-        return with_choice(scored, rates, CHOOSING, tried)
+        return with_choice(scored, self.choices(rates, rate), CHOOSING, tried)
 
     def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
         training, rates = self.standard(student, arm, size, draw), self._rates(student)
         scored = per_student(training, self.evaluation.num_students)
         return with_choice(scored, (FULL_LR,) if arm == "full" else rates, UNNUMBERED, training.lengths)
 
-    def _rates(self, student: str) -> tuple[float, ...]:
-        return SMALL_SET_LRS if self.is_own(student) else OTHER_LRS
+    def _rates(self, student: str) -> Sequence[float]:
+        return self.choices(SMALL_SET_LRS if self.is_own(student) else OTHER_LRS, UNCHOSEN_LR)
 
     # ---- one training
 
@@ -158,14 +165,17 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
 
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Accuracies]:
         reached = yield from followed(self.path(bench, training, training.seed), training.lengths, bench)
-        parts, is_scored = bench.splits, training.purpose == "score"
-        found, seen = [], self.data(training, training.seed)
+        parts, found, seen = self._measured(bench, training), [], self.data(training, training.seed)
         for num_steps, (theta, seconds) in zip(training.lengths, reached, strict=True):
             network = bench.student.fixed(theta, seen)
-            validation = accuracy(network, parts.validation)
-            test = accuracy(network, parts.test) if is_scored else None
-            found.append(Length(num_steps, validation, test, seconds))
+            right = {name: accuracy(network, part) for name, part in parts.items()}
+            found.append(Length(num_steps, right.get("validation"), right.get("test"), seconds))
         return Accuracies(tuple(found))
+
+    def _measured(self, bench: Bench, training: Training) -> dict[str, LabelledSet]:
+        """What the students of a training are measured on: test images only if they are scored."""
+        parts, is_scored = bench.splits.measured, training.purpose == "score"
+        return {name: part for name, part in parts.items() if is_scored or name == "validation"}
 
     def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
         """The weights (P,) after each step, on stored batches in stored order if the set was made so."""
@@ -190,12 +200,15 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             return sum(len(batch.inputs) for batch in self._stored(training, training.seed))
 
     def merit(self, found: Accuracies) -> float:
-        return found.lengths[-1].validation
+        return found.lengths[-1].validation or 0.0
 
     # ---- scores and words
 
     def scores(self, bench: Bench, outcomes: Sequence[Outcome[Accuracies]]) -> Iterator[Scored]:
-        """At the length with the best mean on validation data, the longer of equals, and at every length if several."""
+        """At the length with the best mean on validation data, the longer of equals, and at every length if several.
+
+        Without validation data at the last length.
+        """
         first = outcomes[0].training
         if not (first.own and first.own.batch_size):
             numbers = asdict(Recipe.of(first)) if first.own is None else {"samples_seen": self._num_stored(first)}
@@ -203,12 +216,13 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             return
         count = len(outcomes)
         found = [each.found.lengths for each in outcomes]
-        means = [sum(each[place].validation for each in found) / count for place in range(len(first.lengths))]
+        means = [sum(each[place].validation or 0.0 for each in found) / count for place in range(len(first.lengths))]
+        way = "best on validation data" if "validation" in bench.splits.measured else "last"
         best = max(range(len(means)), key=lambda place: (means[place], place))
         for place, num_steps in enumerate(first.lengths):
             recipe = _random_recipe(first, num_steps)
             numbers = {"num_steps": num_steps, "batch_size": first.batch_size, "lr": first.rate}
-            chosen = f"{recipe}, the best on validation data of {_listed(first.lengths)} steps"
+            chosen = f"{recipe}, the {way} of {_listed(first.lengths)} steps"
             if place == best:
                 yield from _of_length(bench.scored(first, chosen, numbers), outcomes, place)
             yield from _of_length(bench.scored(first, recipe, numbers), outcomes, place, after(num_steps))
@@ -226,8 +240,10 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         if training.arm == "full":
             passes = plan.full_passes(self.evaluation, len(bench.splits.train))
             return f"{recipe}: {passes} pass{'es' if passes > 1 else ''}"
-        tried = ", ".join(f"{rate:g}" for rate in self._rates(training.student))
-        return recipe if bench.is_own else f"{recipe}, of the rates {tried} the best on validation data"
+        tried = [f"{rate:g}" for rate in self._rates(training.student)]
+        if bench.is_own or len(tried) == 1:
+            return recipe
+        return f"{recipe}, of the rates {', '.join(tried)} the best on validation data"
 
     def words(self, training: Training) -> str:
         way = {AS_DISTILLED: ", its own training", UNAUGMENTED: ", without augmentation"}.get(training.protocol, "")
@@ -239,8 +255,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
     # ---- what it takes
 
     def work(self, bench: Bench, training: Training) -> Counter[str]:
-        parts, is_scored = bench.splits, training.purpose == "score"
-        num_measured = len(parts.validation) + (len(parts.test) if is_scored else 0)
+        num_measured = sum(map(len, self._measured(bench, training).values()))
         return self.units(training, training.num_steps, len(training.lengths) * num_measured)
 
     def unit_seconds(self, bench: Bench, unit: str, patience: float) -> float:
@@ -259,7 +274,9 @@ def _of_length(
         found, cached, seed = outcome.found.lengths[place], outcome.is_cached, int(outcome.training.seed)
         for split in SPLITS:
             value, seconds = getattr(found, split), found.seconds
-            yield replace(said, seed=seed, metric=metric, value=value, seconds=seconds, split=split, cached=cached)
+            if value is not None:
+                said = replace(said, seed=seed, metric=metric, value=value, seconds=seconds, split=split, cached=cached)
+                yield said
 
 
 def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:

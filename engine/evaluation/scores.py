@@ -22,6 +22,8 @@ COSINE, CKA = "cosine", "cka"
 """Metrics of similarity to a teacher."""
 NAIVE = "naive"
 """The protocol of forecasts without a network."""
+REAL_ARMS = ("random_real", "random_samples", "kmeans_real", "full")
+"""Training sets of real samples."""
 
 
 def after(num_steps: int | str) -> str:
@@ -92,7 +94,8 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     """{arm: its row of `split` under the protocol that was best on validation images} for one architecture.
 
     Each arm is shown at its best, and nothing is chosen on test images. For representations only linear probes count,
-    which every arm has. Without validation scores, in runs of an earlier version, test accuracy decides.
+    which every arm has. Without validation scores real samples count with standard training, all others with their
+    first protocol, a set's own training.
     """
     found, judges = (headlines(summarise(scores, each)) for each in (split, "validation"))
     rows = {(row.arm, row.protocol): row for row in found if row.student == student}
@@ -102,8 +105,10 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
     best: dict[str, Row] = {}
     for arm in dict.fromkeys(arm for arm, _ in rows):
         mine = [key for key in rows if key[0] == arm]
-        judged = tried if all(key in tried for key in mine) else {key: rows[key].mean for key in mine}
-        best[arm] = rows[max(mine, key=judged.__getitem__)]
+        if tried.keys() >= set(mine):
+            best[arm] = rows[max(mine, key=tried.__getitem__)]
+        else:
+            best[arm] = rows.get((arm, ORDINARY), rows[mine[0]]) if arm in REAL_ARMS else rows[mine[0]]
     return best
 
 

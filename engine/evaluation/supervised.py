@@ -7,14 +7,16 @@ as distilled   the training that the set was made for: its batches in stored ord
 ordinary       standard training: shuffled minibatches, Adam, cosine decay.
 
 Each small set has its own learning rate, chosen on validation data with networks and draws that are not scored.
+Without validation data, rates are fixed: the set's own, and `UNCHOSEN_LR` for standard training.
 """
 
 import itertools
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,10 +31,14 @@ from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
+Rate = TypeVar("Rate", float, float | None)
+
 RANDOM_BATCH_RATES = {"adam": (3e-4, 1e-3, 3e-3), "sgd": (0.01, 0.1), "momentum": (0.003, 0.03)}
 """Tried for real samples on random batches, by rule, beside the set's own rate. Few, because each training is long."""
 CHOOSING_SHARE = 0.3
 """How long each of these rates is tried, as a share of the longest training."""
+UNCHOSEN_LR = 3e-3
+"""Of standard training on small sets where there is nothing to choose a rate on; the middle of those tried."""
 HARD = "distilled_hard"
 """The arm of a set whose soft labels are made hard."""
 
@@ -59,6 +65,10 @@ class SupervisedComparison(Comparison[Found]):
     def num_draws(self) -> int:
         """Draws of real samples to keep, the latest ones."""
         return 1
+
+    def choices(self, rates: Sequence[Rate], fixed: Rate) -> Sequence[Rate]:
+        """The rates to choose from on validation data; without any, the fixed one."""
+        return rates if "validation" in self.splits.measured else (fixed,)
 
     @abstractmethod
     def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:

@@ -19,7 +19,7 @@ SMALLEST_SPAN = 5
 
 
 def expert_curves(epochs: Sequence[ExpertEpoch]) -> go.Figure:
-    """Validation accuracy over epochs, a thin line per expert.
+    """Validation accuracy over epochs, a thin line per expert; all of them must have been measured.
 
     epochs: of all experts, at least one; the last one belongs to the newest expert. The mean is that of the complete
     experts, where there are two or more.
@@ -57,7 +57,7 @@ def by_expert(epochs: Sequence[ExpertEpoch]) -> dict[int, list[ExpertEpoch]]:
 
 
 def _accuracy(point: ExpertEpoch) -> float:
-    return 100 * point.validation_accuracy
+    return 100 * (point.validation_accuracy or 0.0)
 
 
 def matched_steps(measured: Line, num_steps: int) -> go.Figure:
@@ -81,8 +81,8 @@ def matched_steps(measured: Line, num_steps: int) -> go.Figure:
 
 
 def teacher_accuracy(epochs: Sequence[TeacherEpoch]) -> go.Figure:
-    """Accuracy of the nearest neighbours on validation images over the epochs; at least one epoch."""
-    points = [(point.epoch, 100 * point.knn_accuracy) for point in epochs]
+    """Accuracy of the nearest neighbours on validation images over the epochs; at least one epoch has it."""
+    points = [(point.epoch, 100 * point.knn_accuracy) for point in epochs if point.knn_accuracy is not None]
     return _teacher(points, epochs[-1].num_epochs, "nearest neighbours (%)", "%{y:.1f} %", PAGE.distilled)
 
 

@@ -4,7 +4,7 @@ Pydantic lists the fields of the last base first, and a field that is declared a
 """
 
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 from engine.core.config import MethodConfig, Task, Validation
 from engine.core.options import option, unless
@@ -12,6 +12,9 @@ from engine.core.options import option, unless
 SYNTHETIC, INNER, OUTER = "Synthetic set", "Inner loop", "Outer loop"
 inner, outer, stored = (partial(option, group=group) for group in (INNER, OUTER, SYNTHETIC))
 RATE = "Learning rate of the rate"
+VALIDATED = unless("data.validation_fraction", 0)
+"""The condition of options that need validation data."""
+_validated = partial(outer, advanced=True, when=VALIDATED)
 
 
 class StudentTraining(MethodConfig):
@@ -54,17 +57,20 @@ class OuterLoop(MethodConfig):
 class Kept(MethodConfig):
     """When the set is evaluated during a run, and which one is returned."""
 
-    num_validations: int = outer(20, low=0, high=1000, advanced=True, label="Validations")
+    num_validations: int = _validated(20, low=0, high=1000, label="Validations")
     """Evaluations on validation data during the run; 0 for none."""
-    keep: Literal["best", "last"] = outer("best", advanced=True, label="Set to keep")
+    keep: Literal["best", "last"] = _validated("best", label="Set to keep")
     """Return the set with the best validation result, or the last one."""
+
+    def without_validation(self) -> Self:
+        return self.model_copy(update={"num_validations": 0})
 
 
 class Validated(Kept):
     """The same, with students of its own."""
 
-    validation_students: int = outer(2, "New students trained for each validation", low=1, high=20, advanced=True)
-    validation_steps: int = outer(300, "Training steps of each of them", 1, 100_000, unit="inner steps", advanced=True)
+    validation_students: int = _validated(2, "New students trained for each validation", low=1, high=20)
+    validation_steps: int = _validated(300, "Training steps of each of them", 1, 100_000, unit="inner steps")
 
     def validation(self) -> Validation:
         """`validation_students` new students, trained for `validation_steps`."""

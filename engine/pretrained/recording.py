@@ -81,7 +81,9 @@ class Trainer(Protocol[State]):
     def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]: ...  # of a finished network
     def start(self, number: int) -> State: ...
     def epoch(self, number: int, state: State, epoch: int) -> Iterator[State]: ...  # after each step of epoch 1, 2, ...
-    def measure(self, number: int, state: State, epoch: int) -> Generator[Event, None, float]: ...  # or raises Diverged
+    def measure(
+        self, number: int, state: State, epoch: int
+    ) -> Generator[Event, None, float | None]: ...  # or raises Diverged
     def other_seconds(self, num_networks: int, num_epochs: int) -> float: ...  # estimate of everything but the steps
     def keep(self, state: State, epoch: int, path: Path) -> None:  # adds an epoch to the unfinished file, if it has any
         return None

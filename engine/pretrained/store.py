@@ -43,11 +43,11 @@ class Record(BaseModel):
 
 
 class Point(Record):
-    """A network after an epoch, 0 before training; train_loss: its mean. accuracy: on validation images, a fraction."""
+    """A network after an epoch, 0 before training; train_loss: its mean. accuracy: on validation images, if any."""
 
     epoch: int
     train_loss: float | None
-    accuracy: float = Field(validation_alias=AliasChoices("accuracy", "validation_accuracy", "knn_accuracy"))
+    accuracy: float | None = Field(validation_alias=AliasChoices("accuracy", "validation_accuracy", "knn_accuracy"))
     seconds: float
 
 

@@ -58,15 +58,15 @@ def cards(run: Run) -> list[Metric]:
 
 
 def _teacher(epochs: Sequence[TeacherEpoch]) -> list[Section]:
-    accuracy = boxed(
-        "Nearest neighbours, validation",
-        partial(figures.teacher_accuracy, epochs),
-        "teacher accuracy",
-        "Accuracy of the teacher's nearest neighbours on validation images over its epochs",
-    )
-    loss = boxed("Loss", partial(figures.teacher_loss, epochs), "teacher loss", "Loss of the teacher over its epochs")
-    is_trained = any(point.train_loss is not None for point in epochs)
-    return [Group("", [accuracy, loss] if is_trained else [accuracy], "grid")]
+    parts = []
+    if any(point.knn_accuracy is not None for point in epochs):
+        alt = "Accuracy of the teacher's nearest neighbours on validation images over its epochs"
+        draw = partial(figures.teacher_accuracy, epochs)
+        parts.append(boxed("Nearest neighbours, validation", draw, "teacher accuracy", alt))
+    if any(point.train_loss is not None for point in epochs):
+        alt = "Loss of the teacher over its epochs"
+        parts.append(boxed("Loss", partial(figures.teacher_loss, epochs), "teacher loss", alt))
+    return [Group("", parts, "grid")]
 
 
 def _teacher_cards(run: Run) -> list[Metric]:
@@ -75,14 +75,16 @@ def _teacher_cards(run: Run) -> list[Metric]:
     seconds = [point.seconds for point in epochs if point.train_loss is not None]
     first = f"{formats.number(losses[0])} in epoch 1" if losses else "no epoch yet"
     before = "not measured yet"
-    if epochs:
-        before = f"{formats.percent(epochs[0].knn_accuracy)} before training" if losses else "before training"
+    judged = [point.knn_accuracy for point in epochs if point.knn_accuracy is not None]
+    if judged:
+        before = f"{formats.percent(judged[0])} before training" if losses else "before training"
     probe = next((row for row in run.rows if (row.arm, row.protocol) == ("teacher", "linear_probe")), None)
     is_coming = run.row.is_active
     note = "linear classifier" if probe else "measured at the end" if is_coming else "not measured"
+    neighbours = Metric("Neighbours, validation", formats.percent(judged[-1] if judged else None), before)
     return [
         Metric("Loss", formats.number(losses[-1] if losses else None), first),
-        Metric("Neighbours, validation", formats.percent(epochs[-1].knn_accuracy if epochs else None), before),
+        *([neighbours] if run.has_validation else []),
         Metric("Linear probe, test", formats.percent(probe.mean if probe else None), note),
         Metric("Epoch", _mean_time(seconds), "of training"),
     ]
@@ -94,26 +96,25 @@ def _mean_time(seconds: Sequence[float]) -> str:
 
 def _experts(epochs: Sequence[ExpertEpoch]) -> list[Section]:
     alt = "Validation accuracy of each expert over its epochs, with the newest and the mean in full colour"
-    by_expert = figures.by_expert(epochs)
+    by_expert, is_judged = figures.by_expert(epochs), all(point.validation_accuracy is not None for point in epochs)
     ends = {expert: points[-1] for expert, points in sorted(by_expert.items())}
     columns = {
         "Expert": [str(expert + 1) for expert in ends],
         "Epochs": [f"{end.epoch} of {end.num_epochs}" for end in ends.values()],
-        "Accuracy, validation": [formats.percent(end.validation_accuracy) for end in ends.values()],
+        "Accuracy, validation": [formats.percent(end.validation_accuracy) for end in ends.values() if is_judged],
         "Training loss": [formats.number(end.train_loss) for end in ends.values()],
         "Time": [formats.duration(sum(point.seconds for point in by_expert[expert])) for expert in ends],
         "Recorded": ["earlier" if end.cached else "by this run" for end in ends.values()],
     }
-    return [
-        Chart(partial(figures.expert_curves, epochs), "experts", alt),
-        Group("Each expert", [Table(columns, "Last epoch of each expert")], "fold"),
-    ]
+    table = Table({title: cells for title, cells in columns.items() if cells}, "Last epoch of each expert")
+    chart = [Chart(partial(figures.expert_curves, epochs), "experts", alt)] if is_judged else []
+    return [*chart, Group("Each expert", [table], "fold")]
 
 
 def _expert_cards(run: Run) -> list[Metric]:
     epochs = run.expert_epochs
     complete = [points for points in figures.by_expert(epochs).values() if points[-1].epoch == points[-1].num_epochs]
-    ends = [points[-1].validation_accuracy for points in complete]
+    ends = [end for points in complete if (end := points[-1].validation_accuracy) is not None]
     config = method_config(run.row)
     planned = config.experts.num_experts if isinstance(config, TrajectoryConfig) else 0
     wanted = epochs[-1].num_experts if epochs else planned
@@ -121,10 +122,13 @@ def _expert_cards(run: Run) -> list[Metric]:
     recorded = f"of {formats.count(wanted)}" + (f", {formats.count(earlier)} earlier" if earlier else "")
     deviation = statistics.stdev(ends) if len(ends) > 1 else math.nan
     mean = formats.percent_spread(statistics.fmean(ends), deviation, len(ends)) if ends else formats.NOTHING
-    return [
-        Metric("Experts recorded", formats.count(len(complete)), recorded),
+    judged = [
         Metric("Accuracy, validation", mean, "at the last epoch" if ends else "none is complete yet"),
         Metric("Weakest expert", formats.percent(min(ends, default=None)), "validation"),
+    ]
+    return [
+        Metric("Experts recorded", formats.count(len(complete)), recorded),
+        *(judged if run.has_validation else []),
         Metric("Epoch", _mean_time([point.seconds for point in epochs if point.epoch]), "of one expert"),
     ]
 

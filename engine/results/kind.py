@@ -112,6 +112,7 @@ class Kind:
         tested, judged = self.labels
         if not run.is_compared:
             course = [shared.validation_metric(run, judged, self.validated), shared.baseline_metric(run)]
+            course = course if run.has_validation else []
             return [*([shared.loss_metric(run)] if self.has_loss else []), *course, *self.beside(run)]
         small = {"distilled": tested, "random_real": shared.RANDOM}
         if "kmeans_real" in run.best:
@@ -160,7 +161,7 @@ class Kind:
         """The chart of the run's own student, and how to read it."""
         if not run.own:
             return []
-        note = f"Whiskers: 95 % interval of the mean. The summary above uses {self._chosen_by(run.own)}."
+        note = f"Whiskers: 95 % interval of the mean. The summary above uses {self._chosen_by(run, run.own)}."
         caption = Sentence(f"{note} {figures.protocol_notes(run.own)}", "caption")
         name = run.student.name
         return [self._boxed(run, name, self.chart(run, name), caption)]
@@ -168,10 +169,15 @@ class Kind:
     def _boxed(self, run: Run, student: str, *of: Section) -> Section:
         return Group(f"Test {self.measure} of {run.name_of(student)}", of, "box")
 
-    def _chosen_by(self, rows: Sequence[Row]) -> str:
+    def _chosen_by(self, run: Run, rows: Sequence[Row]) -> str:
         """Which protocol stands for a training set where there are several."""
-        is_probed = any(row.protocol == LINEAR_PROBE for row in rows)
-        return "the linear probe" if is_probed else f"the protocol that scored best on validation {self.reals}"
+        if any(row.protocol == LINEAR_PROBE for row in rows):
+            return "the linear probe"
+        if not run.has_validation:
+            return (
+                "the set's own recipe, and standard training for real images: there is no validation set to choose on"
+            )
+        return f"the protocol that scored best on validation {self.reals}"
 
     def score_table(self, run: Run, rows: Sequence[Row]) -> list[Section]:
         """A line per training set and protocol: score, interval, gap closed, work, time, size."""
@@ -205,7 +211,7 @@ class Kind:
         names = [run.name_of(student) for student in cells]
         what = f"Test {self.measure} by architecture and training set"
         note = f"Mean ± standard deviation over n students on test {self.reals}, in %. "
-        note += f"Each cell uses {self._chosen_by(run.rows)}."
+        note += f"Each cell uses {self._chosen_by(run, run.rows)}."
         columns = {"Architecture": names}
         for arm in figures.matrix_arms(cells):
             columns[figures.arm_name(arm)] = [_with_protocol(of.get(arm)) for of in cells.values()]

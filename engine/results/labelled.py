@@ -64,13 +64,16 @@ def lengths(run: Run) -> list[Section]:
             continue
         cells = {formats.count(num_steps): shared.spreads(rows) for num_steps, rows in steps.items()}
         cells[f"{formats.count(max(steps))} (last)"] = cells.pop(formats.count(max(steps)))
-        cells["Chosen"] = {row.arm: _chosen(row) for row in run.rows_of(student) if row.protocol == AS_DISTILLED}
+        if run.has_validation:
+            own = [row for row in run.rows_of(student) if row.protocol == AS_DISTILLED]
+            cells["Chosen"] = {row.arm: _chosen(row) for row in own}
         alt = f"Test accuracy of {run.name_of(student)} by inner steps, with 95 % intervals"
-        own = "" if student == run.student.name else f": {run.name_of(student)}"
+        of = "" if student == run.student.name else f": {run.name_of(student)}"
         chart = Chart(partial(figures.over_steps, steps), f"over steps {student}", alt)
-        note = "Test images, own recipe. Scores above: after the number of inner steps chosen on validation images."
+        way = "chosen on validation images" if run.has_validation else "of the longest training"
+        note = f"Test images, own recipe. Scores above: after the number of inner steps {way}."
         table = Table(shared.arm_table("Trained on", cells), "Test accuracy of each training set by inner steps")
-        parts.append(Group(f"Accuracy by inner steps{own}", [chart, table, Sentence(note, "caption")], "box"))
+        parts.append(Group(f"Accuracy by inner steps{of}", [chart, table, Sentence(note, "caption")], "box"))
     return parts
 
 

@@ -116,6 +116,12 @@ class Run:
         return self.row.status == "done" or self.row.action == "evaluate"
 
     @property
+    def has_validation(self) -> bool:
+        """Whether anything is chosen on validation data; prices always have some."""
+        is_of_images = self.row.method not in METHODS or METHODS[self.row.method].result != "forecasts"
+        return not is_of_images or self.row.request.data.validation_fraction > 0
+
+    @property
     def target(self) -> str:
         """What a run on prices forecasts."""
         return self.row.request.data.windows.target

@@ -157,5 +157,5 @@ def lengths(runs: Sequence[Run]) -> list[Section]:
     for num_steps in sorted({num_steps for _, steps in measured for num_steps in steps}):
         cells = [mean_and_interval(steps.get(num_steps, {}).get("distilled")) for _, steps in measured]
         columns[formats.count(num_steps)] = cells
-    note = "Test images, own recipe. The number of inner steps is chosen on validation images."
+    note = "Test images, own recipe. The number of inner steps is chosen on validation images, where there are any."
     return [noted("Accuracy by inner steps", columns, "Accuracy of the distilled sets by inner steps", note)]

@@ -120,7 +120,7 @@ def _machine(run: Run) -> list[Section]:
     reals = kind_of(row.method).reals
     counted = {f"Training {reals}": "train", f"Validation {reals}": "validation", f"Test {reals}": "test"}
     counts = {title: row.facts.get(name) for title, name in (counted | {"Student weights": "student_params"}).items()}
-    facts |= {title: formats.count(number) for title, number in counts.items() if isinstance(number, int)}
+    facts |= {title: formats.count(number) for title, number in counts.items() if number}
     if row.summary.get("compression"):
         stored = formats.num_bytes(row.summary.get("num_bytes"))
         facts["Stored"] = f"{stored}, {formats.ratio(row.summary['compression'])} of the full data set"

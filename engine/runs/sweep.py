@@ -26,6 +26,10 @@ from engine.runs.command import dotted, put
 MAX_OPTIONS = 2
 MAX_RUNS = 50
 MAX_EXTREMES = 4
+UNJUDGED = (
+    "A sweep compares settings on validation images, but data.validation_fraction is 0; set a share for validation, or "
+    "vary only the seed."
+)
 _MAX_NAME = RunRequest.model_fields["name"].metadata[0].max_length
 
 
@@ -33,7 +37,8 @@ def expand(request: RunRequest, values: Mapping[str, Sequence[str]]) -> list[Run
     """One request per combination of values, the last option varying fastest; all share a `sweep` id.
 
     values: dotted option -> values as typed. Several choices of one value are joined by "+".
-    Raises ConfigError for an unknown option, a wrong value, no values, more than MAX_OPTIONS options or MAX_RUNS runs.
+    Raises ConfigError for an unknown option, a wrong value, no values, more than MAX_OPTIONS options or MAX_RUNS runs,
+    and for settings that only a validation set could judge where there is none.
     """
     if not 1 <= len(values) <= MAX_OPTIONS:
         raise ConfigError(f"A sweep varies one or two options, not {len(values)}.")
@@ -128,6 +133,8 @@ def _one(request: RunRequest, chosen: Mapping[str, tuple[str, Any]], sweep: str)
     try:
         made = checked(RunRequest, values, "request")
         resolve(made)
+        if set(chosen) != {"seed"} and known and known.kind == "images" and not made.data.validation_fraction:
+            raise ConfigError(UNJUDGED)
     except ConfigError as error:
         raise ConfigError(f"With {said}: {error}") from None
     return made

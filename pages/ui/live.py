@@ -111,10 +111,13 @@ def _distilling(run: Run, steps: list[int]) -> None:
         with st.container(width="stretch" if look.is_wide else 640):
             _pictures(row, steps)
         return
-    left, right = st.columns(2 if look.is_wide else [3, 2], gap="medium")
+    is_alone = look.is_wide and not run.has_validation
+    left, right = (st.container(), None) if is_alone else st.columns(2 if look.is_wide else [3, 2], gap="medium")
     with left, st.container(border=True, height="stretch"):
         _loss(run)
-    if look.is_wide:
+    if right is None:
+        _pictures(row, steps)
+    elif look.is_wide:
         with right, st.container(border=True, height="stretch"):
             _validation(run)
         _pictures(row, steps)

@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from engine.results import together
+from engine.results import Run, together
 from pages.ui import cards, differences, forms, frame, plan, sections, services, words
 
 Scores = Mapping[str, Mapping[str, engine.Row]]
@@ -118,13 +118,16 @@ def _results(sweep_id: str, was_active: bool) -> None:
     done = sum(not row.is_active for row in rows)
     kind, students = engine.kind_of(rows[0].method), {words.student_name(row) for row in rows}
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
-    st.caption(
-        f"{done} of {formats.counted(len(rows), 'run')} finished. {kind.measure.capitalize()} of {whose} on validation "
-        f"{kind.reals}, with the better protocol and 95 % intervals. Choose settings by this score, not by the test "
-        f"{kind.measure} in the table."
-    )
-    with st.container(border=True):
-        _plot(sweep_id, rows, varied, validation)
+    finished = f"{done} of {formats.counted(len(rows), 'run')} finished."
+    if any(Run(row, services.store()).has_validation for row in rows):
+        st.caption(
+            f"{finished} {kind.measure.capitalize()} of {whose} on validation {kind.reals}, with the better protocol "
+            f"and 95 % intervals. Choose settings by this score, not by the test {kind.measure} in the table."
+        )
+        with st.container(border=True):
+            _plot(sweep_id, rows, varied, validation)
+    else:
+        st.caption(f"{finished} These runs train on all images, so there is no validation score.")
     _table(rows, varied, test, validation)
 
 
@@ -176,7 +179,8 @@ def _table(
     for option in varied:
         columns[option.label] = [words.escaped(text) for text in option.texts]
     columns["State"] = [words.STATES[row.status][0] for row in rows]
-    columns["Distilled, validation"] = [_score(validation[row.id], "distilled") for row in rows]
+    if any(validation.values()):
+        columns["Distilled, validation"] = [_score(validation[row.id], "distilled") for row in rows]
     for arm in figures.ARM_NAMES:
         if any(arm in test[row.id] for row in rows):
             columns[f"{figures.arm_name(arm)}, test"] = [_score(test[row.id], arm) for row in rows]

@@ -37,17 +37,17 @@ def test_validation_scores_are_not_mixed_with_test_scores():
     assert [row.mean for row in rows] == [0.4]
 
 
-def test_headline_shows_each_arm_under_its_best_protocol():
+def test_without_validation_scores_test_scores_choose_no_protocol():
     scores = [
-        scored("distilled", 0, 0.8, protocol="as_distilled"),
-        scored("distilled", 0, 0.6),
-        scored("random_real", 0, 0.2, protocol="as_distilled"),
-        scored("random_real", 0, 0.5),
+        scored("distilled", 0, 0.6, protocol="as_distilled"),
+        scored("distilled", 0, 0.8),
+        scored("random_real", 0, 0.5, protocol="as_distilled"),
+        scored("random_real", 0, 0.2),
     ]
     best = best_by_arm(scores, "mlp")
     assert {arm: (row.protocol, row.mean) for arm, row in best.items()} == {
-        "distilled": ("as_distilled", 0.8),
-        "random_real": ("ordinary", 0.5),
+        "distilled": ("as_distilled", 0.6),
+        "random_real": ("ordinary", 0.2),
     }
 
 

@@ -56,6 +56,13 @@ def test_every_preset_is_a_valid_request(method):
         assert preset.title and preset.cost and bool(preset.source) != bool(preset.kinds)
 
 
+@pytest.mark.parametrize("method", OF_IMAGES)
+def test_published_presets_and_no_others_train_on_all_training_images(method):
+    for preset in METHODS[method].presets:
+        is_published = "published" in preset.title.lower() or preset.title.startswith("Later advice of its authors")
+        assert (preset.data.get("validation_fraction") == 0) == is_published, (preset.key, preset.title)
+
+
 def test_shared_tables_are_merged_in_order_and_the_presets_own_come_last(tmp_path):
     (preset,) = read(
         tmp_path,

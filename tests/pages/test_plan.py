@@ -175,11 +175,13 @@ def test_only_a_name_that_a_person_gave_is_carried_on(visit, store, swept):
         ([30, 41, 9], [0, 0, 0], {"validation_fraction": 0.2}),
         ([30, 40, 20], [5, 1, 2], {}),
         ([30, 40, 20], [0, 0, 0], {"train_limit": 12}),
+        ([30, 40, 20], [5, 1, 2], {"validation_fraction": 0}),
     ],
 )
 def test_planned_training_images_of_an_imported_set_are_those_that_a_run_gets(train, validation, data):
     config = engine.DataConfig(**data)
-    source = SimpleNamespace(kind="images", report=SimpleNamespace(counts={"train": train, "validation": validation}))
+    report, num_train = SimpleNamespace(counts={"train": train, "validation": validation}), sum(train + validation)
+    source = SimpleNamespace(kind="images", report=report, num_train=num_train)
     classes = torch.arange(3)
     targets = torch.cat([classes.repeat_interleave(torch.tensor(counts)) for counts in (train, validation)])
     given = torch.arange(sum(train), len(targets)) if any(validation) else None

@@ -113,7 +113,7 @@ def arranged(tree: Tree, caps: Limits) -> Layout:
         note = "There is no test folder, so a fifth of each class, drawn with a fixed seed, is the test set."
     if placed["validation"]:
         title = "train, validation and test folders"
-        note = "The images of the validation folder are used only for validation, not for training."
+        note = "The images of the validation folder are used only for validation, unless a run takes none."
     _check_test(folders, placed, order)
     labels, is_split = {folder: label for label, folder in enumerate(order)}, bool(placed["test"])
     members = [(entry, labels[at], split if is_split else "") for split in placed for at, entry in placed[split]]

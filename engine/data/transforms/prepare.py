@@ -100,14 +100,18 @@ def prepare_images(
 
 
 def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
-    """Validation images per class, given the numbers of training images: at least one."""
-    return (torch.tensor(counts, dtype=torch.int64) * fraction).round().long().clamp(min=1).tolist()
+    """Validation images per class, given the numbers of training images: at least one, or none for a fraction of 0."""
+    return (torch.tensor(counts, dtype=torch.int64) * fraction).round().long().clamp(min=int(fraction > 0)).tolist()
 
 
 def split_indices(
     targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation part, stratified by class. given: the latter, if it is fixed."""
+    """Indices of the training and the validation part, stratified by class.
+
+    given: the latter, if the data set brings one; for a fraction of 0 these images are trained on too.
+    """
+    given = given if config.validation_fraction else None
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
     held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))

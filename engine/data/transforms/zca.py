@@ -127,7 +127,7 @@ def roots(covariance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 def whiten_images(zca: Zca | PerImageZca, images: Tensor, phase: str) -> Generator[Event, None, Tensor]:
     """Whiten images (N, C, H, W) uint8, in chunks; float32. Yields Progress."""
-    size = chunk_size(images[0].numel())
+    size = chunk_size(images.shape[1:].numel())
     whitened = torch.empty(images.shape, dtype=torch.float32)
     for done, (chunk, result) in enumerate(zip(images.split(size), whitened.split(size), strict=True)):
         yield Progress(phase, done * size, len(images))

@@ -30,7 +30,7 @@ from engine.core.events import Event, Scored
 from engine.core.students import title_of
 from engine.data.source import LabelledSet, Splits
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.bench import SPLITS, Bench, fewer, generator_of
+from engine.evaluation.bench import Bench, fewer, generator_of
 from engine.evaluation.comparison import Comparison, Outcome, call_seconds, followed, step_seconds
 from engine.evaluation.plan import Training, has_full, per_student
 from engine.evaluation.probing import judge, short
@@ -187,7 +187,7 @@ class RepresentationComparison(Comparison[Network]):
             most = self.probing.probe_images if bench.is_own else judge.elsewhere(self.probing)
             rows = labelled_part(splits.train, most, splits.spec.num_outputs)
             labelled = splits.train if len(rows) == len(splits.train) else splits.train.subset(rows)
-            images = {"train": labelled, "validation": splits.validation, "test": splits.test}
+            images = {"train": labelled, **splits.measured}
             others = {key: self._fitted(other, bench) for key, other in self.others.items()} if bench.is_own else {}
             self._labs[student] = Lab(bench, self.probing, images, rows, others, references={})
         return self._labs[student]
@@ -206,7 +206,7 @@ class RepresentationComparison(Comparison[Network]):
     def _represent(self, lab: Lab) -> Generator[Event, None, None]:
         """The teacher's representations of the images that networks are evaluated with."""
         lab.references["train"] = self.real[lab.rows.to(self.real.device)].to(self.context.device)
-        for split in SPLITS:
+        for split in lab.measured:
             doing = f"represent {split} images"
             lab.references[split] = yield from features_of(self.teacher.represent, lab.images[split], doing)
 
@@ -219,7 +219,8 @@ class RepresentationComparison(Comparison[Network]):
         path = fine_tune(classifier, start, lab.images["train"], self.probing, augment, generator)
         ((tuned, _),) = yield from followed(path, (num_steps,), bench)
         network = classifier.fixed(tuned, lab.images["train"])
-        return [Measure(FINE_TUNE, HEADLINE, split, accuracy(network, lab.images[split])) for split in SPLITS]
+        right = {split: accuracy(network, lab.images[split]) for split in lab.measured}
+        return [Measure(FINE_TUNE, HEADLINE, split, value) for split, value in right.items()]
 
     def merit(self, found: Network) -> float:
         return next(each.value for each in found.found if each.split == "validation")
@@ -265,14 +266,14 @@ class RepresentationComparison(Comparison[Network]):
     def work(self, bench: Bench, training: Training) -> Counter[str]:
         parts = bench.splits
         most = self.probing.probe_images or (len(parts.train) if bench.is_own else ELSEWHERE)
-        num_measured = len(parts.validation) + len(parts.test)
+        num_measured = sum(map(len, parts.measured.values()))
         work = self._judging(min(len(parts.train), most), num_measured, self.probing.neighbours if bench.is_own else 0)
         work["pre-training step"] += training.num_steps
         if not bench.is_own:
             return work
         elsewhere = self.evaluation.other_images or math.inf
         for other in self.others.values():
-            num_measured = int(sum(min(len(part), elsewhere) for part in (other.validation, other.test)))
+            num_measured = int(sum(min(len(part), elsewhere) for part in other.measured.values()))
             work += self._judging(min(len(other.train), ELSEWHERE), num_measured, 0)
         if training.arm != "teacher":
             work["pre-training step"] += self.probing.fine_tune_steps

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.core.events import Event
 from engine.data.source import LabelledSet, Splits
-from engine.evaluation.bench import SPLITS, Bench, generator_of
+from engine.evaluation.bench import Bench, generator_of
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import Represent, features_of, knn, linear_probe, share_right
 from engine.evaluation.probing.similarity import linear_cka, mean_cosine
@@ -44,8 +44,8 @@ class Lab:
     """What the networks of one architecture are evaluated with.
 
     bench: its student is the encoder. images: {"train": the labelled ones for probes, at `rows` of the training set,
-    "validation", "test"}. others: other sources in the form of this one, by key. references: the teacher's
-    representations of `images`; empty where only linear probes are measured.
+    "validation", if there is any, and "test"}. others: other sources in the form of this one, by key. references: the
+    teacher's representations of `images`; empty where only linear probes are measured.
     """
 
     bench: Bench
@@ -55,14 +55,19 @@ class Lab:
     others: dict[str, Splits]
     references: dict[str, Tensor]
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The splits that networks are measured on."""
+        return tuple(self.bench.splits.measured)
+
 
 def by_labels(lab: Lab, features: Mapping[str, Tensor], seed: int) -> list[Measure]:
     """Linear probe and nearest neighbours on features of labelled, validation and test images, (n, D) each."""
     num_classes, labels = lab.bench.splits.spec.num_outputs, lab.images["train"].targets
     classify = linear_probe(features["train"], labels, num_classes, lab.probing, generator_of("probe", seed))
-    found = [_right(lab, LINEAR_PROBE, split, classify(features[split]).argmax(1)) for split in SPLITS]
+    found = [_right(lab, LINEAR_PROBE, split, classify(features[split]).argmax(1)) for split in lab.measured]
     if lab.bench.is_own and lab.probing.neighbours:
-        for split in SPLITS:
+        for split in lab.measured:
             voted = knn(features["train"], labels, features[split], lab.probing.neighbours, num_classes)
             found.append(_right(lab, KNN, split, voted))
     return found
@@ -76,7 +81,7 @@ def transferred(lab: Lab, represent: Represent, seed: int) -> Generator[Event, N
         features = yield from features_of(represent, other.train, doing)
         generator = generator_of("probe", seed)
         classify = linear_probe(features, other.train.targets, other.spec.num_outputs, lab.probing, generator)
-        for split, data in zip(SPLITS, (other.validation, other.test), strict=True):
+        for split, data in other.measured.items():
             features = yield from features_of(represent, data, doing)
             value = share_right(classify(features).argmax(1), data.targets)
             found.append(Measure(LINEAR_PROBE, on(key), split, value))
@@ -86,7 +91,7 @@ def transferred(lab: Lab, represent: Represent, seed: int) -> Generator[Event, N
 def likeness_to(references: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> list[Measure]:
     """Similarity of the features of validation and test images, (n, d) each, to the teacher's."""
     found = []
-    for split in SPLITS:
+    for split in (name for name in references if name != "train"):
         mine, theirs = features[split], references[split]
         found.append(Measure(LINEAR_PROBE, COSINE, split, mean_cosine(mine, theirs)))
         found.append(Measure(LINEAR_PROBE, CKA, split, linear_cka(mine, theirs)))

@@ -12,7 +12,7 @@ from engine.core.errors import ConfigError
 from engine.core.options import Condition, unless
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
-from engine.methods.options import outer, stored
+from engine.methods.options import VALIDATED, outer, stored
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape, check_bases, num_in_bases, stored_whole
@@ -30,6 +30,7 @@ _optimal = partial(_views_adv, when=OPTIMAL_ONES)
 _pool = partial(option, group=POOL)
 _pool_adv = partial(_pool, advanced=True)
 _outer_adv = partial(outer, advanced=True)
+_validated = partial(_outer_adv, when=VALIDATED)
 
 
 class SelfsupConfig(MethodConfig):
@@ -89,9 +90,9 @@ class SelfsupConfig(MethodConfig):
     """Scale the learning rate of each part by its initial size; if off, all parts share one rate (published)."""
     outer_weight_decay: float = _outer_adv(0.0, "AdamW weight decay of the set (published: 0.01)", low=0.0, high=1.0)
     outer_clip: float = _outer_adv(1.0, "Largest norm of the set's gradient; 0 for no limit", low=0.0, high=1e6)
-    num_validations: int = outer(5, low=0, high=1000, label="Validations")
+    num_validations: int = outer(5, low=0, high=1000, label="Validations", when=VALIDATED)
     """How often to pretrain and probe a network during the run."""
-    validation_steps: int = _outer_adv(200, "Pretraining steps of each validation", low=1, high=100_000, unit="steps")
+    validation_steps: int = _validated(200, "Pretraining steps of each validation", 1, 100_000, unit="steps")
     probing: ProbingConfig = ProbingConfig()
 
     @field_validator("augmentations")
@@ -119,6 +120,9 @@ class SelfsupConfig(MethodConfig):
     def num_dims(self) -> int:
         """Dimensions of a representation."""
         return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
+
+    def without_validation(self) -> Self:
+        return self.model_copy(update={"num_validations": 0})
 
     def validation(self) -> Validation:
         """One new network, pretrained on the set and probed."""

@@ -120,7 +120,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         yield Checkpoint(done, partial(_state, done, synthetic, outer, unused, pool, shifts), synthetic)
 
     yield from _renew(synthetic, teacher, config, context, config.outer_steps)
-    yield from representation_map(synthetic, teacher, splits)
+    if "validation" in splits.measured:
+        yield from representation_map(synthetic, teacher, splits)
     return synthetic
 
 

@@ -69,10 +69,11 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
         return self.max_start_epoch - 1 + self.expert_epochs
 
     def validation(self) -> Validation:
-        """Students of the images and as many of their moving average; the last test chooses one of the two."""
+        """Students of the images and as many of their moving average; the last test, if any, chooses one of the two."""
         versions = 2 if self.ema_decay else 1
         students = versions * self.validation_students
-        return Validation(self.num_validations, students, self.validation_steps, at_end=versions - 1)
+        at_end = versions - 1 if self.num_validations else 0
+        return Validation(self.num_validations, students, self.validation_steps, at_end)
 
     def step_loads(self, spec: Task, stored: float) -> list[Load]:
         """One step of the student's path at a time: the others are recomputed."""

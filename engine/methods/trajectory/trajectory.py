@@ -56,7 +56,8 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     Yields what `load_or_record` does, then Measured(outer_loss, gradient_norm, matched_step, start_epoch, expert,
     student_lr, and validation_accuracy and ema_validation_accuracy now and then) each outer step, a Preview now and
     then, a Checkpoint each step, and Progress within steps that take long.
-    Returns the set or its moving average, whichever is better on validation images, with the other as companion.
+    Returns the set or its moving average, whichever is better on validation images, with the other as companion;
+    without validations the set itself.
     Raises ConfigError if experts do not fit, Diverged before anything is updated with a value that is not finite.
     """
     student = make_student(config.student, splits.spec, context.device)
@@ -107,7 +108,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
 
     if config.keep == "best":
         best.put_back(synthetic)
-    if synthetic.companion:  # the better of the set and its moving average comes first
+    if config.validation().at_end:  # the better of the set and its moving average comes first
         tried = yield from _validate(student, synthetic, splits, config, context)
         if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:
             synthetic.exchange("distilled_raw")

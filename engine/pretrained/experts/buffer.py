@@ -22,7 +22,7 @@ DTYPES = {"float32": (torch.float32, "F32"), "float16": (torch.float16, "F16")}
 
 @dataclass(frozen=True)
 class Buffer:
-    """Recorded experts. numbers: in the recording. accuracies: on validation images after the last epoch, fractions."""
+    """Recorded experts. numbers: in the recording. accuracies: on validation images, if any, after the last epoch."""
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...]
@@ -46,7 +46,7 @@ class Buffer:
             "num_epochs": self.num_epochs,
             "num_params": self.num_params,
             "num_bytes": sum(path.stat().st_size for path in self.files),
-            "accuracy": sum(self.accuracies) / len(self.accuracies),
+            "accuracy": sum(self.accuracies) / len(self.accuracies) if self.accuracies else None,
         }
 
 

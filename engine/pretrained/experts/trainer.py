@@ -68,8 +68,9 @@ def load_or_record(
         said = f"None of the experts in '{config.folder}' can be read."
         raise ConfigError(f"{said} Clear this option to record new ones.")
     files = tuple(found.folder / network.file for network in networks.values())
-    ends = tuple(network.curve[-1].accuracy for network in networks.values())
-    return Buffer(files, tuple(networks), ends, found.manifest.num_epochs, found.manifest.num_params)
+    ends = [network.curve[-1].accuracy for network in networks.values()]
+    known = tuple(end for end in ends if end is not None)
+    return Buffer(files, tuple(networks), known, found.manifest.num_epochs, found.manifest.num_params)
 
 
 def plan(config: ExpertsConfig, student: StudentConfig, spec: TaskSpec) -> RecordingPlan | None:
@@ -146,9 +147,10 @@ class ExpertTrainer(Trainer[SgdState]):
         return ExpertEpoch(number, point.epoch, *planned, point.train_loss, point.accuracy, point.seconds, cached)
 
     def report(self, number: int, network: Network, *, cached: bool) -> Iterable[Event]:
-        targets = self._judge.targets
+        targets, end = self._judge.targets, network.curve[-1].accuracy
+        if end is None:
+            return
         guessing = targets.bincount().max().item() / len(targets)  # accuracy of always guessing the largest class
-        end = network.curve[-1].accuracy
         if end <= guessing + GUESSING * math.sqrt(guessing * (1 - guessing) / len(targets)):
             what = f"Expert {number + 1} did not learn: {end:.1%} on validation images is no better than guessing."
             yield Warned(f"{what} Raise the experts' learning rate or epochs.")
@@ -166,12 +168,12 @@ class ExpertTrainer(Trainer[SgdState]):
             state = step(self.student, state, self.splits.augment(inputs, generator), targets, lr, config)
             yield state
 
-    def measure(self, number: int, state: SgdState, epoch: int) -> Generator[Event, None, float]:
+    def measure(self, number: int, state: SgdState, epoch: int) -> Generator[Event, None, float | None]:
         yield from ()  # too fast to show progress
         if not torch.isfinite(state.theta).all():
             what = f"The weights of expert {number + 1} became infinite or NaN in epoch {epoch}."
             raise Diverged(f"{what} Lower the experts' learning rate.", quantity="expert weights", step=0)
-        return accuracy(self.student.fixed(state.theta, self.splits.train), self._judge)
+        return self._accuracy(state.theta)
 
     def keep(self, state: SgdState, epoch: int, path: Path) -> None:
         if epoch == 0:
@@ -185,10 +187,14 @@ class ExpertTrainer(Trainer[SgdState]):
         state = self.start(0)
         self.context.cache_root.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
-        accuracy(self.student.fixed(state.theta, self.splits.train), self._judge)
+        self._accuracy(state.theta)
         with tempfile.TemporaryDirectory(dir=self.context.cache_root) as folder:
             checkpoint.save(Path(folder), 0, {"theta": state.theta, "velocity": state.velocity})
         return (num_epochs + num_networks) * (time.perf_counter() - began)
+
+    def _accuracy(self, theta: Tensor) -> float | None:
+        """On validation images, if there are any."""
+        return accuracy(self.student.fixed(theta, self.splits.train), self._judge) if len(self._judge) else None
 
     @cached_property
     def _judge(self) -> LabelledSet:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,7 +24,7 @@ from engine.core.errors import Diverged
 from engine.core.events import Event, Scored, TeacherEpoch
 from engine.core.options import in_effect
 from engine.core.progress import ticking
-from engine.data.source import LabelledSet, Splits, TaskSpec
+from engine.data.source import Splits, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
@@ -32,7 +32,7 @@ from engine.nets.statistics import SAMPLE
 from engine.nets.student import Student
 from engine.pretrained import recording, store
 from engine.pretrained.recording import Names, RecordingPlan, Trainer
-from engine.pretrained.store import Manifest, Network, Point, Probed, Split
+from engine.pretrained.store import Manifest, Network, Point, Probed
 from engine.pretrained.teachers import networks, train
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.train import AdamWState
@@ -168,9 +168,11 @@ class TeacherTrainer(Trainer[AdamWState]):
         generator = self._stream("epoch", epoch - 1)
         return train.epoch(self._trainable, state, self.splits, self.config, epoch - 1, generator)
 
-    def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float]:
-        """Accuracy of nearest neighbours on validation images."""
+    def measure(self, number: int, state: AdamWState, epoch: int) -> Generator[Event, None, float | None]:
+        """Accuracy of nearest neighbours on validation images, if there are any."""
         self._place(state)
+        if "validation" not in self.splits.measured:
+            return None
         known = self.splits.train.sample(KNOWN_IMAGES)
         asked = self.splits.validation.sample(ASKED_IMAGES)
         features = yield from features_of(self.network, known, "find nearest neighbours")
@@ -193,7 +195,7 @@ class TeacherTrainer(Trainer[AdamWState]):
         splits = self.splits
         per_epoch = sum(min(count, len(splits.train)) for count in (SAMPLE, KNOWN_IMAGES))
         per_epoch += min(ASKED_IMAGES, len(splits.validation))
-        at_end = min(PROBED_IMAGES, len(splits.train)) + len(splits.validation) + len(splits.test)
+        at_end = min(PROBED_IMAGES, len(splits.train)) + sum(map(len, splits.measured.values()))
         inputs, _ = splits.train.batch(torch.arange(min(len(splits.train), TIMED_IMAGES)))
         with torch.no_grad():
             self.network(inputs)
@@ -237,9 +239,8 @@ class TeacherTrainer(Trainer[AdamWState]):
         fit = partial(linear_probe, *known_and_config, self._stream("probe"))
         probe = yield from ticking("fit a linear probe of the teacher", fit)
         probed = []
-        for split in get_args(Split):
-            data: LabelledSet = getattr(self.splits, split)
+        for split, data in self.splits.measured.items():
             theirs = yield from features_of(self.network, data, f"represent {split} images")
             right = share_right(probe(theirs * scale).argmax(1), data.targets)
-            probed.append(Probed(split=split, accuracy=right))
+            probed.append(Probed.model_validate({"split": split, "accuracy": right}))
         return scale, tuple(probed)
