@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from engine.core.config import DataConfig, MethodConfig, RunRequest, checked
 from engine.core.context import Context, data_root
 from engine.core.data_config import WindowConfig
 from engine.core.errors import ConfigError
-from engine.core.events import Checkpoint, Event, Finished, Scored, Started, Warned
+from engine.core.events import Begun, Checkpoint, Event, Finished, Scored, Started, Warned
 from engine.core.students import students_for, title_of
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
@@ -129,19 +130,19 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     others = yield from load_others(config, request.data.windows, context)
     compare = partial(method.comparison, splits, config, request.evaluation, context)
     if start is not None and request.action == "evaluate":
-        results = yield from _compared(compare(start, others))
+        results = yield from _compared(compare(start, others, context.begun))
         yield Finished(results | {"machine": machine.describe()})
         return start
     if context.resume_from is None and "validation" in splits.measured:
         yield from comparisons.baseline(compare())
     costs: comparisons.Costs = {}
 
-    def planned(synthetic: SyntheticSet) -> Event:
-        return comparisons.timed(compare(synthetic, others), costs)
+    def planned(synthetic: SyntheticSet, begun: SyntheticSet | None) -> Event:
+        return comparisons.timed(compare(synthetic, others, begun), costs)
 
     events = method.distill(splits, config, context)
-    synthetic, seconds = yield from _distilled(events, splits, request, context, planned)
-    results = yield from _compared(compare(synthetic, others), costs)
+    synthetic, begun, seconds = yield from _distilled(events, splits, config, request, context, planned)
+    results = yield from _compared(compare(synthetic, others, begun), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
 
@@ -152,7 +153,8 @@ def evaluate(request: RunRequest, synthetic: SyntheticSet, context: Context) -> 
     splits = yield from load_splits(request, context)
     _check_fits(synthetic, splits)
     others = yield from load_others(config, request.data.windows, context)
-    return (yield from _compared(method.comparison(splits, config, request.evaluation, context, synthetic, others)))
+    compared = method.comparison(splits, config, request.evaluation, context, synthetic, others, context.begun)
+    return (yield from _compared(compared))
 
 
 def start_of(request: RunRequest, context: Context) -> SyntheticSet | None:
@@ -196,33 +198,44 @@ def _check_same_data(resume_from: dict | None, splits: Splits) -> None:
         raise ConfigError(f"{problem} Start a new run with the same settings instead.")
 
 
+def starting_set(event: Begun, config: MethodConfig) -> SyntheticSet | None:
+    """A copy of a set as it begins; None for noise, which trains nothing."""
+    return None if config.starts_from == "noise" else copy.deepcopy(event.synthetic)
+
+
 def _distilled(
     events: Generator[Event, None, SyntheticSet],
     splits: Splits,
+    config: MethodConfig,
     request: RunRequest,
     context: Context,
-    planned: Callable[[SyntheticSet], Event],
-) -> Generator[Event, None, tuple[SyntheticSet, float]]:
-    """Yield the method's events. Returns the set and the seconds it took, including those before a resume.
+    planned: Callable[[SyntheticSet, SyntheticSet | None], Event],
+) -> Generator[Event, None, tuple[SyntheticSet, SyntheticSet | None, float]]:
+    """Yield the method's events. Returns the set, what it began as, and the seconds it took, before a resume too.
 
     Each set gets its preparation and request, so that its file stands alone; each snapshot gets the seconds of work and
     the data's fingerprint. After the first checkpoint the comparison is timed (`planned`).
     """
     before = float((context.resume_from or {}).get(SECONDS_KEY, 0.0))
-    began, is_planned = time.perf_counter() - before, False
+    began, is_planned, begun = time.perf_counter() - before, False, context.begun
     preparation, asked = getattr(splits, "preparation", None), request.model_dump(mode="json")
     while True:
         try:
             event = next(events)
         except StopIteration as end:
-            return end.value.provided(preparation, asked), time.perf_counter() - began
+            return end.value.provided(preparation, asked), begun, time.perf_counter() - began
+        if isinstance(event, Begun):
+            begun = starting_set(event, config)
+            if begun is None:
+                continue
+            event = Begun(begun.provided(preparation, asked))
         if isinstance(event, Checkpoint):
             event.synthetic.provided(preparation, asked)
             event = replace(event, snapshot=partial(_snapshot, event.snapshot, began, splits.fingerprint))
         yield event
         if isinstance(event, Checkpoint) and not is_planned:
             is_planned, paused = True, time.perf_counter()
-            yield planned(event.synthetic)
+            yield planned(event.synthetic, begun)
             began += time.perf_counter() - paused
 
 
@@ -250,7 +263,7 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
-    """Raise ConfigError if a set takes the storage of more images per class, `wanted`, than there are to train on."""
+    """Raise ConfigError if a set has the values of more images per class, `wanted`, than there are to train on."""
     (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
     smallest = _images(source.fewest_per_class, "training ")
     smallest += f", {held_out} of them for validation" if held_out else ""
@@ -264,11 +277,13 @@ def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
 def _check_enough(wanted: int, most: int, found: str, otherwise: str = "bring more images") -> None:
     """Raise ConfigError if `most` images per class are fewer than `wanted`; found: where they are."""
     if wanted > most:
-        stored = f"The synthetic set takes the storage of {_images(wanted, 'real ')} per class"
+        stored = (
+            f"The synthetic set has as many values as {_images(wanted, 'real ')} per class, which compresses nothing"
+        )
         lower = (
             f"Lower the images per class to {most} or less, or {otherwise}." if most else f"{otherwise.capitalize()}."
         )
-        raise ConfigError(f"{found} {stored} and is compared with as many. {lower}")
+        raise ConfigError(f"{found} {stored}. {lower}")
 
 
 def _images(count: int, kind: str = "") -> str:

@@ -61,6 +61,11 @@ class TestContract:
         assert (previews[-1].images == splits_of(case).to_display(inputs)).all()
         assert previews[0].images.dtype == "uint8" and len(previews[0].images) == len(previews[0].labels) == len(inputs)
 
+    def test_what_it_started_as_is_told_before_the_first_step(self, case):
+        found, _ = drained(started(case, splits_of(case)))
+        kinds = [event.kind for event in found]
+        assert kinds.count("begun") == 1 and kinds.index("begun") < kinds.index("measured")
+
     def test_every_learned_parameter_gets_a_finite_gradient_that_is_not_zero(self, case):
         generator = started(case, splits_of(case))
         checkpoint = next(event for event in generator if isinstance(event, events.Checkpoint))
@@ -124,7 +129,7 @@ class TestContract:
         config = checked(method.config, case.config, "case")
         assert method.config.model_validate_json(config.model_dump_json()) == config
         for event in drained(started(case, splits_of(case)))[0]:
-            if not isinstance(event, events.Preview | events.Checkpoint):
+            if not isinstance(event, events.Preview | events.Begun | events.Checkpoint):
                 assert events.from_json(json.loads(json.dumps(events.to_json(event)))) == event
 
     def test_every_source_of_the_task_has_a_quick_preset(self, case):

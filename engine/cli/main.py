@@ -163,7 +163,9 @@ def _evaluate(options) -> int:
         values["evaluation"]["num_students"] = options.seeds
     request = checked(RunRequest, values, "evaluate")
     device = machine.pick_device(request.device)
-    context = Context(seed=request.seed, device=device, cache_root=store.root / "cache")
+    kept = store.begun(row.id)
+    begun = load(kept, device) if kept else None
+    context = Context(seed=request.seed, device=device, cache_root=store.root / "cache", begun=begun)
     printer, scores = Printer(request), []
 
     def note(event: Event) -> None:

@@ -167,7 +167,7 @@ class MethodConfig(Config):
         return self
 
     def real_per_class(self, spec: Task) -> int:
-        """Real samples per class with the storage of the set; 0 without classes."""
+        """Real samples per class with as many values as the set; 0 without classes."""
         return math.ceil(self.size(spec).per_class(spec))
 
     def real_samples_per_step(self, spec: Task) -> int:

@@ -25,7 +25,8 @@ def runs_root() -> Path:
 class Context:
     """Device, folders, seed, and what there is to go on from.
 
-    resume_from: what a Checkpoint's snapshot gave. start: the SyntheticSet that the request's `start` names.
+    resume_from: what a Checkpoint's snapshot gave. start: the SyntheticSet that the request's `start` names. begun: the
+    set before its first outer step, of the run that is resumed or evaluated, if it was kept.
     """
 
     seed: int = 0
@@ -34,6 +35,7 @@ class Context:
     cache_root: Path = field(default_factory=lambda: runs_root() / "cache")
     resume_from: dict[str, Any] | None = None
     start: Any = None
+    begun: Any = None
 
     def stream(self, *names: str | int) -> torch.Generator:
         """A CPU generator that depends on the run's seed and on `names` alone.

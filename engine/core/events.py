@@ -1,7 +1,7 @@
 """What a run reports while it works: small frozen records.
 
 `engine.run` yields them; the store keeps them for pages, command line and reports. All have a JSON form (`to_json`,
-`from_json`) except Preview, which is kept as files, and Checkpoint, which never leaves the process.
+`from_json`) except Preview and Begun, which are kept as files, and Checkpoint, which never leaves the process.
 """
 
 from __future__ import annotations
@@ -115,6 +115,13 @@ class Preview(Event):
 
 
 @dataclass(frozen=True)
+class Begun(Event):
+    """`synthetic` is the set before its first outer step, which a comparison has as an arm of its own."""
+
+    synthetic: Any
+
+
+@dataclass(frozen=True)
 class Checkpoint(Event):
     """A point the run can be resumed from, after `step` outer steps. The worker decides which ones to write.
 
@@ -131,8 +138,9 @@ class Checkpoint(Event):
 class Scored(Event):
     """The score of one trained student.
 
-    arm: training set: "distilled", "distilled_ema", "distilled_raw", "distilled_hard" (with hard labels),
-        "random_real", "kmeans_real" or "full"; for representations also "untrained" and "teacher"; for prices also
+    arm: training set: "distilled", "distilled_ema", "distilled_raw", "distilled_hard" (with hard labels), "start" (the
+        set before its first outer step), "random_real" and "kmeans_real" (real samples of equal bytes),
+        "random_samples" (as many) or "full"; for representations also "untrained" and "teacher"; for prices also
         "last_value" and "train_mean", forecasts without a network.
     protocol: "as_distilled" (the set's own training recipe), "unaugmented" (the same without augmentation), "ordinary"
         (standard training); for representations "linear_probe", "knn", "fine_tune" and "short_probe" (the run's own
@@ -238,8 +246,8 @@ class Stopped(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as a dictionary. Raises TypeError for Preview and Checkpoint."""
-    if isinstance(event, Preview | Checkpoint):
+    """The event as a dictionary. Raises TypeError for Preview, Begun and Checkpoint."""
+    if isinstance(event, Preview | Begun | Checkpoint):
         raise TypeError(f"a {event.kind} event is kept as a file, not as JSON")
     return asdict(event) | {"kind": event.kind}
 

@@ -1,6 +1,7 @@
-"""Real data to compare the distilled set with: as many real samples as its storage holds, random or by k-means.
+"""Real data to compare the distilled set with: as many real samples as fit into its bytes, and as many as it has.
 
-Storage is counted alike on both sides, in values of 4 bytes. As 8-bit files the same real samples would take a quarter.
+A real image costs 1 byte per value, as its file holds once decoded, and 1 for its label; a synthetic set costs the
+bytes it is stored in (`SyntheticSet.num_bytes`).
 """
 
 from collections.abc import Iterator
@@ -13,21 +14,12 @@ MOST_CLUSTERED = 5000  # samples of a class that k-means sees; a random part of 
 MOST_CLUSTERED_VALUES = 2**26  # and their pixel values: k-means holds nearly three copies of them in float32
 
 
-def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
-    """Real samples (values and one label each) that fit in as many stored numbers, rounded down to whole classes.
+def fitting(num_bytes_wanted: int, spec: TaskSpec) -> int:
+    """Real samples with their labels that fit into so many bytes, at least 1, rounded down to whole classes.
 
     Fewer than one per class are not rounded, so that smaller posters have a baseline too.
     """
-    return _whole_classes(num_stored_values // (torch.Size(spec.sample_shape).numel() + 1), spec)
-
-
-def samples_of_values(num_values: int, spec: TaskSpec) -> int:
-    """The same before a set is made, from the planned number of values of its samples, without labels."""
-    return _whole_classes(num_values // torch.Size(spec.sample_shape).numel(), spec)
-
-
-def _whole_classes(count: int, spec: TaskSpec) -> int:
-    count = max(1, count)
+    count = max(1, num_bytes_wanted // num_bytes(1, spec))
     return count if count < spec.num_outputs else count // spec.num_outputs * spec.num_outputs
 
 
@@ -39,8 +31,8 @@ def num_drawn(train: LabelledSet, count: int, num_classes: int) -> int:
 
 
 def num_bytes(count: int, spec: TaskSpec) -> int:
-    """Bytes of `count` real samples, counted like those of a synthetic set: 4 per value, 1 per label."""
-    return count * (4 * torch.Size(spec.sample_shape).numel() + 1)
+    """Bytes of `count` real samples with their labels: 1 per value and 1 per label."""
+    return count * (torch.Size(spec.sample_shape).numel() + 1)
 
 
 def random_real(train: LabelledSet, count: int, num_classes: int, generator: torch.Generator) -> LabelledSet:
@@ -62,7 +54,7 @@ def kmeans_real(train: LabelledSet, count: int, num_classes: int, generator: tor
     return train.subset(torch.cat([chosen[label] for label in sorted(chosen)]))
 
 
-DRAWS = {"random_real": random_real, "kmeans_real": kmeans_real}
+DRAWS = {"random_real": random_real, "random_samples": random_real, "kmeans_real": kmeans_real}
 """Small arms of real data: (train, count, number of classes, generator) -> samples."""
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine.core.config import EvaluationConfig, MethodConfig, StudentConfig, Validation
 from engine.core.context import Context
-from engine.core.events import Event, Planned, Progress, Scored
+from engine.core.events import Event, Planned, Progress, Scored, Warned
 from engine.core.progress import drained
 from engine.data.source import Splits
 from engine.evaluation.bench import Bench, cache_path, make_bench, read_record, write_record
@@ -56,7 +56,8 @@ class Outcome(Generic[Found]):
 class Comparison(ABC, Generic[Found]):
     """Compares one kind of result with real data.
 
-    distilled: the set. sets: the set and its companions by arm (`versions`). A baseline needs neither.
+    distilled: the set. begun: it before its first outer step, None where that is not known or was noise. sets: both and
+    its companions by arm (`versions`). A baseline needs none of them.
     others: splits of further sources by key (`config.others`). found_type: Found, as the cache stores it.
     """
 
@@ -71,11 +72,12 @@ class Comparison(ABC, Generic[Found]):
         context: Context,
         synthetic: SyntheticSet | None = None,
         others: Mapping[str, Splits] | None = None,
+        begun: SyntheticSet | None = None,
     ) -> None:
         self.splits, self.config, self.evaluation, self.context = splits, config, evaluation, context
         self.sets: Mapping[str, SyntheticSet] = {}
         if synthetic is not None:
-            self.distilled, self.sets = synthetic, versions(synthetic)
+            self.distilled, self.sets = synthetic, versions(synthetic, begun)
         self.others = others or {}
         self.outcomes: list[Outcome[Found]] = []
         self._benches: dict[str, Bench] = {}
@@ -88,7 +90,10 @@ class Comparison(ABC, Generic[Found]):
 
     @abstractmethod
     def baseline(self) -> tuple[Training, ...]:
-        """Trainings on random real data for the live comparison; the same as in the plan where the sizes agree."""
+        """Trainings on random real data for the live comparison; the same as in the plan where the sizes agree.
+
+        Sized by the planned bytes and samples of the set.
+        """
 
     @abstractmethod
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Found]:
@@ -205,7 +210,9 @@ def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _
         if training.purpose == "score":
             arm.append(outcome)
             if len(training.lengths) == 1 or following is None or _arm(following) != _arm(training):
-                yield from comparison.scores(bench, arm)
+                for score in comparison.scores(bench, arm):
+                    yield score
+                    yield from (replace(score, arm=other) for other in training.also)
                 arm = []
 
 
@@ -336,6 +343,13 @@ class _Clock:
         pace = (trusted + self._spent) / (trusted + self._planned) if trusted else 1.0
         left = max(0.0, planned * pace - (time.perf_counter() - self._began)) + (self._left - planned) * pace
         return Progress(words, self._num_done, self._total, part="compare", seconds_left=left)
+
+
+def noted_if_fewer(fitting: int, used: int, samples: str) -> Iterator[Event]:
+    """A note if fewer real samples can be drawn than fit into the set's bytes. samples: what they are."""
+    if used < fitting:
+        there = f"{fitting:,} {samples} would fit into the bytes of the distilled set, but only {used:,} can be drawn."
+        yield Warned(f"{there} The training sets of equal bytes use all of these.", level="note")
 
 
 def followed(

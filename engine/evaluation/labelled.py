@@ -1,8 +1,10 @@
-"""Comparison of labelled samples: the distilled set, real samples of equal storage, and the whole training set.
+"""Comparison of labelled samples: the distilled set, what it started as, few real samples, and the whole training set.
 
 The protocols are those of `supervised`; the full set has standard training only. On request, sets made for augmented
 random batches are also trained without augmentation ("unaugmented"). Companions of a set (its moving average, or what
-was averaged) are arms of their own. A set with soft labels is also trained on hard ones.
+was averaged) are arms of their own. A set with soft labels is also trained on hard ones. What a set started as is
+trained like real samples in its own recipe: at the learned rates or a constant one, whichever is best on validation
+data.
 
 Students on random batches are measured after 15, 30, 50 and 100 % of the longest training: Shul et al. 2024,
 arXiv:2403.12040, section 4, which reports the last length. Here the length with the best mean on validation data
@@ -26,8 +28,18 @@ from engine.core.students import title_of
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan
 from engine.evaluation.bench import SPLITS, Bench
-from engine.evaluation.comparison import Outcome, call_seconds, followed
-from engine.evaluation.plan import CHOOSING, UNNUMBERED, Training, has_full, per_student, with_choice
+from engine.evaluation.comparison import Outcome, call_seconds, followed, noted_if_fewer
+from engine.evaluation.plan import (
+    CHOOSING,
+    SAMPLES,
+    START,
+    UNNUMBERED,
+    Training,
+    has_full,
+    per_student,
+    real_arms,
+    with_choice,
+)
 from engine.evaluation.scores import AS_DISTILLED, HEADLINE, UNAUGMENTED, after
 from engine.evaluation.supervised import (
     HARD,
@@ -54,7 +66,13 @@ SHARES = (0.15, 0.3, 0.5, 1.0)
 """The measured lengths, as shares of the longest training on random batches."""
 VERSIONS = {"distilled_ema": ", moving average", "distilled_raw": ", not averaged", HARD: ", labels made hard"}
 """Versions of the distilled set, in messages."""
-WORDS = {"random_real": "random real images", "kmeans_real": "k-means real images", "full": "the full set"}
+WORDS = {
+    "random_real": "random real images of equal bytes",
+    SAMPLES: "as many random real images",
+    "kmeans_real": "k-means real images of equal bytes",
+    START: "the starting set",
+    "full": "the full set",
+}
 """What students are trained on, in messages."""
 
 
@@ -89,8 +107,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
 
     def plan(self) -> tuple[Training, ...]:
         found: list[Training] = []
-        count = baselines.samples_at_equal_storage(self.distilled.num_stored_values(), self.splits.spec)
-        real = self._size(count)
+        real = self._real(self.distilled.num_bytes(), self.distilled.num_samples)
         for student in self.students:
             is_own, ways = self.is_own(student), self._ways(student)
             for arm, version in self.sets.items():
@@ -101,18 +118,30 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             if is_own and self.distilled.labels_kind() == "soft":
                 size = self.distilled.num_samples, self.distilled.num_bytes()
                 found += self._as_distilled(student, HARD, AS_DISTILLED, size)
-            for arm in baselines.DRAWS:
+            for arm, count, also in real:
+                mine: list[Training] = []
                 for protocol in ways:
-                    found += self._as_distilled(student, arm, protocol, real, draw=(count,))
-                found += self._ordinary(student, arm, real, draw=(count,))
+                    mine += self._as_distilled(student, arm, protocol, self._size(count), draw=(count,))
+                mine += self._ordinary(student, arm, self._size(count), draw=(count,))
+                found += [replace(training, also=also) for training in mine]
             if has_full(self.evaluation, is_own):
                 found += self._ordinary(student, "full", (len(self.splits.train), self.splits.train.raw_bytes))
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
+        found, size = [], self.config.size(self.splits.spec)
+        for arm, count, also in self._real(size.num_bytes, size.num_samples):
+            if baselines.DRAWS[arm] is baselines.random_real:
+                mine = self._ordinary(self.config.student.name, arm, self._size(count), draw=(count,))
+                found += [replace(training, also=also) for training in mine]
+        return tuple(found)
+
+    def _real(self, num_bytes: int, num_samples: int) -> list[tuple[str, int, tuple[str, ...]]]:
+        """The small arms of real samples beside a set of so many bytes and samples, as `real_arms` has them."""
         spec = self.splits.spec
-        count = baselines.samples_of_values(self.config.size(spec).num_values, spec)
-        return tuple(self._ordinary(self.config.student.name, "random_real", self._size(count), draw=(count,)))
+        most = spec.num_outputs * int(torch.bincount(self.splits.train.targets).max())
+        fitting, alike = (min(count, most) for count in (baselines.fitting(num_bytes, spec), num_samples))
+        return real_arms({arm: alike if arm == SAMPLES else fitting for arm in baselines.DRAWS})
 
     def _ways(self, student: str) -> tuple[str, ...]:
         """The protocols besides the ordinary one."""
@@ -131,7 +160,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
     ) -> list[Training]:
         """Training as the set was made for. A set made for a single start is trained from that alone.
 
-        Real samples take the place of synthetic ones: same steps and order, at the learned rates or a constant one.
+        Real samples, or what the set started as, take its place: same steps and order, at the learned rates or a
+        constant one.
         """
         own, longest = self.own_training(student, protocol), self.evaluation.inner_steps
         rate: float | None = None
@@ -140,14 +170,14 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         tried = lengths
         if own.batch_size:
             own, lengths, tried = replace(own, num_steps=longest), lengths_of(longest), (choosing_steps(longest),)
-            rate = own_rate(self.sets.get(arm, self.distilled))
+            rate = own_rate(self.distilled if arm == START else self.sets.get(arm, self.distilled))
             rates = rates_for_real(own.rule, rate)
         steps, is_shared = (own.num_steps, own.batch_size), bool(draw and own.batch_size)
         training = Training(student, arm, protocol, (0,), *steps, *size, own=own, lengths=lengths, is_shared=is_shared)
-        if not draw:
-            count = self.evaluation.num_students if own.start_seed is None else 1
+        count = self.evaluation.num_students if draw or own.start_seed is None else 1
+        if not draw and arm != START:
             return per_student(replace(training, lr=rate), count)
-        scored = per_student(replace(training, draw=draw), self.evaluation.num_students)
+        scored = per_student(replace(training, draw=draw), count)
         return with_choice(scored, self.choices(rates, rate), CHOOSING, tried)
 
     def _ordinary(self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()) -> list[Training]:
@@ -159,6 +189,11 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         return self.choices(SMALL_SET_LRS if self.is_own(student) else OTHER_LRS, UNCHOSEN_LR)
 
     # ---- one training
+
+    def begin(self) -> Generator[Event, None, None]:
+        """Say if fewer real images exist than fit into the bytes of the set."""
+        fitting = baselines.fitting(self.distilled.num_bytes(), self.splits.spec)
+        yield from noted_if_fewer(fitting, self._size(fitting)[0], "real images")
 
     def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
         return baselines.DRAWS[arm](self.splits.train, sum(counts), self.splits.spec.num_outputs, generator)
@@ -186,9 +221,12 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         return inner_loop(bench.student, theta, self._stored(training, seed), rule, F.cross_entropy, detached=True)
 
     def _stored(self, training: Training, seed: int | str) -> Iterator[Batch]:
-        """The stored batches; with labels made hard, or real samples in their place, for those arms."""
+        """The stored batches; with labels made hard, or other samples in their place, for those arms."""
         if training.draw:
             return _in_place(self.distilled, self.data(training, seed), training.lr)
+        if training.arm == START:
+            pairs = zip(self.sets[START].batches(), self.distilled.batches(), strict=True)
+            return (begun._replace(lr=_rate(learned.lr, training.lr)) for begun, learned in pairs)
         if training.arm == HARD:
             stored = self.distilled.batches()
             return (Batch(batch.inputs, batch.targets.argmax(1), batch.lr) for batch in stored)
@@ -247,7 +285,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
 
     def words(self, training: Training) -> str:
         way = {AS_DISTILLED: ", its own training", UNAUGMENTED: ", without augmentation"}.get(training.protocol, "")
-        data = WORDS.get(training.arm, f"the distilled set{VERSIONS.get(training.arm, '')}{way}")
+        data = " and ".join(WORDS[arm] for arm in (training.arm, *training.also) if arm in WORDS)
+        data = data or f"the distilled set{VERSIONS.get(training.arm, '')}{way}"
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
         return f"train {title_of(training.student)} on {data}"
@@ -286,7 +325,12 @@ def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) ->
     hands = [torch.arange(start, len(data), num_batches) for start in range(num_batches)]
     for number, step in enumerate(steps):
         inputs, targets = data.batch(hands[number % num_batches])
-        yield Batch(inputs, targets, step.lr.detach() if rate is None else torch.full_like(step.lr, rate))
+        yield Batch(inputs, targets, _rate(step.lr, rate))
+
+
+def _rate(learned: Tensor, rate: float | None) -> Tensor:
+    """The rate of a step: the learned one, or a constant."""
+    return learned.detach() if rate is None else torch.full_like(learned, rate)
 
 
 def _random_recipe(training: Training, num_steps: int) -> str:

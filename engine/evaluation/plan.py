@@ -1,13 +1,14 @@
 """The plan of a comparison: all its trainings, listed before any of them begins.
 
-A comparison trains fresh students on the distilled set, on real samples of equal storage and on the whole training
-set, and measures them. Running, estimating, caching and showing progress all read this list. Each training is
-independent given its record, except that some take the learning rate that was best in others.
+A comparison trains fresh students on the distilled set, on what it started as, on as many real samples as fit into its
+bytes and as many as it has, and on the whole training set, and measures them. Running, estimating, caching and showing
+progress all read this list. Each training is independent given its record, except that some take the learning rate that
+was best in others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from engine.core.config import EvaluationConfig, StudentConfig
 from engine.core.students import members
@@ -18,6 +19,10 @@ CHOOSING = "rates"
 """Seed of the networks and of the draw of real data that choose a learning rate; they are never scored."""
 UNNUMBERED = -1
 """The same for shuffled batches."""
+START, SAMPLES = "start", "random_samples"
+"""The arms of the set before its first outer step, and of as many random real samples as the set has."""
+
+Size = TypeVar("Size")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Training:
     lengths: steps after which the student is measured, the last included; the best is chosen on validation data.
     is_shared: whether it depends on nothing that a run learned, so that other runs can use the cached result.
     facts: what else the result depends on.
+    also: other arms that would train in the same way; the scores hold for these too.
     """
 
     student: str
@@ -53,6 +59,7 @@ class Training:
     lengths: tuple[int, ...] = ()
     is_shared: bool = False
     facts: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int | str:
@@ -68,7 +75,7 @@ class Training:
 
     def key(self) -> dict[str, Any]:
         """All that its result depends on besides data, machine and student settings, as JSON."""
-        return asdict(replace(self, choice=""))
+        return {name: value for name, value in asdict(replace(self, choice="")).items() if name != "also"}
 
 
 def per_student(training: Training, count: int) -> list[Training]:
@@ -124,6 +131,16 @@ def full_steps(evaluation: EvaluationConfig, num_train: int) -> int:
     return full_passes(evaluation, num_train) * steps_per_pass(evaluation, num_train)
 
 
-def versions(synthetic: SyntheticSet) -> dict[str, SyntheticSet]:
-    """A set and its companions (its moving average, or what was averaged), by the arm that each is."""
-    return {"distilled": synthetic, **synthetic.companions()}
+def versions(synthetic: SyntheticSet, begun: SyntheticSet | None) -> dict[str, SyntheticSet]:
+    """A set, its companions (its moving average, or what was averaged) and what it `begun` as, by the arm each is."""
+    return {"distilled": synthetic, **synthetic.companions()} | ({START: begun} if begun is not None else {})
+
+
+def real_arms(sizes: Mapping[str, Size]) -> list[tuple[str, Size, tuple[str, ...]]]:
+    """(arm, its size, further arms it stands for): random real data are trained on once if both arms are as large.
+
+    sizes: of each small arm of real data: how many samples, in all or per token.
+    """
+    same = sizes["random_real"] == sizes[SAMPLES]
+    also = {"random_real": (SAMPLES,)} if same else {}
+    return [(arm, size, also.get(arm, ())) for arm, size in sizes.items() if not (same and arm == SAMPLES)]

@@ -2,15 +2,15 @@
 
 Accuracies are fractions, means over the students of the architecture that the set was distilled for. With
     HLR = acc(full set, hard labels) - acc(distilled, hard labels)
-    IOR = acc(distilled) - acc(random real images of equal storage), both trained alike
+    IOR = acc(distilled) - acc(random real images of equal bytes), both trained alike
     LRS = s(w IOR - (1 - w) HLR)
     ARS = s(g IOR(augmented) + (1 - g) IOR(not augmented))
     s(x) = (e^x - e^-1) / (e - e^-1), which is 0 at x = -1 and 1 at x = 1; w = g = 1/2
 
-Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images keep hard
-labels even beside a set with soft ones, while the published code lets a teacher label them. "Equal storage" counts
-labels and rates. "Trained alike": by the protocol that is best for the distilled set on validation images, each set at
-its own learning rate.
+Source: Li et al. 2025, DD-Ranking, arXiv:2505.13300, and its documentation. Where we differ: random images are as many
+as fit into the bytes of the set; the published code takes as many as the set has. They keep hard labels even beside a
+set with soft ones; the published code lets a teacher label them. "Trained alike": by the protocol that is best for the
+distilled set on validation images, each set at its own learning rate.
 """
 
 import math
@@ -79,7 +79,7 @@ def ranking(scores: Sequence[Scored], student: str, labels: str = "") -> list[Fi
     of_both = None if augmented is None or unaugmented is None else mapped((augmented + unaugmented) / 2)
     kind, worthless = "its soft labels made hard" if labels == "soft" else "its hard labels", f"{100 * NEUTRAL:.1f} %"
     lost = f"Accuracy lost against the full data when the distilled set is used with {kind}. Lower is better."
-    gained = "How much better it trains than random real images of the same size, both trained alike. Higher is better."
+    gained = "How much better it trains than random real images of equal bytes, both trained alike. Higher is better."
     both = f"Both in one number from 0 to 100 %; {worthless} is no better than random with nothing lost."
     beats = "Whether it beats random images with and without augmentation, from 0 to 100 %"
     beats = f"{beats}; {worthless} is no better than random."

@@ -13,6 +13,8 @@ HEADLINE = "accuracy"
 """The metric by which students are compared."""
 SKILL = "skill"
 """The same for forecasts: the share by which the error of a naive forecast is reduced; below 0 is worse."""
+RANDOM = ("random_real", "random_samples")
+"""The arms of random real data: of equal bytes, and as many samples."""
 AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
 """The protocols: a set's own training, the same without its augmentation, and standard training."""
 LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", "short_probe"
@@ -163,10 +165,10 @@ def likeness(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
     return found
 
 
-def baseline(scores: Iterable[Scored]) -> Row | None:
-    """The live baseline: random real data of the same size, on validation images.
+def baselines(scores: Iterable[Scored]) -> dict[str, Row]:
+    """{arm: row}, the live baselines: random real data of equal bytes, and as many samples, on validation images.
 
-    With standard training; for representations, probed after a short pre-training.
+    With standard training; for representations, probed after a short pre-training. Empty before they are measured.
     """
     rows = headlines(summarise(scores, "validation"))
-    return next((row for row in rows if row.arm == "random_real" and row.protocol in (ORDINARY, SHORT_PROBE)), None)
+    return {row.arm: row for row in rows if row.arm in RANDOM and row.protocol in (ORDINARY, SHORT_PROBE)}

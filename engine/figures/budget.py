@@ -15,7 +15,7 @@ from engine.figures.layout import dots, lay_out, safe, whiskers
 from engine.figures.palette import PAGE, arm_name, measure, spread
 
 _MOST_TICKS = 5
-_REAL_ARMS = {"kmeans_real": "triangle-up", "random_real": "x"}
+_BESIDE = {"kmeans_real": "triangle-up", "random_real": "x", "random_samples": "cross", "start": "triangle-down"}
 FORMS = {
     "Poster": ("Distilled poster", "square"),
     "Synthetic images": ("Distilled images", "circle"),
@@ -81,13 +81,13 @@ def published(source: str) -> list[Published]:
 def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Published] = ()) -> go.Figure:
     """Test accuracy, or skill, of each run's distilled set against the bytes it is stored in, with 95 % intervals.
 
-    Posters are squares, whole images and sequences circles, real data of the same sizes small marks, published results
-    hollow.
+    Posters are squares, whole images and sequences circles, starting sets and few real samples small marks, published
+    results hollow.
     """
     figure, judged_by = go.Figure(), measure(row for run in runs for row in run.arms.values())
     for form, (title, symbol) in FORMS.items():
         _add(figure, title, [run for run in runs if run.form == form], "distilled", symbol)
-    for arm, symbol in _REAL_ARMS.items():
+    for arm, symbol in _BESIDE.items():
         _add(figure, arm_name(arm), runs, arm, symbol)
     for is_second_hand, symbol in ((True, "square-open"), (False, "diamond-open")):
         if found := [one for one in published if one.is_second_hand is is_second_hand]:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from engine.figures.formats import words
 from engine.figures.layout import STEPS, lay_out, line, safe
-from engine.figures.palette import PAGE, place
+from engine.figures.palette import PAGE, arm_name, place
 
 MAX_POINTS = 500  # points of one line sent to the browser; a chart is some 500 pixels wide
 MAX_OVERLAY_POINTS = 2000  # of all lines of a chart of several runs together
@@ -137,7 +137,7 @@ def curve(
     span: int = 1,
     log: bool = False,
     height: int = 300,
-    reference: tuple[str, float] | None = None,
+    references: Mapping[str, float] | None = None,
     axis: str = "",
 ) -> go.Figure:
     """The chart of one measured quantity: each step faint, smoothed in full colour; a range with its bounds.
@@ -147,7 +147,7 @@ def curve(
         series: the lines by name.
         span: points the smoothing averages over; 1 for none.
         log: logarithmic value axis.
-        reference: a name and a value for a horizontal line to compare with.
+        references: {training set: value} of horizontal lines to compare with.
         axis: what the value axis is called, where the name alone does not tell.
     """
     chart, figure, top = chart_of(name), go.Figure(), None
@@ -174,18 +174,18 @@ def curve(
         if beside is not None:
             other, second = series[beside[0]], PAGE.arm("distilled_ema")
             draw(beside[1], other.steps, other.values * scale, second, has_markers=is_sparse)
-    if reference is not None and len(steps):
-        label, level = reference
+    levels = references if references and len(steps) else {}
+    for arm, level in levels.items():
         margin = 1 if len(steps) == 1 else 0  # a line of one point would not be seen
         ends = np.array([steps[0] - margin, steps[-1] + margin])
-        draw(label, ends, np.full(2, level * scale), PAGE.random_real, width=1.6, dash="dash")
+        draw(arm_name(arm).lower(), ends, np.full(2, level * scale), PAGE.arm(arm), width=1.6, dash="dash")
     has_legend = len(figure.data) > 1
     lay_out(figure, height, "outer step", axis or chart.axis, legend=has_legend, hover="x unified", xaxis=STEPS)
     if top is not None:
         figure.update_yaxes(range=[min(0.0, np.nanmin(values)), top])
     elif len(values) and values[0] > 0 and np.all(values == values[0]):
         highest = 2 * values[0] if scale == 1 else min(100.0, 2 * values[0])
-        highest = highest if reference is None else max(highest, 1.2 * reference[1] * scale)
+        highest = max([highest, *(1.2 * level * scale for level in levels.values())])
         figure.update_yaxes(range=[0.0, highest])  # left to itself, the axis of a constant is a unit wide
     if len(steps) and steps[-1] - steps[0] < 6:
         figure.update_xaxes(dtick=1)  # there are no half steps

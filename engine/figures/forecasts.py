@@ -17,7 +17,14 @@ from engine.figures.palette import PAGE, arm_name
 
 VALUES = {"volatility": "absolute log return (%)", "direction": "probability of up (%)"}
 """Axis titles by target; the other targets are log returns."""
-DASHES = {"full": "dash", "random_real": "dot", "kmeans_real": "dashdot", "last_value": "dash", "train_mean": "dot"}
+DASHES = {
+    "full": "dash",
+    "random_real": "dot",
+    "random_samples": "longdash",
+    "kmeans_real": "dashdot",
+    "last_value": "dash",
+    "train_mean": "dot",
+}
 """Dash patterns of arms, so that not only colour tells them apart; solid for the distilled set."""
 NUM_BINS = 40
 _FACT_ARMS = (("real", "Real", "full"), ("distilled", "Distilled", "distilled"))

@@ -18,12 +18,14 @@ class Palette:
     full: str
     random_real: str
     kmeans_real: str
-    others: tuple[str, ...]
+    others: tuple[str, str]
+    random_samples: str
+    start: str
     ink: str
 
     def arm(self, name: str) -> str:
         """The colour of an arm; arms that are not known share the first free one."""
-        if name in ("distilled", "full", "random_real", "kmeans_real"):
+        if name in ("distilled", "full", "random_real", "random_samples", "kmeans_real", "start"):
             return str(getattr(self, name))
         return self.others[name in ("distilled_hard", "untrained", "train_mean")]
 
@@ -34,10 +36,16 @@ class Palette:
 
 
 PALETTES: dict[Theme, Palette] = {
-    "light": Palette("#B45F24", "#34506B", "#8A8F98", "#3E8E7E", ("#8C5BA8", "#C2A13A"), "#1E2227"),
-    "dark": Palette("#E2935A", "#7FA6CC", "#9AA1AB", "#63BFAC", ("#B48AD0", "#DCC06A"), "#E8E6E3"),
+    "light": Palette(
+        "#B45F24", "#34506B", "#8A8F98", "#3E8E7E", ("#8C5BA8", "#C2A13A"), "#5B6068", "#C77589", "#1E2227"
+    ),
+    "dark": Palette(
+        "#E2935A", "#7FA6CC", "#9AA1AB", "#63BFAC", ("#B48AD0", "#DCC06A"), "#CDD2D9", "#E79FB2", "#E8E6E3"
+    ),
     # a report and Streamlit's browser side (chartCategoricalColors) replace these by those of the theme in use
-    "page": Palette("#000001", "#000002", "#000003", "#000004", ("#000005", "#000006"), "#000037"),
+    "page": Palette(
+        "#000001", "#000002", "#000003", "#000004", ("#000005", "#000006"), "#000007", "#000008", "#000037"
+    ),
 }
 
 PAGE = PALETTES["page"]
@@ -51,8 +59,10 @@ ARM_NAMES = {
     "distilled_ema": "Distilled, moving average",
     "distilled_raw": "Distilled, without averaging",
     "distilled_hard": "Distilled, hard labels",
-    "random_real": "Random real, same size",
-    "kmeans_real": "k-means real, same size",
+    "start": "Starting set",
+    "random_real": "Random real, equal bytes",
+    "random_samples": "Random real, as many samples",
+    "kmeans_real": "k-means real, equal bytes",
     "untrained": "Random initialisation",
     "full": "Full data",
     "teacher": "Teacher",

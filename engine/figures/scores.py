@@ -28,7 +28,7 @@ LEAST_SKILL = -1.0
 """Bars of lower skills are cut off, or they would leave no room for the others; their numbers are still written."""
 LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)  # not in the map: tried with the set's own architecture only, or no network
 _LINE = 9  # characters per line of an arm's name, which stands over a narrow column
-_SWEEP_ARMS = ("distilled", "kmeans_real", "random_real")
+_SWEEP_ARMS = ("distilled", "kmeans_real", "random_real", "random_samples", "start")
 
 Cells = Mapping[str, Mapping[str, Row]]  # {architecture, or run: {arm: row}}
 

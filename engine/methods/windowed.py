@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from engine.core.context import Context
-from engine.core.events import Checkpoint, Event, Measured, Progress
+from engine.core.events import Begun, Checkpoint, Event, Measured, Progress
 from engine.core.progress import QUIET_SECONDS, paced
 from engine.data.prices.windows import WindowSplits
 from engine.data.source import Splits
@@ -90,6 +90,7 @@ def distill_windowed(
         growth, usual_norm = Growth(*(saved[f"growth.{name}"] for name in vars(growth))), saved["clip.average"]
 
     if first_step == 0:
+        yield Begun(synthetic)
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
         is_cosine, angle = config.outer_decay == "cosine", math.pi * step / config.outer_steps

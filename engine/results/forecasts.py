@@ -41,12 +41,13 @@ class Forecasts(Kind):
 
     key, takes, sample, real, measure = "forecasts", "prices", "sequence", "window", "skill"
     labels, has_loss = ("Distilled, test skill", "Skill, validation"), False
-    counted = "All sets count 4 bytes per value. In the full data set, a bar counts once for each window that holds it."
-    stored, findings_title, value_bytes = "bars and targets", "Privacy and fidelity", 4
+    counted = "Bytes as stored: real windows take 2 per value. In the full data set, a bar counts once for each window."
+    stored, findings_title, value_bytes = "bars and targets", "Privacy and fidelity", 2
     phrases = {
         "distilled": ("after training on {}", "distilled sequence"),
-        "random_real": ("on {}", "random real window"),
-        "kmeans_real": ("on {} chosen by k-means", "real window"),
+        "random_real": ("on {} (equal bytes)", "random real window"),
+        "random_samples": ("on {} (as many samples)", "random real window"),
+        "kmeans_real": ("on {} chosen by k-means (equal bytes)", "real window"),
         "full": ("on all {}", "real window"),
     }
 
@@ -57,7 +58,8 @@ class Forecasts(Kind):
     def comparison(self, evaluation: EvaluationConfig) -> str:
         full = ", with training on all windows" if evaluation.compare_full else ""
         baselines = "baselines that need no training: the last value and the training mean"
-        return f"compare it with as many random and k-means real windows{full}, and with {baselines}"
+        real = "random and k-means real windows of equal bytes, with as many random real windows"
+        return f"compare it with {real}, with the starting set unless that is noise{full}, and with {baselines}"
 
     def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
         """The target, and the number of sequences per token."""

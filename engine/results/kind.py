@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
 from engine.data.describe import planned_images
 from engine.data.source import Source, TaskSpec
-from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baseline
+from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baselines
 from engine.figures import formats
 from engine.figures.palette import shown_order
 from engine.results import against, shared
@@ -38,7 +38,7 @@ class Kind:
     measure: Literal["accuracy", "skill"] = "accuracy"
     judged_by: str = "Test accuracy"
     labels: tuple[str, str]
-    counted: str = "Synthetic and small real sets count 4 bytes per value, the full data set 1 byte, as in its files."
+    counted: str = "Bytes as stored: a real image takes 1 byte per value and 1 for its label."
     stored: str
     value_bytes: int = 1
     has_classes: bool = False
@@ -111,12 +111,11 @@ class Kind:
         """The test scores of a finished run; loss and validation score of one at work."""
         tested, judged = self.labels
         if not run.is_compared:
-            course = [shared.validation_metric(run, judged, self.validated), shared.baseline_metric(run)]
+            course = [shared.validation_metric(run, judged, self.validated), *shared.baseline_metrics(run)]
             course = course if run.has_validation else []
             return [*([shared.loss_metric(run)] if self.has_loss else []), *course, *self.beside(run)]
-        small = {"distilled": tested, "random_real": shared.RANDOM}
-        if "kmeans_real" in run.best:
-            small["kmeans_real"] = "k-means real, same size"
+        measured = [arm for arm in ("random_samples", "kmeans_real") if arm in run.best]
+        small = {"distilled": tested} | {arm: figures.arm_name(arm) for arm in ("random_real", *measured)}
         shown = [shared.score_metric(label, run.best.get(arm)) for arm, label in small.items()]
         full = shared.score_metric("Full data", run.best.get("full"))
         return [*shown, *self.beside(run), *against.card(run), full]
@@ -137,10 +136,10 @@ class Kind:
         said = [Sentence(paid.sentence)] if paid else []
         return [Group("Against the full data", [Metrics(found), *said])] if found else []
 
-    def reference(self, run: Run, name: str) -> tuple[str, float] | None:
-        """Random real data of the same size, as a line in the chart of the validation score."""
-        real = baseline(run.scores) if name == self.validated else None
-        return None if real is None else (shared.RANDOM.lower(), real.mean)
+    def references(self, run: Run, name: str) -> Mapping[str, float]:
+        """Random real data by training set, as lines in the chart of the validation score."""
+        found = baselines(run.scores) if name == self.validated else {}
+        return {arm: row.mean for arm, row in found.items()}
 
     def titled_findings(self, run: Run) -> list[Section]:
         found = self.findings(run)

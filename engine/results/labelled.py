@@ -23,14 +23,16 @@ class Labelled(Kind):
     labels = ("Distilled, test", "Accuracy, validation")
     phrases = {
         "distilled": ("after training on {}", "synthetic image"),
-        "random_real": ("on {}", "random real image"),
-        "kmeans_real": ("on {} chosen by k-means", "real image"),
+        "random_real": ("on {} (equal bytes)", "random real image"),
+        "random_samples": ("on {} (as many samples)", "random real image"),
+        "kmeans_real": ("on {} chosen by k-means (equal bytes)", "real image"),
         "full": ("on all {}", "real image"),
     }
 
     def comparison(self, evaluation: EvaluationConfig) -> str:
         full = ", and with training on the full data set" if evaluation.compare_full else ""
-        return f"compare it with random and k-means real images of equal storage{full}"
+        real = "random and k-means real images of equal bytes, with as many random real images"
+        return f"compare it with {real}, with the starting set unless that is noise{full}"
 
     def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
         """The number of whole images; of shared pixels, as in a poster, the images per class that need as many."""

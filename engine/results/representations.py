@@ -20,19 +20,21 @@ class Representations(Kind):
 
     key, stored, findings_title = "representations", "images and representations", "Representations"
     judged_by = "Linear-probe accuracy on test images"
+    counted = "Bytes as stored: a real image takes 1 byte per value and 2 per number of its representation."
     labels, always = ("Distilled, linear probe", "Linear probe, validation"), ()
     phrases = {
         "distilled": ("after pre-training on {}", "distilled image"),
-        "random_real": ("on {} with the teacher's representations", "random real image"),
+        "random_real": ("on {} with the teacher's representations (equal bytes)", "random real image"),
+        "random_samples": ("on {} with the teacher's representations (as many samples)", "random real image"),
         "untrained": ("without pre-training", ""),
         "full": ("on all {}", "real image"),
         "teacher": ("for the teacher itself", ""),
     }
 
     def comparison(self, evaluation: EvaluationConfig) -> str:
-        full = ", the full data set" if evaluation.compare_full else ""
-        real = "random real images with the teacher's representations at equal storage"
-        return f"are pre-trained on it, on {real}{full} and on nothing, then frozen and probed with labels"
+        full = ", on the full data set" if evaluation.compare_full else ""
+        real = "on random real images with the teacher's representations (of equal bytes, and as many)"
+        return f"are pre-trained on it, on its start, {real}{full} and on nothing, then frozen and probed with labels"
 
     def beside(self, run: Run) -> list[Metric]:
         untrained = run.best.get("untrained")

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine import figures
-from engine.evaluation.scores import Row, baseline
+from engine.evaluation.scores import RANDOM, Row, baselines
 from engine.figures import formats
 from engine.figures.formats import NOTHING
 from engine.results import against
@@ -16,13 +16,13 @@ from engine.results.run import Run
 from engine.results.sections import Chart, Group, Metric, Section, Sentence, Table
 
 NO_SCORES = "No scores yet."
-RANDOM = "Random real, same size"
 
 
 def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> list[Section]:
     """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol, and
     the gap closed.
 
+    With what distilling added to the starting set, where that was trained on too.
     phrases: {arm: (phrase with {} for its samples, noun, plural if irregular)}, in order.
     """
     said = [
@@ -33,7 +33,16 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     if not said:
         return []
     listed = " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
-    return [Sentence(f"{measure} is {listed}.", "verdict"), *against.gap(run)]
+    return [Sentence(f"{measure} is {listed}.{added(run)}", "verdict"), *against.gap(run)]
+
+
+def added(run: Run) -> str:
+    """ " Distilling added **12.3 points** to its starting set."; "" where that was not trained on."""
+    if not {"distilled", "start"} <= run.best.keys():
+        return ""
+    gain = run.best["distilled"].mean - run.best["start"].mean
+    did, to = ("added", "to") if gain >= 0 else ("took", "from")
+    return f" Distilling {did} **{formats.points(abs(gain))}** {to} its starting set."
 
 
 def span(low: float, high: float) -> str:
@@ -77,8 +86,8 @@ def loss_metric(run: Run) -> Metric:
 
 
 def validation_metric(run: Run, label: str, name: str) -> Metric:
-    """The last validation score of a run at work, held against random real data."""
-    found, real = run.series.get(name), baseline(run.scores)
+    """The last validation score of a run at work, held against random real data of equal bytes."""
+    found, real = run.series.get(name), baselines(run.scores).get("random_real")
     if found is None or not len(found.values):
         return Metric(label, NOTHING, "not measured yet")
     now = float(found.values[-1])
@@ -88,12 +97,17 @@ def validation_metric(run: Run, label: str, name: str) -> Metric:
     return Metric(label, formats.percent(now), note)
 
 
-def baseline_metric(run: Run) -> Metric:
-    """Random real data on the validation split."""
-    found = baseline(run.scores)
-    if found is None:
-        return Metric(RANDOM, NOTHING, "not measured yet")
-    return Metric(RANDOM, formats.percent(found.mean), f"validation, {formats.counted(found.n, 'student')}")
+def baseline_metrics(run: Run) -> list[Metric]:
+    """Random real data of equal bytes, and as many samples, on the validation split."""
+    found = baselines(run.scores)
+    waiting = {arm: Metric(figures.arm_name(arm), NOTHING, "not measured yet") for arm in RANDOM}
+    measured = {
+        arm: Metric(
+            figures.arm_name(arm), formats.percent(row.mean), f"validation, {formats.counted(row.n, 'student')}"
+        )
+        for arm, row in found.items()
+    }
+    return list((waiting | measured).values())
 
 
 def recipes(run: Run) -> list[Section]:

@@ -24,13 +24,13 @@ from engine.core import machine
 from engine.core.checkpoint import NUM_KEPT
 from engine.core.config import MethodConfig, RunRequest
 from engine.core.context import Context
-from engine.core.events import Checkpoint, Event, Measured, Preview, Progress, to_json
+from engine.core.events import Begun, Checkpoint, Event, Measured, Preview, Progress, to_json
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import make_bench
 from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
 from engine.methods.method import Method
 from engine.pretrained.recording import estimate_recording
-from engine.run import load_others, load_splits, resolve, start_of
+from engine.run import load_others, load_splits, resolve, start_of, starting_set
 from engine.synthetic.base import SyntheticSet
 
 STEP_SECONDS = 3.0
@@ -101,8 +101,8 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
     )
     others: dict[str, Splits] = {}
 
-    def compared(synthetic: SyntheticSet) -> Comparison[Any]:
-        return method.comparison(splits, config, request.evaluation, context, synthetic, others)
+    def compared(synthetic: SyntheticSet, begun: SyntheticSet | None) -> Comparison[Any]:
+        return method.comparison(splits, config, request.evaluation, context, synthetic, others, begun)
 
     with machine.PeakMemory(context.device) as memory:
 
@@ -120,7 +120,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         if request.action != "record":
             others |= yield from load_others(config, request.data.windows, context)
         if request.action == "evaluate" and start is not None:
-            comparison = compared(start)
+            comparison = compared(start, context.begun)
             seconds = yield from planned_seconds(comparison, comparison.plan(), {}, SAMPLE_SECONDS)
             return known(seconds_evaluating=sum(seconds.values()), disk_bytes=2 * _set_bytes(start))
         if method.trainer is not None:
@@ -139,7 +139,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds_distilling=steps.seconds * found.num_steps,
             disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
-        comparison, costs = compared(steps.synthetic), Costs()
+        comparison, costs = compared(steps.synthetic, steps.begun), Costs()
         trainings = tuple(dict.fromkeys([*comparison.baseline(), *comparison.plan()]))
         seconds = yield from planned_seconds(comparison, trainings, costs, SAMPLE_SECONDS)
         bench = comparison.bench(config.student.name)
@@ -188,13 +188,14 @@ def free_disk(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class _Steps:
-    """Measurements of a few outer steps, and the set they made.
+    """Measurements of a few outer steps, the set they made, and what it began as.
 
     seconds_before: the first step. seconds: per step. validated: the share of the timed steps with a validation.
     kept_bytes: what the whole run will store.
     """
 
     synthetic: SyntheticSet
+    begun: SyntheticSet | None
     num_timed: int
     seconds_before: float
     seconds: float
@@ -210,7 +211,7 @@ def _try_steps(
     began = ready = time.perf_counter()
     times: list[tuple[int, float]] = []
     preview_bytes = event_bytes = 0
-    is_ready = False
+    is_ready, begun = False, None
     with contextlib.closing(method.distill(splits, config, context)) as events:
         for event in events:
             now = time.perf_counter()
@@ -219,6 +220,8 @@ def _try_steps(
             if isinstance(event, Measured):
                 times.append((event.step, now))
                 event_bytes = max(event_bytes, len(json.dumps(to_json(event))))
+            elif isinstance(event, Begun):
+                begun = starting_set(event, config)
             elif isinstance(event, Checkpoint):
                 checkpoint = event
                 if now - ready > STEP_SECONDS or (len(times) > TIMED_STEPS and now - ready > ENOUGH_SECONDS):
@@ -234,6 +237,7 @@ def _try_steps(
     timed = times[1:] or times
     return _Steps(
         synthetic=checkpoint.synthetic,
+        begun=begun,
         num_timed=len(timed),
         seconds_before=ready - began,
         seconds=(last - first if len(times) > 1 else first - ready) / len(timed),
@@ -241,7 +245,7 @@ def _try_steps(
         kept_bytes=(NUM_KEPT + 1) * state_bytes  # one more while it is written
         + preview_bytes * (config.previews + 2)
         + event_bytes * config.outer_steps
-        + 2 * _set_bytes(checkpoint.synthetic),
+        + 3 * _set_bytes(checkpoint.synthetic),
     )
 
 

@@ -80,7 +80,7 @@ def _curves(run: Run) -> list[Section]:
     for name in figures.chart_names(list(series)):
         chart, is_log = figures.chart_of(name), figures.spans_decades(series[name].values)
         axis = METHODS[run.row.method].outer_loss if name == "outer_loss" else ""
-        look: dict[str, Any] = {"span": SMOOTHED, "height": 260, "reference": kind.reference(run, name)}
+        look: dict[str, Any] = {"span": SMOOTHED, "height": 260, "references": kind.references(run, name)}
         draw = partial(figures.curve, name, series, log=is_log, axis=axis, **look)
         parts.append(shared.boxed(chart.title, draw, name, f"{chart.title} over the outer steps"))
     return [Group("Curves", [Group("", parts, "grid")])] if parts else []

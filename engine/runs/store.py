@@ -7,6 +7,7 @@
     runs/0007/previews/          step-00000120.npz, pictures
     runs/0007/checkpoints/       see `engine/core/checkpoint.py`
     runs/0007/start.safetensors  the result it starts from or evaluates, if any
+    runs/0007/begun.safetensors  the set before its first outer step, unless that was noise
     runs/0007/result.safetensors the distilled set as of the last checkpoint, or the finished one
 
 Every change is one transaction: it takes SQLite's write lock, appends to the log and commits, so threads and processes
@@ -38,6 +39,8 @@ from engine.runs.log import Record, RunState
 
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it starts from or evaluates."""
+BEGUN_FILE = "begun.safetensors"
+"""In a run's folder: its set before the first outer step, or that of the run it evaluates."""
 _OF_STATE = {field.name for field in fields(RunProgress)}
 _OF_REQUEST = {field.name for field in fields(RunRow)} & RunRequest.model_fields.keys()
 """The fields of a row that are copied from the state and from the request."""
@@ -78,6 +81,9 @@ class Store:
                 (fresh / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
                 if start is not None:
                     shutil.copyfile(start, fresh / START_FILE)
+                    begun = start.with_name(BEGUN_FILE)
+                    if request.action == "evaluate" and begun.exists():
+                        shutil.copyfile(begun, fresh / BEGUN_FILE)
                 log.create(fresh / "events.jsonl", _begun("submitted", status))
                 fresh.rename(self._index.folder(number))
             except OSError as error:
@@ -219,6 +225,11 @@ class Store:
     def result(self, run_id: str) -> Path | None:
         """The distilled set as last saved, or None if there is none yet."""
         path = self.folder(run_id) / "result.safetensors"
+        return path if path.exists() else None
+
+    def begun(self, run_id: str) -> Path | None:
+        """The set before its first outer step, None if it was not kept."""
+        path = self.folder(run_id) / BEGUN_FILE
         return path if path.exists() else None
 
     def needed_result(self, run_id: str) -> Path:

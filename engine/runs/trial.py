@@ -34,7 +34,7 @@ from engine.core.events import Progress
 from engine.core.program import ROOT
 from engine.pretrained import store as pretrained
 from engine.runs.estimate import Estimate, estimate
-from engine.runs.store import Store
+from engine.runs.store import BEGUN_FILE, Store
 from engine.synthetic import load
 
 MOST_SECONDS = 60.0
@@ -363,9 +363,11 @@ def _try(asked: Message, say: Callable[[Message], None]) -> None:
     request, room = RunRequest(**asked["request"]), 0
     try:
         device = machine.pick_device(request.device)
-        start = load(Path(asked["start"]), device) if asked["start"] else None
+        path = Path(asked["start"]) if asked["start"] else None
+        start, kept = (load(path, device), path.with_name(BEGUN_FILE)) if path else (None, None)
+        begun = load(kept, device) if kept and kept.exists() and request.action == "evaluate" else None
         data, cache = Path(asked["data_root"]), Path(asked["cache_root"])
-        context = Context(seed=request.seed, device=device, data_root=data, cache_root=cache, start=start)
+        context = Context(seed=request.seed, device=device, data_root=data, cache_root=cache, start=start, begun=begun)
         with machine.bounded_data(device) as room:
             found = _told(request, context, say)
         say({"estimate": asdict(found)})

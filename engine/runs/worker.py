@@ -18,10 +18,10 @@ from engine.core import checkpoint, events, machine
 from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.core.errors import Diverged, RunError, UserError
-from engine.core.events import Checkpoint, Event, Failed, Finished, Stopped, Warned
+from engine.core.events import Begun, Checkpoint, Event, Failed, Finished, Stopped, Warned
 from engine.figures import formats
 from engine.runs.recorder import Recorder
-from engine.runs.store import START_FILE, RunRow, Store
+from engine.runs.store import BEGUN_FILE, START_FILE, RunRow, Store
 from engine.synthetic import load
 
 Runner = Callable[[RunRequest, Context], Generator[Event, None, Any]]
@@ -152,7 +152,11 @@ class _Execution:
                 torch.cuda.reset_peak_memory_stats(device)
             copied, cache = self._folder / START_FILE, self._store.root / "cache"
             start, before = load(copied, device) if copied.exists() else None, self._resume_state()
-            context = Context(self._request.seed, device, cache_root=cache, resume_from=before, start=start)
+            kept = self._store.begun(self._run_id)
+            begun = load(kept, device) if kept else None
+            context = Context(
+                self._request.seed, device, cache_root=cache, resume_from=before, start=start, begun=begun
+            )
             stream = _keeping_result(runner(self._request, context), self._save_result)
             with machine.bounded_data(device), contextlib.closing(stream):
                 for event in stream:
@@ -182,6 +186,9 @@ class _Execution:
         """Store an event; returns whether the run is to stop now."""
         if isinstance(event, Checkpoint):
             return self._take_checkpoint(event)
+        if isinstance(event, Begun):
+            event.synthetic.save(self._folder / BEGUN_FILE)
+            return False
         if isinstance(event, Finished):
             self._finished = event  # stored when the result is on disk
             return False

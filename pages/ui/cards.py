@@ -17,7 +17,7 @@ REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
 
 ORDERS = ("Newest", "Oldest", "Name", "Score", "Time taken")
-BESIDE = {"random_real": "random real", "kmeans_real": "k-means real"}
+BESIDE = {"random_real": "random (equal bytes)", "random_samples": "as many random", "kmeans_real": "k-means"}
 """What a run's score is shown beside."""
 TICKED = "ticked runs"
 ASKED = "asked of ticked runs"
@@ -176,7 +176,7 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test score of a finished run and of real data of the same size, each with its best protocol."""
+    """The test score of a finished run and of few real samples, each with its best protocol."""
     if row.action == "record":
         return _recorded(row)
     best = _best(row)

@@ -178,9 +178,9 @@ def _validation(run: Run) -> None:
 
 
 def _curve(run: Run, name: str, key: str, **look: Any) -> None:
-    """A quantity over the outer steps; a validation score beside that of random real data of the same size."""
-    reference = engine.kind_of(run.row.method).reference(run, name)
-    figure = figures.curve(name, run.series, reference=reference, **look)
+    """A quantity over the outer steps; a validation score beside those of random real data."""
+    references = engine.kind_of(run.row.method).references(run, name)
+    figure = figures.curve(name, run.series, references=references, **look)
     sections.show_chart(figure, key, f"{figures.chart_of(name).title} over the outer steps")
 
 

@@ -84,7 +84,7 @@ def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list
 
         compare.click()
         expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
-        for arm in ("Distilled", "Random real, same size", "Full data"):
+        for arm in ("Distilled", "Random real, equal bytes", "Full data"):
             expect(page.get_by_text(arm, exact=True).first).to_be_visible()
         expect(page.get_by_text(re.compile(r"after training on 10 synthetic images"))).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0

@@ -140,7 +140,7 @@ def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page,
 
         for header in ("Skill (%)", "RMSE (%)", "95 % interval (%)"):
             expect(page.get_by_role("columnheader", name=header)).to_be_visible()
-        for arm in ("Distilled", "Random real, same size", "Full data", "Training mean, no network"):
+        for arm in ("Distilled", "Random real, equal bytes", "Full data", "Training mean, no network"):
             expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
         expect(page.get_by_test_id("stAlert").filter(has_text="training mean")).to_be_visible()
         expect(page.get_by_role("heading", name="Forecast and truth")).to_be_visible()

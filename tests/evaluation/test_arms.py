@@ -133,7 +133,7 @@ def test_training_without_augmentation_is_that_of_a_set_made_without(splits, tmp
     plain = dataclasses.replace(AT_RANDOM, is_augmented=False)
     both = scores(doubled(splits), tmp_path / "a", made(splits, AT_RANDOM), without_augmentation=True)
     never = scores(doubled(splits), tmp_path / "b", made(splits, plain))
-    for arm in ("distilled", "random_real", "kmeans_real"):
+    for arm in ("distilled", "random_real", "random_samples", "kmeans_real"):
         mine, theirs, augmented = (
             [(s.seed, s.split, s.metric, s.value, s.recipe) for s in found if (s.arm, s.protocol) == (arm, protocol)]
             for found, protocol in ((both, "unaugmented"), (never, "as_distilled"), (both, "as_distilled"))
@@ -238,7 +238,7 @@ def test_every_arm_keeps_its_headline(splits, tmp_path):
         ("distilled_hard", "as_distilled"),
         *(
             (arm, protocol)
-            for arm in ("distilled", "distilled_ema", "random_real", "kmeans_real")
+            for arm in ("distilled", "distilled_ema", "random_real", "random_samples", "kmeans_real")
             for protocol in ("as_distilled", "unaugmented", "ordinary")
         ),
     }

@@ -1,4 +1,4 @@
-"""Comparisons are fair: equal storage, nothing chosen on test data, real arms measured once and shared."""
+"""Comparisons are fair: equal bytes, nothing chosen on test data, real arms measured once and shared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Scored
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
-from engine.evaluation.baselines import DRAWS, kmeans_real, random_real, samples_at_equal_storage, samples_of_values
+from engine.evaluation.baselines import DRAWS, fitting, kmeans_real, num_bytes, random_real
 from engine.evaluation.plan import full_passes
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
@@ -51,6 +51,8 @@ def test_every_arm_under_every_protocol(splits, tmp_path):
         ("distilled", "ordinary"): 2,
         ("random_real", "as_distilled"): 2,
         ("random_real", "ordinary"): 2,
+        ("random_samples", "as_distilled"): 2,
+        ("random_samples", "ordinary"): 2,
         ("kmeans_real", "as_distilled"): 2,
         ("kmeans_real", "ordinary"): 2,
         ("full", "ordinary"): 2,
@@ -103,22 +105,13 @@ SPEC = TaskSpec("classification", (1, 28, 28), 10, tuple("0123456789"))
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("allowed", "expected"),
     [(10 * 785 + 3, 10), (10 * 785 - 1, 9), (20 * 785 - 1, 10), (100 * 794 + 30, 100), (785, 1), (1, 1)],
 )
-def test_samples_at_equal_storage_never_store_more(values, expected):
-    count = samples_at_equal_storage(values, SPEC)
+def test_real_samples_of_equal_bytes_never_take_more(allowed, expected):
+    count = fitting(allowed, SPEC)
     assert count == expected
-    assert count == 1 or count * 785 <= values
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"), [(10 * 784, 10), (20 * 784, 20), (5 * 784 + 700, 5), (25 * 784, 20), (1, 1)]
-)
-def test_samples_planned_are_those_a_set_of_hard_labels_comes_to(values, expected):
-    assert samples_of_values(values, SPEC) == expected
-    if expected != 1:
-        assert samples_at_equal_storage(values + values // 784 + 3, SPEC) == expected
+    assert count == 1 or num_bytes(count, SPEC) <= allowed
 
 
 def test_random_real_is_balanced_and_repeats_with_its_seed(splits):

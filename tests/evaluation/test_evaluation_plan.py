@@ -83,7 +83,7 @@ def test_a_plan_counts_every_training_and_progress_reaches_all_of_them(splits, t
     assert told[-1].done == num_trainings(plan) - 1, "the last message is of the last training"
     again = labelled(made(splits, ORDERED), splits, MLP, QUICK, Context(cache_root=tmp_path))
     cached = [event for event in run(again, plan) if isinstance(event, Scored) and event.cached]
-    assert cached and {event.arm for event in cached} == {"random_real", "kmeans_real"}
+    assert cached and {event.arm for event in cached} == set(DRAWS)
 
 
 def test_rates_are_chosen_before_what_is_scored_with_them(splits, tmp_path):
@@ -118,13 +118,14 @@ def test_what_the_cache_has_is_planned_to_take_no_time(splits, tmp_path):
 def test_planned_seconds_are_work_times_costs(splits, tmp_path):
     compared = labelled(made(splits, ORDERED), splits, MLP, QUICK, Context(cache_root=tmp_path))
     costs = {("mlp", unit): 1.0 for unit in ("step", "step as distilled", "full step", "sample")}
-    costs |= {("mlp", f"draw {arm} 10"): 5.0 for arm in DRAWS}
+    counts = {"random_real": 30, "random_samples": 10, "kmeans_real": 30}
+    costs |= {("mlp", f"draw {arm} {count}"): 5.0 for arm, count in counts.items()}
     found = drained(planned_seconds(compared, compared.plan(), costs, 0.0))[1]
     first = next(training for training in found if training.arm == "distilled")
     assert found[first] == 4 + 100 + 100
     real = [found[training] for training in found if training.arm == "random_real"]
     assert real[0] == 4 + 100 + 5 and real[1] == 4 + 100, "the draw that rates are chosen with is made once"
-    assert len(costs) == 6, "nothing was measured"
+    assert len(costs) == 7, "nothing was measured"
 
 
 def test_a_comparison_of_forecasts_plans_its_students_side_by_side(tmp_path):

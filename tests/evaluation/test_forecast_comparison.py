@@ -19,13 +19,14 @@ from engine.evaluation.comparison import baseline as measured_before
 from engine.evaluation.comparison import planned_seconds
 from engine.evaluation.forecasting.comparison import ForecastComparison, lengths_of, windows_per_token
 from engine.evaluation.forecasting.draws import DRAWS, kmeans_windows, num_bytes
-from engine.evaluation.forecasting.findings import AGAINST_RANDOM, verdict
+from engine.evaluation.forecasting.findings import AGAINST, verdict
 from engine.evaluation.ratios import against_full
-from engine.evaluation.scores import SKILL, baseline, best_by_arm, headlines, summarise
+from engine.evaluation.scores import RANDOM, SKILL, baselines, best_by_arm, headlines, summarise
 from engine.methods.ohlc.config import OhlcConfig
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
-TRAINED = ("distilled", "random_real", "kmeans_real", "full")
+TRAINED = ("distilled", "random_real", "random_samples", "kmeans_real", "full")
+LEADS = [lead for lead, _ in AGAINST.values()]
 MOVES = {SKILL, "skill_last_value", "mae", "rmse", "r2"}
 DIRECTIONS = {"hit_rate", "balanced_accuracy", "mcc"}
 METRICS = {
@@ -65,7 +66,7 @@ def test_every_arm_has_every_measure_of_its_task(splits, found):
     for score in scores_of(found):
         assert math.isfinite(score.value)
         by_arm.setdefault((score.arm, score.protocol, score.split), set()).add(score.metric)
-    protocols = {(arm, protocol) for arm in TRAINED[:3] for protocol in ("as_distilled", "ordinary")} | {
+    protocols = {(arm, protocol) for arm in TRAINED[:4] for protocol in ("as_distilled", "ordinary")} | {
         ("full", "ordinary"),
         ("last_value", "naive"),
         ("train_mean", "naive"),
@@ -86,13 +87,16 @@ def test_every_student_is_scored_once_on_each_part(found):
     assert {n for (_, protocol), n in rows.items() if protocol != "naive"} == {2}
 
 
-def test_small_arms_are_as_many_windows_of_each_token_and_their_bytes_are_told(splits, found):
+def test_small_arms_are_windows_of_each_token_and_their_bytes_are_told(splits, found):
     sizes = {score.arm: (score.num_samples, score.num_bytes) for score in scores_of(found)}
-    total = 2 * len(TOKENS)
-    assert sizes["random_real"] == sizes["kmeans_real"] == (total, num_bytes(total, splits.spec))
-    assert sizes["distilled"] == (total, candle_set(splits).num_bytes())
+    total, size = 2 * len(TOKENS), candle_set(splits).num_bytes()
+    each = 2 * (10 * 5 + splits.spec.num_outputs)
+    fitted = len(TOKENS) * (size // (len(TOKENS) * each))
+    assert sizes["random_real"] == sizes["kmeans_real"] == (fitted, fitted * each) and fitted > total
+    assert sizes["random_samples"] == (total, total * each)
+    assert sizes["distilled"] == (total, size)
     assert sizes["full"] == (len(splits.train), num_bytes(len(splits.train), splits.spec))
-    assert sizes["distilled"][1] - sizes["random_real"][1] < 4 * (1 + total)  # a rate, and logits for directions
+    assert 0 <= size - sizes["random_real"][1] < len(TOKENS) * each, "one window more of each token would not fit"
 
 
 def test_recipes_say_rate_and_length_and_what_they_were_chosen_from(found):
@@ -111,8 +115,7 @@ def test_analyses_are_complete(splits, found):
     intervals = values["intervals"]["mlp"]
     assert set(intervals) == {*TRAINED, "train_mean"} | ({"last_value"} if splits.spec.task != "direction" else set())
     assert all(low <= high for arm in intervals.values() for low, high in arm.values())
-    low, high = intervals["distilled"][AGAINST_RANDOM]
-    assert low < high
+    assert all(low < high for low, high in (intervals["distilled"][lead] for lead in LEADS))
     shown = values["forecasts"]
     assert shown["target"] == splits.spec.task and [each["token"] for each in shown["tokens"]] == list(TOKENS)
     for number, each in enumerate(shown["tokens"]):
@@ -176,7 +179,7 @@ def test_real_arms_are_measured_once(volatility, tmp_path):
     first = scores_of(events(volatility, Context(cache_root=tmp_path)))
     second = scores_of(events(volatility, Context(seed=3, cache_root=tmp_path)))
     for before, again in zip(first, second, strict=True):
-        assert not before.cached and again.cached == (before.arm in ("random_real", "kmeans_real", "full"))
+        assert not before.cached and again.cached == (before.arm in TRAINED[1:])
         assert (again.value, again.recipe) == (before.value, before.recipe)
 
 
@@ -184,10 +187,11 @@ def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatilit
     context = Context(cache_root=tmp_path)
     config = OhlcConfig(student=MLP, sequences_per_token=2)
     found = scores_of(measured_before(ForecastComparison(volatility, config, QUICK, context)))
-    assert {(score.arm, score.split, score.protocol) for score in found} == {("random_real", "validation", "ordinary")}
-    assert baseline(found).metric == SKILL
+    told = {(score.arm, score.split, score.protocol) for score in found}
+    assert told == {(arm, "validation", "ordinary") for arm in RANDOM}
+    assert {arm: row.metric for arm, row in baselines(found).items()} == dict.fromkeys(RANDOM, SKILL)
     again = [score for score in scores_of(events(volatility, context)) if score.cached]
-    assert {(score.arm, score.protocol) for score in again} == {("random_real", "ordinary")}
+    assert {(score.arm, score.protocol) for score in again} == {(arm, "ordinary") for arm in RANDOM}
 
 
 def test_random_windows_are_measured_alike_before_a_run_and_after_it(tmp_path):
@@ -280,15 +284,18 @@ def test_windows_per_token_are_the_set_s(volatility):
 )
 def test_verdict_says_plainly_whether_anything_beats_the_naive_forecast(lows, beats, said):
     intervals = {arm: {SKILL: [low, low + 0.1]} for arm, low in lows.items()}
-    intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
+    intervals["distilled"] |= {LEADS[0]: [-0.1, 0.1], LEADS[1]: [0.05, 0.1]}
     found = verdict(intervals, {arm: low + 0.05 for arm, low in lows.items()}, "volatility")
     assert found["beats_naive"] is beats and said in found["sentence"]
-    assert "no clear difference between the distilled set and as many random real windows" in found["sentence"]
+    alike = "neither clearly better nor clearly worse training data than random real windows of equal bytes."
+    assert found["sentence"].endswith(
+        f"{alike} The distilled set is better training data than as many random real windows."
+    )
 
 
 def test_verdict_says_where_another_architecture_beats_the_naive_forecast():
     intervals = {arm: {SKILL: [-0.1, 0.1]} for arm in ("distilled", "random_real", "full")}
-    intervals["distilled"][AGAINST_RANDOM] = [-0.1, 0.1]
+    intervals["distilled"] |= {LEADS[0]: [-0.1, 0.1], LEADS[1]: [0.05, 0.1]}
     skills = dict.fromkeys(intervals, 0.0)
     elsewhere = {"transformer": {"distilled": {SKILL: [-0.1, 0.1]}, "full": {SKILL: [0.02, 0.1]}}}
     found = verdict(intervals, skills, "volatility", elsewhere)

@@ -1,4 +1,4 @@
-"""Comparisons of representations are fair: equal storage, the same starts, labels only after pre-training, real
+"""Comparisons of representations are fair: equal bytes, the same starts, labels only after pre-training, real
 arms measured once.
 """
 
@@ -15,7 +15,7 @@ from draining import drained
 
 from engine.core.config import EvaluationConfig, MethodConfig, StudentConfig
 from engine.core.context import Context
-from engine.core.events import Progress, Scored
+from engine.core.events import Progress, Scored, Warned
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.augment import Augmentation
 from engine.data.transforms.predefined import optimal_ones, predefined
@@ -26,9 +26,9 @@ from engine.evaluation.comparison import planned_seconds
 from engine.evaluation.probing import comparison as probing_comparison
 from engine.evaluation.probing.comparison import RepresentationComparison
 from engine.evaluation.probing.config import ProbingConfig
-from engine.evaluation.probing.short import pairs_at_equal_storage, random_pairs, short_probe, short_probe_of_real
+from engine.evaluation.probing.short import fitting, random_pairs, real_sizes, short_probe, short_probe_of_real
 from engine.evaluation.ratios import against_full
-from engine.evaluation.scores import baseline, best_by_arm, likeness, summarise, transfers
+from engine.evaluation.scores import baselines, best_by_arm, likeness, summarise, transfers
 from engine.nets import make_encoder
 from engine.synthetic.base import Training
 from engine.synthetic.lowrank import LowRankSet
@@ -147,7 +147,7 @@ def test_every_arm_under_every_protocol(learned):
         key = score.arm, score.protocol, score.metric
         counts[key] = counts.get(key, 0) + (score.split == "test")
         assert score.recipe and math.isfinite(score.value)
-    networks = ("distilled", "random_real", "untrained", "full")
+    networks = ("distilled", "random_real", "random_samples", "untrained", "full")
     ways = ("linear_probe", "knn", "fine_tune")
     expected = {(arm, way, "accuracy"): 3 for arm in networks for way in ways}
     expected |= {(arm, "linear_probe", metric): 3 for arm in networks for metric in ("cosine", "cka")}
@@ -174,10 +174,12 @@ def test_a_teacher_that_sees_nothing_teaches_nothing(splits, tmp_path):
 def test_storage_is_equal_and_counted(splits, teacher, tmp_path):
     real = real_of(splits, teacher)
     synthetic = pair_set(splits, real)
-    assert pairs_at_equal_storage(synthetic, splits.train) == 30
+    assert fitting(synthetic) == 4 * 30 * (64 + 6) // (64 + 2 * 6) == 110
     arms = {score.arm: score for score in scores(splits, teacher, tmp_path, synthetic=synthetic)}
-    assert arms["random_real"].num_bytes == arms["distilled"].num_bytes == synthetic.num_bytes() == 4 * 30 * (64 + 6)
-    assert arms["full"].num_bytes == 600 * 64 + 4 * 600 * 6
+    assert arms["distilled"].num_bytes == synthetic.num_bytes() == 4 * 30 * (64 + 6)
+    assert (arms["random_real"].num_samples, arms["random_real"].num_bytes) == (110, 110 * (64 + 2 * 6))
+    assert (arms["random_samples"].num_samples, arms["random_samples"].num_bytes) == (30, 30 * (64 + 2 * 6))
+    assert arms["full"].num_bytes == 600 * 64 + 2 * 600 * 6
     assert arms["full"].num_samples == 600 and arms["untrained"].num_bytes == 0
 
 
@@ -203,20 +205,20 @@ def low_rank_set(splits, real, num_images=40, optimal=()):
 def test_random_real_images_are_seen_by_the_teacher_under_the_sets_augmentations(splits, teacher):
     real = real_of(splits, teacher)
     synthetic = low_rank_set(splits, real)
-    count = pairs_at_equal_storage(synthetic, splits.train)
-    assert 1 <= count == synthetic.num_stored_values() // (64 + NUM_DIMS)
-    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, 0)
+    count = fitting(synthetic)
+    assert 1 <= count == synthetic.num_bytes() // (64 + 2 * NUM_DIMS)
+    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, count, 0)
     assert len(inputs) == len(targets) == 3 * count
     assert torch.equal(inputs[count : 2 * count], inputs[:count].rot90(1, (2, 3)))
     assert torch.allclose(targets, teacher.represent(inputs), atol=1e-5)
-    assert not torch.equal(inputs, random_pairs(synthetic, splits.train, teacher, real, 1)[0])
+    assert not torch.equal(inputs, random_pairs(synthetic, splits.train, teacher, real, count, 1)[0])
 
 
 def test_random_real_pairs_have_optimal_images_of_their_own(splits, teacher):
     real, optimal = real_of(splits, teacher), optimal_ones(1, kernel="rbf", gamma=0.01, ridge=1.0, preimage_ridge=1.0)
     synthetic = low_rank_set(splits, real, optimal=optimal)
-    count = pairs_at_equal_storage(synthetic, splits.train)
-    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, 0)
+    count = fitting(synthetic)
+    inputs, targets = random_pairs(synthetic, splits.train, teacher, real, count, 0)
     assert len(inputs) == 4 * count
     assert torch.equal(inputs[3 * count :], optimal[0](inputs[:count], targets[:count]))
     assert torch.allclose(targets, teacher.represent(inputs), atol=1e-5)
@@ -306,7 +308,7 @@ def test_each_image_is_looked_at_once_for_all_measures_of_a_network(splits, teac
 def test_full_is_left_out_where_it_is_not_asked_for(splits, teacher, tmp_path):
     evaluation = ONCE.model_copy(update={"compare_full": False})
     found = scores(splits, teacher, tmp_path, evaluation=evaluation)
-    assert {score.arm for score in found} == {"distilled", "random_real", "untrained", "teacher"}
+    assert {score.arm for score in found} == {"distilled", "random_real", "random_samples", "untrained", "teacher"}
     assert not any(against_full(found, "convnet").values())
 
 
@@ -329,7 +331,7 @@ def test_frozen_features_are_probed_on_another_source(splits, teacher, tmp_path)
     found = scores(splits, teacher, tmp_path, probing=PROBING, evaluation=EVALUATION, others=others)
     table = transfers(summarise(found))
     assert list(table) == ["coloured"]
-    assert set(table["coloured"]) == {"distilled", "random_real", "untrained", "full", "teacher"}
+    assert set(table["coloured"]) == {"distilled", "random_real", "random_samples", "untrained", "full", "teacher"}
     row = table["coloured"]["full"]
     assert row.mean > 0.5, "the same patterns, larger and in colour"
     assert "600 labelled images of Coloured, measured on 40 test images" in row.recipe
@@ -340,7 +342,7 @@ def test_other_architectures_are_judged_by_linear_probes_alone(splits, teacher, 
     evaluation = ONCE.model_copy(update={"students": ("mlp",)})
     found = [score for score in scores(splits, teacher, tmp_path, evaluation=evaluation) if score.student == "mlp"]
     assert {(score.arm, score.protocol, score.metric) for score in found} == {
-        (arm, "linear_probe", "accuracy") for arm in ("distilled", "random_real", "untrained")
+        (arm, "linear_probe", "accuracy") for arm in ("distilled", "random_real", "random_samples", "untrained")
     }
     assert all("measured on 40 test images" in score.recipe for score in found)
 
@@ -374,16 +376,25 @@ def test_a_short_probe_repeats_and_real_images_are_its_baseline(splits, teacher)
     found = [drained(short_probe(encoder, synthetic.pairs(), splits, PROBING, 30, context))[1] for _ in range(2)]
     assert found[0] == found[1] and 0.34 < found[0] < 1
     events, _ = drained(short_probe_of_real(synthetic, splits, teacher, real, CONVNET, PROBING, 30, context))
-    (score,) = [event for event in events if not isinstance(event, Progress)]
-    row = baseline([score])
-    assert (score.arm, score.protocol, score.split) == ("random_real", "short_probe", "validation")
-    assert row.mean == score.value and row.num_samples == 30
+    scored = [event for event in events if not isinstance(event, Progress)]
+    rows = baselines(scored)
+    assert {(score.protocol, score.split) for score in scored} == {("short_probe", "validation")}
+    assert {arm: row.num_samples for arm, row in rows.items()} == {"random_real": 110, "random_samples": 30}
+
+
+def test_real_images_that_are_too_few_are_all_used_and_it_is_said(splits, teacher, tmp_path):
+    few = dataclasses.replace(splits, train=splits.train.subset(torch.arange(60)))
+    real = real_of(few, teacher)
+    synthetic = pair_set(few, real)
+    assert real_sizes(synthetic, few.train)[0][:2] == ("random_real", 60)
+    (note,) = [event for event in events_of(comparison(few, teacher, tmp_path, real)) if isinstance(event, Warned)]
+    assert note.level == "note" and note.message.startswith("110 real images with representations would fit")
 
 
 def test_the_plan_counts_networks_of_every_arm_and_the_teacher(splits, teacher, tmp_path):
     compared = comparison(splits, teacher, tmp_path, real_of(splits, teacher), evaluation=EVALUATION)
     counted = Counter(training.arm for training in compared.plan())
-    assert counted == {"distilled": 2, "random_real": 2, "untrained": 2, "full": 2, "teacher": 1}
+    assert counted == {"distilled": 2, "random_real": 2, "random_samples": 2, "untrained": 2, "full": 2, "teacher": 1}
 
 
 def test_planned_seconds_grow_with_the_pre_training(splits, teacher, tmp_path):

@@ -19,7 +19,7 @@ from engine.evaluation import comparison
 from engine.evaluation.baselines import DRAWS
 from engine.evaluation.labelled import lengths_of
 from engine.evaluation.ratios import against_full
-from engine.evaluation.scores import after, baseline, best_by_arm, by_length, headlines, summarise
+from engine.evaluation.scores import RANDOM, after, baselines, best_by_arm, by_length, headlines, summarise
 from engine.evaluation.supervised import own_rate, rates_for_real
 from engine.evaluation.train import at_random, follow
 from engine.nets import make_student
@@ -80,7 +80,7 @@ def test_training_at_random_sees_what_the_set_itself_draws(splits):
 
 
 def test_every_length_is_told_and_the_headline_is_one_of_them(found):
-    for arm in ("distilled", "random_real", "kmeans_real"):
+    for arm in ("distilled", "random_real", "random_samples", "kmeans_real"):
         mine = [score for score in found if (score.arm, score.protocol) == (arm, "as_distilled")]
         for seed in range(2):
             for split in ("validation", "test"):
@@ -106,11 +106,11 @@ def test_length_is_the_best_on_validation_images_over_all_students(found):
 def test_lengths_do_not_mix_with_the_comparison(found):
     rows = summarise(found)
     assert {(row.arm, row.protocol) for row in rows if row.metric != "accuracy"} == {
-        (arm, "as_distilled") for arm in ("distilled", "distilled_hard", "random_real", "kmeans_real")
+        (arm, "as_distilled") for arm in ("distilled", "distilled_hard", *DRAWS)
     }
-    assert len(headlines(rows)) == 7 and {row.n for row in rows} == {2}
+    assert len(headlines(rows)) == 9 and {row.n for row in rows} == {2}
     assert {row.metric for row in best_by_arm(found, "mlp").values()} == {"accuracy"}
-    assert baseline(found).metric == "accuracy"
+    assert {arm: row.metric for arm, row in baselines(found).items()} == dict.fromkeys(RANDOM, "accuracy")
     full = dataclasses.replace(found[0], arm="full", protocol="ordinary", value=0.5, metric="accuracy", split="test")
     retention = against_full([full, *found], "mlp")["retention"]
     assert retention == {row.protocol: row.mean / 0.5 for row in headlines(rows) if row.arm == "distilled"}

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from engine.core.events import Scored
-from engine.evaluation.scores import baseline, best_by_arm, headlines, likeness, summarise, transfers
+from engine.evaluation.scores import baselines, best_by_arm, headlines, likeness, summarise, transfers
 
 
 def scored(arm, seed, value, *, protocol="ordinary", seconds=1.0, split="test", metric="accuracy"):
@@ -107,5 +107,5 @@ def test_other_sources_and_likeness_are_no_headlines_but_tables_of_their_own():
 
 def test_a_live_run_is_held_against_a_short_probe_of_random_real_pairs():
     probed = of_representations("random_real", 0.4, "short_probe", split="validation")
-    assert baseline([probed]).mean == 0.4
-    assert baseline([of_representations("random_real", 0.4, split="validation")]) is None
+    assert baselines([probed])["random_real"].mean == 0.4
+    assert not baselines([of_representations("random_real", 0.4, split="validation")])

@@ -37,8 +37,8 @@ def test_posters_and_images_differ_in_shape_and_name_and_share_the_arms_colour(r
     assert (list(poster.text), list(poster.x)) == (["0001"], [1300])
     assert list(poster.y) == pytest.approx([61]) and poster.error_y.array[0] == pytest.approx(12.7, abs=0.1)
     assert "<b>" not in poster.customdata[0][0]
-    assert list(traces["k-means real, same size"].x) == [2560]
-    assert traces["k-means real, same size"].error_y.array[0] == 0
+    assert list(traces["k-means real, equal bytes"].x) == [2560]
+    assert traces["k-means real, equal bytes"].error_y.array[0] == 0
 
 
 def test_bytes_are_on_a_log_axis_that_holds_every_point_and_names_its_ticks(runs):
@@ -76,6 +76,6 @@ def test_over_steps_has_a_line_an_arm():
         2000: {"random_real": row("random_real", 10, (0.55, 0.57))},
     }
     traces = figures.over_steps(lengths).data
-    assert [trace.name for trace in traces] == ["Distilled", "Random real, same size"]
+    assert [trace.name for trace in traces] == ["Distilled", "Random real, equal bytes"]
     assert list(traces[0].x) == [300, 1000]
     assert list(traces[1].y) == pytest.approx([51, 56])

@@ -118,14 +118,14 @@ def test_every_arm_has_its_one_colour_and_interval():
     )
     bars = {trace.name: trace for trace in figures.scores(rows).data}
     palette = figures.palette.PALETTES["page"]
-    assert list(bars) == ["Distilled", "Random real, same size", "Full data"]
+    assert list(bars) == ["Distilled", "Random real, equal bytes", "Full data"]
     assert bars["Distilled"].marker.color == palette.distilled
-    assert bars["Random real, same size"].marker.color == palette.random_real
+    assert bars["Random real, equal bytes"].marker.color == palette.random_real
     assert bars["Full data"].marker.color == palette.full
     half = 100 * 12.706 * math.sqrt(0.0008) / math.sqrt(2)
     assert bars["Distilled"].error_y.arrayminus[0] == pytest.approx(half, rel=1e-3)
     assert bars["Distilled"].error_y.array[0] == pytest.approx(100 - 82), "no higher than all"
-    assert bars["Random real, same size"].error_y.array[0] == 0
+    assert bars["Random real, equal bytes"].error_y.array[0] == 0
 
 
 def test_page_palette_is_the_theme_of_the_dashboard():
@@ -136,7 +136,7 @@ def test_page_palette_is_the_theme_of_the_dashboard():
     for name in ("light", "dark"):
         palette = figures.palette.PALETTES[name]
         shown = [palette.distilled, palette.full, palette.random_real, palette.kmeans_real, *palette.others]
-        assert theme[name]["chartCategoricalColors"] == shown
+        assert theme[name]["chartCategoricalColors"] == [*shown, palette.random_samples, palette.start]
 
 
 def test_class_names_are_no_html():
@@ -222,6 +222,7 @@ def test_numbers_read_as_people_write_them(said, wanted):
 
 def test_a_single_step_is_drawn_with_what_it_is_held_against():
     series = {"validation_accuracy": SimpleNamespace(steps=np.array([20]), values=np.array([0.3]))}
-    figure = figures.curve("validation_accuracy", series, reference=("random real", 0.7))
+    figure = figures.curve("validation_accuracy", series, references={"random_real": 0.7, "random_samples": 0.6})
     assert len(figure.data[-1].x) == 2 and figure.data[-1].x[0] < 20 < figure.data[-1].x[1]
+    assert [trace.name for trace in figure.data[1:]] == ["random real, equal bytes", "random real, as many samples"]
     assert figure.layout.yaxis.range[1] > 70 and figure.layout.xaxis.dtick == 1

@@ -172,7 +172,7 @@ def test_negative_shares_have_a_minus_and_what_rounds_to_nothing_has_no_sign():
 def test_bars_of_skill_leave_out_forecasts_of_no_network_and_are_not_clipped_at_nothing():
     rows = [row("distilled", 0.03), row("random_real", -0.4), row("last_value", 0.0, protocol="naive")]
     figure = figures.scores(rows)
-    assert [trace.name for trace in figure.data] == ["Distilled", "Random real, same size"]
+    assert [trace.name for trace in figure.data] == ["Distilled", "Random real, equal bytes"]
     assert figure.layout.yaxis.title.text == "test skill (%)" and figure.layout.yaxis.range[0] < -40
     assert list(figure.data[1].text) == ["−40.0"]
     several = figures.runs([("a", row("distilled", 0.03)), ("a", rows[2])])
@@ -211,5 +211,5 @@ def test_sweep_over_skills_says_so():
 
 def test_curve_of_skill_is_in_per_cent_with_its_reference():
     series = {"validation_skill": Series(np.array([10, 20]), np.array([-0.1, 0.02]))}
-    found = lines(figures.curve("validation_skill", series, reference=("random real, same size", -0.04)))
-    assert found == {"skill, validation": [-10, 2], "random real, same size": [-4, -4]}
+    found = lines(figures.curve("validation_skill", series, references={"random_real": -0.04}))
+    assert found == {"skill, validation": [-10, 2], "random real, equal bytes": [-4, -4]}

@@ -80,7 +80,7 @@ def test_numeric_values_that_span_a_decade_stand_on_a_log_axis_with_their_interv
     drawn = figures.sweep_line(points, "Outer <learning> rate")
     assert drawn.layout.xaxis.type == "log" and list(drawn.layout.xaxis.ticktext) == ["0.001", "0.01", "0.1"]
     assert drawn.layout.xaxis.title.text == "Outer &lt;learning&gt; rate"
-    assert [trace.name for trace in drawn.data] == ["Distilled", "Random real, same size"]
+    assert [trace.name for trace in drawn.data] == ["Distilled", "Random real, equal bytes"]
     distilled = drawn.data[0]
     assert list(distilled.y) == pytest.approx([50, 60, 40])
     row = points[0][1]["distilled"]

@@ -58,13 +58,13 @@ def test_the_table_has_every_arm_of_each_run_with_its_interval(visit, three):
     table = visit("compare", run=three).table[0].value
     assert list(table["Distilled"])[0] == "85.1 %  \n:small[:gray[82.6\u00a0to\u00a087.6]]"
     assert [cell.split(" %")[0] for cell in table["Distilled"]] == ["85.1", "90.1", "65.1"]
-    assert [cell.split(" %")[0] for cell in table["k-means real, same size"]] == ["60.2", "60.2", "–"]
+    assert [cell.split(" %")[0] for cell in table["k-means real, equal bytes"]] == ["60.2", "60.2", "–"]
     assert [cell.split(" %")[0] for cell in table["Full data"]] == ["97.0"] * 3
 
 
 def test_the_chart_has_each_arm_in_its_own_colour(visit, three):
     app = visit("compare", run=three)
-    assert names(app, 0) == ["Distilled", "Random real, same size", "k-means real, same size", "Full data"]
+    assert names(app, 0) == ["Distilled", "Random real, equal bytes", "k-means real, equal bytes", "Full data"]
     colours = [trace["marker"]["color"] for trace in figure(app, 0)["data"]]
     palette = engine.figures.palette.PALETTES["page"]
     assert colours == [palette.distilled, palette.random_real, palette.kmeans_real, palette.full]
@@ -166,7 +166,7 @@ def test_a_queued_run_is_not_compared_yet_and_said_so(visit, store, three):
 
 
 def test_the_verdict_names_k_means_where_it_was_measured(visit, three):
-    assert "**63.4 %** on 10 real images chosen by k-means" in words(visit("compare", run=three[0]))
+    assert "**63.4 %** on 10 real images chosen by k-means (equal bytes)" in words(visit("compare", run=three[0]))
     assert "k-means" not in words(visit("compare", run=three[2]))
 
 
@@ -191,8 +191,8 @@ def test_architectures_are_compared_in_a_map_and_a_table(visit, store):
     assert [name.replace("<br>", " ") for name in heat["x"]] == [
         "Distilled",
         "Distilled, moving average",
-        "Random real, same size",
-        "k-means real, same size",
+        "Random real, equal bytes",
+        "k-means real, equal bytes",
         "Full data",
     ]
     assert heat["text"][1][1] == "<b>74.2</b><br>± 1.0<br>n = 3" and heat["text"][1][4] == ""
@@ -278,7 +278,7 @@ def test_a_sweep_over_a_number_is_a_line_that_fills_in_while_runs_finish(visit, 
     app = visit("compare", sweep=sweep)
     assert "Sweep: Outer learning rate" in words(app) and "2 of 4 runs finished" in words(app)
     drawn = figure(app, 0)
-    assert names(app, 0) == ["Distilled", "k-means real, same size", "Random real, same size"]
+    assert names(app, 0) == ["Distilled", "k-means real, equal bytes", "Random real, equal bytes"]
     assert drawn["layout"]["xaxis"]["type"] == "log"
     table = app.table[0].value
     assert [cell[1:5] for cell in table["Run"]] == ids

@@ -74,7 +74,7 @@ def test_interrupted_run_says_what_is_left_of_it(visit, store):
 
 def test_live_run_shows_better_than_what(visit, store):
     text = words(visit("runs", run=running(store)))
-    assert "Random real, same size 55.0 %" in text
+    assert "Random real, equal bytes 55.0 %" in text
     assert "points above" in text
     assert "1 : 32.7 of the full data" in text
 
@@ -156,8 +156,8 @@ def test_list_filters_by_state_and_text(visit, store):
 def test_compare_says_the_verdict_in_words(visit, store):
     text = words(visit("compare", run=finished(store)))
     assert (
-        "Test accuracy is **85.1 %** after training on 10 synthetic images, **55.1 %** on 10 random real images and "
-        "**97.0 %** on all 1,294 real images." in text
+        "Test accuracy is **85.1 %** after training on 10 synthetic images, **55.1 %** on 10 random real images "
+        "(equal bytes) and **97.0 %** on all 1,294 real images." in text
     )
     assert "Retention 87.7 % own recipe" in text
     assert "Gap closed 71.6 % own recipe, from random real data of equal bytes" in text
@@ -168,9 +168,9 @@ def test_compare_table_has_each_arm_and_protocol(visit, store):
     table = visit("compare", run=finished(store)).table[0].value
     assert list(table["Trained on"]) == [
         "Distilled",
-        "Random real, same size",
+        "Random real, equal bytes",
         "Distilled",
-        "Random real, same size",
+        "Random real, equal bytes",
         "Full data",
     ]
     assert list(table["Accuracy"])[0] == "85.1 ± 1.0 %"

@@ -145,7 +145,7 @@ def test_accuracies_on_the_way_are_a_chart_and_not_lines_of_the_table(visit, sto
     assert len(table) == 5 and list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
     assert heading(app, "Accuracy by inner steps")
     lines = {trace["name"]: trace for trace in traces(app, 1)}
-    assert list(lines) == ["Distilled", "Random real, same size"]
+    assert list(lines) == ["Distilled", "Random real, equal bytes"]
     assert values(lines["Distilled"]["x"]) == [300, 600, 1000, 2000]
     assert values(lines["Distilled"]["y"]) == pytest.approx([79.1, 83.1, 85.1, 84.1])
     assert not heading(visit("compare", run=finished(store)), "Accuracy by inner steps")
@@ -168,7 +168,7 @@ def test_poster_and_images_are_compared_against_bytes(visit, store):
     assert values(points["Distilled poster"]["x"]) == [1300, 5200]
     assert list(points["Distilled poster"]["text"]) == [runs[0], runs[2]]
     assert values(points["Distilled images"]["x"]) == [2610]
-    assert {"k-means real, same size", "Random real, same size"} <= set(points)
+    assert {"k-means real, equal bytes", "Random real, equal bytes"} <= set(points)
     steps = app.table[1].value
     assert list(steps.columns) == ["Run", "300", "600", "1,000", "2,000"] and len(steps) == 2
 

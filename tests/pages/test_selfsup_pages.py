@@ -131,7 +131,7 @@ def test_live_run_shows_loss_pictures_and_what_is_known_of_its_bases(store, visi
     run_id = selfsup.running(store)
     app = visit("runs", run=run_id)
     text = canned.words(app)
-    assert "Accuracy, validation" in text and "Random real, same size 62.0 %" in text
+    assert "Accuracy, validation" in text and "Random real, equal bytes 62.0 %" in text
     assert [tab.label for tab in app.tabs] == ["Result", "Curves", "Representations", "Teacher"]
     assert "Spectrum of the principal components" in text and "Representations of augmented images" in text
     assert "Map of the representations" not in text, "it is made at the end"
@@ -188,7 +188,10 @@ def test_compare_says_the_outcome_in_words_without_labels(store, visit):
     app = visit("compare", run=selfsup.finished(store))
     text = canned.words(app).replace("**", "")
     assert "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images" in text
-    assert "74.0 % on 25 random real images with the teacher's representations, 55.0 % without pre-training" in text
+    assert (
+        "74.0 % on 25 random real images with the teacher's representations (equal bytes), 55.0 % without pre-training"
+        in text
+    )
     assert "93.0 % on all 1,294 real images and 95.0 % for the teacher itself." in text
     assert "Retention 92.5 % linear probe" in text and "Compression" in text
     assert "Benchmark scores" not in text and "DD-Ranking" not in text and "uses the linear probe" in text

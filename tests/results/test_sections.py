@@ -21,6 +21,7 @@ from engine.cli.sections import lines
 from engine.results import Run, kind_of, shared, together
 from engine.results.sections import Chart, Choice, Code, File, Group, Metrics, Picture, Section, Sentence, Table
 from engine.runs import html
+from engine.runs.report import report_html
 
 MADE = {"labelled": canned, "representations": selfsup, "forecasts": forecasts}
 
@@ -62,7 +63,7 @@ def text(sections: list[Section]) -> str:
     [
         (
             "labelled",
-            "Test accuracy is 85.1 % after training on 10 synthetic images, 55.1 % on 10 random real images and",
+            "is 85.1 % after training on 10 synthetic images, 55.1 % on 10 random real images (equal bytes) and",
         ),
         (
             "representations",
@@ -78,6 +79,38 @@ def test_verdict_is_one_sentence_with_the_score_of_each_training_set(store, kind
     assert said in text(kind_of(MADE[kind].request().method).verdict(finished(store, kind)))
 
 
+def test_both_random_arms_and_what_distilling_added_are_named_wherever_results_are_told(store):
+    run = finished(store, "labelled")
+    small = {("random_samples", "ordinary"): 0.5, ("start", "ordinary"): 0.728}
+    canned.scored(store, run.row.id, small)
+    run, found = Run(store.run(run.row.id), store), kind_of(run.row.method)
+    verdict = text(found.verdict(run))
+    assert "10 random real images (equal bytes), 50.0 % on 10 random real images (as many samples)" in verdict
+    assert verdict.endswith("Distilling added 12.3 points to its starting set.")
+    names = ["Random real, equal bytes", "Random real, as many samples"]
+    assert [card.label for card in found.cards(run)][1:3] == names
+    table = next(section for section in everything(run) if isinstance(section, Table))
+    assert {"Starting set", *names} <= set(table.columns["Trained on"])
+    printed, told = "\n".join(lines(found.printed(run))), report_html(store, run.row.id)
+    for name in (*names, "Starting set", "added"):
+        assert name in printed and name in told
+
+
+def test_both_live_baselines_are_figures_of_merit_and_lines_of_the_chart(store):
+    run = Run(store.run(canned.running(store)), store)
+    canned.scored(store, run.row.id, {("random_samples", "ordinary"): 0.5})
+    run, found = Run(store.run(run.row.id), store), kind_of(run.row.method)
+    assert {"Random real, equal bytes", "Random real, as many samples"} <= {card.label for card in found.cards(run)}
+    assert found.references(run, "validation_accuracy")["random_samples"] == pytest.approx(0.45)
+
+
+def test_distilling_that_made_a_set_worse_is_said(store):
+    run = finished(store, "labelled")
+    canned.scored(store, run.row.id, {("start", "ordinary"): 0.9})
+    run = Run(store.run(run.row.id), store)
+    assert text(kind_of(run.row.method).verdict(run)).endswith("Distilling took 4.9 points from its starting set.")
+
+
 @pytest.mark.parametrize("kind", MADE)
 def test_nothing_is_said_of_a_run_without_scores(store, kind):
     run, found = Run(store.run(MADE[kind].running(store)), store), kind_of(MADE[kind].request().method)
@@ -90,7 +123,11 @@ def test_kind_says_what_its_samples_and_scores_are(store, kind):
     assert found.key == kind and found is kind_of(run.row.method)
     assert found.measure in {row.metric for row in run.rows}
     cards = found.cards(run)
-    assert cards[0].label.startswith("Distilled") and cards[1].label == shared.RANDOM and cards[-1].label == "Full data"
+    assert (
+        cards[0].label.startswith("Distilled")
+        and cards[1].label == "Random real, equal bytes"
+        and cards[-1].label == "Full data"
+    )
     at_work = found.cards(Run(store.run(MADE[kind].running(store)), store))
     assert any("validation" in card.label for card in at_work)
 

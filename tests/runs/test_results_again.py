@@ -261,7 +261,7 @@ def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
         resolve(request(config=TINY | {"ipc": 3}, data={"train_limit": 20}))
     resolve(request(config=TINY | {"ipc": 2}, data={"train_limit": 20}))
     with pytest.raises(
-        UserError, match="takes the storage of 1 real image per class.*compared with as many. Raise the limit."
+        UserError, match="as many values as 1 real image per class, which compresses nothing. Raise the limit."
     ):
         resolve(RunRequest(method="podd", config={"ipc": 0.5, "order": "listed"}, data={"train_limit": 5}))
 

@@ -46,8 +46,8 @@ class WindowSet(LabelledSet):
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of the windows with their targets, 4 per value; a bar counts once for every window it is in."""
-        return 4 * (self.inputs.numel() + self.targets.numel())
+        """Bytes of the windows with their targets, 2 per value; a bar counts once for every window it is in."""
+        return 2 * (self.inputs.numel() + self.targets.numel())
 
 
 @dataclass(frozen=True, kw_only=True)

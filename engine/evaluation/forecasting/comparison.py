@@ -1,6 +1,7 @@
-"""Comparison of forecasts: students trained on distilled windows, on as many real ones, on all; and naive forecasts.
+"""Comparison of forecasts: students trained on distilled windows, on few real ones, on all; and naive forecasts.
 
-The protocols are those of `supervised`; other architectures may train at other rates than the set's own. Students are
+The protocols are those of `supervised`; other architectures, and what the set started as, may train at other rates than
+the set's own. Students are
 measured after several lengths of training, each twice the one before. One length for all students of an arm is chosen
 on validation windows; a training ends after three lengths in a row without improvement, because a network that is
 trained for long memorises a handful of windows, and overfits all of them.
@@ -20,16 +21,16 @@ from engine.core.events import Analysed, Event, Progress, Scored, Warned
 from engine.data.prices.windows import WindowSplits
 from engine.data.source import LabelledSet
 from engine.evaluation.bench import SPLITS, Bench, make_bench
-from engine.evaluation.comparison import Outcome, call_seconds, followed
+from engine.evaluation.comparison import Outcome, call_seconds, followed, noted_if_fewer
 from engine.evaluation.forecasting import adaptation, findings
 from engine.evaluation.forecasting.adaptation import Adapted, compared_starts
-from engine.evaluation.forecasting.draws import DRAWS, WORDS, num_bytes
+from engine.evaluation.forecasting.draws import DRAWS, WORDS, fitting, num_bytes, random_windows
 from engine.evaluation.forecasting.facts import facts
 from engine.evaluation.forecasting.findings import Best, Cohort, Trained
 from engine.evaluation.forecasting.measures import Judge, forecast, judge_of, measured, skill
 from engine.evaluation.forecasting.naive import RECIPES
 from engine.evaluation.forecasting.privacy import privacy
-from engine.evaluation.plan import CHOOSING, Training, with_choice
+from engine.evaluation.plan import CHOOSING, SAMPLES, START, Training, real_arms, with_choice
 from engine.evaluation.scores import AS_DISTILLED, NAIVE
 from engine.evaluation.supervised import SupervisedComparison, choosing_steps, own_rate, rates_for_real
 from engine.evaluation.train import Recipe, outputs
@@ -61,7 +62,7 @@ def lengths_of(longest: int, own: int = 0) -> tuple[int, ...]:
 
 
 def windows_per_token(synthetic: CandleSet) -> tuple[int, ...]:
-    """How many sequences the set has of each token; it is compared with as many real windows."""
+    """How many sequences the set has of each token; the arm of as many samples has as many real windows."""
     return tuple(torch.bincount(synthetic.tokens.cpu(), minlength=len(synthetic.spec.class_names)).tolist())
 
 
@@ -82,21 +83,38 @@ class ForecastComparison(SupervisedComparison[Found]):
     def plan(self) -> tuple[Training, ...]:
         found: list[Training] = []
         distilled, train = self.distilled, self.splits.train
-        counts, size = windows_per_token(distilled), (distilled.num_samples, distilled.num_bytes())
+        real = self._real(distilled.num_bytes(), windows_per_token(distilled))
         for student in self.students:
-            found += self._as_distilled(student, "distilled", size)
-            found += self._ordinary(student, "distilled", size)
-            for arm in DRAWS:
-                found += self._as_distilled(student, arm, self._size(sum(counts)), counts)
-                found += self._ordinary(student, arm, self._size(sum(counts)), counts)
+            for arm, version in self.sets.items():
+                size = version.num_samples, version.num_bytes()
+                found += self._as_distilled(student, arm, size)
+                found += self._ordinary(student, arm, size)
+            for arm, counts, also in real:
+                mine = self._as_distilled(student, arm, self._size(sum(counts)), counts)
+                mine += self._ordinary(student, arm, self._size(sum(counts)), counts)
+                found += [replace(training, also=also) for training in mine]
             if self.evaluation.compare_full:
                 found += self._ordinary(student, "full", self._size(len(train)))
             found += [Training(student, arm, NAIVE, (0,), 0, 0, 0, 0, lengths=(0,)) for arm in RECIPES]
         return (*found, *self._adaptations())
 
     def baseline(self) -> tuple[Training, ...]:
-        counts = self.counts()
-        return tuple(self._ordinary(self.config.student.name, "random_real", self._size(sum(counts)), counts))
+        found = []
+        for arm, counts, also in self._real(self.config.size(self.splits.spec).num_bytes, self.counts()):
+            if DRAWS[arm] is random_windows:
+                mine = self._ordinary(self.config.student.name, arm, self._size(sum(counts)), counts)
+                found += [replace(training, also=also) for training in mine]
+        return tuple(found)
+
+    def _real(self, set_bytes: int, sequences: tuple[int, ...]) -> list[tuple[str, tuple[int, ...], tuple[str, ...]]]:
+        """The small arms of real windows beside a set of so many bytes, as `real_arms` has them.
+
+        sequences: of each token in the set. All windows are drawn of a token that has fewer.
+        """
+        there = torch.bincount(self.splits.train.tokens.cpu(), minlength=len(sequences)).tolist()
+        most = (fitting(set_bytes, self.splits.spec),) * len(sequences)
+        counts = {arm: sequences if arm == SAMPLES else most for arm in DRAWS}
+        return real_arms({arm: tuple(map(min, wanted, there)) for arm, wanted in counts.items()})
 
     @property
     def _seeds(self) -> tuple[int, ...]:
@@ -121,7 +139,8 @@ class ForecastComparison(SupervisedComparison[Found]):
         training = Training(
             student, arm, AS_DISTILLED, seeds, *steps, *size, draw=draw, own=own, lengths=lengths, is_shared=bool(draw)
         )
-        rates = self._rates(training) if draw or not self.is_own(student) else [own_rate(self.distilled)]
+        is_chosen = draw or arm == START or not self.is_own(student)
+        rates = self._rates(training) if is_chosen else [own_rate(self.distilled)]
         tried = max(choosing_steps(longest), lengths[0])
         return with_choice([training], rates, CHOOSING, tuple(length for length in lengths if length <= tried))
 
@@ -160,7 +179,10 @@ class ForecastComparison(SupervisedComparison[Found]):
     # ---- one training
 
     def begin(self) -> Generator[Event, None, None]:
-        """Warn of sources that cannot be adapted to."""
+        """Say if fewer real windows exist than fit into the set's bytes; warn of sources that cannot be adapted to."""
+        num_bytes, spec = self.distilled.num_bytes(), self.splits.spec
+        _, counts, _ = self._real(num_bytes, windows_per_token(self.distilled))[0]
+        yield from noted_if_fewer(fitting(num_bytes, spec) * len(counts), sum(counts), "real windows")
         alike = self._alike()
         for key, other in self.others.items():
             if key not in alike:
@@ -272,7 +294,7 @@ class ForecastComparison(SupervisedComparison[Found]):
         for each in self.outcomes:
             is_scored = each.training.student == student and each.training.purpose == "score"
             if is_scored and isinstance(each.found, Cohort):
-                found.append((each.training.arm, each.found))
+                found += [(arm, each.found) for arm in (each.training.arm, *each.training.also)]
         return findings.best_of(self.judges["validation"], found)
 
     def findings(self) -> Generator[Event, None, None]:
@@ -308,7 +330,7 @@ class ForecastComparison(SupervisedComparison[Found]):
         if training.purpose == "adapt":
             start = "from the distilled set" if arm == "distilled" else "from fresh weights"
             return f"adapt {title} to {self.others[training.facts[0]].title} {start}"
-        data = {"distilled": "the distilled set", "full": "the full set"}.get(arm) or WORDS[arm]
+        data = " and ".join(WORDS.get(each, "the distilled set") for each in (arm, *training.also))
         if training.purpose == "choose":
             return f"try rate {training.rate:g} on {data}"
         return f"train {title} on {data}"

@@ -1,4 +1,7 @@
-"""Real windows to compare distilled ones with: for each token as many as the distilled set has sequences of it."""
+"""Real windows to compare distilled ones with: as many as fit into the set's bytes, and as many as its sequences.
+
+A real window costs 2 bytes per value, as float16.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,6 +10,7 @@ import torch
 from engine.data.prices.windows import WindowSet
 from engine.data.source import NUM_FEATURES, TaskSpec
 from engine.evaluation.baselines import nearest_to_centres
+from engine.evaluation.plan import SAMPLES, START
 
 MOST_CLUSTERED = 2000
 """Windows of a token that k-means sees; a random part of more."""
@@ -28,16 +32,28 @@ def kmeans_windows(train: WindowSet, counts: Sequence[int], generator: torch.Gen
 
 DRAWS: dict[str, Callable[[WindowSet, Sequence[int], torch.Generator], WindowSet]] = {
     "random_real": random_windows,
+    SAMPLES: random_windows,
     "kmeans_real": kmeans_windows,
 }
 """Small arms of real windows."""
-WORDS = {"random_real": "random real windows", "kmeans_real": "k-means real windows"}
-"""The same in messages."""
+WORDS = {
+    "random_real": "random real windows of equal bytes",
+    SAMPLES: "as many random real windows",
+    "kmeans_real": "k-means real windows of equal bytes",
+    START: "the starting set",
+    "full": "the full set",
+}
+"""What students are trained on, in messages."""
 
 
 def num_bytes(count: int, spec: TaskSpec) -> int:
-    """Bytes of `count` real windows with their targets, 4 per value; their order tells the tokens."""
-    return 4 * count * (spec.sample_shape[0] * NUM_FEATURES + spec.num_outputs)
+    """Bytes of `count` real windows with their targets, 2 per value; their order tells the tokens."""
+    return 2 * count * (spec.sample_shape[0] * NUM_FEATURES + spec.num_outputs)
+
+
+def fitting(num_bytes_wanted: int, spec: TaskSpec) -> int:
+    """Real windows of each token that fit into so many bytes together, the same number for all, at least 1."""
+    return max(1, num_bytes_wanted // num_bytes(len(spec.class_names), spec))
 
 
 def _members(train: WindowSet, counts: Sequence[int], generator: torch.Generator) -> Iterator[tuple[torch.Tensor, int]]:

@@ -12,21 +12,26 @@ from torch import Tensor
 
 from engine.data.prices.windows import WindowSplits
 from engine.evaluation.forecasting import bootstrap
+from engine.evaluation.forecasting.draws import WORDS
 from engine.evaluation.forecasting.measures import LAST_VALUE, TRAIN_MEAN, Forecast, Judge, losses, mean_of, skill
 from engine.evaluation.forecasting.naive import reference_in_words
+from engine.evaluation.plan import SAMPLES, START
 from engine.evaluation.scores import SKILL
 from engine.nets import STUDENTS
 
 MOST_POINTS = 400
 """Test windows per token whose forecasts are shown, the latest ones."""
 SHOWN_DECIMALS = 6
-TRAINED = ("distilled", "random_real", "kmeans_real", "full")
+TRAINED = ("distilled", "random_real", SAMPLES, "kmeans_real", START, "full")
 DRAWN = ("distilled", "random_real", "full", LAST_VALUE, TRAIN_MEAN)
 """Arms whose forecasts are shown beside the truth."""
 Intervals = dict[str, dict[str, list[float]]]
 """{arm: {measure: [low, high]}}."""
-AGAINST_RANDOM = "against_random_real"
-"""The interval of the distilled set's skill minus that of random real windows."""
+AGAINST = {
+    "random_real": ("against_random_real", "random real windows of equal bytes"),
+    SAMPLES: ("against_random_samples", "as many random real windows"),
+}
+"""{arm: (the interval of the distilled set's skill minus that of these windows, what they are)}."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +81,14 @@ def mean_skills(best: Best, judge: Judge) -> dict[str, float]:
 
 
 def intervals_of(best: Best, judge: Judge, horizon: int) -> Intervals:
-    """{arm: {"skill": [low, high]}} on test windows, with the distilled set's lead over random real windows."""
+    """{arm: {"skill": [low, high]}} on test windows, with the distilled set's lead over each kind of random windows."""
     reference = losses(judge, judge.reference)
     told = [name for name, arm in best.items() if name in TRAINED or judge.has_skill(arm.students[0].test)]
     each = [np.column_stack([losses(judge, student.test) for student in best[name].students]) for name in told]
     drawn = dict(zip(told, bootstrap.skills(each, reference, judge.ends, horizon).T, strict=True))
     intervals = {name: {SKILL: bootstrap.interval(values)} for name, values in drawn.items()}
-    intervals["distilled"][AGAINST_RANDOM] = bootstrap.interval(drawn["distilled"] - drawn["random_real"])
+    for arm, (lead, _) in AGAINST.items():
+        intervals["distilled"][lead] = bootstrap.interval(drawn["distilled"] - drawn[arm])
     return intervals
 
 
@@ -142,17 +148,18 @@ def _tenths(fraction: float) -> str:
     return f"{round(100 * fraction, 1) + 0.0:.1f}".replace("-", "−")
 
 
-_NAMES = {"random_real": "random real windows", "kmeans_real": "k-means real windows", "full": "all windows"}
-
-
 def _listed(names: Sequence[str]) -> str:
-    *first, last = (_NAMES[name] for name in names)
+    *first, last = ("all windows" if name == "full" else WORDS[name] for name in names)
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def _against_random(intervals: Intervals) -> str:
-    """The distilled set compared with random real windows, as a sentence."""
-    low, high = intervals["distilled"][AGAINST_RANDOM]
-    if low <= 0 <= high:
-        return "There is no clear difference between the distilled set and as many random real windows."
-    return f"The distilled set is {'better' if low > 0 else 'worse'} training data than as many random real windows."
+    """The distilled set compared with both kinds of random real windows, in a sentence or two."""
+    found: dict[str, list[str]] = {}
+    for lead, windows in AGAINST.values():
+        low, high = intervals["distilled"][lead]
+        how = "neither clearly better nor clearly worse" if low <= 0 <= high else "better" if low > 0 else "worse"
+        found.setdefault(how, []).append(windows)
+    return " ".join(
+        f"The distilled set is {how} training data than {' or '.join(what)}." for how, what in found.items()
+    )

@@ -3,12 +3,14 @@
 Each network is pre-trained on pairs of an image and its representation, then frozen, and its features are evaluated
 with labels. Networks of one seed start from the same weights in every arm:
 
-    distilled    the pairs of the synthetic set, under its augmentations too
-    random_real  random real images of equal storage with the teacher's representations, under the same augmentations.
-                 The teacher's representations of the augmented images do not count as storage, which favours this arm.
-    untrained    not pre-trained
-    full         all real images with the teacher's representations, without augmentation
-    teacher      the teacher itself, for reference
+    distilled       the pairs of the synthetic set, under its augmentations too
+    start           the same before the first outer step
+    random_real     random real images of equal bytes with the teacher's representations, under the same augmentations.
+                    Those of the augmented images do not count as bytes, which favours this arm.
+    random_samples  as many random real images as the set has
+    untrained       not pre-trained
+    full            all real images with the teacher's representations, without augmentation
+    teacher         the teacher itself, for reference
 
 No label is used before a network is frozen. Other architectures are evaluated by linear probes only.
 """
@@ -17,7 +19,7 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,8 +33,8 @@ from engine.core.students import title_of
 from engine.data.source import LabelledSet, Splits
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.bench import Bench, fewer, generator_of
-from engine.evaluation.comparison import Comparison, Outcome, call_seconds, followed, step_seconds
-from engine.evaluation.plan import Training, has_full, per_student
+from engine.evaluation.comparison import Comparison, Outcome, call_seconds, followed, noted_if_fewer, step_seconds
+from engine.evaluation.plan import SAMPLES, START, Training, has_full, per_student
 from engine.evaluation.probing import judge, short
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.fine_tune import Classifier, fine_tune
@@ -45,7 +47,13 @@ from engine.evaluation.train import accuracy
 from engine.nets import make_encoder
 from engine.synthetic.representations import RepresentationSet
 
-WORDS = {"distilled": "distilled pairs", "random_real": "random real images", "full": "all real images"}
+WORDS = {
+    "distilled": "distilled pairs",
+    START: "the starting set",
+    "random_real": "random real images of equal bytes",
+    SAMPLES: "as many random real images",
+    "full": "all real images",
+}
 """What networks are pre-trained on, in messages."""
 TIMED_IMAGES = 125
 
@@ -63,6 +71,7 @@ class RepresentationComparison(Comparison[Network]):
 
     splits: ImageSplits
     distilled: RepresentationSet
+    sets: Mapping[str, RepresentationSet]
     found_type = Network
     teacher: Teacher
     real: Tensor  # (N, d), the teacher's representations of all training images, in their order
@@ -83,22 +92,21 @@ class RepresentationComparison(Comparison[Network]):
     def plan(self) -> tuple[Training, ...]:
         synthetic, train, count = self.distilled, self.splits.train, self.evaluation.num_students
         found: list[Training] = []
-        pixels, dims = math.prod(self.splits.spec.sample_shape), synthetic.num_dims
-        num_real = short.pairs_at_equal_storage(synthetic, train)
         augmentations = tuple(repr(augment) for augment in synthetic.augmentations)
         for student in self.students:
             arm = partial(self._arm, student)
             num_steps = self.probing.pretrain_steps
-            distilled = arm("distilled", num_steps, synthetic.num_samples, synthetic.num_bytes())
-            real = arm("random_real", num_steps, num_real, 4 * num_real * (pixels + dims))
             arms = [
-                replace(distilled, is_shared=False),
-                replace(real, draw=(num_real,), facts=augmentations),
-                arm("untrained", 0),
+                replace(arm(name, num_steps, version.num_samples, version.num_bytes()), is_shared=False)
+                for name, version in self.sets.items()
             ]
+            for name, num_real, also in short.real_sizes(synthetic, train):
+                real = arm(name, num_steps, num_real, short.real_bytes(num_real, synthetic))
+                arms.append(replace(real, draw=(num_real,), facts=augmentations, also=also))
+            arms.append(arm("untrained", 0))
             if has_full(self.evaluation, self.is_own(student)):
                 num_steps = full_steps(self.probing, self.evaluation.full_epochs, len(train))
-                arms.append(arm("full", num_steps, len(train), len(train) * pixels + 4 * len(train) * dims))
+                arms.append(arm("full", num_steps, len(train), short.real_bytes(len(train), synthetic)))
             for each in arms:
                 found += per_student(each, count)
             if self.is_own(student):  # once: there is one teacher
@@ -106,7 +114,7 @@ class RepresentationComparison(Comparison[Network]):
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
-        """None: the method itself probes random real pairs, as it does its set during a run."""
+        """None: the method itself probes random real images, as it does its set during a run."""
         return ()
 
     def _arm(self, student: str, arm: str, num_steps: int, num_samples: int = 0, num_bytes: int = 0) -> Training:
@@ -117,7 +125,9 @@ class RepresentationComparison(Comparison[Network]):
     # ---- one network
 
     def begin(self) -> Generator[Event, None, None]:
-        """Load the teacher."""
+        """Load the teacher; say if fewer real images exist than fit into the bytes of the set."""
+        fitting = short.fitting(self.distilled)
+        yield from noted_if_fewer(fitting, min(fitting, len(self.splits.train)), "real images with representations")
         self._labs = {}
         self.teacher, self.real = yield from self.load_teacher()
         content = self.real.cpu().contiguous().numpy().data
@@ -175,9 +185,10 @@ class RepresentationComparison(Comparison[Network]):
         """Images with representations to pre-train on. Batch norms of untrained networks are fixed on all real ones."""
         if training.arm in ("full", "untrained"):
             return replace(self.splits.train, targets=self.real)
-        pairs = self.distilled.pairs()
-        if training.arm == "random_real":
-            pairs = short.random_pairs(self.distilled, self.splits.train, self.teacher, self.real, int(training.seed))
+        if not training.draw:
+            return LabelledSet.as_is(*self.sets[training.arm].pairs())
+        count, seed = training.num_samples, int(training.seed)
+        pairs = short.random_pairs(self.distilled, self.splits.train, self.teacher, self.real, count, seed)
         return LabelledSet.as_is(*pairs)
 
     def _lab(self, bench: Bench) -> Lab:
@@ -246,20 +257,22 @@ class RepresentationComparison(Comparison[Network]):
             return f"{self.teacher.title}, frozen"
         if training.arm == "untrained":
             return "Fresh weights, not pre-trained"
-        if training.arm == "random_real":
+        if training.draw:
             return short.recipe_of_real(self.distilled, training.num_samples, self.probing, training.num_steps)
         recipe = short.recipe_of(self.probing, training.num_steps)
         if training.arm == "full":
-            counted = "bytes: 1 per pixel value, 4 per number of a representation"
+            counted = "bytes: 1 per pixel value, 2 per number of a representation"
             return f"{recipe} of all real images with the teacher's representations, not augmented; {counted}"
-        return f"{recipe} of {len(self.distilled.pairs()[0]):,} distilled pairs{short.augmented(self.distilled)}"
+        pairs = f"{len(self.distilled.pairs()[0]):,} distilled pairs{short.augmented(self.distilled)}"
+        return f"{recipe} of {pairs}{', before the first outer step' if training.arm == START else ''}"
 
     def words(self, training: Training) -> str:
         if training.arm == "teacher":
             return "probe the teacher"
         if training.arm == "untrained":
             return f"probe an untrained {title_of(training.student)}"
-        return f"pre-train {title_of(training.student)} on {WORDS[training.arm]}"
+        data = " and ".join(WORDS[arm] for arm in (training.arm, *training.also))
+        return f"pre-train {title_of(training.student)} on {data}"
 
     # ---- what it takes
 

@@ -12,6 +12,7 @@ from engine.core.events import Event, Scored
 from engine.core.progress import paced
 from engine.data.source import LabelledSet, Splits
 from engine.evaluation.bench import generator_of
+from engine.evaluation.plan import SAMPLES, real_arms
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.judge import Teacher
 from engine.evaluation.probing.pretrain import of_pairs, pretrain, real_pairs
@@ -60,30 +61,39 @@ def short_probe_of_real(
     num_steps: int,
     context: Context,
 ) -> Generator[Event, None, None]:
-    """Yield the score of a short probe on random real images at the set's storage, the live baseline of a run."""
+    """Yield the scores of short probes on random real images, the live baselines of a run (`real_sizes`)."""
     encoder = make_encoder(student_config, splits.spec, teacher.num_dims, context.device)
-    pairs = random_pairs(synthetic, splits.train, teacher, real, 0)
-    value = yield from short_probe(encoder, pairs, splits, probing, num_steps, context)
-    count = pairs_at_equal_storage(synthetic, splits.train)
-    size = count, 4 * count * (math.prod(splits.spec.sample_shape) + synthetic.num_dims)
-    recipe = recipe_of_real(synthetic, count, probing, num_steps)
-    yield Scored("random_real", SHORT_PROBE, encoder.name, 0, HEADLINE, value, 0.0, "validation", *size, recipe)
+    for arm, count, also in real_sizes(synthetic, splits.train):
+        pairs = random_pairs(synthetic, splits.train, teacher, real, count, 0)
+        value = yield from short_probe(encoder, pairs, splits, probing, num_steps, context)
+        size, recipe = (count, real_bytes(count, synthetic)), recipe_of_real(synthetic, count, probing, num_steps)
+        for name in (arm, *also):
+            yield Scored(name, SHORT_PROBE, encoder.name, 0, HEADLINE, value, 0.0, "validation", *size, recipe)
 
 
-def pairs_at_equal_storage(synthetic: RepresentationSet, train: LabelledSet) -> int:
-    """Real images with representations that fit in as many stored numbers as the set takes; at least 1."""
-    values = math.prod(synthetic.spec.sample_shape) + synthetic.num_dims
-    return min(len(train), max(1, synthetic.num_stored_values() // values))
+def real_bytes(count: int, synthetic: RepresentationSet) -> int:
+    """Bytes of real images with a teacher's representations: 1 per pixel value, 2 per number (float16)."""
+    return count * (math.prod(synthetic.spec.sample_shape) + 2 * synthetic.num_dims)
+
+
+def fitting(synthetic: RepresentationSet) -> int:
+    """Real images with representations that fit into the bytes of the set, at least 1."""
+    return max(1, synthetic.num_bytes() // real_bytes(1, synthetic))
+
+
+def real_sizes(synthetic: RepresentationSet, train: LabelledSet) -> list[tuple[str, int, tuple[str, ...]]]:
+    """The arms of random real images, as `real_arms` has them; all images where there are no more."""
+    counts = {"random_real": fitting(synthetic), SAMPLES: synthetic.num_samples}
+    return real_arms({arm: min(len(train), count) for arm, count in counts.items()})
 
 
 def random_pairs(
-    synthetic: RepresentationSet, train: LabelledSet, teacher: Teacher, real: Tensor, seed: int
+    synthetic: RepresentationSet, train: LabelledSet, teacher: Teacher, real: Tensor, count: int, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Random training images at the set's storage, under its augmentations, with the teacher's representations.
+    """`count` random training images, under the set's augmentations, with the teacher's representations.
 
     Like `synthetic.pairs()`. Drawn without labels; another draw for each seed, the same in every run.
     """
-    count = pairs_at_equal_storage(synthetic, train)
     rows = torch.randperm(len(train), generator=generator_of("random pairs", count, seed))[:count]
     return real_pairs(train.subset(rows), real[rows.to(real.device)], synthetic.augmentations, teacher.represent)
 

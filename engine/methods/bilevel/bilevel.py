@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.core.context import Context
-from engine.core.events import Checkpoint, Event, Measured
+from engine.core.events import Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, as_distilled
@@ -69,6 +69,7 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         return inner_loop(student, start, batches, rule, F.cross_entropy, memory=memory, detached=detached)
 
     if first_step == 0:
+        yield Begun(synthetic)
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
         decay = config.decay_factor ** (step * (config.num_decays + 1) // config.outer_steps)

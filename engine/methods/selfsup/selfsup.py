@@ -29,7 +29,7 @@ from torch import Tensor
 
 from engine.core.context import Context
 from engine.core.errors import Diverged
-from engine.core.events import Analysed, Checkpoint, Event, Measured
+from engine.core.events import Analysed, Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.source import Splits, TaskSpec
 from engine.data.transforms.predefined import augmented, optimal_ones, predefined
@@ -81,6 +81,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
             used = {"images": config.image_bases, "representations": config.representation_bases}
             yield Analysed("spectrum", synthetic.spectrum | {"used": used})
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
+        yield Begun(synthetic)
         yield synthetic.preview(0, splits)
         if num_steps := sum(warm_up_ages(config, context)):
             yield from paced("warm up inner networks", pool.warm_up(*_pairs(synthetic, shifts)), num_steps)

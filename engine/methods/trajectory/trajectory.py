@@ -27,7 +27,7 @@ from torch import Tensor
 
 from engine.core.context import Context
 from engine.core.errors import ConfigError, Diverged
-from engine.core.events import Checkpoint, Event, Measured
+from engine.core.events import Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.train import accuracy, at_random
@@ -75,6 +75,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
 
     if first_step == 0:
+        yield Begun(synthetic)
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
         expert, epoch = _segment(experts, config, context, step)
