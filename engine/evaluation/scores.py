@@ -34,7 +34,7 @@ def after(num_steps: int | str) -> str:
 
 
 def on(source: str) -> str:
-    """The metric of frozen features on another source, "accuracy@mnist"."""
+    """The metric of a pre-trained network on another source, "accuracy@mnist"."""
     return f"{HEADLINE}@{source}"
 
 
@@ -141,9 +141,9 @@ def by_length(rows: Iterable[Row], student: str, protocol: str = AS_DISTILLED) -
     return {num_steps: found[str(num_steps)] for num_steps in sorted(map(int, found))}
 
 
-def transfers(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
-    """{other source: {arm: row}}: linear probes of frozen features on other data sets."""
-    return _by_suffix(rows, LINEAR_PROBE)
+def transfers(rows: Iterable[Row], protocol: str = LINEAR_PROBE) -> dict[str, dict[str, Row]]:
+    """{other source: {arm: row}}: linear probes of frozen features, or fine-tuned networks, on other data sets."""
+    return _by_suffix(rows, protocol)
 
 
 def _by_suffix(rows: Iterable[Row], protocol: str) -> dict[str, dict[str, Row]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import figures
 from engine.core.config import EvaluationConfig
-from engine.evaluation.scores import CKA, COSINE, LINEAR_PROBE, Row, likeness, transfers
+from engine.evaluation.scores import CKA, COSINE, FINE_TUNE, LINEAR_PROBE, Row, likeness, transfers
 from engine.figures import formats
 from engine.results import shared, titles
 from engine.results.kind import Kind
@@ -61,6 +61,7 @@ class Representations(Kind):
         return {
             "ranking": {},
             "transfers": {source: _of_arms(arms) for source, arms in transfers(mine).items()},
+            "transfers_fine_tuned": {source: _of_arms(arms) for source, arms in transfers(mine, FINE_TUNE).items()},
             "likeness": {arm: _of_arms(metrics) for arm, metrics in likeness(mine).items()},
         }
 
@@ -70,21 +71,29 @@ def _of_arms(rows: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _transfer(run: Run, rows: Sequence[Row]) -> list[Section]:
-    """Linear probes of the same frozen networks on other data sets, a column each."""
-    others = transfers(rows)
-    if not others:
-        return []
-    own = {row.arm: row for row in run.own if row.protocol == LINEAR_PROBE}
-    by_source = others if run.row.source in others else {run.row.source: own} | others
-    cells = {
-        titles.source(source) + (", its own" if source == run.row.source else ""): shared.spreads(found)
-        for source, found in by_source.items()
+    """The same networks on other data sets, a column each: frozen with a linear probe, and fine-tuned."""
+    cells: dict[str, Mapping[str, str]] = {}
+    notes = {
+        LINEAR_PROBE: "Linear probe, test images of each data set: the pre-trained networks stay frozen, and a linear "
+        "classifier is fitted to the training images.",
+        FINE_TUNE: "Fine-tuned: the whole network is trained on the training images of that data set.",
     }
-    note = (
-        "Linear probe, test images of each data set: the pre-trained networks stay frozen, and a linear classifier is "
-        "fitted to the training images."
-    )
-    return [noted("Transfer", arm_table("Pre-trained on", cells), "Linear probes on other data sets", note)]
+    said = []
+    for protocol, note in notes.items():
+        others = transfers(rows, protocol)
+        if not others:
+            continue
+        said.append(note)
+        own = {row.arm: row for row in run.own if row.protocol == protocol}
+        by_source = others if run.row.source in others or not own else {run.row.source: own} | others
+        for source, found in by_source.items():
+            whose = ", its own" if source == run.row.source else ""
+            how = ", fine-tuned" if protocol == FINE_TUNE else ""
+            cells[titles.source(source) + whose + how] = shared.spreads(found)
+    if not cells:
+        return []
+    alt = "Accuracy of the pre-trained networks on other data sets"
+    return [noted("Transfer", arm_table("Pre-trained on", cells), alt, " ".join(said))]
 
 
 def _likeness(rows: Sequence[Row]) -> list[Section]:

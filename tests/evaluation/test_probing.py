@@ -242,7 +242,7 @@ def test_fine_tuning_learns_the_labels():
     classifier = Classifier(encoder, 3)
     start = classifier.start(theta, 4)
     config = ProbingConfig(fine_tune_steps=60, fine_tune_lr=0.05, pretrain_batch=32)
-    tuned = last(fine_tune(classifier, start, splits.train, config, splits.augment, seeded()))
+    tuned = last(fine_tune(classifier, start, splits.train, config, 60, splits.augment, seeded()))
     assert classifier(start, splits.train.inputs).abs().max() == 0, "the layer on top begins as zeros"
     assert accuracy(classifier.fixed(tuned, splits.train), splits.test) > 0.9
     assert not torch.equal(tuned[: encoder.num_params], theta), "the network itself moves too"

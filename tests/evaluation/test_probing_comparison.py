@@ -338,6 +338,22 @@ def test_frozen_features_are_probed_on_another_source(splits, teacher, tmp_path)
     assert row.metric not in {one.metric for one in best_by_arm(found, "convnet").values()}
 
 
+def test_a_whole_network_is_fine_tuned_on_another_source_beside_its_probe(splits, teacher, tmp_path):
+    others = {"coloured": noisy_splits(channels=3, side=12, title="Coloured")}
+    probing = PROBING.model_copy(update={"fine_tune_steps": 0, "transfer_steps": 30, "fine_tune_lr": 0.05})
+    found = scores(splits, teacher, tmp_path, probing=probing, evaluation=EVALUATION, others=others)
+    rows = summarise(found)
+    table = transfers(rows, "fine_tune")
+    assert list(table) == ["coloured"] and set(table["coloured"]) == {"distilled", "random_real", "untrained", "full"}
+    row = table["coloured"]["full"]
+    assert row.metric == "accuracy@coloured" and row.mean > 0.5
+    assert "; fine-tuned on 600 labelled images of Coloured for 30 steps at rate 0.05, measured on 40" in row.recipe
+    assert not any(each.protocol == "fine_tune" and each.metric == "accuracy" for each in rows)
+    assert transfers(rows)["coloured"]["full"].recipe != row.recipe
+    assert {each.split for each in found if each.protocol == "fine_tune"} == {"validation", "test"}
+    assert best_by_arm(found, "convnet")["distilled"].metric == "accuracy"
+
+
 def test_other_architectures_are_judged_by_linear_probes_alone(splits, teacher, tmp_path):
     evaluation = ONCE.model_copy(update={"students": ("mlp",)})
     found = [score for score in scores(splits, teacher, tmp_path, evaluation=evaluation) if score.student == "mlp"]

@@ -134,6 +134,9 @@ def probed(store: engine.Store, run_id: str, better: float = 0.0) -> None:
             store.append(run_id, [replace(one, split="validation") for one in found] + found)
         probes = [score(arm, "linear_probe", value, seed) for seed in range(3)]
         store.append(run_id, [replace(one, metric="accuracy@fashion_mnist", value=value - 0.2) for one in probes])
+        if arm != "teacher":
+            tuned = replace(probes[0], metric="accuracy@fashion_mnist", protocol="fine_tune", value=value - 0.1)
+            store.append(run_id, [replace(tuned, seed=seed) for seed in range(3)])
         likeness = {} if arm == "teacher" else {"cosine": value - 0.1, "cka": value - 0.05}
         store.append(
             run_id, [replace(one, metric=name, value=like) for name, like in likeness.items() for one in probes]

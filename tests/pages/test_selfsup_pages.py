@@ -202,6 +202,7 @@ def test_compare_has_transfer_and_likeness_tables(store, visit):
     text, shown = canned.words(app), tables(app)
     assert "Transfer" in text and "Similarity to the teacher" in text
     assert "Fashion-MNIST" in shown and "66.0 ± 0.0 %" in shown and "Digits, its own" in shown
+    assert "Fashion-MNIST, fine-tuned" in shown and "76.0 ± 0.0 %" in shown
     assert "Linear CKA" in shown and "0.810 ± 0.000" in shown
     assert "Nearest neighbours" in shown and "Fine-tuned" in shown
 

@@ -42,7 +42,7 @@ from engine.evaluation.probing.judge import ELSEWHERE, Lab, Measure, Teacher
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, features_of, knn, labelled_part, linear_probe
 from engine.evaluation.probing.transfer import adapted
-from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE
+from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE, on
 from engine.evaluation.train import accuracy
 from engine.nets import make_encoder
 from engine.synthetic.representations import RepresentationSet
@@ -172,8 +172,11 @@ class RepresentationComparison(Comparison[Network]):
         if bench.is_own:
             found += judge.likeness_to(lab.references, features)
             found += yield from judge.transferred(lab, represent, seed)
-            if self.probing.fine_tune_steps:
-                found += yield from self._fine_tuned(lab, theta, seed)
+            own = replace(bench.splits, train=lab.images["train"])
+            found += yield from self._fine_tuned(bench, theta, seed, HEADLINE, own, self.probing.fine_tune_steps)
+            for key, other in lab.others.items():
+                steps = self.probing.transfer_steps
+                found += yield from self._fine_tuned(bench, theta, seed, on(key), other, steps)
         return Network(tuple(found), seconds)
 
     def _path(self, bench: Bench, training: Training, data: LabelledSet) -> Iterator[Tensor]:
@@ -221,17 +224,19 @@ class RepresentationComparison(Comparison[Network]):
             doing = f"represent {split} images"
             lab.references[split] = yield from features_of(self.teacher.represent, lab.images[split], doing)
 
-    def _fine_tuned(self, lab: Lab, theta: Tensor, seed: int) -> Generator[Event, None, list[Measure]]:
-        """Measures of the whole network fine-tuned on the labelled images."""
-        bench, num_steps = lab.bench, self.probing.fine_tune_steps
-        classifier = Classifier(bench.student, bench.splits.spec.num_outputs)
+    def _fine_tuned(
+        self, bench: Bench, theta: Tensor, seed: int, metric: str, data: Splits, num_steps: int
+    ) -> Generator[Event, None, list[Measure]]:
+        """Measures of the whole network fine-tuned on the training images of `data`; none for 0 steps."""
+        if not num_steps:
+            return []
+        classifier = Classifier(bench.student, data.spec.num_outputs)
         start, generator = classifier.start(theta, self.distilled.num_dims), generator_of("fine-tuning", seed)
-        augment = bench.splits.augment
-        path = fine_tune(classifier, start, lab.images["train"], self.probing, augment, generator)
+        path = fine_tune(classifier, start, data.train, self.probing, num_steps, data.augment, generator)
         ((tuned, _),) = yield from followed(path, (num_steps,), bench)
-        network = classifier.fixed(tuned, lab.images["train"])
-        right = {split: accuracy(network, lab.images[split]) for split in lab.measured}
-        return [Measure(FINE_TUNE, HEADLINE, split, value) for split, value in right.items()]
+        network = classifier.fixed(tuned, data.train)
+        right = {split: accuracy(network, part) for split, part in data.measured.items()}
+        return [Measure(FINE_TUNE, metric, split, value) for split, value in right.items()]
 
     def merit(self, found: Network) -> float:
         return next(each.value for each in found.found if each.split == "validation")
@@ -289,7 +294,7 @@ class RepresentationComparison(Comparison[Network]):
             num_measured = int(sum(min(len(part), elsewhere) for part in other.measured.values()))
             work += self._judging(min(len(other.train), ELSEWHERE), num_measured, 0)
         if training.arm != "teacher":
-            work["pre-training step"] += self.probing.fine_tune_steps
+            work["pre-training step"] += self.probing.fine_tune_steps + len(self.others) * self.probing.transfer_steps
         return work
 
     def _judging(self, num_labelled: int, num_measured: int, neighbours: int) -> Counter[str]:

@@ -1,6 +1,7 @@
 """How networks that learned representations are compared: pre-trained, frozen, and probed with labels."""
 
 from engine.core.config import Config, option
+from engine.core.options import unless
 
 GROUP = "Probing"
 
@@ -32,3 +33,7 @@ class ProbingConfig(Config):
     """Learning rate of fine-tuning: SGD with momentum 0.9 and cosine decay."""
     transfer: tuple[str, ...] = option((), group=GROUP, label="Transfer to", among="images")
     """Other data sets to probe the frozen features on."""
+    transfer_steps: int = option(
+        0, low=0, high=1_000_000, unit="steps", group=GROUP, label="Fine-tuning elsewhere", when=unless("transfer", ())
+    )
+    """Steps of fine-tuning the whole network on each of these data sets, at the fine-tuning rate; 0 to skip."""

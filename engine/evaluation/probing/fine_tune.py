@@ -49,10 +49,11 @@ def fine_tune(
     theta: Tensor,
     data: LabelledSet,
     config: ProbingConfig,
+    num_steps: int,
     augment: Callable[[Tensor, torch.Generator], Tensor],
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """Train from `theta` on random augmented minibatches; yield the weights after each of `fine_tune_steps`.
+    """Train from `theta` on random augmented minibatches; yield the weights after each step.
 
     SGD as in pre-training, with weight decay 5e-4.
     """
@@ -61,5 +62,5 @@ def fine_tune(
         inputs, labels = data.batch(torch.randperm(len(data), generator=generator)[: config.pretrain_batch])
         return augment(inputs, generator), labels
 
-    rule, steps = bounded_sgd(WEIGHT_DECAY), config.fine_tune_steps
-    return with_cosine(classifier, theta, draw, config.fine_tune_lr, steps, rule, F.cross_entropy)
+    rule = bounded_sgd(WEIGHT_DECAY)
+    return with_cosine(classifier, theta, draw, config.fine_tune_lr, num_steps, rule, F.cross_entropy)

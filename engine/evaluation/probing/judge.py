@@ -100,18 +100,21 @@ def likeness_to(references: Mapping[str, Tensor], features: Mapping[str, Tensor]
 
 def way(lab: Lab, found: Measure) -> str:
     """How a network was evaluated, as the end of a recipe."""
-    probing, labelled = lab.probing, f"{len(lab.images['train']):,} labelled images"
     if found.metric in (COSINE, CKA):
         return ""
+    probing, source, measured = lab.probing, "", ""
+    num_labelled, num_steps = len(lab.images["train"]), probing.fine_tune_steps
     if found.metric != HEADLINE:
         other = lab.others[found.metric.removeprefix(on(""))]
-        measured = f"measured on {len(other.test):,} test images"
-        return f"; linear probe on {len(other.train):,} labelled images of {other.title}, {measured}"
-    return {
+        source, measured = f" of {other.title}", f", measured on {len(other.test):,} test images"
+        num_labelled, num_steps = len(other.train), probing.transfer_steps
+    labelled = f"{num_labelled:,} labelled images{source}"
+    said = {
         LINEAR_PROBE: f"; linear probe on {labelled}",
         KNN: f"; {probing.neighbours} nearest of {labelled}",
-        FINE_TUNE: f"; fine-tuned on {labelled} for {probing.fine_tune_steps:,} steps at rate {probing.fine_tune_lr:g}",
-    }[found.protocol]
+        FINE_TUNE: f"; fine-tuned on {labelled} for {num_steps:,} steps at rate {probing.fine_tune_lr:g}",
+    }
+    return said[found.protocol] + measured
 
 
 def _right(lab: Lab, protocol: str, split: str, predicted: Tensor) -> Measure:
