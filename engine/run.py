@@ -22,6 +22,7 @@ from engine.core.students import students_for, title_of
 from engine.data import num_held_out, sources
 from engine.data.source import Source, Splits, TaskSpec, task_of
 from engine.evaluation import comparison as comparisons
+from engine.evaluation import widths
 from engine.evaluation.bench import make_bench
 from engine.evaluation.plan import architectures
 from engine.evaluation.ratios import against_full
@@ -142,6 +143,9 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
     events = method.distill(splits, config, context)
     synthetic, begun, seconds = yield from _distilled(events, splits, config, request, context, planned)
+    synthetic = yield from widths.as_stored(synthetic, config.asked_bits, compare)
+    yield synthetic.preview(synthetic.step, splits)
+    begun = begun and begun.as_stored(synthetic.bits)
     results = yield from _compared(compare(synthetic, others, begun), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,11 @@ class TestContract:
         rates = dict(synthetic.named_parameters()).get("raw_rates", torch.zeros(0)).numel()
         assert size.num_samples == synthetic.num_samples == len(synthetic.materialise()[1])
         stored = size.num_values + size.num_label_values + size.num_indices + rates
-        assert stored == synthetic.num_stored_values() and size.num_bytes + 4 * rates == synthetic.num_bytes()
+        assert stored == synthetic.num_stored_values()
+        assert size.bits == synthetic.usual_bits
+        rest = 4 * rates + (0 if synthetic.own_training.start_seed is None else 8)
+        for bits in (32, 16, 8):
+            assert replace(size, bits=bits).num_bytes + rest == synthetic.as_stored(bits).num_bytes()
         assert config.describe_size(splits.spec)
 
     def test_config_and_events_survive_json(self, case):

@@ -40,6 +40,8 @@ TRUST = 0.2
 """Weight of the planned pace against the observed one, as a share of all planned seconds."""
 QUICK_SECONDS, LONG_SECONDS = 0.03, 3.0
 """How long a run times a unit of work; calls longer than the second are timed once."""
+TRIALS = 3
+"""Students, at least, that tell apart the ways of storing a set."""
 DRAW = "draw"
 """Prefix of the units for drawing real data."""
 
@@ -140,6 +142,18 @@ class Comparison(ABC, Generic[Found]):
         yield from ()
 
     # ---- shared by all kinds
+
+    def trials(self) -> list[Training]:
+        """Trainings on validation data alone by which the ways of storing a set are told apart.
+
+        Weights and batches are the same in each, and none that is scored. They are as long as the run's validations.
+        """
+        scored = next(each for each in self.plan() if each.arm == "distilled" and each.purpose == "score")
+        validation, own = self.config.validation(), scored.own
+        steps = validation.steps if validation.steps and scored.batch_size else scored.num_steps
+        trial = replace(scored, purpose="choose", choice="", num_steps=steps, lengths=(steps,), is_shared=False)
+        count = 1 if own and own.start_seed is not None else max(TRIALS, validation.students)
+        return [replace(trial, seeds=(f"trial {number}",)) for number in range(count)]
 
     @cached_property
     def students(self) -> dict[str, StudentConfig]:

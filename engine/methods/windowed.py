@@ -100,19 +100,19 @@ def distill_windowed(
         began = time.monotonic()
         window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
         real = splits.random_batch(config.real_batch, context.stream("real", step))
-        outer_loss = 0.0
-        for number in range(config.num_inits):
-            theta = yield from paced("train the student", students.path(step, number, window), sum(window))
-            found, direction = students.judged(theta, *real)
-            if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
-                yield Progress("differentiate inner steps", 0, window.length)
-            theta.backward(direction / config.num_inits)  # through the window's steps; one start's graph at a time
-            outer_loss += found / config.num_inits
-        further = {}
-        if penalty is not None:
-            extra = penalty()
-            extra.backward()
-            further["penalty"] = extra.item()
+        outer_loss, further = 0.0, {}
+        with synthetic.rounded(config.rounded_bits(step)):
+            for number in range(config.num_inits):
+                theta = yield from paced("train the student", students.path(step, number, window), sum(window))
+                found, direction = students.judged(theta, *real)
+                if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
+                    yield Progress("differentiate inner steps", 0, window.length)
+                theta.backward(direction / config.num_inits)  # through the window's steps; one start's graph at a time
+                outer_loss += found / config.num_inits
+            if penalty is not None:
+                extra = penalty()
+                extra.backward()
+                further["penalty"] = extra.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
             paths = (students.path(step, number, window, detached=True) for number in range(config.num_inits))
@@ -128,7 +128,8 @@ def distill_windowed(
         values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": synthetic.rates[0].item()}
         values |= {"window_start": float(window.burn_in), "window_length": float(window.length)} | further
         if config.wants_validation(done):
-            values[students.measure] = yield from students.validated()
+            with synthetic.rounded(config.rounded_bits()):
+                values[students.measure] = yield from students.validated()
             best.offer(values[students.measure], done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):

@@ -100,7 +100,7 @@ class Forecasts(Kind):
     def measures(self, run: Run) -> list[Section]:
         """Every metric before the table of protocols."""
         protocols = [Group("Every protocol", self.score_table(run, run.own), "fold")] if run.own else []
-        return [*self.details(run), *protocols]
+        return [*shared.storage(run), *self.details(run), *protocols]
 
     def details(self, run: Run) -> list[Section]:
         """Every metric of each training set, token by token too, and forecasts by date."""

@@ -91,7 +91,7 @@ class Kind:
 
     def measures(self, run: Run) -> list[Section]:
         """Tables and charts of the scores of the run's own student."""
-        return [*self.score_table(run, run.own), *self.details(run)]
+        return [*self.score_table(run, run.own), *shared.storage(run), *self.details(run)]
 
     def details(self, run: Run) -> list[Section]:
         """What is measured beside the score."""
@@ -233,7 +233,8 @@ class Kind:
         rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), shown_order(row)))
         columns = {"Student": [row.student for row in rows]} | self._columns(run, rows)
         every = Table(columns, "Scores of each student, training set and protocol")
-        return [*self.verdict(run), every, *self.against_full(run), *self.details(run), *self.titled_findings(run)]
+        told = [*self.against_full(run), *shared.storage(run), *self.details(run), *self.titled_findings(run)]
+        return [*self.verdict(run), every, *told]
 
 
 def _with_protocol(row: Row | None) -> str:

@@ -67,6 +67,36 @@ def as_json(row: Row) -> dict[str, Any]:
     return {"mean": row.mean, "std": None if math.isnan(row.std) else row.std, "n": row.n}
 
 
+def storage(run: Run) -> list[Section]:
+    """In how many bits a value is stored, and what each width that was tried costs on validation data."""
+    found = run.analyses.get("storage")
+    if found is None:
+        return []
+    bits, widths = int(found["bits"]), found["widths"]
+    mine, exact = widths[str(bits)], widths.get("32", {}).get("score")
+    said = f"Stored in **{bits_in_words(bits)} per value** ({formats.num_bytes(mine['bytes'])})"
+    if bits != 32 and exact is not None:
+        said += f": {formats.percent(mine['score'])} on validation against {formats.percent(exact)} in float32"
+    elif not found["is_asked"]:
+        said += (
+            ": not tested, as there are no validation data"
+            if exact is None
+            else ": fewer bits cost more than 0.5 points"
+        )
+    columns = {
+        "Bits per value": [bits_in_words(int(width)) + (", stored" if width == str(bits) else "") for width in widths],
+        "Bytes": [formats.num_bytes(each["bytes"]) for each in widths.values()],
+        "Validation": [formats.percent(each.get("score")) for each in widths.values()],
+    }
+    table = [Table(columns, "Bytes and validation score by bits per value")] if len(widths) > 1 else []
+    return [Group("Storage", [Sentence(f"{said}."), *table])]
+
+
+def bits_in_words(bits: int) -> str:
+    """ "8 bits", "float16" """
+    return f"float{bits}" if bits > 8 else f"{bits} bits"
+
+
 def score_metric(label: str, row: Row | None) -> Metric:
     """A test score with its standard deviation."""
     if row is None:

@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ from torch import Tensor
 
 from engine.core import machine
 from engine.core.checkpoint import NUM_KEPT
-from engine.core.config import MethodConfig, RunRequest
+from engine.core.config import MethodConfig, RunRequest, Validation
 from engine.core.context import Context
 from engine.core.events import Begun, Checkpoint, Event, Measured, Preview, Progress, to_json
 from engine.data.source import LabelledSet, Splits
-from engine.evaluation.bench import make_bench
+from engine.evaluation import widths
+from engine.evaluation.bench import Bench, make_bench
 from engine.evaluation.comparison import Comparison, Costs, planned_seconds, price
 from engine.methods.method import Method
 from engine.pretrained.recording import estimate_recording
@@ -146,11 +148,22 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
         before = yield from price(comparison, bench, comparison.work_before(bench), costs, SAMPLE_SECONDS)
         work = comparison.validation_work(bench, config.validation())
         validation = yield from price(comparison, bench, work, costs, SAMPLE_SECONDS)
+        storing = yield from price(comparison, bench, _storing_work(comparison, config, bench), costs, SAMPLE_SECONDS)
         return known(
             seconds_preparing=found.seconds_preparing + before,
             seconds_distilling=_distilling(steps, validation, config),
-            seconds_evaluating=sum(seconds.values()),
+            seconds_evaluating=sum(seconds.values()) + storing,
         )
+
+
+def _storing_work(comparison: Comparison[Any], config: MethodConfig, bench: Bench) -> Counter[str]:
+    """What it takes to choose the bits per value at the end of a run, if all widths are tried."""
+    if config.asked_bits == 32 or not len(comparison.splits.validation):
+        return Counter()
+    trials = comparison.trials()
+    tried = widths.tried_widths(config.asked_bits, comparison.distilled.usual_bits)
+    again = Validation(students=len(trials) * len(tried), steps=trials[0].num_steps)
+    return comparison.validation_work(bench, again)
 
 
 def _enough_to_try(method: Method, splits: Splits) -> Splits:

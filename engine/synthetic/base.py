@@ -155,8 +155,11 @@ class SyntheticSet(nn.Module):
         return {name: storage.encode(value, parts[name.removeprefix(OTHER)], bits, name) for name, value in state}
 
     def as_stored(self, bits: int) -> Self:
-        """The set whose values are those that remain in `bits` bits, a copy unless they are. Raises as `encoded`."""
-        if bits == self.bits:
+        """The set whose values are those that remain in `bits` bits (0: as it is), a copy unless they are.
+
+        Raises as `encoded`.
+        """
+        if bits in (0, self.bits):
             return self
         stored = self.encoded(bits)
         found = self.remade({name: each.decoded() for name, each in stored.items()})
@@ -167,9 +170,13 @@ class SyntheticSet(nn.Module):
     def rounded(self, bits: int) -> Iterator[None]:
         """Within it, the set holds the values that remain in `bits` bits; then its own, with the gradients of those.
 
+        0 bits round nothing.
         That is straight-through rounding: rounded values forward, the gradient of the identity backward.
         Source: Bengio et al. 2013, arXiv:1308.3432.
         """
+        if not bits:
+            yield
+            return
         state = self.state_dict()
         own = {name: value.clone() for name, value in state.items()}
         for name, each in self.encoded(bits).items():

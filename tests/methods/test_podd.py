@@ -83,7 +83,7 @@ def test_every_option_runs_and_moves_every_pixel(splits, changes):
     assert size.num_values == synthetic.poster.numel()
     stored = size.num_values + size.num_label_values + synthetic.raw_rates.numel() + size.num_indices
     assert stored == synthetic.num_stored_values()
-    assert size.num_bytes + 4 * synthetic.raw_rates.numel() == synthetic.num_bytes()
+    assert size.num_bytes + 4 * synthetic.raw_rates.numel() == synthetic.as_stored(8).num_bytes()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_title_says_the_size_where_it_can_be_known(store, changes, said):
 
 
 @pytest.mark.parametrize(
-    ("labels", "num_bytes"), [({}, 10), ({"labels": "learned", "label_ipc": 1.0}, 4 * 10 * 10 + 10)]
+    ("labels", "num_bytes"), [({}, 10), ({"labels": "learned", "label_ipc": 1.0}, 2 * 10 * 10 + 10)]
 )
 def test_storage_of_a_poster_is_that_of_its_pixels_and_labels_not_of_its_patches(store, labels, num_bytes):
     asked = {
@@ -45,7 +45,7 @@ def test_storage_of_a_poster_is_that_of_its_pixels_and_labels_not_of_its_patches
         "config": {"poster_height": 16, "poster_width": 40, "class_rows": 2, "class_columns": 5} | labels,
     }
     row = store.run(store.submit(engine.RunRequest(**asked)))
-    assert live.planned_storage(row)[0] == 4 * 16 * 40 + num_bytes
+    assert live.planned_storage(row)[0] == 16 * 40 + 8 + num_bytes
 
 
 def test_distil_page_plans_a_poster(visit):

@@ -72,7 +72,7 @@ def test_storage_is_what_the_config_says_and_what_the_file_takes(tmp_path):
     synthetic = PairSet(
         spec=SPLITS.spec, training=config.training(), num_dims=config.num_dims, num_images=config.num_images, rate=0.1
     )
-    assert synthetic.num_bytes() == config.size(SPLITS.spec).num_bytes
+    assert synthetic.as_stored(8).num_bytes() == config.size(SPLITS.spec).num_bytes
     synthetic.save(tmp_path / "set.safetensors")
     assert (tmp_path / "set.safetensors").stat().st_size == pytest.approx(synthetic.num_bytes(), rel=0.01)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -16,6 +16,7 @@ from engine.synthetic.bases import BasisSet
 from engine.synthetic.storage import Part, encode, packed, unpacked
 
 SPEC = TaskSpec("classification", (3, 8, 8), 3, ("a", "b", "c"))
+SLOW = settings(deadline=None)
 BITS = st.sampled_from((8, 4, 3, 2))
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 
@@ -41,6 +42,7 @@ SETS = {
 }
 
 
+@SLOW
 @given(st.lists(NUMBERS, min_size=1, max_size=40), BITS)
 def test_codes_are_off_by_half_a_step_at_most_within_their_range(values, bits):
     value = torch.tensor(values)
@@ -54,6 +56,7 @@ def test_codes_are_off_by_half_a_step_at_most_within_their_range(values, bits):
     assert off.square().sum() <= (grid - value).square().sum() * (1 + 1e-5) + 1e-9 * value.double().square().sum()
 
 
+@SLOW
 @given(st.lists(st.integers(0, 255), max_size=40), BITS)
 def test_codes_are_packed_without_gaps_and_come_back(codes, bits):
     codes = torch.tensor([code % 2**bits for code in codes], dtype=torch.uint8)
@@ -66,6 +69,7 @@ def test_three_bits_are_written_one_after_the_other():
     assert packed(torch.tensor([1, 2, 7], dtype=torch.uint8), 3).tolist() == [0b00101011, 0b10000000]
 
 
+@SLOW
 @given(NUMBERS, BITS)
 def test_constants_are_exact(number, bits):
     assert torch.equal(

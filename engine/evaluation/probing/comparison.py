@@ -42,7 +42,7 @@ from engine.evaluation.probing.judge import ELSEWHERE, Lab, Measure, Teacher
 from engine.evaluation.probing.pretrain import of_pairs, pretrain
 from engine.evaluation.probing.probe import PROBE_BATCH, QUERIES_AT_ONCE, features_of, knn, labelled_part, linear_probe
 from engine.evaluation.probing.transfer import adapted
-from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE, on
+from engine.evaluation.scores import FINE_TUNE, HEADLINE, LINEAR_PROBE, SHORT_PROBE, on
 from engine.evaluation.train import accuracy
 from engine.nets import make_encoder
 from engine.synthetic.representations import RepresentationSet
@@ -113,6 +113,10 @@ class RepresentationComparison(Comparison[Network]):
                 found.append(arm("teacher", 0))
         return tuple(found)
 
+    def trials(self) -> list[Training]:
+        """One: a short probe is the same for all seeds."""
+        return super().trials()[:1]
+
     def baseline(self) -> tuple[Training, ...]:
         """None: the method itself probes random real images, as it does its set during a run."""
         return ()
@@ -154,6 +158,10 @@ class RepresentationComparison(Comparison[Network]):
 
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Network]:
         """Pre-train, freeze and evaluate a network; it sees each image once for all measures."""
+        if training.purpose == "choose":
+            pairs, length = self.distilled.pairs(), training.num_steps
+            probe = short.short_probe(bench.student, pairs, self.splits, self.probing, length, self.context)
+            return Network((Measure(SHORT_PROBE, HEADLINE, "validation", (yield from probe)),), 0.0)
         lab, seed = self._lab(bench), int(training.seed)
         if bench.is_own and not lab.references:
             yield from self._represent(lab)

@@ -78,11 +78,12 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         outer.zero_grad()
         real = splits.random_batch(config.real_batch, context.stream("real", step))
         outer_loss = 0.0
-        for number in range(config.num_inits):
-            theta = yield from paced("train the student", walk(step, number), synthetic.own_training.num_steps)
-            loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
-            loss.backward()  # through all T steps; one start's graph at a time
-            outer_loss += loss.item()
+        with synthetic.rounded(config.rounded_bits(step)):
+            for number in range(config.num_inits):
+                theta = yield from paced("train the student", walk(step, number), synthetic.own_training.num_steps)
+                loss = F.cross_entropy(student(theta, real[0]), real[1]) / config.num_inits
+                loss.backward()  # through all T steps; one start's graph at a time
+                outer_loss += loss.item()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < float("inf"):
             paths = (walk(step, number, detached=True) for number in range(config.num_inits))
@@ -98,8 +99,9 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": rates.mean().item()}
         values |= {"student_lr_min": rates.min().item(), "student_lr_max": rates.max().item()}
         if config.wants_validation(done):
-            unseen = [as_distilled(student, theta, synthetic) for theta in starts.unseen(3)]
-            found = [accuracy(student.fixed(theta, synthetic.data()), splits.validation) for theta in unseen]
+            with synthetic.rounded(config.rounded_bits()):
+                unseen = [as_distilled(student, theta, synthetic) for theta in starts.unseen(3)]
+                found = [accuracy(student.fixed(theta, synthetic.data()), splits.validation) for theta in unseen]
             values["validation_accuracy"] = sum(found) / len(found)
             best.offer(values["validation_accuracy"], done, synthetic)
         yield Measured(done, values)

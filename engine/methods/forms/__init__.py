@@ -42,7 +42,7 @@ class FormConfig(MethodConfig):
         return False
 
     def size(self, spec: Task) -> Size:
-        return self.form.size_for(spec)
+        return self.as_stored(self.form.size_for(spec))
 
     def describe_size(self, spec: Task) -> str:
         return self.form.describe(spec) or super().describe_size(spec)

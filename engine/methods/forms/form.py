@@ -1,11 +1,11 @@
 """What an algorithm asks of a form, and what a form answers."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.core.config import Size, Task
+from engine.core.config import Size, Task, image_shape
 from engine.core.context import Context
 from engine.core.events import Event
 from engine.data.transforms.prepare import ImageSplits
@@ -59,6 +59,8 @@ class Form(Protocol):
 
 def labelled_size(num_samples: int, num_values: int, num_labels: int, spec: Task, has_soft_labels: bool) -> Size:
     """The size of a set that stores a label per image: a byte if it is hard, a value per class if it is soft."""
+    found = Size(num_samples, num_values, num_channels=image_shape(spec.sample_shape)[0])
     if has_soft_labels:
-        return Size(num_samples, num_values, num_label_values=num_labels * spec.num_outputs)
-    return Size(num_samples, num_values, num_indices=num_labels)
+        num_labels *= spec.num_outputs
+        return replace(found, num_label_values=num_labels, num_fine=num_labels)
+    return replace(found, num_indices=num_labels)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -75,8 +75,11 @@ class LowRankForm:
 
     def size_for(self, spec: Task) -> Size:
         num_images, num_bases, basis_size = self._numbers(spec)
-        num_values = num_in_bases(num_images, num_bases, math.prod(basis_shape(spec.sample_shape, basis_size)))
-        return labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
+        num_pixels = math.prod(basis_shape(spec.sample_shape, basis_size))
+        num_values = num_in_bases(num_images, num_bases, num_pixels)
+        found = labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
+        num_fine = found.num_fine + num_pixels  # the mean
+        return replace(found, num_fine=num_fine, num_channels=2 * num_bases, bits=BasisSet.usual_bits)
 
     def whole_batch(self, spec: Task) -> int:
         return self.options.ipc * spec.num_outputs

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self
@@ -73,7 +74,8 @@ class PosterConfig(Config):
         grid, cells = self.grid(spec), self.label_cells(spec)
         num_values = spec.sample_shape[0] * grid.height * grid.width
         num_label_values = spec.num_outputs * math.prod(cells) if cells else 0
-        return Size(grid.num_patches, num_values, num_label_values, num_indices=grid.num_cells)
+        size = Size(grid.num_patches, num_values, num_label_values, grid.num_cells, num_fine=num_label_values)
+        return replace(size, num_channels=spec.sample_shape[0])
 
     def whole_batch(self, spec: Task) -> int:
         return self.grid(spec).num_patches

@@ -1,5 +1,6 @@
 """Hyperparameters of OHLC distillation."""
 
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, Self
 
@@ -12,6 +13,7 @@ from engine.meta.windows import WindowSchedule
 from engine.methods.options import inner, stored
 from engine.methods.windowed_config import WindowedConfig
 from engine.nets import STUDENTS
+from engine.synthetic.candles import CandleSet
 
 weight = partial(stored, low=0.0, high=1e4, advanced=True)
 STARTS = {"noise": "Noise: no real window is copied", "real": "Real windows", "result": "The result of another run"}
@@ -80,7 +82,9 @@ class OhlcConfig(WindowedConfig, SequencesPerToken):
         """`sequences_per_token` windows of each token, with a target each."""
         num_samples = self.sequences_per_token * len(spec.class_names)
         num_values = num_samples * spec.sample_shape[0] * NUM_FEATURES
-        return Size(num_samples, num_values, num_label_values=num_samples * spec.num_outputs)
+        num_targets = num_samples * spec.num_outputs
+        size = Size(num_samples, num_values, num_targets, num_fine=num_targets, num_channels=NUM_FEATURES)
+        return self.as_stored(replace(size, bits=CandleSet.usual_bits))
 
     def describe_size(self, spec: Task) -> str:
         size, num_tokens = self.size(spec), len(spec.class_names)

@@ -16,6 +16,7 @@ from engine.methods.options import VALIDATED, outer, stored
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape, check_bases, num_in_bases, stored_whole
+from engine.synthetic.lowrank import LowRankSet
 
 LOW_RANK = Condition("parameterisation", ("low_rank",))
 OPTIMAL_ONES = [LOW_RANK, unless("num_optimal", 0)]
@@ -153,12 +154,15 @@ class SelfsupConfig(MethodConfig):
         """Bases, coefficients, means and approximation networks, or images and representations in full."""
         if self.parameterisation == "full":
             num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
+            more = {"num_fine": num_targets, "num_channels": spec.sample_shape[0]}
         else:
             pixels, V = math.prod(basis_shape(spec.sample_shape, self.basis_size)), self.representation_bases
             num_values = num_in_bases(self.num_images, self.image_bases, pixels)
-            num_targets = num_in_bases(self.num_images, V, self.num_dims)
-            num_targets += self.num_augmentations * (2 * V * self.hidden_dims + self.hidden_dims + V)
-        return Size(self.num_images, num_values, num_label_values=num_targets)
+            num_networks = self.num_augmentations * (2 * V * self.hidden_dims + self.hidden_dims + V)
+            num_targets = num_in_bases(self.num_images, V, self.num_dims) + num_networks
+            more = {"num_fine": pixels + self.num_dims + num_networks, "bits": LowRankSet.usual_bits}
+            more["num_channels"] = 2 * (self.image_bases + V)
+        return self.as_stored(Size(self.num_images, num_values, num_label_values=num_targets, **more))
 
     def describe_size(self, spec: Task) -> str:
         """Images and the dimensions of their representations."""

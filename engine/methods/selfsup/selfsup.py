@@ -76,7 +76,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     if saved is None:
         if config.num_validations:
             probed = (config.student, config.probing, config.validation_steps)
-            yield from short_probe_of_real(synthetic, splits, teacher, real, *probed, context)
+            stored = synthetic.as_stored(config.asked_bits or synthetic.usual_bits)
+            yield from short_probe_of_real(stored, splits, teacher, real, *probed, context)
         if isinstance(synthetic, LowRankSet):
             used = {"images": config.image_bases, "representations": config.representation_bases}
             yield Analysed("spectrum", synthetic.spectrum | {"used": used})
@@ -94,9 +95,10 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         number = pool.pick(step)
         order = torch.randperm(len(splits.train), generator=context.stream("real", step))[: config.real_batch]
         inputs, targets = splits.train.batch(order)[0], real[order.to(real.device)]  # without labels
-        outer_loss = _outer_loss(pool, number, synthetic, inputs, targets, config)
         outer.zero_grad()
-        outer_loss.backward()
+        with synthetic.rounded(config.rounded_bits(step)):
+            outer_loss = _outer_loss(pool, number, synthetic, inputs, targets, config)
+            outer_loss.backward()
         norm = gradient_norm(learned)
         if not torch.isfinite(norm):
             problem = f"The gradient of the set is infinite or NaN at outer step {step} (outer loss {outer_loss:.3g})."
@@ -107,13 +109,14 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         for group, size in zip(outer.param_groups, sizes, strict=True):
             group["lr"] = config.outer_lr * size * (1 - step / config.outer_steps)
         outer.step()
-        inner_loss = pool.train(number, *_pairs(synthetic, shifts))
+        inner_loss = pool.train(number, *_pairs(synthetic.as_stored(config.rounded_bits(step)), shifts))
 
         done = synthetic.step = step + 1
         values = {"outer_loss": outer_loss.item(), "gradient_norm": norm.item(), "inner_loss": inner_loss}
         values["age"] = float(pool.members[number].age)
         if config.wants_validation(done):
-            probe = short_probe(encoder, synthetic.pairs(), splits, config.probing, config.validation_steps, context)
+            pairs = synthetic.as_stored(config.rounded_bits()).pairs()
+            probe = short_probe(encoder, pairs, splits, config.probing, config.validation_steps, context)
             values["validation_accuracy"] = yield from probe
         yield Measured(done, values)
         if config.wants_preview(done):

@@ -83,10 +83,11 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
         target = experts.weights(expert, epoch + config.expert_epochs, context.device)
         path = Path(student, start, _batches(synthetic, splits, context, step), config.student_steps, F.cross_entropy)
         walked = matched(path.forward(), target, config.objective, config.nearest_by)
-        found: Matched = yield from paced("follow the student", walked, config.student_steps)
-        outer_loss, direction = normalised_distance(found.theta, start, target)
         outer.zero_grad()
-        yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
+        with synthetic.rounded(config.rounded_bits(step)):
+            found: Matched = yield from paced("follow the student", walked, config.student_steps)
+            outer_loss, direction = normalised_distance(found.theta, start, target)
+            yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
         norm = gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
             _check_moves(start, target, experts.numbers[expert], epoch, config)
@@ -180,7 +181,8 @@ def _validate(
     student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
 ) -> Generator[Event, None, dict[str, float]]:
     """Mean validation accuracy of fresh students trained on the images, and of as many trained on their average."""
-    names, versions = ("validation_accuracy", "ema_validation_accuracy"), (synthetic, *synthetic.companions().values())
+    names, synthetic = ("validation_accuracy", "ema_validation_accuracy"), synthetic.as_stored(config.rounded_bits())
+    versions = synthetic, *synthetic.companions().values()
     found = {}
     for name, version in zip(names, versions, strict=False):
         data, rate = version.data(), version.rates[0].item()
