@@ -120,7 +120,7 @@ class SelfsupConfig(MethodConfig):
     @property
     def num_dims(self) -> int:
         """Dimensions of a representation."""
-        return 512 if self.teacher.kind == "imagenet" else self.teacher.num_dims
+        return self.teacher.output_dims
 
     def without_validation(self) -> Self:
         return self.model_copy(update={"num_validations": 0})

@@ -7,7 +7,9 @@ from engine.core.config import Config, StudentConfig, option
 
 TRAINED = ("barlow_twins", "simclr")  # kinds of teachers that are trained here
 NAMES = {"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"}
-IMAGENET_DIMS = 512
+NAMES |= {"torchvision": "ResNet from a file"}
+RESNETS = {"resnet18": 512, "resnet50": 2048}
+"""torchvision's networks that can be teachers, and the dimensions of their representations."""
 
 _teacher = partial(option, group="Teacher")
 _own = partial(_teacher, when=("kind", (*TRAINED, "file")))
@@ -19,9 +21,18 @@ _view = partial(option, group="Teacher's views", advanced=True, when=("kind", TR
 class TeacherConfig(Config):
     """Trained on images alone, or loaded. Labels are not used for training; accuracies are only reported."""
 
-    kind: Literal["barlow_twins", "simclr", "imagenet", "file"] = _teacher("barlow_twins", names=NAMES, label="Teacher")
-    """Trained on this data set without labels, or pretrained elsewhere."""
-    file: str = _teacher("", "Weights as a .safetensors file", label="Weights file", when=("kind", "file"))
+    kind: Literal["barlow_twins", "simclr", "imagenet", "file", "torchvision"] = _teacher(
+        "barlow_twins", names=NAMES, label="Teacher"
+    )
+    """Trained on this data set without labels, or pretrained elsewhere: a network of this program, or a ResNet whose
+    weights have torchvision's names.
+    """
+    file: str = _teacher("", label="Weights file", when=("kind", ("file", "torchvision")))
+    """Weights as .safetensors, or as a .pth file that holds tensors alone; prefixes such as "module." or "backbone."
+    and heads are left out.
+    """
+    resnet: Literal["resnet18", "resnet50"] = _teacher("resnet18", label="ResNet", when=("kind", "torchvision"))
+    """Network of the weights file. Its stem is recognised: 7 x 7 with pooling (ImageNet) or 3 x 3 (small images)."""
     network: Literal["convnet", "resnet18"] = _own("convnet", label="Teacher network")
     """The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs."""
     depth: int = _convnet(3, "Blocks of convolution, normalisation, activation and pooling", low=1, high=8)
@@ -66,17 +77,26 @@ class TeacherConfig(Config):
     @property
     def output_dims(self) -> int:
         """Dimensions of a representation."""
-        return IMAGENET_DIMS if self.kind == "imagenet" else self.num_dims
+        return RESNETS[self.architecture] if self.is_resnet else self.num_dims
+
+    @property
+    def is_resnet(self) -> bool:
+        """Whether the network is torchvision's."""
+        return self.kind in ("imagenet", "torchvision")
 
     @property
     def architecture(self) -> str:
         """The network's key among the students."""
-        return "resnet18" if self.kind == "imagenet" else self.network
+        if self.is_resnet:
+            return self.resnet if self.kind == "torchvision" else "resnet18"
+        return self.network
 
     @property
     def title(self) -> str:
         if self.kind == "imagenet":
             return "ResNet18 trained on ImageNet"
+        if self.kind == "torchvision":
+            return f"{self.resnet.replace('resnet', 'ResNet')} of torchvision from a file"
         network = "ResNet18" if self.network == "resnet18" else f"ConvNet-D{self.depth}, width {self.width}"
         if self.kind == "file":
             return f"{network} from a file"

@@ -98,7 +98,7 @@ def of_training(teacher: Teacher, splits: Splits, context: Context) -> Generator
 def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
     """What a teacher takes if it is not in the store; needs no data."""
     with torch.device("meta"):
-        network = networks.make_network(config, spec, nn.Identity(), "meta")
+        network = networks.make_network(config, spec, None, "meta")
     num_bytes = networks.num_bytes(network)
     return RecordingPlan(1, num_bytes, missing_bytes=num_bytes)
 
@@ -106,7 +106,7 @@ def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
 def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
     """Everything that a teacher depends on. Raises ConfigError if its weights file cannot be read."""
     settings = in_effect(config)
-    if config.kind == "file":
+    if "file" in settings:
         settings["file"] = store.hash_of(networks.path_of(config.file))
     return {"recipe": RECIPE, "data": splits.fingerprint, "teacher": settings}
 
@@ -126,14 +126,19 @@ class TeacherTrainer(Trainer[AdamWState]):
     @cached_property
     def network(self) -> nn.Module:
         """The teacher itself; `measure` and `finish` load its weights."""
-        preparation = train.preparation_of(self.splits)
-        to_pixels = nn.Identity() if preparation is None else preparation.inverse
-        return networks.make_network(self.config, self.splits.spec, to_pixels, self.context.device)
+        preparation, spec = train.preparation_of(self.splits), self.splits.spec
+        return networks.make_network(self.config, spec, preparation, self.context.device, self.stem)
+
+    @cached_property
+    def stem(self) -> networks.Stem:
+        """Of a ResNet."""
+        return networks.stem_of(self.config) if self.config.kind == "torchvision" else networks.Stem()
 
     @cached_property
     def manifest(self) -> Manifest:
         config, num_params = self.config, sum(parameter.numel() for parameter in self.network.parameters())
-        about = {"source": self.splits.title, "title": config.title, "num_params": num_params}
+        title = f"{config.title}, {self.stem}" if config.kind == "torchvision" else config.title
+        about = {"source": self.splits.title, "title": title, "num_params": num_params}
         about |= {"num_epochs": config.epochs if config.is_trained else 0, "num_dims": config.output_dims}
         return Manifest.model_validate(about | {"kind": "teachers", "key": key_of(self.splits, config)})
 
@@ -215,7 +220,7 @@ class TeacherTrainer(Trainer[AdamWState]):
         if self.config.kind == "imagenet":
             found = yield from ticking("load torchvision's ImageNet weights", networks.imagenet_weights)
         else:
-            found = networks.weights_from_file(self.config.file, self.network)
+            found = networks.weights_from_file(self.config, self.network)
         self.network.load_state_dict(found, strict=False)
         if not any(name.endswith("running_mean") for name in found):
             networks.fix_statistics(self.network, self.splits.train)
