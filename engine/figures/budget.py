@@ -16,6 +16,7 @@ from engine.figures.palette import PAGE, arm_name, measure, spread
 
 _MOST_TICKS = 5
 _BESIDE = {"kmeans_real": "triangle-up", "random_real": "x", "random_samples": "cross", "start": "triangle-down"}
+_BESIDE |= {"full": "star"}
 FORMS = {
     "Poster": ("Distilled poster", "square"),
     "Synthetic images": ("Distilled images", "circle"),
@@ -81,8 +82,8 @@ def published(source: str) -> list[Published]:
 def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Published] = ()) -> go.Figure:
     """Test accuracy, or skill, of each run's distilled set against the bytes it is stored in, with 95 % intervals.
 
-    Posters are squares, whole images and sequences circles, starting sets and few real samples small marks, published
-    results hollow.
+    Posters are squares, whole images and sequences circles, starting sets and real samples small marks, the full data
+    set a star, published results hollow.
     """
     figure, judged_by = go.Figure(), measure(row for run in runs for row in run.arms.values())
     for form, (title, symbol) in FORMS.items():
@@ -102,8 +103,11 @@ def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Publish
 
 
 def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symbol: str) -> None:
-    """The points of one training set with their intervals; distilled ones with the short names of their runs."""
-    found = [(run, run.arms[arm]) for run in runs if arm in run.arms]
+    """The points of one training set with their intervals; distilled ones with the short names of their runs.
+
+    Sets of unknown bytes, of the first versions, are left out.
+    """
+    found = [(run, run.arms[arm]) for run in runs if arm in run.arms and run.arms[arm].num_bytes]
     if not found:
         return
     rows, colour, is_main = [row for _, row in found], PAGE.arm(arm), arm == "distilled"

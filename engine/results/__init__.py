@@ -1,6 +1,6 @@
 """What a run says: sections by kind of result, which a page, a report and the terminal draw."""
 
-from engine.results import against, followed, looks, names, sections, shared, together
+from engine.results import against, budget, followed, looks, names, sections, shared, together
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
 from engine.results.run import Run, student_of
@@ -9,6 +9,7 @@ __all__ = [
     "Kind",
     "Run",
     "against",
+    "budget",
     "followed",
     "kind_of",
     "looks",

@@ -7,7 +7,7 @@ from engine import figures
 from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY, Row, by_length
 from engine.figures import formats
 from engine.figures.palette import PROTOCOL_NOTES
-from engine.results import looks, titles
+from engine.results import budget
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
 from engine.results.names import run_title, short_name
@@ -55,12 +55,8 @@ def scores(runs: Sequence[Run], protocol: str) -> list[Section]:
         return [Group(title, [Sentence(none, "caption")], "box")]
     alt = f"{title} of the compared runs on each training set, with 95 % intervals"
     chart = Chart(partial(figures.runs, named), f"runs together {kind.measure} {protocol}", alt)
-    budgets: list[Section] = []
-    axes = [(run.row.source, kind.group(run.row.request)) for run in runs]
-    for axis in dict.fromkeys(axes):
-        alike = [each for each, its in zip(found, axes, strict=True) if its == axis]
-        budgets += against_bytes(*axis, alike, kind, protocol)
-    return [Group(title, [chart], "box"), *_table(found, kind), *_matrix(found, kind, protocol), *budgets]
+    against = budget.of_runs(found, protocol)
+    return [Group(title, [chart], "box"), *_table(found, kind), *_matrix(found, kind, protocol), *against]
 
 
 def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
@@ -106,46 +102,6 @@ def _matrix(found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str) -> lis
     alt = f"Test {kind.measure} by run and training set: mean, standard deviation and number of students"
     draw, note = partial(figures.matrix, cells, names), f"Test {kind.measure} in %, a row per run."
     return [boxed("Runs and training sets", draw, f"skill matrix {protocol}", alt, note)]
-
-
-def against_bytes(
-    source: str, group: str, found: Sequence[tuple[Run, Arms]], kind: Kind, protocol: str
-) -> list[Section]:
-    """Scores against stored bytes of runs on one data set, where their sizes differ; published results beside them."""
-    scored = [(run, arms) for run, arms in found if "distilled" in arms]
-    if len({arms["distilled"].num_bytes for _, arms in scored}) < 2:
-        return []
-    budgeted = [figures.Budgeted(run.row.id, short_name(run.row), _form(run), arms) for run, arms in scored]
-    published = figures.published(source)
-
-    def drawn(beside: Sequence[figures.Published]) -> list[Section]:
-        alt = f"Test {kind.measure} of the compared runs against the bytes they store, with 95 % intervals"
-        draw, key = partial(figures.accuracy_against_bytes, budgeted, beside), f"bytes {source} {group} {protocol}"
-        note = "Labels are run numbers. Whiskers: 95 % interval of the mean. Each run is scored with its own student."
-        return [Chart(draw, key, alt), Sentence(f"{note} {published_note(beside)}".strip(), "caption")]
-
-    ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
-    shown = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
-    where = f"{titles.source(source)}{f', {group}' if group else ''}"
-    return [Group(f"{kind.measure.capitalize()} against bytes: {where}", shown, "box")]
-
-
-def _form(run: Run) -> str:
-    """What a run's set is drawn as: its last picture tells."""
-    steps = run.store.previews(run.row.id)
-    return looks.name_of(run.store.preview(run.row.id, steps[-1])) if steps else looks.IMAGES
-
-
-def published_note(published: Sequence[figures.Published]) -> str:
-    """Where the hollow marks come from, what they cost, and how far to trust them."""
-    if not published:
-        return ""
-    costs = "; ".join(dict.fromkeys(one.cost for one in published))
-    methods = ", ".join(dict.fromkeys(one.method for one in published))
-    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; bytes of the pixels alone."
-    if any(one.is_second_hand for one in published):
-        note += " Second-hand results are taken from other authors' accounts."
-    return note
 
 
 def lengths(runs: Sequence[Run]) -> list[Section]:

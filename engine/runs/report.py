@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.program import version
 from engine.figures import formats
 from engine.methods import METHODS, config_of
-from engine.results import followed, looks, shared, titles
+from engine.results import budget, followed, looks, shared, titles
 from engine.results.kinds import kind_of
 from engine.results.run import Run
 from engine.results.sections import Code, Group, Section, Sentence, Table
@@ -36,6 +36,7 @@ def report_html(store: Store, run_id: str) -> str:
         *kind.against_full(run),
         *kind.scores(run),
         *(kind.measures(run) if run.rows else []),
+        *budget.of_run(run),
         *kind.architectures(run),
         *looks.pictures(run),
         *(Sentence(message, "caption") for message in store.notes(row.id)),

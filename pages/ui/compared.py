@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.results import Run, looks, names, shared, together
+from engine.results import Run, budget, looks, names, shared, together
 from pages.ui import differences, downloads, pictures, sections, services, sets, words
 
 MAX_OVERLAID = 12
@@ -36,6 +36,7 @@ def show_one(row: engine.RunRow) -> None:
     with images:
         _trained_on(row)
     sections.show(kind.measures(run), key)
+    sections.show(budget.of_run(run), key)
     sections.show(kind.architectures(run), key)
     sections.show(kind.titled_findings(run), key)
     downloads.show(row)

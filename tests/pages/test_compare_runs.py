@@ -79,13 +79,13 @@ def test_the_other_protocol_changes_scores_of_small_sets_and_not_of_the_full_one
 
 def test_curves_of_all_runs_share_one_chart_told_apart_by_colour_and_dashes(visit, three):
     app = visit("compare", run=three)
-    lines = figure(app, 1)["data"]
+    lines = figure(app, 2)["data"]
     assert [line["name"] for line in lines] == [f"{three[0]} · first", f"{three[1]} · second", f"{three[2]} · third"]
     assert len({line["line"]["color"] for line in lines}) == len({line["line"]["dash"] for line in lines}) == 3
     app.selectbox(key="compared quantity").set_value("validation_accuracy").run()
-    assert "accuracy (%)" in figure(app, 1)["layout"]["yaxis"]["title"]["text"]
+    assert "accuracy (%)" in figure(app, 2)["layout"]["yaxis"]["title"]["text"]
     app.toggle(key="compared log").set_value(True).run()
-    assert figure(app, 1)["layout"]["yaxis"]["type"] == "log"
+    assert figure(app, 2)["layout"]["yaxis"]["type"] == "log"
 
 
 def test_a_run_that_did_not_measure_a_quantity_is_named(visit, store, three):

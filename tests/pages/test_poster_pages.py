@@ -173,12 +173,21 @@ def test_poster_and_images_are_compared_against_bytes(visit, store):
     assert list(steps.columns) == ["Run", "300", "600", "1,000", "2,000"] and len(steps) == 2
 
 
-def test_runs_of_one_size_or_of_different_data_have_no_such_chart(visit, store):
-    same = [finished(store), finished(store, better=0.01)]
-    assert not heading(visit("compare", run=same), "Accuracy against bytes: Digits")
-    other = poster_finished(store, 5200, source="mnist")
-    text = " ".join(found.value for found in visit("compare", run=[same[0], other]).subheader)
-    assert "against bytes" not in text
+def test_full_data_is_at_its_bytes_and_each_data_set_has_a_chart_of_its_own(visit, store):
+    first, other = finished(store), poster_finished(store, 5200, source="mnist")
+    app = visit("compare", run=[first, other])
+    assert heading(app, "Accuracy against bytes: Digits") and heading(app, "Accuracy against bytes: MNIST")
+    points = {trace["name"]: trace for trace in traces(app, 1)}
+    assert len(values(points["Full data"]["x"])) == 1 and values(points["Distilled images"]["x"]) == [2610]
+
+
+def test_one_run_has_the_chart_without_its_number(visit, store):
+    app = visit("compare", run=finished(store, has_kmeans=True))
+    assert heading(app, "Accuracy against bytes: Digits")
+    points = {trace["name"]: trace for trace in traces(app, 1)}
+    assert list(points) == ["Distilled images", "k-means real, equal bytes", "Random real, equal bytes", "Full data"]
+    assert list(points["Distilled images"]["text"]) == [""]
+    assert "Test scores. Whiskers: 95 % interval of the mean. Each set is scored under its best protocol" in words(app)
 
 
 def test_published_results_are_shown_beside_with_their_cost_and_doubt(visit, store):

@@ -90,7 +90,7 @@ def test_report_shows_the_result_and_the_way_there(finished, text):
 def test_every_curve_and_comparison_is_a_chart(finished, text):
     store, run_id = finished
     names = engine.figures.chart_names([name for name, line in store.series(run_id).items() if len(line.steps) > 1])
-    assert text.count("data-chart=") == text.count('id="chart-') == 1 + len(names)
+    assert text.count("data-chart=") == text.count('id="chart-') == 2 + len(names)
     assert all(f"<h3>{engine.figures.chart_of(name).title}</h3>" in text for name in names)
 
 

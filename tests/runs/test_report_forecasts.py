@@ -77,8 +77,8 @@ def test_sequences_are_candles_that_are_said_to_be_learned(text):
     candles = [chart for chart in charts if any(trace["type"] == "candlestick" for trace in chart["data"])]
     titles = [chart["layout"]["annotations"][0]["text"] for chart in candles]
     assert all(re.fullmatch(r"SIM-[ABC]: volatility \d+\.\d %", title) for title in titles), titles
-    # scores, six sequences, three tokens, distances, three facts, adaptation, two curves
-    assert len(candles) == 6 and len(charts) == text.count("data-chart=") == 17
+    # scores, bytes, six sequences, three tokens, distances, three facts, adaptation, two curves
+    assert len(candles) == 6 and len(charts) == text.count("data-chart=") == 18
 
 
 def test_privacy_facts_and_adaptation_are_told_and_names_are_escaped(text):

@@ -68,8 +68,8 @@ def test_analyses_and_the_teacher_are_charts(text):
     ):
         assert f">{title}</h" in text
     assert "t-SNE" not in text
-    # scores, five of the above, two curves
-    assert text.count("data-chart=") == text.count('id="chart-') == 8
+    # scores, bytes, five of the above, two curves
+    assert text.count("data-chart=") == text.count('id="chart-') == 9
 
 
 def test_bases_and_reconstruction_are_pictures_inside_the_page(text):

@@ -1,0 +1,72 @@
+"""Scores against the bytes that sets are stored in: of one run, or of several runs on one data set."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from engine import figures
+from engine.evaluation.scores import Row
+from engine.results import looks, titles
+from engine.results.kinds import kind_of
+from engine.results.names import short_name
+from engine.results.run import Run
+from engine.results.sections import Chart, Choice, Group, Section, Sentence
+
+
+def of_run(run: Run) -> list[Section]:
+    """Every training set of a run, each under the protocol that was best on validation data."""
+    is_known = "distilled" in run.best and run.best["distilled"].num_bytes
+    return against_bytes([(run, run.best)]) if is_known else []
+
+
+def of_runs(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str) -> list[Section]:
+    """A chart for each data set, and for each target of forecasts. runs: with their scores by arm under `protocol`."""
+    axes = [(run.row.source, kind_of(run.row.method).group(run.row.request)) for run, _ in runs]
+    found: list[Section] = []
+    for axis in dict.fromkeys(axes):
+        alike = [each for each, its in zip(runs, axes, strict=True) if its == axis and "distilled" in each[1]]
+        found += against_bytes(alike, protocol) if alike else []
+    return found
+
+
+def against_bytes(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str = "") -> list[Section]:
+    """Test scores of runs on one data set against stored bytes; published results beside them."""
+    first, is_one = runs[0][0], len(runs) == 1
+    kind, source = kind_of(first.row.method), first.row.source
+    group, published = kind.group(first.row.request), figures.published(source)
+    labels = ["" if is_one else run.row.id for run, _ in runs]
+    shown = [
+        figures.Budgeted(label, short_name(run.row), _form(run), arms)
+        for label, (run, arms) in zip(labels, runs, strict=True)
+    ]
+    chosen = "Each set is scored under its best protocol on validation data." if not protocol else ""
+    labelled = "" if is_one else "Labels are run numbers; each run is scored with its own student."
+
+    def drawn(beside: Sequence[figures.Published]) -> list[Section]:
+        whose = "this run's sets" if is_one else "the sets of the compared runs"
+        alt = f"Test {kind.measure} of {whose} against the bytes they are stored in, with 95 % intervals"
+        draw = partial(figures.accuracy_against_bytes, shown, beside)
+        note = " ".join(filter(None, (labelled, "Whiskers: 95 % interval of the mean.", chosen, _published(beside))))
+        return [Chart(draw, f"bytes {source} {group} {protocol}", alt), Sentence(f"Test scores. {note}", "caption")]
+
+    ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
+    parts = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
+    where = f"{titles.source(source)}{f', {group}' if group else ''}"
+    return [Group(f"{kind.measure.capitalize()} against bytes: {where}", parts, "box")]
+
+
+def _form(run: Run) -> str:
+    """What a run's set is drawn as: its last picture tells."""
+    steps = run.store.previews(run.row.id)
+    return looks.name_of(run.store.preview(run.row.id, steps[-1])) if steps else looks.IMAGES
+
+
+def _published(published: Sequence[figures.Published]) -> str:
+    """Where the hollow marks come from, what they cost, and how far to trust them."""
+    if not published:
+        return ""
+    costs = "; ".join(dict.fromkeys(one.cost for one in published))
+    methods = ", ".join(dict.fromkeys(one.method for one in published))
+    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; bytes of the pixels alone."
+    if any(one.is_second_hand for one in published):
+        note += " Second-hand results are taken from other authors' accounts."
+    return note
