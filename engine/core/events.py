@@ -206,9 +206,10 @@ class Analysed(Event):
     name and values: "spectrum", {"images": shares of variance by component, "representations": the same, "used":
     {"images": U, "representations": V}}; "approximation", {"augmentations": names, "with_networks": relative errors of
     augmented representations, "without": of unshifted ones}; "map" by PCA and "map_tsne", {"real": [[x, y], ...],
-    "classes": of each, "distilled": [[x, y], ...], "way": "PCA"}; "storage", by evaluation/widths. Of prices,
-    by evaluation/forecasting: "forecasts", "intervals", "verdict", "privacy", "facts" and "adaptation"
-    ("adaptation:prices:gold" of another source).
+    "classes": of each, "distilled": [[x, y], ...], "way": "PCA"}; "storage", by evaluation/widths; "budget", of bytes:
+    {"budget": bytes, "num_images", "image_bases", "representation_bases", "num_augmentations": of which so many are
+    kept, "augmentations": names, "errors"}. Of prices, by evaluation/forecasting: "forecasts", "intervals", "verdict",
+    "privacy", "facts" and "adaptation" ("adaptation:prices:gold" of another source).
     """
 
     name: str

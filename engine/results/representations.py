@@ -47,7 +47,7 @@ class Representations(Kind):
 
     def findings(self, run: Run) -> list[Section]:
         """A map of the representations, the spectrum of the bases, and errors of the approximation networks."""
-        drawn = [draw(run.analyses) for draw in (_map, _spectrum, _approximation)]
+        drawn = [draw(run.analyses) for draw in (_map, _spectrum, _approximation, _budget)]
         known = [group for group in drawn if group is not None]
         if not known:
             waiting = "A map of the representations and the spectrum of the bases appear here."
@@ -168,3 +168,24 @@ def _approximation(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
     chart = Chart(partial(figures.approximation_errors, values), "approximation", alt)
     values_table = Group("Values", [Table(table, "Relative error under each augmentation")], "fold")
     return Group("Representations of augmented images", [chart, Sentence(note, "caption"), values_table], "box")
+
+
+def _budget(found: Mapping[str, Mapping[str, Any]]) -> Group | None:
+    values = found.get("budget")
+    if values is None:
+        return None
+    images, budget = formats.counted(values["num_images"], "image"), formats.num_bytes(values["budget"])
+    bases = ""
+    if values["image_bases"]:
+        bases = f", as sums of {values['image_bases']:,} and {values['representation_bases']:,} bases"
+    said = f"{budget} hold {images} with representations{bases}: the most that fit in the proportions of the settings."
+    parts: list[Section] = [Sentence(said, "caption")]
+    if names := values.get("augmentations"):
+        kept = values["num_augmentations"]
+        why = f"The networks of {kept} of {formats.counted(len(names), 'augmentation')} fit into what is left"
+        parts.append(Sentence(f"{why}: those with the smallest error at the start are kept.", "caption"))
+        table = {"Augmentation": [formats.words(name) for name in names]}
+        table["Error left"] = [formats.percent(error) for error in values["errors"]]
+        table["Kept"] = ["yes" if place < kept else "no" for place in range(len(names))]
+        parts.append(Table(table, "Augmentations by the error that their networks leave"))
+    return Group("Byte budget", parts, "box")

@@ -158,6 +158,12 @@ class LowRankSet(RepresentationSet):
         names = [augmentation.name for augmentation in self.augmentations]
         return {"augmentations": names, "with_networks": with_networks, "without": without}
 
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Keep only the augmentations with these numbers, and their networks."""
+        self.augmentations = tuple(self.augmentations[number] for number in numbers)
+        for name, network in zip(Networks._fields, self.networks, strict=True):
+            self.register_buffer(name, network[list(numbers)])
+
     def views(self) -> dict[str, np.ndarray]:
         return {"bases": pictures(self.image_bases, self.basis_shape)}
 

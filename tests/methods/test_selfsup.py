@@ -271,3 +271,47 @@ def test_bases_that_are_of_no_use_are_cautioned_or_refused(tmp_path):
     assert config_of(parameterisation="full").caution(SPEC) == ""
     with pytest.raises(ConfigError, match="take 712 numbers, more than the 512 of the images at full size. Use fewer"):
         large.check(SPEC, tmp_path)
+
+
+BUDGET = {"byte_budget": 500, "augmentations": ["flip", "rotate_90", "blur", "jitter"], "hidden_dims": 2}
+
+
+def test_a_byte_budget_holds_as_much_as_fits_in_the_proportions_of_the_settings():
+    config = config_of(**BUDGET)
+    counts = config.counts(SPEC)
+    assert config.size(SPEC).num_bytes <= 500
+    assert counts.image_bases == round(counts.num_images * 5 / 8)
+    assert counts.representation_bases == round(counts.num_images * 4 / 8)
+    images, U, V, A = counts
+    more = images + 1
+    u, v = round(more * 5 / 8), round(more * 4 / 8)
+    assert 2 * (more * (u + v) + (u + 1) * 16 + (v + 1) * 6) > 450, "one image more would take over nine tenths"
+    network = 2 * (2 * V * 2 + 2 + V)
+    bases = 2 * (images * (U + V) + (U + 1) * 16 + (V + 1) * 6)
+    assert 1 <= A == min(4, (500 - bases) // network) < 4
+    assert config_of(**BUDGET | {"byte_budget": 10**6}).counts(SPEC)[1:] == (16, 6, 4), "no more bases than there are"
+    full = config_of(byte_budget=500, parameterisation="full")
+    assert full.size(SPEC).num_samples == (500 - 8) // (64 + 2 * 6) and full.size(SPEC).num_bytes <= 500
+    assert config_of().counts(SPEC) == (8, 5, 4, 2)
+
+
+def test_a_budget_for_no_image_is_refused_with_the_bytes_of_one(tmp_path):
+    with pytest.raises(ConfigError, match="too small: 103 bytes are needed for one image"):
+        config_of(byte_budget=100).check(SPEC, tmp_path)
+    with pytest.raises(ConfigError, match="too small: 84 bytes are needed"):
+        config_of(byte_budget=75, parameterisation="full").check(SPEC, tmp_path)
+
+
+def test_within_a_budget_the_augmentations_with_the_smallest_error_are_kept(context):
+    config = config_of(**BUDGET)
+    found, synthetic = drained(selfsup.distill(toy_splits(), config, context))
+    (told,) = [event.values for event in found if isinstance(event, events.Analysed) and event.name == "budget"]
+    counts = config.counts(SPEC)
+    assert told["errors"] == sorted(told["errors"]) and set(told["augmentations"]) == set(BUDGET["augmentations"])
+    kept = [each.name for each in synthetic.augmentations]
+    assert set(kept) == set(told["augmentations"][: counts.num_augmentations]) and told["num_images"] == counts[0]
+    assert (synthetic.num_images, len(synthetic.image_bases)) == counts[:2]
+    assert synthetic.as_stored(16).num_bytes() <= 500
+    saved = next(e.snapshot() for e in found if isinstance(e, events.Checkpoint) and e.step == 6)
+    again = drained(selfsup.distill(toy_splits(), config, replace(context, resume_from=saved)))[1]
+    assert [each.name for each in again.augmentations] == kept

@@ -98,6 +98,17 @@ def approximation() -> Analysed:
     )
 
 
+BUDGET = {
+    "budget": 9_100,
+    "num_images": 20,
+    "image_bases": 12,
+    "representation_bases": 6,
+    "num_augmentations": 1,
+    "augmentations": ["blur", "rotate_90"],
+    "errors": [0.05, 0.4],
+}
+
+
 def placed(way: str = "PCA", num_classes: int = 10, num_real: int = 200, num_distilled: int = 20) -> Analysed:
     """A map with a cluster a class."""
     rng = np.random.default_rng(num_classes)

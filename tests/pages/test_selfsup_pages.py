@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 import engine
 from engine.core.events import Failed, Finished, Stopped
 from engine.pretrained.store import Manifest, Network, Point, Probed, Recording
+from engine.results import representations
+from engine.results.sections import Sentence, Table
 
 
 def buttons(app: AppTest) -> set[str]:
@@ -205,6 +207,15 @@ def test_compare_has_transfer_and_likeness_tables(store, visit):
     assert "Fashion-MNIST, fine-tuned" in shown and "76.0 ± 0.0 %" in shown
     assert "Linear CKA" in shown and "0.810 ± 0.000" in shown
     assert "Nearest neighbours" in shown and "Fine-tuned" in shown
+
+
+def test_a_byte_budget_says_what_it_holds_and_which_augmentations_were_kept_and_why():
+    found = representations._budget({"budget": selfsup.BUDGET})
+    said = " ".join(section.text for section in found.of if isinstance(section, Sentence))
+    assert "9.10 kB hold 20 images with representations, as sums of 12 and 6 bases: the most that fit" in said
+    assert "networks of 1 of 2 augmentations fit into what is left: those with the smallest error" in said
+    table = next(section for section in found.of if isinstance(section, Table)).columns
+    assert table == {"Augmentation": ["Blur", "Rotate 90"], "Error left": ["5.0 %", "40.0 %"], "Kept": ["yes", "no"]}
 
 
 def test_runs_without_labels_are_compared_with_each_other_and_with_labelled_ones(store, visit):

@@ -13,6 +13,7 @@ from engine.core.options import Condition, unless
 from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
 from engine.evaluation.probing.config import ProbingConfig
 from engine.methods.options import VALIDATED, outer, stored
+from engine.methods.selfsup.budget import Counts, counts_of, network_values
 from engine.pretrained.teachers.config import TRAINED, TeacherConfig
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape, check_bases, num_in_bases, stored_whole
@@ -50,6 +51,9 @@ class SelfsupConfig(MethodConfig):
     basis_size: int = _bases(16, "Side of an image basis, before it is enlarged", low=2, high=1024, unit="px")
     storage_budget: int = stored(0, advanced=True, low=0, high=1_000_000, unit="pairs")
     """Largest storage, in full images with representations; 0 for no limit."""
+    byte_budget: int = stored(0, low=0, high=10**9, unit="bytes")
+    """If set, images and bases keep their proportions and are as many as fit, at 2 bytes per number; augmentations with
+    the smallest error are kept."""
     teacher: TeacherConfig = TeacherConfig()
     augmentations: tuple[PredefinedName, ...] = _views(tuple(ROTATED), names=ROTATED)
     """Fixed changes of the distilled images, each with its own representations."""
@@ -113,9 +117,13 @@ class SelfsupConfig(MethodConfig):
         return self.probing.transfer
 
     @property
-    def num_augmentations(self) -> int:
-        """Augmentations of each image of a low-rank set, including optimal ones."""
-        return len(self.augmentations) + self.num_optimal
+    def num_candidates(self) -> int:
+        """Augmentations of each image that are asked for, including optimal ones; none of whole pairs."""
+        return len(self.augmentations) + self.num_optimal if self.parameterisation == "low_rank" else 0
+
+    def counts(self, spec: Task) -> Counts:
+        """Images, bases and augmentations of the set, which may follow from a budget. Raises ConfigError."""
+        return counts_of(self, spec)
 
     @property
     def num_dims(self) -> int:
@@ -135,11 +143,12 @@ class SelfsupConfig(MethodConfig):
 
     def loads(self, spec: Task, action: Action, batch_size: int, stored: float) -> list[Load]:
         """Of the network that learns representations, and of the teacher if it is trained here."""
-        pairs = self.num_images * (1 + self.num_augmentations)
+        counts = self.counts(spec)
+        pairs = counts.num_images * (1 + counts.num_augmentations)
         inner, pretrain = min(self.inner_batch or pairs, pairs), self.probing.pretrain_batch
         sizes = {f"a smaller batch of the pre-training (now {pretrain:,})": pretrain} if action != "record" else {}
         if action == "distill":
-            distilled = {f"fewer distilled images (now {self.num_images:,})": self.num_images}
+            distilled = {f"fewer distilled images (now {counts.num_images:,})": counts.num_images}
             sizes = distilled | {f"a smaller inner batch (now {inner:,})": inner} | sizes
         held = max(sizes.values(), default=0)  # one of them at a time
         student = self.student
@@ -152,35 +161,37 @@ class SelfsupConfig(MethodConfig):
 
     def size(self, spec: Task) -> Size:
         """Bases, coefficients, means and approximation networks, or images and representations in full."""
+        m, U, V, A = self.counts(spec)
         if self.parameterisation == "full":
-            num_values, num_targets = self.num_images * math.prod(spec.sample_shape), self.num_images * self.num_dims
+            num_values, num_targets = m * math.prod(spec.sample_shape), m * self.num_dims
             more = {"num_fine": num_targets, "num_channels": spec.sample_shape[0]}
         else:
-            pixels, V = math.prod(basis_shape(spec.sample_shape, self.basis_size)), self.representation_bases
-            num_values = num_in_bases(self.num_images, self.image_bases, pixels)
-            num_networks = self.num_augmentations * (2 * V * self.hidden_dims + self.hidden_dims + V)
-            num_targets = num_in_bases(self.num_images, V, self.num_dims) + num_networks
+            pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
+            num_networks = A * network_values(V, self.hidden_dims)
+            num_values = num_in_bases(m, U, pixels)
+            num_targets = num_in_bases(m, V, self.num_dims) + num_networks
             more = {"num_fine": pixels + self.num_dims + num_networks, "bits": LowRankSet.usual_bits}
-            more["num_channels"] = 2 * (self.image_bases + V)
-        return self.as_stored(Size(self.num_images, num_values, num_label_values=num_targets, **more))
+            more["num_channels"] = 2 * (U + V)
+        return self.as_stored(Size(m, num_values, num_label_values=num_targets, **more))
 
     def describe_size(self, spec: Task) -> str:
         """Images and the dimensions of their representations."""
-        images = "1 synthetic image" if self.num_images == 1 else f"{self.num_images:,} synthetic images"
+        count = self.counts(spec).num_images
+        images = "1 synthetic image" if count == 1 else f"{count:,} synthetic images"
         return f"{images} with representations of {self.num_dims:,} numbers"
 
     def check(self, spec: Task, data_root: Path) -> None:
         """Raises ConfigError for more bases than there can be, or than are of use, or a set over its budget."""
-        size = self.size(spec)
+        size, (num_images, image_bases, representation_bases, _) = self.size(spec), self.counts(spec)
         if self.parameterisation == "low_rank":
             pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
             for count, most, what in (
-                (self.image_bases, pixels, f"image bases of {self.basis_size} pixels a side"),
-                (self.representation_bases, self.num_dims, f"bases of representations of {self.num_dims} numbers"),
+                (image_bases, pixels, f"image bases of {self.basis_size} pixels a side"),
+                (representation_bases, self.num_dims, f"bases of representations of {self.num_dims} numbers"),
             ):
                 if count > most:
                     raise ConfigError(f"There can be at most {most:,} {what}, not {count:,}. Lower their number.")
-            check_bases(self.num_images, self.image_bases, self.basis_size, spec.sample_shape)
+            check_bases(num_images, image_bases, self.basis_size, spec.sample_shape)
         pair = math.prod(spec.sample_shape) + self.num_dims
         stored = size.num_values + size.num_label_values
         if self.storage_budget and stored > self.storage_budget * pair:
@@ -193,8 +204,9 @@ class SelfsupConfig(MethodConfig):
         if self.parameterisation == "full":
             return ""
         pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))
-        images = stored_whole("small images", self.num_images, self.image_bases, pixels)
-        return images or stored_whole("representations", self.num_images, self.representation_bases, self.num_dims)
+        num_images, image_bases, representation_bases, _ = self.counts(spec)
+        images = stored_whole("small images", num_images, image_bases, pixels)
+        return images or stored_whole("representations", num_images, representation_bases, self.num_dims)
 
     def for_trial(self) -> Self:
         """With a teacher trained for two steps and no warm-up; an outer step costs the same."""

@@ -41,6 +41,7 @@ from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
+from engine.methods.selfsup.budget import Counts
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.map import representation_map
 from engine.methods.selfsup.pool import Pool, warm_up_ages
@@ -61,9 +62,12 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     teacher = yield from load_or_train(splits, config.teacher, context)
     real = yield from of_training(teacher, splits, context)
     encoder = make_encoder(config.student, splits.spec, teacher.num_dims, context.device)
-    synthetic = _new_set(splits.spec, real.shape[1], config)
+    counts = config.counts(splits.spec)
+    synthetic = _new_set(splits.spec, real.shape[1], config, counts)
     yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
     synthetic.to(context.device)
+    if config.byte_budget:
+        yield from _within_budget(synthetic, teacher, config, context, counts)
     learned = [parameter for parameter in synthetic.parameters() if parameter.requires_grad]
     norms = [parameter.detach().square().mean().sqrt().item() for parameter in learned]
     sizes = [(norm or 1.0) if config.relative_steps else 1.0 for norm in norms]
@@ -79,7 +83,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
             stored = synthetic.as_stored(config.asked_bits or synthetic.usual_bits)
             yield from short_probe_of_real(stored, splits, teacher, real, *probed, context)
         if isinstance(synthetic, LowRankSet):
-            used = {"images": config.image_bases, "representations": config.representation_bases}
+            used = {"images": counts.image_bases, "representations": counts.representation_bases}
             yield Analysed("spectrum", synthetic.spectrum | {"used": used})
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
         yield Begun(synthetic)
@@ -161,12 +165,13 @@ class SelfsupComparison(RepresentationComparison):
         return work + self.validation_work(bench, self.config.validation()) if self.config.num_validations else work
 
 
-def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> RepresentationSet:
+def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig, counts: Counts) -> RepresentationSet:
+    """The set before its start, with every augmentation that is asked for."""
     training, rate = config.training(), config.probing.pretrain_lr
-    sizes = {"num_dims": num_dims, "num_images": config.num_images}
+    sizes = {"num_dims": num_dims, "num_images": counts.num_images}
     if config.parameterisation == "full":
         return PairSet(spec=spec, training=training, rate=rate, **sizes)
-    sizes |= {"image_bases": config.image_bases, "representation_bases": config.representation_bases}
+    sizes |= {"image_bases": counts.image_bases, "representation_bases": counts.representation_bases}
     sizes |= {"basis_size": config.basis_size, "hidden_dims": config.hidden_dims}
     seed, kernel = config.augmentation_seed, config.blur_kernel
     strengths = {"jitter": config.jitter, "crop_scale": config.crop_scale, "blur_sigma": config.blur_sigma}
@@ -179,21 +184,43 @@ def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> Representa
 def _renew(
     synthetic: RepresentationSet, teacher: Teacher, config: SelfsupConfig, context: Context, step: int
 ) -> Generator[Event, None, Tensor]:
-    """Refit the approximation networks. Returns the shifts (A, m, V) of the coefficients under each augmentation.
+    """Refit the approximation networks. Returns the shifts (A, m, V) of the coefficients under each augmentation."""
+    if not (isinstance(synthetic, LowRankSet) and synthetic.augmentations):
+        return torch.zeros(0, synthetic.num_samples, 1, device=context.device)
+    shifts, errors = _fit_networks(synthetic, teacher, config, context.stream("approximation", step))
+    yield Analysed("approximation", errors)
+    return shifts
+
+
+def _fit_networks(
+    synthetic: LowRankSet, teacher: Teacher, config: SelfsupConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, list[Any]]]:
+    """The shifts (A, m, V) that the networks are fitted to, and the errors that they leave.
 
     Shifts are the least-squares coefficients of g(a(X)) - g(X) in the bases of the representations.
     """
-    if not (isinstance(synthetic, LowRankSet) and synthetic.augmentations):
-        return torch.zeros(0, synthetic.num_samples, 1, device=context.device)
     with torch.no_grad():
         images, own = synthetic.materialise()
         plain, changed = teacher.represent(images), augmented(synthetic.augmentations, images, own)
         moved = torch.stack([teacher.represent(each) - plain for each in changed])
         shifts = synthetic.coefficients_of(moved + synthetic.representation_mean)
-    generator = context.stream("approximation", step)
     synthetic.fit_approximations(shifts, config.approximation_steps, config.approximation_lr, generator)
-    yield Analysed("approximation", synthetic.approximation_errors(own + moved))
-    return shifts
+    return shifts, synthetic.approximation_errors(own + moved)
+
+
+def _within_budget(
+    synthetic: RepresentationSet, teacher: Teacher, config: SelfsupConfig, context: Context, counts: Counts
+) -> Generator[Event, None, None]:
+    """Keep the augmentations whose networks leave the smallest errors. Yields Analysed "budget": what was chosen."""
+    told: dict[str, Any] = {"budget": config.byte_budget} | counts._asdict()
+    if isinstance(synthetic, LowRankSet) and synthetic.augmentations:
+        _, found = _fit_networks(synthetic, teacher, config, context.stream("approximation", "choice"))
+        errors = found["with_networks"]
+        order = sorted(range(len(errors)), key=errors.__getitem__)
+        synthetic.keep(sorted(order[: counts.num_augmentations]))
+        told |= {"augmentations": [found["augmentations"][number] for number in order]}
+        told |= {"errors": [errors[number] for number in order]}
+    yield Analysed("budget", told)
 
 
 @torch.no_grad()
