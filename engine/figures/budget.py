@@ -41,42 +41,18 @@ class Budgeted:
 
 @dataclass(frozen=True)
 class Published:
-    """One test accuracy that others published, and what it took.
+    """One test accuracy that others published.
 
-    source: key of the data set. ipc: images per class, in pixels. value: a fraction. num_values: of the pixels alone;
-    learned labels are not counted. is_second_hand: read in somebody else's account, not in the authors' paper or code.
+    ipc: images per class. value: a fraction. marks: how far to trust it. num_bytes: of the images, without labels.
+    is_second_hand: read in somebody else's account, not in the authors' paper or code.
     """
 
-    source: str
     method: str
     ipc: float
     value: float
-    cost: str
-    num_values: int
-    is_second_hand: bool = True
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the pixels, 4 per value."""
-        return 4 * self.num_values
-
-
-def _podd(classes: int, ipc: float, value: float, steps: str, is_second_hand: bool = True) -> Published:
-    cost, num_values = f"{steps} outer steps, days on a GPU", math.floor(ipc * classes * 3 * 32 * 32)
-    return Published(f"cifar{classes}", "PoDD", ipc, value, cost, num_values, is_second_hand)
-
-
-PUBLISHED = (
-    _podd(10, 0.3, 0.423, "100,000"),
-    _podd(10, 0.5, 0.495, "100,000"),
-    _podd(10, 1.0, 0.591, "100,000"),
-    _podd(100, 0.4, 0.357, "250,000", is_second_hand=False),  # in the description of the authors' code
-)
-
-
-def published(source: str) -> list[Published]:
-    """Published results on a data set, smallest first; empty for most."""
-    return sorted((found for found in PUBLISHED if found.source == source), key=lambda found: found.num_values)
+    marks: str
+    num_bytes: int
+    is_second_hand: bool
 
 
 def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Published] = ()) -> go.Figure:
@@ -94,7 +70,7 @@ def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Publish
         if found := [one for one in published if one.is_second_hand is is_second_hand]:
             x, y = [one.num_bytes for one in found], [100 * one.value for one in found]
             look = {"symbol": symbol, "size": 12, "color": PAGE.others[0], "line": {"width": 2}}
-            told = [(f"{one.method}, {one.ipc:g} per class", percent(one.value), one.cost) for one in found]
+            told = [(f"{one.method}, {one.ipc:g} per class", percent(one.value), one.marks) for one in found]
             hover = "%{customdata[0]}: %{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>"
             name = "Published, second-hand" if is_second_hand else "Published by its authors"
             dots(figure, x, y, name, look, hover, customdata=told)

@@ -5,7 +5,7 @@ from functools import partial
 
 from engine import figures
 from engine.evaluation.scores import Row
-from engine.results import looks, titles
+from engine.results import looks, published, titles
 from engine.results.kinds import kind_of
 from engine.results.names import short_name
 from engine.results.run import Run
@@ -32,13 +32,14 @@ def against_bytes(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str =
     """Test scores of runs on one data set against stored bytes; published results beside them."""
     first, is_one = runs[0][0], len(runs) == 1
     kind, source = kind_of(first.row.method), first.row.source
-    group, published = kind.group(first.row.request), figures.published(source)
+    group, marks = kind.group(first.row.request), published.marks(source)
     labels = ["" if is_one else run.row.id for run, _ in runs]
     shown = [
         figures.Budgeted(label, short_name(run.row), _form(run), arms)
         for label, (run, arms) in zip(labels, runs, strict=True)
     ]
-    chosen = "Each set is scored under its best protocol on validation data." if not protocol else ""
+    is_chosen = not protocol and first.has_validation
+    chosen = "Each set is scored under its best protocol on validation data." if is_chosen else ""
     labelled = "" if is_one else "Labels are run numbers; each run is scored with its own student."
 
     def drawn(beside: Sequence[figures.Published]) -> list[Section]:
@@ -48,8 +49,8 @@ def against_bytes(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str =
         note = " ".join(filter(None, (labelled, "Whiskers: 95 % interval of the mean.", chosen, _published(beside))))
         return [Chart(draw, f"bytes {source} {group} {protocol}", alt), Sentence(f"Test scores. {note}", "caption")]
 
-    ways = {"With published results": partial(drawn, published), "These runs only": partial(drawn, [])}
-    parts = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if published else drawn([])
+    ways = {"With published results": partial(drawn, marks), "These runs only": partial(drawn, [])}
+    parts = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if marks else drawn([])
     where = f"{titles.source(source)}{f', {group}' if group else ''}"
     return [Group(f"{kind.measure.capitalize()} against bytes: {where}", parts, "box")]
 
@@ -60,13 +61,11 @@ def _form(run: Run) -> str:
     return looks.name_of(run.store.preview(run.row.id, steps[-1])) if steps else looks.IMAGES
 
 
-def _published(published: Sequence[figures.Published]) -> str:
-    """Where the hollow marks come from, what they cost, and how far to trust them."""
-    if not published:
+def _published(marks: Sequence[figures.Published]) -> str:
+    """What the hollow marks are, and how far to trust them."""
+    if not marks:
         return ""
-    costs = "; ".join(dict.fromkeys(one.cost for one in published))
-    methods = ", ".join(dict.fromkeys(one.method for one in published))
-    note = f"Hollow marks are published results, not measured here: {methods}, {costs}; bytes of the pixels alone."
-    if any(one.is_second_hand for one in published):
+    note = "Hollow marks are published results, not measured here; bytes of their images as float32, without labels."
+    if any(one.is_second_hand for one in marks):
         note += " Second-hand results are taken from other authors' accounts."
     return note

@@ -12,7 +12,7 @@ from engine.data.source import Source, TaskSpec
 from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baselines
 from engine.figures import formats
 from engine.figures.palette import shown_order
-from engine.results import against, shared
+from engine.results import against, published, shared
 from engine.results.run import Run
 from engine.results.sections import Chart, File, Group, Metric, Metrics, Section, Sentence, Table
 
@@ -234,7 +234,7 @@ class Kind:
         columns = {"Student": [row.student for row in rows]} | self._columns(run, rows)
         every = Table(columns, "Scores of each student, training set and protocol")
         told = [*self.against_full(run), *shared.storage(run), *self.details(run), *self.titled_findings(run)]
-        return [*self.verdict(run), every, *told]
+        return [*self.verdict(run), every, *told, *published.beside([run], is_brief=True)]
 
 
 def _with_protocol(row: Row | None) -> str:

@@ -7,7 +7,7 @@ from engine import figures
 from engine.evaluation.scores import AS_DISTILLED, NAIVE, ORDINARY, Row, by_length
 from engine.figures import formats
 from engine.figures.palette import PROTOCOL_NOTES
-from engine.results import budget
+from engine.results import budget, published
 from engine.results.kind import Kind
 from engine.results.kinds import kind_of
 from engine.results.names import run_title, short_name
@@ -25,7 +25,7 @@ def compared(runs: Sequence[Run]) -> list[Section]:
         alike = [run for run in runs if kind_of(run.row.method).measure == measure]
         ways = {figures.protocol_name(key): partial(scores, alike, key) for key in protocols(alike)}
         parts.append(Choice("Protocol of the synthetic and the small real sets", ways, f"compared protocol {measure}"))
-    return [*parts, *lengths(runs)]
+    return [*parts, *lengths(runs), *published.beside(runs)]
 
 
 def protocols(runs: Sequence[Run]) -> list[str]:

@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.program import version
 from engine.figures import formats
 from engine.methods import METHODS, config_of
-from engine.results import budget, followed, looks, shared, titles
+from engine.results import budget, followed, looks, published, shared, titles
 from engine.results.kinds import kind_of
 from engine.results.run import Run
 from engine.results.sections import Code, Group, Section, Sentence, Table
@@ -38,6 +38,7 @@ def report_html(store: Store, run_id: str) -> str:
         *(kind.measures(run) if run.rows else []),
         *budget.of_run(run),
         *kind.architectures(run),
+        *published.beside([run]),
         *looks.pictures(run),
         *(Sentence(message, "caption") for message in store.notes(row.id)),
         *(kind.titled_findings(run) if run.analyses else []),

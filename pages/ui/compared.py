@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from engine import figures
-from engine.results import Run, budget, looks, names, shared, together
+from engine.results import Run, budget, looks, names, published, shared, together
 from pages.ui import differences, downloads, pictures, sections, services, sets, words
 
 MAX_OVERLAID = 12
@@ -39,6 +39,7 @@ def show_one(row: engine.RunRow) -> None:
     sections.show(budget.of_run(run), key)
     sections.show(kind.architectures(run), key)
     sections.show(kind.titled_findings(run), key)
+    sections.show(published.beside([run]), key)
     downloads.show(row)
     sections.show(shared.recipes(run), key)
 
