@@ -268,7 +268,7 @@ class MethodConfig(Config):
         size = self.size(spec)
         labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
         images = "1 synthetic image" if size.num_samples == 1 else f"{size.num_samples:,} synthetic images"
-        return f"{images} of {spec.num_outputs:,} classes{labels}"
+        return f"{images} of {spec.num_outputs:,} classes, {size.num_samples / spec.num_outputs:,g} per class{labels}"
 
     def check(self, spec: Task, data_root: Path) -> None:
         """Raise UserError for a run that is known to fail."""

@@ -1,6 +1,5 @@
 """Labelled images, whole or as a poster: networks trained on them are compared by their accuracy."""
 
-import math
 from functools import partial
 from typing import Any
 
@@ -35,10 +34,9 @@ class Labelled(Kind):
         return f"compare it with {real}, with the starting set unless that is noise{full}"
 
     def size(self, request: RunRequest, size: Size, spec: TaskSpec) -> str:
-        """The number of whole images; of shared pixels, as in a poster, the images per class that need as many."""
-        if size.num_values == size.num_samples * math.prod(spec.sample_shape):
-            return formats.counted(size.num_samples, "image")
-        return f"{size.per_class(spec):.2g} images per class"
+        """Whole images per class; of shared pixels, as in a poster, those that need as many values."""
+        per_class = size.per_class(spec)
+        return "1 image per class" if per_class == 1 else f"{per_class:.2g} images per class"
 
     def verdict(self, run: Run) -> list[Section]:
         """The test accuracy of each training set under its best protocol."""

@@ -5,6 +5,7 @@ from engine.core.context import data_root
 from engine.core.errors import UserError
 from engine.core.run_row import RunRow
 from engine.data import Source, sources, task_of
+from engine.figures import formats
 from engine.methods import config_of
 from engine.results import titles
 from engine.results.kinds import kind_of
@@ -23,7 +24,8 @@ def run_title(row: RunRow) -> str:
     size = planned_size(row, source)
     if source is None or size is None:
         return title
-    return f"{title} · {kind_of(row.method).size(row.request, size, task_of(source))}"
+    stored = formats.num_bytes(row.summary.get("num_bytes", size.num_bytes))
+    return f"{title} · {kind_of(row.method).size(row.request, size, task_of(source))}, {stored}"
 
 
 def short_name(row: RunRow) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from engine import SOURCES, request_from_preset
 from engine.core.config import RunRequest, checked
+from engine.data import task_of
 from engine.methods import METHODS
 from engine.methods.presets import read_presets
 from engine.run import resolve
@@ -147,3 +149,15 @@ def test_new_prices_have_a_quick_preset_and_none_of_images(monkeypatch):
     assert list(METHODS["ohlc"].presets_for("other_prices")) == ["quick"]
     resolve(request_from_preset("other_prices", "ohlc", "quick"))
     assert all(not METHODS[key].presets_for("other_prices") for key in OF_IMAGES)
+
+
+@pytest.mark.parametrize("method", [key for key in OF_IMAGES if METHODS[key].result == "labelled"])
+@pytest.mark.parametrize("source", ["digits", "mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize(("bits", "ipc"), [(8, 4), (4, 8)])
+def test_the_bytes_of_one_float32_image_per_class_hold_more_images_in_fewer_bits(method, source, bits, ipc):
+    _, config = resolve(request_from_preset(source, method, f"bytes_{bits}"))
+    size, spec = config.size(task_of(SOURCES[source])), SOURCES[source]
+    budget = 4 * 10 * math.prod(spec.sample_shape)
+    assert size.bits == bits and size.per_class(task_of(spec)) == pytest.approx(ipc, rel=0.02)
+    samples = size.num_bytes - size.num_indices - 2 * size.num_label_values - 8 * size.num_channels
+    assert samples == pytest.approx(budget, rel=0.02) and samples <= budget

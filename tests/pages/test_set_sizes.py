@@ -18,9 +18,9 @@ def text(app) -> str:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"config": {"ipc": 2}}, " · 20 images"),
-        ({"method": "rat_bptt", "config": {"ipc": 1}}, " · 10 images"),
-        ({"method": "podd", "config": {"ipc": 0.5}}, " · 0.5 images per class"),
+        ({"config": {"ipc": 2}}, " · 2 images per class, 1.31 kB"),
+        ({"method": "rat_bptt", "config": {"ipc": 1}}, " · 1 image per class, 658 B"),
+        ({"method": "podd", "config": {"ipc": 0.5}}, " · 0.5 images per class, 337 B"),
         ({"method": "podd", "config": {"ipc": "half"}}, ""),
         ({"method": "podd", "config": {"poster_height": 4, "poster_width": 4}}, ""),
         ({"method": "gone", "config": {}}, ""),

@@ -1,0 +1,134 @@
+"""What a set loses in fewer bits per value: test scores of the same distilled set at each width.
+
+    python -m tests.benchmarks.widths --source digits --methods bilevel trajectory --seeds 0 1 2 --to widths.jsonl
+    python -m tests.benchmarks.widths --source digits --methods bilevel --fine-tune 3 2 --to widths.jsonl
+    python -m tests.benchmarks.widths --show widths.jsonl
+
+A set is distilled once per seed in float32, rounded to each width, and its own students are trained on it by its own
+recipe. With --fine-tune it is distilled once more per width, and the last fifth of its steps sees rounded values. Each
+line has data set, method, preset, seed, bits, bytes, whether it was fine-tuned, and the mean, standard deviation and
+number of students of the test and of the validation score. Lines that the file has already are not measured again.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.core import machine
+from engine.core.config import RunRequest
+from engine.core.context import Context
+from engine.core.events import Scored
+from engine.core.progress import drained
+from engine.evaluation.comparison import Comparison, Outcome
+from engine.evaluation.scores import HEADLINE
+from engine.run import load_others, load_splits, request_from_preset, resolve
+from engine.synthetic.base import SyntheticSet
+from engine.synthetic.storage import WIDTHS
+
+NAMED = ("source", "method", "preset", "seed", "bits", "is_fine_tuned")
+Line = dict[str, Any]
+
+
+def measured(request: RunRequest, bits: Sequence[int], device: str) -> Iterator[Line]:
+    """Distil once, and a line for each width. A request that asks for few bits is fine-tuned for them."""
+    method, config = resolve(request)
+    context = Context(request.seed, machine.pick_device(device))
+    splits = drained(load_splits(request, context))
+    others = drained(load_others(config, request.data.windows, context))
+    began = time.perf_counter()
+    synthetic = drained(method.distill(splits, config, context))
+    seconds = round(time.perf_counter() - began, 1)
+    named = {"source": request.source, "method": request.method, "preset": request.preset, "seed": request.seed}
+    for width in bits:
+        stored = synthetic.as_stored(width)
+        comparison = method.comparison(splits, config, request.evaluation, context, stored, others)
+        line = named | {"bits": width, "is_fine_tuned": bool(config.rounded_bits()), "num_bytes": stored.num_bytes()}
+        yield line | {"seconds": seconds} | _scores(comparison, stored)
+
+
+def _scores(comparison: Comparison[Any], stored: SyntheticSet) -> Line:
+    """The scores of the set's own students by its own recipe."""
+    drained(comparison.begin())
+    planned = [each for each in comparison.plan() if each.arm == "distilled" and comparison.is_own(each.student)]
+    first = next(each for each in planned if each.purpose == "score")
+    trainings = [each for each in planned if each.purpose == "score" and each.protocol == first.protocol]
+    bench = comparison.bench(first.student)
+    outcomes = [Outcome(each, drained(comparison.train(bench, each))) for each in trainings]
+    found: dict[tuple[str, str], list[float]] = {}
+    scored: list[Scored] = list(comparison.scores(bench, outcomes))
+    for each in scored:
+        if each.metric in (HEADLINE, "skill") and each.protocol == first.protocol:
+            found.setdefault((each.split, each.metric), []).append(each.value)
+    return {
+        split if metric == HEADLINE else f"{split} {metric}": [
+            round(statistics.fmean(values), 5),
+            round(statistics.stdev(values), 5) if len(values) > 1 else None,
+            len(values),
+        ]
+        for (split, metric), values in found.items()
+    }
+
+
+def shown(lines: Sequence[Line]) -> Iterator[str]:
+    """A Markdown table, seeds together: mean and standard deviation of all students' means over seeds."""
+    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss against float32 |"
+    yield "|---|---|---|---|---|---|---|---|"
+    groups: dict[tuple[Any, ...], dict[int, Line]] = {}
+    for line in lines:
+        key = tuple(line[name] for name in NAMED if name != "seed")
+        groups.setdefault(key, {})[line["seed"]] = line
+    for key, seeds in sorted(groups.items(), key=lambda item: (*item[0][:3], -item[0][3], item[0][4])):
+        source, method, preset, bits, is_fine_tuned = key
+        exact = groups.get((source, method, preset, 32, False), {})
+        name = next(name for name in ("test", "test skill") if name in next(iter(seeds.values())))
+        means = [100 * line[name][0] for line in seeds.values()]
+        lost = [100 * (exact[seed][name][0] - line[name][0]) for seed, line in seeds.items() if seed in exact]
+        spread = f" ± {statistics.stdev(means):.1f}" if len(means) > 1 else ""
+        loss = f"{statistics.fmean(lost):+.1f}" if lost and bits != 32 else ""
+        size = next(iter(seeds.values()))["num_bytes"]
+        tuned = "yes" if is_fine_tuned else ""
+        score = f"{statistics.fmean(means):.1f}{spread} (n = {len(means)})"
+        yield f"| {source} | {method} | {preset} | {bits} | {size:,} | {tuned} | {score} | {loss} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure what each width of storage costs.")
+    parser.add_argument("--source", default="digits")
+    parser.add_argument("--methods", nargs="+", default=["bilevel"])
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--bits", nargs="*", type=int, default=list(WIDTHS), help="widths to round to afterwards")
+    parser.add_argument("--fine-tune", nargs="*", type=int, default=[], help="widths to fine-tune for")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--to", type=Path, default=Path("widths.jsonl"))
+    parser.add_argument("--show", type=Path)
+    options = parser.parse_args()
+    path = options.show or options.to
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for method in () if options.show else options.methods:
+        for seed in options.seeds:
+            for few, asked in [(0, options.bits), *((bits, [bits]) for bits in options.fine_tune)]:
+                named = (options.source, method, options.preset, seed)
+                known = [line["bits"] for line in lines if _key(line) == (*named, line["bits"], few > 0)]
+                missing = [bits for bits in asked if bits not in known]
+                if not missing:
+                    continue
+                request = request_from_preset(options.source, method, options.preset, seed=seed)
+                config = request.config | {"store_bits": str(few) if few else "float32"}
+                for line in measured(request.model_copy(update={"config": config}), missing, options.device):
+                    lines.append(line)
+                    path.write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines))
+                    print(json.dumps(line), flush=True)
+    print("\n".join(shown(lines)))
+
+
+def _key(line: Line) -> tuple[Any, ...]:
+    return tuple(line[name] for name in NAMED)
+
+
+if __name__ == "__main__":
+    main()
