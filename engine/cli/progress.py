@@ -29,7 +29,7 @@ class Printer:
         self.told: set[str] = set()  # phases shown so far
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, events.Preview | events.Begun | events.Checkpoint):
+        if not isinstance(event, events.Preview | events.Begun | events.Learned | events.Checkpoint):
             self.course.apply(to_json(event) | {"time": time.time()})
         match event:
             case Measured():

@@ -1,7 +1,7 @@
 """What a run reports while it works: small frozen records.
 
 `engine.run` yields them; the store keeps them for pages, command line and reports. All have a JSON form (`to_json`,
-`from_json`) except Preview and Begun, which are kept as files, and Checkpoint, which never leaves the process.
+`from_json`) except Preview, Begun and Learned, which are kept as files, and Checkpoint, which never leaves the process.
 """
 
 from __future__ import annotations
@@ -170,6 +170,19 @@ class Scored(Event):
 
 
 @dataclass(frozen=True)
+class Learned(Event):
+    """The weights of a network that a result is taken home with, and the statistics of its batch norms.
+
+    name: "student", trained on the set, or "teacher". weights: tensors on the CPU, by name. about: what else is needed
+    to use it.
+    """
+
+    name: Literal["student", "teacher"]
+    weights: dict[str, Any]
+    about: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ExpertEpoch(Event):
     """An epoch of expert number `expert`, from 0. cached: trained earlier.
 
@@ -248,8 +261,8 @@ class Stopped(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as a dictionary. Raises TypeError for Preview, Begun and Checkpoint."""
-    if isinstance(event, Preview | Begun | Checkpoint):
+    """The event as a dictionary. Raises TypeError for those that are files."""
+    if isinstance(event, Preview | Begun | Learned | Checkpoint):
         raise TypeError(f"a {event.kind} event is kept as a file, not as JSON")
     return asdict(event) | {"kind": event.kind}
 

@@ -60,6 +60,12 @@ class Student:
         statistics.fix_statistics(network, statistics.pieces_of(data.subset(order[: statistics.SAMPLE])))
         return network
 
+    def weights(self, theta: Tensor, data: LabelledSet) -> dict[str, Tensor]:
+        """The weights of `fixed` by name, with the statistics of batch norms, on the CPU."""
+        network = self.fixed(theta, data)
+        found = network.state_dict() if isinstance(network, nn.Module) else self.unflatten(theta)
+        return {name: value.detach().cpu().clone() for name, value in found.items()}
+
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Inputs of the last layer (N, D), for theta (P,) and inputs (N, *sample_shape)."""
         trunk, weights = self.module[:-1], self.unflatten(theta)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from safetensors import safe_open
 from torch import Tensor
 
 from engine import figures
@@ -27,6 +28,8 @@ from engine.evaluation.scores import LINEAR_PROBE, Row, headlines, summarise
 from engine.evaluation.train import Recipe
 from engine.figures import formats, spread
 from engine.figures.grids import grid_image
+from engine.pretrained.teachers import TeacherConfig
+from engine.pretrained.teachers.networks import FIRST, RESNET, Stem
 from engine.results.run import student_of
 from engine.runs import programs
 from engine.runs.store import RunRow, Store
@@ -208,12 +211,17 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
     AGAIN = "load it to evaluate it again"
 
     def contents(self) -> dict[str, str]:
-        bases = {"bases.png": "the bases of the images, whose parts are in distilled.npz"}
+        further = {
+            "bases.png": "the bases of the images, whose parts are in distilled.npz",
+            "student.safetensors": "the first network that the run pre-trained on the pairs: "
+            "python train.py LABELLED_FOLDER TEST_FOLDER student",
+            "teacher.safetensors": "the teacher's encoder: python train.py LABELLED_FOLDER TEST_FOLDER teacher",
+        }
         return {
             "train.py": "pre-trains a network on the pairs with plain PyTorch, and probes it: "
             "python train.py LABELLED_FOLDER TEST_FOLDER",
             "distilled.npz": "NumPy arrays: images, inputs (as a network sees them), representations, normalisation",
-            **(bases if self.pictures() else {}),
+            **{name: further[name] for name in self.pictures()},
             "images/": "each image at its own size",
             "grid.png": f"the images{self.shown_in_grid()} in one picture",
         }
@@ -236,11 +244,19 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
         mine, student, fit = self.measured(), student_of(self.row), fit_of(self.row.source)
         probing = checked(ProbingConfig, self.row.request.config.get("probing", {}), "probing")
         recorded = spread(mine[LINEAR_PROBE]) if LINEAR_PROBE in mine else ""
-        return programs.pretrain_script(student, self.synthetic, probing, self.preparation, fit=fit, recorded=recorded)
+        networks, teacher = self.store.networks(self.row.id), None
+        if "teacher" in networks:
+            config = checked(TeacherConfig, self.row.request.config.get("teacher", {}), "teacher")
+            with safe_open(networks["teacher"], "pt") as file:
+                stem = Stem.of(file.get_tensor(RESNET + FIRST)) if config.is_resnet else Stem()
+                teacher = programs.Teacher(config, stem, float(file.metadata()["scale"]))
+        told: dict[str, Any] = {"fit": fit, "recorded": recorded, "networks": tuple(networks), "teacher": teacher}
+        return programs.pretrain_script(student, self.synthetic, probing, self.preparation, **told)
 
     def pictures(self) -> Files:
         bases = self.shown.views.get("bases")
-        return {} if bases is None else {"bases.png": lambda: self.grid(bases)}
+        found: Files = {} if bases is None else {"bases.png": lambda: self.grid(bases)}
+        return found | {path.name: path.read_bytes for path in self.store.networks(self.row.id).values()}
 
 
 def picture(image: np.ndarray) -> Image.Image:

@@ -13,8 +13,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import indent
 
 from engine.core.config import StudentConfig
 from engine.core.data_config import DSA_OPERATIONS, WindowConfig
@@ -28,8 +29,20 @@ from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH, Recipe
 from engine.figures import formats
 from engine.nets import STUDENTS, source_code, statistics
+from engine.pretrained.teachers.config import TeacherConfig
+from engine.pretrained.teachers.networks import PixelInputs, Stem
 from engine.synthetic.base import Training
 from engine.synthetic.representations import RepresentationSet
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher to be exported: its network, the stem of a ResNet, and the factor on its outputs."""
+
+    config: TeacherConfig
+    stem: Stem
+    scale: float
+
 
 TEMPLATES = Path(__file__).with_name("templates")
 RULES = {
@@ -105,10 +118,13 @@ def pretrain_script(
     *,
     fit: str = "stretch",
     recorded: str = "",
+    networks: Sequence[str] = (),
+    teacher: Teacher | None = None,
 ) -> str:
     """The text of train.py for images with representations; arguments as of `train_script`.
 
-    recorded: accuracy of the linear probe on the data set's test images.
+    recorded: accuracy of the linear probe on the data set's test images. networks: files of networks that are exported
+    with it, "student" and "teacher". teacher: what is needed to use the latter.
     """
     spec, augmentations = synthetic.spec, synthetic.augmentations
     labelled = f"{probing.probe_images:,}" if probing.probe_images else "all"
@@ -126,8 +142,15 @@ def pretrain_script(
     probe = {"PROBE_EPOCHS": probing.probe_epochs, "PROBE_LR": probing.probe_lr, "PROBE_BATCH": PROBE_BATCH}
     probe |= {"MOMENTUM": MOMENTUM, "EVALUATION_BATCH": EVALUATION_BATCH}
     changed = ",\n        ".join(map(expression, augmentations))
+    is_resnet = teacher is not None and teacher.config.is_resnet
     moved = {"augmented": bool(augmentations), "NUM_AUGMENTATIONS": len(augmentations), "CHANGED": changed}
-    return filled("representations", **inserted, **norms, **said, **steps, **probe, **moved)
+    packages = ["torch", "numpy", *(["safetensors"] if networks else []), *(["torchvision"] if is_resnet else [])]
+    taken = {"WAYS": tuple(networks), "has_networks": bool(networks), "is_resnet": is_resnet, "teacher": ""}
+    taken |= {f"has_{name}": True for name in networks} | {PREPARED[type(preparation.whitening)]: True}
+    taken |= {"PACKAGES": f"{', '.join(packages)} and pillow"}
+    if teacher is not None:
+        taken |= _taken(teacher, encoder, preparation)
+    return filled("representations", **inserted, **norms, **said, **steps, **probe, **moved, **taken)
 
 
 def forecast_script(
@@ -196,6 +219,28 @@ def _statistics(network: str, count: int) -> dict[str, object]:
     size = min(count, statistics.SAMPLE)
     found: dict[str, object] = {"has_batch_norm": True, "statistics": sources(statistics.fix_statistics)}
     return found | {"SAMPLE": statistics.SAMPLE, "NUM_PIECES": -(-size // statistics.PIECE)}
+
+
+def _taken(teacher: Teacher, encoder: TaskSpec, preparation: Preparation) -> dict[str, object]:
+    """Values of the template that builds a teacher and loads its weights."""
+    config, stem = teacher.config, teacher.stem
+    if not config.is_resnet:
+        text = source_code.network(config.student(), encoder)
+        lines = f"{source_code.definitions(text)}net = {text}"
+        return {"teacher": _in_teacher(lines), "SCALE": teacher.scale}
+    seen, head = PixelInputs(preparation, stem), "trunk.conv1"
+    lines = f"from torchvision import models\n\ntrunk = models.{config.architecture}()\ntrunk.fc = nn.Identity()\n"
+    if stem.kernel == 3:
+        lines += f"{head} = nn.Conv2d({stem.channels}, 64, 3, padding=1, bias=False)\ntrunk.maxpool = nn.Identity()\n"
+    elif stem.channels != 3:
+        lines += f"{head} = nn.Conv2d({stem.channels}, 64, 7, 2, 3, bias=False)\n"
+    lines += "net = nn.Sequential(Pixels(), trunk)"
+    found: dict[str, object] = {"teacher": _in_teacher(lines), "SCALE": teacher.scale, "SIDE": seen.side}
+    return found | {"STEM_CHANNELS": stem.channels, "STEM_MEAN": seen.mean.tolist(), "STEM_STD": seen.std.tolist()}
+
+
+def _in_teacher(lines: str) -> str:
+    return '    if ways == ["teacher"]:\n' + indent(lines.strip("\n"), " " * 8)
 
 
 def sources(*functions: Callable) -> str:

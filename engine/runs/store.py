@@ -9,6 +9,7 @@
     runs/0007/start.safetensors  the result it starts from or evaluates, if any
     runs/0007/begun.safetensors  the set before its first outer step, unless that was noise
     runs/0007/result.safetensors the distilled set as of the last checkpoint, or the finished one
+    runs/0007/student.safetensors  a network trained on it, and its teacher.safetensors, if it has one
 
 Every change is one transaction: it takes SQLite's write lock, appends to the log and commits, so threads and processes
 take turns. If the log is not as long as the database expects, the rows of that run are made again from it.
@@ -37,6 +38,7 @@ from engine.runs.curves import Curves, Series
 from engine.runs.index import Index, forget, name_of, next_queued, number_of, one, unknown
 from engine.runs.log import Record, RunState
 
+NETWORKS = ("student", "teacher")
 START_FILE = "start.safetensors"
 """In a run's folder: the result that it starts from or evaluates."""
 BEGUN_FILE = "begun.safetensors"
@@ -231,6 +233,11 @@ class Store:
         """The set before its first outer step, None if it was not kept."""
         path = self.folder(run_id) / BEGUN_FILE
         return path if path.exists() else None
+
+    def networks(self, run_id: str) -> dict[str, Path]:
+        """The networks that can be taken home with the result: "student" and "teacher", as far as there are any."""
+        paths = {name: self.folder(run_id) / f"{name}.safetensors" for name in NETWORKS}
+        return {name: path for name, path in paths.items() if path.exists()}
 
     def needed_result(self, run_id: str) -> Path:
         """The distilled set as last saved. Raises RunError if there is none: why, and what to do."""

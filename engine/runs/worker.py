@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as bytes_from_tensors
 
 from engine.core import checkpoint, events, machine
+from engine.core.checkpoint import write_atomically
 from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.core.errors import Diverged, RunError, UserError
-from engine.core.events import Begun, Checkpoint, Event, Failed, Finished, Stopped, Warned
+from engine.core.events import Begun, Checkpoint, Event, Failed, Finished, Learned, Stopped, Warned
 from engine.figures import formats
 from engine.runs.recorder import Recorder
 from engine.runs.store import BEGUN_FILE, START_FILE, RunRow, Store
@@ -188,6 +190,10 @@ class _Execution:
             return self._take_checkpoint(event)
         if isinstance(event, Begun):
             event.synthetic.save(self._folder / BEGUN_FILE)
+            return False
+        if isinstance(event, Learned):
+            path = self._folder / f"{event.name}.safetensors"
+            write_atomically(path, bytes_from_tensors(event.weights, event.about or None))
             return False
         if isinstance(event, Finished):
             self._finished = event  # stored when the result is on disk

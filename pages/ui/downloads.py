@@ -22,6 +22,10 @@ FILES = {
 EVERYTHING = ("Download everything (.zip)", "application/zip", "folder_zip")
 REPORT = ("Download report (.html)", "text/html", "article")
 BASES = {"bases.png": ("Picture of the bases (.png)", "image/png", "apps")}
+NETWORKS = {
+    "student": ("Network trained on it (.safetensors)", "application/octet-stream", "network_node"),
+    "teacher": ("Its teacher's encoder (.safetensors)", "application/octet-stream", "school"),
+}
 FURTHER: dict[str, dict[str, tuple[str, str, str]]] = {
     "images": {},
     "prices": {
@@ -45,9 +49,10 @@ def show(row: engine.RunRow) -> None:
             bundle = partial(engine.export.bundle, store, row.id)
             button(row, EVERYTHING, bundle, f"run-{row.id}.zip", type="primary", help=about)
             single = st.popover("Single files", icon=":material/download:", key=f"single files {row.id}")
-            bases = BASES if pictures.has_bases(row) else {}
+            further = BASES if pictures.has_bases(row) else {}
+            further |= {path.name: NETWORKS[name] for name, path in store.networks(row.id).items()}
             with single, st.container(gap=None):
-                for name, shown in (FILES | bases | FURTHER[engine.kind_of(row.method).takes]).items():
+                for name, shown in (FILES | further | FURTHER[engine.kind_of(row.method).takes]).items():
                     saved_as = name if name in TOGETHER else f"run-{row.id}-{name}"
                     made = partial(engine.export.one, store, row.id, name)
                     button(row, shown, made, saved_as, type="tertiary")

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from engine.core.config import Validation
-from engine.core.events import Event, Scored
+from engine.core.events import Event, Learned, Scored
 from engine.core.students import title_of
 from engine.data.source import LabelledSet, Splits
 from engine.data.transforms.prepare import ImageSplits
@@ -173,6 +173,8 @@ class RepresentationComparison(Comparison[Network]):
         if training.num_steps:
             ((theta, seconds),) = yield from followed(self._path(bench, training, data), training.lengths, bench)
         represent = bench.student.fixed(theta, data)
+        if training.arm == "distilled" and bench.is_own and not seed:
+            yield Learned("student", bench.student.weights(theta, data))
         features = {}
         for split, data in lab.images.items():
             features[split] = yield from features_of(represent, data, f"compute features of {split} images")

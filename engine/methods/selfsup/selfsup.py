@@ -29,7 +29,7 @@ from torch import Tensor
 
 from engine.core.context import Context
 from engine.core.errors import Diverged
-from engine.core.events import Analysed, Begun, Checkpoint, Event, Measured
+from engine.core.events import Analysed, Begun, Checkpoint, Event, Learned, Measured
 from engine.core.progress import paced
 from engine.data.source import Splits, TaskSpec
 from engine.data.transforms.predefined import augmented, optimal_ones, predefined
@@ -156,6 +156,8 @@ class SelfsupComparison(RepresentationComparison):
 
     def load_teacher(self) -> Generator[Event, None, tuple[Teacher, Tensor]]:
         teacher = yield from load_or_train(self.splits, self.config.teacher, self.context)
+        weights = {name: value.cpu().contiguous() for name, value in teacher.network.state_dict().items()}
+        yield Learned("teacher", weights, {"scale": repr(teacher.scale)})
         return teacher, (yield from of_training(teacher, self.splits, self.context))
 
     def work_before(self, bench: Bench) -> Counter[str]:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.error import URLError
 
 import torch
@@ -34,6 +34,11 @@ class Stem(NamedTuple):
 
     kernel: int = 7
     channels: int = 3
+
+    @classmethod
+    def of(cls, weight: Tensor) -> Self:
+        """The stem with the first convolution's weight (64, C, k, k)."""
+        return cls(weight.shape[2], weight.shape[1])
 
     def __str__(self) -> str:
         return f"{self.kernel} x {self.kernel} stem"
@@ -142,7 +147,7 @@ def stem_of(config: TeacherConfig) -> Stem:
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2:] not in ((3, 3), (7, 7)):
         stems = "of shape (64, 3, 7, 7) or (64, 3, 3, 3), for grey images (64, 1, 7, 7) or (64, 1, 3, 3)"
         raise _refused(config, content, f"has no tensor '{FIRST}' {stems}")
-    return Stem(shape[2], shape[1])
+    return Stem.of(weight)
 
 
 def read_weights(file: str) -> dict[str, Tensor]:

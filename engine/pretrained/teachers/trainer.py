@@ -6,7 +6,7 @@ The key holds the data, their preparation and the teacher's settings, so runs wi
 import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -57,7 +57,7 @@ class Teacher:
     title: str
     num_dims: int
     digest: str
-    network: Callable[[Tensor], Tensor]
+    network: nn.Module
     scale: float
     summary: dict[str, Any]
 
