@@ -142,7 +142,8 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             disk_bytes=steps.kept_bytes + found.expert_bytes,
         )
         comparison, costs = compared(steps.synthetic, steps.begun), Costs()
-        trainings = tuple(dict.fromkeys([*comparison.baseline(), *comparison.plan()]))
+        live = comparison.baseline() if "validation" in splits.measured else ()
+        trainings = tuple(dict.fromkeys([*live, *comparison.plan()]))
         seconds = yield from planned_seconds(comparison, trainings, costs, SAMPLE_SECONDS)
         bench = comparison.bench(config.student.name)
         before = yield from price(comparison, bench, comparison.work_before(bench), costs, SAMPLE_SECONDS)
