@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from engine.core.data_config import DataConfig
@@ -23,6 +23,7 @@ from engine.core.students import StudentConfig
 
 _advanced = partial(option, advanced=True)
 _of_images = partial(_advanced, of="images")
+Recipe = Literal["ours", "standard", "standard_learned_rate", "frepo"]
 
 
 class EvaluationConfig(Config):
@@ -35,6 +36,27 @@ class EvaluationConfig(Config):
     setting, such as `pool:depth`."""
     ordinary_steps: int = _advanced(300, low=1, high=100_000, label="Steps of standard training", unit="steps")
     """Minibatch steps of standard training (Adam, cosine decay) on a small set."""
+    recipes: tuple[Recipe, ...] = _of_images(
+        ("ours",),
+        label="Recipes",
+        names={
+            "ours": "Standard training",
+            "standard": "DC/DSA/MTT",
+            "standard_learned_rate": "DC/DSA/MTT, learned rate",
+            "frepo": "FRePo",
+        },
+    )
+    """How students are trained besides the method's own recipe, each a row of its own: standard training, or the
+    recipes that published scores are measured by (DC/DSA/MTT: SGD for 1,000 epochs with DSA; the same at the set's
+    learned rate; FRePo: Adam, squared error)."""
+    recipe_percent: int = _of_images(
+        100, low=1, high=100, label="Length of published recipes", unit="%", when=unless("recipes", (), ("ours",))
+    )
+    """A shorter training by a published recipe, in its own proportions; its name says "shortened"."""
+    recipes_full: bool = _of_images(
+        False, label="Published recipes on full data", when=[unless("recipes", (), ("ours",)), ("compare_full", True)]
+    )
+    """Also train on the full data set by the published recipes; 1,000 epochs take hours without a GPU."""
     inner_steps: int = _advanced(
         2000, low=1, high=1_000_000, label="Longest training with its own recipe", unit="inner steps"
     )
@@ -62,6 +84,12 @@ class EvaluationConfig(Config):
         False, label="Other architectures on full data", when=[unless("students", ()), ("compare_full", True)]
     )
     """Also train other architectures on the full data set; takes hours for large networks without a GPU."""
+
+    @field_validator("recipes")
+    @classmethod
+    def _in_fixed_order(cls, chosen: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+        """Sorted, without repeats, so that the same choice is always the same value."""
+        return tuple(recipe for recipe in get_args(Recipe) if recipe in chosen)
 
 
 class Task(Protocol):

@@ -1,10 +1,10 @@
 """Comparison of labelled samples: the distilled set, what it started as, few real samples, and the whole training set.
 
-The protocols are those of `supervised`; the full set has standard training only. On request, sets made for augmented
-random batches are also trained without augmentation ("unaugmented"). Companions of a set (its moving average, or what
-was averaged) are arms of their own. A set with soft labels is also trained on hard ones. What a set started as is
-trained like real samples in its own recipe: at the learned rates or a constant one, whichever is best on validation
-data.
+The protocols are those of `supervised` and of `recipes`; the full set has standard training, and published recipes on
+request. On request, sets made for augmented random batches are also trained without augmentation ("unaugmented").
+Companions of a set (its moving average, or what was averaged) are arms of their own. A set with soft labels is also
+trained on hard ones. What a set started as is trained like real samples in its own recipe: at the learned rates or a
+constant one, whichever is best on validation data.
 
 Students on random batches are measured after 15, 30, 50 and 100 % of the longest training: Shul et al. 2024,
 arXiv:2403.12040, section 4, which reports the last length. Here the length with the best mean on validation data
@@ -26,7 +26,7 @@ from torch import Tensor
 from engine.core.events import Event, Scored
 from engine.core.students import title_of
 from engine.data.source import LabelledSet
-from engine.evaluation import baselines, plan
+from engine.evaluation import baselines, plan, recipes
 from engine.evaluation.bench import SPLITS, Bench
 from engine.evaluation.comparison import Outcome, call_seconds, followed, noted_if_fewer
 from engine.evaluation.plan import (
@@ -114,7 +114,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
                 size = version.num_samples, version.num_bytes()
                 for protocol in ways:
                     found += self._as_distilled(student, arm, protocol, size)
-                found += self._ordinary(student, arm, size)
+                found += self._from_scratch(student, arm, size)
             if is_own and self.distilled.labels_kind() == "soft":
                 size = self.distilled.num_samples, self.distilled.num_bytes()
                 found += self._as_distilled(student, HARD, AS_DISTILLED, size)
@@ -122,10 +122,10 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
                 mine: list[Training] = []
                 for protocol in ways:
                     mine += self._as_distilled(student, arm, protocol, self._size(count), draw=(count,))
-                mine += self._ordinary(student, arm, self._size(count), draw=(count,))
+                mine += self._from_scratch(student, arm, self._size(count), draw=(count,))
                 found += [replace(training, also=also) for training in mine]
             if has_full(self.evaluation, is_own):
-                found += self._ordinary(student, "full", (len(self.splits.train), self.splits.train.raw_bytes))
+                found += self._from_scratch(student, "full", (len(self.splits.train), self.splits.train.raw_bytes))
         return tuple(found)
 
     def baseline(self) -> tuple[Training, ...]:
@@ -184,6 +184,23 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         training, rates = self.standard(student, arm, size, draw), self._rates(student)
         scored = per_student(training, self.evaluation.num_students)
         return with_choice(scored, (FULL_LR,) if arm == "full" else rates, UNNUMBERED, training.lengths)
+
+    def _from_scratch(
+        self, student: str, arm: str, size: tuple[int, int], draw: tuple[int, ...] = ()
+    ) -> list[Training]:
+        """Standard training, which the full set always has, and the published recipes, as far as they are asked for."""
+        asked, is_full = self.evaluation, arm == "full"
+        found = self._ordinary(student, arm, size, draw) if is_full or "ours" in asked.recipes else []
+        for key in asked.recipes if asked.recipes_full or not is_full else ():
+            if (recipe := recipes.published(key)) is not None:
+                synthetic = self.distilled if arm == START else self.sets.get(arm, self.distilled)
+                rate = own_rate(synthetic) if key == recipes.LEARNED_RATE else recipe.rate
+                steps = recipes.shortened_steps(recipe, size[0], asked.recipe_percent)
+                protocol = recipes.protocol_of(key, asked.recipe_percent)
+                training = replace(self.standard(student, arm, size, draw), protocol=protocol, num_steps=steps, lr=rate)
+                training = replace(training, batch_size=recipe.batch_size, lengths=(steps,))
+                found += per_student(training, asked.num_students)
+        return found
 
     def _rates(self, student: str) -> Sequence[float]:
         return self.choices(SMALL_SET_LRS if self.is_own(student) else OTHER_LRS, UNCHOSEN_LR)
@@ -250,6 +267,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         first = outcomes[0].training
         if not (first.own and first.own.batch_size):
             numbers = asdict(Recipe.of(first)) if first.own is None else {"samples_seen": self._num_stored(first)}
+            if recipes.published(first.protocol) is not None:
+                numbers["samples_seen"] = recipes.samples_seen(first)
             yield from _of_length(bench.scored(first, self._told(bench, first), numbers), outcomes, 0)
             return
         count = len(outcomes)
@@ -274,6 +293,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
                 rates = f"constant rate {training.lr:g}, on validation data better than the learned ones"
             start = ", from its single start" if own.start_seed is not None and not training.draw else ""
             return f"{own.num_steps} steps of {own.rule}, {rates}{start}"
+        if recipes.published(training.protocol) is not None:
+            return recipes.told(training)
         recipe = str(Recipe.of(training))
         if training.arm == "full":
             passes = plan.full_passes(self.evaluation, len(bench.splits.train))
@@ -287,6 +308,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         way = {AS_DISTILLED: ", its own training", UNAUGMENTED: ", without augmentation"}.get(training.protocol, "")
         data = " and ".join(WORDS[arm] for arm in (training.arm, *training.also) if arm in WORDS)
         data = data or f"the distilled set{VERSIONS.get(training.arm, '')}{way}"
+        if recipes.published(training.protocol) is not None:
+            data += f", {recipes.NAMES[training.protocol.partition('@')[0]]}"
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
         return f"train {title_of(training.student)} on {data}"

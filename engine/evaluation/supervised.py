@@ -1,6 +1,6 @@
 """What the comparisons of labelled samples and of forecasts share: students trained on samples with targets.
 
-Two protocols:
+Protocols, beside the published ones of `recipes`:
 
 as distilled   the training that the set was made for: its batches in stored order at their learned rates, or random
                minibatches with its rule and rate. Real samples take the place of the synthetic ones.
@@ -26,6 +26,7 @@ from engine.data.source import LabelledSet
 from engine.evaluation.bench import Bench, generator_of
 from engine.evaluation.comparison import DRAW, Comparison, Found, call_seconds, step_seconds
 from engine.evaluation.plan import Training, full_steps
+from engine.evaluation.recipes import published
 from engine.evaluation.scores import ORDINARY, UNAUGMENTED
 from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
 from engine.synthetic import base
@@ -54,8 +55,8 @@ def rates_for_real(rule: str, own: float) -> list[float]:
 
 
 def own_rate(synthetic: SyntheticSet) -> float:
-    """The set's shared rate, rounded to three digits so that sets of nearly equal rates share cached real arms."""
-    return float(f"{synthetic.rates[0].item():.3g}")
+    """The set's shared rate, or the mean of its rates, to three digits: sets of nearly equal rates share real arms."""
+    return float(f"{synthetic.rates.mean().item():.3g}")
 
 
 class SupervisedComparison(Comparison[Found]):
@@ -110,8 +111,11 @@ class SupervisedComparison(Comparison[Found]):
 
     def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
         """The weights (P,) of a student after each step."""
-        own, data = training.own, self.data(training, seed)
+        own, data, recipe_of_paper = training.own, self.data(training, seed), published(training.protocol)
         loss, augment = loss_of(bench.splits.spec), bench.splits.augment
+        if recipe_of_paper is not None:
+            generator = generator_of("minibatches", seed)
+            return recipe_of_paper.path(bench.student, bench.start(seed), data, training, generator)
         if own is None:
             recipe, generator = Recipe.of(training), generator_of("minibatches", seed)
             return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
@@ -122,6 +126,8 @@ class SupervisedComparison(Comparison[Found]):
     def units(self, training: Training, num_steps: int, num_samples: int) -> Counter[str]:
         """The work of a training: for each student its steps, samples to measure it on, and its draw."""
         step = "full step" if training.arm == "full" else "step as distilled" if training.own else "step"
+        if published(training.protocol):
+            step += f", {training.protocol.partition('@')[0]}"
         work = Counter({step: num_steps, "sample": num_samples})
         if training.draw:
             work[" ".join(map(str, (DRAW, training.arm, *training.draw)))] = 1

@@ -8,7 +8,16 @@ from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss
-from engine.figures.palette import ARM_NAMES, NAIVE_ARMS, arm_name, protocol_name, protocol_notes, spread
+from engine.figures.palette import (
+    ARM_NAMES,
+    NAIVE_ARMS,
+    arm_name,
+    protocol_name,
+    protocol_notes,
+    protocol_place,
+    protocol_words,
+    spread,
+)
 from engine.figures.poster import MAX_POINTED, numbered_classes, poster_html, poster_png, poster_timelapse
 from engine.figures.prices import candles, history, history_parts, return_histogram, return_statistics, window_samples
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.evaluation import recipes
 from engine.evaluation.scores import SKILL, Row
 from engine.figures.formats import NOTHING, percent_spread, words
 
@@ -77,6 +78,7 @@ PROTOCOL_NAMES = {
     "as_distilled": "Own recipe",
     "unaugmented": "Own recipe, no augmentation",
     "ordinary": "Standard training",
+    **recipes.NAMES,
     "linear_probe": "Linear probe",
     "knn": "Nearest neighbours",
     "fine_tune": "Fine-tuned",
@@ -87,6 +89,9 @@ PROTOCOL_NOTES = {
     "as_distilled": "the training recipe that the set was optimised for, with its own learning rates",
     "unaugmented": "the same without augmentation",
     "ordinary": "shuffled minibatches from a fresh initialisation",
+    "standard": "SGD with momentum and DSA augmentation from a fresh initialisation, measured after the last epoch",
+    "standard_learned_rate": "the same at the learning rate that was learned with the distilled set",
+    "frepo": "Adam on half the squared error with warm-up and one augmentation per batch, measured after the last step",
     "linear_probe": "a linear classifier on frozen features, fitted to labelled training images",
     "knn": "the classes of the nearest labelled training images in feature space",
     "fine_tune": "the whole network, fine-tuned on labelled training images",
@@ -111,18 +116,31 @@ def place(key: str, known: Iterable[str]) -> int:
 
 def shown_order(row: Row) -> tuple[int, int]:
     """Sort key of rows of scores: protocol, then arm, both in display order."""
-    return place(row.protocol, PROTOCOL_NAMES), place(row.arm, ARM_NAMES)
+    return protocol_place(row.protocol), place(row.arm, ARM_NAMES)
+
+
+def protocol_place(protocol: str) -> int:
+    """The position of a protocol in display order; a shortened recipe stands where the recipe does."""
+    return place(protocol.partition("@")[0], PROTOCOL_NAMES)
 
 
 def protocol_notes(rows: Iterable[Row]) -> str:
     """What the protocols of these rows mean, a sentence each."""
-    used = {row.protocol for row in rows}
+    used = {row.protocol.partition("@")[0] for row in rows}
     return " ".join(f"{protocol_name(key)}: {note}." for key, note in PROTOCOL_NOTES.items() if key in used)
 
 
 def protocol_name(protocol: str) -> str:
-    """The display name of a protocol."""
-    return PROTOCOL_NAMES.get(protocol, words(protocol))
+    """The display name of a protocol, "DC/DSA/MTT recipe, shortened: 300 of 1,000 epochs"."""
+    key = protocol.partition("@")[0]
+    said = recipes.shortening(protocol)
+    return PROTOCOL_NAMES.get(key, words(key)) + (f", shortened: {said}" if said else "")
+
+
+def protocol_words(protocol: str) -> str:
+    """The same within a sentence."""
+    name = protocol_name(protocol)
+    return name if protocol.partition("@")[0] in recipes.NAMES else name[:1].lower() + name[1:]
 
 
 def spread(row: Row | None) -> str:

@@ -20,6 +20,7 @@ from engine.figures.palette import (
     measure,
     place,
     protocol_name,
+    protocol_words,
     shown_order,
     spread,
 )
@@ -131,7 +132,7 @@ def _cell(row: Row) -> str:
 
 
 def _told(row: Row) -> str:
-    return f"{arm_name(row.arm)}, {protocol_name(row.protocol).lower()}: {spread(row)}, n = {row.n}"
+    return f"{arm_name(row.arm)}, {protocol_words(row.protocol)}: {spread(row)}, n = {row.n}"
 
 
 def _wrapped(name: str) -> str:
@@ -155,7 +156,7 @@ def _arm_line(figure: go.Figure, arm: str, points: Sequence[tuple[Any, Row]], mo
     is_main, colour, rows = arm == "distilled", PAGE.arm(arm), [row for _, row in points]
     look = {"marker": {"size": 8 if is_main else 6, "color": colour}, "dash": "solid" if is_main else "dash"}
     more: dict[str, Any] = look | {"mode": mode, "width": 2.2 if is_main else 1.6, "error_y": whiskers(rows, colour)}
-    more["customdata"] = [spread(row) for row in rows]
+    more["customdata"] = [f"{spread(row)}, {protocol_words(row.protocol)}" for row in rows]
     y = [100 * row.mean for row in rows]
     line(figure, [x for x, _ in points], y, arm_name(arm), colour, hover="%{customdata}", **more)
 

@@ -27,11 +27,11 @@ def sgd() -> UpdateRule:
     return UpdateRule("sgd", lambda theta: (), lambda theta, g, state, lr: (theta - lr * g, ()))
 
 
-def momentum(mu: float = 0.9) -> UpdateRule:
-    """v <- mu v + g; theta <- theta - lr v (the form of torch.optim.SGD, without dampening)."""
+def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> UpdateRule:
+    """v <- mu v + g + wd theta; theta <- theta - lr v (the form of torch.optim.SGD, without dampening)."""
 
     def apply(theta: Tensor, g: Tensor, state: State, lr: Tensor | float) -> tuple[Tensor, State]:
-        velocity = mu * state[0] + g
+        velocity = mu * state[0] + (g + weight_decay * theta if weight_decay else g)
         return theta - lr * velocity, (velocity,)
 
     return UpdateRule("momentum", lambda theta: (torch.zeros_like(theta),), apply)

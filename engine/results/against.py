@@ -49,15 +49,19 @@ def metrics(run: Run) -> list[Metric]:
     found, ratios = [], run.against_full
     for name, label, meaning in (("retention", "Retention", RETENTION), ("error_ratio", "Relative error", ERROR)):
         for protocol, value in ratios.get(name, {}).items():
-            found.append(Metric(label, formats.percent(value), _named(protocol), meaning))
+            found.append(Metric(label, formats.percent(value), figures.protocol_words(protocol), meaning))
     for protocol, value in ratios["gap_closed"].items():
         floor = FLOORS[ratios["floor"][protocol]]
         written = "undefined" if value is None else formats.percent(value)
-        found.append(Metric("Gap closed", written, f"{_named(protocol)}, from {floor}", GAP.format(floor)))
+        found.append(
+            Metric("Gap closed", written, f"{figures.protocol_words(protocol)}, from {floor}", GAP.format(floor))
+        )
     work, seconds = ratios["work_ratio"], ratios["seconds_ratio"]
     for protocol in _once({key: work.get(key) for key in dict.fromkeys([*work, *seconds])}):
         beside = f", {formats.times(seconds[protocol])} in seconds" if protocol in seconds else ""
-        found.append(Metric("Speed-up", formats.times(work.get(protocol)), f"{_named(protocol)}{beside}", SPEED))
+        found.append(
+            Metric("Speed-up", formats.times(work.get(protocol)), f"{figures.protocol_words(protocol)}{beside}", SPEED)
+        )
     if paid := payoff(run):
         found.append(Metric("Pays off after", paid.value, "on this machine", PAYS))
     return found
@@ -71,6 +75,7 @@ def card(run: Run) -> list[Metric]:
     value, kept = (run.against_full[name].get(protocol) for name in ("gap_closed", "retention"))
     floor = FLOORS[run.against_full["floor"][protocol]]
     note = f"from {floor}" if kept is None else f"retains {formats.percent(kept)}"
+    note += f", {figures.protocol_words(protocol)}"
     return [Metric("Gap closed", "undefined" if value is None else formats.percent(value), note, GAP.format(floor))]
 
 
@@ -84,7 +89,7 @@ def gap(run: Run) -> list[Sentence]:
     low, high = formats.percent(scale.floor), formats.percent(scale.full.mean)
     if value is None:
         return [Sentence(f"There is no gap to close: the full data ({high}) do no better than {floor} ({low}).")]
-    between = f"of the gap between {floor} ({low}) and the full data ({high})"
+    between = f"of the gap between {floor} ({low}) and the full data ({high}), {figures.protocol_words(protocol)}"
     if value < 0:
         return [Sentence(f"The distilled set closes none {between}: it does worse than {floor}.")]
     return [Sentence(f"The distilled set closes **{formats.percent(value)}** {between}.")]
@@ -141,10 +146,6 @@ def numbers(run: Run) -> dict[str, Any]:
 
 def _best_protocol(run: Run) -> str:
     return run.best["distilled"].protocol if "distilled" in run.best else ""
-
-
-def _named(protocol: str) -> str:
-    return figures.protocol_name(protocol).lower()
 
 
 def _once(by_protocol: Mapping[str, float | None]) -> Mapping[str, float | None]:

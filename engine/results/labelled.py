@@ -50,9 +50,10 @@ class Labelled(Kind):
         return [*lengths(run), *benchmark(run)]
 
     def numbers(self, run: Run) -> dict[str, Any]:
-        """The benchmark scores by name."""
+        """The benchmark scores by name, and the score of each training set under its best protocol."""
         found = ranking(run.scores, run.student.name, run.row.summary.get("labels", "")) if run.scores else []
-        return {"ranking": {number.key: number.value for number in found}}
+        best = {arm: shared.as_json(row) for arm, row in run.best.items()}
+        return {"ranking": {number.key: number.value for number in found}, "best": best}
 
 
 def lengths(run: Run) -> list[Section]:
@@ -90,9 +91,10 @@ def benchmark(run: Run) -> list[Section]:
     labels = run.row.summary.get("labels", "")
     found = ranking(run.scores, run.student.name, labels)
     numbers = [Metric(each.title, _written(each), help=f"{each.meaning} {each.lack}".strip()) for each in found]
+    by = f" ({figures.protocol_words(run.best['distilled'].protocol)})" if "distilled" in run.best else ""
     note = (
-        "As defined by DD-Ranking (Li et al. 2025), from the accuracies above, with equal weights for improvement and "
-        f"recovery.{about_labels(labels)}"
+        f"As defined by DD-Ranking (Li et al. 2025), from the accuracies above{by}, with equal weights for improvement "
+        f"and recovery.{about_labels(labels)}"
     )
     return [Group("Benchmark scores", [Metrics(numbers, is_explained=True), Sentence(note, "caption")])]
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from engine import figures
-from engine.evaluation.scores import RANDOM, Row, baselines
+from engine.evaluation.scores import LINEAR_PROBE, RANDOM, Row, baselines
 from engine.figures import formats
 from engine.figures.formats import NOTHING
 from engine.results import against
@@ -19,21 +19,30 @@ NO_SCORES = "No scores yet."
 
 
 def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> list[Section]:
-    """ "{measure} is **85.1 %** after training on 10 synthetic images, ... and ...", each under its best protocol, and
-    the gap closed.
+    """ "{measure} is **85.1 %** after training on 10 synthetic images (own recipe), ... and ...", and the gap closed.
+
+    Each training set stands under its best protocol, which is named unless the measure names it, as linear probes do.
 
     With what distilling added to the starting set, where that was trained on too.
     phrases: {arm: (phrase with {} for its samples, noun, plural if irregular)}, in order.
     """
     said = [
-        f"**{formats.percent(run.best[arm].mean)}** {how.format(formats.counted(run.best[arm].num_samples, *noun))}"
+        f"**{formats.percent(row.mean)}** {_by(row, how.format(formats.counted(row.num_samples, *noun)))}"
         for arm, (how, *noun) in phrases.items()
-        if arm in run.best
+        if (row := run.best.get(arm)) is not None
     ]
     if not said:
         return []
     listed = " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
     return [Sentence(f"{measure} is {listed}.{added(run)}", "verdict"), *against.gap(run)]
+
+
+def _by(row: Row, said: str) -> str:
+    """What a student was trained on, and by which protocol: "on 10 images (equal bytes, standard training)"."""
+    if row.protocol == LINEAR_PROBE:
+        return said
+    about = figures.protocol_words(row.protocol)
+    return f"{said[:-1]}, {about})" if said.endswith(")") else f"{said} ({about})"
 
 
 def added(run: Run) -> str:
@@ -63,8 +72,8 @@ def spreads(rows: Mapping[str, Row]) -> dict[str, str]:
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """Mean, deviation and number of students; no deviation of a single one."""
-    return {"mean": row.mean, "std": None if math.isnan(row.std) else row.std, "n": row.n}
+    """Mean, deviation, number of students and protocol; no deviation of a single one."""
+    return {"protocol": row.protocol, "mean": row.mean, "std": None if math.isnan(row.std) else row.std, "n": row.n}
 
 
 def storage(run: Run) -> list[Section]:
@@ -98,10 +107,10 @@ def bits_in_words(bits: int) -> str:
 
 
 def score_metric(label: str, row: Row | None) -> Metric:
-    """A test score with its standard deviation."""
+    """A test score with its standard deviation and protocol."""
     if row is None:
         return Metric(label, NOTHING, "not measured")
-    students = formats.counted(row.n, "student")
+    students = f"{formats.counted(row.n, 'student')}, {figures.protocol_words(row.protocol)}"
     return Metric(label, formats.percent(row.mean), f"± {100 * row.std:.1f}, {students}" if row.n > 1 else students)
 
 
@@ -145,8 +154,7 @@ def recipes(run: Run) -> list[Section]:
     users: dict[str, list[str]] = {}
     for row in run.rows:
         if row.recipe:
-            protocol = figures.protocol_name(row.protocol).lower()
-            user = f"{figures.arm_name(row.arm)} ({protocol}, {run.name_of(row.student)})"
+            user = f"{figures.arm_name(row.arm)} ({figures.protocol_words(row.protocol)}, {run.name_of(row.student)})"
             users.setdefault(row.recipe, []).append(user)
     if not users:
         return []

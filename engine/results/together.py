@@ -32,7 +32,8 @@ def protocols(runs: Sequence[Run]) -> list[str]:
     """Protocols to choose from: those that some distilled or small real set was scored under, or that always are."""
     always = {key for run in runs for key in kind_of(run.row.method).always}
     scored = {row.protocol for run in runs for row in run.own if row.arm not in ("full", *figures.NAIVE_ARMS)}
-    return [key for key in PROTOCOL_NOTES if key in always | scored] or [AS_DISTILLED]
+    known = [key for key in always | scored if key.partition("@")[0] in PROTOCOL_NOTES]
+    return sorted(known, key=lambda key: (figures.protocol_place(key), key)) or [AS_DISTILLED]
 
 
 def by_arm(run: Run, protocol: str) -> Arms:

@@ -9,6 +9,7 @@ from typing import Literal
 import streamlit as st
 
 import engine
+from engine import figures
 from engine.figures import formats
 from engine.results import names
 from pages.ui import heading, progress, services, words
@@ -183,8 +184,13 @@ def _score(row: engine.RunRow) -> str:
     if "distilled" not in best:
         return ""
     distilled = best["distilled"]
-    beside = "".join(f" · {name} {formats.percent(best[arm].mean)}" for arm, name in BESIDE.items() if arm in best)
+    beside = "".join(
+        f" · {name} {formats.percent(best[arm].mean)} ({figures.protocol_words(best[arm].protocol)})"
+        for arm, name in BESIDE.items()
+        if arm in best
+    )
     what = {"accuracy": "distilled", "skill": "skill, distilled"}[engine.kind_of(row.method).measure]
+    what += f" ({figures.protocol_words(distilled.protocol)})"
     return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** {what}{beside}"
 
 

@@ -7,7 +7,8 @@ TERMS = {
     "outer step": "one update of the synthetic set",
     "inner step": "one update of a student's weights while it trains on the synthetic set",
     "retention": "the share of the full data set's accuracy that remains when training on the synthetic set",
-    "protocol": "how students are trained: by the method's own recipe, or by standard training (Adam on minibatches)",
+    "protocol": "how students are trained: by the method's own recipe, by standard training (Adam on minibatches), or "
+    "by the recipe of a paper",
     "images per class": "size of the synthetic set; with shared pixels, the number of whole images with as many values",
     "baseline": "what the synthetic set must beat: real samples of equal bytes, as many, or an untrained forecast",
     "training set": "what a student is trained on: the synthetic set, a small sample of the real data, or all of it",

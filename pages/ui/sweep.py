@@ -121,8 +121,8 @@ def _results(sweep_id: str, was_active: bool) -> None:
     finished = f"{done} of {formats.counted(len(rows), 'run')} finished."
     if any(Run(row, services.store()).has_validation for row in rows):
         st.caption(
-            f"{finished} {kind.measure.capitalize()} of {whose} on validation {kind.reals}, with the better protocol "
-            f"and 95 % intervals. Choose settings by this score, not by the test {kind.measure} in the table."
+            f"{finished} {kind.measure.capitalize()} of {whose} on validation {kind.reals}, with the protocol "
+            f"that the table names and 95 % intervals. Choose settings by this score, not by the test {kind.measure} in the table."
         )
         with st.container(border=True):
             _plot(sweep_id, rows, varied, validation)
@@ -168,7 +168,9 @@ def _place(option: differences.Option, number: int) -> float | str:
 
 
 def _score(arms: Mapping[str, engine.Row], arm: str) -> str:
-    return sections.cell(together.mean_and_interval(arms.get(arm)))
+    row = arms.get(arm)
+    by = "" if row is None else f"\n{figures.protocol_name(row.protocol)}"
+    return sections.cell(together.mean_and_interval(row) + by)
 
 
 def _table(

@@ -10,6 +10,10 @@ from engine.meta import update_rules
 OPTIMISERS = {
     "sgd": (update_rules.sgd(), lambda p: torch.optim.SGD(p, lr=0.1)),
     "momentum": (update_rules.momentum(0.8), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8)),
+    "momentum and weight decay": (
+        update_rules.momentum(0.9, 0.05),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.05),
+    ),
     "adam": (update_rules.adam(eps_root=0.0), lambda p: torch.optim.Adam(p, lr=0.1)),
 }
 

@@ -167,7 +167,7 @@ def test_list_and_home_tell_skill_with_its_baselines(store, visit):
     forecasts.finished(store)
     for page in ("runs", "home"):
         text = canned.words(visit(page)).replace("*", "")
-        assert "3.1 ± 0.4 % skill, distilled · random real −4.2 % · k-means real −2.0 %" in text
+        assert "3.1 ± 0.4 % skill, distilled (own recipe) · random real −4.2 % (own recipe) · k-means" in text
 
 
 def test_sorting_by_score_keeps_runs_of_negative_skill_before_those_without(store, visit):
@@ -193,10 +193,10 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     text = canned.words(app).replace("**", "")
     assert forecasts.NOTHING in text
     assert (
-        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, −4.2 % on 3 "
-        "random real" in text
+        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences "
+        "(own recipe), −4.2 % on 3 random real" in text
     )
-    assert "3.6 % on all 3,500 real windows." in text
+    assert "3.6 % on all 3,500 real windows (standard training)." in text
     assert "Relative error 100.5 % own recipe" in text and "Compression 1 : 1,100" in text
     assert "Across architectures" in text and "Privacy and fidelity" in text
     for absent in ("Benchmark scores", "Retention", "hard labels", "images", "Accuracy", "accuracy"):

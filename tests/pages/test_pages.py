@@ -156,8 +156,8 @@ def test_list_filters_by_state_and_text(visit, store):
 def test_compare_says_the_verdict_in_words(visit, store):
     text = words(visit("compare", run=finished(store)))
     assert (
-        "Test accuracy is **85.1 %** after training on 10 synthetic images, **55.1 %** on 10 random real images "
-        "(equal bytes) and **97.0 %** on all 1,294 real images." in text
+        "Test accuracy is **85.1 %** after training on 10 synthetic images (own recipe), **55.1 %** on 10 random real "
+        "images (equal bytes, standard training) and **97.0 %** on all 1,294 real images (standard training)." in text
     )
     assert "Retention 87.7 % own recipe" in text
     assert "Gap closed 71.6 % own recipe, from random real data of equal bytes" in text

@@ -7,6 +7,7 @@ Random numbers are drawn on the CPU, so every device sees the same ones.
 Sources:
     DSA: Zhao and Bilen 2021, arXiv:2102.08259, with the published parameters (color_crop_cutout_flip_scale_rotate).
     flip_rotate: PoDD, Shul et al. 2024, arXiv:2403.12040.
+    FRePo: Zhou et al. 2022, arXiv:2206.00719, as in its code: zoom, shift and turn repeat the border.
     flip, crop: the usual augmentation for CIFAR; a reflected border of 4 pixels from 28 pixels a side.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,7 @@ from engine.core.data_config import DSA_OPERATIONS
 from engine.core.errors import ConfigError
 
 MAX_DEGREES, MAX_SCALE = 15.0, 1.2
+MAX_ZOOM, MAX_JITTER, HOLE_SHARE = 1.25, 0.25, 0.25
 DSA_CROP_SHARE, CUTOUT_SHARE = 0.125, 0.5
 
 
@@ -102,6 +105,11 @@ def dsa(operations: Sequence[str] = DSA_OPERATIONS) -> Augmentation:
     return Augmentation(own, one_at_a_time=True)
 
 
+def frepo_augmentation(mirrors: bool = True) -> Augmentation:
+    """FRePo's: one operation per call, each image with its own numbers. mirrors: False for digits and grey images."""
+    return Augmentation(("flip", *_FREPO) if mirrors else _FREPO, one_at_a_time=True)
+
+
 def flip(inputs: Tensor, numbers: Tensor) -> Tensor:
     """Flip images horizontally whose number (N, 1) is below one half."""
     return torch.where(_column(numbers, 0) < 0.5, inputs.flip(3), inputs)
@@ -120,11 +128,11 @@ def crop_zeros(inputs: Tensor, numbers: Tensor) -> Tensor:
     return _shifted(F.pad(inputs, (reach,) * 4), inputs.shape, numbers, reach)
 
 
-def rotate(inputs: Tensor, numbers: Tensor) -> Tensor:
-    """Rotate by up to 15 degrees either way, bilinear, zeros outside."""
+def rotate(inputs: Tensor, numbers: Tensor, outside: str = "zeros") -> Tensor:
+    """Rotate by up to 15 degrees either way, bilinear; outside: "zeros", or "border" for the nearest pixel."""
     angles = (numbers[:, 0] * 2 - 1) * math.radians(MAX_DEGREES)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    return _warped(inputs, torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3))
+    return _warped(inputs, torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3), outside)
 
 
 def scale(inputs: Tensor, numbers: Tensor) -> Tensor:
@@ -147,6 +155,48 @@ def color(inputs: Tensor, numbers: Tensor) -> Tensor:
     return (inputs - mean) * (_column(numbers, 2) + 0.5) + mean
 
 
+def zoom(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """FRePo's crop: enlarge by a factor z, log-uniform in 0.8 .. 1.25, and shift by up to |z − 1| / 2z of a side."""
+    factors = MAX_ZOOM ** (2 * numbers[:, 0] - 1)
+    reach, zero = (factors - 1).abs() / factors, torch.zeros_like(factors)
+    down, across = (reach * (2 * numbers[:, place] - 1) for place in (1, 2))
+    matrices = torch.stack([1 / factors, zero, across, zero, 1 / factors, down], 1)
+    return _warped(inputs, matrices.reshape(-1, 2, 3), "border")
+
+
+def shift(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """FRePo's shift by up to an eighth of a side along each axis, bilinear."""
+    moved = 2 * DSA_CROP_SHARE * (2 * numbers - 1)  # a side is 2 units
+    one, zero = torch.ones_like(moved[:, 0]), torch.zeros_like(moved[:, 0])
+    matrices = torch.stack([one, zero, moved[:, 0], zero, one, moved[:, 1]], 1)
+    return _warped(inputs, matrices.reshape(-1, 2, 3), "border")
+
+
+def jitter(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """FRePo's colours, by numbers (N, 3): add b, then scale around the image's mean, then around each pixel's.
+
+    b is uniform in ±1/4, both factors log-uniform in e^−1/4 .. e^1/4.
+    """
+    levels = MAX_JITTER * (2 * numbers.to(inputs.dtype) - 1)
+    inputs = inputs + _column(levels, 0)
+    for place, dims in ((1, (1, 2, 3)), (2, (1,))):
+        mean = inputs.mean(dims, keepdim=True)
+        inputs = (inputs - mean) * _column(levels, place).exp() + mean
+    return inputs
+
+
+def hole(inputs: Tensor, numbers: Tensor) -> Tensor:
+    """FRePo's cutout: set a box of a quarter of the sides, all inside the image, to zero."""
+    inside = []
+    for side, drawn in zip(inputs.shape[2:], numbers.unbind(1), strict=True):
+        length = int(side * HOLE_SHARE)
+        first = (drawn * (side - length + 1)).long()[:, None]
+        positions = torch.arange(side, device=numbers.device)
+        inside.append((positions >= first) & (positions < first + length))
+    rows, columns = inside
+    return inputs.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
 def cutout(inputs: Tensor, numbers: Tensor) -> Tensor:
     """Set a box of half the sides to zero; its centre lies anywhere in the image."""
     height, width = inputs.shape[2:]
@@ -162,7 +212,13 @@ OPERATIONS: dict[str, Operation] = {
     "scale": Operation(2, scale),
     "color": Operation(3, color),
     "cutout": Operation(2, cutout),
+    "zoom": Operation(3, zoom),
+    "shift": Operation(2, shift),
+    "turn": Operation(1, partial(rotate, outside="border")),
+    "jitter": Operation(3, jitter),
+    "hole": Operation(2, hole),
 }
+_FREPO = ("jitter", "zoom", "turn", "shift", "hole")
 
 _NAMED = {
     "none": Augmentation(()),
@@ -188,10 +244,10 @@ def _shifted(padded: Tensor, shape: torch.Size, numbers: Tensor, reach: int) -> 
     return padded.gather(3, columns[:, None, None, :].expand(-1, num_channels, height, -1))
 
 
-def _warped(inputs: Tensor, matrices: Tensor) -> Tensor:
+def _warped(inputs: Tensor, matrices: Tensor, outside: str = "zeros") -> Tensor:
     """Inputs resampled on grids transformed by (N, 2, 3) matrices."""
     grid = F.affine_grid(matrices.to(inputs.dtype), list(inputs.shape), align_corners=False)
-    return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(inputs, grid, mode="bilinear", padding_mode=outside, align_corners=False)
 
 
 def _inside_box(side: int, numbers: Tensor) -> Tensor:

@@ -39,7 +39,11 @@ class SelfsupConfig(MethodConfig):
     """Hyperparameters, in the order the form shows them."""
 
     unread: ClassVar[frozenset[str]] = frozenset(
-        f"evaluation.{name}" for name in ("inner_steps", "ordinary_steps", "batch_size", "without_augmentation")
+        f"evaluation.{name}"
+        for name in (
+            *("inner_steps", "ordinary_steps", "batch_size", "without_augmentation"),
+            *("recipes", "recipe_percent", "recipes_full"),
+        )
     )
 
     num_images: int = option(100, low=1, high=100_000, label="Distilled images")
