@@ -122,7 +122,8 @@ def _results(sweep_id: str, was_active: bool) -> None:
     if any(Run(row, services.store()).has_validation for row in rows):
         st.caption(
             f"{finished} {kind.measure.capitalize()} of {whose} on validation {kind.reals}, with the protocol "
-            f"that the table names and 95 % intervals. Choose settings by this score, not by the test {kind.measure} in the table."
+            f"that the table names and 95 % intervals. Choose settings by this score, not by the test {kind.measure} "
+            "in the table."
         )
         with st.container(border=True):
             _plot(sweep_id, rows, varied, validation)

@@ -16,8 +16,9 @@ from engine import Context, EvaluationConfig, RunRequest, StudentConfig, figures
 from engine.data.source import LabelledSet
 from engine.data.transforms.augment import dsa, frepo_augmentation
 from engine.evaluation import recipes
+from engine.evaluation.baselines import DRAWS
 from engine.evaluation.plan import Training
-from engine.evaluation.scores import best_by_arm, summarise
+from engine.evaluation.scores import best_by_arm, headlines, summarise
 from engine.nets import make_student
 
 COUNT = 300  # two batches of the standard recipe per epoch, the second one incomplete
@@ -145,10 +146,10 @@ def test_each_recipe_is_a_protocol_of_every_training_set(splits, tmp_path):
     found = scores(splits, tmp_path, made(splits, AT_RANDOM, lr=0.02), recipes=ALL, recipe_percent=1, compare_full=True)
     protocols = ("as_distilled", "ordinary", "standard@1", "standard_learned_rate@1", "frepo@1")
     assert arms(found) == {
-        *((arm, protocol) for arm in ("distilled", "random_real", "kmeans_real") for protocol in protocols),
+        *((arm, protocol) for arm in ("distilled", *DRAWS) for protocol in protocols),
         ("full", "ordinary"),
     }
-    told = {score.protocol: score for score in found if score.arm == "random_real"}
+    told = {score.protocol: score for score in found if score.arm == "random_samples"}
     assert (
         "10 epochs" in told["standard@1"].recipe and "weight decay 0.0005, rate 0.01 and" in told["standard@1"].recipe
     )
@@ -158,7 +159,7 @@ def test_each_recipe_is_a_protocol_of_every_training_set(splits, tmp_path):
         told["frepo@1"].recipe.startswith("Adam, rate 0.0003 after a warm-up") and "10 steps" in told["frepo@1"].recipe
     )
     best = best_by_arm(found, "mlp")
-    rows = {(row.arm, row.protocol): row for row in summarise(found)}
+    rows = {(row.arm, row.protocol): row for row in headlines(summarise(found))}
     assert all(row == rows[arm, row.protocol] for arm, row in best.items()), "the best keeps its recipe's name"
 
 
@@ -177,7 +178,7 @@ def test_published_trainings_are_priced_by_steps_of_their_own(splits, tmp_path):
     compared = labelled(made(splits, ORDERED), splits, MLP, evaluation, Context(cache_root=tmp_path))
     units = {unit for each in compared.plan() for unit in compared.work(compared.bench("mlp"), each)}
     assert {"step", "step, standard", "step, standard_learned_rate", "step, frepo"} <= units
-    assert "train MLP 256-128 on random real images, FRePo recipe" in {compared.words(each) for each in compared.plan()}
+    assert "train MLP 256-128 on the distilled set, FRePo recipe" in {compared.words(each) for each in compared.plan()}
 
 
 def test_recipes_are_the_same_value_in_any_order_and_others_are_refused():

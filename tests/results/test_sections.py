@@ -63,8 +63,8 @@ def text(sections: list[Section]) -> str:
     [
         (
             "labelled",
-            "is 85.1 % after training on 10 synthetic images (own recipe), 55.1 % on 10 random real images (equal bytes, "
-            "standard training) and",
+            "is 85.1 % after training on 10 synthetic images (own recipe), 55.1 % on 10 random real images (equal "
+            "bytes, standard training) and",
         ),
         (
             "representations",
@@ -87,7 +87,8 @@ def test_both_random_arms_and_what_distilling_added_are_named_wherever_results_a
     canned.scored(store, run.row.id, small)
     run, found = Run(store.run(run.row.id), store), kind_of(run.row.method)
     verdict = text(found.verdict(run))
-    assert "10 random real images (equal bytes), 50.0 % on 10 random real images (as many samples)" in verdict
+    random = "10 random real images ({}, standard training)"
+    assert f"{random.format('equal bytes')}, 50.0 % on {random.format('as many samples')}" in verdict
     assert "Distilling added 12.3 points to its starting set." in verdict
     names = ["Random real, equal bytes", "Random real, as many samples"]
     assert [card.label for card in found.cards(run)][1:3] == names
