@@ -33,6 +33,7 @@ ALLOWED = {
         "core",
         "data.prices",
         "data.source",
+        "data.transforms.augment",
         "data.transforms.predefined",
         "data.transforms.preparation",
         "data.transforms.prepare",

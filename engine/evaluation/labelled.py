@@ -40,7 +40,7 @@ from engine.evaluation.plan import (
     real_arms,
     with_choice,
 )
-from engine.evaluation.scores import AS_DISTILLED, HEADLINE, UNAUGMENTED, after
+from engine.evaluation.scores import AS_DISTILLED, HEADLINE, LEARNED_RATE, RECIPES, UNAUGMENTED, after
 from engine.evaluation.supervised import (
     HARD,
     UNCHOSEN_LR,
@@ -194,7 +194,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         for key in asked.recipes if asked.recipes_full or not is_full else ():
             if (recipe := recipes.published(key)) is not None:
                 synthetic = self.distilled if arm == START else self.sets.get(arm, self.distilled)
-                rate = own_rate(synthetic) if key == recipes.LEARNED_RATE else recipe.rate
+                rate = own_rate(synthetic) if key == LEARNED_RATE else recipe.rate
                 steps = recipes.shortened_steps(recipe, size[0], asked.recipe_percent)
                 protocol = recipes.protocol_of(key, asked.recipe_percent)
                 training = replace(self.standard(student, arm, size, draw), protocol=protocol, num_steps=steps, lr=rate)
@@ -309,7 +309,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         data = " and ".join(WORDS[arm] for arm in (training.arm, *training.also) if arm in WORDS)
         data = data or f"the distilled set{VERSIONS.get(training.arm, '')}{way}"
         if recipes.published(training.protocol) is not None:
-            data += f", {recipes.NAMES[training.protocol.partition('@')[0]]}"
+            data += f", {RECIPES[training.protocol.partition('@')[0]]}"
         if training.purpose == "choose":
             return f"choose a learning rate for {data}"
         return f"train {title_of(training.student)} on {data}"

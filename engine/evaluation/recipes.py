@@ -27,14 +27,13 @@ from torch import Tensor
 from engine.data.source import LabelledSet
 from engine.data.transforms.augment import dsa, frepo_augmentation
 from engine.evaluation.plan import Training
+from engine.evaluation.scores import EPOCHS, LEARNED_RATE, shortening
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
 from engine.nets.student import Student
 
-EPOCHS, BATCH, RATE, MOMENTUM, WEIGHT_DECAY = 1000, 256, 0.01, 0.9, 5e-4
+BATCH, RATE, MOMENTUM, WEIGHT_DECAY = 256, 0.01, 0.9, 5e-4
 FREPO_BATCH, FREPO_RATE, WARM_UP, LAST_SHARE = 500, 3e-4, 500, 0.01
-LEARNED_RATE = "standard_learned_rate"
-NAMES = {"standard": "DC/DSA/MTT recipe", LEARNED_RATE: "DC/DSA/MTT recipe, learned rate", "frepo": "FRePo recipe"}
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,6 @@ def protocol_of(recipe: str, percent: int) -> str:
 def shortened_steps(recipe: Published, count: int, percent: int) -> int:
     """Steps on `count` samples at a share of the recipe's length; whole epochs where it counts these."""
     return max(1, round(recipe.num_steps(count) * percent / 100))
-
-
-def shortening(protocol: str) -> str:
-    """ "300 of 1,000 epochs", or "" for a recipe at full length."""
-    recipe, _, percent = protocol.partition("@")
-    if not percent.isdigit():
-        return ""
-    if recipe == "frepo":
-        return f"{percent} % of its steps"
-    return f"{EPOCHS * int(percent) // 100:,} of {EPOCHS:,} epochs"
 
 
 def samples_seen(training: Training) -> int:

@@ -17,6 +17,9 @@ RANDOM = ("random_real", "random_samples")
 """The arms of random real data: of equal bytes, and as many samples."""
 AS_DISTILLED, UNAUGMENTED, ORDINARY = "as_distilled", "unaugmented", "ordinary"
 """The protocols: a set's own training, the same without its augmentation, and standard training."""
+LEARNED_RATE, EPOCHS = "standard_learned_rate", 1000
+RECIPES = {"standard": "DC/DSA/MTT recipe", LEARNED_RATE: "DC/DSA/MTT recipe, learned rate", "frepo": "FRePo recipe"}
+"""Published recipes by protocol, with their names; the first two train for EPOCHS passes. See `recipes`."""
 LINEAR_PROBE, KNN, FINE_TUNE, SHORT_PROBE = "linear_probe", "knn", "fine_tune", "short_probe"
 """Those of representations: a linear classifier on frozen features, their nearest neighbours, fine-tuning of the whole
 network, and a linear classifier after a short pre-training."""
@@ -31,6 +34,16 @@ REAL_ARMS = ("random_real", "random_samples", "kmeans_real", "full")
 def after(num_steps: int | str) -> str:
     """The metric of a student after one of several measured lengths, "accuracy@300"."""
     return f"{HEADLINE}@{num_steps}"
+
+
+def shortening(protocol: str) -> str:
+    """What is left of a shortened recipe: "300 of 1,000 epochs" of "standard@30"; "" of any other protocol."""
+    recipe, _, percent = protocol.partition("@")
+    if not percent.isdigit():
+        return ""
+    if recipe == "frepo":
+        return f"{percent} % of its steps"
+    return f"{EPOCHS * int(percent) // 100:,} of {EPOCHS:,} epochs"
 
 
 def on(source: str) -> str:

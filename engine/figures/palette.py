@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.evaluation import recipes
-from engine.evaluation.scores import SKILL, Row
+from engine.evaluation.scores import RECIPES, SKILL, Row, shortening
 from engine.figures.formats import NOTHING, percent_spread, words
 
 Theme = Literal["light", "dark", "page"]
@@ -78,7 +77,7 @@ PROTOCOL_NAMES = {
     "as_distilled": "Own recipe",
     "unaugmented": "Own recipe, no augmentation",
     "ordinary": "Standard training",
-    **recipes.NAMES,
+    **RECIPES,
     "linear_probe": "Linear probe",
     "knn": "Nearest neighbours",
     "fine_tune": "Fine-tuned",
@@ -133,14 +132,14 @@ def protocol_notes(rows: Iterable[Row]) -> str:
 def protocol_name(protocol: str) -> str:
     """The display name of a protocol, "DC/DSA/MTT recipe, shortened: 300 of 1,000 epochs"."""
     key = protocol.partition("@")[0]
-    said = recipes.shortening(protocol)
+    said = shortening(protocol)
     return PROTOCOL_NAMES.get(key, words(key)) + (f", shortened: {said}" if said else "")
 
 
 def protocol_words(protocol: str) -> str:
     """The same within a sentence."""
     name = protocol_name(protocol)
-    return name if protocol.partition("@")[0] in recipes.NAMES else name[:1].lower() + name[1:]
+    return name if protocol.partition("@")[0] in RECIPES else name[:1].lower() + name[1:]
 
 
 def spread(row: Row | None) -> str:
