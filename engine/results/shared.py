@@ -83,15 +83,13 @@ def storage(run: Run) -> list[Section]:
         return []
     bits, widths = int(found["bits"]), found["widths"]
     mine, exact = widths[str(bits)], widths.get("32", {}).get("score")
-    said = f"Stored in **{bits_in_words(bits)} per value** ({formats.num_bytes(mine['bytes'])})"
+    name = bits_in_words(bits) + (" per value" if bits <= 8 else "")
+    said = f"Stored in **{name}** ({formats.num_bytes(mine['bytes'])})"
     if bits != 32 and exact is not None:
         said += f": {formats.percent(mine['score'])} on validation against {formats.percent(exact)} in float32"
     elif not found["is_asked"]:
-        said += (
-            ": not tested, as there are no validation data"
-            if exact is None
-            else ": fewer bits cost more than 0.5 points"
-        )
+        why = "not tested, as there are no validation data" if exact is None else "fewer bits cost more than 0.5 points"
+        said += f": {why}"
     columns = {
         "Bits per value": [bits_in_words(int(width)) + (", stored" if width == str(bits) else "") for width in widths],
         "Bytes": [formats.num_bytes(each["bytes"]) for each in widths.values()],
