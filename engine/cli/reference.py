@@ -114,6 +114,8 @@ def _values(info: FieldInfo) -> str:
     if choices := get_args(info.annotation):
         if get_args(choices[0]):
             return f"several of {', '.join(f'`{choice}`' for choice in get_args(choices[0]))}"
+        if each := option_of(info).each:
+            return f"numbers from {each[0]:,g} to {each[1]:,g}"
         several = get_origin(info.annotation) is tuple
         return "names" if several else ", ".join(f"`{choice}`" for choice in choices)
     if info.annotation is bool:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 from pydantic.fields import FieldInfo
 
 PARTS = ("config", "data", "evaluation")
 """The parts of a request that hold options. A path that begins with one of them is a full path."""
+MOST_NUMBERS = 8
+"""In a list of numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Option:
     advanced: folded away in the form. label: its name in the form; by default, the field's name in words. group: its
     heading in the form. names: of choices that are not called by their key. when: it has an effect only if all of these
     hold. of: the kind of data set it is for; "" for both. among: it chooses from all students, or data sets of a kind.
-    scale: another option of its config, and factors on the default for some of its values.
+    scale: another option of its config, and factors on the default for some of its values. each: bounds of each number
+    of a list.
     """
 
     unit: str = ""
@@ -71,6 +74,7 @@ class Option:
     of: Literal["", "images", "prices"] = ""
     among: Literal["", "students", "images", "prices"] = ""
     scale: tuple[str, Mapping[str, float]] | None = None
+    each: tuple[float, float] | None = None
 
     def factor(self, values: Mapping[str, Any]) -> float:
         """The factor on the default under the other values of its config."""
@@ -113,6 +117,37 @@ def option(
     return info
 
 
+def numbers(
+    default: tuple[float, ...], description: str | None = None, *, low: float, high: float, **about: Any
+) -> Any:
+    """A hyperparameter that is a list of numbers, each within inclusive bounds; empty only if the default is.
+
+    One number stands for a list of one, and text for the numbers between its commas. A list of one is written as a
+    number, so that requests and keys from before there were lists stay the same.
+    """
+
+    def within(values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values and default:
+            raise ValueError("give at least one number")
+        if wrong := [value for value in values if not low <= value <= high]:
+            raise ValueError(f"give numbers from {low:g} to {high:g}, not {wrong[0]:g}")
+        if len(values) > MOST_NUMBERS:
+            raise ValueError(f"give at most {MOST_NUMBERS} numbers, not {len(values)}")
+        return tuple(dict.fromkeys(values))
+
+    info = option(default, description, each=(low, high), **about)
+    written = PlainSerializer(lambda values: values[0] if len(values) == 1 else list(values))
+    info.metadata += [BeforeValidator(as_numbers), AfterValidator(within), written]
+    return info
+
+
+def as_numbers(value: Any) -> Any:
+    """A list of numbers from what stands for one: a single number, or text with commas; other values as they are."""
+    if isinstance(value, str):
+        return tuple(part for part in map(str.strip, value.split(",")) if part)
+    return (value,) if isinstance(value, int | float) else value
+
+
 def _conditions(when: Any) -> tuple[Condition, ...]:
     if isinstance(when, Condition):
         return (when,)
@@ -136,7 +171,9 @@ def option_of(info: FieldInfo) -> Option:
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The inclusive bounds of a field, None where there is none."""
+    """The inclusive bounds of a field, or of each of its numbers; None where there is none."""
+    if each := option_of(info).each:
+        return each
     low = next((rule.ge for rule in info.metadata if getattr(rule, "ge", None) is not None), None)
     return low, next((rule.le for rule in info.metadata if getattr(rule, "le", None) is not None), None)
 

@@ -183,6 +183,7 @@ CHANGES: dict[str, Callable] = {
     "jitter": augment.color,
     "crop": predefined.crop,
     "blur": predefined.blur,
+    "hue": predefined.hue,
     **dict.fromkeys(OPTIMAL, optimal.optimal),
 }
 """The functions that predefined augmentations use."""

@@ -24,7 +24,7 @@ from engine.core.events import Event
 from engine.core.progress import ticking
 from engine.data.source import LabelledSet
 from engine.data.transforms.pca import pca
-from engine.data.transforms.predefined import Predefined
+from engine.data.transforms.predefined import Predefined, titles
 from engine.synthetic import approximation
 from engine.synthetic.approximation import Networks
 from engine.synthetic.bases import basis_shape, enlarged, pictures, unwhitened, whitened_images
@@ -155,8 +155,7 @@ class LowRankSet(RepresentationSet):
             wanted = targets.to(own) - mean
             with_networks = approximation.relative_errors(found - mean, wanted).tolist()
             without = approximation.relative_errors((own - mean).expand_as(found), wanted).tolist()
-        names = [augmentation.name for augmentation in self.augmentations]
-        return {"augmentations": names, "with_networks": with_networks, "without": without}
+        return {"augmentations": titles(self.augmentations), "with_networks": with_networks, "without": without}
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep only the augmentations with these numbers, and their networks."""

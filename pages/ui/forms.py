@@ -102,7 +102,10 @@ def entries(
         else:
             begin = start.get(name, defaults.get(name, info.default))
             begin = tuple(begin) if isinstance(begin, list) else begin
-            found.append(Entry((*path, name), info, begin, chosen.get(name, begin)))
+            initial = chosen.get(name, begin)
+            if engine.options.option_of(info).each:
+                begin, initial = (engine.options.as_numbers(value) for value in (begin, initial))
+            found.append(Entry((*path, name), info, begin, initial))
     return found
 
 
@@ -216,6 +219,8 @@ def _widget(field: Entry, key: str, idle: str) -> Any:
         return st.toggle(value=bool(field.initial), **shared)
     if kind is int or kind is float:
         return _number(field, shared)
+    if field.option.each:
+        return _numbers(field, shared)
     if get_origin(kind) is tuple:
         own = get_args(get_args(kind)[0])
         choices = list(own or field.offered or engine.STUDENTS)
@@ -236,6 +241,16 @@ def _number(field: Entry, shared: dict[str, Any]) -> int | float:
     return st.number_input(min_value=low, max_value=high, value=start, **look, **shared)
 
 
+def _numbers(field: Entry, shared: dict[str, Any]) -> tuple[float, ...] | str:
+    """A list of numbers with commas between them; as typed if it is none, so that its check says what is wrong."""
+    kind = get_args(field.info.annotation)[0]
+    typed = st.text_input(value=", ".join(f"{value:g}" for value in field.initial), **shared)
+    try:
+        return tuple(kind(part) for part in engine.options.as_numbers(typed))
+    except ValueError:
+        return typed
+
+
 def _step(start: float, high: float | None) -> float:
     """A tenth of the power of ten of the starting value (0.02 moves by 0.001); for 0, a hundredth of the range."""
     if start:
@@ -247,7 +262,8 @@ def _help(field: Entry, idle: str) -> str:
     low, high = engine.options.bounds(field.info)
     said = [(field.info.description or "").rstrip(".").replace("*", "\\*")]
     if low is not None and high is not None:
-        said.append(f"From {field.shown(low)} to {field.shown(high)}")
+        several = "One or several with commas between them, each from" if field.option.each else "From"
+        said.append(f"{several} {field.shown(low)} to {field.shown(high)}")
     if idle:
         said.append(f"**Has no effect now: {idle}**")
     return ". ".join(said) + "."

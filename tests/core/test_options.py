@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.core.options import Condition, Config, in_effect, option, option_like, option_of, unless
+import pytest
+
+from engine.core.config import checked
+from engine.core.errors import ConfigError
+from engine.core.options import Condition, Config, bounds, in_effect, numbers, option, option_like, option_of, unless
 
 
 class Toy(Config):
@@ -78,3 +82,38 @@ def test_what_a_request_has_to_name_gives_the_same_config():
     for config in (Scaled(), Scaled(kind="b"), Scaled(kind="b", speed=2.0), Scaled(speed=20.0)):
         assert Scaled(**config.chosen()) == config
     assert Scaled().chosen() == {} and Scaled(kind="b", speed=2.0).chosen() == {"kind": "b", "speed": 2.0}
+
+
+class Listed(Config):
+    strengths: tuple[float, ...] = numbers((0.4,), "Strengths", low=0.0, high=1.0)
+    sides: tuple[int, ...] = numbers((), "Sides", low=3, high=31)
+
+
+@pytest.mark.parametrize("given", [0.5, [0.5], "0.5", (0.5,), "0.5, 0.5"])
+def test_a_list_of_one_number_is_written_as_a_number_as_before_there_were_lists(given):
+    made = Listed(strengths=given)
+    assert made.strengths == (0.5,) and made.model_dump(mode="json")["strengths"] == 0.5
+    assert Listed.model_validate(made.model_dump(mode="json")) == made and made.chosen() == {"strengths": 0.5}
+
+
+def test_a_list_of_numbers_keeps_their_order_and_each_is_checked():
+    assert Listed(strengths="0.4, 0.1,1", sides="5,3").model_dump(mode="json") == {
+        "strengths": [0.4, 0.1, 1.0],
+        "sides": [5, 3],
+    }
+    assert Listed().sides == () and bounds(Listed.model_fields["sides"]) == (3, 31)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"strengths": "0.2, 2"}, "strengths: give numbers from 0 to 1, not 2"),
+        ({"strengths": ""}, "strengths: give at least one number"),
+        ({"strengths": "strong"}, "strengths.0: input should be a valid number"),
+        ({"sides": list(range(3, 12))}, "sides: give at most 8 numbers, not 9"),
+        ({"sides": 3.5}, "sides.0: input should be a valid integer"),
+    ],
+)
+def test_a_wrong_list_of_numbers_is_refused_in_a_sentence(values, said):
+    with pytest.raises(ConfigError, match=said):
+        checked(Listed, values, "test")

@@ -16,14 +16,19 @@ from engine.core.errors import ConfigError
 from engine.data.transforms import predefined as made
 from engine.data.transforms.augment import color
 from engine.data.transforms.optimal import optimal
-from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, augmented, optimal_ones, predefined
+from engine.data.transforms.predefined import NAMES, OPTIMAL, Predefined, augmented, optimal_ones, predefined, titles
 
-OPTIONS = {"jitter": 0.4, "crop_scale": 0.5, "blur_kernel": 3, "blur_sigma": 1.0, "seed": 0}
+OPTIONS = {"jitter": 0.4, "crop_scale": 0.5, "blur_kernel": 3, "blur_sigma": 1.0, "hue": 0.1, "seed": 0}
 WAY = {"kernel": "linear", "gamma": 0.1, "ridge": 0.5, "preimage_ridge": 2.0}
 
 
 def one(name: str, **changes) -> Predefined:
-    return predefined((name,), **(OPTIONS | changes))[0]
+    return predefined((name,), **listed(OPTIONS | changes))[0]
+
+
+def listed(options: dict) -> dict:
+    """Each strength as a list of one."""
+    return {name: value if name == "seed" else (value,) for name, value in options.items()}
 
 
 def images(*shape, seed=0) -> torch.Tensor:
@@ -87,7 +92,7 @@ def test_a_jitter_is_dsas_color_with_numbers_of_its_seed():
 )
 def test_every_image_is_changed_alike_and_keeps_its_shape(name, side, channels, seed, share):
     change = one(name, seed=seed, crop_scale=share)
-    inputs = images(4, channels, side, side)
+    inputs = images(4, 3 if name == "hue" else channels, side, side)
     changed = change(inputs)
     assert changed.shape == inputs.shape and changed.isfinite().all()
     torch.testing.assert_close(change(inputs[2:3])[0], changed[2])
@@ -99,9 +104,9 @@ def test_gradients_agree_with_finite_differences(name):
 
 
 def test_an_augmentation_is_the_same_whatever_others_are_chosen():
-    together = predefined(NAMES, **OPTIONS)
+    together = predefined(NAMES, **listed(OPTIONS))
     assert together == tuple(one(name) for name in NAMES)
-    assert [each.name for each in predefined(("blur", "flip"), **OPTIONS)] == ["blur", "flip"]
+    assert [each.name for each in predefined(("blur", "flip"), **listed(OPTIONS))] == ["blur", "flip"]
 
 
 @pytest.mark.parametrize("change", [*(one(name) for name in NAMES), *optimal_ones(3, **WAY)])
@@ -154,6 +159,8 @@ def test_a_blur_wider_than_the_image_is_refused_with_the_widest_that_fits():
     ("name", "numbers"),
     [
         ("solarize", ()),
+        ("hue", ()),
+        ("hue", (0.6,)),
         ("flip", (1.0,)),
         ("jitter", (0.5, 0.5)),
         ("jitter", (0.5, 0.5, 1.5)),
@@ -175,3 +182,26 @@ def test_a_blur_wider_than_the_image_is_refused_with_the_widest_that_fits():
 def test_numbers_that_no_augmentation_has_are_refused(name, numbers):
     with pytest.raises(ConfigError):
         Predefined(name, numbers)
+
+
+def test_each_strength_in_a_list_is_an_augmentation_of_its_own():
+    strengths = {"jitter": (0.2, 0.8), "crop_scale": (0.4, 0.6), "hue": (-0.1, 0.25), "seed": 3}
+    made = predefined(("flip", "blur", "hue", "crop"), blur_kernel=(3, 5), blur_sigma=(1.0, 2.0), **strengths)
+    assert [each.name for each in made] == ["flip", *["blur"] * 4, *["hue"] * 2, *["crop"] * 2]
+    assert [each.numbers for each in made[1:5]] == [(3, 1), (3, 2), (5, 1), (5, 2)]
+    assert made[7].numbers[1:] == made[8].numbers[1:], "crops of one position"
+    said = ["flip", "blur of 3 px, deviation 1", "blur of 3 px, deviation 2"]
+    assert titles(made)[:3] == said and titles(made)[5:] == ["hue by -10%", "hue by +25%", "crop to 40%", "crop to 60%"]
+    assert titles(made[:2]) == ["flip", "blur"]
+    weak, strong = predefined(("jitter",), blur_kernel=(), blur_sigma=(), **strengths)
+    assert float(strong.strength.rpartition(" ")[2]) == pytest.approx(4 * float(weak.strength[-4:]), rel=0.1)
+
+
+def test_a_turn_of_the_hue_keeps_greys_and_brings_each_colour_to_the_next_in_thirds():
+    inputs = images(2, 3, 4, 4)
+    grey = inputs[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(one("hue", hue=0.2)(grey), grey)
+    torch.testing.assert_close(one("hue", hue=1 / 3)(inputs), inputs.roll(1, 1))
+    torch.testing.assert_close(one("hue", hue=-0.2)(one("hue", hue=0.2)(inputs)), inputs)
+    with pytest.raises(ConfigError, match="hue changes colour images alone. Leave out hue"):
+        one("hue")(inputs[:, :1])

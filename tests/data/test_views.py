@@ -8,10 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from engine.core.errors import ConfigError
 from engine.data.transforms.views import ASPECTS, LUMA, NUMBERS, Views
 
-STILL = Views(crop_scale=1.0, mirror=False, jitter=0.0, grey_share=0.0, blur_share=0.0)
-ALL = Views(crop_scale=0.2, mirror=True, jitter=0.4, grey_share=0.2, blur_share=0.5)
+STILL = Views(crop_scale=(1.0,), mirror=False, jitter=(0.0,), grey_share=0.0, blur_share=0.0)
+ALL = Views(crop_scale=(0.2,), mirror=True, jitter=(0.4,), grey_share=0.2, blur_share=0.5)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -48,7 +49,7 @@ def test_a_whole_image_is_cut_in_one_direction_alone():
 
 def test_a_crop_shows_the_pixels_of_a_box_of_the_image_and_no_border():
     ramp = torch.linspace(0, 1, 16, dtype=torch.float64).expand(500, 1, 16, 16)  # brightness is the column
-    views = dataclasses.replace(STILL, crop_scale=0.2)(ramp, seeded())
+    views = dataclasses.replace(STILL, crop_scale=(0.2,))(ramp, seeded())
     steps = views.diff(dim=3)
     assert (steps >= -1e-12).all(), "not mirrored"
     shown = 15 * steps[:, 0, 0].median(dim=1)[0]  # the share of the width: a whole one has steps of 1 / 15
@@ -89,14 +90,14 @@ def naive_colours(image, of, number, jitter, grey_share):
 
 def test_one_map_of_colours_is_what_the_changes_do_one_after_another():
     images, of = pixels(), numbers(64)
-    found = dataclasses.replace(ALL, jitter=0.4, grey_share=0.3)._coloured(images, of)
+    found = dataclasses.replace(ALL, jitter=(0.4,), grey_share=0.3)._coloured(images, of)
     expected = torch.stack([naive_colours(image, of, number, 0.4, 0.3) for number, image in enumerate(images)])
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_shares_of_grey_and_of_unchanged_colours_are_the_published_ones():
     images = pixels(2000, side=2)
-    views = Views(1.0, False, 0.4, 0.2, 0.0)._coloured(images, numbers(2000))
+    views = Views((1.0,), False, (0.4,), 0.2, 0.0)._coloured(images, numbers(2000))
     is_grey = (views.amax(1) - views.amin(1)).amax((1, 2)) < 1e-6
     is_unchanged = torch.isclose(views, images, atol=1e-9).flatten(1).all(1)
     assert 0.17 < is_grey.float().mean() < 0.23
@@ -134,3 +135,45 @@ def test_pixels_are_left_as_they_are():
     before = images.clone()
     ALL(images, seeded())
     assert torch.equal(images, before)
+
+
+def test_of_several_strengths_each_view_draws_one():
+    ramp = torch.linspace(0, 1, 16, dtype=torch.float64).expand(600, 1, 16, 16)
+    views = dataclasses.replace(STILL, crop_scale=(0.25, 1.0))
+    both = views(ramp, seeded())
+    chosen = torch.rand(600, 4, generator=_after_numbers(600), dtype=torch.float64)[:, 0] < 0.5
+    narrow = dataclasses.replace(STILL, crop_scale=(0.25,))(ramp, seeded())
+    assert torch.equal(both[chosen], narrow[chosen]) and 0.4 < chosen.float().mean() < 0.6
+    assert torch.equal(both[~chosen], STILL(ramp, seeded())[~chosen])
+
+
+def _after_numbers(count: int) -> torch.Generator:
+    generator = seeded()
+    torch.rand(count, len(NUMBERS), generator=generator, dtype=torch.float64)
+    return generator
+
+
+def test_a_turn_of_the_hue_of_its_own_does_not_follow_the_jitter():
+    images, of = pixels(), numbers(64)
+    turned = dataclasses.replace(ALL, jitter=(0.0,), hue=(0.1,), grey_share=0.0)._coloured(images, of)
+    naive = torch.stack([naive_colours(image, of | QUIET, number, 0.4, 0) for number, image in enumerate(images)])
+    torch.testing.assert_close(turned, naive, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(turned, images)
+
+
+QUIET = {name: torch.full((64,), 0.5, dtype=torch.float64) for name in ("brightness", "contrast", "saturation")}
+
+
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_a_wider_kernel_is_the_gaussian_of_its_side(side):
+    images, of = pixels(8), numbers(8)
+    found = dataclasses.replace(ALL, blur_share=1.0, blur_kernel=(side,))._blurred(images, of)
+    for number, image in enumerate(images):
+        places = torch.arange(side, dtype=torch.float64) - side // 2
+        kernel = torch.exp(-0.5 * (places / (0.1 + 1.9 * of["sigma"][number])) ** 2)
+        kernel = kernel / kernel.sum()
+        padded = F.pad(image[None], (side // 2,) * 4, mode="reflect")
+        expected = F.conv2d(padded, (kernel[:, None] * kernel).expand(3, 1, side, side), groups=3)[0]
+        torch.testing.assert_close(found[number], expected)
+    with pytest.raises(ConfigError, match="kernel of 31 pixels needs larger images than 12 x 12. Lower the teacher's"):
+        dataclasses.replace(ALL, blur_share=1.0, blur_kernel=(31,))._blurred(images, of)

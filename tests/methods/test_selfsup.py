@@ -315,3 +315,18 @@ def test_within_a_budget_the_augmentations_with_the_smallest_error_are_kept(cont
     saved = next(e.snapshot() for e in found if isinstance(e, events.Checkpoint) and e.step == 6)
     again = drained(selfsup.distill(toy_splits(), config, replace(context, resume_from=saved)))[1]
     assert [each.name for each in again.augmentations] == kept
+
+
+def test_lists_of_strengths_make_augmentations_and_networks_and_older_requests_say_the_same(context, tmp_path):
+    strengths = {"augmentations": ["flip", "blur", "crop"], "blur_kernel": [3, 5], "crop_scale": "0.5, 0.7, 0.9"}
+    config = config_of(**strengths, outer_steps=1, byte_budget=0)
+    assert [each.name for each in config.predefined()] == ["flip", *["crop"] * 3, *["blur"] * 2]
+    found, synthetic = drained(selfsup.distill(toy_splits(), config, context))
+    assert len(synthetic.hidden_weights) == 6 and config.size(SPEC).num_bytes == synthetic.as_stored(16).num_bytes()
+    analysed = [event.values for event in found if isinstance(event, events.Analysed) and event.name == "approximation"]
+    assert analysed[-1]["augmentations"][1] == "crop to 50%" and analysed[-1]["augmentations"][0] == "flip"
+    assert config_of(blur_kernel=3, crop_scale=0.6) == config_of(blur_kernel=[3], crop_scale="0.6")
+    with pytest.raises(ConfigError, match="blur_kernel must be odd; choose 5 instead of 4"):
+        config_of(blur_kernel=[3, 4])
+    with pytest.raises(ConfigError, match="changes colour images alone. Leave out hue"):
+        config_of(augmentations=["hue"]).check(SPEC, tmp_path)

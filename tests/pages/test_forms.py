@@ -238,3 +238,26 @@ def test_the_outer_learning_rate_follows_the_form_and_a_number_that_someone_sets
 def test_a_request_that_leaves_the_outer_learning_rate_out_shows_that_of_its_form():
     fields = forms.entries(engine.METHODS["trajectory"].config, {"stored_as": "low_rank"})
     assert next(field.start for field in fields if field.name == "outer_lr") == 10.0
+
+
+def test_a_list_of_numbers_is_typed_with_commas_and_one_number_of_before_is_no_change():
+    def script():
+        import streamlit as st
+
+        import engine
+        from pages.ui import forms
+
+        fields = forms.entries(engine.METHODS["selfsup"].config, {"crop_scale": 0.6}, path=("config",))
+        values = {}
+        forms.ask([field for field in fields if field.path == ("config", "crop_scale")], "form", values)
+        st.session_state["value"] = values["config", "crop_scale"]
+        st.session_state["edited"] = forms.changed(fields, values)
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    box = app.text_input(key="form/config/crop_scale")
+    assert box.value == "0.6" and app.session_state["value"] == (0.6,) and not app.session_state["edited"]
+    assert "One or several with commas between them, each from 0.05 to 1" in box.help
+    box.set_value("0.4, 0.8").run()
+    assert app.session_state["value"] == (0.4, 0.8) and app.session_state["edited"]
+    app.text_input(key="form/config/crop_scale").set_value("small").run()
+    assert app.session_state["value"] == "small" and not app.exception

@@ -17,7 +17,7 @@ from engine.core.context import Context
 from engine.core.events import Analysed, Finished, Measured, Scored, Started, TeacherEpoch, Warned
 from engine.data import SOURCES
 from engine.data.source import Splits
-from engine.data.transforms.predefined import NAMES, augmented, optimal_ones, predefined
+from engine.data.transforms.predefined import NAMES, augmented
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.runs.store import Store
 from engine.synthetic.lowrank import LowRankSet
@@ -30,7 +30,7 @@ CONFIG = {
     "image_bases": 20,
     "representation_bases": 12,
     "basis_size": 6,
-    "augmentations": list(NAMES),
+    "augmentations": [name for name in NAMES if name != "hue"],  # the digits are grey
     "num_optimal": 2,
     "hidden_dims": 3,
     "outer_steps": 40,
@@ -70,16 +70,12 @@ def made(asked: RunRequest, splits: Splits) -> RepresentationSet:
     if config.parameterisation == "full":
         synthetic: RepresentationSet = PairSet(**common)
     else:
-        augmentations = predefined(
-            config.augmentations, jitter=0.4, crop_scale=0.6, blur_kernel=3, blur_sigma=1.0, seed=0
-        )
-        optimal = optimal_ones(config.num_optimal, kernel="rbf", gamma=1e-5, ridge=1.0, preimage_ridge=1.0)
         synthetic = LowRankSet(
             **common,
             image_bases=config.image_bases,
             representation_bases=config.representation_bases,
             basis_size=config.basis_size,
-            augmentations=augmentations + optimal,
+            augmentations=config.predefined(),
             hidden_dims=config.hidden_dims,
         )
     inputs = splits.train.batch(torch.arange(len(splits.train)))[0]

@@ -8,11 +8,14 @@ section 2. Here colour changes come in a fixed order, and values are clipped onc
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from engine.core.errors import ConfigError
 
 JITTERED = 0.8  # share of views with changed colours
 MIRRORED = 0.5
@@ -23,30 +26,38 @@ YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 _COLOUR_NUMBERS = ("is_jittered", "brightness", "contrast", "saturation", "hue", "grey")
 NUMBERS = ("area", "aspect", "row", "column", "mirror", *_COLOUR_NUMBERS, "is_blurred", "sigma")
 """Drawn for each view, in [0, 1)."""
+STRENGTHS = ("crop_scale", "jitter", "hue", "blur_kernel")
+"""Drawn for each view too, where there are several of one."""
 
 
 @dataclass(frozen=True)
 class Views:
     """A random view of each image. Colour options do not change grey images.
 
-    crop_scale: smallest share of the area in a view, in (0, 1]. mirror: flip half of the views. jitter: how far the
-    factors of brightness and contrast are from 1, in [0, 1]; half as far for saturation, a quarter of it, as a share of
-    the full circle, for hue. grey_share, blur_share: of views in greyscale, and blurred.
+    Of several strengths each view draws one. crop_scale: smallest share of the area in a view, in (0, 1]. mirror: flip
+    half of the views. jitter: how far the factors of brightness and contrast are from 1, in [0, 1]; half as far for
+    saturation. hue: largest turns as shares of the full circle; a quarter of the jitter if empty. grey_share,
+    blur_share: of views in greyscale, and blurred. blur_kernel: odd sides of the blur's kernel, in pixels.
     """
 
-    crop_scale: float
+    crop_scale: Sequence[float]
     mirror: bool
-    jitter: float
+    jitter: Sequence[float]
     grey_share: float
     blur_share: float
+    hue: Sequence[float] = ()
+    blur_kernel: Sequence[int] = (3,)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Views (N, C, H, W) of pixels (N, C, H, W), both in [0, 1], by a CPU generator."""
         # always float64: pixels of any precision get the same choices from a generator
         drawn = torch.rand(len(pixels), len(NUMBERS), generator=generator, dtype=torch.float64)
         of = dict(zip(NUMBERS, drawn.to(pixels.device).unbind(1), strict=True))
+        if any(len(each) > 1 for each in (self.crop_scale, self.jitter, self.hue, self.blur_kernel)):
+            chosen = torch.rand(len(pixels), len(STRENGTHS), generator=generator, dtype=torch.float64)
+            of |= dict(zip(STRENGTHS, chosen.to(pixels.device).unbind(1), strict=True))
         views = self._warped(pixels, of)
-        if self.jitter or self.grey_share:
+        if any((*self.jitter, *self.hue)) or self.grey_share:
             views = self._coloured(views, of)
         if self.blur_share:
             views = self._blurred(views, of)
@@ -54,7 +65,7 @@ class Views:
 
     def _warped(self, pixels: Tensor, of: dict[str, Tensor]) -> Tensor:
         """Cropped and flipped, in one interpolation."""
-        area = _between(of["area"], self.crop_scale, 1.0)
+        area = _between(of["area"], _drawn(self.crop_scale, of, "crop_scale"), 1.0)
         aspect = _between(of["aspect"], *map(math.log, ASPECTS)).exp()
         height, width = pixels.shape[2:]
         # a crop is no larger than the image
@@ -71,16 +82,19 @@ class Views:
         """Brightness, contrast, saturation, hue and greyscale as one map of an image's colours: x -> M x + offset."""
         is_jittered = of["is_jittered"] < JITTERED
 
-        def factor(name: str, strength: float) -> Tensor:
+        jitter = _drawn(self.jitter, of, "jitter")
+
+        def factor(name: str, strength: Tensor | float) -> Tensor:
             return torch.where(is_jittered, _between(of[name], 1 - strength, 1 + strength), 1.0).to(pixels.dtype)
 
-        brightness, contrast = factor("brightness", self.jitter), factor("contrast", self.jitter)
+        brightness, contrast = factor("brightness", jitter), factor("contrast", jitter)
         means = pixels.mean((2, 3))  # (N, C)
         if pixels.shape[1] == 3:
             luma = pixels.new_tensor(LUMA)
             is_grey = of["grey"] < self.grey_share
-            saturation = torch.where(is_grey, 0.0, factor("saturation", self.jitter / 2))
-            turn = (factor("hue", self.jitter / 4) - 1) * 2 * math.pi
+            saturation = torch.where(is_grey, 0.0, factor("saturation", jitter / 2))
+            turns = _drawn(self.hue, of, "hue") if self.hue else jitter / 4
+            turn = (factor("hue", turns) - 1) * 2 * math.pi
             # greyscale is luma in every channel; hue does not change it
             to_grey = luma.expand(3, 3)
             mixed = to_grey + saturation[:, None, None] * (torch.eye(3).to(pixels) - to_grey)
@@ -95,20 +109,41 @@ class Views:
         return changed.add_(offset[:, None, None, None]).clamp_(0, 1)
 
     def _blurred(self, pixels: Tensor, of: dict[str, Tensor]) -> Tensor:
-        """Some of them blurred by a Gaussian kernel of 3 x 3 pixels, with reflected edges."""
-        chosen = (of["is_blurred"] < self.blur_share).nonzero().flatten()
-        if not len(chosen) or min(pixels.shape[2:]) < 2:
-            return pixels
-        beside = (-0.5 / _between(of["sigma"][chosen], *SIGMAS).square()).exp()
-        beside = (beside / (1 + 2 * beside)).to(pixels.dtype)[:, None, None, None]  # of the kernel (b, 1 - 2 b, b)
-        padded = F.pad(pixels[chosen], (1, 1, 1, 1), mode="reflect")
-        rows = padded[:, :, 1:-1] + beside * (padded[:, :, :-2] + padded[:, :, 2:] - 2 * padded[:, :, 1:-1])
-        middle = rows[:, :, :, 1:-1]
-        blurred = middle + beside * (rows[:, :, :, :-2] + rows[:, :, :, 2:] - 2 * middle)
-        return pixels.index_copy(0, chosen, blurred)
+        """Some of them blurred by a Gaussian kernel, with reflected edges. Raises ConfigError if it is too wide."""
+        is_blurred, kernels = of["is_blurred"] < self.blur_share, _drawn(self.blur_kernel, of, "blur_kernel")
+        for side in sorted(set(self.blur_kernel)):
+            chosen = (is_blurred & (kernels == side)).nonzero().flatten()
+            if len(chosen) and min(pixels.shape[2:]) > 1:
+                sigma = _between(of["sigma"][chosen], *SIGMAS)
+                pixels = pixels.index_copy(0, chosen, _smoothed(pixels[chosen], sigma, side // 2))
+        return pixels
 
 
-def _between(numbers: Tensor, low: float, high: float) -> Tensor:
+def _smoothed(pixels: Tensor, sigma: Tensor, reach: int) -> Tensor:
+    """Pixels (n, C, H, W) blurred along rows and columns, each image by a kernel of its deviation (n,)."""
+    if reach >= min(pixels.shape[2:]):
+        sides = " x ".join(map(str, pixels.shape[2:]))
+        problem = f"A blur kernel of {2 * reach + 1} pixels needs larger images than {sides}"
+        raise ConfigError(f"{problem}. Lower the teacher's blur_kernel.")
+    found = [(-0.5 * place**2 / sigma.square()).exp() for place in range(1, reach + 1)]
+    whole = 1 + 2 * torch.stack(found).sum(0)
+    beside = [(each / whole).to(pixels.dtype)[:, None, None, None] for each in found]
+    for axis in (3, 2):
+        padding = (reach, reach, 0, 0) if axis == 3 else (0, 0, reach, reach)
+        padded, length, middle = F.pad(pixels, padding, mode="reflect"), pixels.shape[axis], pixels
+        for place, weight in enumerate(beside, 1):
+            before, after = (padded.narrow(axis, reach + step, length) for step in (-place, place))
+            pixels = pixels + weight * (before + after - 2 * middle)
+    return pixels
+
+
+def _drawn(strengths: Sequence[float], of: dict[str, Tensor], name: str) -> Tensor:
+    """The strength of each view: (n,) of several, or (1,) of a single one."""
+    known = torch.tensor(strengths, dtype=torch.float64, device=of["area"].device)
+    return known if len(strengths) == 1 else known[(of[name] * len(strengths)).long()]
+
+
+def _between(numbers: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """Numbers in [0, 1) mapped to [low, high)."""
     return low + numbers * (high - low)
 

@@ -9,8 +9,16 @@ from pydantic import field_validator, model_validator
 
 from engine.core.config import Action, Load, MethodConfig, Size, Task, Validation, option
 from engine.core.errors import ConfigError
-from engine.core.options import Condition, unless
-from engine.data.transforms.predefined import NAMES, OPTIMAL, Kernel, PredefinedName
+from engine.core.options import Condition, numbers, unless
+from engine.data.transforms.predefined import (
+    NAMES,
+    OPTIMAL,
+    Kernel,
+    Predefined,
+    PredefinedName,
+    optimal_ones,
+    predefined,
+)
 from engine.evaluation.probing.config import ProbingConfig
 from engine.methods.options import VALIDATED, outer, stored
 from engine.methods.selfsup.budget import Counts, counts_of, network_values
@@ -28,6 +36,7 @@ AUGMENTED, POOL = "Predefined augmentations", "Inner networks"
 _bases = partial(stored, when=LOW_RANK)
 _views = partial(option, group=AUGMENTED, when=LOW_RANK)
 _views_adv = partial(_views, advanced=True)
+_strengths = partial(numbers, group=AUGMENTED, when=LOW_RANK, advanced=True)
 _optimal = partial(_views_adv, when=OPTIMAL_ONES)
 _pool = partial(option, group=POOL)
 _pool_adv = partial(_pool, advanced=True)
@@ -61,10 +70,13 @@ class SelfsupConfig(MethodConfig):
     teacher: TeacherConfig = TeacherConfig()
     augmentations: tuple[PredefinedName, ...] = _views(tuple(ROTATED), names=ROTATED)
     """Fixed changes of the distilled images, each with its own representations."""
-    jitter: float = _views_adv(0.4, "Strength of the colour jitter", low=0.0, high=1.0, label="Colour jitter")
-    crop_scale: float = _views_adv(0.6, "Share of the image that the crop keeps", low=0.05, high=1.0)
-    blur_kernel: int = _views_adv(3, "Side of the blur kernel, odd", low=3, high=31, unit="px")
-    blur_sigma: float = _views_adv(1.0, "Standard deviation of the blur", low=0.05, high=20.0, unit="px")
+    jitter: tuple[float, ...] = _strengths((0.4,), low=0.0, high=1.0, label="Colour jitter")
+    """Strengths of the colour jitter; each strength in a list is an augmentation of its own."""
+    crop_scale: tuple[float, ...] = _strengths((0.6,), "Shares of the image that crops keep", low=0.05, high=1.0)
+    blur_kernel: tuple[int, ...] = _strengths((3,), "Sides of the blur kernel, odd", low=3, high=31, unit="px")
+    blur_sigma: tuple[float, ...] = _strengths((1.0,), low=0.05, high=20.0, unit="px")
+    """Standard deviations of the blur; each goes with each kernel."""
+    hue: tuple[float, ...] = _strengths((0.1,), "Turns of the hue, as shares of the full circle", low=-0.5, high=0.5)
     augmentation_seed: int = _views_adv(0, "Seed of the crop's position and the jitter", low=0, high=2**31 - 1)
     num_optimal: int = _views_adv(0, low=0, high=len(OPTIMAL), label="Optimal augmentations")
     """Augmentations computed so that Barlow Twins would learn these representations; 0 for none (published: 3)."""
@@ -112,8 +124,9 @@ class SelfsupConfig(MethodConfig):
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Self:
-        if self.blur_kernel % 2 == 0:
-            raise ValueError(f"blur_kernel must be odd; choose {self.blur_kernel + 1} instead of {self.blur_kernel}")
+        for side in self.blur_kernel:
+            if side % 2 == 0:
+                raise ValueError(f"blur_kernel must be odd; choose {side + 1} instead of {side}")
         return self
 
     @property
@@ -123,7 +136,15 @@ class SelfsupConfig(MethodConfig):
     @property
     def num_candidates(self) -> int:
         """Augmentations of each image that are asked for, including optimal ones; none of whole pairs."""
-        return len(self.augmentations) + self.num_optimal if self.parameterisation == "low_rank" else 0
+        return len(self.predefined()) if self.parameterisation == "low_rank" else 0
+
+    def predefined(self) -> tuple[Predefined, ...]:
+        """The augmentations of a low-rank set: fixed ones by name and strength, then optimal ones."""
+        strengths = {"jitter": self.jitter, "crop_scale": self.crop_scale, "hue": self.hue}
+        strengths |= {"blur_kernel": self.blur_kernel, "blur_sigma": self.blur_sigma}
+        fixed = predefined(self.augmentations, seed=self.augmentation_seed, **strengths)
+        ridges = {"ridge": self.lambda_ridge, "preimage_ridge": self.mu_p}
+        return fixed + optimal_ones(self.num_optimal, kernel=self.kernel_type, gamma=self.kernel_gamma, **ridges)
 
     def counts(self, spec: Task) -> Counts:
         """Images, bases and augmentations of the set, which may follow from a budget. Raises ConfigError."""
@@ -195,6 +216,8 @@ class SelfsupConfig(MethodConfig):
             ):
                 if count > most:
                     raise ConfigError(f"There can be at most {most:,} {what}, not {count:,}. Lower their number.")
+            for each in self.predefined():
+                each.check(spec.sample_shape)
             check_bases(num_images, image_bases, self.basis_size, spec.sample_shape)
         pair = math.prod(spec.sample_shape) + self.num_dims
         stored = size.num_values + size.num_label_values

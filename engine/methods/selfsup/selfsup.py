@@ -32,7 +32,7 @@ from engine.core.errors import Diverged
 from engine.core.events import Analysed, Begun, Checkpoint, Event, Learned, Measured
 from engine.core.progress import paced
 from engine.data.source import Splits, TaskSpec
-from engine.data.transforms.predefined import augmented, optimal_ones, predefined
+from engine.data.transforms.predefined import augmented
 from engine.evaluation.bench import Bench
 from engine.evaluation.probing.comparison import RepresentationComparison
 from engine.evaluation.probing.config import ProbingConfig
@@ -175,12 +175,7 @@ def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig, counts: Count
         return PairSet(spec=spec, training=training, rate=rate, **sizes)
     sizes |= {"image_bases": counts.image_bases, "representation_bases": counts.representation_bases}
     sizes |= {"basis_size": config.basis_size, "hidden_dims": config.hidden_dims}
-    seed, kernel = config.augmentation_seed, config.blur_kernel
-    strengths = {"jitter": config.jitter, "crop_scale": config.crop_scale, "blur_sigma": config.blur_sigma}
-    fixed = predefined(config.augmentations, seed=seed, blur_kernel=kernel, **strengths)
-    ridges = {"ridge": config.lambda_ridge, "preimage_ridge": config.mu_p}
-    optimal = optimal_ones(config.num_optimal, kernel=config.kernel_type, gamma=config.kernel_gamma, **ridges)
-    return LowRankSet(spec=spec, training=training, rate=rate, augmentations=fixed + optimal, **sizes)
+    return LowRankSet(spec=spec, training=training, rate=rate, augmentations=config.predefined(), **sizes)
 
 
 def _renew(

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Literal
 
 from engine.core.config import Config, StudentConfig, option
+from engine.core.options import numbers
 
 TRAINED = ("barlow_twins", "simclr")  # kinds of teachers that are trained here
 NAMES = {"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"}
@@ -16,6 +17,7 @@ _own = partial(_teacher, when=("kind", (*TRAINED, "file")))
 _convnet = partial(_teacher, advanced=True, when=("network", "convnet"))
 _training = partial(_teacher, when=("kind", TRAINED))
 _view = partial(option, group="Teacher's views", advanced=True, when=("kind", TRAINED))
+_strengths = partial(numbers, group="Teacher's views", advanced=True, when=("kind", TRAINED))
 
 
 class TeacherConfig(Config):
@@ -54,12 +56,16 @@ class TeacherConfig(Config):
     """Lambda of Barlow Twins' loss."""
     temperature: float = _teacher(0.5, low=0.01, high=10.0, advanced=True, when=("kind", "simclr"))
     """Temperature of SimCLR's loss."""
-    crop_scale: float = _view(0.2, "Smallest share of the image in a view", low=0.02, high=1.0)
+    crop_scale: tuple[float, ...] = _strengths((0.2,), low=0.02, high=1.0)
+    """Smallest share of the image in a view; of a list, each view draws one."""
     mirror: bool = _view(True, "Flip half of the views horizontally; do not flip digits", advanced=False)
-    jitter: float = _view(0.4, low=0.0, high=1.0, label="Colour jitter")
-    """Strength of changes in brightness, contrast, saturation and hue."""
+    jitter: tuple[float, ...] = _strengths((0.4,), low=0.0, high=1.0, label="Colour jitter")
+    """Strengths of changes in brightness, contrast, saturation and hue."""
+    hue: tuple[float, ...] = _strengths((), low=0.0, high=0.5)
+    """Largest turns of the hue, as shares of the full circle; none for a quarter of the colour jitter."""
     grey_share: float = _view(0.2, "Share of views in greyscale", low=0.0, high=1.0)
     blur_share: float = _view(0.5, "Share of blurred views", low=0.0, high=1.0)
+    blur_kernel: tuple[int, ...] = _strengths((3,), "Sides of the blur kernel, odd", low=3, high=31, unit="px")
     seed: int = _training(0, low=0, high=2**31 - 1, advanced=True, label="Teacher seed")
     """Runs with different seeds share a teacher."""
 

@@ -97,7 +97,8 @@ def epoch(
 
 def views_of(splits: Splits, config: TeacherConfig) -> Callable[[Tensor, torch.Generator], Tensor]:
     """A function that makes random views of prepared inputs: of their pixels, then prepared again."""
-    views = Views(config.crop_scale, config.mirror, config.jitter, config.grey_share, config.blur_share)
+    colours = config.jitter, config.grey_share, config.blur_share, config.hue
+    views = Views(config.crop_scale, config.mirror, *colours, config.blur_kernel)
     preparation = preparation_of(splits)
     if preparation is None:
         return views

@@ -38,6 +38,8 @@ from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.train import AdamWState
 
 RECIPE = 1  # part of every key; raise it when the same settings come to train a teacher differently
+LATER = {"hue", "blur_kernel"}  # options newer than stored teachers: in a key unless they have their defaults
+NEVER = object()
 NEIGHBOURS = 20
 KNOWN_IMAGES, ASKED_IMAGES = 2500, 1000  # training and validation images for the nearest neighbours after every epoch
 PROBED_IMAGES = 10_000  # training images that the scale and the linear probe are fitted on
@@ -105,7 +107,8 @@ def plan(config: TeacherConfig, spec: TaskSpec) -> RecordingPlan:
 
 def key_of(splits: Splits, config: TeacherConfig) -> dict[str, Any]:
     """Everything that a teacher depends on. Raises ConfigError if its weights file cannot be read."""
-    settings = in_effect(config)
+    usual = TeacherConfig().model_dump(mode="json", include=LATER)
+    settings = {name: value for name, value in in_effect(config).items() if value != usual.get(name, NEVER)}
     if "file" in settings:
         settings["file"] = store.hash_of(networks.path_of(config.file))
     return {"recipe": RECIPE, "data": splits.fingerprint, "teacher": settings}
