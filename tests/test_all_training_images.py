@@ -11,11 +11,13 @@ from contract import CASES
 from draining import drained
 
 from engine import Context, DataConfig, RunRequest, Store, evaluate, events, load
+from engine.cli.pretrained import print_ends
+from engine.cli.progress import Printer
 from engine.core.config import checked
 from engine.core.errors import ConfigError
 from engine.data.source import TaskSpec
 from engine.data.transforms.prepare import RawImages, prepare_images
-from engine.results import Run, kind_of, sections
+from engine.results import Run, followed, kind_of, sections
 from engine.run import resolve
 from engine.runs.report import report_html
 from engine.runs.sweep import expand
@@ -74,6 +76,18 @@ def test_pages_and_report_say_nothing_of_validation_scores(run):
     assert "Validation images" not in report
     waiting = Run(run.row.__class__(**{**vars(run.row), "status": "running"}), run.store)
     assert not [card for card in kind.cards(waiting) if "alidation" in card.label + card.note]
+
+
+def test_experts_and_teachers_have_no_validation_accuracy_anywhere(run, capsys):
+    assert not [card for card in followed.cards(run) if "alidation" in card.label + card.note]
+    printer = Printer(run.row.request)
+    epochs = [*run.expert_epochs, *run.teacher_epochs]
+    for epoch in epochs:
+        printer(epoch)
+    printer.close()
+    print_ends(run.store, run.row.id)
+    printed = "".join(capsys.readouterr())
+    assert ("epoch" in printed) == bool(epochs) and "validation" not in printed and "None" not in printed
 
 
 def test_a_result_is_evaluated_again_without_validation_images(run, tmp_path):

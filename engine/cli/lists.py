@@ -6,10 +6,12 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from engine.cli.reference import option_rows
+from engine.cli.sections import print_sections
 from engine.core.context import data_root
 from engine.data import sources
 from engine.methods import METHODS, find_method
 from engine.methods.method import Method
+from engine.results import published
 from engine.runs.doctor import diagnose
 
 
@@ -51,6 +53,8 @@ def _methods(options) -> int:
         print("presets:")
         for preset in method.presets:
             print(f"  {preset.source or 'similar data':14} {preset.key:20} {preset.title} ({preset.cost})")
+        if options.method:
+            print_sections(published.of_method(method.key))
     return 0
 
 

@@ -87,6 +87,9 @@ class Published:
     std: float
     num_bytes: int
 
+    def __str__(self) -> str:
+        return f"{self.ipc:g}: {self.score}"
+
     @property
     def score(self) -> str:
         """ "48.3 ± 1.0 %", or points above random images."""
@@ -188,12 +191,30 @@ def marks(source: str) -> list[figures.Published]:
     ]
 
 
+def of_method(method: str) -> list[Section]:
+    """What was published for methods of one kind."""
+    table = _by_data(method)
+    return [Group(TITLE, [table])] if table.columns["Method"] else []
+
+
 def card(method: str) -> str:
-    """The lines on a method's card: a Markdown table of what was published for its kind, by data set."""
+    """The same as a table in Markdown, for the method's card."""
+    columns = _by_data(method).columns
+    lines = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _by_data(method: str) -> Table:
+    """A line for each method of a kind, data set and network."""
     data, rows = read()
-    lines = ["| method | data | images per class: test accuracy in % | network | marks | source |", "|" + "---|" * 6]
     mine = (row for row in rows if row.about.ours == method)
-    for (about, key, network), found in groupby(mine, lambda row: (row.about, row.data, row.network)):
-        scores = ", ".join(f"{row.ipc:g}: {row.score.removesuffix(' %')}" for row in found)
-        lines.append(f"| {about.method} | {data[key].title} | {scores} | {network} | {about.marks} | {about.source} |")
-    return "\n".join(lines)
+    found = [(*key, list(each)) for key, each in groupby(mine, lambda row: (row.about, row.data, row.network))]
+    columns = {
+        "Method": [about.method for about, *_ in found],
+        "Data set": [data[key].title for _, key, *_ in found],
+        "Images per class: test accuracy": [", ".join(map(str, each)) for *_, each in found],
+        "Network": [network for _, _, network, _ in found],
+        "Marks": [about.marks for about, *_ in found],
+        "Source": [about.source for about, *_ in found],
+    }
+    return Table(columns, "Published scores by data set and network")

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))  # the canned runs 
 import canned_runs as canned
 
 import engine
+from engine.cli.main import main
 from engine.cli.sections import lines
 from engine.methods import METHODS
 from engine.results import Run, kind_of, published
@@ -106,6 +107,14 @@ def test_report_and_terminal_show_them_apart_from_what_was_measured(store):
     assert published.TITLE in printed and "48.3 ± 1.0 %" in printed and "74.5" not in printed
     report = report_html(store, canned.finished(store))
     assert published.TITLE in report and "best test score kept" in report
+
+
+def test_the_terminal_lists_what_was_published_for_a_method(capsys):
+    assert main(["methods", "trajectory"]) == 0
+    printed = capsys.readouterr().out
+    assert published.TITLE in printed and "48.3 ± 1.0 %" in printed and "measured again by DC-BENCH" in printed
+    assert main(["methods", "selfsup"]) == 0
+    assert published.TITLE not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("method", sorted({row.about.ours for row in ROWS} - {""}))
