@@ -132,8 +132,12 @@ def full_steps(evaluation: EvaluationConfig, num_train: int) -> int:
 
 
 def versions(synthetic: SyntheticSet, begun: SyntheticSet | None) -> dict[str, SyntheticSet]:
-    """A set, its companions (its moving average, or what was averaged) and what it `begun` as, by the arm each is."""
-    return {"distilled": synthetic, **synthetic.companions()} | ({START: begun} if begun is not None else {})
+    """A set, its companions (its moving average, or what was averaged), and what it began as, by the arm that each is.
+
+    That is stored in as many bits per value as the set.
+    """
+    found = {"distilled": synthetic, **synthetic.companions()}
+    return found if begun is None else found | {START: begun.as_stored(synthetic.bits)}
 
 
 def real_arms(sizes: Mapping[str, Size]) -> list[tuple[str, Size, tuple[str, ...]]]:

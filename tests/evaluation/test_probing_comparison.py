@@ -301,7 +301,7 @@ def test_each_image_is_looked_at_once_for_all_measures_of_a_network(splits, teac
     networks = [
         (f"compute features of {split} images", n) for split, n in (("train", 600), ("validation", 150), ("test", 150))
     ]
-    assert looked[2:] == 3 * networks
+    assert looked[2:] == 4 * networks
     assert looked[:2] == [("represent validation images", 150), ("represent test images", 150)]
     assert teacher.seen == 600 + 150 + 150, "the training images were represented beforehand"
 
@@ -444,7 +444,7 @@ def test_frozen_networks_with_batch_norms_answer_for_each_image_alone_and_say_so
             alone = torch.cat([represent(image[None]) for image in inputs])
             torch.testing.assert_close(alone, represent(inputs), rtol=1e-5, atol=1e-6)
     ends = {score.arm: score.recipe.partition("; batch norms fixed on ")[2] for score in found}
-    trained = dict.fromkeys(("distilled", "random_real", "full"), "what it was trained on")
+    trained = dict.fromkeys(("distilled", "random_real", "random_samples", "full"), "what it was trained on")
     assert ends == trained | {"untrained": "real training images", "teacher": ""}
     bench = compared.bench("convnet")
     plain = comparison(splits, teacher, tmp_path, real).bench("convnet")

@@ -124,3 +124,11 @@ def test_a_starting_set_of_one_start_is_scored_once_in_its_own_training(splits, 
     synthetic, begun = (made(splits, Training("sgd", 4, 7), seed=seed) for seed in (0, 1))
     plan = with_start(synthetic, begun, splits, tmp_path).plan()
     assert sum((t.arm, t.protocol, t.purpose) == ("start", "as_distilled", "score") for t in plan) == 1
+
+
+def test_a_starting_set_is_stored_in_as_many_bits_as_the_distilled_one(splits, tmp_path):
+    synthetic, begun = made(splits, ORDERED).as_stored(8), made(splits, ORDERED, seed=1)
+    compared = with_start(synthetic, begun, splits, tmp_path)
+    found = sizes(compared.plan())
+    assert compared.sets["start"].bits == 8 and found["start"] == found["distilled"]
+    assert found["random_real"] == found["random_samples"] == (10, 10 * IMAGE), "8 bits a value: no more real ones fit"

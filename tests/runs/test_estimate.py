@@ -257,7 +257,7 @@ class OneStudent(MethodConfig):
 
 def test_the_time_of_a_step_is_corrected_by_one_student_where_one_is_trained(context):
     splits = drained(engine.SOURCES["digits"].load(SHORT.data, context.data_root))[1]
-    steps = _Steps(None, num_timed=2, seconds_before=0.0, seconds=2.0, validated=1.0, kept_bytes=0)
+    steps = _Steps(None, None, num_timed=2, seconds_before=0.0, seconds=2.0, validated=1.0, kept_bytes=0)
     config = OneStudent(student=StudentConfig(name="mlp"), outer_steps=10)
     compared = LabelledComparison(splits, config, EvaluationConfig(), context)
     work = compared.validation_work(compared.bench("mlp"), config.validation())
