@@ -66,7 +66,7 @@ def resolve(request: RunRequest, root: Path | None = None, *, begins: bool = Tru
         if request.start:
             raise ConfigError(f"Recording makes no images. Leave the start out (run '{request.start}').")
     else:
-        if wanted := config.real_per_class(spec):
+        if request.action == "distill" and (wanted := config.real_per_class(spec)):
             _check_size(wanted, request, source)
         _check_start(config, request)
     if begins and request.action == "distill":
@@ -145,7 +145,6 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
     synthetic, begun, seconds = yield from _distilled(events, splits, config, request, context, planned)
     synthetic = yield from widths.as_stored(synthetic, config.asked_bits, compare)
     yield synthetic.preview(synthetic.step, splits)
-    begun = begun and begun.as_stored(synthetic.bits)
     results = yield from _compared(compare(synthetic, others, begun), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})
     return synthetic
@@ -267,7 +266,7 @@ def _check_task(method: Method, source: Source, spec: TaskSpec) -> None:
 
 
 def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
-    """Raise ConfigError if a set has the values of more images per class, `wanted`, than there are to train on."""
+    """Raise ConfigError if a set takes the bytes of more images per class, `wanted`, than there are to train on."""
     (held_out,) = num_held_out([source.fewest_per_class], request.data.validation_fraction)
     smallest = _images(source.fewest_per_class, "training ")
     smallest += f", {held_out} of them for validation" if held_out else ""
@@ -281,13 +280,9 @@ def _check_size(wanted: int, request: RunRequest, source: Source) -> None:
 def _check_enough(wanted: int, most: int, found: str, otherwise: str = "bring more images") -> None:
     """Raise ConfigError if `most` images per class are fewer than `wanted`; found: where they are."""
     if wanted > most:
-        stored = (
-            f"The synthetic set has as many values as {_images(wanted, 'real ')} per class, which compresses nothing"
-        )
-        lower = (
-            f"Lower the images per class to {most} or less, or {otherwise}." if most else f"{otherwise.capitalize()}."
-        )
-        raise ConfigError(f"{found} {stored}. {lower}")
+        stored = f"The synthetic set takes the bytes of {_images(wanted, 'real ')} per class, so it would be no smaller"
+        lower = f"Lower the images per class to {most} or less at 8 bits per value, or {otherwise}."
+        raise ConfigError(f"{found} {stored}. {lower if most else f'{otherwise.capitalize()}.'}")
 
 
 def _images(count: int, kind: str = "") -> str:

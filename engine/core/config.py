@@ -226,8 +226,12 @@ class MethodConfig(Config):
         return self
 
     def real_per_class(self, spec: Task) -> int:
-        """Real samples per class with as many values as the set; 0 without classes."""
-        return math.ceil(self.size(spec).per_class(spec))
+        """Real samples per class that take as many bytes as the set, at least 1; 0 without classes."""
+        return max(1, self.size(spec).num_bytes // (spec.num_outputs * self.real_bytes(spec)))
+
+    def real_bytes(self, spec: Task) -> int:
+        """Bytes of a real sample with its target: 1 per value and 1 of its label."""
+        return math.prod(spec.sample_shape) + 1
 
     def real_samples_per_step(self, spec: Task) -> int:
         """Real samples that each outer step judges the student on."""

@@ -261,9 +261,18 @@ def test_more_synthetic_images_than_real_ones_are_refused_before_the_start():
         resolve(request(config=TINY | {"ipc": 3}, data={"train_limit": 20}))
     resolve(request(config=TINY | {"ipc": 2}, data={"train_limit": 20}))
     with pytest.raises(
-        UserError, match="as many values as 1 real image per class, which compresses nothing. Raise the limit."
+        UserError, match="takes the bytes of 1 real image per class, so it would be no smaller. Raise the limit."
     ):
         resolve(RunRequest(method="podd", config={"ipc": 0.5, "order": "listed"}, data={"train_limit": 5}))
+
+
+def test_a_set_of_few_bits_may_have_more_images_than_there_are_and_one_of_many_bits_not(store):
+    """What counts is that it takes fewer bytes than the real images it stands for."""
+    resolve(request(config=TINY | {"ipc": 200, "store_bits": "4"}))
+    with pytest.raises(
+        UserError, match="takes the bytes of 1[0-9][0-9] real images per class, so it would be no smaller"
+    ):
+        resolve(request(config=TINY | {"ipc": 40, "store_bits": "float32"}))
 
 
 def test_an_imported_data_set_that_is_gone_is_told_by_name():

@@ -199,6 +199,10 @@ class SelfsupConfig(MethodConfig):
             more["num_channels"] = 2 * (U + V)
         return self.as_stored(Size(m, num_values, num_label_values=num_targets, **more))
 
+    def real_bytes(self, spec: Task) -> int:
+        """1 per value and 2 per number of the representation."""
+        return math.prod(spec.sample_shape) + 2 * self.num_dims
+
     def describe_size(self, spec: Task) -> str:
         """Images and the dimensions of their representations."""
         count = self.counts(spec).num_images
