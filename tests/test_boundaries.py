@@ -49,6 +49,7 @@ ALLOWED = {
         "nets",
         "meta",
         "synthetic",
+        "evaluation.balance",
         "evaluation.bench",
         "evaluation.comparison",
         "evaluation.forecasting",

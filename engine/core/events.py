@@ -221,7 +221,9 @@ class Analysed(Event):
     augmented representations, "without": of unshifted ones}; "map" by PCA and "map_tsne", {"real": [[x, y], ...],
     "classes": of each, "distilled": [[x, y], ...], "way": "PCA"}; "storage", by evaluation/widths; "budget", of bytes:
     {"budget": bytes, "num_images", "image_bases", "representation_bases", "num_augmentations": of which so many are
-    kept, "augmentations": names, "errors"}. Of prices, by evaluation/forecasting: "forecasts", "intervals", "verdict",
+    kept, "augmentations": names, "errors"}; "confusion" of labelled images, {"classes": names, "judged_by": the metric
+    that decides, "arms": {arm: {"protocol", "students", "right" and "total" of each class, "counts": [[of each class]
+    by answer], None of many classes}}}. Of prices, by evaluation/forecasting: "forecasts", "intervals", "verdict",
     "privacy", "facts" and "adaptation" ("adaptation:prices:gold" of another source).
     """
 

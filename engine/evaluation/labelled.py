@@ -16,19 +16,22 @@ core, because convolutions with weights of their own become grouped ones.
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.events import Event, Scored
+from engine.core.events import Analysed, Event, Scored
 from engine.core.students import title_of
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan, recipes
+from engine.evaluation.balance import is_unbalanced
 from engine.evaluation.bench import SPLITS, Bench
 from engine.evaluation.comparison import Outcome, call_seconds, followed, noted_if_fewer
+from engine.evaluation.lengths import Accuracies, best_length, confusions, measured
 from engine.evaluation.plan import (
     CHOOSING,
     SAMPLES,
@@ -40,7 +43,7 @@ from engine.evaluation.plan import (
     real_arms,
     with_choice,
 )
-from engine.evaluation.scores import AS_DISTILLED, HEADLINE, LEARNED_RATE, RECIPES, UNAUGMENTED, after
+from engine.evaluation.scores import AS_DISTILLED, BALANCED, HEADLINE, LEARNED_RATE, RECIPES, UNAUGMENTED, after
 from engine.evaluation.supervised import (
     HARD,
     UNCHOSEN_LR,
@@ -64,6 +67,8 @@ CONSTANT_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Tried for real samples in place of synthetic ones, beside the learned rates."""
 SHARES = (0.15, 0.3, 0.5, 1.0)
 """The measured lengths, as shares of the longest training on random batches."""
+CONFUSED = ("distilled", "full")
+"""Arms whose confusion of classes is kept."""
 VERSIONS = {"distilled_ema": ", moving average", "distilled_raw": ", not averaged", HARD: ", labels made hard"}
 """Versions of the distilled set, in messages."""
 WORDS = {
@@ -74,23 +79,6 @@ WORDS = {
     "full": "the full set",
 }
 """What students are trained on, in messages."""
-
-
-@dataclass(frozen=True)
-class Length:
-    """A student after `num_steps`: its accuracies, None if not measured, and the seconds of training alone."""
-
-    num_steps: int
-    validation: float | None
-    test: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Accuracies:
-    """A student after each of the lengths of its training."""
-
-    lengths: tuple[Length, ...]
 
 
 def lengths_of(inner_steps: int) -> tuple[int, ...]:
@@ -218,16 +206,25 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
     def train(self, bench: Bench, training: Training) -> Generator[Event, None, Accuracies]:
         reached = yield from followed(self.path(bench, training, training.seed), training.lengths, bench)
         parts, found, seen = self._measured(bench, training), [], self.data(training, training.seed)
+        is_kept = bench.is_own and training.arm in CONFUSED
         for num_steps, (theta, seconds) in zip(training.lengths, reached, strict=True):
             network = bench.student.fixed(theta, seen)
-            right = {name: accuracy(network, part) for name, part in parts.items()}
-            found.append(Length(num_steps, right.get("validation"), right.get("test"), seconds))
+            size = self.splits.spec.num_outputs, num_steps, seconds
+            found.append(measured(network, parts, *size, is_unbalanced=self.is_unbalanced, keeps_confusion=is_kept))
         return Accuracies(tuple(found))
 
     def _measured(self, bench: Bench, training: Training) -> dict[str, LabelledSet]:
         """What the students of a training are measured on: test images only if they are scored."""
         parts, is_scored = bench.splits.measured, training.purpose == "score"
         return {name: part for name, part in parts.items() if is_scored or name == "validation"}
+
+    @cached_property
+    def is_unbalanced(self) -> bool:
+        """Whether balanced accuracy decides."""
+        return is_unbalanced(self.splits.train, self.splits.spec.num_outputs)
+
+    def cache_facts(self, bench: Bench) -> dict[str, Any]:
+        return {"judged_by": BALANCED} if self.is_unbalanced else {}
 
     def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
         """The weights (P,) after each step, on stored batches in stored order if the set was made so."""
@@ -255,7 +252,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             return sum(len(batch.inputs) for batch in self._stored(training, training.seed))
 
     def merit(self, found: Accuracies) -> float:
-        return found.lengths[-1].validation or 0.0
+        return found.lengths[-1].merit
 
     # ---- scores and words
 
@@ -271,11 +268,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
                 numbers["samples_seen"] = recipes.samples_seen(first)
             yield from _of_length(bench.scored(first, self._told(bench, first), numbers), outcomes, 0)
             return
-        count = len(outcomes)
-        found = [each.found.lengths for each in outcomes]
-        means = [sum(each[place].validation or 0.0 for each in found) / count for place in range(len(first.lengths))]
         way = "best on validation data" if "validation" in bench.splits.measured else "last"
-        best = max(range(len(means)), key=lambda place: (means[place], place))
+        best, _ = best_length([each.found for each in outcomes])
         for place, num_steps in enumerate(first.lengths):
             recipe = _random_recipe(first, num_steps)
             numbers = {"num_steps": num_steps, "batch_size": first.batch_size, "lr": first.rate}
@@ -283,6 +277,17 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             if place == best:
                 yield from _of_length(bench.scored(first, chosen, numbers), outcomes, place)
             yield from _of_length(bench.scored(first, recipe, numbers), outcomes, place, after(num_steps))
+
+    def findings(self) -> Generator[Event, None, None]:
+        """How the classes are confused on test images, summed over the students; each arm at its best."""
+        grouped: dict[tuple[str, str], list[Accuracies]] = {}
+        for each in self.outcomes:
+            if each.training.purpose == "score" and self.is_own(each.training.student):
+                grouped.setdefault((each.training.arm, each.training.protocol), []).append(each.found)
+        arms = confusions(grouped)
+        if arms:
+            names, judged_by = list(self.splits.spec.class_names), BALANCED if self.is_unbalanced else HEADLINE
+            yield Analysed("confusion", {"classes": names, "judged_by": judged_by, "arms": arms})
 
     def _told(self, bench: Bench, training: Training) -> str:
         """The recipe in words."""
@@ -335,10 +340,13 @@ def _of_length(
     for outcome in outcomes:
         found, cached, seed = outcome.found.lengths[place], outcome.is_cached, int(outcome.training.seed)
         for split in SPLITS:
-            value, seconds = getattr(found, split), found.seconds
-            if value is not None:
-                said = replace(said, seed=seed, metric=metric, value=value, seconds=seconds, split=split, cached=cached)
-                yield said
+            values = {metric: getattr(found, split)}
+            if metric == HEADLINE:
+                values[BALANCED] = getattr(found, f"balanced_{split}")
+            for name, value in values.items():
+                if value is not None:
+                    told = {"metric": name, "value": value, "seconds": found.seconds, "split": split, "cached": cached}
+                    yield replace(said, seed=seed, **told)
 
 
 def _in_place(synthetic: SyntheticSet, data: LabelledSet, rate: float | None) -> Iterator[Batch]:

@@ -18,7 +18,7 @@ from engine.evaluation.scores import (
     UNAUGMENTED,
     Row,
     best_by_arm,
-    headlines,
+    judged,
     summarise,
 )
 
@@ -45,8 +45,11 @@ class Scale:
 
 
 def scales(scores: Sequence[Scored], student: str) -> dict[str, Scale]:
-    """{protocol: what its test scores are held against} of one architecture."""
-    rows = {(row.arm, row.protocol): row for row in headlines(summarise(scores)) if row.student == student}
+    """{protocol: what its test scores are held against} of one architecture.
+
+    Unbalanced classes are judged by balanced accuracy.
+    """
+    rows = {(row.arm, row.protocol): row for row in judged(summarise(scores)) if row.student == student}
     real, found = best_by_arm(scores, student).get("random_real"), {}
     for protocol in dict.fromkeys(protocol for _, protocol in rows):
         full = rows.get(("full", protocol), rows.get(("full", ORDINARY)))
@@ -84,7 +87,7 @@ def against_full(scores: Sequence[Scored], student: str) -> dict[str, dict[str, 
     found: dict[str, dict[str, Any]] = {
         name: {} for name in ("retention", "gap_closed", "floor", "work_ratio", "seconds_ratio")
     }
-    for row in headlines(summarise(scores)):
+    for row in judged(summarise(scores)):
         protocol = row.protocol
         if row.student != student or row.arm != "distilled" or protocol == UNAUGMENTED:
             continue

@@ -11,6 +11,8 @@ from engine.core.events import Scored
 
 HEADLINE = "accuracy"
 """The metric by which students are compared."""
+BALANCED = "balanced_accuracy"
+"""The mean of the accuracies on each class; of labelled images where the classes are unbalanced."""
 SKILL = "skill"
 """The same for forecasts: the share by which the error of a naive forecast is reduced; below 0 is worse."""
 RANDOM = ("random_real", "random_samples")
@@ -96,7 +98,7 @@ def _row(group: list[Scored]) -> Row:
         std = statistics.stdev(values, mean)
         half = float(student_t.ppf(0.975, n - 1)) * std / math.sqrt(n)
         low, high = mean - half, mean + half
-        if group[0].metric.partition("@")[0] == HEADLINE:
+        if group[0].metric.partition("@")[0] in (HEADLINE, BALANCED):
             low, high = max(low, 0.0), min(high, 1.0)
     first = group[0]
     names = first.arm, first.protocol, first.student, first.metric
@@ -108,11 +110,12 @@ def _row(group: list[Scored]) -> Row:
 def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> dict[str, Row]:
     """{arm: its row of `split` under the protocol that was best on validation images} for one architecture.
 
-    Each arm is shown at its best, and nothing is chosen on test images. For representations only linear probes count,
-    which every arm has. Without validation scores real samples count with standard training, all others with their
-    first protocol, a set's own training.
+    Each arm is shown at its best, and nothing is chosen on test images. Validation rows are of the measure that
+    decides, see `judged`. For representations only linear probes count, which every arm has. Without validation scores
+    real samples count with standard training, all others with their first protocol, a set's own training.
     """
-    found, judges = (headlines(summarise(scores, each)) for each in (split, "validation"))
+    judges = judged(summarise(scores, "validation"))
+    found = judges if split == "validation" else headlines(summarise(scores, split))
     rows = {(row.arm, row.protocol): row for row in found if row.student == student}
     if any(protocol == LINEAR_PROBE for _, protocol in rows):
         rows = {key: row for key, row in rows.items() if row.protocol == LINEAR_PROBE}
@@ -140,6 +143,12 @@ def by_measure(scores: Sequence[Scored], student: str) -> dict[str, dict[str, Ro
 def headlines(rows: Iterable[Row]) -> list[Row]:
     """The rows of the final accuracy, or the skill, without other metrics."""
     return [row for row in rows if row.metric in (HEADLINE, SKILL)]
+
+
+def judged(rows: Sequence[Row]) -> list[Row]:
+    """The rows by which results are judged: `headlines`, or balanced accuracy where labelled classes are unbalanced."""
+    is_balanced = {HEADLINE, BALANCED} <= {row.metric for row in rows}
+    return [row for row in rows if row.metric == BALANCED] if is_balanced else headlines(rows)
 
 
 def across(scores: Sequence[Scored]) -> dict[str, dict[str, Row]]:

@@ -12,6 +12,7 @@ from engine.figures.palette import (
     ARM_NAMES,
     NAIVE_ARMS,
     arm_name,
+    measure,
     protocol_name,
     protocol_notes,
     protocol_place,
@@ -22,4 +23,14 @@ from engine.figures.poster import MAX_POINTED, numbered_classes, poster_html, po
 from engine.figures.prices import candles, history, history_parts, return_histogram, return_statistics, window_samples
 from engine.figures.representations import MAPS, approximation_errors, representation_map, spectrum
 from engine.figures.samples import class_counts, class_samples, image_sizes, prepared_rows
-from engine.figures.scores import matrix, matrix_arms, matrix_csv, over_steps, runs, scores, sweep_line, sweep_map
+from engine.figures.scores import (
+    confusion,
+    matrix,
+    matrix_arms,
+    matrix_csv,
+    over_steps,
+    runs,
+    scores,
+    sweep_line,
+    sweep_map,
+)

@@ -57,6 +57,12 @@ CHARTS = {
         "Accuracy, validation", "accuracy (%)", "images as they are", ("ema_validation_accuracy", "moving average")
     ),
     "ema_validation_accuracy": Chart("Accuracy of the moving average, validation", "accuracy (%)"),
+    "validation_balanced_accuracy": Chart(
+        "Balanced accuracy, validation",
+        "balanced accuracy (%)",
+        "images as they are",
+        ("ema_validation_balanced_accuracy", "moving average"),
+    ),
     "validation_skill": Chart("Skill, validation", "skill (%)"),
     "inner_loss": Chart("Loss of the inner networks", "mean squared error"),
     "matched_step": Chart("Step nearest to the expert", "inner step"),

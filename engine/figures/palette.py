@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.evaluation.scores import RECIPES, SKILL, Row, shortening
+from engine.evaluation.scores import BALANCED, RECIPES, SKILL, Row, shortening
 from engine.figures.formats import NOTHING, percent_spread, words
 
 Theme = Literal["light", "dark", "page"]
@@ -103,8 +103,9 @@ def arm_name(arm: str) -> str:
 
 
 def measure(rows: Iterable[Row]) -> str:
-    """What rows of scores measure, for the title of an axis: "skill" of forecasts, "accuracy" otherwise."""
-    return "skill" if any(row.metric == SKILL for row in rows) else "accuracy"
+    """What rows of scores measure, for the title of an axis: "accuracy", "balanced accuracy" or "skill"."""
+    found = {row.metric for row in rows}
+    return "skill" if SKILL in found else "balanced accuracy" if BALANCED in found else "accuracy"
 
 
 def place(key: str, known: Iterable[str]) -> int:

@@ -27,6 +27,8 @@ from engine.figures.palette import (
 
 LEAST_SKILL = -1.0
 """Bars of lower skills are cut off, or they would leave no room for the others; their numbers are still written."""
+MOST_WRITTEN = 16
+"""Classes of a confusion whose shares are written in its cells."""
 LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)  # not in the map: tried with the set's own architecture only, or no network
 _LINE = 9  # characters per line of an arm's name, which stands over a narrow column
 _SWEEP_ARMS = ("distilled", "kmeans_real", "random_real", "random_samples", "start")
@@ -113,6 +115,20 @@ def matrix(cells: Cells, titles: Sequence[str]) -> go.Figure:
     across, down = axis | {"side": "top", "autotickangles": [0, -90]}, axis | {"autorange": "reversed"}
     lay_out(figure, 130 + 64 * len(cells), legend=False, xaxis=across, yaxis=down)
     return figure.update_layout(margin={"r": 4})
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:
+    """How many of each class, down, got each answer, across: in per cent of the class, written where there is room."""
+    totals = [sum(line) for line in counts]
+    shares = [[count / total if total else None for count in line] for line, total in zip(counts, totals, strict=True)]
+    is_written = len(classes) <= MOST_WRITTEN
+    text = [[percent(share).removesuffix(" %") if is_written and share else "" for share in line] for line in shares]
+    names, hover = [safe(name) for name in classes], "%{y} taken for %{x}: %{z:.1f} %<extra></extra>"
+    gap = {} if is_written else {"xgap": 0, "ygap": 0}
+    figure = heat_map(names, names, shares, hover, text=text, hoverongaps=False).update_traces(gap)
+    axis = {"type": "category", "showgrid": False, "ticks": ""}
+    xaxis, yaxis = axis | {"side": "top", "autotickangles": [0, -90]}, axis | {"autorange": "reversed"}
+    return lay_out(figure, 120 + 34 * min(max(len(classes), 6), MOST_WRITTEN), legend=False, xaxis=xaxis, yaxis=yaxis)
 
 
 def matrix_csv(cells: Cells) -> str:

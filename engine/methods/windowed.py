@@ -28,8 +28,9 @@ from engine.core.progress import QUIET_SECONDS, paced
 from engine.data.prices.windows import WindowSplits
 from engine.data.source import Splits
 from engine.data.transforms.prepare import ImageSplits
+from engine.evaluation.balance import deciding, validated
 from engine.evaluation.forecasting.measures import forecast, judge_of, skill
-from engine.evaluation.train import accuracy, loss_of
+from engine.evaluation.train import loss_of
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, burn_in, inner_loop
@@ -129,8 +130,9 @@ def distill_windowed(
         values |= {"window_start": float(window.burn_in), "window_length": float(window.length)} | further
         if config.wants_validation(done):
             with synthetic.rounded(config.rounded_bits()):
-                values[students.measure] = yield from students.validated()
-            best.offer(values[students.measure], done, synthetic)
+                tried = yield from students.validated()
+            values |= tried
+            best.offer(deciding(tried), done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
@@ -149,7 +151,7 @@ class Students:
         self.synthetic, self.splits, self.config, self.context = synthetic, splits, config, context
         self.student = make_student(config.student, splits.spec, context.device)
         self.loss, self.rule = loss_of(splits.spec), update_rules.BY_NAME[config.inner_optimiser]()
-        self.measure, self.merit = _merit(self.student, splits)
+        self.measured = _measured(self.student, splits)
 
     def path(self, step: int, number: int, window: Window, detached: bool = False) -> Iterator[Tensor]:
         """Weights (P,) of student `number` after each step of burn-in and window, differentiable through the window.
@@ -177,16 +179,19 @@ class Students:
             total += part.item()
         return total, gradient
 
-    def validated(self) -> Generator[Event, None, float]:
-        """Mean merit on validation data of students trained on the set, from starts the outer loop has not seen."""
+    def validated(self) -> Generator[Event, None, dict[str, float]]:
+        """Mean scores on validation data, the deciding one last, of students trained on the set.
+
+        Their starts are ones that the outer loop has not seen.
+        """
         found, count, steps = [], self.config.validation().students, self.config.validation_steps
         for number in range(count):
             theta = self._start("validation start", number)
             batches = self._samples(self.context.stream("validation samples", number), steps)
             path = burn_in(self.student, theta, batches, self.rule, self.loss)
             theta, _ = yield from paced(f"validate with student {number + 1} of {count}", path, steps)
-            found.append(self.merit(theta, self.synthetic))
-        return sum(found) / len(found)
+            found.append(theta)
+        return self.measured(found, self.synthetic)
 
     def _start(self, *names: str | int) -> Tensor:
         """Weights (P,) that a student begins with: fresh ones, or those of the one start that the set is made for."""
@@ -200,9 +205,14 @@ class Students:
             yield batch._replace(inputs=self.splits.augment(batch.inputs, generator)) if is_augmented else batch
 
 
-def _merit(student: Student, splits: Splits) -> tuple[str, Callable[[Tensor, SyntheticSet], float]]:
-    """How a student with weights (P,), trained on a set, is measured on validation data: accuracy, or skill."""
+def _measured(student: Student, splits: Splits) -> Callable[[list[Tensor], SyntheticSet], dict[str, float]]:
+    """How students with weights (P,), trained on a set, are measured on validation data: accuracy, or skill."""
     if not isinstance(splits, WindowSplits):
-        return "validation_accuracy", lambda theta, seen: accuracy(student.fixed(theta, seen.data()), splits.validation)
+        return lambda thetas, seen: validated([student.fixed(theta, seen.data()) for theta in thetas], splits)
     windows, judge = splits, judge_of(splits, splits.validation)
-    return "validation_skill", lambda theta, _: skill(judge, forecast(student, theta, windows.validation, windows))
+
+    def of_forecasts(thetas: list[Tensor], _: SyntheticSet) -> dict[str, float]:
+        found = [skill(judge, forecast(student, theta, windows.validation, windows)) for theta in thetas]
+        return {"validation_skill": sum(found) / len(found)}
+
+    return of_forecasts

@@ -47,15 +47,14 @@ class Payoff:
 def metrics(run: Run) -> list[Metric]:
     """Score or error, gap closed and work by protocol; when distilling pays off."""
     found, ratios = [], run.against_full
+    by = ", balanced accuracy" if run.is_unbalanced else ""
     for name, label, meaning in (("retention", "Retention", RETENTION), ("error_ratio", "Relative error", ERROR)):
         for protocol, value in ratios.get(name, {}).items():
-            found.append(Metric(label, formats.percent(value), figures.protocol_words(protocol), meaning))
+            found.append(Metric(label, formats.percent(value), figures.protocol_words(protocol) + by, meaning))
     for protocol, value in ratios["gap_closed"].items():
         floor = FLOORS[ratios["floor"][protocol]]
-        written = "undefined" if value is None else formats.percent(value)
-        found.append(
-            Metric("Gap closed", written, f"{figures.protocol_words(protocol)}, from {floor}", GAP.format(floor))
-        )
+        written, way = "undefined" if value is None else formats.percent(value), figures.protocol_words(protocol)
+        found.append(Metric("Gap closed", written, f"{way}{by}, from {floor}", GAP.format(floor)))
     work, seconds = ratios["work_ratio"], ratios["seconds_ratio"]
     for protocol in _once({key: work.get(key) for key in dict.fromkeys([*work, *seconds])}):
         beside = f", {formats.times(seconds[protocol])} in seconds" if protocol in seconds else ""
@@ -85,11 +84,13 @@ def gap(run: Run) -> list[Sentence]:
     scale = scales(run.scores, run.student.name).get(protocol)
     if scale is None or scale.full is None or not scale.floor_arm:
         return []
-    floor, value = FLOORS[scale.floor_arm], scale.closed(run.best["distilled"].mean)
+    row = run.judged_row(run.best["distilled"])
+    floor, value = FLOORS[scale.floor_arm], scale.closed(row.mean) if row else None
     low, high = formats.percent(scale.floor), formats.percent(scale.full.mean)
     if value is None:
         return [Sentence(f"There is no gap to close: the full data ({high}) do no better than {floor} ({low}).")]
-    between = f"of the gap between {floor} ({low}) and the full data ({high}), {figures.protocol_words(protocol)}"
+    by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol)
+    between = f"of the gap{by} between {floor} ({low}) and the full data ({high}), {way}"
     if value < 0:
         return [Sentence(f"The distilled set closes none {between}: it does worse than {floor}.")]
     return [Sentence(f"The distilled set closes **{formats.percent(value)}** {between}.")]
@@ -123,11 +124,12 @@ def payoff(run: Run) -> Payoff | None:
 
 
 def columns(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Columns of a table of scores: the share of the gap closed, and the work of a training, where any is known."""
+    """Columns of a table of scores: balanced accuracy of unbalanced classes, gap closed and work, where known."""
     known: dict[str, dict[str, Scale]] = {each: scales(run.scores, each) for each in {row.student for row in rows}}
-    gaps = [known[row.student].get(row.protocol, Scale(None)).closed(row.mean) for row in rows]
+    scored = [run.judged_row(row) for row in rows]
+    gaps = [known[row.student].get(row.protocol, Scale(None)).closed(row.mean) if row else None for row in scored]
     seen = [samples_seen(row) for row in rows]
-    found = {}
+    found = {"Balanced accuracy": [figures.spread(row) for row in scored]} if run.is_unbalanced else {}
     if any(value is not None for value in gaps):
         found["Gap closed"] = [formats.percent(value) for value in gaps]
     if any(seen):

@@ -9,7 +9,7 @@ from engine.data.source import TaskSpec
 from engine.evaluation.ranking import FieldNumber, about_labels, ranking
 from engine.evaluation.scores import AS_DISTILLED, Row, by_length
 from engine.figures import formats
-from engine.results import shared
+from engine.results import confusion, shared
 from engine.results.kind import Kind
 from engine.results.run import Run
 from engine.results.sections import Chart, Group, Metric, Metrics, Section, Sentence, Table
@@ -38,16 +38,20 @@ class Labelled(Kind):
         per_class = size.per_class(spec)
         return "1 image per class" if per_class == 1 else f"{per_class:.2g} images per class"
 
+    def beside(self, run: Run) -> list[Metric]:
+        """Balanced accuracy, where it decides."""
+        return confusion.card(run)
+
     def verdict(self, run: Run) -> list[Section]:
         """The test accuracy of each training set under its best protocol."""
         steps, phrases = run.store.previews(run.row.id), self.phrases
         if steps and run.store.preview(run.row.id, steps[-1]).poster is not None:
             phrases = {**phrases, "distilled": ("after training on one poster of {}", "patch", "patches")}
-        return shared.outcome("Test accuracy", run, phrases)
+        return [*shared.outcome("Test accuracy", run, phrases), *confusion.verdict(run)]
 
     def details(self, run: Run) -> list[Section]:
-        """Accuracy by inner steps, and benchmark scores."""
-        return [*lengths(run), *benchmark(run)]
+        """Accuracy by class and by inner steps, and benchmark scores."""
+        return [*confusion.sections(run), *lengths(run), *benchmark(run)]
 
     def numbers(self, run: Run) -> dict[str, Any]:
         """The benchmark scores by name, and the score of each training set under its best protocol."""

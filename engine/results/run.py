@@ -11,7 +11,7 @@ from engine.core.errors import UserError
 from engine.core.events import ExpertEpoch, Preview, Scored, TeacherEpoch
 from engine.core.run_row import RunRow
 from engine.evaluation.ratios import against_full
-from engine.evaluation.scores import Row, best_by_arm, headlines, summarise
+from engine.evaluation.scores import BALANCED, Row, best_by_arm, headlines, judged, summarise
 from engine.figures.curves import Line
 from engine.methods import METHODS
 from engine.results import titles
@@ -88,6 +88,20 @@ class Run:
     def best(self) -> Mapping[str, Row]:
         """{arm: row of the run's own student under its best protocol}."""
         return best_by_arm(self.scores, self.student.name)
+
+    @cached_property
+    def judged(self) -> Mapping[tuple[str, str, str], Row]:
+        """{(student, arm, protocol): row of the metric that decides}: balanced accuracy of unbalanced classes."""
+        return {(row.student, row.arm, row.protocol): row for row in judged(self.every)}
+
+    def judged_row(self, row: Row) -> Row | None:
+        """The row of the metric that decides, of the same training set, protocol and student."""
+        return self.judged.get((row.student, row.arm, row.protocol))
+
+    @cached_property
+    def is_unbalanced(self) -> bool:
+        """Whether the classes are so unbalanced that balanced accuracy decides."""
+        return any(row.metric == BALANCED for row in self.judged.values())
 
     @cached_property
     def against_full(self) -> Mapping[str, Mapping[str, Any]]:

@@ -76,6 +76,12 @@ def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
     gaps = [run.against_full["gap_closed"].get(row.protocol) if row else None for (run, _), row in known]
     if any(gap is not None for gap in gaps):
         columns["Gap closed"] = [formats.percent(gap) for gap in gaps]
+    by_class = [
+        run.judged_row(row) if row and run.is_unbalanced else None
+        for (run, _), row in zip(found, distilled, strict=True)
+    ]
+    if any(by_class):
+        columns["Distilled, balanced accuracy"] = [mean_and_interval(row) for row in by_class]
     columns["n"] = [str(row.n) if row else formats.NOTHING for row in distilled]
     columns["Stored"] = [formats.num_bytes(row.num_bytes if row else None) for row in distilled]
     columns["Distilling"] = [formats.duration(run.row.summary.get("seconds_distilling")) for run, _ in found]

@@ -120,8 +120,10 @@ def _results(sweep_id: str, was_active: bool) -> None:
     whose = words.escaped(students.pop()) if len(students) == 1 else "each run's own student"
     finished = f"{done} of {formats.counted(len(rows), 'run')} finished."
     if any(Run(row, services.store()).has_validation for row in rows):
+        measure = figures.measure(row for arms in validation.values() for row in arms.values())
+        measure = measure if any(validation.values()) else kind.measure
         st.caption(
-            f"{finished} {kind.measure.capitalize()} of {whose} on validation {kind.reals}, with the protocol "
+            f"{finished} {measure.capitalize()} of {whose} on validation {kind.reals}, with the protocol "
             f"that the table names and 95 % intervals. Choose settings by this score, not by the test {kind.measure} "
             "in the table."
         )
@@ -140,7 +142,7 @@ def _plot(
     sweep_id: str, rows: Sequence[engine.RunRow], varied: Sequence[differences.Option], validation: Scores
 ) -> None:
     scored = [number for number, row in enumerate(rows) if "distilled" in validation[row.id]]
-    measure = f"Validation {engine.kind_of(rows[0].method).measure}"
+    measure = f"Validation {figures.measure(row for arms in validation.values() for row in arms.values())}"
     if not scored:
         st.caption("The plot appears with the first scores.")
     elif len(varied) == 2:

@@ -12,7 +12,7 @@ from draining import drained
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Scored
 from engine.data.source import LabelledSet
-from engine.evaluation import labelled as comparisons
+from engine.evaluation import lengths
 from engine.evaluation.bench import fewer
 from engine.evaluation.scores import by_length, headlines, summarise
 from engine.synthetic.base import SyntheticSet, Training
@@ -175,13 +175,13 @@ def test_lengths_are_those_of_the_training_as_distilled(splits, tmp_path):
 
 def test_other_architectures_are_measured_on_part_of_the_images_and_say_so(splits, tmp_path, monkeypatch):
     looked_at = set()
-    accuracy = comparisons.accuracy
+    confusion = lengths.confusion
 
-    def watched(network, data):
+    def watched(network, data, num_classes):
         looked_at.add((network.func.name, len(data)))
-        return accuracy(network, data)
+        return confusion(network, data, num_classes)
 
-    monkeypatch.setattr(comparisons, "accuracy", watched)
+    monkeypatch.setattr(lengths, "confusion", watched)
     found = scores(splits, tmp_path, made(splits, AT_RANDOM), students=("convnet",))
     assert looked_at == {("mlp", 100), ("convnet", 40)}
     for score in found:

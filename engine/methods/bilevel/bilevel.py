@@ -23,7 +23,8 @@ from engine.core.context import Context
 from engine.core.events import Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.train import accuracy, as_distilled
+from engine.evaluation.balance import deciding, validated
+from engine.evaluation.train import as_distilled
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.meta.inner import Batch, inner_loop
@@ -101,9 +102,9 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
         if config.wants_validation(done):
             with synthetic.rounded(config.rounded_bits()):
                 unseen = [as_distilled(student, theta, synthetic) for theta in starts.unseen(3)]
-                found = [accuracy(student.fixed(theta, synthetic.data()), splits.validation) for theta in unseen]
-            values["validation_accuracy"] = sum(found) / len(found)
-            best.offer(values["validation_accuracy"], done, synthetic)
+                tried = validated([student.fixed(theta, synthetic.data()) for theta in unseen], splits)
+            values |= tried
+            best.offer(deciding(tried), done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)

@@ -30,7 +30,8 @@ from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.train import accuracy, at_random
+from engine.evaluation.balance import deciding, validated
+from engine.evaluation.train import at_random
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
 from engine.meta.path import Path
@@ -101,8 +102,8 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
         values |= {name: float(value) for name, value in place.items()}
         if config.wants_validation(done):
             tried = yield from _validate(student, synthetic, splits, config, context)
-            values |= tried
-            best.offer(max(tried.values()), done, synthetic)
+            values |= {f"{prefix}{name}": value for prefix, found in tried.items() for name, value in found.items()}
+            best.offer(max(map(deciding, tried.values())), done, synthetic)
         yield Measured(done, values)
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
@@ -112,7 +113,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
         best.put_back(synthetic)
     if config.validation().at_end:  # the better of the set and its moving average comes first
         tried = yield from _validate(student, synthetic, splits, config, context)
-        if tried["ema_validation_accuracy"] > tried["validation_accuracy"]:
+        if deciding(tried["ema_"]) > deciding(tried[""]):
             synthetic.exchange("distilled_raw")
     yield synthetic.preview(synthetic.step, splits)
     return synthetic
@@ -179,14 +180,13 @@ def _check_moves(start: Tensor, target: Tensor, expert: int, epoch: int, config:
 
 def _validate(
     student: Student, synthetic: LabelledImages, splits: ImageSplits, config: TrajectoryConfig, context: Context
-) -> Generator[Event, None, dict[str, float]]:
-    """Mean validation accuracy of fresh students trained on the images, and of as many trained on their average."""
-    names, synthetic = ("validation_accuracy", "ema_validation_accuracy"), synthetic.as_stored(config.rounded_bits())
-    versions = synthetic, *synthetic.companions().values()
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """Validation scores of fresh students trained on the images, by "", and of as many on their average, by "ema_"."""
+    synthetic = synthetic.as_stored(config.rounded_bits())
     found = {}
-    for name, version in zip(names, versions, strict=False):
+    for prefix, version in zip(("", "ema_"), (synthetic, *synthetic.companions().values()), strict=False):
         data, rate = version.data(), version.rates[0].item()
-        values = []
+        networks = []
         for number in range(config.validation_students):
             theta = student.init(context.stream("validation start", number))
             generator = context.stream("validation samples", number)
@@ -195,8 +195,8 @@ def _validate(
             )
             phase = f"validate with student {number + 1} of {config.validation_students}"
             theta = yield from paced(phase, path, config.validation_steps)
-            values.append(accuracy(student.fixed(theta, data), splits.validation))
-        found[name] = sum(values) / len(values)
+            networks.append(student.fixed(theta, data))
+        found[prefix] = validated(networks, splits)
     return found
 
 
