@@ -1,4 +1,4 @@
-"""Compare: a network trained on the distilled set against real data of the same size and all the data.
+"""Compare: a network trained on the distilled set against few real samples and all of them.
 
 One run (?run=0007), several (?run=0007&run=0009), or the runs of a sweep (?sweep=ab12cd34).
 """

@@ -31,7 +31,7 @@ with services.said_plainly():
     st.markdown(
         "Dataset distillation compresses a data set into a few synthetic images, or a few price sequences, that still "
         "train a network well. Choose a data set and a method, start a run and watch the samples take shape. Then "
-        "compare networks trained on them with networks trained on all the data and on as many random real samples.",
+        "compare networks trained on them with networks trained on all the data and on real ones of equal bytes.",
         help=glossary.explained("student", "baseline", "images per class"),
     )
     alt = "More than a thousand images of real digits become ten synthetic ones, on which a network is trained"

@@ -153,7 +153,7 @@ def _plot(
     elif len(varied) == 1:
         (option,) = varied
         points = [(_place(option, n), validation[rows[n].id]) for n in scored]
-        sets = "the distilled set and of real data of the same size"
+        sets = "the distilled set, of what it started as and of few real samples"
         alt = f"{measure} over {option.label} of {sets}, with 95 % intervals"
         sections.show_chart(figures.sweep_line(points, option.label), f"sweep {sweep_id}", alt)
     else:
