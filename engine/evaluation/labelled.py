@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.events import Analysed, Event, Scored
+from engine.core.events import Analysed, Event, Learned, Scored
 from engine.core.students import title_of
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan, recipes
@@ -211,6 +211,9 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
             network = bench.student.fixed(theta, seen)
             size = self.splits.spec.num_outputs, num_steps, seconds
             found.append(measured(network, parts, *size, is_unbalanced=self.is_unbalanced, keeps_confusion=is_kept))
+        is_first = training.arm == "distilled" and training.protocol == AS_DISTILLED and training.seed == 0
+        if is_first and bench.is_own:
+            yield Learned("student", bench.student.weights(theta, seen), {"num_steps": str(num_steps)})
         return Accuracies(tuple(found))
 
     def _measured(self, bench: Bench, training: Training) -> dict[str, LabelledSet]:

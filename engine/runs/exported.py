@@ -81,8 +81,8 @@ class Exported(Generic[Set, Prepared]):
         """The text of train.py."""
 
     def pictures(self) -> Files:
-        """More files that can be downloaded alone."""
-        return {}
+        """More files that can be downloaded alone; of every kind, the networks that are taken home with the set."""
+        return {path.name: path.read_bytes for path in self.store.networks(self.row.id).values()}
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
         """(name, content) of one more file per sample."""
@@ -136,7 +136,9 @@ class ExportedImages(Exported[Labelled, Preparation]):
     SAMPLES: ClassVar[str] = "distilled images"
 
     def contents(self) -> dict[str, str]:
+        student = "the first network that the run trained by the set's own recipe: python train.py TEST_FOLDER student"
         return {
+            **({"student.safetensors": student} if self.store.networks(self.row.id) else {}),
             "train.py": "trains a network on the set with plain PyTorch and tests it: "
             "python train.py TEST_FOLDER [as_distilled]",
             "distilled.npz": "NumPy arrays: images, inputs (as a network sees them), targets, class_names, "
@@ -171,6 +173,7 @@ class ExportedImages(Exported[Labelled, Preparation]):
         recorded = {protocol: spread(row) for protocol, row in mine.items()}
         said: dict[str, Any] = {"fit": fit_of(self.row.source), "recorded": recorded, "samples": self.SAMPLES}
         said |= {"augmentation": data.augmentation, "dsa_operations": data.dsa_operations}
+        said |= {"networks": tuple(self.store.networks(self.row.id))}
         return programs.train_script(student, spec, count, recipe, self.preparation, training, **said)
 
 
@@ -201,7 +204,8 @@ class ExportedPoster(ExportedImages[PosterSet]):
 
     def pictures(self) -> Files:
         whole = self.synthetic.preview(self.synthetic.step, self.preparation).poster
-        return {"poster.png": lambda: self.png(picture(whole.pixels))} if whole else {}
+        found: Files = {"poster.png": lambda: self.png(picture(whole.pixels))} if whole else {}
+        return found | super().pictures()
 
 
 class ExportedPairs(Exported[RepresentationSet, Preparation]):
@@ -256,7 +260,7 @@ class ExportedPairs(Exported[RepresentationSet, Preparation]):
     def pictures(self) -> Files:
         bases = self.shown.views.get("bases")
         found: Files = {} if bases is None else {"bases.png": lambda: self.grid(bases)}
-        return found | {path.name: path.read_bytes for path in self.store.networks(self.row.id).values()}
+        return found | super().pictures()
 
 
 def picture(image: np.ndarray) -> Image.Image:

@@ -78,12 +78,13 @@ def train_script(
     dsa_operations: Sequence[str] = DSA_OPERATIONS,
     recorded: Mapping[str, str] | None = None,
     samples: str = "distilled images",
+    networks: Sequence[str] = (),
 ) -> str:
     """The text of train.py for labelled images, which reads distilled.npz beside it.
 
     count: of distilled images. recipe: standard training. training: the set's own. preparation: of test images. fit:
     how test images are resized. recorded: score of each protocol on the data set's test images. samples: what the
-    images are called. Raises ConfigError if the samples do not fit the network.
+    images are called. networks: those exported with it. Raises ConfigError if the samples do not fit the network.
     """
     is_random, changes = bool(training.batch_size), augment.augmentation(augmentation, dsa_operations)
     network = source_code.drawn_network(student, spec, training.start_seed or 0)
@@ -107,6 +108,9 @@ def train_script(
     own |= {"OWN_OPTIMISER": RULES[training.rule], "OWN_SCORE": scores.get("as_distilled", "")}
     said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": f"{count:,} {samples}"}
     said |= {"OPERATIONS": applied, "BATCH": batch, "ORDINARY_SCORE": scores.get("ordinary", "")}
+    said |= {"PACKAGES": _packages(*(["safetensors"] if networks else []))}
+    said |= {"IS_NAMED": "(is_stored or is_taken)" if networks else "is_stored"}
+    blocks |= {f"has_{name}": True for name in networks}
     return filled("images", **blocks, **inserted, **standard, **own, **said)
 
 
@@ -144,10 +148,10 @@ def pretrain_script(
     changed = ",\n        ".join(map(expression, augmentations))
     is_resnet = teacher is not None and teacher.config.is_resnet
     moved = {"augmented": bool(augmentations), "NUM_AUGMENTATIONS": len(augmentations), "CHANGED": changed}
-    packages = ["torch", "numpy", *(["safetensors"] if networks else []), *(["torchvision"] if is_resnet else [])]
+    more = (["safetensors"] if networks else []) + (["torchvision"] if is_resnet else [])
     taken = {"WAYS": tuple(networks), "has_networks": bool(networks), "is_resnet": is_resnet, "teacher": ""}
     taken |= {f"has_{name}": True for name in networks} | {PREPARED[type(preparation.whitening)]: True}
-    taken |= {"PACKAGES": f"{', '.join(packages)} and pillow"}
+    taken |= {"PACKAGES": _packages(*more)}
     if teacher is not None:
         taken |= _taken(teacher, encoder, preparation)
     return filled("representations", **inserted, **norms, **said, **steps, **probe, **moved, **taken)
@@ -238,6 +242,10 @@ def _taken(teacher: Teacher, encoder: TaskSpec, preparation: Preparation) -> dic
     lines += "net = nn.Sequential(Pixels(), trunk)"
     found: dict[str, object] = {"teacher": _in_teacher(lines), "SCALE": teacher.scale, "SIDE": seen.side}
     return found | {"STEM_CHANNELS": stem.channels, "STEM_MEAN": seen.mean.tolist(), "STEM_STD": seen.std.tolist()}
+
+
+def _packages(*more: str) -> str:
+    return f"{', '.join(('torch', 'numpy', *more))} and pillow"
 
 
 def _in_teacher(lines: str) -> str:

@@ -35,6 +35,7 @@ NAMES = [
     "scores.csv",
     "report.html",
     "request.json",
+    "student.safetensors",
 ]
 
 

@@ -17,10 +17,15 @@ from safetensors.torch import load_file, save_file
 from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.data.torchvision_compat import models
+from engine.data.transforms import zca
+from engine.data.transforms.preparation import Preparation
 from engine.evaluation.probing import comparison as probing_comparison
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.pretrained.teachers import load_or_train
+from engine.pretrained.teachers.networks import PixelInputs, Stem
 from engine.runs import export
+from engine.runs.exported import normalisation
+from engine.runs.programs import PREPARED, filled
 from engine.runs.store import Store
 from engine.runs.worker import execute
 
@@ -103,3 +108,26 @@ def test_a_taken_encoder_may_teach_another_run(tmp_path):
     _, other = drained(teach(splits, settings))
     inputs = splits.test.batch(torch.arange(9))[0]
     torch.testing.assert_close(one.represent(inputs), other.represent(inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["standard", "unit", "zca", "zca_podd"])
+@pytest.mark.parametrize("stem", [Stem(), Stem(3, 3), Stem(3, 1)])
+def test_the_program_gives_a_resnet_the_pixels_that_the_engine_does(kind, stem):
+    pixels = torch.rand(40, 3, 10, 10, generator=torch.Generator().manual_seed(0))
+    images = (255 * pixels).to(torch.uint8)
+    fit = {"zca": zca.fit, "zca_podd": zca.fit_per_image}.get(kind)
+    whitening = drained(fit(images, 0.1))[1] if fit else None
+    mean, std = (images / 255).mean((0, 2, 3)), (images / 255).std((0, 2, 3))
+    preparation = Preparation(kind, mean, std, whitening)
+    seen = PixelInputs(preparation, stem)
+    values = {"STEM_CHANNELS": stem.channels, "STEM_MEAN": seen.mean.tolist(), "STEM_STD": seen.std.tolist()}
+    values |= {"is_resnet": True, PREPARED[type(whitening)]: True, "SIDE": seen.side}
+    text = filled("representations", reading="", network="", statistics="", **values)
+    data = normalisation(preparation)
+    program: dict = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "data": data}
+    program |= {name: torch.from_numpy(data[name])[:, None, None] for name in ("mean", "std") if name in data}
+    if "zca_mean" in data:
+        program["mean"] = torch.from_numpy(data["zca_mean"])
+    exec(text[text.index("class Pixels") : text.index("ways = ")], program)
+    inputs = preparation.forward(images)
+    torch.testing.assert_close(program["Pixels"]()(inputs), seen(inputs), rtol=1e-4, atol=1e-4)

@@ -2,8 +2,11 @@
 
     python train.py TEST_FOLDER                standard training: shuffled, from scratch ORDINARY_SCORE
     python train.py TEST_FOLDER as_distilled   its own recipe: OWN_RECIPE OWN_SCORE
+# [if has_student]
+    python train.py TEST_FOLDER student        tests the run's own network: student.safetensors
+# [end]
 
-TEST_FOLDER holds one sub-folder of images per class. Needs torch, numpy and pillow.
+TEST_FOLDER holds one sub-folder of images per class. Needs PACKAGES.
 """
 
 # [if is_annotated]
@@ -70,10 +73,13 @@ def changed(batch):
 # [end]
 # [if template]
 net, OWN_STEPS, OPERATIONS, BATCH = nn.Sequential(), drawn(), (flip, 1), inputs
-OWN_OPTIMISER = torch.optim.Adam(net.parameters())
+OWN_OPTIMISER, IS_NAMED = torch.optim.Adam(net.parameters()), False
 # [end]
 is_stored = sys.argv[2:] == ["as_distilled"]
-if len(sys.argv) != 2 + is_stored or not Path(sys.argv[1]).is_dir():
+# [if has_student]
+is_taken = sys.argv[2:] == ["student"]
+# [end]
+if len(sys.argv) != 2 + IS_NAMED or not Path(sys.argv[1]).is_dir():
     sys.exit("Name a folder of test images with one sub-folder per class: python train.py TEST_FOLDER")
 tests = listed(sys.argv[1])
 if unknown := sorted({name for _, name in tests} - set(names)):
@@ -83,14 +89,24 @@ if unknown := sorted({name for _, name in tests} - set(names)):
 # [insert statistics]
 
 optimiser = OWN_OPTIMISER if is_stored else torch.optim.Adam(net.parameters())
-for chosen, rate in OWN_STEPS if is_stored else shuffled():
+steps = OWN_STEPS if is_stored else shuffled()
+# [if has_student]
+if is_taken:
+    from safetensors.torch import load_file
+
+    net.load_state_dict(load_file(Path(__file__).with_name("student.safetensors")))
+    net.eval()
+    steps = []
+# [end]
+for chosen, rate in steps:
     loss = F.cross_entropy(net(BATCH), targets[chosen])
     optimiser.param_groups[0]["lr"] = float(rate)
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
 # [if has_batch_norm]
-fix_statistics(net, inputs[torch.randperm(len(inputs))[:SAMPLE]].chunk(NUM_PIECES))  # on what it was trained on
+if net.training:
+    fix_statistics(net, inputs[torch.randperm(len(inputs))[:SAMPLE]].chunk(NUM_PIECES))  # on what it was trained on
 # [end]
 
 right = 0

@@ -18,11 +18,10 @@ KINDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 mean, std = (torch.from_numpy(data[name])[:, None, None] for name in ("mean", "std"))
 # [end]
 # [if whitened]
-mean, whitening, colouring = (torch.from_numpy(data[f"zca_{name}"]) for name in ("mean", "forward", "backward"))
+mean, whitening = (torch.from_numpy(data[name]) for name in ("zca_mean", "zca_forward"))
 # [end]
 # [if whitened_each]
-whitening, colouring = (torch.from_numpy(data[f"zca_{name}"]) for name in ("forward", "backward"))
-level, contrast = (torch.from_numpy(data[f"zca_{name}"]) for name in ("level", "contrast"))
+whitening = torch.from_numpy(data["zca_forward"])
 # [end]
 
 

@@ -31,7 +31,7 @@ from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH
 from engine.nets.statistics import SAMPLE, fix_statistics
-from engine.runs.templates.reading import colouring, contrast, level, listed, mean, read, std
+from engine.runs.templates.reading import listed, mean, read, std
 
 NUM_STEPS, BATCH_SIZE, LR, WEIGHT_DECAY, PROBE_EPOCHS, PROBE_LR, NUM_PIECES = 100, 10, 0.1, 0.0, 10, 0.1, 1
 WAYS: tuple[str, ...] = ()
@@ -68,9 +68,12 @@ class Pixels(nn.Module):
         pixels = inputs * std + mean
         # [end]
         # [if whitened]
-        pixels = (inputs.flatten(1) @ colouring + mean).view_as(inputs)
+        pixels = (inputs.flatten(1) @ torch.from_numpy(data["zca_backward"]) + mean).view_as(inputs)
         # [end]
         # [if whitened_each]
+        colouring, contrast, level = (
+            torch.from_numpy(data[f"zca_{name}"]) for name in ("backward", "contrast", "level")
+        )
         pixels = (inputs.flatten(1) @ colouring * contrast + level).view_as(inputs)
         # [end]
         pixels = pixels.clamp(0, 1)
