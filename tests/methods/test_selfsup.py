@@ -242,7 +242,8 @@ def test_a_whole_run_compares_and_transfers_without_a_label_arm(context):
     )
     found, synthetic = drained(run(request, context))
     scores = [event for event in found if isinstance(event, events.Scored) and event.split == "test"]
-    assert {"distilled", "random_real", "untrained", "full", "teacher"} == {score.arm for score in scores}
+    arms = {"distilled", "start", "random_real", "random_samples", "untrained", "full", "teacher"}
+    assert arms == {score.arm for score in scores}
     measured = {(score.protocol, score.metric) for score in scores if score.arm == "distilled"}
     assert measured == {
         ("linear_probe", "accuracy"),

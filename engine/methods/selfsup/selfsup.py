@@ -63,7 +63,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     real = yield from of_training(teacher, splits, context)
     encoder = make_encoder(config.student, splits.spec, teacher.num_dims, context.device)
     counts = config.counts(splits.spec)
-    synthetic = _new_set(splits.spec, real.shape[1], config, counts)
+    synthetic = _new_set(splits.spec, real.shape[1], config)
     yield from synthetic.start_from_real(splits.train, real, context.stream("images"), "decompose the training data")
     synthetic.to(context.device)
     if config.byte_budget:
@@ -167,9 +167,9 @@ class SelfsupComparison(RepresentationComparison):
         return work + self.validation_work(bench, self.config.validation()) if self.config.num_validations else work
 
 
-def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig, counts: Counts) -> RepresentationSet:
+def _new_set(spec: TaskSpec, num_dims: int, config: SelfsupConfig) -> RepresentationSet:
     """The set before its start, with every augmentation that is asked for."""
-    training, rate = config.training(), config.probing.pretrain_lr
+    training, rate, counts = config.training(), config.probing.pretrain_lr, config.counts(spec)
     sizes = {"num_dims": num_dims, "num_images": counts.num_images}
     if config.parameterisation == "full":
         return PairSet(spec=spec, training=training, rate=rate, **sizes)
