@@ -257,7 +257,7 @@ def test_a_whole_run_compares_and_transfers_without_a_label_arm(context):
     assert summary["labels"] == "none" and summary["num_bytes"] == synthetic.num_bytes()
     assert set(summary["retention"]) == {"linear_probe", "knn", "fine_tune"}
     analysed = {event.name for event in found if isinstance(event, events.Analysed)}
-    assert analysed == {"spectrum", "approximation", "map", "map_tsne"}
+    assert analysed == {"spectrum", "approximation", "storage", "map", "map_tsne"}
     warned = [event.message for event in found if isinstance(event, events.Warned)]
     assert any("of 8 small images take 136 numbers; stored whole, the small images would take 128" in w for w in warned)
 
