@@ -55,9 +55,9 @@ class Publication(Record):
 
     method: str = Field(min_length=1)
     ours: str = ""
-    network: str = Field(min_length=1)
-    recipe: str = Field(min_length=1)
-    selection: Literal["best", "fixed", "unknown"]
+    network: str = "not noted"
+    recipe: str = "not noted"
+    selection: Literal["best", "fixed", "unknown"] = "unknown"
     second_hand: bool = False
     audit: str = ""
     measure: Literal["accuracy", "improvement"] = "accuracy"
