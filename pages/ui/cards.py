@@ -11,7 +11,7 @@ import streamlit as st
 import engine
 from engine import figures
 from engine.figures import formats
-from engine.results import names
+from engine.results import Run, names
 from pages.ui import heading, progress, services, words
 
 REFRESH = 2.0
@@ -191,7 +191,9 @@ def _score(row: engine.RunRow) -> str:
     )
     what = {"accuracy": "distilled", "skill": "skill, distilled"}[engine.kind_of(row.method).measure]
     what += f" ({figures.protocol_words(distilled.protocol)})"
-    return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}** {what}{beside}"
+    by_class = _balanced_of_done(str(services.store().root), row.id, row.finished)
+    balanced = f", {formats.percent(by_class.mean)} balanced," if by_class else ""
+    return f"**{formats.percent_spread(distilled.mean, distilled.std, distilled.n)}**{balanced} {what}{beside}"
 
 
 def _recorded(row: engine.RunRow) -> str:
@@ -219,3 +221,11 @@ def _best(row: engine.RunRow) -> dict[str, engine.Row]:
 def _best_of_done(root: str, run_id: str, finished: float, student: str) -> dict[str, engine.Row]:
     """Cached, as a finished run gets no more scores. `root` and `finished` tell runs of the same number apart."""
     return engine.best_by_arm(services.store().scores(run_id), student)
+
+
+@lru_cache(maxsize=4096)
+def _balanced_of_done(root: str, run_id: str, finished: float) -> engine.Row | None:
+    """The balanced accuracy of the distilled set of a finished run, where it decides; cached as above."""
+    run = Run(services.store().run(run_id), services.store())
+    is_shown = run.is_unbalanced and "distilled" in run.best
+    return run.judged_row(run.best["distilled"]) if is_shown else None

@@ -7,6 +7,9 @@ TERMS = {
     "outer step": "one update of the synthetic set",
     "inner step": "one update of a student's weights while it trains on the synthetic set",
     "retention": "the share of the full data set's accuracy that remains when training on the synthetic set",
+    "gap closed": "how far the synthetic set comes from what takes no distilling (random real data of equal bytes, an "
+    "untrained network, a naive forecast) to the full data set",
+    "balanced accuracy": "the mean of the accuracies on each class, so that a large class does not outweigh the others",
     "protocol": "how students are trained: by the method's own recipe, by standard training (Adam on minibatches), or "
     "by the recipe of a paper",
     "images per class": "size of the synthetic set; with shared pixels, the number of whole images with as many values",

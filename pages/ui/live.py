@@ -154,8 +154,8 @@ def _evaluation(run: Run, steps: list[int]) -> None:
 def _loss(run: Run) -> None:
     run_id, method = run.row.id, engine.METHODS.get(run.row.method)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        terms = glossary.explained("outer step", "inner step", "student", "retention")
-        st.subheader("Outer loss", anchor=False, help=terms)
+        terms = "outer step", "inner step", "student", "retention", "gap closed", "balanced accuracy"
+        st.subheader("Outer loss", anchor=False, help=glossary.explained(*terms))
         log = st.toggle("Log scale", key=f"log {run_id}", persist_state="session")
     if "outer_loss" not in run.series:
         st.caption("No steps yet.")

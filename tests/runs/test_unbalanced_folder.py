@@ -17,9 +17,11 @@ from small_runs import SMALL, distilled
 from engine.cli.sections import lines
 from engine.core.context import data_root as root
 from engine.data.images import import_path
+from engine.figures import formats
 from engine.results import Run, kind_of
 from engine.runs import report
 from engine.runs.store import Store
+from pages.ui import cards
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def run(tmp_path, monkeypatch) -> Run:
     return Run(store.run(run_id), store)
 
 
-def test_accuracy_of_a_constant_answer_stands_beside_its_share_and_balanced_accuracy(run):
+def test_accuracy_of_a_constant_answer_stands_beside_its_share_and_balanced_accuracy(run, monkeypatch):
     kind, full = kind_of(run.row.method), run.best["full"]
     assert full.mean == 0.95 and run.judged_row(full).mean == 0.5
     printed = "\n".join(lines(kind.printed(run)))
@@ -49,4 +51,7 @@ def test_accuracy_of_a_constant_answer_stands_beside_its_share_and_balanced_accu
     assert any(card.label == "Balanced accuracy, test" for card in kind.cards(run))
     table = kind._columns(run, run.own)
     assert table["Balanced accuracy"][table["Trained on"].index("Full data")] == "50.0 ± 0.0 %"
+    monkeypatch.setattr(cards.services, "store", lambda: run.store)
+    distilled = run.judged_row(run.best["distilled"])
+    assert f", {formats.percent(distilled.mean)} balanced, distilled" in cards._score(run.row)
     assert "in balanced accuracy" in printed or "no gap to close" in printed
