@@ -143,7 +143,9 @@ def run(request: RunRequest, context: Context) -> Generator[Event, None, Synthet
 
     events = method.distill(splits, config, context)
     synthetic, begun, seconds = yield from _distilled(events, splits, config, request, context, planned)
+    began = time.perf_counter()
     synthetic = yield from widths.as_stored(synthetic, config.asked_bits, compare)
+    seconds += time.perf_counter() - began  # part of making the set
     yield synthetic.preview(synthetic.step, splits)
     results = yield from _compared(compare(synthetic, others, begun), costs)
     yield Finished(results | {"seconds_distilling": seconds, "machine": machine.describe()})

@@ -25,17 +25,22 @@ ERROR = "Test error after training on the distilled set, relative to the full da
 GAP = "Share of the way from {} to the full data set: 0 % is no better than the first, 100 % as good as the second."
 SPEED = (
     "Samples processed in training on the full data set, divided by those on the distilled set: the work saved with "
-    "the same network on any machine. Seconds stand beside it where this run measured both."
+    "the same network on any machine. Seconds stand beside it where this run measured both. "
+    "The full data set counts with standard training where it has no other."
 )
 PAYS = "Time to make the distilled set, divided by the time that each training on it saves."
 
 
 @dataclass(frozen=True)
 class Payoff:
-    """When distilling has saved the time it took. trainings: infinite for never, None if it is not known."""
+    """When distilling has saved the time it took. trainings: infinite for never, None if it is not known.
+
+    protocol: of the trainings, in words.
+    """
 
     trainings: float | None
     sentence: str
+    protocol: str
 
     @property
     def value(self) -> str:
@@ -62,7 +67,7 @@ def metrics(run: Run) -> list[Metric]:
             Metric("Speed-up", formats.times(work.get(protocol)), f"{figures.protocol_words(protocol)}{beside}", SPEED)
         )
     if paid := payoff(run):
-        found.append(Metric("Pays off after", paid.value, "on this machine", PAYS))
+        found.append(Metric("Pays off after", paid.value, f"{paid.protocol}, on this machine", PAYS))
     return found
 
 
@@ -111,16 +116,17 @@ def payoff(run: Run) -> Payoff | None:
         cost += f", after {formats.duration(earlier)} of training its {recorded}"
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
+    protocol = figures.protocol_words(distilled.protocol)
     if distilled.cached or full.cached:
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"
-        return Payoff(None, f"{cost}. When it pays off is not known: {why}.")
+        return Payoff(None, f"{cost}. When it pays off is not known: {why}.", protocol)
     saved = full.seconds - distilled.seconds
-    each = f"{formats.duration(distilled.seconds)} instead of {formats.duration(full.seconds)}"
+    each = f"{formats.duration(distilled.seconds)} instead of {formats.duration(full.seconds)} ({protocol})"
     if saved <= 0:
-        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}.")
+        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}.", protocol)
     trainings = math.ceil((spent + earlier) / saved)
     after = formats.counted(trainings, "training")
-    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}.")
+    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}.", protocol)
 
 
 def columns(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:

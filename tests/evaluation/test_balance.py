@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Analysed, Scored
 from engine.data.source import LabelledSet
-from engine.evaluation.balance import balanced_accuracy, confusion, deciding, is_unbalanced, validated
+from engine.evaluation.balance import added, balanced_accuracy, compact, confusion, deciding, is_unbalanced, validated
 from engine.evaluation.lengths import Accuracies, Length
 from engine.evaluation.scores import BALANCED, best_by_arm
 from engine.evaluation.train import accuracy
@@ -140,3 +140,12 @@ def test_steps_of_a_run_are_chosen_by_balanced_accuracy(digits, unbalanced):
     assert list(values) == ["validation_accuracy", "validation_balanced_accuracy"]
     values = validated([zeros], digits)
     assert list(values) == ["validation_accuracy"] and deciding(values) == accuracy(zeros, digits.validation)
+
+
+def test_of_many_classes_only_the_right_ones_are_counted():
+    counts = torch.arange(101 * 101).view(101, 101)
+    kept = compact(counts)
+    assert len(kept) == 2 and compact(counts[:100, :100]) == tuple(map(tuple, counts[:100, :100].tolist()))
+    summed = added([kept, kept])
+    assert summed["counts"] is None and summed["right"] == (2 * counts.diagonal()).tolist()
+    assert summed["total"] == (2 * counts.sum(1)).tolist()

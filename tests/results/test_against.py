@@ -80,7 +80,10 @@ def test_seconds_stand_beside_the_work_where_this_run_measured_both(store):
 def test_pays_off_once_the_time_to_make_the_set_is_saved(store):
     paid = against.payoff(done(store, {"full": 5.0}))
     assert paid.trainings == 15 and paid.value == "15 trainings"
-    assert paid.sentence == "Distilling took 1 min. It pays off after 15 trainings: each takes 1.0 s instead of 5.0 s."
+    assert (
+        paid.sentence
+        == "Distilling took 1 min. It pays off after 15 trainings: each takes 1.0 s instead of 5.0 s (own recipe)."
+    )
 
 
 def test_never_pays_off_where_training_on_the_set_is_not_faster(store):
