@@ -91,6 +91,7 @@ def test_sequences_are_usually_stored_in_float16():
 @pytest.fixture(scope="module")
 def brief():
     config = {"student": {"name": "mlp"}, "outer_steps": 5, "num_validations": 1, "store_bits": "3", "passes": 2}
+    config |= {"images_from": "real"}
     evaluation = {"num_students": 1, "ordinary_steps": 2, "compare_full": False}
     return RunRequest(source="digits", method="bilevel", config=config, evaluation=evaluation)
 
@@ -98,8 +99,11 @@ def brief():
 def test_a_run_compares_and_returns_what_it_stores(brief, tmp_path):
     events, synthetic = drained(run(brief, Context(seed=0, cache_root=tmp_path)))
     assert synthetic.bits == 3 and all(len(each.unique()) <= 8 for each in synthetic.images.unbind(1))
-    scored = [event for event in events if isinstance(event, Scored) and event.arm == "distilled"]
-    assert scored and {score.num_bytes for score in scored} == {synthetic.num_bytes()}
+    scored = [event for event in events if isinstance(event, Scored) and event.arm in ("distilled", "start")]
+    assert {(score.arm, score.num_bytes) for score in scored} == {
+        ("distilled", synthetic.num_bytes()),
+        ("start", synthetic.num_bytes()),
+    }
     summary = events[-1].summary
     assert summary["num_bytes"] == synthetic.num_bytes() == 3 * 640 // 8 + 8 + 10 + 8 and summary["bits"] == 3
     last = [event for event in events if isinstance(event, Preview)][-1]
