@@ -28,7 +28,7 @@ SELECTED = {"best": "best test score kept", "fixed": "score of a fixed last step
 NOTE = (
     "Numbers that others published, with the marks that say how far to trust them; this program measured none of them. "
     "Sizes count images as float32 without labels, as papers do. A best test score that was kept does not rank beside "
-    "the score of a fixed last step."
+    "the score of a fixed last step. Standard: SGD at 0.01 with momentum, 1,000 epochs, a tenth of it after half, DSA."
 )
 
 
