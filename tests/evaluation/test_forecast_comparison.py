@@ -190,7 +190,8 @@ def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatilit
     told = {(score.arm, score.split, score.protocol) for score in found}
     assert told == {(arm, "validation", "ordinary") for arm in RANDOM}
     assert {arm: row.metric for arm, row in baselines(found).items()} == dict.fromkeys(RANDOM, SKILL)
-    again = [score for score in scores_of(events(volatility, context)) if score.cached]
+    synthetic = candle_set(volatility).as_stored(16)  # as many bytes as planned
+    again = [score for score in scores_of(events(volatility, context, synthetic)) if score.cached]
     assert {(score.arm, score.protocol) for score in again} == {(arm, "ordinary") for arm in RANDOM}
 
 
@@ -336,3 +337,26 @@ def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):
 
     assert 0 < seconds() < seconds(num_students=200, inner_steps=20_000)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_starting_set_is_a_training_set_of_its_own_with_a_rate_of_its_own(volatility, tmp_path):
+    synthetic, begun = candle_set(volatility, images_from="noise"), candle_set(volatility)
+    config = OhlcConfig(student=MLP, sequences_per_token=2)
+    compared = ForecastComparison(volatility, config, QUICK, Context(cache_root=tmp_path), synthetic, None, begun)
+    found = events_of(compared)
+    rows = {(row.arm, row.protocol): row for row in headlines(summarise(scores_of(found)))}
+    assert {protocol for arm, protocol in rows if arm == "start"} == {"as_distilled", "ordinary"}
+    assert rows["start", "ordinary"].mean != rows["distilled", "ordinary"].mean
+    assert " and rate of " in rows["start", "as_distilled"].recipe, "chosen on validation windows"
+    assert not rows["start", "ordinary"].cached and rows["start", "ordinary"].num_bytes == begun.num_bytes()
+    assert set(analyses_of(found)["intervals"]["mlp"]) == {*TRAINED, "start", "train_mean", "last_value"}
+
+
+def test_both_random_arms_are_one_training_where_the_bytes_hold_as_many_windows(volatility, tmp_path):
+    synthetic = candle_set(volatility).as_stored(16)
+    found = events(volatility, Context(cache_root=tmp_path), synthetic)
+    sizes = {score.arm: (score.num_samples, score.num_bytes) for score in scores_of(found)}
+    assert sizes["random_real"] == sizes["random_samples"] and sizes["random_real"][0] == synthetic.num_samples
+    values = {arm: [s.value for s in scores_of(found) if s.arm == arm] for arm in RANDOM}
+    assert values["random_real"] == values["random_samples"]
+    assert set(RANDOM) <= set(analyses_of(found)["intervals"]["mlp"])

@@ -23,6 +23,7 @@ from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.bench import cache_path
 from engine.evaluation.comparison import planned_seconds
+from engine.evaluation.plan import versions
 from engine.evaluation.probing import comparison as probing_comparison
 from engine.evaluation.probing.comparison import RepresentationComparison
 from engine.evaluation.probing.config import ProbingConfig
@@ -345,7 +346,8 @@ def test_a_whole_network_is_fine_tuned_on_another_source_beside_its_probe(splits
     found = scores(splits, teacher, tmp_path, probing=probing, evaluation=EVALUATION, others=others)
     rows = summarise(found)
     table = transfers(rows, "fine_tune")
-    assert list(table) == ["coloured"] and set(table["coloured"]) == {"distilled", "random_real", "untrained", "full"}
+    assert list(table) == ["coloured"]
+    assert set(table["coloured"]) == {"distilled", "random_real", "random_samples", "untrained", "full"}
     row = table["coloured"]["full"]
     assert row.metric == "accuracy@coloured" and row.mean > 0.5
     assert "; fine-tuned on 600 labelled images of Coloured for 30 steps at rate 0.05, measured on 40" in row.recipe
@@ -450,3 +452,17 @@ def test_frozen_networks_with_batch_norms_answer_for_each_image_alone_and_say_so
     plain = comparison(splits, teacher, tmp_path, real).bench("convnet")
     before = dataclasses.replace(bench, student=plain.student)  # the same settings, before statistics were fixed
     assert cache_path(bench, {}) != cache_path(before, {})
+
+
+def test_networks_are_pretrained_on_the_starting_set_too(splits, teacher, tmp_path):
+    real = real_of(splits, teacher)
+    synthetic, begun = pair_set(splits, real), pair_set(splits, real)
+    with torch.no_grad():
+        synthetic.inputs.mul_(-1)
+    compared = comparison(splits, teacher, tmp_path, real, synthetic=synthetic)
+    compared.sets = versions(synthetic, begun)
+    found = [event for event in events_of(compared) if isinstance(event, Scored)]
+    values = {arm: [s.value for s in found if s.arm == arm] for arm in ("distilled", "start")}
+    assert len(values["start"]) == len(values["distilled"]) and values["start"] != values["distilled"]
+    start = next(score for score in found if score.arm == "start")
+    assert "before the first outer step" in start.recipe and start.num_bytes == begun.num_bytes() and not start.cached
