@@ -41,7 +41,7 @@ def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is
         "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled sequences ("
     )
     assert (
-        "<strong>−29.5 %</strong> on 6 random real windows (equal bytes)" in verdict
+        "<strong>−29.5 %</strong> on 6 random real windows (equal bytes, standard training)" in verdict
         and "on all 5,000 real windows" in verdict
     )
     note = re.search(r'<p class="note">(.*?)</p>', text)[1]
@@ -122,9 +122,9 @@ def test_command_line_shows_measures_verdict_and_privacy(made, capsys):
 def test_command_line_gives_the_same_as_json(made, capsys):
     store, run_id = made
     assert cli.main(["show", run_id, "--json", "--runs", str(store.root)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["forecasts"]["distilled"]["rmse@SIM-A"] == {"mean": 0.0412, "std": 0.0, "n": 2}
-    assert told["forecasts"]["last_value"]["skill"] == {"mean": -0.8, "std": None, "n": 1}
+    told, by = json.loads(capsys.readouterr().out), {"protocol": "ordinary"}
+    assert told["forecasts"]["distilled"]["rmse@SIM-A"] == by | {"mean": 0.0412, "std": 0.0, "n": 2}
+    assert told["forecasts"]["last_value"]["skill"] == {"protocol": "naive", "mean": -0.8, "std": None, "n": 1}
     assert told["ranking"] == {} and "transfers" not in told and told["analyses"]["verdict"]["beats_naive"]
 
 
