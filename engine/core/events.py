@@ -143,7 +143,8 @@ class Scored(Event):
         "random_samples" (as many) or "full"; for representations also "untrained" and "teacher"; for prices also
         "last_value" and "train_mean", forecasts without a network.
     protocol: "as_distilled" (the set's own training recipe), "unaugmented" (the same without augmentation), "ordinary"
-        (standard training); for representations "linear_probe", "knn", "fine_tune" and "short_probe" (the run's own
+        (standard training), "standard", "standard_learned_rate" and "frepo" (published recipes; "standard@30" is one at
+        30 % of its length); for representations "linear_probe", "knn", "fine_tune" and "short_probe" (the run's own
         validation); "naive" for forecasts without a network.
     metric: "accuracy"; "accuracy@300" after 300 inner steps; "accuracy@mnist" on another source; "cosine" and "cka",
         likeness to the teacher; for forecasts "skill", "skill_last_value", "mae", "rmse", "r2", "hit_rate",

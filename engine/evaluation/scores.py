@@ -112,7 +112,8 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
 
     Each arm is shown at its best, and nothing is chosen on test images. Validation rows are of the measure that
     decides, see `judged`. For representations only linear probes count, which every arm has. Without validation scores
-    real samples count with standard training, all others with their first protocol, a set's own training.
+    a published recipe at full length counts; where there is none, real samples count with standard training, all others
+    with their first protocol, a set's own training.
     """
     judges = judged(summarise(scores, "validation"))
     found = judges if split == "validation" else headlines(summarise(scores, split))
@@ -126,7 +127,8 @@ def best_by_arm(scores: Sequence[Scored], student: str, split: str = "test") -> 
         if tried.keys() >= set(mine):
             best[arm] = rows[max(mine, key=tried.__getitem__)]
         else:
-            best[arm] = rows.get((arm, ORDINARY), rows[mine[0]]) if arm in REAL_ARMS else rows[mine[0]]
+            usual = (arm, ORDINARY) if arm in REAL_ARMS and (arm, ORDINARY) in rows else mine[0]
+            best[arm] = rows[next((key for key in mine if key[1] in RECIPES), usual)]
     return best
 
 

@@ -12,7 +12,7 @@ from engine.evaluation.scores import Row
 from engine.figures.curves import log_ticks
 from engine.figures.formats import num_bytes, percent
 from engine.figures.layout import dots, lay_out, safe, whiskers
-from engine.figures.palette import PAGE, arm_name, measure, spread
+from engine.figures.palette import PAGE, arm_name, measure, protocol_words, spread
 
 _MOST_TICKS = 5
 _BESIDE = {"kmeans_real": "triangle-up", "random_real": "x", "random_samples": "cross", "start": "triangle-down"}
@@ -88,8 +88,8 @@ def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symb
         return
     rows, colour, is_main = [row for _, row in found], PAGE.arm(arm), arm == "distilled"
     x, y = [row.num_bytes for row in rows], [100 * row.mean for row in rows]
-    told = [(safe(run.name), spread(row), num_bytes(row.num_bytes)) for run, row in found]
-    hover = f"%{{customdata[0]}}<br>{title}: %{{customdata[1]}}, %{{customdata[2]}}<extra></extra>"
+    told = [(safe(run.name), spread(row), num_bytes(row.num_bytes), protocol_words(row.protocol)) for run, row in found]
+    hover = f"%{{customdata[0]}}<br>{title}: %{{customdata[1]}}, %{{customdata[2]}}, %{{customdata[3]}}<extra></extra>"
     look, more = {"symbol": symbol, "size": 12 if is_main else 8, "color": colour}, {}
     if is_main:
         more = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12}}

@@ -25,7 +25,7 @@ def verdict(run: Run) -> list[Section]:
     if not run.is_unbalanced:
         return []
     said = [
-        f"{figures.arm_name(arm).lower()} **{formats.percent(row.mean)}**"
+        f"{figures.arm_name(arm).lower()} **{formats.percent(row.mean)}** ({figures.protocol_words(row.protocol)})"
         for arm in figures.ARM_NAMES
         if arm in run.best and (row := run.judged_row(run.best[arm])) is not None
     ]
@@ -38,8 +38,10 @@ def card(run: Run) -> list[Metric]:
     about = "Mean of the accuracies on each class."
     if run.is_compared:
         row = run.judged_row(run.best["distilled"]) if run.is_unbalanced and "distilled" in run.best else None
-        note = "mean over classes"
-        return [Metric("Balanced accuracy, test", formats.percent(row.mean), note, about)] if row else []
+        if row is None:
+            return []
+        note = f"mean over classes, {figures.protocol_words(row.protocol)}"
+        return [Metric("Balanced accuracy, test", formats.percent(row.mean), note, about)]
     series = run.series.get(f"validation_{BALANCED}")
     if series is None or not len(series.values):
         return []

@@ -9,7 +9,7 @@ from engine import figures
 from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
 from engine.data.describe import planned_images
 from engine.data.source import Source, TaskSpec
-from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, Row, across, baselines
+from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, RECIPES, Row, across, baselines
 from engine.figures import formats
 from engine.figures.palette import shown_order
 from engine.results import against, published, shared
@@ -173,9 +173,11 @@ class Kind:
         if any(row.protocol == LINEAR_PROBE for row in rows):
             return "the linear probe"
         if not run.has_validation:
-            return (
-                "the set's own recipe, and standard training for real images: there is no validation set to choose on"
-            )
+            usual = "the set's own recipe, and standard training for real images"
+            used = next((row.protocol for row in rows if row.protocol in RECIPES), None)
+            if used is not None:
+                usual = f"{figures.protocol_words(used)} where it was used"
+            return f"{usual}: there is no validation set to choose on"
         return f"the protocol that scored best on validation {self.reals}"
 
     def score_table(self, run: Run, rows: Sequence[Row]) -> list[Section]:

@@ -46,12 +46,17 @@ def _by(row: Row, said: str) -> str:
 
 
 def added(run: Run) -> str:
-    """ " Distilling added **12.3 points** to its starting set."; "" where that was not trained on."""
+    """ " Distilling added **12.3 points** to its starting set (own recipe against standard training)."; or "".
+
+    "" where the starting set was not trained on.
+    """
     if not {"distilled", "start"} <= run.best.keys():
         return ""
-    gain = run.best["distilled"].mean - run.best["start"].mean
+    made, begun = run.best["distilled"], run.best["start"]
+    gain, ways = made.mean - begun.mean, [figures.protocol_words(row.protocol) for row in (made, begun)]
     did, to = ("added", "to") if gain >= 0 else ("took", "from")
-    return f" Distilling {did} **{formats.points(abs(gain))}** {to} its starting set."
+    by = " against ".join(dict.fromkeys(ways))
+    return f" Distilling {did} **{formats.points(abs(gain))}** {to} its starting set ({by})."
 
 
 def span(low: float, high: float) -> str:

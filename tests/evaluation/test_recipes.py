@@ -13,6 +13,7 @@ from test_arms import splits as splits  # a fixture
 from torch.func import functional_call
 
 from engine import Context, EvaluationConfig, RunRequest, StudentConfig, figures
+from engine.core.events import Scored
 from engine.data.source import LabelledSet
 from engine.data.transforms.augment import dsa, frepo_augmentation
 from engine.evaluation import recipes
@@ -139,6 +140,7 @@ def test_a_shortened_recipe_says_so_in_its_name():
     assert figures.protocol_words("as_distilled") == "own recipe"
 
 
+OWN = "as_distilled"
 ALL = ("ours", "standard", "standard_learned_rate", "frepo")
 
 
@@ -186,3 +188,13 @@ def test_recipes_are_the_same_value_in_any_order_and_others_are_refused():
     assert EvaluationConfig().recipes == ("ours",)
     with pytest.raises(ValueError, match="recipes"):
         RunRequest(evaluation={"recipes": ["best"]})
+
+
+@pytest.mark.parametrize(("percent", "counts"), [(100, "standard"), (30, "as_distilled")])
+def test_without_validation_the_recipe_of_the_paper_counts_at_full_length(percent, counts):
+    way = recipes.protocol_of("standard", percent)
+    found = [Scored(arm, key, "mlp", 0, "accuracy", 0.5, 1.0) for arm in ("distilled", "start") for key in (OWN, way)]
+    found += [Scored("random_real", key, "mlp", 0, "accuracy", 0.5, 1.0) for key in (OWN, "ordinary", way)]
+    best = {arm: row.protocol for arm, row in best_by_arm(found, "mlp").items()}
+    real = "standard" if counts == "standard" else "ordinary"
+    assert best == {"distilled": counts, "start": counts, "random_real": real}

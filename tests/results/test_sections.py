@@ -89,7 +89,7 @@ def test_both_random_arms_and_what_distilling_added_are_named_wherever_results_a
     verdict = text(found.verdict(run))
     random = "10 random real images ({}, standard training)"
     assert f"{random.format('equal bytes')}, 50.0 % on {random.format('as many samples')}" in verdict
-    assert "Distilling added 12.3 points to its starting set." in verdict
+    assert "Distilling added 12.3 points to its starting set (own recipe against standard training)." in verdict
     names = ["Random real, equal bytes", "Random real, as many samples"]
     assert [card.label for card in found.cards(run)][1:3] == names
     table = next(section for section in everything(run) if isinstance(section, Table))
@@ -111,7 +111,7 @@ def test_distilling_that_made_a_set_worse_is_said(store):
     run = finished(store, "labelled")
     canned.scored(store, run.row.id, {("start", "ordinary"): 0.9})
     run = Run(store.run(run.row.id), store)
-    assert "Distilling took 4.9 points from its starting set." in text(kind_of(run.row.method).verdict(run))
+    assert "Distilling took 4.9 points from its starting set (" in text(kind_of(run.row.method).verdict(run))
 
 
 @pytest.mark.parametrize("kind", MADE)
