@@ -33,6 +33,12 @@ def output(capsys, *arguments):
     return status, capsys.readouterr()
 
 
+def test_a_teacher_comes_from_a_file_that_is_there(capsys):
+    kind, file = "config.teacher.kind=torchvision", "config.teacher.file=nowhere.pth"
+    status, printed = output(capsys, "distill", "--method", "selfsup", "--set", kind, "--set", file)
+    assert status == 2 and "There is no teacher's weights file 'nowhere.pth'." in printed.err
+
+
 def test_distill_list_show_evaluate_delete(capsys):
     status, printed = output(capsys, "distill", *QUICK, "--name", "three steps")
     assert status == 0 and "random real images" in printed.out and "step 3 of 3" in printed.err

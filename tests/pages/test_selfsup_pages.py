@@ -119,6 +119,19 @@ def test_plan_tells_whether_the_teacher_is_there(store, visit, monkeypatch, num_
     assert "expert" not in text
 
 
+def test_a_teacher_may_come_from_a_file_which_is_looked_for_before_the_start(store, visit):
+    app = form(visit)
+    (teacher,) = (box for box in app.selectbox if box.label == "Teacher")
+    teacher.set_value("torchvision").run()
+    (network,) = (box for box in app.selectbox if box.label == "ResNet")
+    (file,) = (text for text in app.text_input if text.label == "Weights file")
+    assert not network.disabled and not file.disabled and network.options == ["ResNet18", "ResNet50"]
+    assert "no weights file is named. Give the path of a .safetensors or .pth file" in canned.words(app)
+    file.set_value("nowhere.pth").run()
+    assert "There is no teacher's weights file 'nowhere.pth'." in canned.words(app)
+    assert app.button(key="start").disabled and not app.exception
+
+
 def test_form_offers_data_sets_to_transfer_to_and_changes_of_the_images(store, visit):
     boxes = {box.label: box.options for box in form(visit).multiselect}
     images = [engine.titles.source(key) for key, source in engine.sources().items() if source.kind == "images"]

@@ -22,7 +22,8 @@ from engine.data.transforms.predefined import (
 from engine.evaluation.probing.config import ProbingConfig
 from engine.methods.options import VALIDATED, outer, stored
 from engine.methods.selfsup.budget import Counts, counts_of, network_values
-from engine.pretrained.teachers.config import TRAINED, TeacherConfig
+from engine.pretrained.teachers.config import FROM_FILE, TRAINED, TeacherConfig
+from engine.pretrained.teachers.networks import path_of
 from engine.synthetic.base import Training
 from engine.synthetic.bases import basis_shape, check_bases, num_in_bases, stored_whole
 from engine.synthetic.lowrank import LowRankSet
@@ -210,7 +211,9 @@ class SelfsupConfig(MethodConfig):
         return f"{images} with representations of {self.num_dims:,} numbers"
 
     def check(self, spec: Task, data_root: Path) -> None:
-        """Raises ConfigError for more bases than there can be, or than are of use, or a set over its budget."""
+        """Raises ConfigError for more bases than there can be or are of use, a set over its budget, a missing file."""
+        if self.teacher.kind in FROM_FILE:
+            path_of(self.teacher.file)
         size, (num_images, image_bases, representation_bases, _) = self.size(spec), self.counts(spec)
         if self.parameterisation == "low_rank":
             pixels = math.prod(basis_shape(spec.sample_shape, self.basis_size))

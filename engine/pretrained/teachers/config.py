@@ -7,6 +7,7 @@ from engine.core.config import Config, StudentConfig, option
 from engine.core.options import numbers
 
 TRAINED = ("barlow_twins", "simclr")  # kinds of teachers that are trained here
+FROM_FILE = ("file", "torchvision")
 NAMES = {"barlow_twins": "Barlow Twins", "imagenet": "ResNet18 of ImageNet", "file": "From a file"}
 NAMES |= {"torchvision": "ResNet from a file"}
 RESNETS = {"resnet18": 512, "resnet50": 2048}
@@ -29,11 +30,13 @@ class TeacherConfig(Config):
     """Trained on this data set without labels, or pretrained elsewhere: a network of this program, or a ResNet whose
     weights have torchvision's names.
     """
-    file: str = _teacher("", label="Weights file", when=("kind", ("file", "torchvision")))
+    file: str = _teacher("", label="Weights file", when=("kind", FROM_FILE))
     """Weights as .safetensors, or as a .pth file that holds tensors alone; prefixes such as "module." or "backbone."
     and heads are left out.
     """
-    resnet: Literal["resnet18", "resnet50"] = _teacher("resnet18", label="ResNet", when=("kind", "torchvision"))
+    resnet: Literal["resnet18", "resnet50"] = _teacher(
+        "resnet18", label="ResNet", when=("kind", "torchvision"), names={"resnet50": "ResNet50"}
+    )
     """Network of the weights file. Its stem is recognised: 7 x 7 with pooling (ImageNet) or 3 x 3 (small images)."""
     network: Literal["convnet", "resnet18"] = _own("convnet", label="Teacher network")
     """The ResNet18 has a 3 x 3 stem for small images and is slow on CPUs."""
