@@ -169,8 +169,9 @@ class Load:
 
 StoreBits = Literal["auto", "float32", "float16", "8", "4", "3", "2"]
 BITS = {"8": "8 bits", "4": "4 bits", "3": "3 bits", "2": "2 bits"}
-ROUNDED_SHARE = 0.2
-"""Of the outer steps, the last ones that see rounded values where few bits are asked for."""
+ROUNDED_SHARE = 0.6
+"""Of the outer steps, the last ones that see rounded values where few bits are asked for. Ten digits in 2 bits
+(bilevel, 3 seeds): 90.6 % if rounded afterwards, 91.6 % with a share of 0.2, 93.1 % with 0.6."""
 
 
 def kept_steps(memory: Literal["auto", "store", "recompute"], num_steps: int, most: float) -> float:
@@ -192,7 +193,7 @@ class MethodConfig(Config):
     previews: int = option(40, "Pictures of the synthetic set kept along the way", low=1, high=200, advanced=True)
     store_bits: StoreBits = option("auto", label="Stored bits per value", names=BITS, group="Synthetic set")
     """Bits of a stored value. Auto takes the fewest that cost at most 0.5 points on validation data; with 8 or fewer
-    chosen here, the last fifth of the run fine-tunes the rounded values."""
+    chosen here, the last 60 % of the steps fine-tune the rounded values."""
 
     @property
     def asked_bits(self) -> int:

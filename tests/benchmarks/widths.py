@@ -5,7 +5,7 @@
     python -m tests.benchmarks.widths --show widths.jsonl
 
 A set is distilled once per seed in float32, rounded to each width, and its own students are trained on it by its own
-recipe. With --fine-tune it is distilled once more per width, and the last fifth of its steps sees rounded values. Each
+recipe. With --fine-tune it is distilled once more per width, and the last 60 % of its steps see rounded values. Each
 line has data set, method, preset, seed, bits, bytes, whether it was fine-tuned, and the mean, standard deviation and
 number of students of the test and of the validation score. Lines that the file has already are not measured again.
 """
