@@ -76,7 +76,7 @@ def test_live_run_shows_better_than_what(visit, store):
     text = words(visit("runs", run=running(store)))
     assert "Random real, equal bytes 55.0 %" in text
     assert "points above" in text
-    assert "1 : 32.7 of the full data" in text
+    assert "1 : 128 of the full data" in text
 
 
 def test_stop_is_asked_for_once(visit, store):
