@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", _evaluate, "Compare a run's result with real data again.", machine_readable=True)
     evaluate.add_argument("run")
     evaluate.add_argument("--students", default="", help="architectures and pools, separated by commas")
+    evaluate.add_argument("--recipes", default="", help="recipes of training, separated by commas: ours, standard, ...")
     evaluate.add_argument("--seeds", type=int, default=None, help="students per arm")
     for part in (reference, imports, estimates, files):
         part.register(add)
@@ -157,8 +158,9 @@ def _evaluate(options) -> int:
     row = store.run(options.run)
     path = store.needed_result(row.id)
     values = row.request.model_dump(mode="json")
-    if options.students:
-        values["evaluation"]["students"] = [name.strip() for name in options.students.split(",") if name.strip()]
+    for option, given in (("students", options.students), ("recipes", options.recipes)):
+        if given:
+            values["evaluation"][option] = [name.strip() for name in given.split(",") if name.strip()]
     if options.seeds is not None:
         values["evaluation"]["num_students"] = options.seeds
     request = checked(RunRequest, values, "evaluate")

@@ -1,6 +1,6 @@
 """What can be done with a run, or with several ticked ones: buttons, and the dialogs they open."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -134,17 +134,30 @@ def evaluate_again(row: engine.RunRow) -> None:
     look["help"] = f"Tested besides {words.student_name(row)}, for which it was distilled."
     others = st.multiselect("Other architectures", students, default, forms.choice_name, **look)
     count = st.number_input("Students per training set", 1, 200, evaluation.num_students, 1, key="evaluate count")
+    recipes: dict[forms.Path, Any] = {}
+    asked = [each for each in forms.of_request(row.request) if _is_of_recipes(each)]
+    forms.ask(asked, f"evaluate {row.id}", recipes, columns=2)
     if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate"):
         with services.said_plainly():
-            request = evaluation_request(row, others, int(count))
+            request = evaluation_request(row, others, int(count), forms.nested(recipes).get("evaluation", {}))
             engine.resolve(request)
             frame.go_to("runs", {"run": services.worker().submit(request)})
 
 
-def evaluation_request(row: engine.RunRow, students: Sequence[str], num_students: int) -> engine.RunRequest:
-    """The request that compares a run's result with real data again. Raises ConfigError if that is not possible."""
+def _is_of_recipes(field: forms.Entry) -> bool:
+    """Whether an option is of the published recipes, and the run's method reads it."""
+    return field.name in ("recipes", "recipe_percent") and not field.unread_by
+
+
+def evaluation_request(
+    row: engine.RunRow, students: Sequence[str], num_students: int, recipes: Mapping[str, Any]
+) -> engine.RunRequest:
+    """The request that compares a run's result with real data again. Raises ConfigError if that is not possible.
+
+    recipes: options of the evaluation that choose the recipes of training.
+    """
     asked = row.request.model_dump(mode="json")
-    asked["evaluation"] |= {"students": list(students), "num_students": num_students}
+    asked["evaluation"] |= {"students": list(students), "num_students": num_students, **recipes}
     asked |= {"action": "evaluate", "start": row.id, "sweep": ""}
     asked["name"] = f"Evaluated again: {names.run_title(row).removeprefix('Evaluated again: ')}"[:120]
     return engine.checked(engine.RunRequest, asked, "Evaluation")

@@ -54,6 +54,8 @@ def test_distill_list_show_evaluate_delete(capsys):
     assert shown["metrics"]["outer_loss"]["step"] == 3 and shown["summary"]["compression"] > 1
     status, printed = output(capsys, "evaluate", row["id"], "--students", "convnet", "--seeds", "1", "--json")
     assert status == 0 and {s["student"] for s in json.loads(printed.out)} == {"mlp", "convnet"}
+    status, printed = output(capsys, "evaluate", row["id"], "--recipes", "ours,best")
+    assert status == 2 and "recipes" in printed.err and "'frepo'" in printed.err
     assert output(capsys, "delete", row["id"])[0] == 0
     assert json.loads(output(capsys, "list", "--json")[1].out) == []
 

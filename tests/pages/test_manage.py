@@ -308,11 +308,12 @@ def test_evaluating_again_queues_the_same_set_with_other_students(store, went):
     app = dialog("evaluate_again", run_id)
     app.multiselect(key="evaluate students").set_value(["convnet"])
     app.number_input(key="evaluate count").set_value(9)
+    app.multiselect(key=f"evaluate {run_id}/evaluation/recipes").set_value(["ours", "frepo"])
     app.button(key="evaluate").click().run()
     new, old = store.runs()[0], store.run(run_id)
     assert (new.action, new.start, new.name, new.status) == ("evaluate", run_id, "Evaluated again: mine", "queued")
     assert new.request.evaluation == old.request.evaluation.model_copy(
-        update={"students": ("convnet",), "num_students": 9}
+        update={"students": ("convnet",), "num_students": 9, "recipes": ("ours", "frepo")}
     )
     kept = ("source", "data", "method", "config", "seed")
     assert all(getattr(new.request, name) == getattr(old.request, name) for name in kept)
