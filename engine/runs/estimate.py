@@ -139,7 +139,7 @@ def estimate(request: RunRequest, context: Context) -> Generator[Event | Estimat
             seconds_preparing=found.seconds_preparing + steps.seconds_before,
             seconds_per_step=steps.seconds,
             seconds_distilling=steps.seconds * found.num_steps,
-            disk_bytes=steps.kept_bytes + found.expert_bytes,
+            disk_bytes=steps.kept_bytes + found.expert_bytes + 4 * bench.student.num_params,  # a student is kept
         )
         comparison, costs = compared(steps.synthetic, steps.begun), Costs()
         live = comparison.baseline() if "validation" in splits.measured else ()
