@@ -287,6 +287,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         for each in self.outcomes:
             if each.training.purpose == "score" and self.is_own(each.training.student):
                 grouped.setdefault((each.training.arm, each.training.protocol), []).append(each.found)
+        if "validation" not in self.splits.measured:  # a published recipe counts, as in `best_by_arm`
+            grouped = dict(sorted(grouped.items(), key=lambda item: item[0][1] not in RECIPES))
         arms = confusions(grouped)
         if arms:
             names, judged_by = list(self.splits.spec.class_names), BALANCED if self.is_unbalanced else HEADLINE

@@ -14,10 +14,12 @@ from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Analysed, Scored
 from engine.data.source import LabelledSet
 from engine.evaluation.balance import added, balanced_accuracy, compact, confusion, deciding, is_unbalanced, validated
+from engine.evaluation.comparison import Outcome
 from engine.evaluation.lengths import Accuracies, Length
-from engine.evaluation.scores import BALANCED, best_by_arm
+from engine.evaluation.plan import Training
+from engine.evaluation.scores import BALANCED, RECIPES, best_by_arm
 from engine.evaluation.train import accuracy
-from engine.synthetic.base import Training
+from engine.synthetic.base import Training as OwnTraining
 from engine.synthetic.pixels import PixelSet
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=20, full_epochs=2, batch_size=64)
@@ -74,7 +76,7 @@ def unbalanced(digits):
 
 def pixel_set(splits):
     synthetic = PixelSet(
-        spec=splits.spec, training=Training("sgd", 4), ipc=1, num_batches=1, num_rates=4, soft_labels=False
+        spec=splits.spec, training=OwnTraining("sgd", 4), ipc=1, num_batches=1, num_rates=4, soft_labels=False
     )
     drained(synthetic.start_from("real", splits, None, 0.1, torch.Generator().manual_seed(0)))
     return synthetic
@@ -117,6 +119,17 @@ def test_rates_and_lengths_are_chosen_by_balanced_accuracy(unbalanced, tmp_path)
     constant, better = Length(10, 0.95, None, 1.0, 0.5), Length(20, 0.8, None, 1.0, 0.7)
     assert comparison.merit(Accuracies((constant,))) < comparison.merit(Accuracies((better,)))
     assert Length(10, 0.95, None, 1.0).merit == 0.95
+
+
+def test_without_validation_images_the_confusion_is_that_of_the_published_recipe(digits, tmp_path):
+    nothing = digits.validation.subset(torch.arange(0))
+    splits = dataclasses.replace(digits, validation=nothing)
+    comparison = labelled(pixel_set(digits), splits, MLP, QUICK, Context(cache_root=tmp_path))
+    found = Accuracies((Length(10, None, 0.5, 1.0, confusion=((1,) * 10,) * 10),))
+    for protocol in ("ordinary", next(iter(RECIPES))):
+        comparison.outcomes.append(Outcome(Training("mlp", "full", protocol, (0,), 10, 64, 100, 100), found))
+    (event,) = comparison.findings()
+    assert event.values["arms"]["full"]["protocol"] in RECIPES
 
 
 def test_protocol_is_chosen_by_balanced_accuracy_and_validation_rows_are_balanced():
