@@ -56,7 +56,7 @@ def test_the_plan_is_what_a_comparison_of_labelled_samples_does(splits, tmp_path
     counted(supervised, "ordinary", trained)
     counted(comparisons, "inner_loop", lambda student, *rest: stepped(student, "step as distilled", 4))
     counted(supervised, "at_random", lambda student, *rest: stepped(student, "step as distilled", rest[4]))
-    counted(comparisons, "accuracy", lambda network, data: stepped(network.func, "sample", len(data)))
+    counted(comparisons, "measured", lambda net, parts, *_: stepped(net.func, "sample", sum(map(len, parts.values()))))
     for arm, draw in DRAWS.items():
         monkeypatch.setitem(DRAWS, arm, lambda *rest, arm=arm, draw=draw: done["draws"].update([arm]) or draw(*rest))
     done["draws"] = Counter()

@@ -49,6 +49,7 @@ def test_show_has_protocols_transfer_likeness_approximation_and_the_teacher(run_
 def test_json_has_the_same_as_numbers_and_none_of_labelled_sets(run_id, capsys):
     shown = json.loads(printed(capsys, "show", run_id, "--json"))
     assert shown["transfers"]["mnist"]["full"] == {
+        "protocol": "linear_probe",
         "mean": pytest.approx(0.705),
         "std": pytest.approx(0.00707, abs=1e-4),
         "n": 2,
@@ -149,6 +150,6 @@ def test_a_loaded_result_is_evaluated_again(store):
     execute(store, second)
     row = store.run(second)
     assert row.status == "done", row.error
-    assert {score.arm for score in store.scores(second)} == set(MEANS)
+    assert {score.arm for score in store.scores(second)} == {*MEANS, "random_samples"}
     assert {"linear_probe", "knn"} <= {score.protocol for score in store.scores(second)}
     assert load(store.result(second)).step == 40
