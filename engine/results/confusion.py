@@ -55,7 +55,10 @@ def sections(run: Run) -> list[Section]:
     if not found:
         return []
     arms = {arm: found["arms"][arm] for arm in figures.ARM_NAMES if arm in found["arms"]}
-    means = [f"{figures.arm_name(arm).lower()} {formats.percent(_balanced(each))}" for arm, each in arms.items()]
+    means = []
+    for arm, each in arms.items():
+        by = figures.protocol_words(each["protocol"])
+        means.append(f"{figures.arm_name(arm).lower()} {formats.percent(_balanced(each))} ({by})")
     said = f"{_constant(found)}Balanced accuracy, the mean over classes: {'; '.join(means)}."
     if found["judged_by"] == BALANCED:
         said += f" {CHOSEN_BY}"

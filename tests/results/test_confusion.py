@@ -39,8 +39,8 @@ def test_map_and_table_say_what_is_taken_for_what(store):
     (group,) = sections(run)
     said, choice, table = group.of
     assert said.text == (
-        "Always answering 'cat' gives 50.0 %. Balanced accuracy, the mean over classes: distilled 65.0 %; full data "
-        "65.0 %."
+        "Always answering 'cat' gives 50.0 %. Balanced accuracy, the mean over classes: distilled 65.0 % (standard "
+        "training); full data 65.0 % (standard training)."
     )
     assert isinstance(choice, Choice) and list(choice.options) == ["Distilled", "Full data"]
     chart, _ = choice.options["Distilled"]()
