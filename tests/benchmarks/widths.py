@@ -1,8 +1,8 @@
 """What a set loses in fewer bits per value: test scores of the same distilled set at each width.
 
-    python -m tests.benchmarks.widths --source digits --methods bilevel trajectory --seeds 0 1 2 --to widths.jsonl
-    python -m tests.benchmarks.widths --source digits --methods bilevel --fine-tune 3 2 --to widths.jsonl
-    python -m tests.benchmarks.widths --show widths.jsonl
+    python -m tests.benchmarks.widths --source digits --methods bilevel trajectory --seeds 0 1 2
+    python -m tests.benchmarks.widths --source digits --methods bilevel --fine-tune 3 2
+    python -m tests.benchmarks.widths --show tests/benchmarks/widths.jsonl
 
 A set is distilled once per seed in float32, rounded to each width, and its own students are trained on it by its own
 recipe. With --fine-tune it is distilled once more per width, and the last 60 % of its steps see rounded values. Each
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--bits", nargs="*", type=int, default=list(WIDTHS), help="widths to round to afterwards")
     parser.add_argument("--fine-tune", nargs="*", type=int, default=[], help="widths to fine-tune for")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--to", type=Path, default=Path("widths.jsonl"))
+    parser.add_argument("--to", type=Path, default=Path(__file__).with_name("widths.jsonl"))
     parser.add_argument("--show", type=Path)
     options = parser.parse_args()
     path = options.show or options.to

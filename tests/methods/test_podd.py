@@ -18,7 +18,7 @@ from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Checkpoint, Measured, Preview, Warned
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.augment import augmentation
-from engine.evaluation.baselines import random_real, samples_at_equal_storage
+from engine.evaluation.baselines import fitting, random_real
 from engine.evaluation.train import Recipe, accuracy, follow, ordinary
 from engine.meta import update_rules
 from engine.meta.inner import inner_loop
@@ -276,12 +276,13 @@ def test_published_presets_of_folders_follow_the_folder_and_come_near_to_the_pub
 
 @pytest.mark.slow
 def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(splits):
-    """A learned poster of digits against as many stored numbers of real digits, by their own protocols, n = 3."""
+    """A learned poster of digits in 8 bits against real digits of as many bytes, by their own protocols, n = 3."""
     preset = METHOD.presets_for("digits")["quick"]
     settings = checked(PoddConfig, preset.config | {"outer_steps": 200, "num_validations": 2}, "test")
     _, synthetic = drained(distill(splits, settings, Context(seed=0)))
+    synthetic = synthetic.as_stored(8)
     student = make_student(settings.student, splits.spec)
-    count = samples_at_equal_storage(synthetic.num_stored_values(), splits.spec)
+    count = fitting(synthetic.num_bytes(), splits.spec)
     distilled, real = [], []
     for number in range(3):
         generator = torch.Generator().manual_seed(1000 + number)
