@@ -90,7 +90,8 @@ def test_report_shows_the_result_and_the_way_there(finished, text):
 def test_every_curve_and_comparison_is_a_chart(finished, text):
     store, run_id = finished
     names = engine.figures.chart_names([name for name, line in store.series(run_id).items() if len(line.steps) > 1])
-    assert text.count("data-chart=") == text.count('id="chart-') == 2 + len(names)
+    # scores, bytes, and the confusion of classes after training on the distilled and on the full set
+    assert text.count("data-chart=") == text.count('id="chart-') == 4 + len(names)
     assert all(f"<h3>{engine.figures.chart_of(name).title}</h3>" in text for name in names)
 
 
@@ -121,6 +122,7 @@ def scored_run(store: Store, students: dict[str, float], **more: float) -> str:
 
 def test_several_architectures_are_a_map_and_a_table(store):
     text = text_of(store, scored_run(store, {"mlp": 0.0, "convnet": 0.1}))
+    # scores, bytes, and the confusion of classes after training on the distilled and on the full set
     assert text.count("data-chart=") == 3 and "<h2>Across architectures</h2>" in text
     assert '<td>52.0\u00a0±\u00a01.4\u00a0% (n\u00a0=\u00a02)<br><span class="faint">Own recipe</span></td>' in text
     assert "<th>Distilled, moving average</th>" in text
