@@ -1,7 +1,7 @@
 """Bits per value of a finished set: the fewest that cost next to nothing on validation data."""
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -11,7 +11,8 @@ from engine.synthetic.base import SyntheticSet
 from engine.synthetic.storage import WIDTHS
 
 MOST_LOST = 0.005
-"""Of the validation score against float32; below the usual bits, with one standard error of the students."""
+"""Of the validation score against float32. The usual bits are kept unless students lose more by over one standard
+error; fewer are taken only if they lose less by as much."""
 
 
 def tried_widths(asked: int, usual: int) -> tuple[int, ...]:
@@ -31,17 +32,22 @@ def as_stored(
     values that are not finite.
     """
     usual, merits = synthetic.usual_bits, dict[int, list[float]]()
-    can_try = asked != 32 and len(compare(synthetic).splits.validation) > 0
+    num_validation = len(compare(synthetic).splits.validation)
+    can_try = asked != 32 and num_validation > 0
+
+    def holds(bits: int) -> bool:
+        return is_close(merits[32], merits[bits], num_validation, is_usual=bits >= usual)
+
     for bits in tried_widths(asked, usual) if can_try else ():
         merits[bits] = yield from _merits(compare(synthetic.as_stored(bits)), bits)
-        if not asked and not holds(merits, bits, usual):
+        if not asked and not holds(bits):
             break
     chosen = asked or usual
     if can_try and not asked:
-        chosen = min(bits for bits in merits if holds(merits, bits, usual))
+        chosen = min(bits for bits in merits if holds(bits))
         if chosen == 32 and usual < 16:
             merits[16] = yield from _merits(compare(synthetic.as_stored(16)), 16)
-            chosen = 16 if holds(merits, 16, usual) else 32
+            chosen = 16 if holds(16) else 32
     stored = synthetic.as_stored(chosen)
     tried: dict[str, dict[str, float]] = {}
     for bits in sorted({chosen, *merits}, reverse=True):
@@ -52,14 +58,15 @@ def as_stored(
     return stored
 
 
-def holds(merits: Mapping[int, Sequence[float]], bits: int, usual: int) -> bool:
-    """Whether students lose at most MOST_LOST against float32 on average; below the usual bits, also one error more.
+def is_close(exact: Sequence[float], rounded: Sequence[float], num_validation: int, *, is_usual: bool) -> bool:
+    """Whether the same students score at most MOST_LOST less on a rounded set, by the standard error of their losses.
 
-    merits: of each student, by bits.
+    That error is at least one sample of `num_validation` for usual bits: a few validation samples tell no more.
     """
-    losses = [exact - rounded for exact, rounded in zip(merits[32], merits[bits], strict=True)]
-    error = stdev(losses) / math.sqrt(len(losses)) if bits < usual and len(losses) > 1 else 0.0
-    return fmean(losses) + error <= MOST_LOST + 1e-9
+    losses = [before - after for before, after in zip(exact, rounded, strict=True)]
+    error = stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
+    margin = -max(error, 1 / num_validation) if is_usual else error
+    return fmean(losses) + margin <= MOST_LOST + 1e-9
 
 
 def _merits(comparison: Comparison[Any], bits: int) -> Generator[Event, None, list[float]]:

@@ -113,10 +113,6 @@ class RepresentationComparison(Comparison[Network]):
                 found.append(arm("teacher", 0))
         return tuple(found)
 
-    def trials(self) -> list[Training]:
-        """One: a short probe is the same for all seeds."""
-        return super().trials()[:1]
-
     def baseline(self) -> tuple[Training, ...]:
         """None: the method itself probes random real images, as it does its set during a run."""
         return ()
@@ -160,7 +156,8 @@ class RepresentationComparison(Comparison[Network]):
         """Pre-train, freeze and evaluate a network; it sees each image once for all measures."""
         if training.purpose == "choose":
             pairs, length = self.distilled.pairs(), training.num_steps
-            probe = short.short_probe(bench.student, pairs, self.splits, self.probing, length, self.context)
+            names = bench.student, pairs, self.splits, self.probing, length, self.context
+            probe = short.short_probe(*names, trial=str(training.seed))
             return Network((Measure(SHORT_PROBE, HEADLINE, "validation", (yield from probe)),), 0.0)
         lab, seed = self._lab(bench), int(training.seed)
         if bench.is_own and not lab.references:

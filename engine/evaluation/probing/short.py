@@ -33,15 +33,17 @@ def short_probe(
     probing: ProbingConfig,
     num_steps: int,
     context: Context,
+    trial: str = "",
 ) -> Generator[Event, None, float]:
     """Validation accuracy of a linear probe on a network that was pre-trained on `pairs` for `num_steps` steps.
 
-    Within a run always from the same initial weights and with the same labelled images.
+    Within a run always with the same labelled images, and from the same initial weights for the same `trial`.
     """
     doing, num_classes = "probe a network", splits.spec.num_outputs
     data = LabelledSet.as_is(*pairs)
-    draw = of_pairs(data, probing.pretrain_batch, context.stream("short pre-training"))
-    path = pretrain(encoder, encoder.init(context.stream("short start")), draw, probing, num_steps)
+    names = (trial,) if trial else ()
+    draw = of_pairs(data, probing.pretrain_batch, context.stream("short pre-training", *names))
+    path = pretrain(encoder, encoder.init(context.stream("short start", *names)), draw, probing, num_steps)
     theta = yield from paced(doing, path, num_steps)
     represent = encoder.fixed(theta, data)
     sample = splits.train.subset(labelled_part(splits.train, SHORT_IMAGES, num_classes))
