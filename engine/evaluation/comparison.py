@@ -24,6 +24,7 @@ from engine.core.events import Event, Planned, Progress, Scored, Warned
 from engine.core.progress import drained
 from engine.data.source import Splits
 from engine.evaluation.bench import Bench, cache_path, make_bench, read_record, write_record
+from engine.evaluation.clock import PULSE_SECONDS, Clock
 from engine.evaluation.plan import Training, architectures, num_trainings, versions
 from engine.synthetic.base import SyntheticSet
 
@@ -34,10 +35,6 @@ Costs = dict[tuple[str, str], float]
 Tried = dict[str, dict[float | None, float]]
 """{choice: {rate: score on validation data}}."""
 
-PULSE_SECONDS = 0.5
-"""Time between two progress events of a training."""
-TRUST = 0.2
-"""Weight of the planned pace against the observed one, as a share of all planned seconds."""
 QUICK_SECONDS, LONG_SECONDS = 0.03, 3.0
 """How long a run times a unit of work; calls longer than the second are timed once."""
 TRIALS = 3
@@ -191,19 +188,19 @@ def run(
     """
     yield from comparison.begin()
     seconds = yield from planned_seconds(comparison, trainings, {} if costs is None else costs, QUICK_SECONDS)
-    yield from _walk(comparison, trainings, _Clock(trainings, seconds))
+    yield from _walk(comparison, trainings, Clock(trainings, seconds))
     yield from comparison.findings()
 
 
 def baseline(comparison: Comparison[Found]) -> Generator[Event, None, None]:
     """Validation scores of random real data, shown beside a live run."""
     trainings = comparison.baseline()
-    for event in _walk(comparison, trainings, _Clock(trainings, {})):
+    for event in _walk(comparison, trainings, Clock(trainings, {})):
         if not isinstance(event, Scored) or event.split == "validation":
             yield event
 
 
-def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: _Clock) -> Generator[Event, None, None]:
+def _walk(comparison: Comparison[Found], trainings: Sequence[Training], clock: Clock) -> Generator[Event, None, None]:
     """Train and score: student by student, or arm by arm where the best of several lengths is chosen."""
     tried: Tried = {}
     arm: list[Outcome[Found]] = []
@@ -312,51 +309,6 @@ def _remember(comparison: Comparison[Found], outcome: Outcome[Found], tried: Tri
 
 def _arm(training: Training) -> tuple[str, ...]:
     return training.student, training.arm, training.protocol, training.purpose
-
-
-class _Clock:
-    """Counts the trainings done and estimates the time left. seconds: planned for each; may be empty."""
-
-    def __init__(self, trainings: Sequence[Training], seconds: Mapping[Training, float]) -> None:
-        self._total, self._num_done = num_trainings(trainings), 0
-        self._seconds = seconds
-        self._left = self._all = sum(seconds.values())
-        self._spent = self._planned = 0.0  # of trainings done, without cached ones
-        self._began = time.perf_counter()
-
-    def told(
-        self, events: Generator[Event, None, Found], training: Training, words: str
-    ) -> Generator[Event, None, Found]:
-        """The same events, with the progress of the whole plan in place of the training's own."""
-        self._began = said = time.perf_counter()
-        yield self._progress(training, words)
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                return end.value
-            if not isinstance(event, Progress):
-                yield event
-            elif time.perf_counter() - said >= PULSE_SECONDS:
-                said = time.perf_counter()
-                yield self._progress(training, words)
-
-    def done(self, training: Training, is_cached: bool) -> None:
-        """Note that a training has ended."""
-        planned = self._seconds.get(training, 0.0)
-        self._num_done += len(training.seeds)
-        self._left -= planned
-        if not is_cached:
-            self._spent += time.perf_counter() - self._began
-            self._planned += planned
-
-    def _progress(self, training: Training, words: str) -> Progress:
-        if not self._seconds:
-            return Progress(words, self._num_done, self._total)
-        trusted, planned = TRUST * self._all, self._seconds.get(training, 0.0)
-        pace = (trusted + self._spent) / (trusted + self._planned) if trusted else 1.0
-        left = max(0.0, planned * pace - (time.perf_counter() - self._began)) + (self._left - planned) * pace
-        return Progress(words, self._num_done, self._total, part="compare", seconds_left=left)
 
 
 def noted_if_fewer(fitting: int, used: int, samples: str) -> Iterator[Event]:
