@@ -208,7 +208,7 @@ def test_a_poster_is_estimated_by_the_training_it_is_made_for(hasty, context):
     longer = request.model_copy(update={"evaluation": request.evaluation.model_copy(update={"inner_steps": 100_000})})
     told, told_longer = found(request, context), found(longer, context)
     assert told.num_timed > 0 and 0 < told.seconds_distilling < 1000
-    assert told_longer.seconds_evaluating > 100 * told.seconds_evaluating
+    assert told_longer.seconds_evaluating > 10 * told.seconds_evaluating
 
 
 def test_peak_memory_sees_what_is_freed_again():
