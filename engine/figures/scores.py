@@ -126,7 +126,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
     names, hover = [safe(name) for name in classes], "%{y} taken for %{x}: %{z:.1f} %<extra></extra>"
     gap = {} if is_written else {"xgap": 0, "ygap": 0}
     figure = heat_map(names, names, shares, hover, text=text, hoverongaps=False).update_traces(gap)
-    axis = {"type": "category", "showgrid": False, "ticks": ""}
+    axis = {"type": "category", "showgrid": False, "ticks": ""} | ({"dtick": 1} if is_written else {})
     xaxis, yaxis = axis | {"side": "top", "autotickangles": [0, -90]}, axis | {"autorange": "reversed"}
     return lay_out(figure, 120 + 34 * min(max(len(classes), 6), MOST_WRITTEN), legend=False, xaxis=xaxis, yaxis=yaxis)
 

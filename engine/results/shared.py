@@ -113,7 +113,7 @@ def score_metric(label: str, row: Row | None) -> Metric:
     """A test score with its standard deviation and protocol."""
     if row is None:
         return Metric(label, NOTHING, "not measured")
-    students = f"{formats.counted(row.n, 'student')}, {figures.protocol_words(row.protocol)}"
+    students = f"n = {row.n}, {figures.protocol_words(row.protocol)}"
     return Metric(label, formats.percent(row.mean), f"± {100 * row.std:.1f}, {students}" if row.n > 1 else students)
 
 
