@@ -1,7 +1,7 @@
 """Figures and pictures from events and sets, for pages and reports alike; nothing here knows of Streamlit."""
 
 from engine.figures import formats
-from engine.figures.budget import Budgeted, Published, accuracy_against_bytes
+from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, bits_against_bytes
 from engine.figures.curves import chart_names, chart_of, curve, overlay, spans_decades
 from engine.figures.forecasts import adaptation, autocorrelation, forecast, nearest_distances, tails, target_words
 from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse

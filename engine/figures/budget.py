@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from engine.evaluation.scores import Row
+from engine.evaluation.scores import RANDOM, Row
 from engine.figures.curves import log_ticks
 from engine.figures.formats import num_bytes, percent
-from engine.figures.layout import dots, lay_out, safe, whiskers
+from engine.figures.layout import dots, lay_out, line, safe, whiskers
 from engine.figures.palette import PAGE, arm_name, measure, protocol_words, spread
 
 _MOST_TICKS = 5
@@ -30,13 +30,16 @@ class Budgeted:
     """One run in a chart of accuracy against bytes.
 
     short: its label beside the point. name: its full name. form: what its set looks like, a key of `FORMS`. arms: its
-    rows of scores by arm, under one protocol.
+    rows of scores by arm, under one protocol. widths: {bits per value: (bytes, validation score)}. bits: those in which
+    it is stored.
     """
 
     short: str
     name: str
     form: str
     arms: Mapping[str, Row]
+    widths: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,33 @@ def accuracy_against_bytes(runs: Sequence[Budgeted], published: Sequence[Publish
             dots(figure, x, y, name, look, hover, customdata=told)
     sizes = [size for trace in figure.data for size in trace.x]
     return lay_out(figure, 380, "bytes stored", f"test {judged_by} (%)", xaxis=_log_axis(sizes))
+
+
+def bits_against_bytes(runs: Sequence[Budgeted], measured: str) -> go.Figure:
+    """Validation scores of each run's set in several bits per value, against its bytes; the stored width is larger.
+
+    Beside them random real data, whose rows in `arms` are of validation data too. measured: "accuracy" or "skill".
+    """
+    figure = go.Figure()
+    colours = PAGE.runs if len(runs) > 1 else (PAGE.distilled,)
+    for number, run in enumerate(runs):
+        widths = sorted(run.widths.items())
+        told = [(bits, percent(score), num_bytes(size)) for bits, (size, score) in widths]
+        hover = "%{customdata[0]} bits per value: %{customdata[1]}, %{customdata[2]}<extra>%{fullData.name}</extra>"
+        colour, text = colours[number % len(colours)], [f"{bits} bits" for bits, _ in widths]
+        x, y = [size for _, (size, _) in widths], [100 * score for _, (_, score) in widths]
+        marks = {"size": [13 if bits == run.bits else 7 for bits, _ in widths], "color": colour}
+        more: dict[str, Any] = {
+            "mode": "lines+markers+text",
+            "text": text,
+            "textposition": "top center",
+            "cliponaxis": False,
+        }
+        line(figure, x, y, safe(run.name), colour, hover=hover, customdata=told, marker=marks, **more)
+    for arm in RANDOM:
+        _add(figure, arm_name(arm), runs, arm, _BESIDE[arm])
+    sizes = [size for trace in figure.data for size in trace.x]
+    return lay_out(figure, 320, "bytes stored", f"validation {measured} (%)", xaxis=_log_axis(sizes))
 
 
 def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symbol: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from engine import figures
-from engine.evaluation.scores import Row
+from engine.evaluation.scores import Row, baselines
 from engine.results import looks, published, titles
 from engine.results.kinds import kind_of
 from engine.results.names import short_name
@@ -15,7 +15,7 @@ from engine.results.sections import Chart, Choice, Group, Section, Sentence
 def of_run(run: Run) -> list[Section]:
     """Every training set of a run, each under the protocol that was best on validation data."""
     is_known = "distilled" in run.best and run.best["distilled"].num_bytes
-    return against_bytes([(run, run.best)]) if is_known else []
+    return [*against_bytes([(run, run.best)]), *by_bits([run])] if is_known else []
 
 
 def of_runs(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str) -> list[Section]:
@@ -24,7 +24,7 @@ def of_runs(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str) -> lis
     found: list[Section] = []
     for axis in dict.fromkeys(axes):
         alike = [each for each, its in zip(runs, axes, strict=True) if its == axis and "distilled" in each[1]]
-        found += against_bytes(alike, protocol) if alike else []
+        found += [*against_bytes(alike, protocol), *by_bits([run for run, _ in alike])] if alike else []
     return found
 
 
@@ -53,6 +53,34 @@ def against_bytes(runs: Sequence[tuple[Run, Mapping[str, Row]]], protocol: str =
     parts = [Choice("Shown", ways, f"published {source}", is_another_view=True)] if marks else drawn([])
     where = f"{titles.source(source)}{f', {group}' if group else ''}"
     return [Group(f"{kind.measure.capitalize()} against bytes: {where}", parts, "box")]
+
+
+def by_bits(runs: Sequence[Run]) -> list[Section]:
+    """Validation scores of the bits per value that were tried, at their bytes, beside random real data."""
+    tried = [(run, widths) for run in runs if len(widths := _widths(run)) > 1]
+    if not tried:
+        return []
+    kind, source = kind_of(tried[0][0].row.method), tried[0][0].row.source
+    shown = [
+        figures.Budgeted(
+            "", short_name(run.row), _form(run), baselines(run.scores), widths, run.analyses["storage"]["bits"]
+        )
+        for run, widths in tried
+    ]
+    group = kind.group(tried[0][0].row.request)
+    alt = f"Validation {kind.measure} of sets in several bits per value against the bytes that they then take"
+    note = (
+        "Validation scores, by which the width is chosen: do not compare them with test scores. The larger mark is the "
+        "stored width. Sets are trained as in the validations of the run, random real data by standard training."
+    )
+    chart = Chart(partial(figures.bits_against_bytes, shown, kind.measure), f"bits {source} {group}", alt)
+    return [Group(f"{kind.measure.capitalize()} by bits per value", [chart, Sentence(note, "caption")], "box")]
+
+
+def _widths(run: Run) -> dict[int, tuple[int, float]]:
+    """{bits per value: (bytes, validation score)} of those that were tried."""
+    found = run.analyses.get("storage", {}).get("widths", {})
+    return {int(bits): (each["bytes"], each["score"]) for bits, each in found.items() if "score" in each}
 
 
 def _form(run: Run) -> str:

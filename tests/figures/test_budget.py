@@ -59,6 +59,28 @@ def test_published_results_are_hollow_and_second_hand_ones_say_so(runs):
         assert traces[name].customdata[0][2] == mark.marks
 
 
+def test_the_full_data_set_is_a_star_at_its_bytes_and_sets_of_unknown_bytes_are_left_out(runs):
+    arms = {"distilled": row("distilled", 1300), "full": row("full", 138_000_000), "start": row("start", 0)}
+    figure = figures.accuracy_against_bytes([*runs, figures.Budgeted("0003", "third", "Poster", arms)])
+    traces = {trace.name: trace for trace in figure.data}
+    assert (traces["Full data"].marker.symbol, list(traces["Full data"].x)) == ("star", [138_000_000])
+    assert "Starting set" not in traces and 10 ** figure.layout.xaxis.range[1] > 138_000_000
+
+
+def test_widths_are_points_at_their_bytes_and_the_stored_one_is_larger():
+    widths = {32: (4000, 0.9), 8: (1000, 0.897), 2: (250, 0.5)}
+    arms = {"random_real": row("random_real", 990, (0.4, 0.44))}
+    run = figures.Budgeted("", "0001 · digits", "Synthetic images", arms, widths, 8)
+    widths_drawn, random = figures.bits_against_bytes([run], "accuracy").data
+    assert list(widths_drawn.x) == [250, 1000, 4000] and list(widths_drawn.y) == pytest.approx([50, 89.7, 90])
+    assert list(widths_drawn.text) == ["2 bits", "8 bits", "32 bits"]
+    assert max(widths_drawn.marker.size) == widths_drawn.marker.size[1] > widths_drawn.marker.size[0]
+    assert list(random.x) == [990] and list(random.y) == pytest.approx([42])
+    other = figures.Budgeted("", "0002 · digits", "Synthetic images", {}, widths, 2)
+    first, second = figures.bits_against_bytes([run, other], "accuracy").data[:2]
+    assert first.line.color != second.line.color
+
+
 def test_over_steps_has_a_line_an_arm():
     lengths = {
         300: {"random_real": row("random_real", 10), "distilled": row("distilled", 10)},

@@ -15,6 +15,7 @@ from PIL import Image
 from posters import GRID, poster_view
 
 from engine import figures
+from engine.core.events import Analysed
 from pages.ui import pictures
 
 
@@ -188,6 +189,22 @@ def test_one_run_has_the_chart_without_its_number(visit, store):
     assert list(points) == ["Distilled images", "k-means real, equal bytes", "Random real, equal bytes", "Full data"]
     assert list(points["Distilled images"]["text"]) == [""]
     assert "Test scores. Whiskers: 95 % interval of the mean. Each set is scored under its best protocol" in words(app)
+
+
+def test_bits_that_were_tried_are_a_chart_of_validation_scores(visit, store):
+    run_id = finished(store)
+    widths = {"32": {"bytes": 2610, "score": 0.86, "students": 3}, "8": {"bytes": 720, "score": 0.858, "students": 3}}
+    assert not heading(visit("compare", run=run_id), "Accuracy by bits per value")
+    store.append(
+        run_id, [Analysed("storage", {"bits": 8, "is_asked": False, "widths": widths | {"4": {"bytes": 400}}})]
+    )
+    app = visit("compare", run=run_id)
+    assert heading(app, "Accuracy by bits per value") and "do not compare them with test scores" in words(app)
+    drawn = traces(app, 2)[0]
+    assert values(drawn["x"]) == [720, 2610] and values(drawn["y"]) == pytest.approx([85.8, 86])
+    layout = json.loads(app.get("plotly_chart")[2].proto.spec)["layout"]
+    assert layout["yaxis"]["title"]["text"] == "validation accuracy (%)"
+    assert heading(visit("compare", run=[run_id, finished(store)]), "Accuracy by bits per value")
 
 
 def test_published_results_are_shown_beside_with_their_doubt(visit, store):
