@@ -108,7 +108,7 @@ def test_comparison_on_its_way_shows_the_phase(store, visit):
 def test_finished_run_tells_every_metric_with_intervals_and_the_naive_forecasts(store, visit, target):
     app = visit("runs", run=forecasts.finished(store, target))
     text, shown = canned.words(app), tables(app)
-    assert "Distilled, test skill 3.1 % ± 0.4, 3 students" in text and "Random real, equal bytes −4.2 %" in text
+    assert "Distilled, test skill 3.1 % ± 0.4, n = 3" in text and "Random real, equal bytes −4.2 %" in text
     assert "Last value, no network" in shown and "Training mean, no network" in shown
     assert "−1.9\u00a0to\u00a06.1" in shown, "the bootstrap interval of the distilled arm"
     assert (

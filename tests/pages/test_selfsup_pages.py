@@ -182,7 +182,7 @@ def test_an_evaluation_alone_keeps_no_picture_of_the_start_and_shows_the_images(
 def test_finished_run_leads_with_linear_probes(store, visit):
     app = visit("runs", run=selfsup.finished(store))
     text = canned.words(app)
-    assert "Distilled, linear probe 86.0 % ± 1.0, 3 students" in text and "Random initialisation 55.0 %" in text
+    assert "Distilled, linear probe 86.0 % ± 1.0, n = 3" in text and "Random initialisation 55.0 %" in text
     assert "Map of the representations" in text and "k-means" not in text
     assert "Start from this result" not in app.get("menu_button")[0].options if app.get("menu_button") else True
 

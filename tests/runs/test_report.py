@@ -90,8 +90,8 @@ def test_report_shows_the_result_and_the_way_there(finished, text):
 def test_every_curve_and_comparison_is_a_chart(finished, text):
     store, run_id = finished
     names = engine.figures.chart_names([name for name, line in store.series(run_id).items() if len(line.steps) > 1])
-    # scores, bytes, and the confusion of classes after training on the distilled and on the full set
-    assert text.count("data-chart=") == text.count('id="chart-') == 4 + len(names)
+    # scores, bytes, bits per value, and the confusion of classes after training on the distilled and on the full set
+    assert text.count("data-chart=") == text.count('id="chart-') == 5 + len(names)
     assert all(f"<h3>{engine.figures.chart_of(name).title}</h3>" in text for name in names)
 
 
