@@ -4,10 +4,12 @@
     python -m tests.benchmarks.widths --source digits --methods bilevel --fine-tune 3 2
     python -m tests.benchmarks.widths --show tests/benchmarks/widths.jsonl
 
-A set is distilled once per seed in float32, rounded to each width, and its own students are trained on it by its own
-recipe. With --fine-tune it is distilled once more per width, and the last 60 % of its steps see rounded values. Each
-line has data set, method, preset, seed, bits, bytes, whether it was fine-tuned, and the mean, standard deviation and
-number of students of the test and of the validation score. Lines that the file has already are not measured again.
+A set is distilled once per seed in float32 and rounded to each width, and its own students are trained on it: by its
+own recipe or by standard training, whichever is better on validation data. At 8 bits the same is done with random real
+data of equal bytes. With --fine-tune a set is distilled once more per width, and the last 60 % of its steps see rounded
+values. Each line has data set, method, preset, seed, bits, bytes, whether it was fine-tuned, and the mean, standard
+deviation and number of students of the test and of the validation score, and of the real data's under "random_real".
+Lines that the file has already are not measured again.
 """
 
 import argparse
@@ -23,12 +25,15 @@ from engine.core.config import RunRequest
 from engine.core.context import Context
 from engine.core.events import Scored
 from engine.core.progress import drained
-from engine.evaluation.comparison import Comparison, Outcome
+from engine.evaluation.comparison import Comparison, run
 from engine.evaluation.scores import HEADLINE
 from engine.run import load_others, load_splits, request_from_preset, resolve
-from engine.synthetic.base import SyntheticSet
 from engine.synthetic.storage import WIDTHS
 
+ARMS = "distilled", "random_real"
+AGAINST = (8,)
+"""Widths at whose bytes random real data are scored too: those of most results."""
+METRICS = {HEADLINE: "", "skill": " skill"}
 NAMED = ("source", "method", "preset", "seed", "bits", "is_fine_tuned")
 Line = dict[str, Any]
 
@@ -47,36 +52,40 @@ def measured(request: RunRequest, bits: Sequence[int], device: str) -> Iterator[
         stored = synthetic.as_stored(width)
         comparison = method.comparison(splits, config, request.evaluation, context, stored, others)
         line = named | {"bits": width, "is_fine_tuned": bool(config.rounded_bits()), "num_bytes": stored.num_bytes()}
-        yield line | {"seconds": seconds} | _scores(comparison, stored)
+        yield line | {"seconds": seconds} | _scores(comparison, ARMS[: 1 + (width in AGAINST)])
 
 
-def _scores(comparison: Comparison[Any], stored: SyntheticSet) -> Line:
-    """The scores of the set's own students by its own recipe."""
-    drained(comparison.begin())
-    planned = [each for each in comparison.plan() if each.arm == "distilled" and comparison.is_own(each.student)]
-    first = next(each for each in planned if each.purpose == "score")
-    trainings = [each for each in planned if each.purpose == "score" and each.protocol == first.protocol]
-    bench = comparison.bench(first.student)
-    outcomes = [Outcome(each, drained(comparison.train(bench, each))) for each in trainings]
-    found: dict[tuple[str, str], list[float]] = {}
-    scored: list[Scored] = list(comparison.scores(bench, outcomes))
-    for each in scored:
-        if each.metric in (HEADLINE, "skill") and each.protocol == first.protocol:
-            found.setdefault((each.split, each.metric), []).append(each.value)
-    return {
-        split if metric == HEADLINE else f"{split} {metric}": [
-            round(statistics.fmean(values), 5),
-            round(statistics.stdev(values), 5) if len(values) > 1 else None,
-            len(values),
-        ]
-        for (split, metric), values in found.items()
-    }
+def _scores(comparison: Comparison[Any], arms: Sequence[str]) -> Line:
+    """The scores of the set's own students, and those of random real data; by the recipe best on validation data."""
+    wanted = [each for each in comparison.plan() if each.arm in arms and comparison.is_own(each.student)]
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for event in run(comparison, wanted):
+        if isinstance(event, Scored) and event.metric in METRICS:
+            scores = found.setdefault(event.arm, {}).setdefault(event.protocol, {})
+            scores.setdefault(event.split + METRICS[event.metric], []).append(event.value)
+    best = {arm: _best(found[arm]) for arm in arms if arm in found}
+    lines = {arm: {name: _summary(values) for name, values in scores.items()} for arm, scores in best.items()}
+    return lines[arms[0]] | {arm: lines[arm] for arm in arms[1:] if arm in lines}
+
+
+def _best(protocols: dict[str, dict[str, list[float]]]) -> dict[str, list[float]]:
+    return max(protocols.values(), key=lambda scores: statistics.fmean(next(iter(_validation(scores)))))
+
+
+def _validation(scores: dict[str, list[float]]) -> Iterator[list[float]]:
+    return (values for name, values in scores.items() if name.startswith("validation"))
+
+
+def _summary(values: Sequence[float]) -> list[float | None]:
+    """Mean, standard deviation and number."""
+    spread = round(statistics.stdev(values), 5) if len(values) > 1 else None
+    return [round(statistics.fmean(values), 5), spread, len(values)]
 
 
 def shown(lines: Sequence[Line]) -> Iterator[str]:
     """A Markdown table, seeds together: mean and standard deviation of all students' means over seeds."""
-    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss against float32 |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss against float32 | random, equal bytes |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     groups: dict[tuple[Any, ...], dict[int, Line]] = {}
     for line in lines:
         key = tuple(line[name] for name in NAMED if name != "seed")
@@ -85,14 +94,18 @@ def shown(lines: Sequence[Line]) -> Iterator[str]:
         source, method, preset, bits, is_fine_tuned = key
         exact = groups.get((source, method, preset, 32, False), {})
         name = next(name for name in ("test", "test skill") if name in next(iter(seeds.values())))
-        means = [100 * line[name][0] for line in seeds.values()]
+        score = _over_seeds([line[name][0] for line in seeds.values()])
+        real = _over_seeds([line["random_real"][name][0] for line in seeds.values() if "random_real" in line])
         lost = [100 * (exact[seed][name][0] - line[name][0]) for seed, line in seeds.items() if seed in exact]
-        spread = f" ± {statistics.stdev(means):.1f}" if len(means) > 1 else ""
         loss = f"{statistics.fmean(lost):+.1f}" if lost and bits != 32 else ""
         size = next(iter(seeds.values()))["num_bytes"]
         tuned = "yes" if is_fine_tuned else ""
-        score = f"{statistics.fmean(means):.1f}{spread} (n = {len(means)})"
-        yield f"| {source} | {method} | {preset} | {bits} | {size:,} | {tuned} | {score} | {loss} |"
+        yield f"| {source} | {method} | {preset} | {bits} | {size:,} | {tuned} | {score} | {loss} | {real} |"
+
+
+def _over_seeds(means: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(means):.1f}" if len(means) > 1 else ""
+    return f"{100 * statistics.fmean(means):.1f}{spread} (n = {len(means)})" if means else ""
 
 
 def main() -> None:
