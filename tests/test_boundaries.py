@@ -71,6 +71,7 @@ SHARED = (
     "options",
     "presets",
     "state",
+    "validation",
     "windowed",
     "windowed_config",
 )  # of engine/methods, for every method

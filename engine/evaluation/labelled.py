@@ -158,6 +158,7 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         tried = lengths
         if own.batch_size:
             own, lengths, tried = replace(own, num_steps=longest), lengths_of(longest), (choosing_steps(longest),)
+            lengths = (longest,) if own.decay == "cosine" else lengths
             rate = own_rate(self.distilled if arm == START else self.sets.get(arm, self.distilled))
             rates = rates_for_real(own.rule, rate)
         steps, is_shared = (own.num_steps, own.batch_size), bool(draw and own.batch_size)

@@ -30,6 +30,7 @@ from engine.evaluation.plan import Training
 from engine.evaluation.scores import EPOCHS, LEARNED_RATE, shortening
 from engine.meta import update_rules
 from engine.meta.inner import Batch, inner_loop
+from engine.meta.losses import half_squared_error
 from engine.nets.student import Student
 
 BATCH, RATE, MOMENTUM, WEIGHT_DECAY = 256, 0.01, 0.9, 5e-4
@@ -41,7 +42,8 @@ class Published:
     """A published recipe.
 
     rate: its learning rate. num_steps(count): steps on so many samples. path(student, theta, data, training,
-    generator): the weights (P,) after each step. told: in words, with {rate}, {epochs} and {steps}.
+    generator): the weights (P,) after each step. told: in words, with {rate}, {epochs} and {steps}. regresses: onto
+    labels, which then need not be shares.
     """
 
     rate: float
@@ -49,6 +51,7 @@ class Published:
     num_steps: Callable[[int], int]
     path: Callable[[Student, Tensor, LabelledSet, Training, torch.Generator], Iterator[Tensor]]
     told: str
+    regresses: bool = False
 
 
 def published(protocol: str) -> Published | None:
@@ -112,14 +115,6 @@ def warmed(lr: float, step: int, num_steps: int, warm_up: int) -> float:
     return lr * (LAST_SHARE + (1 - LAST_SHARE) * share)
 
 
-def half_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """½ Σ_c (f_c − y_c)², a mean over the batch. Labels are centred over the C classes and divided by √(C / 10)."""
-    num_classes = outputs.shape[1]
-    shares = (F.one_hot(targets, num_classes) if targets.ndim == 1 else targets).to(outputs.dtype)
-    labels = (shares - shares.mean(1, keepdim=True)) / math.sqrt(num_classes / 10)
-    return (outputs - labels).square().sum(1).mean() / 2
-
-
 def _batches(
     data: LabelledSet, size: int, generator: torch.Generator, augment: Callable[[Tensor, torch.Generator], Tensor]
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -158,5 +153,5 @@ _STANDARD = Published(RATE, BATCH, _standard_steps, _standard, _SGD)
 PUBLISHED = {
     "standard": _STANDARD,
     LEARNED_RATE: _STANDARD,
-    "frepo": Published(FREPO_RATE, FREPO_BATCH, _frepo_steps, _frepo, _ADAM),
+    "frepo": Published(FREPO_RATE, FREPO_BATCH, _frepo_steps, _frepo, _ADAM, regresses=True),
 }

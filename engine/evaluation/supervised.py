@@ -29,6 +29,7 @@ from engine.evaluation.plan import Training, full_steps
 from engine.evaluation.recipes import published
 from engine.evaluation.scores import ORDINARY, UNAUGMENTED
 from engine.evaluation.train import Recipe, at_random, loss_of, ordinary
+from engine.meta.losses import shares
 from engine.synthetic import base
 from engine.synthetic.base import SyntheticSet
 
@@ -107,7 +108,12 @@ class SupervisedComparison(Comparison[Found]):
         if training.arm == "full":
             return self.splits.train
         data = self.sets.get(training.arm, self.distilled).data()
-        return replace(data, targets=data.targets.argmax(1)) if training.arm == HARD else data
+        if training.arm == HARD:
+            return replace(data, targets=data.targets.argmax(1))
+        recipe = published(training.protocol)
+        if training.own or self.distilled.own_training.loss == "cross_entropy" or (recipe and recipe.regresses):
+            return data
+        return replace(data, targets=shares(data.targets))
 
     def path(self, bench: Bench, training: Training, seed: int | str) -> Iterator[Tensor]:
         """The weights (P,) of a student after each step."""
@@ -120,8 +126,8 @@ class SupervisedComparison(Comparison[Found]):
             recipe, generator = Recipe.of(training), generator_of("minibatches", seed)
             return ordinary(bench.student, bench.start(seed), data, recipe, generator, augment, loss)
         theta, generator = bench.start_of(own.start_seed, seed), generator_of("random batches", seed)
-        rate, num_steps = training.rate, training.num_steps
-        return at_random(bench.student, theta, data, own, rate, num_steps, generator, augment, loss)
+        rate, num_steps, of_task = training.rate, training.num_steps, loss if bench.splits.spec.is_forecast else None
+        return at_random(bench.student, theta, data, own, rate, num_steps, generator, augment, of_task)
 
     def units(self, training: Training, num_steps: int, num_samples: int) -> Counter[str]:
         """The work of a training: for each student its steps, samples to measure it on, and its draw."""

@@ -19,6 +19,7 @@ from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import plan
 from engine.meta import update_rules
 from engine.meta.inner import Batch, Loss, inner_loop
+from engine.meta.losses import half_squared_error
 from engine.nets.student import Student
 from engine.synthetic.base import SyntheticSet, Training
 
@@ -53,7 +54,7 @@ def follow(student: Student, theta: Tensor, batches: Iterator[Batch], training: 
     """Weights (P,) after training on `batches` in order with the rule of `training`, without a graph."""
     with torch.no_grad():
         rule = update_rules.BY_NAME[training.rule]()
-        for trained in inner_loop(student, theta, batches, rule, F.cross_entropy, detached=True):
+        for trained in inner_loop(student, theta, batches, rule, own_loss(training), detached=True):
             theta = trained
     return theta
 
@@ -72,20 +73,23 @@ def at_random(
     num_steps: int,
     generator: torch.Generator,
     augment: Callable[[Tensor, torch.Generator], Tensor],
-    loss: Loss = F.cross_entropy,
+    loss: Loss | None = None,
 ) -> Iterator[Tensor]:
-    """Train on random minibatches with the rule of `training` at a constant rate; yield weights (P,) after each step.
+    """Train on random minibatches as `training` says, from the rate `rate`; yield the weights (P,) after each step.
 
     A minibatch is `training.batch_size` different samples, or all if there are fewer; augmented if the training is.
+    loss: of the task; of the training if None.
     """
-    lr = torch.tensor(rate, device=theta.device)
 
     def batches() -> Iterator[Batch]:
-        for _ in range(num_steps):
+        for step in range(num_steps):
             inputs, targets = data.batch(torch.randperm(len(data), generator=generator)[: training.batch_size])
-            yield Batch(augment(inputs, generator) if training.is_augmented else inputs, targets, lr)
+            lr = cosine(rate, step, num_steps) if training.decay == "cosine" else rate
+            inputs = augment(inputs, generator) if training.is_augmented else inputs
+            yield Batch(inputs, targets, torch.tensor(lr, device=inputs.device))
 
-    return inner_loop(student, theta, batches(), update_rules.BY_NAME[training.rule](), loss, detached=True)
+    rule = update_rules.BY_NAME[training.rule]()
+    return inner_loop(student, theta, batches(), rule, loss or own_loss(training), detached=True)
 
 
 def ordinary(
@@ -112,6 +116,11 @@ def ordinary(
             yield Batch(augment(inputs, generator), targets, torch.tensor(lr, device=inputs.device))
 
     return inner_loop(student, theta, batches(), update_rules.adam(eps_root=0.0), loss, detached=True)
+
+
+def own_loss(training: Training) -> Loss:
+    """The loss by which students of classes are trained on a set."""
+    return half_squared_error if training.loss == "squared_error" else F.cross_entropy
 
 
 def loss_of(spec: TaskSpec) -> Loss:

@@ -1,11 +1,12 @@
 """Ridge regression in closed form, differentiable in everything: what a linear layer on top of features would predict.
 
-Notation: phi = [f, 1] are features of n distilled samples with a constant one as bias, Y (n, d) their targets, psi the
-features of q others. With K = phi phi^T and lambda = ridge * trace(K):
+Notation: phi are features f of n distilled samples, with a constant one as bias or without, Y (n, d) their targets, psi
+the features of q others. With K = phi phi^T and lambda = ridge * trace(K):
 
     prediction = psi phi^T (K + lambda I)^{-1} Y
 
-Source: KRR-ST, Lee et al. 2024, arXiv:2310.06511, equation 5; lambda scaled by the trace as in its published code.
+Sources: KRR-ST, Lee et al. 2024, arXiv:2310.06511, equation 5, with a bias; FRePo, Zhou et al. 2022, arXiv:2206.00719,
+without. lambda is scaled by the trace in the published code of the first, and by trace / n in that of the second.
 """
 
 import torch
@@ -16,13 +17,13 @@ from engine.core.errors import Diverged
 MOST_RAISED = 8  # attempts to invert the kernel, each with ten times the ridge
 
 
-def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float) -> Tensor:
+def predict(features: Tensor, targets: Tensor, queries: Tensor, ridge: float, has_bias: bool = True) -> Tensor:
     """Predicted targets (q, d) for queries (q, D), from features (n, D) and targets (n, d).
 
     Inverted in float64 by Cholesky, with a larger ridge if rounding made the kernel indefinite. Raises Diverged if that
     does not help.
     """
-    phi, psi = _with_bias(features), _with_bias(queries)
+    phi, psi = (_with_bias(features), _with_bias(queries)) if has_bias else (features, queries)
     kernel = (phi @ phi.T).double()
     scale = kernel.diagonal().sum()
     identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)

@@ -46,6 +46,8 @@ class Training:
     batch_size: samples per step, drawn without repetition, all at one shared rate; 0: the stored batches in stored
         order, each at its stored rate.
     is_augmented: apply the data set's augmentation (`Splits.augment`) to each random batch.
+    loss: cross-entropy, or half the squared error to centred labels (`engine.meta.losses`).
+    decay: of the rate over random batches: none, or along a cosine to 0.
     """
 
     rule: Literal["sgd", "momentum", "adam"]
@@ -53,6 +55,8 @@ class Training:
     start_seed: int | None = None
     batch_size: Annotated[Steps, Field(ge=0)] = 0
     is_augmented: bool = False
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
+    decay: Literal["none", "cosine"] = "none"
 
 
 class Shown(Protocol):

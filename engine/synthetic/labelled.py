@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,13 @@ from engine.core.events import Event
 from engine.data.source import LabelledSet, TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
+from engine.meta.losses import shares
 from engine.synthetic.base import OTHER, SyntheticSet, Training, check_preparation, inverse_softplus
 from engine.synthetic.storage import Part
 
 SOFT_LABEL_LOGIT = 5.0  # a soft label starts with this logit on its class, 0 elsewhere: 0.94 of the mass for 10 classes
+LabelsKind = Literal["hard", "soft", "free"]
+"""One class per sample; learned probabilities; learned shares that may be of any size (`engine.meta.losses`)."""
 COMPANIONS = ("", "distilled_ema", "distilled_raw")  # arms of the other version; "" for no other version
 
 
@@ -184,7 +187,7 @@ class LabelledImages(SyntheticSet):
         if targets.ndim == 1:
             if targets.dtype != torch.int64 or not bool(((targets >= 0) & (targets < self.spec.num_outputs)).all()):
                 raise ValueError(f"labels that are none of its {self.spec.num_outputs} classes")
-        elif not bool((targets >= 0).all()):
+        elif not bool((targets >= 0).all() if self.own_training.loss == "cross_entropy" else targets.isfinite().all()):
             raise ValueError("soft labels that are negative or no numbers")
         for other in self.companions().values():
             samples = other.materialise()[0]
@@ -194,13 +197,16 @@ class LabelledImages(SyntheticSet):
 
 
 class ImagesPerClass(LabelledImages):
-    """`ipc` images of each class in `num_batches` batches, each with a hard label or with learned logits (M, K).
+    """`ipc` images of each class in `num_batches` batches, each with a label: its class, or learned.
+
+    Soft labels are stored as logits (M, K), free ones as the shares (M, K) themselves.
 
     M = ipc * K images, sorted by class within each batch. Subclasses say what the images are made of.
     """
 
     classes: Tensor
     label_logits: nn.Parameter | None
+    label_shares: nn.Parameter | None
     real_each = 1  # samples that one image is made of
     wanted_for = "wanted per class. Lower the images per class, or start from noise."
 
@@ -213,14 +219,16 @@ class ImagesPerClass(LabelledImages):
         ipc: int,
         num_batches: int = 1,
         soft_labels: bool = False,
+        free_labels: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(spec, training, parts, **options)
         self.ipc, self.num_batches = ipc, num_batches
         classes = torch.arange(spec.num_outputs).repeat_interleave(ipc // num_batches).repeat(num_batches)
         self.register_buffer("classes", classes)
-        logits = SOFT_LABEL_LOGIT * F.one_hot(classes, spec.num_outputs).float() if soft_labels else None
-        self.register_parameter("label_logits", None if logits is None else nn.Parameter(logits))
+        own = F.one_hot(classes, spec.num_outputs).float()
+        self.register_parameter("label_logits", nn.Parameter(SOFT_LABEL_LOGIT * own) if soft_labels else None)
+        self.register_parameter("label_shares", nn.Parameter(own) if free_labels else None)
 
     @abstractmethod
     def put(self, places: Tensor, samples: Tensor) -> None:
@@ -228,11 +236,13 @@ class ImagesPerClass(LabelledImages):
 
     @property
     def label_parameter(self) -> nn.Parameter | None:
-        return self.label_logits
+        return self.label_logits if self.label_shares is None else self.label_shares
 
     @property
     def labels(self) -> Tensor:
-        """(M,) int64, or (M, K) probabilities."""
+        """(M,) int64, (M, K) probabilities, or (M, K) shares."""
+        if self.label_shares is not None:
+            return self.label_shares
         return self.classes if self.label_logits is None else self.label_logits.softmax(1)
 
     @property
@@ -263,21 +273,24 @@ class ImagesPerClass(LabelledImages):
                 )
                 raise ConfigError(f"{problem} needed. Lower the images per class, or start from real images.")
             self.put(mine, inputs[chosen].to(self.raw_rates))
-            if self.label_logits is not None and targets.ndim == 2:
-                shares = targets[chosen].view(len(mine), self.real_each, -1).mean(1)
-                self.label_logits[mine] = shares.clamp_min(1e-6).log().to(self.raw_rates)
+            if self.label_parameter is not None and targets.ndim == 2:
+                found = targets[chosen].view(len(mine), self.real_each, -1).mean(1).to(self.raw_rates)
+                is_soft = self.label_logits is not None
+                self.label_parameter[mine] = shares(found).clamp_min(1e-6).log() if is_soft else found
 
     def parts(self) -> dict[str, Part]:
-        classes = Part("index", is_counted=self.label_logits is None)
-        labels = {} if self.label_logits is None else {"label_logits": Part("fine")}
+        classes = Part("index", is_counted=self.label_parameter is None)
+        kept = {"label_logits": self.label_logits, "label_shares": self.label_shares}
+        labels = {name: Part("fine") for name, value in kept.items() if value is not None}
         return super().parts() | {"classes": classes} | labels
 
     def num_stored_values(self) -> int:
-        return super().num_stored_values() + (len(self.classes) if self.label_logits is None else 0)
+        return super().num_stored_values() + (len(self.classes) if self.label_parameter is None else 0)
 
     def describe(self) -> dict[str, Any]:
         has_soft = {"soft_labels": self.label_logits is not None}
-        return super().describe() | {"ipc": self.ipc, "num_batches": self.num_batches} | has_soft
+        has_free = {} if self.label_shares is None else {"free_labels": True}
+        return super().describe() | {"ipc": self.ipc, "num_batches": self.num_batches} | has_soft | has_free
 
 
 def samples_of(targets: Tensor, label: int, wanted: int) -> Tensor:

@@ -19,7 +19,7 @@ from engine.methods.forms.form import Asked, Form
 from engine.methods.forms.images import CanvasConfig, ImageForm, LowRankConfig, LowRankForm
 from engine.methods.forms.poster import PosterConfig
 from engine.methods.options import stored
-from engine.synthetic.labelled import LabelledImages
+from engine.synthetic.labelled import LabelledImages, LabelsKind
 
 __all__ = ["SGD_STEPS", "AnyForm", "Asked", "Form", "FormConfig", "initial_set"]
 
@@ -66,7 +66,7 @@ class AnyForm(FormConfig, ImagesPerClass):
     """Whole images, canvases that images are cut out of, a poster for all classes, or bases that images are sums of."""
     images_from: Literal["noise", "real", "result"] = stored("noise", label="Images start from", when=WHOLE)
     """Noise, real images, or the result of another run."""
-    labels: Literal["hard", "soft"] = stored("hard", when=unless("stored_as", "poster"))
+    labels: LabelsKind = stored("hard", when=unless("stored_as", "poster"))
     """One class per image, or a learned distribution over the classes."""
     clamp: bool = stored(False, advanced=True, when=unless("stored_as", "low_rank"))
     """Cut pixels to the range of real ones."""
@@ -78,10 +78,9 @@ class AnyForm(FormConfig, ImagesPerClass):
     def form(self) -> Form:
         if self.stored_as == "poster":
             return self.poster
-        has_soft_labels = self.labels == "soft"
         if self.stored_as == "low_rank":
-            return LowRankForm(self.low_rank, has_soft_labels)
-        return ImageForm(self.ipc, has_soft_labels, self.canvas if self.stored_as == "canvas" else None)
+            return LowRankForm(self.low_rank, self.labels)
+        return ImageForm(self.ipc, self.labels, self.canvas if self.stored_as == "canvas" else None)
 
     @property
     def start_option(self) -> str:

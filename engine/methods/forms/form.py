@@ -10,7 +10,7 @@ from engine.core.context import Context
 from engine.core.events import Event
 from engine.data.transforms.prepare import ImageSplits
 from engine.synthetic.base import Training
-from engine.synthetic.labelled import LabelledImages
+from engine.synthetic.labelled import LabelledImages, LabelsKind
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Asked:
         rates = {"num_rates": self.num_rates, "learn_rates": self.learn_rates}
         return {"spec": splits.spec, "training": self.training, "companion": self.companion, **rates}
 
-    def batched(self, splits: ImageSplits, ipc: int, soft_labels: bool) -> dict[str, Any]:
+    def batched(self, splits: ImageSplits, ipc: int, labels: LabelsKind) -> dict[str, Any]:
         """The same, of sets of `ipc` images per class in batches."""
-        return self.options(splits) | {"ipc": ipc, "num_batches": self.num_batches, "soft_labels": soft_labels}
+        learned = {f"{labels}_labels": True} if labels != "hard" else {}
+        return self.options(splits) | {"ipc": ipc, "num_batches": self.num_batches} | learned
 
 
 class Form(Protocol):
@@ -57,10 +58,10 @@ class Form(Protocol):
         """The set before its start, on the CPU."""
 
 
-def labelled_size(num_samples: int, num_values: int, num_labels: int, spec: Task, has_soft_labels: bool) -> Size:
-    """The size of a set that stores a label per image: a byte if it is hard, a value per class if it is soft."""
+def labelled_size(num_samples: int, num_values: int, num_labels: int, spec: Task, labels: LabelsKind) -> Size:
+    """The size of a set that stores a label per image: a byte if it is hard, a value per class if it is learned."""
     found = Size(num_samples, num_values, num_channels=image_shape(spec.sample_shape)[0])
-    if has_soft_labels:
+    if labels != "hard":
         num_labels *= spec.num_outputs
         return replace(found, num_label_values=num_labels, num_fine=num_labels)
     return replace(found, num_indices=num_labels)

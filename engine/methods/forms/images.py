@@ -14,7 +14,7 @@ from engine.core.options import Config, option
 from engine.data.transforms.prepare import ImageSplits
 from engine.methods.forms.form import Asked, labelled_size
 from engine.synthetic.bases import BasisSet, basis_shape, check_bases, num_in_bases, stored_whole
-from engine.synthetic.labelled import LabelledImages
+from engine.synthetic.labelled import LabelledImages, LabelsKind
 from engine.synthetic.pixels import CanvasSet, PixelSet
 
 
@@ -30,14 +30,14 @@ class ImageForm:
     """`ipc` images of each class, or canvases; every pixel is stored."""
 
     ipc: int
-    has_soft_labels: bool
+    labels: LabelsKind
     canvas: CanvasConfig | None = None
 
     def size_for(self, spec: Task) -> Size:
         area = self.canvas.size**2 if self.canvas else 1
         num_images = self.ipc * spec.num_outputs
         num_values = num_images * area * math.prod(spec.sample_shape)
-        return labelled_size(num_images * area, num_values, num_images, spec, self.has_soft_labels)
+        return labelled_size(num_images * area, num_values, num_images, spec, self.labels)
 
     def whole_batch(self, spec: Task) -> int:
         return self.ipc * spec.num_outputs * (self.canvas.samples if self.canvas else 1)
@@ -50,7 +50,7 @@ class ImageForm:
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
         yield from ()
-        options = asked.batched(splits, self.ipc, self.has_soft_labels)
+        options = asked.batched(splits, self.ipc, self.labels)
         if self.canvas is None:
             return PixelSet(**options)
         return CanvasSet(canvas_size=self.canvas.size, canvas_samples=self.canvas.samples, **options)
@@ -71,13 +71,13 @@ class LowRankForm:
     """Labelled images of shared bases, by the options of a config."""
 
     options: LowRankConfig
-    has_soft_labels: bool
+    labels: LabelsKind
 
     def size_for(self, spec: Task) -> Size:
         num_images, num_bases, basis_size = self._numbers(spec)
         num_pixels = math.prod(basis_shape(spec.sample_shape, basis_size))
         num_values = num_in_bases(num_images, num_bases, num_pixels)
-        found = labelled_size(num_images, num_values, num_images, spec, self.has_soft_labels)
+        found = labelled_size(num_images, num_values, num_images, spec, self.labels)
         num_fine = found.num_fine + num_pixels  # the mean
         return replace(found, num_fine=num_fine, num_channels=2 * num_bases, bits=BasisSet.usual_bits)
 
@@ -86,7 +86,7 @@ class LowRankForm:
 
     def describe(self, spec: Task) -> str:
         size, bases = self.size_for(spec), f"{self.options.num_bases:,} bases"
-        labels = f", and {size.num_label_values:,} values of soft labels" if size.num_label_values else ""
+        labels = f", and {size.num_label_values:,} values of learned labels" if size.num_label_values else ""
         return (
             f"{size.num_samples:,} images of {spec.num_outputs:,} classes, sums of {bases} "
             f"({size.num_values:,} values, {size.per_class(spec):.2f} images per class){labels}"
@@ -110,5 +110,5 @@ class LowRankForm:
 
     def make(self, splits: ImageSplits, asked: Asked, context: Context) -> Generator[Event, None, LabelledImages]:
         yield from ()
-        options = asked.batched(splits, self.options.ipc, self.has_soft_labels)
+        options = asked.batched(splits, self.options.ipc, self.labels)
         return BasisSet(num_bases=self.options.num_bases, basis_size=self.options.basis_size, **options)

@@ -20,6 +20,8 @@ from engine.data.transforms.predefined import (
     predefined,
 )
 from engine.evaluation.probing.config import ProbingConfig
+from engine.meta import update_rules
+from engine.meta.pool import Life
 from engine.methods.options import VALIDATED, outer, stored
 from engine.methods.selfsup.budget import Counts, counts_of, network_values
 from engine.pretrained.teachers.config import FROM_FILE, TRAINED, TeacherConfig
@@ -129,6 +131,12 @@ class SelfsupConfig(MethodConfig):
             if side % 2 == 0:
                 raise ValueError(f"blur_kernel must be odd; choose {side + 1} instead of {side}")
         return self
+
+    def pool(self) -> Life:
+        """How the inner networks live: trained with momentum, clipped as by torch.optim.SGD's usual loop."""
+        rule = update_rules.momentum(self.inner_momentum, self.inner_weight_decay)
+        ages = "trained" if self.prewarm else "new"
+        return Life(self.pool_size, self.pool_steps, rule, self.inner_lr, self.inner_batch, self.inner_clip, ages)
 
     @property
     def others(self) -> tuple[str, ...]:

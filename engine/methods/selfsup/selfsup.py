@@ -39,12 +39,12 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.short import short_probe, short_probe_of_real
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
+from engine.meta.pool import Pool
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.selfsup.budget import Counts
 from engine.methods.selfsup.config import SelfsupConfig
 from engine.methods.selfsup.map import representation_map
-from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.methods.state import Best, restore, snapshot
 from engine.nets import make_encoder
 from engine.pretrained.teachers import Teacher, TeacherTrainer, load_or_train, of_training, plan
@@ -73,7 +73,10 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     sizes = [(norm or 1.0) if config.relative_steps else 1.0 for norm in norms]
     groups = [{"params": [parameter]} for parameter in learned]
     outer = torch.optim.AdamW(groups, weight_decay=config.outer_weight_decay)
-    pool, unused = Pool(encoder, config, context), Best()  # without labels the last set is the result
+    pool, unused = (
+        Pool(encoder, config.pool(), F.mse_loss, context),
+        Best(),
+    )  # without labels the last set is the result
     saved = context.resume_from
     first_step = synthetic.step = restore(saved, synthetic, outer, unused)
 
@@ -88,7 +91,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
         shifts = yield from _renew(synthetic, teacher, config, context, 0)
         yield Begun(synthetic)
         yield synthetic.preview(0, splits)
-        if num_steps := sum(warm_up_ages(config, context)):
+        if num_steps := sum(config.pool().warm_up_ages(context)):
             yield from paced("warm up inner networks", pool.warm_up(*_pairs(synthetic, shifts)), num_steps)
     else:
         pool.load_state(saved)
@@ -163,7 +166,7 @@ class SelfsupComparison(RepresentationComparison):
     def work_before(self, bench: Bench) -> Counter[str]:
         """Representing all images, warming up the pool, and the first probe, of random real images."""
         work = Counter({"image": len(self.splits.train)})
-        work["pre-training step"] = sum(warm_up_ages(self.config, self.context))
+        work["pre-training step"] = sum(self.config.pool().warm_up_ages(self.context))
         return work + self.validation_work(bench, self.config.validation()) if self.config.num_validations else work
 
 

@@ -30,8 +30,7 @@ from engine.core.errors import ConfigError, Diverged
 from engine.core.events import Begun, Checkpoint, Event, Measured
 from engine.core.progress import paced
 from engine.data.transforms.prepare import ImageSplits
-from engine.evaluation.balance import deciding, validated
-from engine.evaluation.train import at_random
+from engine.evaluation.balance import deciding
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
 from engine.meta.path import Path
@@ -43,6 +42,7 @@ from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.methods.trajectory.config import TrajectoryConfig
 from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
+from engine.methods.validation import with_students
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained.experts import Buffer, ExpertTrainer, load_or_record, plan
@@ -185,18 +185,8 @@ def _validate(
     synthetic = synthetic.as_stored(config.rounded_bits())
     found = {}
     for prefix, version in zip(("", "ema_"), (synthetic, *synthetic.companions().values()), strict=False):
-        data, rate = version.data(), version.rates[0].item()
-        networks = []
-        for number in range(config.validation_students):
-            theta = student.init(context.stream("validation start", number))
-            generator = context.stream("validation samples", number)
-            path = at_random(
-                student, theta, data, version.own_training, rate, config.validation_steps, generator, splits.augment
-            )
-            phase = f"validate with student {number + 1} of {config.validation_students}"
-            theta = yield from paced(phase, path, config.validation_steps)
-            networks.append(student.fixed(theta, data))
-        found[prefix] = validated(networks, splits)
+        counts = config.validation_students, config.validation_steps
+        found[prefix] = yield from with_students(student, version, splits, *counts, context)
     return found
 
 
