@@ -28,7 +28,7 @@ class Lamb(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One step. There is no use for a closure."""
         for group in self.param_groups:
             beta1, beta2 = group["betas"]

@@ -28,6 +28,7 @@ from engine.evaluation.probing.pretrain import LONGEST_GRADIENT
 from engine.evaluation.probing.probe import MOMENTUM, PROBE_BATCH
 from engine.evaluation.train import EVALUATION_BATCH, Recipe
 from engine.figures import formats
+from engine.meta import losses
 from engine.nets import STUDENTS, source_code, statistics
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.networks import PixelInputs, Stem
@@ -97,14 +98,19 @@ def train_script(
     own_steps = "drawn()" if is_random else 'zip(data["batch_order"], data["learned_rates"], strict=True)'
     blocks = _statistics(network, count)
     blocks |= {"is_random": is_random, "is_augmented": bool(operations), "one_at_a_time": changes.one_at_a_time}
-    blocks |= {"is_annotated": bool(operations) or "has_batch_norm" in blocks}
+    is_regressed = training.loss == "squared_error"
+    blocks |= {"is_annotated": bool(operations) or is_regressed or "has_batch_norm" in blocks}
+    is_cosine = training.decay == "cosine"
+    blocks |= {"is_regressed": is_regressed, "is_cosine": is_cosine, "is_constant": not is_cosine}
     inserted = {"reading": _reading(spec, preparation, fit), "network": network}
     inserted |= {"operations": sources(*(each.apply for each in operations))}
+    inserted |= {"losses": sources(losses.half_squared_error, losses.shares)}
     applied = ", ".join(f"({each.apply.__name__}, {each.num_numbers})" for each in operations)
     standard = {"NUM_STEPS": recipe.num_steps, "BATCH_SIZE": min(recipe.batch_size, count), "LR": recipe.lr}
     own_recipe = "random batches" if is_random else "the stored batches in order"
     own: dict[str, object] = {"OWN_RECIPE": own_recipe, "OWN_STEPS": own_steps}
     own |= {"OWN_NUM_STEPS": training.num_steps, "OWN_BATCH_SIZE": training.batch_size}
+    own |= {"LOSS": "(half_squared_error if is_stored else F.cross_entropy)" if is_regressed else "F.cross_entropy"}
     own |= {"OWN_OPTIMISER": RULES[training.rule], "OWN_SCORE": scores.get("as_distilled", "")}
     said = {"TITLE": STUDENTS[student.name].title, "SAMPLES": f"{count:,} {samples}"}
     said |= {"OPERATIONS": applied, "BATCH": batch, "ORDINARY_SCORE": scores.get("ordinary", "")}

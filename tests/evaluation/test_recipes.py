@@ -102,12 +102,6 @@ def test_the_frepo_recipe_is_adam_with_warm_up_and_cosine_on_half_the_squared_er
     assert path[0].equal(theta), "the first step has rate 0"
 
 
-def test_squared_error_centres_soft_labels_and_scales_them_with_the_number_of_classes():
-    outputs, labels = torch.randn(5, 40), torch.randn(5, 40).softmax(1)
-    expected = 0.5 * ((outputs - (labels - 1 / 40) / 2) ** 2).sum(1).mean()
-    torch.testing.assert_close(recipes.half_squared_error(outputs, labels), expected)
-
-
 @pytest.mark.parametrize(
     ("count", "steps"),
     [(1, 1000), (10, 1000), (40, 2000), (100, 2000), (200, 20_000), (201, 5000), (500, 5000), (2000, 40_000)],

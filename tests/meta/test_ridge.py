@@ -32,6 +32,15 @@ def test_equals_the_normal_equations_of_a_linear_layer(n, D, ridge):
     )
 
 
+def test_without_a_bias_the_published_kernel_is_inverted():
+    features, targets, queries = made()
+    kernel = features @ features.T
+    ridge = 1e-3 * kernel.trace() / len(features)  # FRePo's
+    expected = queries @ features.T @ torch.linalg.inv(kernel + ridge * torch.eye(6, dtype=kernel.dtype)) @ targets
+    found = predict(features, targets, queries, 1e-3 / len(features), has_bias=False)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_gradients_are_those_of_finite_differences():
     features, targets, queries = (tensor.requires_grad_() for tensor in made())
     assert torch.autograd.gradcheck(lambda *given: predict(*given, 1e-3), (features, targets, queries))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from draining import drained
 from patterns import SPEC, toy_splits
 
@@ -14,9 +15,9 @@ from engine.core.config import checked
 from engine.core.errors import ConfigError
 from engine.data.source import Availability, TaskSpec
 from engine.data.transforms.optimal import optimal
+from engine.meta.pool import Pool
 from engine.methods.selfsup import selfsup
 from engine.methods.selfsup.config import SelfsupConfig
-from engine.methods.selfsup.pool import Pool, warm_up_ages
 from engine.nets import make_encoder
 from engine.run import resolve, run
 
@@ -74,7 +75,7 @@ def test_the_outer_loss_falls(context):
 def test_inner_steps_are_those_of_torch_sgd(context, momentum):
     config = config_of(inner_momentum=momentum, inner_weight_decay=0.01, inner_clip=0.0, pool_steps=100)
     encoder = make_encoder(config.student, SPEC, 6)
-    pool = Pool(encoder, config, context)
+    pool = Pool(encoder, config.pool(), F.mse_loss, context)
     generator = torch.Generator().manual_seed(0)
     inputs, targets = torch.randn(10, *SPEC.sample_shape, generator=generator), torch.randn(10, 6, generator=generator)
     weights = pool.members[1].theta.clone().requires_grad_()
@@ -89,7 +90,7 @@ def test_inner_steps_are_those_of_torch_sgd(context, momentum):
 
 def test_a_long_gradient_is_cut(context):
     config = config_of(inner_momentum=0.0, inner_weight_decay=0.0, inner_clip=0.5, inner_lr=1.0)
-    pool = Pool(make_encoder(config.student, SPEC, 6), config, context)
+    pool = Pool(make_encoder(config.student, SPEC, 6), config.pool(), F.mse_loss, context)
     before = pool.members[0].theta.clone()
     pool.train(0, torch.randn(10, *SPEC.sample_shape), 100 * torch.randn(10, 6))
     assert (pool.members[0].theta - before).norm().item() == pytest.approx(0.5, rel=1e-4)
@@ -97,25 +98,25 @@ def test_a_long_gradient_is_cut(context):
 
 def test_networks_begin_at_different_ages_and_anew_at_the_end_of_a_life(context):
     config = config_of(pool_size=4, pool_steps=8)
-    pool = Pool(make_encoder(config.student, SPEC, 6), config, context)
-    assert sorted(warm_up_ages(config, context)) == [0, 2, 4, 6]
+    pool = Pool(make_encoder(config.student, SPEC, 6), config.pool(), F.mse_loss, context)
+    assert sorted(config.pool().warm_up_ages(context)) == [0, 2, 4, 6]
     pairs = torch.randn(5, *SPEC.sample_shape), torch.randn(5, 6)
     assert list(pool.warm_up(*pairs)) == list(range(1, 13))
-    assert [member.age for member in pool.members] == warm_up_ages(config, context)
-    oldest = warm_up_ages(config, context).index(6)
+    assert [member.age for member in pool.members] == config.pool().warm_up_ages(context)
+    oldest = config.pool().warm_up_ages(context).index(6)
     for _ in range(2):
         pool.train(oldest, *pairs)
     assert (pool.members[oldest].age, pool.members[oldest].life) == (8, 0)
     pool.train(oldest, *pairs)
     assert (pool.members[oldest].age, pool.members[oldest].life) == (1, 1)
-    assert warm_up_ages(config_of(prewarm=False), context) == [0, 0, 0]
+    assert config_of(prewarm=False).pool().warm_up_ages(context) == [0, 0, 0]
 
 
 def test_a_pool_goes_on_from_its_state(context):
     config = config_of(inner_batch=3)
     encoder = make_encoder(config.student, SPEC, 6)
     pairs = torch.randn(5, *SPEC.sample_shape), torch.randn(5, 6)
-    pool, other = (Pool(encoder, config, context) for _ in range(2))
+    pool, other = (Pool(encoder, config.pool(), F.mse_loss, context) for _ in range(2))
     pool.train(0, *pairs)
     other.load_state(pool.state())
     for number in (0, 2, 0, 0, 0):

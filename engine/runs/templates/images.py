@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 # [if template]
 from engine.data.transforms.augment import flip
+from engine.meta.losses import shares
 from engine.nets.statistics import SAMPLE, fix_statistics
 from engine.runs.templates.reading import listed, read
 
@@ -50,8 +51,21 @@ def shuffled():
 # [if is_random]
 def drawn():
     """The images of each step of the set's own recipe, and its learning rate."""
+    rate = data["learned_rates"][0]
+    # [if is_constant]
     for _ in range(OWN_NUM_STEPS):
-        yield torch.randperm(len(inputs))[:OWN_BATCH_SIZE], data["learned_rates"][0]
+        yield torch.randperm(len(inputs))[:OWN_BATCH_SIZE], rate
+    # [end]
+    # [if is_cosine]
+    for step in range(OWN_NUM_STEPS):
+        decay = (1 + math.cos(math.pi * step / OWN_NUM_STEPS)) / 2
+        yield torch.randperm(len(inputs))[:OWN_BATCH_SIZE], rate * decay
+    # [end]
+
+
+# [end]
+# [if is_regressed]
+# [insert losses]
 
 
 # [end]
@@ -72,7 +86,7 @@ def changed(batch):
 
 # [end]
 # [if template]
-net, OWN_STEPS, OPERATIONS, BATCH = nn.Sequential(), drawn(), (flip, 1), inputs
+net, OWN_STEPS, OPERATIONS, BATCH, LOSS = nn.Sequential(), drawn(), (flip, 1), inputs, F.cross_entropy
 OWN_OPTIMISER, IS_NAMED = torch.optim.Adam(net.parameters()), False
 # [end]
 is_stored = sys.argv[2:] == ["as_distilled"]
@@ -88,6 +102,9 @@ if unknown := sorted({name for _, name in tests} - set(names)):
 # [insert network]
 # [insert statistics]
 
+# [if is_regressed]
+targets = targets if is_stored else shares(targets)
+# [end]
 optimiser = OWN_OPTIMISER if is_stored else torch.optim.Adam(net.parameters())
 steps = OWN_STEPS if is_stored else shuffled()
 # [if has_student]
@@ -99,7 +116,7 @@ if is_taken:
     steps = []
 # [end]
 for chosen, rate in steps:
-    loss = F.cross_entropy(net(BATCH), targets[chosen])
+    loss = LOSS(net(BATCH), targets[chosen])
     optimiser.param_groups[0]["lr"] = float(rate)
     optimiser.zero_grad()
     loss.backward()
