@@ -38,6 +38,8 @@ EXPERTS = {"num_experts": 2, "epochs": 3, "lr": 0.1, "batch_size": 256}
 FOLLOWED = {"experts": EXPERTS, "max_start_epoch": 2, "expert_epochs": 1, "student_steps": 4, "student_lr": 0.05}
 MATCHED = MLP | FOLLOWED | {"outer_steps": 4, "num_validations": 2, "validation_steps": 5}
 REGRESSED = BRIEF | SMALL | {"pool_size": 2, "pool_steps": 3, "validation_steps": 3}
+FEATURES = BRIEF | MLP | {"validation_steps": 5}
+GRADIENTS = FEATURES | SMALL | {"objective": "gradients", "network_matches": 2, "network_steps": 2}
 TEACHER = {"width": 4, "depth": 2, "num_dims": 8, "epochs": 1, "steps_per_epoch": 2, "batch_size": 32}
 POOL = {"pool_size": 2, "pool_steps": 3, "refresh_every": 2, "inner_batch": 20}
 PROBED = {"validation_steps": 3, "probing": {"pretrain_steps": 4, "pretrain_batch": 16}}
@@ -75,6 +77,10 @@ CASES = (
     Case("regression", "digits", REGRESSED | CANVAS | {"loss": "cross_entropy"}, ("images", "label_logits")),
     Case("regression", "digits", REGRESSED | POSTER | {"outer_optimiser": "lamb"}, ("poster", "label_map")),
     Case("regression", "digits", REGRESSED | LOW_RANK | {"labels": "free"}, ("bases", "coefficients", "label_shares")),
+    Case("matching", "digits", FEATURES | SOFT | {"ipc": 2}, ("images", "label_logits")),
+    Case("matching", "digits", FEATURES | CANVAS, ("images", "label_logits")),
+    Case("matching", "digits", GRADIENTS | POSTER, ("poster", "label_map")),
+    Case("matching", "digits", GRADIENTS | LOW_RANK, ("bases", "coefficients", "label_logits")),
     Case("selfsup", "digits", PAIRS | BASES, OF_PAIRS),
     Case("selfsup", "digits", PAIRS | {"parameterisation": "full"}, ("inputs", "targets")),
     Case("ohlc", "simulated_prices", SEQUENCES | PENALTIES, OF_BARS),

@@ -3,6 +3,7 @@
 from engine.core.config import MethodConfig, RunRequest, checked
 from engine.core.errors import ConfigError
 from engine.methods.bilevel.bilevel import METHOD as bilevel
+from engine.methods.matching.matching import METHOD as matching
 from engine.methods.method import Method
 from engine.methods.ohlc.ohlc import METHOD as ohlc
 from engine.methods.podd.podd import METHOD as podd
@@ -12,7 +13,7 @@ from engine.methods.selfsup.selfsup import METHOD as selfsup
 from engine.methods.trajectory.trajectory import METHOD as trajectory
 
 METHODS: dict[str, Method] = {
-    method.key: method for method in (bilevel, rat_bptt, podd, trajectory, regression, selfsup, ohlc)
+    method.key: method for method in (bilevel, rat_bptt, podd, trajectory, regression, matching, selfsup, ohlc)
 }
 
 
