@@ -14,7 +14,7 @@ from patterns import SPEC, toy_splits
 from engine import Context
 from engine.core.config import checked
 from engine.core.errors import ConfigError, Diverged
-from engine.core.events import Checkpoint, Measured, Warned
+from engine.core.events import Begun, Checkpoint, Measured, Warned
 from engine.data.transforms.augment import augmentation
 from engine.meta.path import Path
 from engine.methods.trajectory import trajectory
@@ -328,3 +328,35 @@ class TestCanvas:
 def test_no_experts_warn_on_the_toy_data(tmp_path):
     found, _ = drained(run(tmp_path, config(experts=TOY["experts"] | {"epochs": 20, "lr": 0.3})))
     assert not [event for event in found if isinstance(event, Warned)]
+
+
+def test_starts_come_later_as_the_bound_grows():
+    settings = config(first_bound=1, max_start_epoch=3, expert_epochs=1, experts=TOY["experts"] | {"epochs": 4})
+    settings = settings.model_copy(update={"bound_steps": 10})
+    assert [settings.start_bound(step) for step in (0, 4, 5, 9, 10, 50)] == [1, 1, 2, 2, 3, 3]
+    assert config().start_bound(7) == TOY["max_start_epoch"]
+    with pytest.raises(ConfigError, match="first bound of start epochs is 3, but must be above"):
+        config(first_bound=3)
+
+
+def test_a_step_with_too_large_a_loss_leaves_the_set_as_it_is(tmp_path):
+    found, kept = drained(run(tmp_path, config(most_loss=1e-9, num_validations=0, ema_decay=0)))
+    begun = next(event.synthetic for event in found if isinstance(event, Begun))
+    _, moved = drained(run(tmp_path, config(num_validations=0, ema_decay=0)))
+    assert measured(found, "gradient_norm") == [0.0, 0.0] and min(measured(found, "outer_loss")) > 1e-9
+    assert kept.images.equal(begun.images) and not moved.images.equal(begun.images)
+
+
+def test_images_that_experts_tell_right_start_with_their_mean_logits(tmp_path):
+    splits, settings = toy_splits(), config(labels="soft", labels_from="experts", outer_steps=1, num_validations=0)
+    events = run(tmp_path, settings, splits)
+    begun = next(event.synthetic for event in events if isinstance(event, Begun))
+    context = Context(seed=3, cache_root=tmp_path / "cache")
+    _, experts = drained(load_or_record(splits, settings.student, settings.experts, context))
+    student = make_student(settings.student, SPEC)
+    answers = [student(experts.weights(number, experts.num_epochs), begun.images) for number in range(2)]
+    for place, label in enumerate(begun.classes.tolist()):
+        right = [found[place] for found in answers if found[place].argmax() == label]
+        assert right, "no expert tells this image right"
+        expected = sum(right) / len(right)
+        torch.testing.assert_close(begun.label_logits[place], expected, rtol=1e-4, atol=1e-5)

@@ -6,13 +6,15 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from engine.core.config import Action, Load, Task, Validation
-from engine.core.options import option_like
+from engine.core.options import option_like, unless
 from engine.methods.forms import SGD_STEPS, AnyForm
 from engine.methods.options import Augmented, StudentTraining, Validated, inner, outer, stored
 from engine.pretrained.experts import ExpertsConfig
 from engine.synthetic.base import Training
 
 epochs = partial(inner, high=1000, unit="epochs")
+GROWN = unless("first_bound", 0)
+VOUCHED = [("labels", "soft"), ("stored_as", "pixels"), ("images_from", "real")]
 NORMS, ATT = {"l1": "L1 (code)", "l2": "L2 (paper)"}, ("objective", "att")
 
 
@@ -33,6 +35,12 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     min_start_epoch: int = epochs(0, low=0, advanced=True, label="Earliest start")
     """Earliest expert epoch to start from."""
     max_start_epoch: int = epochs(5, "Students start before this expert epoch", low=1, label="Start before epoch")
+    first_bound: int = epochs(0, low=0, advanced=True, label="Start before epoch, at first")
+    """If set, students start before this expert epoch at first, and the bound grows to the last one (DATM)."""
+    bound_steps: int = inner(
+        1000, low=1, high=1_000_000, advanced=True, unit="outer steps", when=unless("first_bound", 0)
+    )
+    """Outer steps until the bound has grown."""
     expert_epochs: int = epochs(2, low=1, label="Epochs ahead")
     """Epochs from the start to the target on the expert's path."""
     student_steps: int = inner(20, "Steps of the student per outer step", low=1, high=10_000, unit="inner steps")
@@ -40,6 +48,11 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
     """Synthetic samples per step; 0 for all."""
     labels_lr: float = stored(1.0, low=1e-6, high=1e6, advanced=True, label="Learning rate of the labels")
     """Outer learning rate of learned labels."""
+    labels_momentum: float = stored(0.5, "Momentum of learned labels", low=0.0, high=0.99, advanced=True)
+    labels_from: Literal["class", "experts"] = stored("class", advanced=True, label="Labels start from", when=VOUCHED)
+    """The class of each image; or images that experts tell right, with their mean logits (DATM)."""
+    most_loss: float = outer(0.0, low=0.0, high=100.0, advanced=True, label="Largest loss")
+    """Outer steps with a larger loss leave the set as it is (DATM: 1); 0 for no limit."""
     outer_lr: float = outer(100.0, low=1e-4, high=1e7, label="Outer learning rate", scale=("stored_as", SGD_STEPS))
     """SGD's learning rate for the samples; the loss is normalised."""
     momentum: float = outer(0.5, "Momentum of the outer SGD", low=0.0, high=0.99, advanced=True, label="Outer momentum")
@@ -51,9 +64,25 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
         if self.min_start_epoch >= self.max_start_epoch:
             problem = f"no start lies from epoch {self.min_start_epoch} to before epoch {self.max_start_epoch};"
             raise ValueError(f"{problem} lower the earliest start")
+        if self.first_bound and not self.min_start_epoch < self.first_bound <= self.max_start_epoch:
+            allowed = f"above the earliest start {self.min_start_epoch} and at most {self.max_start_epoch}"
+            raise ValueError(f"the first bound of start epochs is {self.first_bound}, but must be {allowed}")
         if not self.experts.folder and (problem := self.too_short(self.experts.epochs)):
             raise ValueError(problem)
         return self
+
+    def start_bound(self, step: int) -> int:
+        """The expert epoch that students of an outer step start before."""
+        if not self.first_bound:
+            return self.max_start_epoch
+        grown = (self.max_start_epoch - self.first_bound) * min(1.0, step / self.bound_steps)
+        return self.first_bound + int(grown)
+
+    @property
+    def are_vouched(self) -> bool:
+        """Whether images and labels start from what experts tell right."""
+        is_soft_start = self.labels == "soft" and self.images_from == "real"
+        return self.labels_from == "experts" and self.stored_as == "pixels" and is_soft_start
 
     def too_short(self, num_epochs: int) -> str:
         """What is wrong if experts of so many epochs have no weights for some start or its target; "" if nothing is."""
@@ -98,5 +127,5 @@ class TrajectoryConfig(Augmented, Validated, StudentTraining, AnyForm):
         """One expert of two short epochs in the place of the real ones: an outer step costs the same."""
         short = {"num_experts": 1, "epochs": 2, "steps_per_epoch": 1, "folder": "", "dtype": "float32"}
         experts = self.experts.model_copy(update=short)
-        epochs = {"min_start_epoch": 0, "max_start_epoch": 1, "expert_epochs": 1}
+        epochs = {"min_start_epoch": 0, "max_start_epoch": 1, "expert_epochs": 1, "first_bound": 0}
         return super().for_trial().model_copy(update={"experts": experts, **epochs})

@@ -7,12 +7,14 @@ comes near theta*_{t+M}, M epochs ahead:
     theta_0 = theta*_t,   theta_i = theta_{i-1} - eta grad L(theta_{i-1}; x_{B(i)}, y_{B(i)}),   i = 1..N
     minimise over x, y, eta:   ||theta_{i*} - theta*_{t+M}||^2 / ||theta*_t - theta*_{t+M}||^2
 
-MTT compares the last step, i* = N; ATT the one nearest to the target; FTD is MTT with experts in flat places.
+MTT compares the last step, i* = N; ATT the one nearest to the target; FTD is MTT with experts in flat places. DATM is
+FTD with soft labels from the experts, and with starts that come later as the set grows better.
 
 Sources:
     MTT: Cazenavette et al. 2022, arXiv:2203.11932, Algorithm 1.
     FTD: Du et al. 2023, arXiv:2211.11004.
     ATT: Liu et al. 2024, arXiv:2407.14245.
+    DATM: Guo et al. 2024, arXiv:2310.05773.
 What differs from the papers is listed in README.md.
 """
 
@@ -41,12 +43,14 @@ from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.state import Best, restore, snapshot
 from engine.methods.trajectory.config import TrajectoryConfig
+from engine.methods.trajectory.labels import start_from_experts
 from engine.methods.trajectory.objectives import Matched, matched, normalised_distance
 from engine.methods.validation import with_students
 from engine.nets import make_student
 from engine.nets.student import Student
 from engine.pretrained.experts import Buffer, ExpertTrainer, load_or_record, plan
 from engine.synthetic.labelled import LabelledImages
+from engine.synthetic.pixels import PixelSet
 
 LEAST_SLOPE = 1e-18  # of the learning rate: a step size of `rates_lr` / slope^2 is a float32 number
 
@@ -71,11 +75,17 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     # the rate's step size is set at each step (`_move`)
     groups = synthetic.groups(config.outer_lr, config.labels_lr, config.rates_lr)
     learned = [parameter for group in groups for parameter in group["params"]]
-    outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
+    for group in groups:
+        is_label = group["params"][0] is synthetic.label_parameter
+        group["momentum"] = config.labels_momentum if is_label else config.momentum
+    outer = torch.optim.SGD(groups, lr=config.outer_lr)
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
 
     if first_step == 0:
+        if config.are_vouched and isinstance(synthetic, PixelSet):
+            vouched = start_from_experts(synthetic, splits, student, experts, context)
+            yield from paced("choose images that experts tell right", vouched, splits.spec.num_outputs)
         yield Begun(synthetic)
         yield synthetic.preview(0, splits)
     for step in range(first_step, config.outer_steps):
@@ -88,13 +98,16 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
         with synthetic.rounded(config.rounded_bits(step)):
             found: Matched = yield from paced("follow the student", walked, config.student_steps)
             outer_loss, direction = normalised_distance(found.theta, start, target)
-            yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
-        norm = gradient_norm(learned)
+            is_skipped = 0 < config.most_loss < outer_loss
+            if not is_skipped:
+                yield from paced("differentiate its steps", path.backward(found.step, direction, learned), found.step)
+        norm = torch.zeros(()) if is_skipped else gradient_norm(learned)
         if not torch.isfinite(norm) or not outer_loss < math.inf:
             _check_moves(start, target, experts.numbers[expert], epoch, config)
             whole = Window(0, config.student_steps)
             raise diagnose(synthetic, [path.forward()], whole, step, outer_loss, "fewer student steps")
-        _move(outer, synthetic, config, step)
+        if not is_skipped:
+            _move(outer, synthetic, config, step)
 
         done = synthetic.step = step + 1
         values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": synthetic.rates[0].item()}
@@ -153,7 +166,7 @@ def _segment(experts: Buffer, config: TrajectoryConfig, context: Context, step: 
     count = len(experts.files)
     order = torch.randperm(count, generator=context.stream("experts", step // count))
     generator = context.stream("start epoch", step)
-    epoch = torch.randint(config.min_start_epoch, config.max_start_epoch, (), generator=generator)
+    epoch = torch.randint(config.min_start_epoch, config.start_bound(step), (), generator=generator)
     return int(order[step % count]), int(epoch)
 
 
@@ -191,11 +204,12 @@ def _validate(
 
 
 MTT, FTD = Paper("2203.11932", "Cazenavette et al. 2022"), Paper("2211.11004", "Du et al. 2023")
+DATM = Paper("2310.05773", "Guo et al. 2024")
 METHOD = Method(
     key="trajectory",
-    title="Trajectory matching (MTT, FTD, ATT)",
+    title="Trajectory matching (MTT, FTD, ATT, DATM)",
     summary="Learns images on which a student follows the recorded paths of networks trained on the real data.",
-    papers=(MTT, FTD, Paper("2407.14245", "Liu et al. 2024")),
+    papers=(MTT, FTD, Paper("2407.14245", "Liu et al. 2024"), DATM),
     config=TrajectoryConfig,
     presets=read_presets(__file__),
     distill=distill,
