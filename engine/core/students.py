@@ -119,8 +119,9 @@ class StudentConfig(Config):
     """Activation function."""
     pooling: Literal["average", "max", "none"] = _advanced("average", when=_read("pooling"))
     """Pooling at the end of each block; halves the image."""
-    precision: Literal["float32", "tf32"] = _advanced("float32")
-    """Matrix products on a GPU: exact, or TF32 with a 10-bit mantissa, faster and coarser. CPUs are always exact."""
+    precision: Literal["float32", "tf32", "bfloat16"] = _advanced("float32")
+    """Exact; TF32 on a GPU, faster and coarser; or bfloat16 wherever no meta-gradient is taken, with float32 weights,
+    where the processor or card has instructions for it."""
     init: Literal["default", "xavier", "kaiming", "orthogonal"] = _advanced("xavier", label="Weight initialisation")
     """Distribution of the initial weights."""
 

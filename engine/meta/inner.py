@@ -100,7 +100,8 @@ def advance(
         inputs, targets = batch.inputs, batch.targets
         if not create_graph:  # a first-order gradient needs no graph into the data
             inputs, targets = inputs.detach(), targets.detach()
-        value = loss(student(theta, inputs), targets)
+        network = student.quick if isinstance(student, Student) and not create_graph else student
+        value = loss(network(theta, inputs), targets)
         (gradient,) = torch.autograd.grad(value, theta, create_graph=create_graph)
     if create_graph:
         return rule.apply(theta, gradient, state, batch.lr)

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import torch
 
+from engine.core import machine
 from engine.core.students import STUDENTS, StudentConfig
 from engine.data.source import TaskSpec
 from engine.nets.student import Student
@@ -19,7 +20,9 @@ def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | s
     """
     module, _, function = STUDENTS[config.name].builder.partition(".")
     build = getattr(import_module(f"engine.nets.{module}"), function)
-    return Student(build(config, spec), key or config.name, config.init, device)
+    is_quick = config.precision == "bfloat16" and machine.has_bfloat16(torch.device(device))
+    quick_type = torch.bfloat16 if is_quick else torch.float32
+    return Student(build(config, spec), key or config.name, config.init, device, quick_type)
 
 
 def make_encoder(

@@ -25,11 +25,19 @@ class Student:
 
     Networks have no dropout and no running statistics: inside an inner loop a student must depend only on its weights.
     Batch norms use the statistics of the batch there, and those of `fixed` when a trained student is measured or used.
+    quick_type: of the numbers of everything but meta-gradients.
     """
 
-    def __init__(self, module: nn.Sequential, name: str, init: str, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        module: nn.Sequential,
+        name: str,
+        init: str,
+        device: torch.device | str = "cpu",
+        quick_type: torch.dtype = torch.float32,
+    ) -> None:
         self.module = module.to(device)
-        self.name = name
+        self.name, self.quick_type = name, quick_type
         self.init_scheme = init
         self.device = torch.device(device)
         self.names = tuple(name for name, _ in module.named_parameters())
@@ -40,6 +48,10 @@ class Student:
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         return functional_call(self.module, self.unflatten(theta), (inputs,))
+
+    def quick(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """The same in `quick_type`, logits in float32: for all that is not differentiated twice."""
+        return self(theta.to(self.quick_type), inputs.to(self.quick_type)).float()
 
     @property
     def has_batch_norm(self) -> bool:
@@ -53,7 +65,7 @@ class Student:
         the result is a copy of the module.
         """
         if not self.has_batch_norm:
-            return partial(self, theta)
+            return partial(self.quick, theta)
         network = statistics.with_statistics(copy.deepcopy(self.module)).to(self.device)
         network.load_state_dict(self.unflatten(theta), strict=False)
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # pieces mix the classes
@@ -65,6 +77,11 @@ class Student:
         network = self.fixed(theta, data)
         found = network.state_dict() if isinstance(network, nn.Module) else self.unflatten(theta)
         return {name: value.detach().cpu().clone() for name, value in found.items()}
+
+    @torch.no_grad()
+    def quick_features(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """`features` in `quick_type`, without a graph; the result in float32."""
+        return self.features(theta.to(self.quick_type), inputs.to(self.quick_type)).float()
 
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """Inputs of the last layer (N, D), for theta (P,) and inputs (N, *sample_shape)."""

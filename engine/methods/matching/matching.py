@@ -144,7 +144,7 @@ def _real_gradients(student: Student, theta: Tensor, inputs: Tensor, shares: Ten
         mine = shares[:, label] > 0
         weights = theta.detach().requires_grad_()
         targets = torch.full((int(mine.sum()),), label, device=inputs.device)
-        (gradient,) = torch.autograd.grad(F.cross_entropy(student(weights, inputs[mine]), targets), weights)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(student.quick(weights, inputs[mine]), targets), weights)
         yield gradient
 
 
@@ -153,7 +153,7 @@ def _sums(student: Student, theta: Tensor, pieces: Pieces) -> Iterator[Sums]:
     """`class_sums` of the pieces so far, after each."""
     sums, weights = torch.zeros(()), torch.zeros(())
     for inputs, shares in pieces:
-        more, counted = class_sums(student.features(theta, inputs), shares)
+        more, counted = class_sums(student.quick_features(theta, inputs), shares)
         sums, weights = sums.to(more) + more, weights.to(more) + counted
         yield sums, weights
 

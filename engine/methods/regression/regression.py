@@ -86,8 +86,7 @@ def distill(splits: ImageSplits, config: RegressionConfig, context: Context) -> 
         number = pool.pick(step)
         outer.zero_grad()
         inputs, targets = _real(splits, config, context, step)
-        with torch.no_grad():
-            psi = pool.features(number, inputs)
+        psi = pool.quick_features(number, inputs)
         with synthetic.rounded(config.rounded_bits(step)):
             batch = next(synthetic.drawn(context.stream("synthetic", step)))
             images, labels = _mirrored(batch.inputs, batch.targets) if config.mirror else batch[:2]

@@ -237,8 +237,7 @@ def _outer_loss(
     pool: Pool, number: int, synthetic: RepresentationSet, inputs: Tensor, targets: Tensor, config: SelfsupConfig
 ) -> Tensor:
     """Mean squared error on real images of the ridge regression fitted to the set."""
-    with torch.no_grad():
-        queries = pool.features(number, inputs)
+    queries = pool.quick_features(number, inputs)
     features = pool.features(number, synthetic.images())
     predicted = ridge.predict(features, synthetic.representations(), queries, config.ridge)
     return F.mse_loss(predicted, targets)

@@ -210,7 +210,7 @@ def step(
     """One step of training on inputs (B, *sample_shape) and targets (B,)."""
 
     def loss_at(theta: Tensor) -> Tensor:
-        return F.cross_entropy(student(theta, inputs), targets)
+        return F.cross_entropy(student.quick(theta, inputs), targets)
 
     theta, velocity = state.theta, state.velocity
     loss, gradient = recording.loss_and_gradient(loss_at, theta)
