@@ -35,18 +35,20 @@ PAYS = "Time to make the distilled set, divided by the time that each training o
 class Payoff:
     """When distilling has saved the time it took. trainings: infinite for never, None if it is not known.
 
-    protocol: of the trainings, in words.
+    protocol: of the trainings, in words. is_worked_out: from samples seen, as the full training comes from the cache.
     """
 
     trainings: float | None
     sentence: str
     protocol: str
+    is_worked_out: bool = False
 
     @property
     def value(self) -> str:
         if self.trainings is None:
             return "not known"
-        return "never" if math.isinf(self.trainings) else formats.counted(int(self.trainings), "training")
+        about = "about " if self.is_worked_out else ""
+        return "never" if math.isinf(self.trainings) else f"{about}{formats.counted(int(self.trainings), 'training')}"
 
 
 def metrics(run: Run) -> list[Metric]:
@@ -95,9 +97,10 @@ def gap(run: Run) -> list[Sentence]:
     if value is None:
         return [Sentence(f"There is no gap to close: the full data ({high}) do no better than {floor} ({low}).")]
     by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol)
-    between = f"of the gap{by} between {floor} ({low}) and the full data ({high}), {way}"
     if value < 0:
-        return [Sentence(f"The distilled set closes none {between}: it does worse than {floor}.")]
+        closed = f"it closes none of the gap{by} to the full data ({high}), {way}"
+        return [Sentence(f"The distilled set does worse than {floor} ({low}): {closed}.")]
+    between = f"of the gap{by} between {floor} ({low}) and the full data ({high}), {way}"
     return [Sentence(f"The distilled set closes **{formats.percent(value)}** {between}.")]
 
 
@@ -117,16 +120,26 @@ def payoff(run: Run) -> Payoff | None:
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
     protocol = figures.protocol_words(distilled.protocol)
-    if distilled.cached or full.cached:
+    work = run.against_full["work_ratio"].get(distilled.protocol)
+    if distilled.cached or (full.cached and work is None):
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"
         return Payoff(None, f"{cost}. When it pays off is not known: {why}.", protocol)
-    saved = full.seconds - distilled.seconds
-    each = f"{formats.duration(distilled.seconds)} instead of {formats.duration(full.seconds)} ({protocol})"
+    seconds, about, source = full.seconds, "", ""
+    if full.cached and work is not None:
+        seconds, about = work * distilled.seconds, "about "
+        source = (
+            f" The time on the full data is worked out from samples seen ({formats.times(work)} as many), since that "
+            "training comes from an earlier run."
+        )
+    saved = seconds - distilled.seconds
+    each = f"{formats.duration(distilled.seconds)} instead of {about}{formats.duration(seconds)} ({protocol}).{source}"
     if saved <= 0:
-        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}.", protocol)
+        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}", protocol)
     trainings = math.ceil((spent + earlier) / saved)
-    after = formats.counted(trainings, "training")
-    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}.", protocol)
+    after = f"{about}{formats.counted(trainings, 'training')}"
+    return Payoff(
+        trainings, f"{cost}. It pays off after {after}: each takes {each}", protocol, is_worked_out=bool(about)
+    )
 
 
 def columns(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:
