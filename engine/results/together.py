@@ -19,8 +19,11 @@ Arms = Mapping[str, Row]
 
 
 def compared(runs: Sequence[Run]) -> list[Section]:
-    """The scores of runs, apart where they are judged by different measures, and accuracy by inner steps."""
-    parts: list[Section] = []
+    """What must be known before a set is shared, the scores of runs, apart where they are judged by different measures,
+    and accuracy by inner steps.
+    """
+    warned = [(run, kind_of(run.row.method).warning(run)) for run in runs]
+    parts: list[Section] = [Sentence(f"Run {short_name(run.row)}: {said}", "warning") for run, said in warned if said]
     for measure in dict.fromkeys(kind_of(run.row.method).measure for run in runs):
         alike = [run for run in runs if kind_of(run.row.method).measure == measure]
         ways = {figures.protocol_name(key): partial(scores, alike, key) for key in protocols(alike)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import canned_forecasts as forecasts
 import canned_runs as canned
 import pytest
@@ -195,9 +197,9 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     assert forecasts.NOTHING in text
     assert (
         "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences "
-        "(own recipe), −4.2 % on 3 random real" in text
+        "(own recipe). On 3 random real windows of equal bytes, it is −4.2 % (own recipe)." in text
     )
-    assert "3.6 % on all 3,500 real windows (standard training)." in text
+    assert "On all 3,500 real windows, it is 3.6 % (standard training)." in text
     assert "Relative error 100.5 % own recipe" in text and "Compression 1 : 1,100" in text
     assert "Across architectures" in text and "Privacy and fidelity" in text
     for absent in ("Benchmark scores", "Retention", "hard labels", "images", "Accuracy", "accuracy"):
@@ -215,6 +217,16 @@ def test_compare_has_a_skill_matrix_of_several_runs(store, visit):
     )
     assert "3.1 %" in shown and "4.1 %" in shown and "next close" in shown
     assert "Test accuracy" not in text and drawn(app, "skill matrix") == 1
+
+
+def test_compare_warns_of_each_run_whose_sequences_are_close_to_real_windows(store, visit):
+    close, far = forecasts.finished(store), forecasts.finished(store)
+    (privacy,) = (each for each in forecasts.analyses() if each.name == "privacy")
+    nearest = privacy.values["nearest"] | {"distilled": [0.2, 1.5, 1.7]}
+    store.append(close, [replace(privacy, values=privacy.values | {"nearest": nearest})])
+    (warning,) = visit("compare", run=[close, far]).warning
+    said = warning.value.replace("\\", "")
+    assert said.startswith(f"Run {close} · ") and "1 of 3 sequences is close to a copy of a real window" in said
 
 
 def test_runs_of_images_and_of_forecasts_are_not_put_on_one_axis(store, visit):
