@@ -35,9 +35,10 @@ def text(made) -> str:
 
 
 def test_verdict_takes_the_linear_probe_of_every_arm(text):
-    verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', text, re.DOTALL)[1]
     assert (
-        "after pre-training on 60 distilled images" in verdict and "12 random real images with the teacher" in verdict
+        "after pre-training on 60 distilled images." in verdict
+        and "On 12 random real images of equal bytes with the teacher" in verdict
     )
     found = re.findall(r"<strong>(\d+\.\d) %</strong>", verdict)
     wanted = [MEANS[arm] for arm in ("distilled", "random_real", "untrained", "full", "teacher")]
