@@ -1,6 +1,5 @@
 """Renders `engine.results.sections` as one HTML page that needs no network."""
 
-import base64
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from engine.figures import data_url
 from engine.figures.palette import PALETTES, Palette, Theme
 from engine.results.sections import Chart, Choice, Code, Group, Metrics, Picture, Section, Sentence, Table
 
@@ -116,9 +116,8 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    source = "data:image/png;base64," + base64.b64encode(picture.png()).decode()
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
-    return f'<figure class="grid"><img src="{source}" alt="{escape(picture.alt)}">{caption}</figure>'
+    return f'<figure class="grid"><img src="{data_url(picture.png())}" alt="{escape(picture.alt)}">{caption}</figure>'
 
 
 def _in_script(text: str) -> str:

@@ -1,6 +1,5 @@
 """Sections of results on a page: each record of `engine.results.sections` as Streamlit elements."""
 
-import base64
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine import figures
 from engine.results.sections import Chart, Choice, Code, File, Group, Metric, Metrics, Picture, Section, Sentence, Table
 from pages.ui import words
 
@@ -45,15 +45,9 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
             _choice(section, key, is_nested)
 
 
-def data_url(picture: bytes) -> str:
-    """A PNG or GIF as an address that holds the picture itself."""
-    kind = "gif" if picture.startswith(b"GIF") else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-
-
 def image(picture: bytes, alt: str, caption: str = "", width: int | Literal["stretch"] = "stretch") -> None:
     """A PNG or GIF within the page itself: a file beside it is gone once a refresh replaces it, loaded or not."""
-    st.image(data_url(picture), caption=caption or None, width=width, alt=alt)
+    st.image(figures.data_url(picture), caption=caption or None, width=width, alt=alt)
 
 
 def _sentence(sentence: Sentence) -> None:
