@@ -37,7 +37,7 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
             f"{on[0].upper()}{on[1:]}, it is **{score}**{by}." if said else f"{measure} is **{score}** {on}{by}."
         )
         if arm == "start" and "distilled" in run.best:
-            said.append(_added(run.best["distilled"].mean - row.mean))
+            said.append(_added(run))
     return [Sentence("\n".join(said), "verdict"), *against.gap(run)] if said else []
 
 
@@ -46,9 +46,11 @@ def _by(row: Row) -> str:
     return "" if row.protocol == LINEAR_PROBE else f" ({figures.protocol_words(row.protocol)})"
 
 
-def _added(gain: float) -> str:
-    """ "Distilling added **12.3 points**." to the starting set"""
-    return f"Distilling {'added' if gain >= 0 else 'took away'} **{formats.points(abs(gain))}**."
+def _added(run: Run) -> str:
+    """ "Distilling added **12.3 points**." to the starting set; in balanced accuracy where that decides."""
+    made, begun = (run.judged_row(run.best[arm]) or run.best[arm] for arm in ("distilled", "start"))
+    gain, by = made.mean - begun.mean, " in balanced accuracy" if run.is_unbalanced else ""
+    return f"Distilling {'added' if gain >= 0 else 'took away'} **{formats.points(abs(gain))}**{by}."
 
 
 def span(low: float, high: float) -> str:
@@ -83,7 +85,8 @@ def storage(run: Run) -> list[Section]:
     name = bits_in_words(bits) + (" per value" if bits <= 8 else "")
     said = f"Stored in **{name}** ({formats.num_bytes(mine['bytes'])})"
     if bits != 32 and exact is not None:
-        said += f": {formats.percent(mine['score'])} on validation against {formats.percent(exact)} in float32"
+        by = " balanced accuracy" if run.is_unbalanced else ""
+        said += f": {formats.percent(mine['score'])}{by} on validation against {formats.percent(exact)} in float32"
     elif not found["is_asked"]:
         why = "not tested, as there are no validation data" if exact is None else "fewer bits cost more than 0.5 points"
         said += f": {why}"
