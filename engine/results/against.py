@@ -35,19 +35,19 @@ PAYS = "Time to make the distilled set, divided by the time that each training o
 class Payoff:
     """When distilling has saved the time it took. trainings: infinite for never, None if it is not known.
 
-    protocol: of the trainings, in words. is_worked_out: from samples seen, as the full training comes from the cache.
+    protocol: of the trainings, in words. is_rough: the full training comes from the cache.
     """
 
     trainings: float | None
     sentence: str
     protocol: str
-    is_worked_out: bool = False
+    is_rough: bool = False
 
     @property
     def value(self) -> str:
         if self.trainings is None:
             return "not known"
-        about = "about " if self.is_worked_out else ""
+        about = "about " if self.is_rough else ""
         return "never" if math.isinf(self.trainings) else f"{about}{formats.counted(int(self.trainings), 'training')}"
 
 
@@ -120,25 +120,35 @@ def payoff(run: Run) -> Payoff | None:
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
     protocol = figures.protocol_words(distilled.protocol)
-    work = run.against_full["work_ratio"].get(distilled.protocol)
-    if distilled.cached or (full.cached and work is None):
+    seconds, source = _full_seconds(distilled, full, run.against_full["work_ratio"].get(distilled.protocol))
+    if seconds is None:
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"
         return Payoff(None, f"{cost}. When it pays off is not known: {why}.", protocol)
-    seconds, about, source = full.seconds, "", ""
-    if full.cached and work is not None:
-        seconds, about = work * distilled.seconds, "about "
-        source = (
-            f" The time on the full data is worked out from samples seen ({formats.times(work)} as many), since that "
-            "training comes from an earlier run."
-        )
-    saved = seconds - distilled.seconds
+    about, saved = "about " if source else "", seconds - distilled.seconds
     each = f"{formats.duration(distilled.seconds)} instead of {about}{formats.duration(seconds)} ({protocol}).{source}"
     if saved <= 0:
         return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}", protocol)
     trainings = math.ceil((spent + earlier) / saved)
     after = f"{about}{formats.counted(trainings, 'training')}"
-    return Payoff(
-        trainings, f"{cost}. It pays off after {after}: each takes {each}", protocol, is_worked_out=bool(about)
+    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}", protocol, is_rough=full.cached)
+
+
+def _full_seconds(distilled: Row, full: Row, work: float | None) -> tuple[float | None, str]:
+    """Seconds that a training on the full data takes here, and how they are known unless this run measured them.
+
+    If only that training comes from an earlier run, its time there may be another machine's, and the one worked out
+    from samples seen is too long where steps take equally long whatever their batches. The shorter one is taken; None
+    if they disagree on whether distilling ever pays off.
+    """
+    if not full.cached or distilled.cached or work is None:
+        return (None if distilled.cached or full.cached else full.seconds), ""
+    shorter, longer = sorted((full.seconds, work * distilled.seconds))
+    if shorter <= distilled.seconds < longer:
+        return None, ""
+    here = f"By samples seen, {formats.times(work)} as many, it would take {formats.duration(work * distilled.seconds)}"
+    return shorter, (
+        f" The training on the full data comes from an earlier run, where it took {formats.duration(full.seconds)}. "
+        f"{here}. The shorter time counts."
     )
 
 

@@ -18,6 +18,7 @@ import canned_selfsup as selfsup
 import engine
 from engine.cli.sections import lines
 from engine.core.events import ExpertEpoch, Finished
+from engine.figures import formats
 from engine.results import Run, against, kind_of, together
 from engine.results.sections import Table
 
@@ -101,21 +102,23 @@ def test_never_pays_off_where_training_on_the_set_is_not_faster(store):
 
 
 def test_times_of_the_cache_are_not_taken_for_those_of_today(store):
-    for run in (
-        done(store, {"full": 5.0}, cached=["full", "distilled"]),
-        done(store, {"full": 5.0}, cached=["full"], counts=False),
-    ):
-        paid = against.payoff(run)
+    for cached, counts, full in ((["full", "distilled"], True, 5.0), (["full"], False, 5.0), (["full"], True, 0.9)):
+        paid = against.payoff(done(store, {"full": full}, cached=cached, counts=counts))
         assert paid.value == "not known" and "comes from an earlier run" in paid.sentence
 
 
-def test_time_of_a_full_training_of_the_cache_is_worked_out_from_the_samples_seen(store):
-    paid = against.payoff(done(store, {"full": 5.0}, cached=["full"]))  # 32,000 samples instead of 2,500
-    assert paid.value == "about 6 trainings" and paid.trainings == 6
+@pytest.mark.parametrize(
+    ("full", "instead", "value"), [(5.0, "5.0 s", "about 15 trainings"), (50.0, "13 s", "about 6 trainings")]
+)
+def test_a_full_training_of_the_cache_counts_by_its_own_time_or_by_samples_seen_whichever_is_shorter(
+    store, full, instead, value
+):
+    paid = against.payoff(done(store, {"full": full}, cached=["full"]))  # 32,000 samples instead of 2,500
+    assert paid.value == value
     assert paid.sentence == (
-        "Distilling took 1 min. It pays off after about 6 trainings: each takes 1.0 s instead of about 13 s (own "
-        "recipe). The time on the full data is worked out from samples seen (12.8 × as many), since that training "
-        "comes from an earlier run."
+        f"Distilling took 1 min. It pays off after {value}: each takes 1.0 s instead of about {instead} (own recipe). "
+        f"The training on the full data comes from an earlier run, where it took {formats.duration(full)}. By samples "
+        "seen, 12.8 × as many, it would take 13 s. The shorter time counts."
     )
 
 
