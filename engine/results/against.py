@@ -48,7 +48,7 @@ class Payoff:
         if self.trainings is None:
             return "not known"
         about = "about " if self.is_rough else ""
-        return "never" if math.isinf(self.trainings) else f"{about}{formats.counted(int(self.trainings), 'training')}"
+        return "never" if math.isinf(self.trainings) else f"{about}{formats.count(int(self.trainings))}"
 
 
 def metrics(run: Run) -> list[Metric]:
@@ -61,7 +61,7 @@ def metrics(run: Run) -> list[Metric]:
     for protocol, value in ratios["gap_closed"].items():
         floor = FLOORS[ratios["floor"][protocol]]
         written, way = "undefined" if value is None else formats.percent(value), figures.protocol_words(protocol)
-        found.append(Metric("Gap closed", written, f"{way}{by}, from {floor}", GAP.format(floor)))
+        found.append(Metric("Gap closed", written, f"{way}{by}", GAP.format(floor)))
     work, seconds = ratios["work_ratio"], ratios["seconds_ratio"]
     for protocol in _once({key: work.get(key) for key in dict.fromkeys([*work, *seconds])}):
         beside = f", {formats.times(seconds[protocol])} in seconds" if protocol in seconds else ""
@@ -69,7 +69,7 @@ def metrics(run: Run) -> list[Metric]:
             Metric("Speed-up", formats.times(work.get(protocol)), f"{figures.protocol_words(protocol)}{beside}", SPEED)
         )
     if paid := payoff(run):
-        found.append(Metric("Pays off after", paid.value, f"{paid.protocol}, on this machine", PAYS))
+        found.append(Metric("Trainings to pay off", paid.value, f"{paid.protocol}, on this machine", PAYS))
     return found
 
 
@@ -86,7 +86,7 @@ def card(run: Run) -> list[Metric]:
 
 
 def gap(run: Run) -> list[Sentence]:
-    """The gap closed under the best protocol, as a sentence."""
+    """The gap closed under the best protocol, as a sentence that follows the scores and so leaves out shortenings."""
     protocol = _best_protocol(run)
     scale = scales(run.scores, run.student.name).get(protocol)
     if scale is None or scale.full is None or not scale.floor_arm:
@@ -96,7 +96,7 @@ def gap(run: Run) -> list[Sentence]:
     low, high = formats.percent(scale.floor), formats.percent(scale.full.mean)
     if value is None:
         return [Sentence(f"There is no gap to close: the full data ({high}) do no better than {floor} ({low}).")]
-    by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol)
+    by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol.partition("@")[0])
     if value < 0:
         closed = f"it closes none of the gap{by} to the full data ({high}), {way}"
         return [Sentence(f"The distilled set does worse than {floor} ({low}): {closed}.")]

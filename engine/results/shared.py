@@ -23,16 +23,19 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     bytes, it is **55.1 %** (standard training)." and so on, with what distilling added to the starting set.
 
     A short sentence per training set under its best protocol, then the gap closed. The protocol is named unless the
-    measure names it, as linear probes do.
+    measure names it, as linear probes do; how far a recipe is shortened is said once.
 
     phrases: {arm: (phrase with {} for its samples, noun, plural if irregular)}, in order.
     """
     said: list[str] = []
+    named: set[str] = set()
     for arm, (how, *noun) in phrases.items():
         row = run.best.get(arm)
         if row is None:
             continue
-        on, score, by = how.format(formats.counted(row.num_samples, *noun)), formats.percent(row.mean), _by(row)
+        protocol = row.protocol.partition("@")[0] if row.protocol in named else row.protocol
+        named.add(row.protocol)
+        on, score, by = how.format(formats.counted(row.num_samples, *noun)), formats.percent(row.mean), _by(protocol)
         said.append(
             f"{on[0].upper()}{on[1:]}, it is **{score}**{by}." if said else f"{measure} is **{score}** {on}{by}."
         )
@@ -41,9 +44,9 @@ def outcome(measure: str, run: Run, phrases: Mapping[str, tuple[str, ...]]) -> l
     return [Sentence("\n".join(said), "verdict"), *against.gap(run)] if said else []
 
 
-def _by(row: Row) -> str:
-    """By which protocol a student was trained: " (standard training)"; "" of linear probes."""
-    return "" if row.protocol == LINEAR_PROBE else f" ({figures.protocol_words(row.protocol)})"
+def _by(protocol: str) -> str:
+    """ " (standard training)"; "" of linear probes"""
+    return "" if protocol == LINEAR_PROBE else f" ({figures.protocol_words(protocol)})"
 
 
 def _added(run: Run) -> str:

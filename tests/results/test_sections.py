@@ -111,6 +111,16 @@ def test_both_live_baselines_are_figures_of_merit_and_lines_of_the_chart(store):
     assert found.references(run, "validation_accuracy")["random_samples"] == pytest.approx(0.45)
 
 
+def test_how_far_a_recipe_is_shortened_is_said_once(store):
+    run = finished(store, "labelled")
+    short = {("distilled", "standard@10"): 0.96, ("random_real", "standard@10"): 0.6}
+    canned.scored(store, run.row.id, short)
+    run = Run(store.run(run.row.id), store)
+    verdict = text(kind_of(run.row.method).verdict(run))
+    assert "images (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs)." in verdict
+    assert "it is 60.0 % (DC/DSA/MTT recipe)." in verdict and verdict.count("shortened") == 1
+
+
 def test_distilling_that_made_a_set_worse_is_said(store):
     run = finished(store, "labelled")
     canned.scored(store, run.row.id, {("start", "ordinary"): 0.9})
