@@ -22,7 +22,7 @@ def charts(app: AppTest) -> list[str]:
 
 
 def tables(app: AppTest) -> str:
-    return " ".join(table.value.to_string() for table in app.table).replace("\\", "")
+    return " ".join(table.value.to_string() for table in app.table).replace("\\", "").replace("\u00a0", " ")
 
 
 def drawn(app: AppTest, part: str) -> int:
@@ -226,7 +226,7 @@ def test_compare_warns_of_each_run_whose_sequences_are_close_to_real_windows(sto
     store.append(close, [replace(privacy, values=privacy.values | {"nearest": nearest})])
     (warning,) = visit("compare", run=[close, far]).warning
     said = warning.value.replace("\\", "")
-    assert said.startswith(f"Run {close} · ") and "1 of 3 sequences is close to a copy of a real window" in said
+    assert said.startswith(f"Run {close}: ") and "1 of 3 sequences is close to a copy of a real window" in said
 
 
 def test_runs_of_images_and_of_forecasts_are_not_put_on_one_axis(store, visit):

@@ -164,7 +164,7 @@ def test_compare_says_the_verdict_in_words(visit, store):
         "training)." in text
     )
     assert "Retention 87.7 % own recipe" in text
-    assert "Gap closed 71.6 % own recipe, from random real data of equal bytes" in text
+    assert "Gap closed 71.6 % own recipe" in text
     assert "Cached scores come from an earlier run" in text
 
 
@@ -177,8 +177,8 @@ def test_compare_table_has_each_arm_and_protocol(visit, store):
         "Random real, equal bytes",
         "Full data",
     ]
-    assert list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
-    assert list(table["95 % interval"])[0] == "82.6 to 87.6 %"
+    assert list(table["Accuracy"])[0] == "85.1\u00a0±\u00a01.0\u00a0%", "on one line"
+    assert list(table["95 % interval"])[0] == "82.6\u00a0to\u00a087.6\u00a0%"
     assert set(table["n"]) == {"3"}
 
 
@@ -187,7 +187,10 @@ def test_compare_puts_several_runs_together(visit, store):
     app = visit("compare", run=first)
     app.multiselect[0].set_value([first, second]).run()
     assert not app.exception
-    assert list(app.table[0].value["Run"]) == [f"{first} · one", f"{second} · two"]
+    table = app.table[0].value
+    assert [cell.split("  \n")[0] for cell in table["Run"]] == [f"{first} · one", f"{second} · two"]
+    assert all("MLP 256-128, n\u00a0=\u00a03" in cell for cell in table["Run"])
+    assert not {"Student", "n", "Distilling"} & set(table), "told below the run and its bytes"
 
 
 def test_done_run_without_scores_is_compared_without_error(visit, store):

@@ -25,7 +25,7 @@ def charts(app: AppTest) -> list[str]:
 
 
 def tables(app: AppTest) -> str:
-    return " ".join(table.value.to_string() for table in app.table).replace("\\", "")
+    return " ".join(table.value.to_string() for table in app.table).replace("\\", "").replace("\u00a0", " ")
 
 
 # ---- the teacher ----
