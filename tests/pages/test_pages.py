@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
+from canned_runs import failed, finished, queued, request, running, scored, stopped, training_students, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -44,6 +44,13 @@ def test_home_explains_and_offers_the_first_run(visit, store):
     assert row.request == engine.request_from_preset("digits", "bilevel", "quick")
     assert app.query_params["run"] == row.id
     assert "starts in a moment" in words(app)
+
+
+def test_a_card_says_how_far_a_recipe_is_shortened_once(visit, store):
+    scored(store, finished(store), {("distilled", "standard@10"): 0.96, ("random_real", "standard@10"): 0.6})
+    text = words(visit("runs"))
+    assert "distilled (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs) · random" in text
+    assert "random (equal bytes) 60.0 % (DC/DSA/MTT recipe)" in text
 
 
 def test_home_lists_recent_runs_with_their_score(visit, store):
