@@ -45,7 +45,10 @@ class _Writer:
                 look = f' class="{_TONES[section.tone]}"' if _TONES[section.tone] else ""
                 return f"<p{look}>{_marked(section.text)}</p>"
             case Metrics():
-                rows = [(metric.label, metric.value, _explained(metric.note, metric.help)) for metric in section.of]
+                rows, told = [], ""
+                for metric in section.of:  # what several rows in turn have in common is explained in the first
+                    explanation, told = "" if metric.help == told else metric.help, metric.help
+                    rows.append((metric.label, metric.value, _explained(metric.note, explanation)))
                 return _table(rows, (), "numbers")
             case Table():
                 head, kind = tuple(section.columns), "scores"
