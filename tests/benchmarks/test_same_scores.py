@@ -2,10 +2,11 @@
 
 `tests/reference` holds every score of each run and a digest of its result, recorded on one thread of an Intel Xeon with
 AVX-512 (model 207). Scores are equal to six decimals on any machine of that kind; other processors round convolutions
-in other ways. With RECORD_SCORES=1 in the environment they are recorded anew, which takes a reason. Why `bilevel`,
-`folder` and `ohlc` were last: sets are stored in few bits and scored as stored, real images count a byte a value, and
-there are more arms, the start of a set and as many random real samples. Scores of full data stayed the same to six
-decimals. The other files are older than these rules, on an AMD EPYC, and differ by them.
+in other ways. With RECORD_SCORES=1 in the environment they are recorded anew, which takes a reason. The last one: sets
+are stored in few bits and scored as stored, real images count a byte a value, and there are more arms, the start of a
+set and as many random real samples; in `selfsup` batch norms are fixed after training, on mixed images. Elsewhere the
+scores of full data stayed the same to six decimals. `rat_bptt` and `selfsup_low_rank` are older than these rules, from
+an AMD EPYC, and differ by them.
 """
 
 from __future__ import annotations
