@@ -166,9 +166,9 @@ def test_list_filters_by_state_and_text(visit, store):
 def test_compare_says_the_verdict_in_words(visit, store):
     text = words(visit("compare", run=finished(store)))
     assert (
-        "Test accuracy is **85.1 %** after training on 10 synthetic images (own recipe). On 10 random real images of "
-        "equal bytes, it is **55.1 %** (standard training). On all 1,294 real images, it is **97.0 %** (standard "
-        "training)." in text
+        "Test accuracy is **85.1 %** after training on 10 synthetic images, 2.61 kB (own recipe). On 10 random real "
+        "images of equal bytes, it is **55.1 %** (standard training). On all 1,294 real images, it is **97.0 %** "
+        "(standard training)." in text
     )
     assert "Retention 87.7 % own recipe" in text
     assert "Gap closed 71.6 % own recipe" in text

@@ -63,20 +63,21 @@ def text(sections: list[Section]) -> str:
     [
         (
             "labelled",
-            "Test accuracy is 85.1 % after training on 10 synthetic images (own recipe).\n"
+            "Test accuracy is 85.1 % after training on 10 synthetic images, 2.61 kB (own recipe).\n"
             "On 10 random real images of equal bytes, it is 55.1 % (standard training).\n"
             "On all 1,294 real images, it is 97.0 % (standard training). ",
         ),
         (
             "representations",
-            "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images.\n"
+            "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images, 9.00 kB.\n"
             "On 25 random real images of equal bytes with the teacher's representations, it is 74.0 %.\n"
             "Without pre-training, it is 55.0 %.\nOn all 1,294 real images, it is 93.0 %.\n"
             "For the teacher itself, it is 95.0 %. ",
         ),
         (
             "forecasts",
-            "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences (own recipe).\n"
+            "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, 1.20 kB (own "
+            "recipe).\n"
             "On 3 random real windows of equal bytes, it is −4.2 % (own recipe).\n",
         ),
     ],
@@ -117,7 +118,7 @@ def test_how_far_a_recipe_is_shortened_is_said_once(store):
     canned.scored(store, run.row.id, short)
     run = Run(store.run(run.row.id), store)
     verdict = text(kind_of(run.row.method).verdict(run))
-    assert "images (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs)." in verdict
+    assert "images, 2.61 kB (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs)." in verdict
     assert "it is 60.0 % (DC/DSA/MTT recipe)." in verdict and verdict.count("shortened") == 1
 
 

@@ -38,7 +38,8 @@ def section(text: str, title: str) -> str:
 def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is_beaten(text):
     verdict = re.search(r'<p class="verdict">(.*?)</p>', text, re.DOTALL)[1]
     assert verdict.startswith(
-        "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled sequences ("
+        "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled "
+        "sequences, 1.10 kB ("
     )
     assert (
         "On 6 random real windows of equal bytes, it is <strong>−29.5 %</strong> (standard training)." in verdict
