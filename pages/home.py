@@ -14,15 +14,22 @@ frame.ensure()
 EXAMPLE = Path(__file__).parents[1] / "assets" / "example" / "digits.npz"  # the result of a recorded quick run
 
 
+def first_run() -> engine.RunRequest:
+    """The quick run on the digits, which the example was made by."""
+    return engine.request_from_preset("digits", "bilevel", "quick")
+
+
 @st.cache_data(show_spinner=False, max_entries=2)
 def picture(theme: services.Theme) -> str:
     """A drawing of dataset distillation, with real digits and the images of the recorded run."""
-    digits = engine.drained(engine.SOURCES["digits"].load(engine.DataConfig(), engine.data_root()))
-    train = digits.train
+    source, request = engine.SOURCES["digits"], first_run()
+    train = engine.drained(source.load(request.data, engine.data_root())).train
     real = train.inputs[:160].permute(0, 2, 3, 1).numpy()
     with np.load(EXAMPLE, allow_pickle=False) as example:
         synthetic = example["images"]
-    num_bytes = {"real_bytes": train.raw_bytes, "synthetic_bytes": 4 * synthetic.size}
+    config = engine.checked(engine.METHODS[request.method].config, request.config, "Settings")
+    planned = config.size(engine.data.task_of(source, request.data))
+    num_bytes = {"real_bytes": train.raw_bytes, "synthetic_bytes": planned.num_bytes}
     return figures.hero_svg(real, synthetic, num_real=len(train), theme=theme, **num_bytes)
 
 
@@ -39,7 +46,7 @@ with services.said_plainly():
 
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Distil the digits", type="primary", icon=":material/play_arrow:", key="distil the digits"):
-            run_id = services.worker().submit(engine.request_from_preset("digits", "bilevel", "quick"))
+            run_id = services.worker().submit(first_run())
             frame.go_to("runs", {"run": run_id})
         if st.button("Choose another data set", icon=":material/grid_on:", key="choose data"):
             frame.go_to("data")

@@ -99,6 +99,13 @@ def files(folder: str) -> list[Path]:
     return found
 
 
+def test_no_file_of_code_or_data_is_longer_than_400_lines():
+    every = [path for folder in ("engine", "pages") for path in (ROOT / folder).rglob("*.*")]
+    paths = [path for path in every if path.suffix in (".py", ".toml")]
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert lengths and not {name: length for name, length in lengths.items() if length > 400}
+
+
 @pytest.mark.parametrize("part", BANNED)
 def test_no_banned_import(part):
     for path in files(part):

@@ -25,6 +25,7 @@ from engine.evaluation.scores import summarise
 from engine.figures import formats
 from engine.methods import METHODS
 from engine.results import Run, against, kind_of
+from engine.results.names import size_in_words
 from engine.run import resolve
 from engine.runs.store import Store
 from engine.runs.worker import execute
@@ -144,6 +145,7 @@ def _show(options) -> int:
     if options.json:
         return print_json(run_json(store, row))
     steps = f"step {row.step:,} of {row.total_steps:,}, {formats.duration(row.seconds)}"
+    steps += f"; {size}" if (size := size_in_words(row)) else ""
     print(f"run {row.id}: {row.status}, {row.source}, {row.method} {row.preset}, seed {row.seed}, {steps}")
     if row.error:
         print(f"error: {row.error}")

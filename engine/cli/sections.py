@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from engine.results.sections import Choice, Group, Metrics, Section, Sentence, Table
 
+WIDTH, GAP = 120, "  "
+"""Columns of a terminal, and what stands between those of a table."""
+
 
 def print_sections(sections: Sequence[Section]) -> None:
     """Print what a terminal can show, a blank line between tables."""
@@ -19,7 +22,7 @@ def lines(sections: Sequence[Section]) -> list[str]:
 def _lines(section: Section) -> list[str]:
     match section:
         case Sentence(text, tone) if tone != "caption":
-            return [text.replace("**", "")]
+            return text.replace("**", "").split("\n")
         case Metrics(metrics):
             return [f"{each.label}: {each.value}{f' ({each.note})' if each.note else ''}" for each in metrics]
         case Table(columns):
@@ -35,8 +38,12 @@ def _lines(section: Section) -> list[str]:
 
 
 def _table(columns: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of texts, each as wide as its widest."""
+    """Columns of texts, each as wide as its widest; those that find no room follow below, beside the first again."""
     cells = [[text.replace("\n", ", ").replace("\u00a0", " ") for text in column] for column in columns]
-    widths = [max(map(len, column)) for column in cells]
-    rows = zip(*cells, strict=True)
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    first, *others = [[text.ljust(max(map(len, column))) for text in column] for column in cells]
+    blocks = [[first]]
+    for column in others:
+        if len(blocks[-1]) > 1 and len(GAP.join(next(zip(*blocks[-1], column, strict=True)))) > WIDTH:
+            blocks.append([first])
+        blocks[-1].append(column)
+    return [GAP.join(row).rstrip() for block in blocks for row in zip(*block, strict=True)]

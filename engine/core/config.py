@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from engine.core.data_config import DataConfig
@@ -167,7 +167,11 @@ class Load:
     student: StudentConfig
 
 
-StoreBits = Literal["auto", "float32", "float16", "8", "4", "3", "2"]
+StoreBits = Annotated[
+    Literal["auto", "float32", "float16", "8", "4", "3", "2"],
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+]
+"""Bits may be given as a number too, as a command line has them."""
 BITS = {"8": "8 bits", "4": "4 bits", "3": "3 bits", "2": "2 bits"}
 ROUNDED_SHARE = 0.6
 """Of the outer steps, the last ones that see rounded values where few bits are asked for. Ten digits in 2 bits

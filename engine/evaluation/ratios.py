@@ -50,7 +50,8 @@ def scales(scores: Sequence[Scored], student: str) -> dict[str, Scale]:
     Unbalanced classes are judged by balanced accuracy.
     """
     rows = {(row.arm, row.protocol): row for row in judged(summarise(scores)) if row.student == student}
-    real, found = best_by_arm(scores, student).get("random_real"), {}
+    best, found = best_by_arm(scores, student).get("random_real"), {}
+    real = None if best is None else rows.get((best.arm, best.protocol), best)
     for protocol in dict.fromkeys(protocol for _, protocol in rows):
         full = rows.get(("full", protocol), rows.get(("full", ORDINARY)))
         floor = rows.get(("untrained", protocol), real)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import t as student_t
@@ -189,10 +189,11 @@ def likeness(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
     return found
 
 
-def baselines(scores: Iterable[Scored]) -> dict[str, Row]:
+def baselines(scores: Iterable[Scored], chosen: Callable[[Sequence[Row]], list[Row]] = headlines) -> dict[str, Row]:
     """{arm: row}, the live baselines: random real data of equal bytes, and as many samples, on validation images.
 
     With standard training; for representations, probed after a short pre-training. Empty before they are measured.
+    chosen: `headlines`, or `judged` for what is held against scores that decide.
     """
-    rows = headlines(summarise(scores, "validation"))
+    rows = chosen(summarise(scores, "validation"))
     return {row.arm: row for row in rows if row.arm in RANDOM and row.protocol in (ORDINARY, SHORT_PROBE)}

@@ -4,7 +4,7 @@ from engine.figures import formats
 from engine.figures.budget import Budgeted, Published, accuracy_against_bytes, bits_against_bytes
 from engine.figures.curves import chart_names, chart_of, curve, overlay, spans_decades
 from engine.figures.forecasts import adaptation, autocorrelation, forecast, nearest_distances, tails, target_words
-from engine.figures.grids import MAX_IMAGES, grid_png, rows_png, timelapse
+from engine.figures.grids import MAX_IMAGES, data_url, grid_png, rows_png, timelapse
 from engine.figures.hero import hero_svg
 from engine.figures.labels import FEW_CLASSES, class_weights, label_heatmap, label_map, learned_map
 from engine.figures.networks import by_expert, expert_curves, matched_steps, teacher_accuracy, teacher_loss

@@ -163,6 +163,7 @@ def encoded(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def data_url(picture: Image.Image) -> str:
-    """A picture as the data: URL of a PNG."""
-    return "data:image/png;base64," + base64.b64encode(encoded(picture)).decode()
+def data_url(picture: bytes) -> str:
+    """A PNG or GIF as an address that holds the picture itself."""
+    kind = "gif" if picture.startswith(b"GIF") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.figures.formats import counted, num_bytes
-from engine.figures.grids import data_url, tiled
+from engine.figures.grids import data_url, encoded, tiled
 from engine.figures.palette import PALETTES, Theme
 
 _INK = {"light": ("#1E2227", "#6B727B"), "dark": ("#E8E6E3", "#9AA1AB"), "page": ("#80858C", "#80858C")}
@@ -29,8 +29,8 @@ def hero_svg(
     ink, faint = _INK[theme]
     accent = PALETTES[theme].distilled
     columns, rows = _WALL
-    wall = data_url(tiled(real[: columns * rows], columns, 3, 1))
-    few = data_url(tiled(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6))
+    wall = data_url(encoded(tiled(real[: columns * rows], columns, 3, 1)))
+    few = data_url(encoded(tiled(synthetic, 5 if len(synthetic) > 5 else len(synthetic), 8, 6)))
     parts = [
         _image(wall, (0, 18), (330, 206)),
         _arrow(348, 121, 52, accent),

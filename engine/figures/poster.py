@@ -99,7 +99,7 @@ def poster_html(view: PosterView, theme: Theme = "light") -> str:
     style = _STYLE.format(width=width, height=height, wide=wide, tall=tall, accent=accent, ground=ground)
     return (
         f'<style>{style}</style><div class="dd-poster" role="img" aria-label="The poster; the patch under the pointer '
-        f'is outlined and described"><img alt="" src="{data_url(enlarged(view.pixels, 1))}">'
+        f'is outlined and described"><img alt="" src="{data_url(encoded(enlarged(view.pixels, 1)))}">'
         f"<p>Point at the poster to see a patch and its label.</p>{''.join(patches)}</div>"
     )
 

@@ -27,6 +27,8 @@ from engine.figures.palette import (
 
 LEAST_SKILL = -1.0
 """Bars of lower skills are cut off, or they would leave no room for the others; their numbers are still written."""
+FOOT = 0.2
+"""Share of an axis that a number takes at the foot of a bar."""
 MOST_WRITTEN = 16
 """Classes of a confusion whose shares are written in its cells."""
 LEFT_OUT = ("distilled_hard", *NAIVE_ARMS)  # not in the map: tried with the set's own architecture only, or no network
@@ -43,16 +45,25 @@ def scores(rows: Sequence[Row], height: int = 320) -> go.Figure:
     """
     rows = sorted((row for row in rows if row.arm not in NAIVE_ARMS), key=shown_order)
     figure, hover = go.Figure(), "%{fullData.name}<br>%{x}: %{customdata[0]}, n = %{customdata[1]}<extra></extra>"
-    for arm in sorted({row.arm for row in rows}, key=lambda arm: (place(arm, ARM_NAMES), arm)):
+    arms, axis = sorted({row.arm for row in rows}, key=lambda arm: (place(arm, ARM_NAMES), arm)), _score_axis(rows)
+    for arm in arms:
         mine = [row for row in rows if row.arm == arm]
         x = ["<br>".join(textwrap.wrap(protocol_name(row.protocol), 18)) for row in mine]
-        told = {"text": [_bare(row) for row in mine], "customdata": [(spread(row), row.n) for row in mine]}
+        told = {
+            "text": [_bare(row) if _has_foot(row, axis) else "" for row in mine],
+            "customdata": [(spread(row), row.n) for row in mine],
+        }
         more = told | WRITTEN | {"error_y": whiskers(mine, PAGE.ink)}
         columns(figure, x, [100 * row.mean for row in mine], arm_name(arm), PAGE.arm(arm), hover, **more)
-    lay_out(figure, height, yaxis=_score_axis(rows), **GROUPED)
-    if measure(rows) == "skill":  # many skills are bars too low to be written in
-        figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"})
-    return figure
+    lay_out(figure, height + 20 * max(0, len(arms) - 3), yaxis=axis, **GROUPED)  # on a phone, a line per name
+    return figure.update_layout(uniformtext={"minsize": 9, "mode": "hide"})  # bars may be too narrow or low for numbers
+
+
+def _has_foot(row: Row, axis: Mapping[str, Any]) -> bool:
+    """Whether the foot of a bar has room for a number that its whiskers do not cross."""
+    low, high = axis["range"]
+    ends = [100 * (row.mean if math.isnan(end) else end) for end in (row.low, row.high)]
+    return ends[0] * ends[1] > 0 and min(map(abs, ends)) >= FOOT * (high - low)
 
 
 def _bare(row: Row) -> str:

@@ -2,7 +2,8 @@
 
 In training, batch norms use the statistics of the batch. Afterwards they are fixed on the samples of that training, by
 PyTorch's running averages without a momentum: the mean over pieces of the mean and the unbiased variance. Up to 256
-samples are one piece; of large sets a sample of 1,024 is used.
+samples are one piece; of large sets a sample of 1,024 is used. Pieces are mixed at random, as batches are: files are
+often sorted by class, and within a piece of one class values vary less than in the whole.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,8 +32,9 @@ def with_statistics(network: nn.Module) -> nn.Module:
 
 
 def pieces_of(data: LabelledSet) -> Iterator[Tensor]:
-    """All prepared inputs of `data` in order, in equal pieces."""
-    for indices in torch.arange(len(data)).chunk(-(-len(data) // PIECE)):
+    """Prepared inputs of `data`, at most 1,024, in a random order that is always the same, in equal pieces."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+    for indices in order.chunk(-(-len(order) // PIECE)):
         yield data.batch(indices)[0]
 
 

@@ -35,18 +35,20 @@ PAYS = "Time to make the distilled set, divided by the time that each training o
 class Payoff:
     """When distilling has saved the time it took. trainings: infinite for never, None if it is not known.
 
-    protocol: of the trainings, in words.
+    protocol: of the trainings, in words. is_rough: the full training comes from the cache.
     """
 
     trainings: float | None
     sentence: str
     protocol: str
+    is_rough: bool = False
 
     @property
     def value(self) -> str:
         if self.trainings is None:
             return "not known"
-        return "never" if math.isinf(self.trainings) else formats.counted(int(self.trainings), "training")
+        about = "about " if self.is_rough else ""
+        return "never" if math.isinf(self.trainings) else f"{about}{formats.count(int(self.trainings))}"
 
 
 def metrics(run: Run) -> list[Metric]:
@@ -59,7 +61,7 @@ def metrics(run: Run) -> list[Metric]:
     for protocol, value in ratios["gap_closed"].items():
         floor = FLOORS[ratios["floor"][protocol]]
         written, way = "undefined" if value is None else formats.percent(value), figures.protocol_words(protocol)
-        found.append(Metric("Gap closed", written, f"{way}{by}, from {floor}", GAP.format(floor)))
+        found.append(Metric("Gap closed", written, f"{way}{by}", GAP.format(floor)))
     work, seconds = ratios["work_ratio"], ratios["seconds_ratio"]
     for protocol in _once({key: work.get(key) for key in dict.fromkeys([*work, *seconds])}):
         beside = f", {formats.times(seconds[protocol])} in seconds" if protocol in seconds else ""
@@ -67,7 +69,7 @@ def metrics(run: Run) -> list[Metric]:
             Metric("Speed-up", formats.times(work.get(protocol)), f"{figures.protocol_words(protocol)}{beside}", SPEED)
         )
     if paid := payoff(run):
-        found.append(Metric("Pays off after", paid.value, f"{paid.protocol}, on this machine", PAYS))
+        found.append(Metric("Trainings to pay off", paid.value, f"{paid.protocol}, on this machine", PAYS))
     return found
 
 
@@ -84,7 +86,7 @@ def card(run: Run) -> list[Metric]:
 
 
 def gap(run: Run) -> list[Sentence]:
-    """The gap closed under the best protocol, as a sentence."""
+    """The gap closed under the best protocol, as a sentence that follows the scores and so leaves out shortenings."""
     protocol = _best_protocol(run)
     scale = scales(run.scores, run.student.name).get(protocol)
     if scale is None or scale.full is None or not scale.floor_arm:
@@ -94,10 +96,11 @@ def gap(run: Run) -> list[Sentence]:
     low, high = formats.percent(scale.floor), formats.percent(scale.full.mean)
     if value is None:
         return [Sentence(f"There is no gap to close: the full data ({high}) do no better than {floor} ({low}).")]
-    by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol)
-    between = f"of the gap{by} between {floor} ({low}) and the full data ({high}), {way}"
+    by, way = " in balanced accuracy" if run.is_unbalanced else "", figures.protocol_words(protocol.partition("@")[0])
     if value < 0:
-        return [Sentence(f"The distilled set closes none {between}: it does worse than {floor}.")]
+        closed = f"it closes none of the gap{by} to the full data ({high}), {way}"
+        return [Sentence(f"The distilled set does worse than {floor} ({low}): {closed}.")]
+    between = f"of the gap{by} between {floor} ({low}) and the full data ({high}), {way}"
     return [Sentence(f"The distilled set closes **{formats.percent(value)}** {between}.")]
 
 
@@ -117,16 +120,36 @@ def payoff(run: Run) -> Payoff | None:
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
     protocol = figures.protocol_words(distilled.protocol)
-    if distilled.cached or full.cached:
+    seconds, source = _full_seconds(distilled, full, run.against_full["work_ratio"].get(distilled.protocol))
+    if seconds is None:
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"
         return Payoff(None, f"{cost}. When it pays off is not known: {why}.", protocol)
-    saved = full.seconds - distilled.seconds
-    each = f"{formats.duration(distilled.seconds)} instead of {formats.duration(full.seconds)} ({protocol})"
+    about, saved = "about " if source else "", seconds - distilled.seconds
+    each = f"{formats.duration(distilled.seconds)} instead of {about}{formats.duration(seconds)} ({protocol}).{source}"
     if saved <= 0:
-        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}.", protocol)
+        return Payoff(math.inf, f"{cost}. It never pays off: a training on the distilled set takes {each}", protocol)
     trainings = math.ceil((spent + earlier) / saved)
-    after = formats.counted(trainings, "training")
-    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}.", protocol)
+    after = f"{about}{formats.counted(trainings, 'training')}"
+    return Payoff(trainings, f"{cost}. It pays off after {after}: each takes {each}", protocol, is_rough=full.cached)
+
+
+def _full_seconds(distilled: Row, full: Row, work: float | None) -> tuple[float | None, str]:
+    """Seconds that a training on the full data takes here, and how they are known unless this run measured them.
+
+    If only that training comes from an earlier run, its time there may be another machine's, and the one worked out
+    from samples seen is too long where steps take equally long whatever their batches. The shorter one is taken; None
+    if they disagree on whether distilling ever pays off.
+    """
+    if not full.cached or distilled.cached or work is None:
+        return (None if distilled.cached or full.cached else full.seconds), ""
+    shorter, longer = sorted((full.seconds, work * distilled.seconds))
+    if shorter <= distilled.seconds < longer:
+        return None, ""
+    here = f"By samples seen, {formats.times(work)} as many, it would take {formats.duration(work * distilled.seconds)}"
+    return shorter, (
+        f" The training on the full data comes from an earlier run, where it took {formats.duration(full.seconds)}. "
+        f"{here}. The shorter time counts."
+    )
 
 
 def columns(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:

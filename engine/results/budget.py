@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from engine import figures
-from engine.evaluation.scores import Row, baselines
+from engine.evaluation.scores import Row, baselines, judged
 from engine.results import looks, published, titles
 from engine.results.kinds import kind_of
 from engine.results.names import short_name
@@ -60,21 +60,23 @@ def by_bits(runs: Sequence[Run]) -> list[Section]:
     tried = [(run, widths) for run in runs if len(widths := _widths(run)) > 1]
     if not tried:
         return []
-    kind, source = kind_of(tried[0][0].row.method), tried[0][0].row.source
+    first = tried[0][0]
+    kind, source = kind_of(first.row.method), first.row.source
+    measure = "balanced accuracy" if first.is_unbalanced else kind.measure
     shown = [
         figures.Budgeted(
-            "", short_name(run.row), _form(run), baselines(run.scores), widths, run.analyses["storage"]["bits"]
+            "", short_name(run.row), _form(run), baselines(run.scores, judged), widths, run.analyses["storage"]["bits"]
         )
         for run, widths in tried
     ]
-    group = kind.group(tried[0][0].row.request)
-    alt = f"Validation {kind.measure} of sets in several bits per value against the bytes that they then take"
+    group = kind.group(first.row.request)
+    alt = f"Validation {measure} of sets in several bits per value against the bytes that they then take"
     note = (
         "Validation scores, by which the width is chosen: do not compare them with test scores. The larger mark is the "
         "stored width. Sets are trained as in the validations of the run, random real data by standard training."
     )
-    chart = Chart(partial(figures.bits_against_bytes, shown, kind.measure), f"bits {source} {group}", alt)
-    return [Group(f"{kind.measure.capitalize()} by bits per value", [chart, Sentence(note, "caption")], "box")]
+    chart = Chart(partial(figures.bits_against_bytes, shown, measure), f"bits {source} {group}", alt)
+    return [Group(f"{measure.capitalize()} by bits per value", [chart, Sentence(note, "caption")], "box")]
 
 
 def _widths(run: Run) -> dict[int, tuple[int, float]]:

@@ -60,7 +60,7 @@ def sections(run: Run) -> list[Section]:
         by = figures.protocol_words(each["protocol"])
         means.append(f"{figures.arm_name(arm).lower()} {formats.percent(_balanced(each))} ({by})")
     said = f"{_constant(found)}Balanced accuracy, the mean over classes: {'; '.join(means)}."
-    if found["judged_by"] == BALANCED:
+    if found["judged_by"] == BALANCED and run.has_validation:
         said += f" {CHOSEN_BY}"
     names = found["classes"]
     ways = {figures.arm_name(arm): partial(_map, arm, each, names) for arm, each in arms.items() if each["counts"]}

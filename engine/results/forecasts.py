@@ -45,9 +45,10 @@ class Forecasts(Kind):
     stored, findings_title, value_bytes = "bars and targets", "Privacy and fidelity", 2
     phrases = {
         "distilled": ("after training on {}", "distilled sequence"),
-        "random_real": ("on {} (equal bytes)", "random real window"),
+        "random_real": ("on {} of equal bytes", "random real window"),
         "random_samples": ("on {} (as many samples)", "random real window"),
-        "kmeans_real": ("on {} chosen by k-means (equal bytes)", "real window"),
+        "kmeans_real": ("on {} of equal bytes, chosen by k-means", "real window"),
+        "start": ("on the starting set", ""),
         "full": ("on all {}", "real window"),
     }
 
@@ -89,11 +90,23 @@ class Forecasts(Kind):
             found.append(Metric("Close to a real window", f"{close:,} of {total:,}", "do not share secret prices"))
         return found
 
+    def warning(self, run: Run) -> str:
+        """That sequences are close to copies of real windows."""
+        close, total = close_to_real(run)
+        if not close:
+            return ""
+        are = "is close to a copy of a real window" if close == 1 else "are close to copies of real windows"
+        far = f"less than {COPY:g} times as far from one as real windows are from each other"
+        advice = " Start from noise to avoid this." if run.row.request.config.get("images_from") != "noise" else ""
+        return (
+            f"{close:,} of {total:,} sequences {are} ({far}): do not share this set if the prices are secret.{advice}"
+        )
+
     def verdict(self, run: Run) -> list[Section]:
         """Whether anything beats a naive forecast, sequences that reveal real prices, and the test skills."""
         found = run.analyses.get("verdict")
         said = [Sentence(found["sentence"], "note")] if found else []
-        if warning := reveals(run):
+        if warning := self.warning(run):
             said.append(Sentence(warning, "warning"))
         return [*said, *shared.outcome(f"Test skill relative to {reference_in_words(run.target)}", run, self.phrases)]
 
@@ -131,17 +144,6 @@ def close_to_real(run: Run) -> tuple[int, int]:
     """(sequences close to a copy of a real window, all sequences); zeros before it was measured."""
     nearest = run.analyses.get("privacy", {}).get("nearest")
     return (num_close(nearest), len(nearest["distilled"])) if nearest else (0, 0)
-
-
-def reveals(run: Run) -> str:
-    """A warning if sequences are close to copies of real windows, else ""."""
-    close, total = close_to_real(run)
-    if not close:
-        return ""
-    are = "is close to a copy of a real window" if close == 1 else "are close to copies of real windows"
-    far = f"less than {COPY:g} times as far from one as real windows are from each other"
-    advice = " Start from noise to avoid this." if run.row.request.config.get("images_from") != "noise" else ""
-    return f"{close:,} of {total:,} sequences {are} ({far}): do not share this set if the prices are secret.{advice}"
 
 
 # ---- scores ----

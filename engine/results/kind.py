@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, Literal
 
 from engine import figures
 from engine.core.config import DataConfig, EvaluationConfig, RunRequest, Size
 from engine.data.describe import planned_images
 from engine.data.source import Source, TaskSpec
-from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, ORDINARY, RECIPES, Row, across, baselines
+from engine.evaluation.scores import AS_DISTILLED, LINEAR_PROBE, NAIVE, ORDINARY, RECIPES, Row, across, baselines
 from engine.figures import formats
 from engine.figures.palette import shown_order
 from engine.results import against, published, shared
@@ -84,6 +85,10 @@ class Kind:
     def beside(self, run: Run) -> Sequence[Metric]:
         """Figures of merit between those of the small sets and that of the full one."""
         return ()
+
+    def warning(self, run: Run) -> str:
+        """What must be known before a set is shared; "" if nothing."""
+        return ""
 
     def verdict(self, run: Run) -> list[Section]:
         """The outcome as sentences; none before there are scores."""
@@ -232,11 +237,23 @@ class Kind:
         """What a terminal shows: the verdict, every score of every student, measures and findings."""
         if not run.rows:
             return self.titled_findings(run)
-        rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), shown_order(row)))
-        columns = {"Student": [row.student for row in rows]} | self._columns(run, rows)
-        every = Table(columns, "Scores of each student, training set and protocol")
         told = [*self.against_full(run), *shared.storage(run), *self.details(run), *self.titled_findings(run)]
-        return [*self.verdict(run), every, *told, *published.beside([run], is_brief=True)]
+        return [*self.verdict(run), *self._narrow(run), *told, *published.beside([run], is_brief=True)]
+
+    def _narrow(self, run: Run) -> list[Section]:
+        """All scores in tables that a terminal has room for: one per student and protocol, which its heading names."""
+        found: list[Section] = []
+        rows = sorted(run.rows, key=lambda row: (run.students.index(row.student), shown_order(row)))
+        for (student, protocol), group in groupby(rows, lambda row: (row.student, row.protocol)):
+            hidden = {"Protocol", "Samples seen"}  # the second is behind the speed-up and in the JSON
+            columns = {name: cells for name, cells in self._columns(run, list(group)).items() if name not in hidden}
+            title = figures.protocol_name(protocol)
+            if protocol != NAIVE:
+                title = f"{run.name_of(student)}, {figures.protocol_words(protocol)}"
+            if len(set(columns["n"])) == 1:
+                title += f", n = {columns.pop('n')[0]}"
+            found.append(Group(title, [Table(columns, f"Scores of {title}")]))
+        return found
 
 
 def _with_protocol(row: Row | None) -> str:

@@ -22,9 +22,10 @@ class Labelled(Kind):
     labels = ("Distilled, test", "Accuracy, validation")
     phrases = {
         "distilled": ("after training on {}", "synthetic image"),
-        "random_real": ("on {} (equal bytes)", "random real image"),
+        "random_real": ("on {} of equal bytes", "random real image"),
         "random_samples": ("on {} (as many samples)", "random real image"),
-        "kmeans_real": ("on {} chosen by k-means (equal bytes)", "real image"),
+        "kmeans_real": ("on {} of equal bytes, chosen by k-means", "real image"),
+        "start": ("on the starting set", ""),
         "full": ("on all {}", "real image"),
     }
 

@@ -20,12 +20,18 @@ def run_title(row: RunRow) -> str:
     title = f"{titles.source(row.source)} · {titles.method(row.method)}"
     if row.action == "record":
         return f"{title} · {titles.recorded(row.method)} only"
+    size = size_in_words(row)
+    return f"{title} · {size}" if size else title
+
+
+def size_in_words(row: RunRow) -> str:
+    """ "1 image per class, 698 B": of a run's synthetic set; "" where its request, or its data, cannot be read here."""
     source = sources(data_root()).get(row.source)
     size = planned_size(row, source)
-    if source is None or size is None:
-        return title
+    if source is None or size is None or row.action == "record":
+        return ""
     stored = formats.num_bytes(row.summary.get("num_bytes", size.num_bytes))
-    return f"{title} · {kind_of(row.method).size(row.request, size, task_of(source))}, {stored}"
+    return f"{kind_of(row.method).size(row.request, size, task_of(source))}, {stored}"
 
 
 def short_name(row: RunRow) -> str:

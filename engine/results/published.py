@@ -1,7 +1,7 @@
 """What others published on the data set of a run, beside its own scores and never among them.
 
-The numbers and where each comes from are data, in published.toml. Sizes count images as float32, 4 bytes a value, and
-no labels, as papers do.
+The numbers and where each comes from are data, in the files of `published/`. Sizes count images as float32, 4 bytes a
+value, and no labels, as papers do.
 """
 
 import math
@@ -33,7 +33,7 @@ NOTE = (
 
 
 class Record(BaseModel):
-    """A part of published.toml."""
+    """A part of the files in `published/`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ Scores = dict[str, dict[float, tuple[float] | tuple[float, float]]]
 
 
 class Publication(Record):
-    """Scores of one method in one source; the fields are those of published.toml."""
+    """Scores of one method in one source; the fields are explained in `published/data_sets.toml`."""
 
     method: str = Field(min_length=1)
     ours: str = ""
@@ -101,9 +101,11 @@ class Published:
 @cache
 def read() -> tuple[Mapping[str, Data], tuple[Published, ...]]:
     """The data sets by key, and every score. Raises pydantic's ValidationError for a wrong or missing field."""
-    text = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
-    data = {key: Data.model_validate(each) for key, each in text["data"].items()}
-    return data, tuple(row for each in text["published"] for row in _rows(Publication.model_validate(each), data))
+    files = sorted(Path(__file__).with_name("published").glob("*.toml"))
+    tables = [tomllib.loads(file.read_text(encoding="utf-8")) for file in files]
+    data = {key: Data.model_validate(each) for table in tables for key, each in table.get("data", {}).items()}
+    found = [Publication.model_validate(each) for table in tables for each in table.get("published", ())]
+    return data, tuple(row for each in found for row in _rows(each, data))
 
 
 def _rows(about: Publication, data: Mapping[str, Data]) -> Iterator[Published]:

@@ -24,8 +24,9 @@ class Representations(Kind):
     labels, always = ("Distilled, linear probe", "Linear probe, validation"), ()
     phrases = {
         "distilled": ("after pre-training on {}", "distilled image"),
-        "random_real": ("on {} with the teacher's representations (equal bytes)", "random real image"),
-        "random_samples": ("on {} with the teacher's representations (as many samples)", "random real image"),
+        "random_real": ("on {} of equal bytes with the teacher's representations", "random real image"),
+        "random_samples": ("on {} (as many samples) with the teacher's representations", "random real image"),
+        "start": ("on the starting set", ""),
         "untrained": ("without pre-training", ""),
         "full": ("on all {}", "real image"),
         "teacher": ("for the teacher itself", ""),

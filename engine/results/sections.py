@@ -1,6 +1,7 @@
 """Results of runs as plain records, which pages, reports and the terminal each draw in their own way.
 
-Texts are plain; `**so**` is emphasis. The second line of a table's cell is a remark on the first.
+Texts are plain; `**so**` is emphasis. Lines of a sentence are joined, except on a terminal. The second line of a cell
+of a table is a remark on the first.
 """
 
 from __future__ import annotations

@@ -19,8 +19,11 @@ Arms = Mapping[str, Row]
 
 
 def compared(runs: Sequence[Run]) -> list[Section]:
-    """The scores of runs, apart where they are judged by different measures, and accuracy by inner steps."""
-    parts: list[Section] = []
+    """What must be known before a set is shared, the scores of runs, apart where they are judged by different measures,
+    and accuracy by inner steps.
+    """
+    warned = [(run, kind_of(run.row.method).warning(run)) for run in runs]
+    parts: list[Section] = [Sentence(f"Run {run.row.id}: {said}", "warning") for run, said in warned if said]
     for measure in dict.fromkeys(kind_of(run.row.method).measure for run in runs):
         alike = [run for run in runs if kind_of(run.row.method).measure == measure]
         ways = {figures.protocol_name(key): partial(scores, alike, key) for key in protocols(alike)}
@@ -61,17 +64,11 @@ def scores(runs: Sequence[Run], protocol: str) -> list[Section]:
 
 
 def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
-    columns: dict[str, list[str]] = {
-        "Run": [f"{run.row.id} · {run_title(run.row)}" for run, _ in found],
-        "Student": [run.name_of(run.student.name) for run, _ in found],
-    }
-    groups = [kind.group(run.row.request) for run, _ in found]
-    if any(groups):
-        columns["Forecasts"] = groups
+    distilled = [arms.get("distilled") for _, arms in found]
+    columns = {"Run": [_named(run, row) for (run, _), row in zip(found, distilled, strict=True)]}
     for arm in figures.ARM_NAMES:
         if any(arm in arms for _, arms in found):
             columns[figures.arm_name(arm)] = [mean_and_interval(arms.get(arm)) for _, arms in found]
-    distilled = [arms.get("distilled") for _, arms in found]
     known = zip(found, distilled, strict=True)
     gaps = [run.against_full["gap_closed"].get(row.protocol) if row else None for (run, _), row in known]
     if any(gap is not None for gap in gaps):
@@ -82,13 +79,22 @@ def _table(found: Sequence[tuple[Run, Arms]], kind: Kind) -> list[Section]:
     ]
     if any(by_class):
         columns["Distilled, balanced accuracy"] = [mean_and_interval(row) for row in by_class]
-    columns["n"] = [str(row.n) if row else formats.NOTHING for row in distilled]
-    columns["Stored"] = [formats.num_bytes(row.num_bytes if row else None) for row in distilled]
-    columns["Distilling"] = [formats.duration(run.row.summary.get("seconds_distilling")) for run, _ in found]
+    took = [run.row.summary.get("seconds_distilling") for run, _ in found]
+    columns["Stored"] = [
+        formats.num_bytes(row.num_bytes if row else None)
+        + (f"\nmade in {formats.duration(seconds)}" if seconds else "")
+        for row, seconds in zip(distilled, took, strict=True)
+    ]
     note = f"Mean over n students, below it the 95 % interval over students. {kind.counted}"
-    if any(groups):
+    if any(kind.group(run.row.request) for run, _ in found):
         note += " Each target has its own baseline forecast, so compare skills of the same target only."
     return [Table(columns, "Scores of the compared runs with 95 % intervals"), Sentence(note, "caption")]
+
+
+def _named(run: Run, distilled: Row | None) -> str:
+    """A run with its number and title, below them its student and how many of these were trained on the set."""
+    students = f", n\u00a0=\u00a0{distilled.n}" if distilled else ""
+    return f"{run.row.id} · {run_title(run.row)}\n{run.name_of(run.student.name)}{students}"
 
 
 def mean_and_interval(row: Row | None) -> str:

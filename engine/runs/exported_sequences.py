@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.data.prices.bars import COLUMNS, Bars, to_csv
 from engine.data.prices.scaling import FIELDS, WindowScaling
 from engine.figures import spread
-from engine.results.forecasts import reveals
+from engine.results.kinds import kind_of
 from engine.results.run import Run, student_of
 from engine.runs import programs, tables
 from engine.runs.exported import Arrays, Exported, Files
@@ -44,7 +44,7 @@ up, one bar per day from 2000-01-01. If networks see returns, the close before t
 
     def readme(self) -> str:
         """With a warning if sequences are close to real windows."""
-        warning = reveals(Run(self.row, self.store))
+        warning = kind_of(self.row.method).warning(Run(self.row, self.store))
         return super().readme() + (f"\n{warning}\n" if warning else "")
 
     def arrays(self, targets: Tensor) -> Arrays:

@@ -1,6 +1,5 @@
 """Renders `engine.results.sections` as one HTML page that needs no network."""
 
-import base64
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from engine.figures import data_url
 from engine.figures.palette import PALETTES, Palette, Theme
 from engine.results.sections import Chart, Choice, Code, Group, Metrics, Picture, Section, Sentence, Table
 
@@ -45,7 +45,10 @@ class _Writer:
                 look = f' class="{_TONES[section.tone]}"' if _TONES[section.tone] else ""
                 return f"<p{look}>{_marked(section.text)}</p>"
             case Metrics():
-                rows = [(metric.label, metric.value, _explained(metric.note, metric.help)) for metric in section.of]
+                rows, told = [], ""
+                for metric in section.of:  # what several rows in turn have in common is explained in the first
+                    explanation, told = "" if metric.help == told else metric.help, metric.help
+                    rows.append((metric.label, metric.value, _explained(metric.note, explanation)))
                 return _table(rows, (), "numbers")
             case Table():
                 head, kind = tuple(section.columns), "scores"
@@ -116,9 +119,8 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    source = "data:image/png;base64," + base64.b64encode(picture.png()).decode()
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
-    return f'<figure class="grid"><img src="{source}" alt="{escape(picture.alt)}">{caption}</figure>'
+    return f'<figure class="grid"><img src="{data_url(picture.png())}" alt="{escape(picture.alt)}">{caption}</figure>'
 
 
 def _in_script(text: str) -> str:

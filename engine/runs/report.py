@@ -11,6 +11,7 @@ from engine.figures import formats
 from engine.methods import METHODS, config_of
 from engine.results import budget, followed, looks, published, shared, titles
 from engine.results.kinds import kind_of
+from engine.results.names import size_in_words
 from engine.results.run import Run
 from engine.results.sections import Code, Group, Section, Sentence, Table
 from engine.runs import command, html
@@ -57,6 +58,7 @@ def report_html(store: Store, run_id: str) -> str:
 def _header(run: Run, title: str) -> str:
     row = run.row
     facts = [f"Run {row.id}", row.status, f"data set {titles.source(row.source)}", titles.student(run.student)]
+    facts += [size] if (size := size_in_words(row)) else []
     facts += [f"seed {row.seed}", _moment(row.started or row.created)]
     note = f'<p class="note">{escape(row.note)}</p>' if row.note else ""
     return f'<h1>{escape(title)}</h1>\n<p class="faint">{escape(" · ".join(facts))}</p>{note}'

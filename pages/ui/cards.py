@@ -177,17 +177,23 @@ def _facts(row: engine.RunRow) -> str:
 
 
 def _score(row: engine.RunRow) -> str:
-    """The test score of a finished run and of few real samples, each with its best protocol."""
+    """The test score of a finished run and of few real samples, each with its best protocol.
+
+    How far a recipe is shortened is said once.
+    """
     if row.action == "record":
         return _recorded(row)
     best = _best(row)
     if "distilled" not in best:
         return ""
     distilled = best["distilled"]
+
+    def by(row: engine.Row) -> str:
+        is_known = row.protocol == distilled.protocol
+        return figures.protocol_words(row.protocol.partition("@")[0] if is_known else row.protocol)
+
     beside = "".join(
-        f" · {name} {formats.percent(best[arm].mean)} ({figures.protocol_words(best[arm].protocol)})"
-        for arm, name in BESIDE.items()
-        if arm in best
+        f" · {name} {formats.percent(best[arm].mean)} ({by(best[arm])})" for arm, name in BESIDE.items() if arm in best
     )
     what = {"accuracy": "distilled", "skill": "skill, distilled"}[engine.kind_of(row.method).measure]
     what += f" ({figures.protocol_words(distilled.protocol)})"

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui import sections
+from engine import figures
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
-ICON = sections.data_url((ASSETS / "favicon.png").read_bytes())
+ICON = figures.data_url((ASSETS / "favicon.png").read_bytes())
 """Within the page, as a file beside it is gone after a rerun, loaded or not."""
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),

@@ -1,6 +1,5 @@
 """Sections of results on a page: each record of `engine.results.sections` as Streamlit elements."""
 
-import base64
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine import figures
 from engine.results.sections import Chart, Choice, Code, File, Group, Metric, Metrics, Picture, Section, Sentence, Table
 from pages.ui import words
 
@@ -15,6 +15,10 @@ HARMLESS = re.compile(r"(?!.*www\.)[^\\`*_{}\[\]#<>$:^&@~|!]*", re.DOTALL)
 """Texts of cells without Markdown."""
 ACROSS = {2: 3, 3: 3, 4: 4, 6: 3, 7: 4, 8: 4}
 """Metrics per row, by their number; 5 otherwise."""
+SHORT_NOTE, LONG_NOTE = 30, 44
+"""Characters of a note for which cards are wide enough beside several others, and at their widest."""
+FIGURE = re.compile(r"[\d−][^\n·]{0,17}")
+"""Cells that are numbers with their units, whose words stay on one line."""
 
 
 def show(sections: Sequence[Section], key: str, is_nested: bool = False) -> None:
@@ -45,15 +49,9 @@ def _one(section: Section, key: str, is_nested: bool) -> None:
             _choice(section, key, is_nested)
 
 
-def data_url(picture: bytes) -> str:
-    """A PNG or GIF as an address that holds the picture itself."""
-    kind = "gif" if picture.startswith(b"GIF") else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-
-
 def image(picture: bytes, alt: str, caption: str = "", width: int | Literal["stretch"] = "stretch") -> None:
     """A PNG or GIF within the page itself: a file beside it is gone once a refresh replaces it, loaded or not."""
-    st.image(data_url(picture), caption=caption or None, width=width, alt=alt)
+    st.image(figures.data_url(picture), caption=caption or None, width=width, alt=alt)
 
 
 def _sentence(sentence: Sentence) -> None:
@@ -69,8 +67,10 @@ def _sentence(sentence: Sentence) -> None:
 
 
 def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
-    """Figures of merit, equally high."""
-    with st.grid(4 if is_explained else ACROSS.get(len(metrics), 5), min_column_width=210 if is_explained else 165):
+    """Figures of merit, equally high; fewer in a row where notes are long, which a card does not wrap."""
+    is_long = any(len(metric.note) > SHORT_NOTE for metric in metrics)
+    across = 4 if is_explained else 3 if is_long else ACROSS.get(len(metrics), 5)
+    with st.grid(across, min_column_width=270 if is_long else 210 if is_explained else 165):
         for metric in metrics:
             if is_explained:
                 with st.container(border=True, height="stretch"):
@@ -78,7 +78,9 @@ def show_metrics(metrics: Sequence[Metric], is_explained: bool = False) -> None:
                     st.caption(words.escaped(metric.help))
             else:
                 look: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
-                st.metric(metric.label, metric.value, metric.note or None, help=metric.help or None, **look)
+                whole = f"({words.escaped(metric.note)})" if len(metric.note) > LONG_NOTE else ""
+                told = " ".join(filter(None, (metric.help, whole)))
+                st.metric(metric.label, metric.value, metric.note or None, help=told or None, **look)
 
 
 def show_chart(figure: go.Figure, key: str, alt: str) -> None:
@@ -94,8 +96,12 @@ def show_table(table: Table) -> None:
 
 def cell(text: str) -> str:
     """Plain text as a cell, with its second line small and grey."""
-    first, remark = map(_plain, (*text.split("\n", 1), "")[:2])
+    first, remark = (_plain(_joined(part)) for part in (*text.split("\n", 1), "")[:2])
     return f"{first}  \n:small[:gray[{remark}]]" if remark else first
+
+
+def _joined(text: str) -> str:
+    return text.replace(" ", "\u00a0") if FIGURE.fullmatch(text) else text
 
 
 def _plain(text: str) -> str:

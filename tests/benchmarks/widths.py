@@ -4,9 +4,9 @@
     python -m tests.benchmarks.widths --source digits --methods bilevel --fine-tune 3 2
     python -m tests.benchmarks.widths --show tests/benchmarks/widths.jsonl
 
-A set is distilled once per seed in float32 and rounded to each width, and its own students are trained on it: by its
-own recipe or by standard training, whichever is better on validation data. At 8 bits the same is done with random real
-data of equal bytes. With --fine-tune a set is distilled once more per width, and the last 60 % of its steps see rounded
+A set is distilled once per seed in float32 and rounded to each width, and its own students are trained on it by its own
+recipe; at 8 bits also on random real data of equal bytes, by that recipe or standard training, whichever is better on
+validation data. With --fine-tune a set is distilled once more per width, and the last 60 % of its steps see rounded
 values. Each line has data set, method, preset, seed, bits, bytes, whether it was fine-tuned, and the mean, standard
 deviation and number of students of the test and of the validation score, and of the real data's under "random_real".
 Lines that the file has already are not measured again.
@@ -56,24 +56,21 @@ def measured(request: RunRequest, bits: Sequence[int], device: str) -> Iterator[
 
 
 def _scores(comparison: Comparison[Any], arms: Sequence[str]) -> Line:
-    """The scores of the set's own students, and those of random real data; by the recipe best on validation data."""
+    """The scores of the set's own students by its own recipe, and those of random real data by their best one."""
     wanted = [each for each in comparison.plan() if each.arm in arms and comparison.is_own(each.student)]
+    own = next(each.protocol for each in wanted if each.arm == arms[0] and each.purpose == "score")
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for event in run(comparison, wanted):
+    for event in run(comparison, [each for each in wanted if each.arm != arms[0] or each.protocol == own]):
         if isinstance(event, Scored) and event.metric in METRICS:
             scores = found.setdefault(event.arm, {}).setdefault(event.protocol, {})
             scores.setdefault(event.split + METRICS[event.metric], []).append(event.value)
-    best = {arm: _best(found[arm]) for arm in arms if arm in found}
+    best = {arm: max(found[arm].values(), key=_validation) for arm in arms if arm in found}
     lines = {arm: {name: _summary(values) for name, values in scores.items()} for arm, scores in best.items()}
     return lines[arms[0]] | {arm: lines[arm] for arm in arms[1:] if arm in lines}
 
 
-def _best(protocols: dict[str, dict[str, list[float]]]) -> dict[str, list[float]]:
-    return max(protocols.values(), key=lambda scores: statistics.fmean(next(iter(_validation(scores)))))
-
-
-def _validation(scores: dict[str, list[float]]) -> Iterator[list[float]]:
-    return (values for name, values in scores.items() if name.startswith("validation"))
+def _validation(scores: dict[str, list[float]]) -> float:
+    return next(statistics.fmean(values) for name, values in scores.items() if name.startswith("validation"))
 
 
 def _summary(values: Sequence[float]) -> list[float | None]:

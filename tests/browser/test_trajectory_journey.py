@@ -53,6 +53,8 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
         page.wait_for_url(re.compile("run=0002"), timeout=START_MILLISECONDS)
         compare = page.get_by_role("button", name="Compare", exact=True)
         expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
+        result = page.get_by_role("tab", name="Result", exact=True)  # which a finished run opens on, once it is drawn
+        expect(result).to_have_attribute("aria-selected", "true")
         page.get_by_role("tab", name="Student's path").click()
         expect(page.get_by_text("Step of the student nearest to the expert")).to_be_visible()
         page.get_by_role("tab", name="Experts").click()

@@ -57,10 +57,11 @@ def test_a_run_without_scores_has_no_numbers(capsys):
 
 def test_lines_of_scores_stand_in_columns_however_long_an_arm_is_called(capsys, run_id):
     assert main(["show", run_id]) == 0
-    head, *lines = [
-        line for line in capsys.readouterr().out.splitlines() if line.startswith(("Student ", "mlp", "convnet"))
-    ]
-    assert len(lines) == 2 * len(MEANS)
-    for title in ("Trained on", "Protocol", "Accuracy"):
-        place = head.index(title)
-        assert all(line[place - 1] == " " != line[place] for line in lines), title
+    printed = capsys.readouterr().out.splitlines()
+    for title, num_rows in (("MLP 256-128, own recipe, n = 1", 3), ("ConvNet, own recipe, no augmentation, n = 1", 2)):
+        place = printed.index(title) + 1
+        head, *lines = printed[place : place + 1 + num_rows]
+        assert head.startswith("Trained on") and [line[:9] for line in lines[:1]] == ["Distilled"]
+        for column in ("Accuracy", "Samples", "Stored"):
+            at = head.index(column)
+            assert all(line[at - 1] == " " != line[at] for line in lines), column

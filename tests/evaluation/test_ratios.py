@@ -74,6 +74,14 @@ def test_gap_of_labelled_sets_starts_at_random_data_under_the_protocol_that_is_b
     assert ratios["gap_closed"] == pytest.approx({"as_distilled": 0.75, "ordinary": -0.125})
 
 
+def test_gap_of_unbalanced_classes_lies_between_balanced_accuracies():
+    accuracies = {"random_real": (0.8, 0.3), "distilled": (0.6, 0.7), "full": (0.9, 0.8)}
+    scores = [scored(arm, value) for arm, (value, _) in accuracies.items()]
+    scores += [scored(arm, value, metric="balanced_accuracy") for arm, (_, value) in accuracies.items()]
+    assert scales(scores, "mlp")["ordinary"].floor == 0.3
+    assert against_full(scores, "mlp")["gap_closed"] == pytest.approx({"ordinary": 0.8})
+
+
 def test_an_untrained_network_that_retains_most_closes_nothing():
     scores = [scored(arm, value, "linear_probe") for arm, value in (("untrained", 0.84), ("random_real", 0.8))]
     scores += [scored("distilled", 0.85, "linear_probe"), scored("full", 0.94, "linear_probe")]

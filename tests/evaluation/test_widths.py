@@ -131,3 +131,9 @@ def test_usual_bits_may_cost_one_sample_of_few():
     assert widths.is_close([0.9], [0.893], 143, is_usual=True)
     assert not widths.is_close([0.9], [0.893], 5000, is_usual=True)
     assert not widths.is_close([0.9], [0.893], 143, is_usual=False)
+
+
+def test_bits_may_be_given_as_a_number_as_a_command_line_has_them():
+    assert BilevelConfig.model_validate({"store_bits": 4}) == BilevelConfig(store_bits="4")
+    with pytest.raises(ValueError, match="store_bits"):
+        BilevelConfig.model_validate({"store_bits": 5})

@@ -194,6 +194,14 @@ def test_bars_of_accuracy_reach_from_nothing_to_all():
     assert figure.layout.yaxis.range == (0, 100) and figure.layout.yaxis.title.text == "test accuracy (%)"
 
 
+def test_numbers_stand_in_bars_whose_whiskers_leave_them_room_and_more_bars_are_drawn_taller():
+    wide = row("random_real", 0.5, "accuracy", low=0.1, high=0.9)
+    figure = figures.scores([row("distilled", 0.9, "accuracy"), wide, row("start", 0.1, "accuracy")])
+    assert [trace.text[0] for trace in figure.data] == ["90.0", "", ""]
+    many = [row(arm, 0.9, "accuracy") for arm in ("distilled", "start", "random_real", "random_samples", "full")]
+    assert figures.scores(many).layout.height > figure.layout.height
+
+
 def test_bars_of_naive_forecasts_alone_are_empty():
     assert not figures.scores([row("last_value", 0.0, protocol="naive")]).data
 

@@ -65,6 +65,14 @@ def test_published_presets_and_no_others_train_on_all_training_images(method):
         assert (preset.data.get("validation_fraction") == 0) == is_published, (preset.key, preset.title)
 
 
+def test_images_of_presets_of_bytes_take_those_of_one_float32_image_per_class():
+    found = [preset for key in OF_IMAGES for preset in METHODS[key].presets if preset.key.startswith("bytes_")]
+    for preset in found:
+        count, bits = preset.config["ipc"], int(preset.config["store_bits"])
+        assert count * bits == 32 and f" {count} " in preset.title and preset.title.endswith(f"in {bits} bits")
+    assert found
+
+
 def test_shared_tables_are_merged_in_order_and_the_presets_own_come_last(tmp_path):
     (preset,) = read(
         tmp_path,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import canned_forecasts as forecasts
 import canned_runs as canned
 import pytest
@@ -20,7 +22,7 @@ def charts(app: AppTest) -> list[str]:
 
 
 def tables(app: AppTest) -> str:
-    return " ".join(table.value.to_string() for table in app.table).replace("\\", "")
+    return " ".join(table.value.to_string() for table in app.table).replace("\\", "").replace("\u00a0", " ")
 
 
 def drawn(app: AppTest, part: str) -> int:
@@ -110,16 +112,14 @@ def test_finished_run_tells_every_metric_with_intervals_and_the_naive_forecasts(
     text, shown = canned.words(app), tables(app)
     assert "Distilled, test skill 3.1 % ± 0.4, n = 3" in text and "Random real, equal bytes −4.2 %" in text
     assert "Last value, no network" in shown and "Training mean, no network" in shown
-    assert "−1.9\u00a0to\u00a06.1" in shown, "the bootstrap interval of the distilled arm"
+    assert "−1.9 to 6.1" in shown, "the bootstrap interval of the distilled arm"
     assert (
         ("Skill against last value" in shown) == (target == "volatility")
         and ("RMSE" in shown) == (target != "direction")
         and ("MCC" in shown) == (target == "direction")
     )
     naive = "training frequencies" if target == "direction" else "last value"
-    assert f"{naive} " in text and shown.count("−5.0\u00a0to\u00a03.0") == (target != "direction"), (
-        "no skill, no interval"
-    )
+    assert f"{naive} " in text and shown.count("−5.0 to 3.0") == (target != "direction"), "no skill, no interval"
     assert "By token" in text and "SIM-C" in shown and "ccuracy, validation" not in text
 
 
@@ -160,7 +160,7 @@ def test_finished_run_shows_privacy_facts_and_every_adaptation(store, visit):
 def test_metric_of_the_tokens_can_be_chosen(store, visit):
     app = visit("runs", run=forecasts.finished(store, "both"))
     app.selectbox(key="result 0001 token metric").set_value("MCC").run()
-    assert not app.exception and "0.062\u00a0±\u00a00.008" in tables(app)
+    assert not app.exception and "0.062 ± 0.008" in tables(app)
 
 
 def test_list_and_home_tell_skill_with_its_baselines(store, visit):
@@ -194,10 +194,10 @@ def test_compare_leads_with_the_verdict_and_leaves_out_what_needs_classes(store,
     text = canned.words(app).replace("**", "")
     assert forecasts.NOTHING in text
     assert (
-        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences "
-        "(own recipe), −4.2 % on 3 random real" in text
+        "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, "
+        "1.20 kB (own recipe). On 3 random real windows of equal bytes, it is −4.2 % (own recipe)." in text
     )
-    assert "3.6 % on all 3,500 real windows (standard training)." in text
+    assert "On all 3,500 real windows, it is 3.6 % (standard training)." in text
     assert "Relative error 100.5 % own recipe" in text and "Compression 1 : 1,100" in text
     assert "Across architectures" in text and "Privacy and fidelity" in text
     for absent in ("Benchmark scores", "Retention", "hard labels", "images", "Accuracy", "accuracy"):
@@ -215,6 +215,16 @@ def test_compare_has_a_skill_matrix_of_several_runs(store, visit):
     )
     assert "3.1 %" in shown and "4.1 %" in shown and "next close" in shown
     assert "Test accuracy" not in text and drawn(app, "skill matrix") == 1
+
+
+def test_compare_warns_of_each_run_whose_sequences_are_close_to_real_windows(store, visit):
+    close, far = forecasts.finished(store), forecasts.finished(store)
+    (privacy,) = (each for each in forecasts.analyses() if each.name == "privacy")
+    nearest = privacy.values["nearest"] | {"distilled": [0.2, 1.5, 1.7]}
+    store.append(close, [replace(privacy, values=privacy.values | {"nearest": nearest})])
+    (warning,) = visit("compare", run=[close, far]).warning
+    said = warning.value.replace("\\", "")
+    assert said.startswith(f"Run {close}: ") and "1 of 3 sequences is close to a copy of a real window" in said
 
 
 def test_runs_of_images_and_of_forecasts_are_not_put_on_one_axis(store, visit):

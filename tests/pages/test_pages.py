@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 
 import pytest
 import streamlit as st
-from canned_runs import failed, finished, queued, request, running, stopped, training_students, words
+from canned_runs import failed, finished, queued, request, running, scored, stopped, training_students, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -33,6 +34,8 @@ def test_home_explains_and_offers_the_first_run(visit, store):
     app = visit("home")
     assert "compresses a data set into a few synthetic images" in words(app)
     assert "No runs yet" in words(app)
+    drawn = base64.b64decode(app.image[0].proto.imgs[0].url.partition("base64,")[2]).decode()
+    assert "84.2 kB" in drawn and "658 B" in drawn, "10 images of 64 values in 8 bits with their labels and codes"
 
     app.button(key="distil the digits").click().run()
 
@@ -41,6 +44,13 @@ def test_home_explains_and_offers_the_first_run(visit, store):
     assert row.request == engine.request_from_preset("digits", "bilevel", "quick")
     assert app.query_params["run"] == row.id
     assert "starts in a moment" in words(app)
+
+
+def test_a_card_says_how_far_a_recipe_is_shortened_once(visit, store):
+    scored(store, finished(store), {("distilled", "standard@10"): 0.96, ("random_real", "standard@10"): 0.6})
+    text = words(visit("runs"))
+    assert "distilled (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs) · random" in text
+    assert "random (equal bytes) 60.0 % (DC/DSA/MTT recipe)" in text
 
 
 def test_home_lists_recent_runs_with_their_score(visit, store):
@@ -156,11 +166,12 @@ def test_list_filters_by_state_and_text(visit, store):
 def test_compare_says_the_verdict_in_words(visit, store):
     text = words(visit("compare", run=finished(store)))
     assert (
-        "Test accuracy is **85.1 %** after training on 10 synthetic images (own recipe), **55.1 %** on 10 random real "
-        "images (equal bytes, standard training) and **97.0 %** on all 1,294 real images (standard training)." in text
+        "Test accuracy is **85.1 %** after training on 10 synthetic images, 2.61 kB (own recipe). On 10 random real "
+        "images of equal bytes, it is **55.1 %** (standard training). On all 1,294 real images, it is **97.0 %** "
+        "(standard training)." in text
     )
     assert "Retention 87.7 % own recipe" in text
-    assert "Gap closed 71.6 % own recipe, from random real data of equal bytes" in text
+    assert "Gap closed 71.6 % own recipe" in text
     assert "Cached scores come from an earlier run" in text
 
 
@@ -173,8 +184,8 @@ def test_compare_table_has_each_arm_and_protocol(visit, store):
         "Random real, equal bytes",
         "Full data",
     ]
-    assert list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
-    assert list(table["95 % interval"])[0] == "82.6 to 87.6 %"
+    assert list(table["Accuracy"])[0] == "85.1\u00a0±\u00a01.0\u00a0%", "on one line"
+    assert list(table["95 % interval"])[0] == "82.6\u00a0to\u00a087.6\u00a0%"
     assert set(table["n"]) == {"3"}
 
 
@@ -183,7 +194,10 @@ def test_compare_puts_several_runs_together(visit, store):
     app = visit("compare", run=first)
     app.multiselect[0].set_value([first, second]).run()
     assert not app.exception
-    assert list(app.table[0].value["Run"]) == [f"{first} · one", f"{second} · two"]
+    table = app.table[0].value
+    assert [cell.split("  \n")[0] for cell in table["Run"]] == [f"{first} · one", f"{second} · two"]
+    assert all("MLP 256-128, n\u00a0=\u00a03" in cell for cell in table["Run"])
+    assert not {"Student", "n", "Distilling"} & set(table), "told below the run and its bytes"
 
 
 def test_done_run_without_scores_is_compared_without_error(visit, store):

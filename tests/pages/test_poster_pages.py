@@ -143,7 +143,7 @@ def test_the_verdict_speaks_of_a_poster(visit, store):
 def test_accuracies_on_the_way_are_a_chart_and_not_lines_of_the_table(visit, store):
     app = visit("compare", run=poster_finished(store))
     table = app.table[0].value
-    assert len(table) == 5 and list(table["Accuracy"])[0] == "85.1 ± 1.0 %"
+    assert len(table) == 5 and list(table["Accuracy"])[0] == "85.1\u00a0±\u00a01.0\u00a0%"
     assert heading(app, "Accuracy by inner steps")
     lines = {trace["name"]: trace for trace in traces(app, 1)}
     assert list(lines) == ["Distilled", "Random real, equal bytes"]

@@ -25,7 +25,7 @@ def charts(app: AppTest) -> list[str]:
 
 
 def tables(app: AppTest) -> str:
-    return " ".join(table.value.to_string() for table in app.table).replace("\\", "")
+    return " ".join(table.value.to_string() for table in app.table).replace("\\", "").replace("\u00a0", " ")
 
 
 # ---- the teacher ----
@@ -204,10 +204,10 @@ def test_compare_says_the_outcome_in_words_without_labels(store, visit):
     text = canned.words(app).replace("**", "")
     assert "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images" in text
     assert (
-        "74.0 % on 25 random real images with the teacher's representations (equal bytes), 55.0 % without pre-training"
-        in text
+        "On 25 random real images of equal bytes with the teacher's representations, it is 74.0 %. Without "
+        "pre-training, it is 55.0 %." in text
     )
-    assert "93.0 % on all 1,294 real images and 95.0 % for the teacher itself." in text
+    assert "On all 1,294 real images, it is 93.0 %. For the teacher itself, it is 95.0 %." in text
     assert "Retention 92.5 % linear probe" in text and "Compression" in text
     assert "Benchmark scores" not in text and "DD-Ranking" not in text and "uses the linear probe" in text
 

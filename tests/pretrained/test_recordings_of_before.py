@@ -19,7 +19,7 @@ from engine.core.events import ExpertEpoch, Scored, TeacherEpoch, Warned
 from engine.pretrained import recordings, verify
 from engine.pretrained.experts import ExpertsConfig
 from engine.pretrained.experts import load_or_record as load_experts
-from engine.pretrained.teachers import TeacherConfig
+from engine.pretrained.teachers import TeacherConfig, trainer
 from engine.pretrained.teachers import load_or_train as load_teacher
 
 STUDENT = StudentConfig(name="convnet", depth=1, width=4)
@@ -72,7 +72,8 @@ def test_experts_serve_as_a_folder_of_ones_own(cache, digits, tmp_path):
     assert buffer.numbers == (0,) and all(cached for _, cached in epochs(found, ExpertEpoch))
 
 
-def test_a_teacher_is_reused_and_one_that_was_stopped_goes_on(cache, digits):
+def test_a_teacher_is_reused_and_one_that_was_stopped_goes_on(cache, digits, monkeypatch):
+    monkeypatch.setattr(trainer, "RECIPE", 1)  # that of the teachers in `before/`
     context = Context(cache_root=cache)
     found, teacher = drained(load_teacher(digits, TeacherConfig(**TEACHER), context))
     assert epochs(found, TeacherEpoch) == [(0, True), (1, True), (2, True)]

@@ -63,21 +63,26 @@ def text(sections: list[Section]) -> str:
     [
         (
             "labelled",
-            "is 85.1 % after training on 10 synthetic images (own recipe), 55.1 % on 10 random real images (equal "
-            "bytes, standard training) and",
+            "Test accuracy is 85.1 % after training on 10 synthetic images, 2.61 kB (own recipe).\n"
+            "On 10 random real images of equal bytes, it is 55.1 % (standard training).\n"
+            "On all 1,294 real images, it is 97.0 % (standard training). ",
         ),
         (
             "representations",
-            "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images,",
+            "Linear-probe accuracy on test images is 86.0 % after pre-training on 20 distilled images, 9.00 kB.\n"
+            "On 25 random real images of equal bytes with the teacher's representations, it is 74.0 %.\n"
+            "Without pre-training, it is 55.0 %.\nOn all 1,294 real images, it is 93.0 %.\n"
+            "For the teacher itself, it is 95.0 %. ",
         ),
         (
             "forecasts",
-            "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences (own "
-            "recipe), −4.2 % on",
+            "Test skill relative to the last close is 3.1 % after training on 3 distilled sequences, 1.20 kB (own "
+            "recipe).\n"
+            "On 3 random real windows of equal bytes, it is −4.2 % (own recipe).\n",
         ),
     ],
 )
-def test_verdict_is_one_sentence_with_the_score_of_each_training_set(store, kind, said):
+def test_verdict_has_a_short_sentence_for_the_score_of_each_training_set(store, kind, said):
     assert said in text(kind_of(MADE[kind].request().method).verdict(finished(store, kind)))
 
 
@@ -87,9 +92,9 @@ def test_both_random_arms_and_what_distilling_added_are_named_wherever_results_a
     canned.scored(store, run.row.id, small)
     run, found = Run(store.run(run.row.id), store), kind_of(run.row.method)
     verdict = text(found.verdict(run))
-    random = "10 random real images ({}, standard training)"
-    assert f"{random.format('equal bytes')}, 50.0 % on {random.format('as many samples')}" in verdict
-    assert "Distilling added 12.3 points to its starting set (own recipe against standard training)." in verdict
+    assert "On 10 random real images of equal bytes, it is 55.1 % (standard training)." in verdict
+    assert "On 10 random real images (as many samples), it is 50.0 % (standard training)." in verdict
+    assert "On the starting set, it is 72.8 % (standard training).\nDistilling added 12.3 points.\nOn all" in verdict
     names = ["Random real, equal bytes", "Random real, as many samples"]
     assert [card.label for card in found.cards(run)][1:3] == names
     table = next(section for section in everything(run) if isinstance(section, Table))
@@ -107,11 +112,21 @@ def test_both_live_baselines_are_figures_of_merit_and_lines_of_the_chart(store):
     assert found.references(run, "validation_accuracy")["random_samples"] == pytest.approx(0.45)
 
 
+def test_how_far_a_recipe_is_shortened_is_said_once(store):
+    run = finished(store, "labelled")
+    short = {("distilled", "standard@10"): 0.96, ("random_real", "standard@10"): 0.6}
+    canned.scored(store, run.row.id, short)
+    run = Run(store.run(run.row.id), store)
+    verdict = text(kind_of(run.row.method).verdict(run))
+    assert "images, 2.61 kB (DC/DSA/MTT recipe, shortened: 100 of 1,000 epochs)." in verdict
+    assert "it is 60.0 % (DC/DSA/MTT recipe)." in verdict and verdict.count("shortened") == 1
+
+
 def test_distilling_that_made_a_set_worse_is_said(store):
     run = finished(store, "labelled")
     canned.scored(store, run.row.id, {("start", "ordinary"): 0.9})
     run = Run(store.run(run.row.id), store)
-    assert "Distilling took 4.9 points from its starting set (" in text(kind_of(run.row.method).verdict(run))
+    assert "Distilling took away 4.9 points." in text(kind_of(run.row.method).verdict(run))
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -208,6 +223,29 @@ def test_terminal_prints_sentences_figures_and_tables_and_the_first_of_several_v
         "second",
         "third",
     ]
+
+
+def test_terminal_has_a_line_per_sentence_of_a_verdict_and_tables_no_wider_than_it_is(store):
+    assert lines([Sentence("One.\nTwo **bold**.", "verdict")]) == ["One.", "Two bold."]
+    columns = {"Trained on": ["Distilled"], **{f"column {number}": ["cell"] for number in range(20)}}
+    printed = lines([Table(columns, "Wide")])
+    assert max(map(len, printed)) <= 120 and sum(line.startswith("Trained on") for line in printed) == 2
+    assert all(any(name in line for line in printed) for name in columns)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_tables_of_scores_fit_a_terminal_whole_and_their_headings_say_what_repeats(store, kind):
+    run = finished(store, kind)
+    printed = lines(kind_of(run.row.method).printed(run))
+    heads = [line for line in printed if line.startswith("Trained on") and line.endswith("Stored")]
+    assert len(heads) == len({(row.student, row.protocol) for row in run.rows})
+    assert all("Protocol" not in head and "  n  " not in head for head in heads)
+    own = {
+        "labelled": "MLP 256-128, own recipe",
+        "representations": "MLP 256-128, linear probe",
+        "forecasts": "LSTM, own recipe",
+    }
+    assert f"{own[kind]}, n = 3" in printed
 
 
 def test_report_writes_every_record_and_escapes_text():

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))  # the canned runs 
 import canned_runs as canned
 
 import engine
+from engine.cli.main import main
 from engine.cli.sections import lines
-from engine.core.events import Analysed
+from engine.core.events import Analysed, Finished
 from engine.results import Run, kind_of
 from engine.runs.report import report_html
 
@@ -57,3 +58,11 @@ def test_every_width_that_was_tried_is_in_the_report_with_bytes_and_score(tmp_pa
     store = engine.Store(tmp_path / "none")
     run_id = canned.running(store, canned.TOTAL)
     assert "Storage" not in "\n".join(lines(kind_of("bilevel").measures(Run(store.run(run_id), store))))
+
+
+def test_images_per_class_and_bytes_stand_in_the_report_and_in_the_terminal(tmp_path, capsys):
+    run = run_with(tmp_path, 8, False, TRIED)
+    run.store.append(run.row.id, [Finished({"num_bytes": 698, "num_samples": 10, "compression": 120.0})])
+    assert "1 image per class, 698 B" in report_html(run.store, run.row.id)
+    assert main(["show", run.row.id, "--runs", str(tmp_path / "runs")]) == 0
+    assert "1 image per class, 698 B" in capsys.readouterr().out

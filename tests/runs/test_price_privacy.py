@@ -48,7 +48,7 @@ def told(store: Store, run_id: str, capsys) -> dict[str, str]:
         "page": " ".join(section.text for section in kind.verdict(run)),
         "cards": " ".join(f"{card.label} {card.value}" for card in kind.cards(run)),
         "report": " ".join(re.findall(r"<p[^>]*>(.*?)</p>", text_of(store, run_id).partition("<h2>")[0])),
-        "terminal": printed.partition("Student")[0],
+        "terminal": printed.partition("Trained on")[0],
         "json": " ".join(json.loads(capsys.readouterr().out)["verdict"]),
     }
 

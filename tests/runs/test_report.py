@@ -62,7 +62,7 @@ def test_user_text_is_shown_as_text(text):
 def test_report_says_verdict_scores_recipe_and_command(finished, text):
     store, run_id = finished
     best = engine.best_by_arm(store.scores(run_id), "mlp")
-    verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', text, re.DOTALL)[1]
     assert "after training on 10 synthetic images" in verdict
     for arm in ("distilled", "random_real", "full"):
         assert f"<strong>{100 * best[arm].mean:.1f} %</strong>" in verdict

@@ -36,13 +36,14 @@ def section(text: str, title: str) -> str:
 
 
 def test_verdict_has_the_skill_of_every_arm_and_says_whether_a_naive_forecast_is_beaten(text):
-    verdict = re.search(r'<p class="verdict">(.*?)</p>', text)[1]
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', text, re.DOTALL)[1]
     assert verdict.startswith(
-        "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled sequences ("
+        "Test skill relative to the training mean is <strong>12.5 %</strong> after training on 6 distilled "
+        "sequences, 1.10 kB ("
     )
     assert (
-        "<strong>−29.5 %</strong> on 6 random real windows (equal bytes, standard training)" in verdict
-        and "on all 5,000 real windows" in verdict
+        "On 6 random real windows of equal bytes, it is <strong>−29.5 %</strong> (standard training)." in verdict
+        and "On all 5,000 real windows" in verdict
     )
     note = re.search(r'<p class="note">(.*?)</p>', text)[1]
     assert note == "Students trained on the distilled set forecast better than the training mean."
@@ -113,7 +114,7 @@ def test_command_line_shows_measures_verdict_and_privacy(made, capsys):
     store, run_id = made
     assert cli.main(["show", run_id, "--runs", str(store.root)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"gru +Distilled +Standard training +12\.5 ± 0\.7 % +2", said)
+    assert re.search(r"GRU, standard training, n = 2\nTrained on .*\nDistilled +12\.5 ± 0\.7 % ", said)
     assert re.search(r"Distilled +12\.50 ± 0\.71 +7\.0 to 17\.0 +2\.130 ± 0\.000 +3\.120 ± 0\.000", said)
     assert re.search(r"RMSE \(%\):\n.*\nDistilled +4\.120 ± 0\.000", said)
     assert "forecast better than the training mean." in said and "close to a copy" in said
@@ -134,7 +135,7 @@ def test_command_line_evaluates_again_and_gives_every_measure(store, capsys):
     run_id = finished(store, asked)
     assert cli.main(["evaluate", run_id, "--runs", str(store.root)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"linear +Distilled +Own recipe +−?\d", said) and "MCC" in said and "SIM-C" in said
+    assert re.search(r"own recipe, n = .*\nTrained on .*\nDistilled +−?\d", said) and "MCC" in said and "SIM-C" in said
     assert cli.main(["evaluate", run_id, "--runs", str(store.root), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"skill", "rmse", "mcc@SIM-B"} <= {row["metric"] for row in rows}

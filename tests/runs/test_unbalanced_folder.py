@@ -17,6 +17,7 @@ from small_runs import SMALL, distilled
 from engine.cli.sections import lines
 from engine.core.context import data_root as root
 from engine.data.images import import_path
+from engine.evaluation.ratios import scales
 from engine.figures import formats
 from engine.results import Run, kind_of
 from engine.runs import report
@@ -55,3 +56,9 @@ def test_accuracy_of_a_constant_answer_stands_beside_its_share_and_balanced_accu
     distilled = run.judged_row(run.best["distilled"])
     assert f", {formats.percent(distilled.mean)} balanced, distilled" in cards._score(run.row)
     assert "in balanced accuracy" in printed or "no gap to close" in printed
+    real = run.judged_row(run.best["random_real"])
+    assert all(scale.floor == real.mean for scale in scales(run.scores, run.student.name).values())
+    if "Distilling added" in printed or "Distilling took away" in printed:
+        gain = run.judged_row(run.best["distilled"]).mean - run.judged_row(run.best["start"]).mean
+        assert f"{formats.points(abs(gain))} in balanced accuracy." in printed
+    assert " % balanced accuracy on validation against " in printed or "Stored in **float32**" in printed

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.core.errors import ConfigError, DataError
-from engine.data.source import LabelledSet, TaskSpec
+from engine.data.source import TaskSpec
 from engine.data.transforms.preparation import Preparation
 from engine.nets import make_encoder, statistics
 from engine.pretrained.teachers.config import TeacherConfig
@@ -108,11 +108,6 @@ def make_network(
 def num_bytes(network: nn.Module) -> int:
     """Size of its weights and statistics."""
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
-
-
-def fix_statistics(network: nn.Module, data: LabelledSet) -> None:
-    """Fix the statistics of batch norms on a sample of the data."""
-    statistics.fix_statistics(network, statistics.pieces_of(data.sample(statistics.SAMPLE)))
 
 
 def weights_from_file(config: TeacherConfig, network: nn.Module) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from engine.data.source import Splits, TaskSpec
 from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.probe import features_of, knn, linear_probe, share_right
 from engine.evaluation.scores import HEADLINE, LINEAR_PROBE
-from engine.nets.statistics import SAMPLE
+from engine.nets.statistics import SAMPLE, fix_statistics, pieces_of
 from engine.nets.student import Student
 from engine.pretrained import recording, store
 from engine.pretrained.recording import Names, RecordingPlan, Trainer
@@ -37,7 +37,7 @@ from engine.pretrained.teachers import networks, train
 from engine.pretrained.teachers.config import TeacherConfig
 from engine.pretrained.teachers.train import AdamWState
 
-RECIPE = 1  # part of every key; raise it when the same settings come to train a teacher differently
+RECIPE = 2  # part of every key; raise it when the same settings come to train a teacher differently
 LATER = {"hue", "blur_kernel"}  # options newer than stored teachers: in a key unless they have their defaults
 NEVER = object()
 NEIGHBOURS = 20
@@ -226,12 +226,12 @@ class TeacherTrainer(Trainer[AdamWState]):
             found = networks.weights_from_file(self.config, self.network)
         self.network.load_state_dict(found, strict=False)
         if not any(name.endswith("running_mean") for name in found):
-            networks.fix_statistics(self.network, self.splits.train)
+            fix_statistics(self.network, pieces_of(self.splits.train))
 
     def _place(self, state: AdamWState) -> None:
         """Load the encoder's current weights, and fix the batch norms' statistics for them."""
         self.network.load_state_dict(train.of_encoder(self._trainable, state.theta), strict=False)  # statistics stay
-        networks.fix_statistics(self.network, self.splits.train)
+        fix_statistics(self.network, pieces_of(self.splits.train))
 
     def _probe(self) -> Generator[Event, None, tuple[float, tuple[Probed, ...]]]:
         """The scale of the representations, and the accuracies of a linear probe."""

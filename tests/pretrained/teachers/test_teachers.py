@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from engine.data.torchvision_compat import models
 from engine.data.transforms.preparation import Preparation
 from engine.data.transforms.prepare import ImageSplits
 from engine.nets import make_encoder
+from engine.nets.statistics import fix_statistics, pieces_of
 from engine.pretrained import store
 from engine.pretrained.recording import estimate_recording
 from engine.pretrained.teachers import TeacherTrainer, networks, of_training, train
@@ -78,6 +80,19 @@ def test_statistics_are_those_of_real_images(tmp_path):
         own_batch = encoder(theta, splits.train.batch(torch.arange(60))[0]) * teacher.scale
     # of the whole training set the batch's own statistics are the fixed ones, but for 59 in place of 60
     torch.testing.assert_close(teacher.represent(all_inputs()), own_batch, rtol=0.01, atol=0.01)
+
+
+def test_statistics_of_images_sorted_by_class_are_those_of_all_images(tmp_path):
+    data, settings = toy_splits(1200).train, config(epochs=1, batch_size=200)
+    data = replace(data, inputs=data.inputs + data.targets[:, None, None, None])  # each class brighter than the last
+    splits = replace(toy_splits(), train=data.subset(data.targets.argsort()))
+    _, teacher = drained(teaching(tmp_path, settings, splits))
+    encoder = make_encoder(settings.student(), SPEC, 6)
+    weights = load_file(only_folder(tmp_path) / "teacher.safetensors")
+    theta = torch.cat([weights[name].flatten() for name in encoder.names])
+    with torch.no_grad():
+        all_at_once = encoder(theta, splits.train.inputs) * teacher.scale
+    assert (teacher.represent(splits.train.inputs) - all_at_once).norm() < 0.1 * all_at_once.norm()
 
 
 def test_the_mean_variance_of_a_dimension_over_training_images_is_one(tmp_path):
@@ -357,7 +372,7 @@ def test_a_resnet_becomes_a_fixed_function_too():
     network.load_state_dict(train.of_encoder(trainable, theta), strict=False)
     inputs = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     data = toy_splits().train.__class__(inputs, torch.zeros(4, dtype=torch.int64), lambda x: x)
-    networks.fix_statistics(network, data)
+    fix_statistics(network, pieces_of(data))
     with torch.no_grad():
         whole, alone = network(inputs), network(inputs[:1])
     torch.testing.assert_close(whole[:1], alone, rtol=1e-3, atol=1e-4)
