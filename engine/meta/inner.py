@@ -90,6 +90,21 @@ def burn_in(
         yield theta, state
 
 
+def gradient_lengths(
+    student: Student, theta: Tensor, batches: Iterable[Batch], rule: UpdateRule, loss: Loss
+) -> Iterator[Tensor]:
+    """Train from `theta` (P,) without a graph; yield the lengths (t,) of the gradients of all steps so far."""
+    state, lengths = rule.init(theta), theta.new_zeros(0)
+    for batch in batches:
+        theta = theta.detach().requires_grad_()
+        value = loss(student.quick(theta, batch.inputs.detach()), batch.targets.detach())
+        (gradient,) = torch.autograd.grad(value, theta)
+        with torch.no_grad():
+            theta, state = rule.apply(theta, gradient, state, batch.lr.detach())
+            lengths = torch.cat([lengths, gradient.norm()[None]])
+        yield lengths
+
+
 def advance(
     student: Network, rule: UpdateRule, loss: Loss, theta: Tensor, batch: Batch, state: State, *, create_graph: bool
 ) -> tuple[Tensor, State]:

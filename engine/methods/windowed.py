@@ -15,6 +15,7 @@ Source: Feng et al. 2024, arXiv:2311.07025, Algorithm 1 (RaT-BPTT).
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -33,8 +34,8 @@ from engine.evaluation.forecasting.measures import forecast, judge_of, skill
 from engine.evaluation.train import loss_of
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
-from engine.meta.inner import Batch, burn_in, inner_loop
-from engine.meta.windows import Growth, Window, window_at
+from engine.meta.inner import Batch, burn_in, gradient_lengths, inner_loop
+from engine.meta.windows import Growth, Stage, Window, adapted, window_at
 from engine.methods.diagnosis import diagnose
 from engine.methods.forms import Asked, initial_set
 from engine.methods.state import Best, restore, snapshot
@@ -86,9 +87,10 @@ def distill_windowed(
     outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
-    growth, usual_norm = Growth(config.min_burn_in), 0.0
+    growth, stage, usual_norm = Growth(config.min_burn_in), Stage(), 0.0
     if saved := context.resume_from:
         growth, usual_norm = Growth(*(saved[f"growth.{name}"] for name in vars(growth))), saved["clip.average"]
+        stage = Stage(*(saved.get(f"stage.{name}", value) for name, value in vars(stage).items()))
 
     if first_step == 0:
         yield Begun(synthetic)
@@ -99,13 +101,18 @@ def distill_windowed(
             group["lr"] = group["first_lr"] * (0.5 * (1 + math.cos(angle)) if is_cosine else 1.0)
         outer.zero_grad()
         began = time.monotonic()
-        window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
+        if config.window_schedule == "adaptive":
+            stage = yield from students.adapted(stage, step)
+            window = stage.window
+        else:
+            window = window_at(config.window_schedule, config.unroll, step, context.stream, growth)
         real = splits.random_batch(config.real_batch, context.stream("real", step))
-        outer_loss, further = 0.0, {}
+        outer_loss, real_accuracy, further = 0.0, 0.0, {}
         with synthetic.rounded(config.rounded_bits(step)):
             for number in range(config.num_inits):
                 theta = yield from paced("train the student", students.path(step, number, window), sum(window))
-                found, direction = students.judged(theta, *real)
+                found, direction, accuracy = students.judged(theta, *real)
+                real_accuracy += accuracy / config.num_inits
                 if time.monotonic() - began >= QUIET_SECONDS:  # what follows is one call, as long again and more
                     yield Progress("differentiate inner steps", 0, window.length)
                 theta.backward(direction / config.num_inits)  # through the window's steps; one start's graph at a time
@@ -123,7 +130,7 @@ def distill_windowed(
             clip_gradient(learned, norm, 2 * usual_norm if config.clip == "running" else config.clip_length)
         outer.step()
         synthetic.project()
-        growth = growth.after(outer_loss, config.unroll)
+        growth, stage = growth.after(outer_loss, config.unroll), stage.after(real_accuracy, step, config.unroll)
 
         done = synthetic.step = step + 1
         values = {"outer_loss": outer_loss, "gradient_norm": norm.item(), "student_lr": synthetic.rates[0].item()}
@@ -137,6 +144,7 @@ def distill_windowed(
         if config.wants_preview(done):
             yield synthetic.preview(done, splits)
         carried = {"clip.average": usual_norm} | {f"growth.{name}": value for name, value in vars(growth).items()}
+        carried |= {f"stage.{name}": value for name, value in vars(stage).items()}
         yield Checkpoint(done, partial(snapshot, done, synthetic, outer, best, carried), synthetic)
 
     if config.keep == "best" and best.put_back(synthetic):
@@ -169,15 +177,34 @@ class Students:
             self.student, theta, rest, self.rule, self.loss, memory=memory, state=state, detached=detached
         )
 
-    def judged(self, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        """The mean loss on real samples and its gradient in theta (P,), in pieces so that memory is that of one."""
+    def judged(self, theta: Tensor, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor, float]:
+        """The mean loss on real samples, its gradient in theta (P,), and the share of classes that are right.
+
+        In pieces, so that memory is that of one.
+        """
         leaf = theta.detach().requires_grad_()
-        total, gradient, pieces = 0.0, torch.zeros_like(theta), -(-len(targets) // REAL_AT_ONCE)
+        total, right, gradient, pieces = 0.0, 0, torch.zeros_like(theta), -(-len(targets) // REAL_AT_ONCE)
         for some, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
-            part = self.loss(self.student(leaf, some), wanted) * (len(wanted) / len(targets))
+            outputs = self.student(leaf, some)
+            part = self.loss(outputs, wanted) * (len(wanted) / len(targets))
             gradient = gradient + torch.autograd.grad(part, leaf)[0]
             total += part.item()
-        return total, gradient
+            right += 0 if wanted.is_floating_point() else int((outputs.argmax(1) == wanted).sum())
+        return total, gradient, right / len(targets)
+
+    def adapted(self, stage: Stage, step: int) -> Generator[Event, None, Stage]:
+        """The state with the window of an outer step: a new one at the beginning of an epoch."""
+        unroll = self.config.unroll
+        if step % unroll.epoch_steps:
+            return stage
+        norms = torch.zeros(unroll.length)
+        if stage.number != 2:
+            batches = self._samples(self.context.stream("inner of window", step), unroll.length)
+            theta = self._start("start of window", step)
+            lengths = gradient_lengths(self.student, theta, batches, self.rule, self.loss)
+            norms = yield from paced("follow the inner gradients", lengths, unroll.length)
+        window = adapted(stage, unroll, norms.cpu(), self.context.stream("window", step))
+        return replace(stage, burn_in=window.burn_in, length=window.length)
 
     def validated(self) -> Generator[Event, None, dict[str, float]]:
         """Mean scores on validation data, the deciding one last, of students trained on the set.

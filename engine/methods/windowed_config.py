@@ -22,13 +22,16 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
     """Hyperparameters of the shared loop."""
 
     window_schedule: WindowSchedule = inner("random_each_step")
-    """Where the differentiated window lies in a training, or how long it is; full: everything."""
+    """Where the differentiated window lies in a training, or how long it is. Adaptive: by inner gradients (AT-BPTT).
+    Full: everything."""
     unroll_length: int = steps(200, "Longest training of a student inside an outer step")
     window: int = steps(60, "Last steps of a training, which are differentiated", when=("window_schedule", TRUNCATED))
     min_burn_in: int = inner(0, low=0, high=10_000, advanced=True, when=("window_schedule", WITH_BURN_IN))
     """Fewest steps before the window."""
-    epoch_steps: int = outer_steps(10, high=100_000, when=("window_schedule", "random_each_epoch"))
-    """Outer steps that share one random window."""
+    window_spread: int = steps(10, when=("window_schedule", "adaptive"))
+    """By how much adaptive windows may be shorter or longer."""
+    epoch_steps: int = outer_steps(10, high=100_000, when=("window_schedule", ("random_each_epoch", "adaptive")))
+    """Outer steps that share one window."""
     patience: int = outer_steps(200, high=1_000_000, when=("window_schedule", "growing"))
     """Outer steps without a new lowest loss until burn-in grows."""
     batch_size: int = inner(50, low=1, high=10_000, unit="samples", label="Synthetic batch")
@@ -47,16 +50,22 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
 
     @model_validator(mode="after")
     def _window_fits(self) -> Self:
-        shortest = 0 if self.window_schedule in ("fixed_late", "random_length") else self.min_burn_in
+        free = ("fixed_late", "random_length", "adaptive")
+        shortest = 0 if self.window_schedule in free else self.min_burn_in
         if self.window_schedule != "full" and self.window + shortest > self.unroll_length:
             problem = f"a window of {self.window} steps after at least {shortest} others is longer than the training"
             raise ValueError(f"{problem} of {self.unroll_length}; lower the window or lengthen the training")
+        shortest, longest = self.window - self.window_spread, self.window + self.window_spread
+        if self.window_schedule == "adaptive" and not (shortest >= 1 and longest <= self.unroll_length):
+            problem = f"adaptive windows of {shortest} to {longest} steps must lie within 1 and {self.unroll_length};"
+            raise ValueError(f"{problem} lower the spread, or change the window or the training")
         return self
 
     @property
     def unroll(self) -> Unroll:
         """The limits of the windows."""
-        return Unroll(self.unroll_length, self.window, self.min_burn_in, self.epoch_steps, self.patience)
+        limits = self.unroll_length, self.window, self.min_burn_in, self.epoch_steps, self.patience
+        return Unroll(*limits, self.window_spread)
 
     @property
     def is_augmented(self) -> bool:
@@ -72,7 +81,8 @@ class WindowedConfig(Validated, OuterLoop, InnerLoop):
     def step_loads(self, spec: Task, stored: float) -> list[Load]:
         """The differentiated window of the inner loop."""
         batch = min(self.batch_size, self.size(spec).num_samples)
-        length = self.unroll_length if self.window_schedule == "full" else self.window
+        spread = self.window_spread if self.window_schedule == "adaptive" else 0
+        length = self.unroll_length if self.window_schedule == "full" else self.window + spread
         setting = f"a smaller synthetic batch (now {batch:,})" if batch > 1 else ""
         return self.unrolled_loads(spec, batch, kept_steps(self.memory, length, stored / batch), setting)
 

@@ -21,7 +21,7 @@ def make_student(config: StudentConfig, spec: TaskSpec, device: torch.device | s
     module, _, function = STUDENTS[config.name].builder.partition(".")
     build = getattr(import_module(f"engine.nets.{module}"), function)
     is_quick = config.precision == "bfloat16" and machine.has_bfloat16(torch.device(device))
-    quick_type = torch.bfloat16 if is_quick else torch.float32
+    quick_type = torch.bfloat16 if is_quick else None
     return Student(build(config, spec), key or config.name, config.init, device, quick_type)
 
 

@@ -25,7 +25,7 @@ class Student:
 
     Networks have no dropout and no running statistics: inside an inner loop a student must depend only on its weights.
     Batch norms use the statistics of the batch there, and those of `fixed` when a trained student is measured or used.
-    quick_type: of the numbers of everything but meta-gradients.
+    quick_type: of the numbers of everything but meta-gradients; None for that of the weights.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Student:
         name: str,
         init: str,
         device: torch.device | str = "cpu",
-        quick_type: torch.dtype = torch.float32,
+        quick_type: torch.dtype | None = None,
     ) -> None:
         self.module = module.to(device)
         self.name, self.quick_type = name, quick_type
@@ -51,6 +51,8 @@ class Student:
 
     def quick(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """The same in `quick_type`, logits in float32: for all that is not differentiated twice."""
+        if self.quick_type is None:
+            return self(theta, inputs)
         return self(theta.to(self.quick_type), inputs.to(self.quick_type)).float()
 
     @property
@@ -80,6 +82,8 @@ class Student:
     @torch.no_grad()
     def quick_features(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """`features` in `quick_type`, without a graph; the result in float32."""
+        if self.quick_type is None:
+            return self.features(theta, inputs)
         return self.features(theta.to(self.quick_type), inputs.to(self.quick_type)).float()
 
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:

@@ -210,10 +210,11 @@ def test_a_long_outer_step_tells_of_every_stretch_and_changes_no_bit(monkeypatch
     assert is_order == [type(event) for event in silent if not isinstance(event, Progress)]
 
 
-@pytest.mark.parametrize("schedule", ["growing", "random_each_epoch"])
+@pytest.mark.parametrize("schedule", ["growing", "random_each_epoch", "adaptive"])
 def test_stop_and_resume_gives_the_same_bits_under_a_schedule_with_a_past(schedule):
     settings = config(
         window_schedule=schedule,
+        window_spread=2,
         patience=1,
         epoch_steps=3,
         outer_steps=8,
@@ -237,6 +238,7 @@ def test_stop_and_resume_gives_the_same_bits_under_a_schedule_with_a_past(schedu
     [
         {"window_schedule": "random_length"},
         {"window_schedule": "growing", "patience": 1},
+        {"window_schedule": "adaptive", "window_spread": 1},
         {"inner_optimiser": "sgd", "student_lr": 0.1},
         {"inner_optimiser": "momentum", "learn_rates": False},
         {"images_from": "real", "labels": "soft", "label_lr_divisor": 10.0},
