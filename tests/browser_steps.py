@@ -22,6 +22,11 @@ def open_home(page: Page, url: str) -> None:
     expect(page.get_by_role("link", name="Home", exact=True)).to_be_visible()
 
 
+def settle(page: Page) -> None:
+    """Wait until the page is drawn: a click on a menu that is drawn again at that moment is lost."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def set_number(page: Page, label: str, value: int) -> None:
     """Type a number into a field and leave it."""
     field = page.get_by_role("spinbutton", name=label)

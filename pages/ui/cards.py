@@ -12,7 +12,7 @@ import engine
 from engine import figures
 from engine.figures import formats
 from engine.results import Run, names
-from pages.ui import heading, progress, services, words
+from pages.ui import frame, heading, progress, services, words
 
 REFRESH = 2.0
 """Seconds between refreshes of the list while a run is queued or running."""
@@ -47,7 +47,7 @@ def live_list(*, limit: int | None = None, choice: Choice = EVERYTHING, page: in
     limit: cards per page, all if None. page: from 1. can_tick: with boxes to tick and buttons for the ticked runs.
     """
     is_active = any(row.is_active for row in services.store().runs())
-    st.fragment(_cards, run_every=REFRESH if is_active else None)(limit, choice, page, can_tick, is_active)
+    frame.refreshing(_cards, REFRESH if is_active else None)(limit, choice, page, can_tick, is_active)
 
 
 def matching(rows: Sequence[engine.RunRow], choice: Choice) -> list[engine.RunRow]:

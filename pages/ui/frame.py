@@ -1,8 +1,11 @@
 """The frame around every page: title, icon, logo and navigation."""
 
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -13,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
 ICON = figures.data_url((ASSETS / "favicon.png").read_bytes())
 """Within the page, as a file beside it is gone after a rerun, loaded or not."""
+SOON = 1.5
+"""Seconds after a run of a page within which a refresh counts as early; less for fast refreshes."""
+P = ParamSpec("P")
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),
     ("data", "Data", "grid_on", "Look at a data set: samples, class balance, sizes, preparation; import your own."),
@@ -35,7 +41,11 @@ def open_page() -> None:
         pages.append(st.Page(ROOT / "pages" / f"{name}.py", url_path=name, default=name == "home", **look))
     page = st.navigation(pages)
     st.session_state["is framed"] = True  # only now: a click may interrupt this run before
-    page.run()
+    try:
+        page.run()
+    finally:
+        is_repeated = st.session_state.pop("drawing again", False)
+        st.session_state["drawn"] = time.monotonic(), threading.current_thread(), is_repeated
 
 
 def ensure() -> None:
@@ -47,6 +57,32 @@ def ensure() -> None:
     if "is framed" not in st.session_state:
         open_page()
         st.stop()
+
+
+def refreshing(draw: Callable[P, None], every: float | None) -> Callable[P, None]:
+    """A fragment that is drawn again every so many seconds, or never.
+
+    Where a refresh comes right after a run of the whole page, in a thread of its own, Streamlit ignores what that run
+    has not sent yet: a part of the page would stay as it was before. Such a refresh draws the whole page once more.
+    """
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        if _is_early(SOON if every is None else min(SOON, 0.75 * every)):
+            st.session_state["drawing again"] = True
+            st.rerun()
+        draw(*args, **kwargs)
+
+    return st.fragment(drawn, run_every=every)
+
+
+def _is_early(seconds: float) -> bool:
+    """Whether this is a refresh so soon after a run of the page that is not itself a repetition."""
+    context = get_script_run_ctx()
+    if context is None or not context.fragment_ids_this_run or "drawn" not in st.session_state:
+        return False
+    ended, thread, is_repeated = st.session_state["drawn"]
+    return not is_repeated and thread is not threading.current_thread() and time.monotonic() - ended < seconds
 
 
 def go_to(name: str, query: Mapping[str, str | Sequence[str]] | None = None) -> NoReturn:

@@ -10,7 +10,7 @@ from engine import figures
 from engine.figures import formats
 from engine.results import Run, followed
 from engine.results.sections import Metric
-from pages.ui import downloads, glossary, heading, pictures, progress, sections, services, sets, words
+from pages.ui import downloads, frame, glossary, heading, pictures, progress, sections, services, sets, words
 
 FAST, SLOW = 2.0, 8.0
 """Seconds between refreshes of what moves, and of the tabs below."""
@@ -25,8 +25,8 @@ def show(run_id: str) -> None:
         heading.state(row)
         for message in services.store().warnings(run_id):
             st.warning(words.escaped(message), icon=":material/warning:")
-    st.fragment(_moving, run_every=FAST if row.is_active else None)(run_id, row.status)
-    st.fragment(_tabs, run_every=SLOW if row.is_active else None)(run_id, row.status)
+    frame.refreshing(_moving, FAST if row.is_active else None)(run_id, row.status)
+    frame.refreshing(_tabs, SLOW if row.is_active else None)(run_id, row.status)
     if services.store().result(run_id):
         st.subheader("Downloads", anchor=False)
         downloads.show(row)

@@ -8,7 +8,7 @@ import streamlit as st
 
 import engine
 from engine.figures import formats
-from pages.ui import services, words
+from pages.ui import frame, services, words
 
 SETTLED_SECONDS = 1.0
 """How long settings must stay unchanged before they are tried."""
@@ -26,7 +26,7 @@ def show(request: engine.RunRequest) -> Answer:
     """Draw the estimate of a request. Until there is one, refreshes; then reruns the page."""
     answer = _known(request)
     is_pending = isinstance(answer, engine.Pending)
-    st.fragment(_estimate, run_every=REFRESH if is_pending else None)(request, is_pending)
+    frame.refreshing(_estimate, REFRESH if is_pending else None)(request, is_pending)
     return answer
 
 

@@ -95,7 +95,7 @@ def show(sweep_id: str) -> None:
     is_active = any(row.is_active for row in rows)
     labels = ", ".join(option.label for option in differences.varied(rows))
     st.header(words.escaped(f"Sweep: {labels or 'one value'}"), anchor=False)
-    st.fragment(_results, run_every=cards.REFRESH if is_active else None)(sweep_id, is_active)
+    frame.refreshing(_results, cards.REFRESH if is_active else None)(sweep_id, is_active)
     started = [row.id for row in rows if row.status != "queued"]
     label = "Compare these runs in full"
     if len(started) > 1 and st.button(label, icon=":material/compare_arrows:", key="compare sweep"):

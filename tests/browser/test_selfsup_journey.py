@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, settle, wait_for_width
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -69,7 +69,8 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(page: Page, console
         set_number(page, "Network lifetime", OUTER_STEPS)
         page.get_by_role("tab", name="Probing").click()
         set_number(page, "Pretrain steps", 40)
-        expect(page.get_by_text(re.compile("Changed: .*pretrain steps"))).to_be_visible()  # redrawn
+        expect(page.get_by_text(re.compile("Changed: .*pretrain steps"))).to_be_visible()
+        settle(page)
         page.get_by_role("combobox", name="Transfer to").click()
         page.get_by_role("option", name=re.compile("^bars")).click()
         page.keyboard.press("Escape")

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, settle, wait_for_width
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
@@ -45,6 +45,7 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
         compare_one_student(page)
         panel = page.get_by_role("tabpanel", name="Evaluation")
         set_number(page, "Longest training with its own recipe", 20)
+        settle(page)
         panel.get_by_role("combobox", name="Other architectures").click()
         page.get_by_role("option", name=re.compile("^ConvNet")).first.click()
         page.keyboard.press("Escape")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from itertools import islice
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -276,15 +277,15 @@ def test_published_presets_of_folders_follow_the_folder_and_come_near_to_the_pub
 
 @pytest.mark.slow
 def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(splits):
-    """A learned poster of digits in 8 bits against real digits of as many bytes, by their own protocols, n = 3."""
+    """A learned poster of digits in 8 bits against real digits of as many bytes, by their own protocols, n = 5."""
     preset = METHOD.presets_for("digits")["quick"]
-    settings = checked(PoddConfig, preset.config | {"outer_steps": 200, "num_validations": 2}, "test")
+    settings = checked(PoddConfig, preset.config | {"outer_steps": 300, "num_validations": 2}, "test")
     _, synthetic = drained(distill(splits, settings, Context(seed=0)))
     synthetic = synthetic.as_stored(8)
     student = make_student(settings.student, splits.spec)
     count = fitting(synthetic.num_bytes(), splits.spec)
     distilled, real = [], []
-    for number in range(3):
+    for number in range(5):
         generator = torch.Generator().manual_seed(1000 + number)
         start = student.init(generator)
         theta = follow(student, start, islice(synthetic.drawn(generator), 100), synthetic.own_training)
@@ -292,4 +293,4 @@ def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(split
         data = random_real(splits.train, count, 10, generator)
         *_, theta = ordinary(student, start, data, Recipe(100, 256, 3e-3), generator, splits.augment)
         real.append(accuracy(partial(student, theta), splits.test))
-    assert min(distilled) > max(real), (distilled, real)
+    assert fmean(distilled) > fmean(real) + 0.02, (distilled, real)
