@@ -17,7 +17,7 @@ ASSETS = ROOT / "assets"
 ICON = figures.data_url((ASSETS / "favicon.png").read_bytes())
 """Within the page, as a file beside it is gone after a rerun, loaded or not."""
 SOON = 1.5
-"""Seconds after a run of a page within which a refresh counts as early; less for fast refreshes."""
+"""Seconds after a run of a page within which a refresh is one that began before."""
 P = ParamSpec("P")
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),
@@ -63,12 +63,13 @@ def refreshing(draw: Callable[P, None], every: float | None) -> Callable[P, None
     """A fragment that is drawn again every so many seconds, or never.
 
     Where a refresh comes right after a run of the whole page, in a thread of its own, Streamlit ignores what that run
-    has not sent yet: a part of the page would stay as it was before. Such a refresh draws the whole page once more.
+    has not sent yet: a part of the page stays as it was before. Without further refreshes it would stay so for good, so
+    the late one draws the whole page once more.
     """
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
-        if _is_early(SOON if every is None else min(SOON, 0.75 * every)):
+        if every is None and _is_late():
             st.session_state["drawing again"] = True
             st.rerun()
         draw(*args, **kwargs)
@@ -76,13 +77,13 @@ def refreshing(draw: Callable[P, None], every: float | None) -> Callable[P, None
     return st.fragment(drawn, run_every=every)
 
 
-def _is_early(seconds: float) -> bool:
-    """Whether this is a refresh so soon after a run of the page that is not itself a repetition."""
+def _is_late() -> bool:
+    """Whether this is a refresh right after a run of the page that is not itself a repetition."""
     context = get_script_run_ctx()
     if context is None or not context.fragment_ids_this_run or "drawn" not in st.session_state:
         return False
     ended, thread, is_repeated = st.session_state["drawn"]
-    return not is_repeated and thread is not threading.current_thread() and time.monotonic() - ended < seconds
+    return not is_repeated and thread is not threading.current_thread() and time.monotonic() - ended < SOON
 
 
 def go_to(name: str, query: Mapping[str, str | Sequence[str]] | None = None) -> NoReturn:
