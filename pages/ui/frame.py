@@ -17,7 +17,7 @@ ASSETS = ROOT / "assets"
 ICON = sections.data_url((ASSETS / "favicon.png").read_bytes())
 """Within the page, as a file beside it is gone after a rerun, loaded or not."""
 SOON = 1.5
-"""Seconds after a run of a page within which a refresh is one that began before."""
+"""A refresh that begins within so many seconds after a run of the page was on its way before."""
 P = ParamSpec("P")
 PAGES = (
     ("home", "Home", "home", "What this program does, and a first run in one click."),
