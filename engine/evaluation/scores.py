@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from engine.core.events import Scored
 
@@ -96,7 +96,7 @@ def _row(group: list[Scored]) -> Row:
     std = low = high = math.nan
     if n > 1:
         std = statistics.stdev(values, mean)
-        half = float(student_t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+        half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
         low, high = mean - half, mean + half
         if group[0].metric.partition("@")[0] in (HEADLINE, BALANCED):
             low, high = max(low, 0.0), min(high, 1.0)

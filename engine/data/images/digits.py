@@ -4,10 +4,12 @@ Source: Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI Ma
 """
 
 from collections.abc import Generator
-from importlib.resources import files
+from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 
 from engine.core.config import DataConfig
@@ -37,19 +39,28 @@ class DigitsSource:
         return Availability("present", "Embedded in the program.")
 
     def paths(self, data_root: Path) -> tuple[Path, ...]:
-        return (Path(str(files("sklearn"))) / "datasets" / "data" / "digits.csv.gz",)
+        return (_file(),)
 
     def load(self, config: DataConfig, data_root: Path) -> Generator[Event, None, ImageSplits]:
         return (yield from prepare_images(self.read(), task_of(self), self.title, self.key, config))
 
     def read(self) -> RawImages:
         """The images, 16 grey levels stretched to 0..255."""
-        from sklearn.datasets import load_digits  # slow to import
-
-        pixels, targets = load_digits(return_X_y=True)
+        table = _table()
         # 0..16 to 0..255: the file counts black dots in 4 x 4 cells
-        images = (torch.from_numpy(pixels) * (255 / 16)).round().to(torch.uint8).reshape(-1, *self.sample_shape)
-        targets = torch.from_numpy(targets).long()
+        images = (table[:, :-1] * (255 / 16)).round().to(torch.uint8).reshape(-1, *self.sample_shape)
+        targets = table[:, -1].long()
         counts = (torch.bincount(targets) * TEST_FRACTION).round().long()
         test, train = stratified(targets, counts, torch.Generator().manual_seed(SPLIT_SEED))
         return RawImages(images[train], targets[train], images[test], targets[test])
+
+
+def _file() -> Path:
+    """The file in scikit-learn, which takes seconds to import."""
+    return Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+
+
+@cache
+def _table() -> torch.Tensor:
+    """(1797, 65) float64: 64 pixels 0..16 and the digit."""
+    return torch.from_numpy(np.loadtxt(_file(), delimiter=","))
