@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
-
 from engine.meta.lamb import Lamb
+from torch import nn
 
 
 def test_steps_are_those_of_the_paper():

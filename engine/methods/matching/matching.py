@@ -30,6 +30,7 @@ from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.balance import deciding
 from engine.evaluation.train import at_random
 from engine.meta.clip import gradient_norm
+from engine.meta.outer import Adam, Sgd
 from engine.methods.forms import Asked, initial_set
 from engine.methods.matching.config import REAL_AT_ONCE, MatchingConfig
 from engine.methods.matching.objectives import Sums, class_gradients, class_sums, feature_distance, gradient_distance
@@ -59,7 +60,7 @@ def distill(splits: ImageSplits, config: MatchingConfig, context: Context) -> Ge
     synthetic = yield from initial_set(config, splits, asked, context)
     groups = synthetic.groups(config.outer_lr, config.labels_lr, 0.0)
     learned = [parameter for group in groups for parameter in group["params"]]
-    outer = torch.optim.Adam(groups) if config.outer_optimiser == "adam" else torch.optim.SGD(groups, momentum=0.5)
+    outer = Adam(groups) if config.outer_optimiser == "adam" else Sgd(groups, momentum=0.5)
     best, saved = Best(), context.resume_from
     first_step = synthetic.step = restore(saved, synthetic, outer, best)
     theta = student.init(context.stream("network", 0)) if saved is None else saved["network"].to(context.device)

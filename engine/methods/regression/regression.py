@@ -35,8 +35,8 @@ from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.balance import deciding
 from engine.meta import ridge
 from engine.meta.clip import gradient_norm
-from engine.meta.lamb import Lamb
 from engine.meta.losses import centred, half_squared_error, label_margin
+from engine.meta.outer import Adam, Lamb
 from engine.meta.pool import Pool
 from engine.methods.forms import Asked, initial_set
 from engine.methods.method import Method, Paper
@@ -66,7 +66,7 @@ def distill(splits: ImageSplits, config: RegressionConfig, context: Context) -> 
     learned = [parameter for group in groups for parameter in group["params"]]
     if config.loss == "cross_entropy":
         groups.append({"params": [temperature], "lr": config.temperature_lr})
-    outer_type = Lamb if config.outer_optimiser == "lamb" else torch.optim.Adam
+    outer_type = Lamb if config.outer_optimiser == "lamb" else Adam
     outer = outer_type([group | {"first_lr": group["lr"]} for group in groups])
     pool, average, best = Pool(network, config.pool(), half_squared_error, context), Average(learned), Best()
     saved = context.resume_from

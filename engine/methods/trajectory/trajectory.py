@@ -35,6 +35,7 @@ from engine.data.transforms.prepare import ImageSplits
 from engine.evaluation.balance import deciding
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
+from engine.meta.outer import Sgd
 from engine.meta.path import Path
 from engine.meta.windows import Window
 from engine.methods.diagnosis import diagnose
@@ -78,7 +79,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     for group in groups:
         is_label = group["params"][0] is synthetic.label_parameter
         group["momentum"] = config.labels_momentum if is_label else config.momentum
-    outer = torch.optim.SGD(groups, lr=config.outer_lr)
+    outer = Sgd(groups, lr=config.outer_lr)
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
 
@@ -137,7 +138,7 @@ def record(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> G
     return (yield from load_or_record(splits, config.student, config.experts, context)).describe()
 
 
-def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
+def _move(outer: Sgd, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
     """One outer step, and one of the moving average, e <- decay e + (1 - decay) x.
 
     The rate eta = softplus(r) stays positive. The step size of r is such that eta moves as far as in the published step
