@@ -190,7 +190,7 @@ def _row_json(row: RunRow) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    """The numbers of its kind of result besides scores; none if this version does not know the method."""
+    """The numbers of a result besides its scores; none if this version does not know the method."""
     return kind_of(run.row.method).numbers(run) if run.row.method in METHODS else {"ranking": {}}
 
 

@@ -136,7 +136,7 @@ def option_of(info: FieldInfo) -> Option:
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The inclusive bounds of a field, None where there is none."""
+    """The inclusive lower and upper bound of a field; None where it has none."""
     low = next((rule.ge for rule in info.metadata if getattr(rule, "ge", None) is not None), None)
     return low, next((rule.le for rule in info.metadata if getattr(rule, "le", None) is not None), None)
 

@@ -294,7 +294,7 @@ def _arm(training: Training) -> tuple[str, ...]:
 
 
 class _Clock:
-    """Counts the trainings done and estimates the time left. seconds: planned for each; may be empty."""
+    """Counts finished trainings and estimates the time left. seconds: planned for each training; may be empty."""
 
     def __init__(self, trainings: Sequence[Training], seconds: Mapping[Training, float]) -> None:
         self._total, self._num_done = num_trainings(trainings), 0

@@ -122,5 +122,5 @@ def full_steps(evaluation: EvaluationConfig, num_train: int) -> int:
 
 
 def versions(synthetic: SyntheticSet) -> dict[str, SyntheticSet]:
-    """A set and its companions (its moving average, or what was averaged), by the arm that each is."""
+    """A set and its companions (its moving average, or the set it averages), by arm."""
     return {"distilled": synthetic, **synthetic.companions()}

@@ -107,7 +107,7 @@ def num_held_out(counts: Sequence[int], fraction: float) -> list[int]:
 def split_indices(
     targets: Tensor, spec: TaskSpec, title: str, config: DataConfig, given: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation part, stratified by class. given: the latter, if it is fixed."""
+    """Training and validation indices, stratified by class. given: the validation indices, if already fixed."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     counts = torch.bincount(targets, minlength=spec.num_outputs)
     held_out = torch.tensor(num_held_out(counts.tolist(), config.validation_fraction))

@@ -112,7 +112,7 @@ class SelfsupConfig(MethodConfig):
 
     @property
     def num_augmentations(self) -> int:
-        """Augmentations of each image of a low-rank set, including optimal ones."""
+        """Number of augmentations per image of a low-rank set, including optimal ones."""
         return len(self.augmentations) + self.num_optimal
 
     @property
