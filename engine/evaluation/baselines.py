@@ -22,7 +22,7 @@ def samples_at_equal_storage(num_stored_values: int, spec: TaskSpec) -> int:
 
 
 def samples_of_values(num_values: int, spec: TaskSpec) -> int:
-    """The same before a set is made, from the planned number of values of its samples, without labels."""
+    """The same for a set that is only planned: from the number of values of its samples; labels are not counted."""
     return _whole_classes(num_values // torch.Size(spec.sample_shape).numel(), spec)
 
 

@@ -1,8 +1,8 @@
 """The same request and seed give the same scores as before: quick presets against recorded runs, about a minute each.
 
-`tests/reference` holds every score of each run and a digest of its result, recorded on one thread of an AMD EPYC.
-Scores are
-equal to six decimals on any machine of that kind; other processors round convolutions in other ways.
+`tests/reference` holds every score of each run and a digest of its result, recorded on one thread of an
+AMD EPYC with AVX-512. Scores are equal to six decimals there; processors with other instructions round convolutions in
+other ways.
 """
 
 from __future__ import annotations
