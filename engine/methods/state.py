@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
+from engine.meta.outer import Outer
 from engine.synthetic.base import SyntheticSet
 
 
@@ -30,18 +30,18 @@ class Best:
 
 
 def snapshot(
-    step: int, synthetic: SyntheticSet, outer: Optimizer, best: Best, further: Mapping[str, Any] | None = None
+    step: int, synthetic: SyntheticSet, outer: Outer, best: Best, further: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Copies of everything that step `step` + 1 needs, and `further`: {name: tensor or number}."""
     state: dict[str, Any] = {"step": step, "best.accuracy": best.merit, "best.step": best.step}
     state |= {f"synthetic.{name}": value.detach().clone() for name, value in synthetic.state_dict().items()}
-    for number, moments in outer.state_dict()["state"].items():
+    for number, moments in enumerate(outer.moments):
         state |= {f"outer.{number}.{name}": value.detach().clone() for name, value in moments.items()}
     state |= {f"best.state.{name}": value for name, value in best.state.items()}
     return state | synthetic.to_resume() | dict(further or {})
 
 
-def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: Optimizer, best: Best) -> int:
+def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: Outer, best: Best) -> int:
     """Restore a snapshot; returns the number of outer steps done."""
     if state is None:
         return 0
@@ -54,6 +54,6 @@ def restore(state: dict[str, Any] | None, synthetic: SyntheticSet, outer: Optimi
     for key, value in part("outer.").items():
         number, name = key.split(".", 1)
         moments.setdefault(int(number), {})[name] = value.clone()
-    outer.load_state_dict(outer.state_dict() | {"state": moments})  # learning rates stay as they are
+    outer.resume(moments)
     best.merit, best.step, best.state = state["best.accuracy"], state["best.step"], part("best.state.")
     return state["step"]

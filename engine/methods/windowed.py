@@ -34,6 +34,7 @@ from engine.evaluation.train import loss_of
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm, running_norm
 from engine.meta.inner import Batch, burn_in, inner_loop
+from engine.meta.outer import Adam
 from engine.meta.windows import Growth, Window, window_at
 from engine.methods.diagnosis import diagnose
 from engine.methods.forms import Asked, initial_set
@@ -83,7 +84,7 @@ def distill_windowed(
     """
     students = Students(synthetic, splits, config, context)
     learned = [parameter for group in groups for parameter in group["params"]]
-    outer = torch.optim.Adam([group | {"first_lr": group["lr"]} for group in groups], betas=(0.9, 0.999))
+    outer = Adam([group | {"first_lr": group["lr"]} for group in groups])
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
     growth, usual_norm = Growth(config.min_burn_in), 0.0

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.meta.outer import Adam
+
 
 class Networks(NamedTuple):
     """Stacked: hidden_weights (A, V, h), hidden_biases (A, h), shift_weights (A, h, V), shift_biases (A, V)."""
@@ -56,7 +58,7 @@ def fit(
     weights = [drawn[:, :-1].contiguous(), drawn[:, -1:].contiguous(), *zeros]
     for tensor in weights:
         tensor.requires_grad_()
-    adam = torch.optim.Adam(weights, lr)
+    adam = Adam([{"params": weights}], lr)
     with torch.enable_grad():
         for _ in range(steps):
             hidden = F.relu(torch.baddbmm(weights[1], inputs, weights[0]))

@@ -28,6 +28,7 @@ from engine.evaluation.train import as_distilled
 from engine.meta import update_rules
 from engine.meta.clip import clip_gradient, gradient_norm
 from engine.meta.inner import Batch, inner_loop
+from engine.meta.outer import Adam
 from engine.meta.windows import Window
 from engine.methods.bilevel.config import BilevelConfig
 from engine.methods.bilevel.starts import Starts
@@ -60,7 +61,7 @@ def distill(splits: ImageSplits, config: BilevelConfig, context: Context) -> Gen
     learned = [p for p in synthetic.parameters() if p.requires_grad]
     groups = synthetic.groups(config.outer_lr, config.outer_lr, config.rates_lr)
     groups = [group | {"first_lr": group["lr"]} for group in groups]
-    outer = torch.optim.Adam(groups, betas=(config.adam_beta1, 0.999))
+    outer = Adam(groups, betas=(config.adam_beta1, 0.999))
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
     rule, memory = update_rules.BY_NAME[config.inner_optimiser](), config.memory

@@ -39,6 +39,7 @@ from engine.evaluation.probing.config import ProbingConfig
 from engine.evaluation.probing.short import short_probe, short_probe_of_real
 from engine.meta import ridge
 from engine.meta.clip import clip_gradient, gradient_norm
+from engine.meta.outer import Adam
 from engine.methods.method import Method, Paper
 from engine.methods.presets import read_presets
 from engine.methods.selfsup.budget import Counts
@@ -72,7 +73,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     norms = [parameter.detach().square().mean().sqrt().item() for parameter in learned]
     sizes = [(norm or 1.0) if config.relative_steps else 1.0 for norm in norms]
     groups = [{"params": [parameter]} for parameter in learned]
-    outer = torch.optim.AdamW(groups, weight_decay=config.outer_weight_decay)
+    outer = Adam(groups, weight_decay=config.outer_weight_decay)
     pool, unused = Pool(encoder, config, context), Best()  # without labels the last set is the result
     saved = context.resume_from
     first_step = synthetic.step = restore(saved, synthetic, outer, unused)
@@ -134,7 +135,7 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
 
 
 def _state(
-    step: int, synthetic: RepresentationSet, outer: torch.optim.Optimizer, unused: Best, pool: Pool, shifts: Tensor
+    step: int, synthetic: RepresentationSet, outer: Adam, unused: Best, pool: Pool, shifts: Tensor
 ) -> dict[str, Any]:
     """What a checkpoint holds."""
     return snapshot(step, synthetic, outer, unused, pool.state() | {"shifts": shifts})

@@ -34,6 +34,7 @@ from engine.evaluation.balance import deciding, validated
 from engine.evaluation.train import at_random
 from engine.meta.clip import gradient_norm
 from engine.meta.inner import Batch
+from engine.meta.outer import Sgd
 from engine.meta.path import Path
 from engine.meta.windows import Window
 from engine.methods.diagnosis import diagnose
@@ -71,7 +72,7 @@ def distill(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> 
     # the rate's step size is set at each step (`_move`)
     groups = synthetic.groups(config.outer_lr, config.labels_lr, config.rates_lr)
     learned = [parameter for group in groups for parameter in group["params"]]
-    outer = torch.optim.SGD(groups, lr=config.outer_lr, momentum=config.momentum)
+    outer = Sgd(groups, lr=config.outer_lr, momentum=config.momentum)
     best = Best()
     first_step = synthetic.step = restore(context.resume_from, synthetic, outer, best)
 
@@ -124,7 +125,7 @@ def record(splits: ImageSplits, config: TrajectoryConfig, context: Context) -> G
     return (yield from load_or_record(splits, config.student, config.experts, context)).describe()
 
 
-def _move(outer: torch.optim.Optimizer, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
+def _move(outer: Sgd, synthetic: LabelledImages, config: TrajectoryConfig, step: int) -> None:
     """One outer step, and one of the moving average, e <- decay e + (1 - decay) x.
 
     The rate eta = softplus(r) stays positive. The step size of r is such that eta moves as far as in the published step
