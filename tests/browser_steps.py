@@ -48,10 +48,12 @@ def compare_one_student(page: Page) -> None:
     expect(page.get_by_text("1 student per training set")).to_be_visible()
 
 
-def start(page: Page) -> None:
-    """Press Start and wait for the page of run 0001."""
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
+def start(page: Page, button: str = "Start") -> str:
+    """Press a button that starts a run and wait for the page of the run; its id."""
+    page.get_by_role("button", name=button, exact=True).click()
+    wanted = re.compile(r"/runs\?run=(\d+)")
+    page.wait_for_url(wanted, timeout=START_MILLISECONDS)
+    return wanted.search(page.url).group(1)
 
 
 def point_at(page: Page, selector: str, x: int, y: int, text: str) -> None:
