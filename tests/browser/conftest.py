@@ -14,8 +14,11 @@ PATIENCE_MILLISECONDS = 120_000
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
-    """Debian's chromium, driven by Playwright, patient with a busy machine; skips where it is not installed."""
+def browser(tmp_path_factory) -> Iterator:
+    """Debian's chromium with an empty profile, patient with a busy machine; skips where it is not installed.
+
+    All tabs share the profile, so that the program of the pages is loaded and compiled once.
+    """
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("needs chromium: apt-get install chromium")
@@ -23,18 +26,14 @@ def browser() -> Iterator:
 
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=path, args=args)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="session")
-def profile(browser) -> Iterator:
-    """What the tabs of all tests share: they load the program of the pages once."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    yield context
-    context.close()
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            viewport={"width": 1440, "height": 900},
+        )
+        yield context
+        context.close()
 
 
 @pytest.fixture
@@ -44,9 +43,9 @@ def console_errors() -> list[str]:
 
 
 @pytest.fixture
-def page(profile, console_errors: list[str]) -> Iterator:
+def page(browser, console_errors: list[str]) -> Iterator:
     """A desktop tab."""
-    tab = profile.new_page()
+    tab = browser.new_page()
     tab.set_default_timeout(PATIENCE_MILLISECONDS)
 
     def note(said) -> None:

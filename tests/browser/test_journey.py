@@ -101,12 +101,11 @@ def test_start_watch_stop_resume_finish_compare(page: Page, console_errors: list
 
 
 def test_closing_the_browser_does_not_stop_a_run(browser, page: Page, runs: Path, url: str):
-    own = browser.new_context()
-    tab = own.new_page()
+    tab = browser.new_page()
     open_home(tab, url)
     run_id = start(tab, "Distil the digits")
     seen = wait_for_step(tab, 2)
-    own.close()
+    tab.close()
 
     store = Store(runs)
     wait_until(lambda: store.run(run_id).step > seen + 50, "the run stood still without a browser")
