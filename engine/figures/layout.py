@@ -52,7 +52,7 @@ def lay_out(
     for name, value in settings.items():
         if isinstance(value, dict):
             settings[name] = figure.layout[name].to_plotly_json() | value
-    return figure.update_layout(settings, overwrite=True)  # a sixth of the time of merging, which is done above
+    return figure.update_layout(settings, overwrite=True)  # merged above: plotly's own merging takes six times as long
 
 
 def line(

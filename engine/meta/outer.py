@@ -5,6 +5,7 @@ torch.optim imports PyTorch's compiler, which takes seconds. These give the same
 Sources: Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 Group = dict[str, Any]
 
 
-class Outer:
+class Outer(ABC):
     """A step for each parameter that has a gradient.
 
     groups: {"params": [tensors], option: value}; options that a group does not name are `defaults`. moments: what is
@@ -48,9 +49,9 @@ class Outer:
                 name: value if name == "step" else value.to(device) for name, value in found.items()
             }
 
+    @abstractmethod
     def move(self, parameter: Tensor, gradient: Tensor, moments: dict[str, Tensor], group: Group) -> None:
         """Move a parameter in place, and its moments."""
-        raise NotImplementedError
 
 
 class Sgd(Outer):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_steps import open_home, wait_for_width
+from browser_steps import PHONE, open_home, wait_for_width
 from playwright.sync_api import Page, expect
 from posters import kept_poster
 
@@ -17,7 +17,6 @@ from engine.core.events import Finished, Measured, Preview, Scored, Started
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-PHONE = {"width": 390, "height": 844}
 FAR_AND_IMPATIENT = """
   const { setInterval } = window, listen = WebSocket.prototype.addEventListener
   window.setInterval = (what, pause, ...more) => setInterval(what, pause >= 1000 ? 40 : pause, ...more)

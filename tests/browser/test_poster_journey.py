@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_steps import compare_one_student, open_home, point_at, set_number, start
+from browser_steps import compare_one_student, open_form, point_at, set_number, start
 from playwright.sync_api import Page, expect
 
 from engine import Store
@@ -14,12 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 
 OUTER_STEPS = 60  # long enough to be seen changing, however late the page is drawn
 PICTURE = "document.querySelector('[data-testid=\"stImage\"] img')"
-
-
-def chosen(page: Page, label: str, option: str) -> None:
-    """Pick an option of a select box."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=re.compile(option)).click()
 
 
 def wait_for_another_picture(page: Page, old: str) -> str:
@@ -38,9 +32,7 @@ def aspect(page: Page) -> float:
 
 
 def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], runs, url: str):
-    open_home(page, url)
-    page.get_by_role("link", name="Distil", exact=True).click()
-    chosen(page, "Method", "PoDD")
+    open_form(page, url, "PoDD")
     expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()
     set_number(page, "Outer steps", OUTER_STEPS)
     expect(page.get_by_text(f"{OUTER_STEPS} outer steps")).to_be_visible()

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, start, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_home, set_number, start
 from playwright.sync_api import Page, expect
 
 from engine.data.prices import Bars
@@ -159,9 +159,5 @@ def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page,
 
     # Streamlit looking for its own base path is no defect
     assert [line for line in console_errors if "/_stcore/" not in line] == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    for address in ("runs", "compare", "gallery"):
-        page.goto(f"{url}/{address}?run={run_id}")
-        expect(page.locator(".js-plotly-plot").first).to_be_visible()
-        wait_for_width(page)
-        assert page.get_by_test_id("stException").count() == 0
+    addresses = (f"runs?run={run_id}", f"compare?run={run_id}", f"gallery?run={run_id}")
+    look_on_a_phone(page, url, addresses, page.locator(".js-plotly-plot").first)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, settle, start, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_form, set_number, settle, start
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -40,10 +40,7 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(
     page: Page, console_errors, tmp_path, root: Path, url: str
 ):
     other_source(root / "data", tmp_path / "bars")
-    open_home(page, url)
-    page.get_by_role("link", name="Distil", exact=True).click()
-    page.get_by_role("combobox", name="Method").click()
-    page.get_by_role("option", name=re.compile("Self-supervised")).click()
+    open_form(page, url, "Self-supervised")
     expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible(
         timeout=START_MILLISECONDS
     )  # redrawn
@@ -104,9 +101,5 @@ def test_teacher_is_trained_followed_and_its_pupils_compared(
     page.get_by_role("link", name="System", exact=True).click()
     expect(page.get_by_text(re.compile("on validation images with a linear probe"))).to_be_visible()
     assert console_errors == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    for address in (f"runs?run={first}", f"runs?run={second}", f"compare?run={second}", f"gallery?run={second}"):
-        page.goto(f"{url}/{address}")
-        expect(page.get_by_role("heading").first).to_be_visible()
-        wait_for_width(page)
-        assert page.get_by_test_id("stException").count() == 0
+    addresses = (f"runs?run={first}", f"runs?run={second}", f"compare?run={second}", f"gallery?run={second}")
+    look_on_a_phone(page, url, addresses, page.get_by_role("heading").first)

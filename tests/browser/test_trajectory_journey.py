@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, settle, start, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_form, set_number, settle, start
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
@@ -19,10 +19,7 @@ OUTER_STEPS = 30
 def test_experts_are_recorded_followed_and_compared_across_architectures(
     page: Page, console_errors: list[str], url: str
 ):
-    open_home(page, url)
-    page.get_by_role("link", name="Distil", exact=True).click()
-    page.get_by_role("combobox", name="Method").click()
-    page.get_by_role("option", name=re.compile("Trajectory matching")).click()
+    open_form(page, url, "Trajectory matching")
     expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible()
     first = start(page, "Record experts only")
 
@@ -60,9 +57,5 @@ def test_experts_are_recorded_followed_and_compared_across_architectures(
     page.get_by_role("link", name="System", exact=True).click()
     expect(page.get_by_text(re.compile("5 experts trained for 10 epochs"))).to_be_visible()
     assert console_errors == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    for address in (f"runs?run={first}", f"runs?run={second}", "system"):
-        page.goto(f"{url}/{address}")
-        expect(page.get_by_role("heading").first).to_be_visible()
-        wait_for_width(page)
-        assert page.get_by_test_id("stException").count() == 0
+    addresses = (f"runs?run={first}", f"runs?run={second}", "system")
+    look_on_a_phone(page, url, addresses, page.get_by_role("heading").first)
