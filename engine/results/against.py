@@ -120,6 +120,10 @@ def payoff(run: Run) -> Payoff | None:
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
     protocol = figures.protocol_words(distilled.protocol)
+    judged = run.judged_row(distilled)
+    if judged and judged.mean < scale.floor:
+        better = FLOORS[scale.floor_arm]
+        return Payoff(math.inf, f"{cost}. It never pays off: {better} took no time to make and did better.", protocol)
     seconds, source = _full_seconds(distilled, full, run.against_full["work_ratio"].get(distilled.protocol))
     if seconds is None:
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"
