@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests sta
 
 import pytest
 
-FAST_TESTS = 6
+FAST_TESTS = 4
 """Tests per file of the fast tier."""
 
 

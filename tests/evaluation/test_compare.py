@@ -82,6 +82,7 @@ def test_another_recipe_is_another_cache_entry(splits, tmp_path):
     assert all(score.cached for score in found if score.arm == "random_real" and score.protocol == "ordinary")
 
 
+@pytest.mark.slow
 def test_test_labels_choose_nothing(splits, tmp_path):
     """With every test label wrong, all recipes stay the same and only the scores change."""
     test = splits.test
