@@ -201,8 +201,8 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
         fitting = baselines.fitting(self.distilled.num_bytes(), spec)
         yield from noted_if_fewer(fitting, self._size(fitting)[0], "real images")
         if fitting < num_classes:
-            there = f"One real image for {fitting} of the {num_classes} classes fits into the bytes of the distilled set"
-            yield Warned(f"{there}. Training sets of equal bytes leave the other classes out.", level="note")
+            there = f"Only {fitting} of the {num_classes} classes have a real image within the bytes of the set"
+            yield Warned(f"{there}. Training sets of equal bytes leave the others out.", level="note")
 
     def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
         return baselines.DRAWS[arm](self.splits.train, sum(counts), self.splits.spec.num_outputs, generator)

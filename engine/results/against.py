@@ -109,7 +109,7 @@ def payoff(run: Run) -> Payoff | None:
     distilled = run.best.get("distilled")
     scale = scales(run.scores, run.student.name).get(distilled.protocol) if distilled else None
     spent, full = run.row.summary.get("seconds_distilling"), scale.full if scale else None
-    if distilled is None or full is None or spent is None:
+    if distilled is None or scale is None or full is None or spent is None:
         return None
     epochs: list[ExpertEpoch | TeacherEpoch] = [*run.expert_epochs, *run.teacher_epochs]
     earlier = sum(epoch.seconds for epoch in epochs if epoch.cached)  # other epochs are part of the time to distil

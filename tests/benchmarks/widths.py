@@ -91,7 +91,7 @@ def recorded(path: Path = RECORDED) -> list[Line]:
 
 def shown(lines: Sequence[Line]) -> Iterator[str]:
     """A Markdown table, seeds together: mean and standard deviation of all students' means over seeds."""
-    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss against float32 | random real, equal bytes |"
+    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss | random real, equal bytes |"
     yield "|---|---|---|---|---|---|---|---|---|"
     groups: dict[tuple[Any, ...], dict[int, Line]] = {}
     for line in lines:

@@ -55,8 +55,8 @@ def test_too_few_bytes_for_a_real_image_of_every_class_are_said(splits, tmp_path
     synthetic = InBytes(spec=splits.spec, training=ORDERED, ipc=1, num_rates=4)
     (note,) = labelled(synthetic, splits, MLP, QUICK, Context(cache_root=tmp_path)).begin()
     assert note.message == (
-        "One real image for 7 of the 10 classes fits into the bytes of the distilled set. Training sets of equal bytes leave "
-        "the other classes out."
+        "Only 7 of the 10 classes have a real image within the bytes of the set. Training sets of equal bytes "
+        "leave the others out."
     )
 
 
