@@ -5,6 +5,9 @@
 # make lint       style and types
 # make docs       write the reference of all options, engine/REFERENCE.md
 
+# Python compiles each file once, not in each of the many processes of the tests
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin

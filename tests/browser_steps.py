@@ -8,8 +8,9 @@ import re
 import time
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
+PHONE = {"width": 390, "height": 844}
 START_MILLISECONDS = 150_000
 """Start waits for a trial: a process that has to begin, and a minute at most of its own."""
 
@@ -20,6 +21,14 @@ def open_home(page: Page, url: str) -> None:
     """
     page.goto(url)
     expect(page.get_by_role("link", name="Home", exact=True)).to_be_visible()
+
+
+def open_form(page: Page, url: str, method: str) -> None:
+    """From the first page of a server to the form of a run, and choose a method by a part of its name."""
+    open_home(page, url)
+    page.get_by_role("link", name="Distil", exact=True).click()
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name=re.compile(method)).click()
 
 
 def settle(page: Page) -> None:
@@ -48,10 +57,12 @@ def compare_one_student(page: Page) -> None:
     expect(page.get_by_text("1 student per training set")).to_be_visible()
 
 
-def start(page: Page) -> None:
-    """Press Start and wait for the page of run 0001."""
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
+def start(page: Page, button: str = "Start") -> str:
+    """Press a button that starts a run and wait for the page of the run; its id."""
+    page.get_by_role("button", name=button, exact=True).click()
+    wanted = re.compile(r"/runs\?run=(\d+)")
+    page.wait_for_url(wanted, timeout=START_MILLISECONDS)
+    return wanted.search(page.url).group(1)
 
 
 def point_at(page: Page, selector: str, x: int, y: int, text: str) -> None:
@@ -72,6 +83,16 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
+
+
+def look_on_a_phone(page: Page, url: str, addresses: tuple[str, ...], shown: Locator) -> None:
+    """Open pages at a phone's width: each has what is to be shown, no error, and nothing sticks out."""
+    page.set_viewport_size(PHONE)
+    for address in addresses:
+        page.goto(f"{url}/{address}")
+        expect(shown).to_be_visible()
+        wait_for_width(page)
+        assert page.get_by_test_id("stException").count() == 0
 
 
 def wait_for_width(page: Page) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start too: two run at a time, on toy data
 
 import pytest
 
-PATIENCE_MILLISECONDS = 120_000
-"""How long the browser waits for what it is told to expect: a busy machine draws slowly."""
-
-FAST_TESTS = 6
+FAST_TESTS = 4
 """Tests per file of the fast tier."""
 
 
@@ -67,42 +62,3 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if absent:
         pytest.skip(f"needs {', '.join(absent)} under DISTILLERY_DATA={root}")
     return Path(root)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Debian's chromium, driven by Playwright, patient with a busy machine; skips where it is not installed."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs chromium: apt-get install chromium")
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=PATIENCE_MILLISECONDS)
-    with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=path, args=args)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def console_errors() -> list[str]:
-    """What the browser's console complained about, filled while `page` is used."""
-    return []
-
-
-@pytest.fixture
-def page(browser, console_errors: list[str]) -> Iterator:
-    """A desktop tab of its own."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    tab = context.new_page()
-    tab.set_default_timeout(PATIENCE_MILLISECONDS)
-
-    def note(said) -> None:
-        if said.type == "error":
-            console_errors.append(f"{said.text} {said.location}")
-
-    tab.on("console", note)
-    tab.on("pageerror", lambda error: console_errors.append(str(error)))
-    yield tab
-    context.close()

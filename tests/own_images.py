@@ -43,7 +43,7 @@ def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
     the second.
     """
     open_home(page, url)
-    page.get_by_role("link", name="Data").click()
+    page.get_by_role("link", name="Data", exact=True).click()
     open_panel(page)
     expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()  # before that it takes no folder
     page.locator('input[type="file"]').set_input_files(folders)
@@ -61,18 +61,19 @@ def bring_in(page: Page, url: str, folders: Path, archive: Path) -> None:
     expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
 
 
-def start_and_compare(page: Page, timeout: float) -> None:
-    """Press Start, wait `timeout` milliseconds at most for the run to end, and look at its comparison."""
-    start(page)
+def start_and_compare(page: Page, timeout: float) -> str:
+    """Press Start, wait `timeout` milliseconds at most for the run to end, and look at its comparison; its id."""
+    run_id = start(page)
     compare = page.get_by_role("button", name="Compare", exact=True)
     expect(compare).to_be_visible(timeout=timeout)
     compare.click()
     expect(page.get_by_text(re.compile(rf"{NUM_CLASSES} synthetic images")).first).to_be_visible()
+    return run_id
 
 
-def taken_home(page: Page, url: str, home: Path) -> Path:
-    """Download everything of run 0001 and unpack it; its train.py."""
-    page.goto(f"{url}/gallery?run=0001")
+def taken_home(page: Page, gallery: str, home: Path) -> Path:
+    """Download everything of the run at this address and unpack it; its train.py."""
+    page.goto(gallery)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download everything").click()
     waiting.value.save_as(home.with_suffix(".zip"))

@@ -14,6 +14,7 @@ from draining import drained
 from engine import METHODS, SOURCES, Context, RunRequest, events
 from engine.core.config import Config, DataConfig, checked
 from engine.data import task_of
+from engine.methods.selfsup import map as representation_map
 from engine.run import resolve
 from engine.synthetic import load
 
@@ -25,6 +26,12 @@ CARD_SECTIONS = (
     "## What differs",
     "## Sources",
 )
+
+
+@pytest.fixture(autouse=True)
+def small_map(monkeypatch):
+    """t-SNE of hundreds of representations takes longer than all the rest of these runs."""
+    monkeypatch.setattr(representation_map, "MAX_REAL", 60)
 
 
 def splits_of(case):

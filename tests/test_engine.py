@@ -129,6 +129,7 @@ def augmented_digits():
     return drained(SOURCES["digits"].load(DataConfig(augmentation="flip_rotate"), Context().data_root))[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.fixed_dictionaries(CHOICES))
 def test_any_accepted_config_runs_a_step_and_any_refused_one_says_why(augmented_digits, values):

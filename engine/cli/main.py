@@ -201,7 +201,7 @@ def run_json(store: Store, row: RunRow) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    """Verdict and numbers of its kind of result besides scores; less if this version does not know the method."""
+    """The verdict and the numbers of a result besides its scores; fewer if this version does not know the method."""
     found: dict[str, Any] = {"ranking": {}, "against_full": against.numbers(run)}
     if run.row.method not in METHODS:
         return found

@@ -171,7 +171,7 @@ def option_of(info: FieldInfo) -> Option:
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The inclusive bounds of a field, or of each of its numbers; None where there is none."""
+    """The inclusive lower and upper bound of a field, or of each of its numbers; None where it has none."""
     if each := option_of(info).each:
         return each
     low = next((rule.ge for rule in info.metadata if getattr(rule, "ge", None) is not None), None)

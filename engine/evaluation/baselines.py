@@ -74,12 +74,16 @@ def nearest_to_centres(inputs: torch.Tensor, count: int, generator: torch.Genera
 
     Clusters by scikit-learn's k-means from one random start. The centre of a single cluster is the mean.
     """
-    from sklearn.cluster import KMeans  # slow to import
-
     values, seed = inputs.flatten(1).cpu(), int(torch.randint(2**31 - 1, (), generator=generator))
-    clusters = KMeans(min(count, len(values)), n_init=1, random_state=seed).fit(values.numpy())
+    if count == 1:
+        centres = values.mean(0, keepdim=True)
+    else:
+        from sklearn.cluster import KMeans  # slow to import
+
+        clusters = KMeans(min(count, len(values)), n_init=1, random_state=seed).fit(values.numpy())
+        centres = torch.from_numpy(clusters.cluster_centers_).to(values)
     taken: list[int] = []
-    for row in torch.cdist(torch.from_numpy(clusters.cluster_centers_).to(values), values):
+    for row in torch.cdist(centres, values):
         row[taken] = float("inf")
         taken.append(int(row.argmin()))
     return torch.tensor(taken)

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.core.events import Analysed, Event, Learned, Scored
+from engine.core.events import Analysed, Event, Learned, Scored, Warned
 from engine.core.students import title_of
 from engine.data.source import LabelledSet
 from engine.evaluation import baselines, plan, recipes
@@ -197,9 +197,13 @@ class LabelledComparison(SupervisedComparison[Accuracies]):
     # ---- one training
 
     def begin(self) -> Generator[Event, None, None]:
-        """Say if fewer real images exist than fit into the bytes of the set."""
-        fitting = baselines.fitting(self.distilled.num_bytes(), self.splits.spec)
+        """Say if fewer real images exist than fit into the bytes of the set, or if too few fit for every class."""
+        spec, num_classes = self.splits.spec, self.splits.spec.num_outputs
+        fitting = baselines.fitting(self.distilled.num_bytes(), spec)
         yield from noted_if_fewer(fitting, self._size(fitting)[0], "real images")
+        if fitting < num_classes:
+            there = f"Only {fitting} of the {num_classes} classes have a real image within the bytes of the set"
+            yield Warned(f"{there}. Training sets of equal bytes leave the others out.", level="note")
 
     def draw(self, arm: str, counts: tuple[int, ...], generator: torch.Generator) -> LabelledSet:
         return baselines.DRAWS[arm](self.splits.train, sum(counts), self.splits.spec.num_outputs, generator)

@@ -122,7 +122,9 @@ def _add(figure: go.Figure, title: str, runs: Sequence[Budgeted], arm: str, symb
     hover = f"%{{customdata[0]}}<br>{title}: %{{customdata[1]}}, %{{customdata[2]}}, %{{customdata[3]}}<extra></extra>"
     look, more = {"symbol": symbol, "size": 12 if is_main else 8, "color": colour}, {}
     if is_main:
-        more = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12}}
+        ranks = np.argsort(np.argsort(y))  # names of neighbours stand on different sides
+        sides = [("middle right", "middle left")[rank % 2] for rank in ranks]
+        more = {"mode": "markers+text", "textposition": sides, "textfont": {"size": 12}}
         more["text"] = [safe(run.short) for run, _ in found]
     dots(figure, x, y, title, look, hover, error_y=whiskers(rows, colour), customdata=told, **more)
 

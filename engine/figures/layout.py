@@ -47,8 +47,12 @@ def lay_out(
     margin = {"l": 4, "r": 8, "t": top if top is not None else 34 if legend else 8, "b": 4}
     across = {"title": {"text": safe(x)}, "showgrid": False, "automargin": True} | (xaxis or {})
     up = {"title": {"text": safe(y)}, "nticks": 6, "automargin": True} | (yaxis or {})
-    figure.update_layout(height=height, margin=margin, showlegend=legend, legend=LEGEND, dragmode=False)
-    return figure.update_layout(hovermode=hover, uirevision="kept", xaxis=across, yaxis=up, **more)
+    settings: dict[str, Any] = {"height": height, "margin": margin, "showlegend": legend, "legend": LEGEND}
+    settings |= {"dragmode": False, "hovermode": hover, "uirevision": "kept", "xaxis": across, "yaxis": up} | more
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            settings[name] = figure.layout[name].to_plotly_json() | value
+    return figure.update_layout(settings, overwrite=True)  # merged above: plotly's own merging takes six times as long
 
 
 def line(

@@ -6,6 +6,7 @@ Sources: Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:
 gradient); You et al. 2020, arXiv:1904.00962, Algorithm 2 (LAMB, the outer optimiser of FRePo).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 Group = dict[str, Any]
 
 
-class Outer:
+class Outer(ABC):
     """A step for each parameter that has a gradient.
 
     groups: {"params": [tensors], option: value}; options that a group does not name are `defaults`. moments: what is
@@ -49,9 +50,9 @@ class Outer:
                 name: value if name == "step" else value.to(device) for name, value in found.items()
             }
 
+    @abstractmethod
     def move(self, parameter: Tensor, gradient: Tensor, moments: dict[str, Tensor], group: Group) -> None:
         """Move a parameter in place, and its moments."""
-        raise NotImplementedError
 
 
 class Sgd(Outer):

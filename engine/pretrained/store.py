@@ -43,7 +43,7 @@ class Record(BaseModel):
 
 
 class Point(Record):
-    """A network after an epoch, 0 before training; train_loss: its mean. accuracy: on validation images, if any."""
+    """A network after an epoch; 0: before training. train_loss: mean of the epoch. accuracy: on validation, if any."""
 
     epoch: int
     train_loss: float | None

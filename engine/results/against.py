@@ -109,7 +109,7 @@ def payoff(run: Run) -> Payoff | None:
     distilled = run.best.get("distilled")
     scale = scales(run.scores, run.student.name).get(distilled.protocol) if distilled else None
     spent, full = run.row.summary.get("seconds_distilling"), scale.full if scale else None
-    if distilled is None or full is None or spent is None:
+    if distilled is None or scale is None or full is None or spent is None:
         return None
     epochs: list[ExpertEpoch | TeacherEpoch] = [*run.expert_epochs, *run.teacher_epochs]
     earlier = sum(epoch.seconds for epoch in epochs if epoch.cached)  # other epochs are part of the time to distil
@@ -120,6 +120,10 @@ def payoff(run: Run) -> Payoff | None:
     elif recorded and not any(epoch.epoch for epoch in epochs):
         cost += f" without its {recorded}, whose time of training is not known"
     protocol = figures.protocol_words(distilled.protocol)
+    judged = run.judged_row(distilled)
+    if judged and judged.mean < scale.floor:
+        better = FLOORS[scale.floor_arm]
+        return Payoff(math.inf, f"{cost}. It never pays off: {better} took no time to make and did better.", protocol)
     seconds, source = _full_seconds(distilled, full, run.against_full["work_ratio"].get(distilled.protocol))
     if seconds is None:
         why = "the time of a training on the full data comes from an earlier run, so it is not compared"

@@ -36,6 +36,7 @@ AGAINST = (8,)
 METRICS = {HEADLINE: "", "skill": " skill"}
 NAMED = ("source", "method", "preset", "seed", "bits", "is_fine_tuned")
 Line = dict[str, Any]
+RECORDED = Path(__file__).with_name("widths.jsonl")
 
 
 def measured(request: RunRequest, bits: Sequence[int], device: str) -> Iterator[Line]:
@@ -79,9 +80,18 @@ def _summary(values: Sequence[float]) -> list[float | None]:
     return [round(statistics.fmean(values), 5), spread, len(values)]
 
 
+def card(method: str, path: Path = RECORDED) -> str:
+    """The recorded table of one method in Markdown, for its card."""
+    return "\n".join(shown([line for line in recorded(path) if line["method"] == method]))
+
+
+def recorded(path: Path = RECORDED) -> list[Line]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def shown(lines: Sequence[Line]) -> Iterator[str]:
     """A Markdown table, seeds together: mean and standard deviation of all students' means over seeds."""
-    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss against float32 | random, equal bytes |"
+    yield "| data | method | preset | bits | bytes | fine-tuned | test | loss | random real, equal bytes |"
     yield "|---|---|---|---|---|---|---|---|---|"
     groups: dict[tuple[Any, ...], dict[int, Line]] = {}
     for line in lines:
@@ -114,11 +124,11 @@ def main() -> None:
     parser.add_argument("--bits", nargs="*", type=int, default=list(WIDTHS), help="widths to round to afterwards")
     parser.add_argument("--fine-tune", nargs="*", type=int, default=[], help="widths to fine-tune for")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--to", type=Path, default=Path(__file__).with_name("widths.jsonl"))
+    parser.add_argument("--to", type=Path, default=RECORDED)
     parser.add_argument("--show", type=Path)
     options = parser.parse_args()
     path = options.show or options.to
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = recorded(path)
     for method in () if options.show else options.methods:
         for seed in options.seeds:
             for few, asked in [(0, options.bits), *((bits, [bits]) for bits in options.fine_tune)]:

@@ -4,13 +4,11 @@ at posters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import served
-from browser_steps import open_home, wait_for_width
+from browser_steps import PHONE, open_home, wait_for_width
 from playwright.sync_api import Page, expect
 from posters import kept_poster
 
@@ -19,7 +17,6 @@ from engine.core.events import Finished, Measured, Preview, Scored, Started
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-PHONE = {"width": 390, "height": 844}
 FAR_AND_IMPATIENT = """
   const { setInterval } = window, listen = WebSocket.prototype.addEventListener
   window.setInterval = (what, pause, ...more) => setInterval(what, pause >= 1000 ? 40 : pause, ...more)
@@ -49,30 +46,8 @@ def tick(page: Page, run_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """The folder of runs that all tests here share."""
-    return tmp_path_factory.mktemp("shared") / "runs"
-
-
-@pytest.fixture(scope="module")
 def store(runs: Path) -> Store:
     return Store(runs)
-
-
-@pytest.fixture(scope="module")
-def url(runs: Path) -> Iterator[str]:
-    """One server for all tests here, for each takes seconds to start."""
-    with served(runs) as server:
-        yield server.url
-
-
-# the first one: nobody has been on the home page by then
-def test_wrong_addresses_give_a_sentence(page: Page, url: str):
-    for address in ("runs?run=9999", "runs?run=../../etc/passwd", "distill?from=0404", "compare?run=x"):
-        page.goto(f"{url}/{address}")
-        expect(page.get_by_role("alert").first).to_be_visible()
-        assert page.get_by_test_id("stException").count() == 0, address
-        assert "Traceback" not in page.content()
 
 
 def test_ticked_runs_are_tagged_and_compared(page: Page, console_errors: list[str], store: Store, url: str):

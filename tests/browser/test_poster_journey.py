@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app_server import served
-from browser_steps import compare_one_student, open_home, point_at, set_number, start
+from browser_steps import compare_one_student, open_form, point_at, set_number, start
 from playwright.sync_api import Page, expect
 
 from engine import Store
@@ -15,12 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 
 OUTER_STEPS = 60  # long enough to be seen changing, however late the page is drawn
 PICTURE = "document.querySelector('[data-testid=\"stImage\"] img')"
-
-
-def chosen(page: Page, label: str, option: str) -> None:
-    """Pick an option of a select box."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=re.compile(option)).click()
 
 
 def wait_for_another_picture(page: Page, old: str) -> str:
@@ -38,44 +31,41 @@ def aspect(page: Page) -> float:
     return page.evaluate(f"(box => box.width / box.height)({PICTURE}.getBoundingClientRect())")
 
 
-def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], tmp_path):
-    with served(tmp_path / "runs") as (url, _):
-        open_home(page, url)
-        page.get_by_role("link", name="Distil").click()
-        chosen(page, "Method", "PoDD")
-        expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()
-        set_number(page, "Outer steps", OUTER_STEPS)
-        expect(page.get_by_text(f"{OUTER_STEPS} outer steps")).to_be_visible()
-        compare_one_student(page)
-        start(page)
+def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], runs, url: str):
+    open_form(page, url, "PoDD")
+    expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()
+    set_number(page, "Outer steps", OUTER_STEPS)
+    expect(page.get_by_text(f"{OUTER_STEPS} outer steps")).to_be_visible()
+    compare_one_student(page)
+    run_id = start(page)
 
-        expect(page.get_by_role("heading", name="Poster")).to_be_visible(timeout=120_000)
-        first = wait_for_another_picture(page, "")
-        assert aspect(page) > 1.5, "a poster, not a square grid"
-        wait_for_another_picture(page, first)
+    expect(page.get_by_role("heading", name="Poster")).to_be_visible(timeout=120_000)
+    first = wait_for_another_picture(page, "")
+    assert aspect(page) > 1.5, "a poster, not a square grid"
+    wait_for_another_picture(page, first)
 
-        expect(page.get_by_role("button", name="Compare")).to_be_visible(timeout=240_000)
-        chosen_step = Store(tmp_path / "runs").run("0001").summary["step"]
-        expect(page.get_by_alt_text(f"The poster of run 0001 at step {chosen_step}")).to_be_visible()
-        result = wait_for_another_picture(page, "")
-        areas = page.get_by_text("Class areas", exact=True)
-        expect(areas).to_have_count(1)  # while a page is drawn again, old and new may stand beside each other
-        areas.click()
-        wait_for_another_picture(page, result)
-        page.get_by_role("button", name="Compare").click()
-        expect(page.get_by_text(re.compile(r"after training on one poster of \d+ patches"))).to_be_visible()
-        expect(page.get_by_text("Accuracy by inner steps")).to_be_visible()
+    expect(page.get_by_role("button", name="Compare")).to_be_visible(timeout=240_000)
+    chosen_step = Store(runs).run(run_id).summary["step"]
+    expect(page.get_by_alt_text(f"The poster of run {run_id} at step {chosen_step}")).to_be_visible()
+    result = wait_for_another_picture(page, "")
+    areas = page.get_by_text("Class areas", exact=True)
+    expect(areas).to_have_count(1)  # while a page is drawn again, old and new may stand beside each other
+    areas.click()
+    wait_for_another_picture(page, result)
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text(re.compile(r"after training on one poster of \d+ patches"))).to_be_visible()
+    expect(page.get_by_text("Accuracy by inner steps")).to_be_visible()
 
-        page.get_by_role("link", name="Gallery").click()
-        page.get_by_role("radio", name="Patches").click()
-        point_at(page, ".dd-poster", 3, 3, "Patch in row 1, column 1:")
-        assert page.locator(".dd-poster i:visible").count() == 1, "one patch is outlined"
-        page.get_by_role("radio", name="Labels").click()
-        expect(page.get_by_role("heading", name="The learned map")).to_be_visible()
-        expect(page.locator(".js-plotly-plot")).to_have_count(12)
-        page.get_by_role("radio", name="Time-lapse").click()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download WebP").click()
-        assert download.value.path().read_bytes()[8:12] == b"WEBP"
-        assert page.get_by_test_id("stException").count() == 0
-        assert console_errors == []
+    page.get_by_role("link", name="Gallery", exact=True).click()
+    page.get_by_role("radio", name="Patches").click()
+    point_at(page, ".dd-poster", 3, 3, "Patch in row 1, column 1:")
+    assert page.locator(".dd-poster i:visible").count() == 1, "one patch is outlined"
+    page.get_by_role("radio", name="Labels").click()
+    expect(page.get_by_role("heading", name="The learned map")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(12)
+    page.get_by_role("radio", name="Time-lapse").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download WebP").click()
+    assert download.value.path().read_bytes()[8:12] == b"WEBP"
+    assert page.get_by_test_id("stException").count() == 0
+    assert console_errors == []

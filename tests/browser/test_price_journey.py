@@ -12,8 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, start, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_home, set_number, start
 from playwright.sync_api import Page, expect
 
 from engine.data.prices import Bars
@@ -58,7 +57,7 @@ def price_files(folder: Path) -> list[Path]:
 
 def bring_in(page: Page, files: list[Path]) -> None:
     """Upload, say that the volume is the one in USD, and import; leaves the page of the data set."""
-    page.get_by_role("link", name="Data").click()
+    page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("button", name="Add your own").click()
     expect(page.get_by_role("heading", name="Add your own data")).to_be_visible()
     page.get_by_role("radio", name="Prices").click()
@@ -102,8 +101,8 @@ def look_at_the_history(page: Page) -> None:
     expect(page.locator(CANDLES).first).to_be_visible()
 
 
-def distil(page: Page) -> None:
-    """The quick preset with very few outer steps, watched until it is done."""
+def distil(page: Page) -> str:
+    """The quick preset with very few outer steps, watched until it is done; the run's id."""
     page.get_by_role("button", name="Distil", exact=True).click()
     expect(page.get_by_role("combobox", name="Start from")).to_be_visible()
     set_number(page, "Outer steps", OUTER_STEPS)
@@ -112,12 +111,13 @@ def distil(page: Page) -> None:
     set_number(page, "Window (bars)", WINDOW)
     expect(page.get_by_text(f"2 tokens, {WINDOW} bars each")).to_be_visible()
     compare_one_student(page)
-    start(page)
+    run_id = start(page)
     page.wait_for_function(
         f"""() => document.querySelector('[data-testid="stProgress"]') && document.querySelector('{CANDLES}')""",
         timeout=START_MILLISECONDS,
     )
     expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible(timeout=DONE_MILLISECONDS)
+    return run_id
 
 
 def candles_at_home(page: Page, path: Path) -> list[dict[str, str]]:
@@ -130,40 +130,34 @@ def candles_at_home(page: Page, path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(archive.read(name).decode())))
 
 
-def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page, console_errors, tmp_path, monkeypatch):
-    monkeypatch.setenv("DISTILLERY_DATA", str(tmp_path / "data"))
-    with served(tmp_path / "runs") as (url, _):
-        open_home(page, url)
-        bring_in(page, price_files(tmp_path / "prices"))
-        look_at_the_history(page)
-        distil(page)
+def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page, console_errors, tmp_path, url: str):
+    open_home(page, url)
+    bring_in(page, price_files(tmp_path / "prices"))
+    look_at_the_history(page)
+    run_id = distil(page)
 
-        for header in ("Skill (%)", "RMSE (%)", "95 % interval (%)"):
-            expect(page.get_by_role("columnheader", name=header)).to_be_visible()
-        for arm in ("Distilled", "Random real, equal bytes", "Full data", "Training mean, no network"):
-            expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
-        expect(page.get_by_test_id("stAlert").filter(has_text="training mean")).to_be_visible()
-        expect(page.get_by_role("heading", name="Forecast and truth")).to_be_visible()
-        expect(page.locator(".js-plotly-plot").filter(has_text="Truth")).to_have_count(1)
+    for header in ("Skill (%)", "RMSE (%)", "95 % interval (%)"):
+        expect(page.get_by_role("columnheader", name=header)).to_be_visible()
+    for arm in ("Distilled", "Random real, equal bytes", "Full data", "Training mean, no network"):
+        expect(page.get_by_role("cell", name=arm, exact=True).first).to_be_visible()
+    expect(page.get_by_test_id("stAlert").filter(has_text="training mean")).to_be_visible()
+    expect(page.get_by_role("heading", name="Forecast and truth")).to_be_visible()
+    expect(page.locator(".js-plotly-plot").filter(has_text="Truth")).to_have_count(1)
 
-        page.get_by_role("button", name="Compare", exact=True).click()
-        expect(page.get_by_role("heading", name="Privacy and fidelity")).to_be_visible()
-        expect(page.locator(".js-plotly-plot").filter(has_text="distilled to the nearest real")).to_have_count(1)
-        expect(page.get_by_role("heading", name="Test skill of LSTM")).to_be_visible()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_role("heading", name="Privacy and fidelity")).to_be_visible()
+    expect(page.locator(".js-plotly-plot").filter(has_text="distilled to the nearest real")).to_have_count(1)
+    expect(page.get_by_role("heading", name="Test skill of LSTM")).to_be_visible()
 
-        page.goto(f"{url}/gallery?run=0001")
-        for token in ("ALPHA", "BETA"):
-            expect(page.get_by_text(f"{token}, distilled")).to_be_visible()
-        expect(page.locator(CANDLES).nth(WINDOW)).to_be_visible()
-        bars = candles_at_home(page, tmp_path / "all.zip")
-        assert len(bars) == 2 * WINDOW
-        assert all(float(bar["low"]) <= float(bar["open"]) <= float(bar["high"]) for bar in bars)
+    page.goto(f"{url}/gallery?run={run_id}")
+    for token in ("ALPHA", "BETA"):
+        expect(page.get_by_text(f"{token}, distilled")).to_be_visible()
+    expect(page.locator(CANDLES).nth(WINDOW)).to_be_visible()
+    bars = candles_at_home(page, tmp_path / "all.zip")
+    assert len(bars) == 2 * WINDOW
+    assert all(float(bar["low"]) <= float(bar["open"]) <= float(bar["high"]) for bar in bars)
 
-        # Streamlit looking for its own base path is no defect
-        assert [line for line in console_errors if "/_stcore/" not in line] == []
-        page.set_viewport_size({"width": 390, "height": 844})
-        for address in ("runs?run=0001", "compare?run=0001", "gallery?run=0001"):
-            page.goto(f"{url}/{address}")
-            expect(page.locator(".js-plotly-plot").first).to_be_visible()
-            wait_for_width(page)
-            assert page.get_by_test_id("stException").count() == 0
+    # Streamlit looking for its own base path is no defect
+    assert [line for line in console_errors if "/_stcore/" not in line] == []
+    addresses = (f"runs?run={run_id}", f"compare?run={run_id}", f"gallery?run={run_id}")
+    look_on_a_phone(page, url, addresses, page.locator(".js-plotly-plot").first)

@@ -64,15 +64,16 @@ def report(tmp_path_factory) -> tuple[Path, int]:
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
 def test_report_is_whole_without_a_network(browser, report, width, scheme):
     path, num_charts = report
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
     asked, said = [], []
 
     def refuse(route) -> None:
         asked.append(route.request.url)
         route.abort()
 
-    context.route(lambda url: not url.startswith(("file:", "data:")), refuse)
-    page = context.new_page()
+    page.route(lambda url: not url.startswith(("file:", "data:")), refuse)
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     try:
@@ -94,4 +95,4 @@ def test_report_is_whole_without_a_network(browser, report, width, scheme):
         assert ("rgb(226, 147, 90)" if scheme == "dark" else "rgb(180, 95, 36)") in colours
         assert not asked and not said
     finally:
-        context.close()
+        page.close()

@@ -7,8 +7,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app_server import served
-from browser_steps import START_MILLISECONDS, compare_one_student, open_home, set_number, settle, wait_for_width
+from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_form, set_number, settle, start
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
@@ -18,57 +17,45 @@ OUTER_STEPS = 30
 
 
 def test_experts_are_recorded_followed_and_compared_across_architectures(
-    page: Page, console_errors: list[str], tmp_path
+    page: Page, console_errors: list[str], url: str
 ):
-    with served(tmp_path / "runs") as (url, _):
-        open_home(page, url)
-        page.get_by_role("link", name="Distil").click()
-        page.get_by_role("combobox", name="Method").click()
-        page.get_by_role("option", name=re.compile("Trajectory matching")).click()
-        expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible()
-        page.get_by_role("button", name="Record experts only").click()
+    open_form(page, url, "Trajectory matching")
+    expect(page.get_by_text(re.compile("to record: .* and about")).first).to_be_visible()
+    first = start(page, "Record experts only")
 
-        page.wait_for_url(re.compile("run=0001"), timeout=START_MILLISECONDS)
-        expect(page.get_by_role("heading", name="Experts", exact=True)).to_be_visible()
-        distil = page.get_by_role("button", name="Distil with these experts")
-        expect(distil).to_be_visible(timeout=DONE_MILLISECONDS)
-        expect(page.locator(".js-plotly-plot")).to_have_count(1)
-        expect(page.get_by_text("mean of 5")).to_be_visible()
-        distil.click()
+    expect(page.get_by_role("heading", name="Experts", exact=True)).to_be_visible()
+    distil = page.get_by_role("button", name="Distil with these experts")
+    expect(distil).to_be_visible(timeout=DONE_MILLISECONDS)
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
+    expect(page.get_by_text("mean of 5")).to_be_visible()
+    distil.click()
 
-        expect(page.get_by_text("Filled in from run 0001.")).to_be_visible()
-        expect(page.get_by_text(re.compile("All 5 experts are recorded already"))).to_be_visible(
-            timeout=START_MILLISECONDS
-        )
-        set_number(page, "Outer steps", OUTER_STEPS)
-        expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
-        compare_one_student(page)
-        panel = page.get_by_role("tabpanel", name="Evaluation")
-        set_number(page, "Longest training with its own recipe", 20)
-        settle(page)
-        panel.get_by_role("combobox", name="Other architectures").click()
-        page.get_by_role("option", name=re.compile("^ConvNet")).first.click()
-        page.keyboard.press("Escape")
-        page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text(f"Filled in from run {first}.")).to_be_visible()
+    expect(page.get_by_text(re.compile("All 5 experts are recorded already"))).to_be_visible(timeout=START_MILLISECONDS)
+    set_number(page, "Outer steps", OUTER_STEPS)
+    expect(page.get_by_text(f"{OUTER_STEPS} outer steps for")).to_be_visible()
+    compare_one_student(page)
+    panel = page.get_by_role("tabpanel", name="Evaluation")
+    set_number(page, "Longest training with its own recipe", 20)
+    settle(page)
+    panel.get_by_role("combobox", name="Other architectures").click()
+    page.get_by_role("option", name=re.compile("^ConvNet")).first.click()
+    page.keyboard.press("Escape")
+    second = start(page)
 
-        page.wait_for_url(re.compile("run=0002"), timeout=START_MILLISECONDS)
-        compare = page.get_by_role("button", name="Compare", exact=True)
-        expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
-        result = page.get_by_role("tab", name="Result", exact=True)  # which a finished run opens on, once it is drawn
-        expect(result).to_have_attribute("aria-selected", "true")
-        page.get_by_role("tab", name="Student's path").click()
-        expect(page.get_by_text("Step of the student nearest to the expert")).to_be_visible()
-        page.get_by_role("tab", name="Experts").click()
-        expect(page.get_by_text("mean of 5")).to_be_visible()
-        compare.click()
-        expect(page.get_by_role("heading", name="Across architectures")).to_be_visible()
+    compare = page.get_by_role("button", name="Compare", exact=True)
+    expect(compare).to_be_visible(timeout=DONE_MILLISECONDS)
+    result = page.get_by_role("tab", name="Result", exact=True)  # which a finished run opens on, once it is drawn
+    expect(result).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Student's path").click()
+    expect(page.get_by_text("Step of the student nearest to the expert")).to_be_visible()
+    page.get_by_role("tab", name="Experts").click()
+    expect(page.get_by_text("mean of 5")).to_be_visible()
+    compare.click()
+    expect(page.get_by_role("heading", name="Across architectures")).to_be_visible()
 
-        page.get_by_role("link", name="System").click()
-        expect(page.get_by_text(re.compile("5 experts trained for 10 epochs"))).to_be_visible()
-        assert console_errors == []
-        page.set_viewport_size({"width": 390, "height": 844})
-        for address in ("runs?run=0001", "runs?run=0002", "system"):
-            page.goto(f"{url}/{address}")
-            expect(page.get_by_role("heading").first).to_be_visible()
-            wait_for_width(page)
-            assert page.get_by_test_id("stException").count() == 0
+    page.get_by_role("link", name="System", exact=True).click()
+    expect(page.get_by_text(re.compile("5 experts trained for 10 epochs"))).to_be_visible()
+    assert console_errors == []
+    addresses = (f"runs?run={first}", f"runs?run={second}", "system")
+    look_on_a_phone(page, url, addresses, page.get_by_role("heading").first)

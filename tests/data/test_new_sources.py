@@ -12,7 +12,7 @@ from engine.methods import METHODS
 
 OF_IMAGES = [key for key, method in METHODS.items() if "classification" in method.tasks]
 TOY = {
-    "trajectory": {"experts": {"num_experts": 1, "epochs": 4, "steps_per_epoch": 2}},
+    "trajectory": {"experts": {"num_experts": 1, "epochs": 4, "steps_per_epoch": 2}, "validation_steps": 5},
     "selfsup": {"teacher": {"epochs": 1, "steps_per_epoch": 2}, "prewarm": False, "approximation_steps": 2}
     | {"num_images": 16, "image_bases": 8, "representation_bases": 8},
 }

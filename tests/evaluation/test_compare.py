@@ -8,12 +8,13 @@ import pytest
 import torch
 from comparing import events_of, labelled
 from draining import drained
+from sklearn.cluster import KMeans
 
 from engine import SOURCES, Context, DataConfig, EvaluationConfig, StudentConfig
 from engine.core.events import Scored
 from engine.data.source import LabelledSet, TaskSpec
 from engine.evaluation import baselines
-from engine.evaluation.baselines import DRAWS, fitting, kmeans_real, num_bytes, random_real
+from engine.evaluation.baselines import DRAWS, fitting, kmeans_real, nearest_to_centres, num_bytes, random_real
 from engine.evaluation.plan import full_passes
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
@@ -81,6 +82,7 @@ def test_another_recipe_is_another_cache_entry(splits, tmp_path):
     assert all(score.cached for score in found if score.arm == "random_real" and score.protocol == "ordinary")
 
 
+@pytest.mark.slow
 def test_test_labels_choose_nothing(splits, tmp_path):
     """With every test label wrong, all recipes stay the same and only the scores change."""
     test = splits.test
@@ -121,6 +123,16 @@ def test_random_real_is_balanced_and_repeats_with_its_seed(splits):
     assert torch.equal(drawn.targets.bincount(), torch.full((10,), 3))
     assert torch.equal(drawn.inputs, again.inputs) and not torch.equal(drawn.inputs, other.inputs)
     assert len(random_real(splits.train, 4, 10, torch.Generator().manual_seed(0)).targets.unique()) == 4
+
+
+def test_the_centre_of_one_cluster_is_that_of_scikit_learn(splits):
+    """Found without it, for it takes seconds to import."""
+    inputs, targets = splits.train.batch(torch.arange(len(splits.train)))
+    for label in range(10):
+        values = inputs[targets == label].flatten(1)
+        centre = torch.from_numpy(KMeans(1, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_)
+        nearest = torch.cdist(centre, values).argmin(1)
+        assert torch.equal(nearest_to_centres(values, 1, torch.Generator()), nearest)
 
 
 def test_kmeans_real_takes_different_samples_nearest_to_the_centres_of_their_class(splits):

@@ -50,6 +50,16 @@ def test_ten_uint8_images_are_compared_with_the_ten_real_ones_that_fit(splits, t
     assert apart[1] and [dataclasses.replace(s, arm="random_samples") for s in apart[0]] == apart[1]
 
 
+def test_too_few_bytes_for_a_real_image_of_every_class_are_said(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(InBytes, "num_bytes", lambda self: 7 * IMAGE)
+    synthetic = InBytes(spec=splits.spec, training=ORDERED, ipc=1, num_rates=4)
+    (note,) = labelled(synthetic, splits, MLP, QUICK, Context(cache_root=tmp_path)).begin()
+    assert note.message == (
+        "Only 7 of the 10 classes have a real image within the bytes of the set. Training sets of equal bytes "
+        "leave the others out."
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "config"),
     [

@@ -44,6 +44,15 @@ def test_posters_and_images_differ_in_shape_and_name_and_share_the_arms_colour(r
     assert traces["k-means real, equal bytes"].error_y.array[0] == 0
 
 
+def test_numbers_of_runs_with_neighbouring_scores_stand_on_different_sides():
+    runs = [
+        figures.Budgeted(f"000{place}", "", "Synthetic images", {"distilled": row("distilled", 2600, (score, score))})
+        for place, score in enumerate((0.6, 0.9, 0.61, 0.7))
+    ]
+    (trace,) = figures.accuracy_against_bytes(runs).data
+    assert trace.textposition == ("middle right", "middle left", "middle left", "middle right")
+
+
 def test_bytes_are_on_a_log_axis_that_holds_every_point_and_names_its_ticks(runs):
     axis = figures.accuracy_against_bytes(runs, PUBLISHED).layout.xaxis
     assert axis.type == "log"

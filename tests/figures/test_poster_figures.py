@@ -76,6 +76,7 @@ def test_a_name_stays_inside_its_area_at_the_largest_size_that_fits():
     assert poster._fitted("x" * 60, 120, 90)[0][0].endswith("…")
 
 
+@pytest.mark.slow
 def test_classes_without_room_for_a_name_are_numbered_and_listed():
     view = poster_view(CUB, LONG, 3)
     assert figures.numbered_classes(view, 1200) == []

@@ -113,7 +113,7 @@ def test_distilled_sequences_beat_random_real_windows_over_seeds():
         "student_lr": 0.1,
         "rates_lr": 0.05,
         "outer_lr": 0.1,
-        "outer_steps": 20,
+        "outer_steps": 40,
         "real_batch": 400,
         "outer_decay": "cosine",
         "num_validations": 4,

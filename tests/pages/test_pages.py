@@ -284,8 +284,10 @@ def test_system_names_device_folders_and_versions(visit, store):
     assert str(engine.runs_root()) in app.table[0].value.to_numpy()
 
 
-def test_health_check_tries_everything_and_finds_it_well(visit, monkeypatch):
-    monkeypatch.setattr(doctor, "METHODS", {"bilevel": doctor.METHODS["bilevel"]})  # `doctor`'s own test tries all
+@pytest.mark.slow
+def test_health_check_lists_what_it_tried_and_finds_it_well(visit, monkeypatch):
+    """With one method; the test of the command `doctor` tries them all."""
+    monkeypatch.setattr(doctor, "METHODS", {"bilevel": doctor.METHODS["bilevel"]})
     app = visit("system")
     app.button(key="check").click().run()
     assert not app.exception

@@ -101,6 +101,14 @@ def test_never_pays_off_where_training_on_the_set_is_not_faster(store):
     assert against.numbers(run)["pays_off_after"] is None
 
 
+def test_never_pays_off_where_real_data_that_took_no_time_do_better(store, monkeypatch):
+    monkeypatch.setitem(canned.MEANS, ("distilled", "as_distilled"), 0.3)
+    monkeypatch.setitem(canned.MEANS, ("distilled", "ordinary"), 0.3)
+    paid = against.payoff(done(store, {"full": 5.0}))
+    assert paid.value == "never"
+    assert "never pays off: random real data of equal bytes took no time to make and did better" in paid.sentence
+
+
 def test_times_of_the_cache_are_not_taken_for_those_of_today(store):
     for cached, counts, full in ((["full", "distilled"], True, 5.0), (["full"], False, 5.0), (["full"], True, 0.9)):
         paid = against.payoff(done(store, {"full": full}, cached=cached, counts=counts))

@@ -95,6 +95,7 @@ def requests(draw) -> RunRequest:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(requests())
 @example(RunRequest(source="simulated_prices", method="ohlc", config={"student": {"name": "lstm"}}))

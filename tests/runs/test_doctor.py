@@ -77,6 +77,7 @@ def test_a_gradient_that_lacks_a_path_differs_from_finite_differences():
         doctor._check_gradient(halved, at)
 
 
+@pytest.mark.slow
 def test_an_inner_loop_that_cuts_the_graph_is_found(no_methods, monkeypatch):
     whole = doctor.inner_loop
 

@@ -140,6 +140,7 @@ def test_progress_within_an_outer_step_is_part_of_its_time(hasty, context, monke
     )
 
 
+@pytest.mark.slow
 def test_the_disk_estimate_covers_what_a_run_keeps(hasty, tmp_path, context):
     request = SHORT.model_copy(update={"config": SHORT.config | {"outer_steps": 40}})
     before = found(request, context)

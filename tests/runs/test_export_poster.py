@@ -84,6 +84,7 @@ def packed(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_poster_is_exported_as_a_picture_at_its_own_size_that_says_where_it_comes_from(made):
     store, run_id, out = made
     synthetic = engine.load(store.result(run_id))
@@ -99,6 +100,7 @@ def test_poster_is_exported_as_a_picture_at_its_own_size_that_says_where_it_come
     assert export.one(store, run_id, "poster.png") == (out / "poster.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_patches_in_the_arrays_are_cut_from_the_poster_in_them(made):
     arrays = np.load(made[2] / "distilled.npz", allow_pickle=False)
     poster, grid, inputs = arrays["poster"], arrays["grid"], arrays["inputs"]
@@ -110,6 +112,7 @@ def test_patches_in_the_arrays_are_cut_from_the_poster_in_them(made):
     assert arrays["learned_rates"].shape == (1,) and arrays["batch_size"] == 30 and "batch_order" not in arrays
 
 
+@pytest.mark.slow
 def test_script_trains_on_patches_under_both_protocols_as_recorded(made, tmp_path, capsys):
     store, run_id, out = made
     rows = {row.protocol: row for row in headlines(summarise(store.scores(run_id))) if row.arm == "distilled"}
@@ -135,6 +138,7 @@ def test_script_trains_on_patches_under_both_protocols_as_recorded(made, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_exported_poster_comes_back_as_a_run_that_shows_it(made):
     store, run_id, out = made
     again = adopt(store, (out / "result.safetensors").read_bytes(), "result.safetensors")
@@ -146,6 +150,7 @@ def test_exported_poster_comes_back_as_a_run_that_shows_it(made):
     assert store.run(again).summary["num_samples"] == len(kept.images)
 
 
+@pytest.mark.slow
 def test_report_shows_the_poster_and_the_accuracy_after_each_length(made):
     store, run_id, _ = made
     text = report.report_html(store, run_id)

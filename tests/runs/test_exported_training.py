@@ -78,6 +78,7 @@ def test_script_alone_reaches_the_recorded_accuracy(shared, tmp_path):
     assert f"from scratch (recorded: {100 * recorded:.1f} ±" in (out / "train.py").read_text()
 
 
+@pytest.mark.slow
 def test_the_network_of_the_run_is_taken_home_and_scores_as_it_did(finished, shared, capsys):
     (store, run_id), (out, test, count, _) = finished, shared
     run_here(out / "train.py", str(test), "student")
@@ -88,11 +89,13 @@ def test_the_network_of_the_run_is_taken_home_and_scores_as_it_did(finished, sha
     assert "the first network that the run trained" in (out / "README.txt").read_text()
 
 
+@pytest.mark.slow
 def test_script_imports_nothing_of_this_project(shared):
     found = set(re.findall(r"^(?:from|import) (\w+)", (shared[0] / "train.py").read_text(), re.MULTILINE))
     assert found == {"math", "sys", "pathlib", "numpy", "torch", "PIL", "unicodedata"}
 
 
+@pytest.mark.slow
 def test_script_is_short(shared):
     text = (shared[0] / "train.py").read_text()
     code = text.partition('"""\n\n')[2].partition("net = nn.Sequential(")
@@ -100,6 +103,7 @@ def test_script_is_short(shared):
     assert len(lines) < 75 and max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -126,6 +130,7 @@ def test_what_is_wrong_with_the_test_folder_is_said_in_a_sentence(shared, tmp_pa
     assert sentence in str(ended.value)
 
 
+@pytest.mark.slow
 def test_whitened_run_is_trained_and_tested_whitened(shared, tmp_path, capsys):
     store = Store(tmp_path / "runs")
     evaluation = SMALL["evaluation"] | {"num_students": 1, "compare_full": False}
@@ -139,6 +144,7 @@ def test_whitened_run_is_trained_and_tested_whitened(shared, tmp_path, capsys):
     assert accuracy > 0.4 and abs(accuracy - recorded) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_as_distilled_the_script_follows_the_stored_order_from_the_stored_start(shared, tmp_path, capsys, rule):
     """From its one start the script gives the recorded accuracy, rounding apart; PyTorch's Adam is not quite ours."""

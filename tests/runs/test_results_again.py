@@ -58,6 +58,7 @@ def test_a_stopped_run_keeps_a_result_that_stands_alone(store):
     assert load(store.result(run_id)).preparation is not None
 
 
+@pytest.mark.slow
 def test_a_result_is_evaluated_again_with_other_students(store):
     first = done(store, request())
     second = done(store, request(action="evaluate", start=first, evaluation=SHORT | {"students": ["convnet"]}))

@@ -148,6 +148,7 @@ def test_two_sessions_do_not_take_each_others_place(quick, ended):
     assert not ended
 
 
+@pytest.mark.slow
 def test_what_the_run_would_refuse_is_refused_with_its_sentence(trials):
     answer = trials.wait(RunRequest(source="folder:gone"))
     assert isinstance(answer, Refusal) and answer.is_final and "not on this machine" in answer.sentence

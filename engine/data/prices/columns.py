@@ -4,6 +4,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import permutations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 Cells = Sequence[Sequence[str]]
 
 
+@lru_cache(1024)  # asked once for every role
 def plain(name: str) -> str:
     """A column's name without case, accents, punctuation and units: "1. Open (USD)" and "<OPEN>" are "open"."""
     text = unicodedata.normalize("NFKD", _CAMEL.sub(" ", _PLACES.sub(" ", name)))

@@ -74,10 +74,8 @@ def distill(splits: Splits, config: SelfsupConfig, context: Context) -> Generato
     sizes = [(norm or 1.0) if config.relative_steps else 1.0 for norm in norms]
     groups = [{"params": [parameter]} for parameter in learned]
     outer = Adam(groups, weight_decay=config.outer_weight_decay)
-    pool, unused = (
-        Pool(encoder, config.pool(), F.mse_loss, context),
-        Best(),
-    )  # without labels the last set is the result
+    pool = Pool(encoder, config.pool(), F.mse_loss, context)
+    unused = Best()  # without labels the last set is the result
     saved = context.resume_from
     first_step = synthetic.step = restore(saved, synthetic, outer, unused)
 
