@@ -787,9 +787,9 @@ def test_long_runs_and_long_lists_are_read_quickly(store):
     def best(call) -> float:
         found = []
         for _ in range(5):
-            begun = time.perf_counter()
+            begun = time.thread_time()  # other programs may have the cores
             call()
-            found.append(time.perf_counter() - begun)
+            found.append(time.thread_time() - begun)
         return min(found)
 
     assert len(store.series(run_id)["outer_loss"].steps) == 20_000
