@@ -131,13 +131,25 @@ def test_the_process_gives_way_to_everything_else(trials):
             assert file.read().strip() == "1000"
 
 
-def test_a_newer_ask_takes_the_place_of_the_older(quick, ended):
+def test_a_newer_ask_takes_the_place_of_the_older(quick, ended, monkeypatch):
+    monkeypatch.setattr(trial, "_LEFT_SECONDS", 0.2)
     quick.ask(LARGE)
     wait_for(lambda: quick.ask(LARGE).phase == "try outer steps", seconds=60)
     newer = differing(1)
     assert isinstance(quick.wait(newer), Estimate)
     assert quick.known(LARGE) is None and not quick._wanted
     assert ended == ["large"]
+
+
+def test_a_trial_that_is_left_may_end_so_that_the_next_finds_its_process(quick, ended):
+    quick.ask(LARGE)
+    wait_for(lambda: quick.ask(LARGE).phase == "try outer steps", seconds=60)
+    newer = differing(11)
+    quick.ask(newer)
+    time.sleep(0.3)
+    quick._process._messages.append({"estimate": asdict(Estimate(num_steps=5))})
+    assert isinstance(quick.wait(newer), Estimate) and isinstance(quick.known(LARGE), Estimate)
+    assert not ended
 
 
 def test_two_sessions_do_not_take_each_others_place(quick, ended):
@@ -216,6 +228,7 @@ def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
 
 def test_who_has_gone_keeps_nobody_waiting(quick, ended, monkeypatch):
     monkeypatch.setattr(trial, "_GONE_SECONDS", 0.5)
+    monkeypatch.setattr(trial, "_LEFT_SECONDS", 0.2)
     quick.ask(LARGE, "a tab that is closed now")
     assert isinstance(quick.wait(differing(10), "another"), Estimate)
     assert quick.known(LARGE) is None and ended == ["large"]
