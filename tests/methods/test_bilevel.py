@@ -149,7 +149,7 @@ def test_exploding_student_is_traced_to_its_inner_step(splits):
         student_lr=10.0,
         inner_optimiser="momentum",
         passes=200,
-        student={"name": "convnet", "depth": 2, "width": 8, "norm": "none", "activation": "leaky_relu"},
+        student={"name": "convnet", "depth": 2, "width": 4, "norm": "none", "activation": "leaky_relu"},
         images_from="real",
     )
     wild = dataclasses.replace(
