@@ -277,7 +277,8 @@ def test_published_presets_of_folders_follow_the_folder_and_come_near_to_the_pub
 def test_half_an_image_per_class_beats_random_real_images_of_equal_storage(splits):
     """A learned poster of digits against as many stored numbers of real digits, by their own protocols, n = 3."""
     preset = METHOD.presets_for("digits")["quick"]
-    settings = checked(PoddConfig, preset.config | {"outer_steps": 200, "num_validations": 2}, "test")
+    quicker = {"outer_steps": 150, "outer_lr": 0.1, "unroll_length": 12, "window": 6, "num_validations": 2}
+    settings = checked(PoddConfig, preset.config | quicker, "test")
     _, synthetic = drained(distill(splits, settings, Context(seed=0)))
     student = make_student(settings.student, splits.spec)
     count = samples_at_equal_storage(synthetic.num_stored_values(), splits.spec)
