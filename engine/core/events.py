@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -236,10 +236,10 @@ class Stopped(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as a dictionary of its own values, not copies. Raises TypeError for Preview and Checkpoint."""
+    """The event as a dictionary. Raises TypeError for Preview and Checkpoint."""
     if isinstance(event, Preview | Checkpoint):
         raise TypeError(f"a {event.kind} event is kept as a file, not as JSON")
-    return vars(event) | {"kind": event.kind}
+    return asdict(event) | {"kind": event.kind}
 
 
 def from_json(record: dict[str, Any]) -> Event:
