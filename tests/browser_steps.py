@@ -85,14 +85,14 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
-def look_on_a_phone(page: Page, url: str, addresses: tuple[str, ...], shown: Locator) -> None:
-    """Open pages at a phone's width: each has what is to be shown, no error, and nothing sticks out."""
+def look_on_a_phone(page: Page, shown: Locator) -> None:
+    """See the page that is open at a phone's width: it has what is to be shown, no error, and nothing sticks out."""
+    desktop = page.viewport_size
     page.set_viewport_size(PHONE)
-    for address in addresses:
-        page.goto(f"{url}/{address}")
-        expect(shown).to_be_visible()
-        wait_for_width(page)
-        assert page.get_by_test_id("stException").count() == 0
+    expect(shown).to_be_visible()
+    wait_for_width(page)
+    assert page.get_by_test_id("stException").count() == 0
+    page.set_viewport_size(desktop)
 
 
 def wait_for_width(page: Page) -> None:

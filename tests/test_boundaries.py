@@ -5,6 +5,7 @@ imports another.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ SHARED = (
 BANNED = {"engine": {"streamlit", "pages"}, "pages": {"torch", "torchvision", "safetensors", "sqlite3"}}
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every dotted module name that a file imports, at the top or inside functions."""
     found: set[str] = set()
@@ -114,14 +116,11 @@ def test_no_banned_import(part):
 
 
 def test_pages_come_in_through_the_door():
+    nodes = ast.parse((ROOT / "engine" / "__init__.py").read_text(encoding="utf-8")).body
+    offered = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    door = {f"engine.{alias.asname or alias.name}" for alias in offered} | {"engine.core.errors", "engine.core.events"}
     for path in [*files("pages"), ROOT / "app.py"]:
         inside = {name for name in imports(path) if name.startswith("engine.")}
-        nodes = ast.parse((ROOT / "engine" / "__init__.py").read_text(encoding="utf-8")).body
-        offered = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
-        door = {f"engine.{alias.asname or alias.name}" for alias in offered} | {
-            "engine.core.errors",
-            "engine.core.events",
-        }
         past = {name for name in inside if not any(name == open_ or name.startswith(open_ + ".") for open_ in door)}
         assert not past, f"{path} reaches past the door: {sorted(past)}"
 

@@ -42,6 +42,7 @@ IDLE_SECONDS = 300.0
 MOST_ANSWERS = 64
 _LOOK_SECONDS = 0.05
 _GONE_SECONDS = 10.0  # a waiting page asks every second
+_LEFT_SECONDS = 5.0  # that a trial may go on when nobody waits: a new process would take as long to start
 _START_SECONDS = 60.0
 _MAIN_MEMORY = torch.device("cpu")
 _OR_AGAIN = "Start without an estimate, or try again."
@@ -73,9 +74,9 @@ Answer = Estimate | Refusal | Pending
 class Trials:
     """Estimates of requests; callers poll `ask` until the answer is there.
 
-    Each asker (a browser session) has one request at a time: a newer one replaces the older. A trial ends once nobody
-    waits for it; an asker that has not polled for a while (a closed tab) no longer waits. A trial that takes too long
-    ends with a lower bound. The last 64 answers are kept. Thread-safe.
+    Each asker (a browser session) has one request at a time: a newer one replaces the older. A trial that nobody waits
+    for ends after a few seconds at most; an asker that has not polled for a while (a closed tab) no longer waits. A
+    trial that takes too long ends with a lower bound. The last 64 answers are kept. Thread-safe.
     """
 
     def __init__(self, store: Store) -> None:
@@ -184,7 +185,7 @@ class Trials:
 
     def _is_wanted(self, key: str) -> bool:
         with self._changed:
-            return not self._is_closing and any(self.key(request) == key for request in self._still_wanted())
+            return any(self.key(request) == key for request in self._still_wanted())
 
     def _still_wanted(self) -> list[RunRequest]:
         """The requests, without those of askers that have gone. Called with the lock held."""
@@ -214,12 +215,17 @@ class Trials:
         """Listen until the trial answers. End its process if nobody waits, or it takes too long or too much memory."""
         found, phase = Estimate(), ""
         asked, began, phase_began, taken = time.monotonic(), None, None, 0
+        wanted = asked
         end: Estimate | Refusal | None = None
-        while self._is_wanted(key):
+        while not self._is_closing:
             message = process.hear(_LOOK_SECONDS) or {}
             now, taken = time.monotonic(), max(taken, process.memory_taken())
             if message and began is None:
                 began = now  # the process may have had to start
+            if self._is_wanted(key):
+                wanted = now
+            elif began is not None and now - max(wanted, began) > _LEFT_SECONDS:
+                break
             match message:
                 case {"phase": phase}:
                     phase_began = now

@@ -102,7 +102,7 @@ def shown(lines: Sequence[Line]) -> Iterator[str]:
         exact = groups.get((source, method, preset, 32, False), {})
         name = next(name for name in ("test", "test skill") if name in next(iter(seeds.values())))
         score = _over_seeds([line[name][0] for line in seeds.values()])
-        real = _over_seeds([line["random_real"][name][0] for line in seeds.values() if "random_real" in line])
+        real = _of_real([tuple(line["random_real"][name]) for line in seeds.values() if "random_real" in line])
         lost = [100 * (exact[seed][name][0] - line[name][0]) for seed, line in seeds.items() if seed in exact]
         loss = f"{statistics.fmean(lost):+.1f}" if lost and bits != 32 else ""
         size = next(iter(seeds.values()))["num_bytes"]
@@ -113,6 +113,14 @@ def shown(lines: Sequence[Line]) -> Iterator[str]:
 def _over_seeds(means: Sequence[float]) -> str:
     spread = f" ± {100 * statistics.stdev(means):.1f}" if len(means) > 1 else ""
     return f"{100 * statistics.fmean(means):.1f}{spread} (n = {len(means)})" if means else ""
+
+
+def _of_real(found: Sequence[tuple[Any, ...]]) -> str:
+    """Real data under standard training do not depend on a run's seed: measured once, their students are counted."""
+    if len(found) > 1 and len(set(found)) == 1 and found[0][1] is not None:
+        mean, spread, num = found[0]
+        return f"{100 * mean:.1f} ± {100 * spread:.1f} ({num} students)"
+    return _over_seeds([mean for mean, *_ in found])
 
 
 def main() -> None:

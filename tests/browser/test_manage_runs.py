@@ -128,7 +128,7 @@ def test_a_new_page_is_not_cleared_by_refreshes_of_the_old_one(page: Page, store
         run_id, [Started(50, {"device": "cpu"}), Preview(0, np.zeros((10, 8, 8, 1), np.uint8), tuple("0123456789"))]
     )
     page.add_init_script(FAR_AND_IMPATIENT)
-    for _ in range(3):
+    for _ in range(2):
         page.goto(f"{url}/runs?run={run_id}")
         page.get_by_role("button", name="Gallery").click()
         heading = page.get_by_role("heading", name="Gallery", exact=True)

@@ -1,4 +1,4 @@
-"""A poster by clicking: start it, watch it change, look at its areas and patches, compare it, take it home."""
+"""A poster by clicking: start it, look at its areas and patches, compare it, take it home; and one that changes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 import pytest
 from browser_steps import compare_one_student, open_form, point_at, set_number, start
 from playwright.sync_api import Page, expect
+from posters import poster_preview, poster_view, running_poster
 
 from engine import Store
+from engine.core.events import Finished
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 
-OUTER_STEPS = 60  # long enough to be seen changing, however late the page is drawn
+OUTER_STEPS = 10
 PICTURE = "document.querySelector('[data-testid=\"stImage\"] img')"
 
 
@@ -31,18 +33,13 @@ def aspect(page: Page) -> float:
     return page.evaluate(f"(box => box.width / box.height)({PICTURE}.getBoundingClientRect())")
 
 
-def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console_errors: list[str], runs, url: str):
+def test_a_poster_is_started_compared_and_taken_home(page: Page, console_errors: list[str], runs, url: str):
     open_form(page, url, "PoDD")
     expect(page.get_by_text(re.compile("one poster of", re.IGNORECASE)).first).to_be_visible()
     set_number(page, "Outer steps", OUTER_STEPS)
     expect(page.get_by_text(f"{OUTER_STEPS} outer steps")).to_be_visible()
     compare_one_student(page)
     run_id = start(page)
-
-    expect(page.get_by_role("heading", name="Poster")).to_be_visible(timeout=120_000)
-    first = wait_for_another_picture(page, "")
-    assert aspect(page) > 1.5, "a poster, not a square grid"
-    wait_for_another_picture(page, first)
 
     expect(page.get_by_role("button", name="Compare")).to_be_visible(timeout=240_000)
     chosen_step = Store(runs).run(run_id).summary["step"]
@@ -69,3 +66,15 @@ def test_a_poster_is_started_watched_compared_and_taken_home(page: Page, console
     assert download.value.path().read_bytes()[8:12] == b"WEBP"
     assert page.get_by_test_id("stException").count() == 0
     assert console_errors == []
+
+
+def test_a_poster_changes_while_it_is_watched(page: Page, runs, url: str):
+    store = Store(runs)
+    run_id = running_poster(store)
+    page.goto(f"{url}/runs?run={run_id}")
+    expect(page.get_by_role("heading", name="Poster", exact=True)).to_be_visible()
+    first = wait_for_another_picture(page, "")
+    assert aspect(page) > 1.5, "a poster, not a square grid"
+    store.append(run_id, [poster_preview(50, poster_view(seed=50))])
+    wait_for_another_picture(page, first)
+    store.append(run_id, [Finished({})])

@@ -1,5 +1,5 @@
-"""Price histories by clicking: two CSV files in, a column changed, distilled, candles seen forming, compared, taken
-home.
+"""Price histories by clicking: two CSV files in, a column changed, distilled, compared, taken home; and candles seen
+forming.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import time
 import zipfile
 from pathlib import Path
 
+import canned_forecasts as forecasts
 import pytest
-from browser_steps import START_MILLISECONDS, compare_one_student, look_on_a_phone, open_home, set_number, start
+from browser_steps import compare_one_student, look_on_a_phone, open_home, set_number, start
 from playwright.sync_api import Page, expect
 
+from engine import Store
+from engine.core.events import Finished
 from engine.data.prices import Bars
 from engine.data.prices.simulate import simulate
 
@@ -23,7 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(560)]
 DONE_MILLISECONDS = 300_000
 NUM_BARS = 600
 WINDOW = 20
-OUTER_STEPS = 12
+OUTER_STEPS = 6
 CANDLES = ".js-plotly-plot path.box"
 ADVERTISEMENT = "https://www.example.com/prices"
 
@@ -73,7 +76,7 @@ def bring_in(page: Page, files: list[Path]) -> None:
     page.get_by_role("textbox", name="Name").fill("two coins")
     page.get_by_role("textbox", name="Name").press("Tab")
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("two coins is imported: 2 tokens, 1,200 bars.")).to_be_visible()
+    expect(page.get_by_text(f"two coins is imported: 2 tokens, {2 * NUM_BARS:,} bars.")).to_be_visible()
 
 
 def choose_volume(page: Page, column: str) -> None:
@@ -102,7 +105,7 @@ def look_at_the_history(page: Page) -> None:
 
 
 def distil(page: Page) -> str:
-    """The quick preset with very few outer steps, watched until it is done; the run's id."""
+    """The quick preset with very few outer steps, until it is done; the run's id."""
     page.get_by_role("button", name="Distil", exact=True).click()
     expect(page.get_by_role("combobox", name="Start from")).to_be_visible()
     set_number(page, "Outer steps", OUTER_STEPS)
@@ -112,10 +115,6 @@ def distil(page: Page) -> str:
     expect(page.get_by_text(f"2 tokens, {WINDOW} bars each")).to_be_visible()
     compare_one_student(page)
     run_id = start(page)
-    page.wait_for_function(
-        f"""() => document.querySelector('[data-testid="stProgress"]') && document.querySelector('{CANDLES}')""",
-        timeout=START_MILLISECONDS,
-    )
     expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible(timeout=DONE_MILLISECONDS)
     return run_id
 
@@ -143,21 +142,32 @@ def test_price_files_become_candles_that_are_compared_and_taken_home(page: Page,
     expect(page.get_by_test_id("stAlert").filter(has_text="training mean")).to_be_visible()
     expect(page.get_by_role("heading", name="Forecast and truth")).to_be_visible()
     expect(page.locator(".js-plotly-plot").filter(has_text="Truth")).to_have_count(1)
+    look_on_a_phone(page, page.locator(".js-plotly-plot").first)
 
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_role("heading", name="Privacy and fidelity")).to_be_visible()
     expect(page.locator(".js-plotly-plot").filter(has_text="distilled to the nearest real")).to_have_count(1)
     expect(page.get_by_role("heading", name="Test skill of LSTM")).to_be_visible()
+    look_on_a_phone(page, page.locator(".js-plotly-plot").first)
 
     page.goto(f"{url}/gallery?run={run_id}")
     for token in ("ALPHA", "BETA"):
         expect(page.get_by_text(f"{token}, distilled")).to_be_visible()
     expect(page.locator(CANDLES).nth(WINDOW)).to_be_visible()
+    look_on_a_phone(page, page.locator(".js-plotly-plot").first)
     bars = candles_at_home(page, tmp_path / "all.zip")
     assert len(bars) == 2 * WINDOW
     assert all(float(bar["low"]) <= float(bar["open"]) <= float(bar["high"]) for bar in bars)
-
     # Streamlit looking for its own base path is no defect
     assert [line for line in console_errors if "/_stcore/" not in line] == []
-    addresses = (f"runs?run={run_id}", f"compare?run={run_id}", f"gallery?run={run_id}")
-    look_on_a_phone(page, url, addresses, page.locator(".js-plotly-plot").first)
+
+
+def test_candles_form_while_they_are_watched(page: Page, runs: Path, url: str):
+    store = Store(runs)
+    run_id = forecasts.running(store)
+    page.goto(f"{url}/runs?run={run_id}")
+    expect(page.locator(CANDLES).first).to_be_visible()
+    first = page.locator(CANDLES).first.get_attribute("d")
+    store.append(run_id, [forecasts.preview(130)])
+    expect(page.locator(CANDLES).first).not_to_have_attribute("d", first)
+    store.append(run_id, [Finished({})])

@@ -8,11 +8,16 @@ from making import tiny_emnist, tiny_idx, written
 
 from engine import Context, events, request_from_preset
 from engine.core.config import checked
+from engine.evaluation.train import Recipe
 from engine.methods import METHODS
+from engine.methods.forms import distances
 
 OF_IMAGES = [key for key, method in METHODS.items() if "classification" in method.tasks]
 TOY = {
-    "trajectory": {"experts": {"num_experts": 1, "epochs": 4, "steps_per_epoch": 2}, "validation_steps": 5},
+    "rat_bptt": {"unroll_length": 6, "window": 3},
+    "podd": {"unroll_length": 6, "window": 3},
+    "trajectory": {"experts": {"num_experts": 1, "epochs": 4, "steps_per_epoch": 2}, "validation_steps": 5}
+    | {"student_steps": 5},
     "selfsup": {"teacher": {"epochs": 1, "steps_per_epoch": 2}, "prewarm": False, "approximation_steps": 2}
     | {"num_images": 16, "image_bases": 8, "representation_bases": 8},
 }
@@ -27,7 +32,8 @@ def merged(values: dict, more: dict) -> dict:
 
 @pytest.mark.parametrize("method", OF_IMAGES)
 @pytest.mark.parametrize("key", ["kmnist", "emnist_balanced"])
-def test_the_quick_preset_of_a_new_source_makes_its_first_outer_step(method, key, data_root, tmp_path):
+def test_the_quick_preset_of_a_new_source_makes_its_first_outer_step(method, key, data_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(distances, "TRAINING", Recipe(num_steps=2, batch_size=64, lr=2e-3))
     request = request_from_preset(key, method, "quick")
     if key == "kmnist":
         source, contents = tiny_idx(key)

@@ -14,25 +14,9 @@ from engine.data import torchvision_compat
 ROOT = Path(__file__).parents[2]
 
 
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.mark.slow
-def test_datasets_and_transforms_work_in_a_fresh_process():
-    code = """
-import torch
-from engine.data.torchvision_compat import datasets, models
-from torchvision.transforms import v2
-assert v2.functional.horizontal_flip(torch.arange(3).reshape(1, 1, 3)).flatten().tolist() == [2, 1, 0]
-print(datasets.MNIST.__name__, models.resnet18(num_classes=3)(torch.zeros(2, 3, 32, 32)).shape[1])
-"""
-    assert run(code).split() == ["MNIST", "3"]
-
-
-@pytest.mark.slow
-def test_distilling_the_digits_waits_neither_for_torchvision_scikit_learn_nor_the_compiler():
-    """Each takes seconds to import; scikit-learn is for k-means and for maps, the compiler for nothing here."""
+@pytest.fixture(scope="module")
+def answers() -> list[str]:
+    """What a fresh process says of the modules loaded after distilling the digits, then of torchvision's parts."""
     code = """
 import sys
 import engine
@@ -44,8 +28,26 @@ engine.drained(method.distill(splits, config, context))
 from engine.nets import make_student
 make_student(config.student, splits.spec).flops(splits.spec.sample_shape)
 print(*(name in sys.modules for name in ("torchvision", "sklearn", "scipy.stats", "torch._dynamo")))
+
+import torch
+from engine.data.torchvision_compat import datasets, models
+from torchvision.transforms import v2
+assert v2.functional.horizontal_flip(torch.arange(3).reshape(1, 1, 3)).flatten().tolist() == [2, 1, 0]
+print(datasets.MNIST.__name__, models.resnet18(num_classes=3)(torch.zeros(2, 3, 32, 32)).shape[1])
 """
-    assert run(code).split() == ["False"] * 4
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_distilling_the_digits_waits_neither_for_torchvision_scikit_learn_nor_the_compiler(answers):
+    """Each takes seconds to import; scikit-learn is for k-means and for maps, the compiler for nothing here."""
+    assert answers[0].split() == ["False"] * 4
+
+
+@pytest.mark.slow
+def test_datasets_and_transforms_work_in_a_fresh_process(answers):
+    assert answers[1].split() == ["MNIST", "3"]
 
 
 def test_nothing_is_declared_where_the_operators_load(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
@@ -58,6 +59,17 @@ def scores(splits, folder, synthetic, **changes):
     return [event for event in events if isinstance(event, Scored)]
 
 
+@pytest.fixture(scope="module")
+def usual(splits, tmp_path_factory):
+    """Scores of a set with nothing beside it, by training and labels; compared once each."""
+
+    @cache
+    def found(training, soft=False):
+        return scores(splits, tmp_path_factory.mktemp("cache"), made(splits, training, soft=soft))
+
+    return found
+
+
 def arms(found, **wanted):
     """(arm, protocol) of what was scored on test images, by architecture or any other field."""
     return {
@@ -83,13 +95,12 @@ def test_a_companion_like_the_set_scores_the_same_for_its_networks_are_fresh(spl
         assert ours == theirs and len(ours) >= 4
 
 
-def test_a_companion_is_trained_on_its_own_images_and_leaves_the_set_as_it_was(splits, tmp_path):
-    alone = made(splits, ORDERED)
+def test_a_companion_is_trained_on_its_own_images_and_leaves_the_set_as_it_was(splits, tmp_path, usual):
     both = made(splits, ORDERED)
     both.beside = (made(splits, ORDERED, seed=1),)
-    before, after = (scores(splits, tmp_path / str(place), one) for place, one in enumerate((alone, both)))
+    after = scores(splits, tmp_path, both)
     values = {arm: [s.value for s in after if s.arm == arm] for arm in ("distilled", "distilled_ema")}
-    assert values["distilled"] == [s.value for s in before if s.arm == "distilled"] != values["distilled_ema"]
+    assert values["distilled"] == [s.value for s in usual(ORDERED) if s.arm == "distilled"] != values["distilled_ema"]
 
 
 def test_another_architecture_is_tried_on_companions_too(splits, tmp_path):
@@ -103,17 +114,16 @@ def test_another_architecture_is_tried_on_companions_too(splits, tmp_path):
 
 
 @pytest.mark.parametrize("training", [ORDERED, AT_RANDOM])
-def test_soft_labels_are_also_tried_made_hard_with_the_own_architecture_alone(splits, tmp_path, training):
+def test_soft_labels_are_also_tried_made_hard_with_the_own_architecture_alone(splits, tmp_path, usual, training):
     found = scores(splits, tmp_path, made(splits, training, soft=True), students=("convnet",))
     hard = {(s.arm, s.protocol, s.student) for s in found if s.arm == "distilled_hard"}
     assert hard == {("distilled_hard", "as_distilled", "mlp")}
-    assert not [s for s in scores(splits, tmp_path, made(splits, training)) if s.arm == "distilled_hard"]
+    assert not [s for s in usual(training) if s.arm == "distilled_hard"]
 
 
 @pytest.mark.parametrize("training", [ORDERED, AT_RANDOM])
-def test_labels_made_hard_train_as_hard_ones_do(splits, tmp_path, training):
-    soft = scores(splits, tmp_path, made(splits, training, soft=True))
-    hard = scores(splits, tmp_path, made(splits, training))
+def test_labels_made_hard_train_as_hard_ones_do(usual, training):
+    soft, hard = usual(training, soft=True), usual(training)
     ours = [(s.seed, s.split, s.metric, s.value) for s in soft if s.arm == "distilled_hard"]
     theirs = [
         (s.seed, s.split, s.metric, s.value) for s in hard if (s.arm, s.protocol) == ("distilled", "as_distilled")
@@ -129,10 +139,16 @@ def doubled(splits):
     return dataclasses.replace(splits, augment=lambda inputs, generator: 2 * inputs.flip(3))
 
 
-def test_training_without_augmentation_is_that_of_a_set_made_without(splits, tmp_path):
+@pytest.fixture(scope="module")
+def both_ways(splits, tmp_path_factory):
+    """Scores with augmentation and without it, and the folder of their cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    return scores(doubled(splits), folder, made(splits, AT_RANDOM), without_augmentation=True), folder
+
+
+def test_training_without_augmentation_is_that_of_a_set_made_without(splits, tmp_path, both_ways):
     plain = dataclasses.replace(AT_RANDOM, is_augmented=False)
-    both = scores(doubled(splits), tmp_path / "a", made(splits, AT_RANDOM), without_augmentation=True)
-    never = scores(doubled(splits), tmp_path / "b", made(splits, plain))
+    both, never = both_ways[0], scores(doubled(splits), tmp_path, made(splits, plain))
     for arm in ("distilled", "random_real", "random_samples", "kmeans_real"):
         mine, theirs, augmented = (
             [(s.seed, s.split, s.metric, s.value, s.recipe) for s in found if (s.arm, s.protocol) == (arm, protocol)]
@@ -153,17 +169,16 @@ def test_training_without_augmentation_needs_to_be_asked_for_and_to_have_one(spl
     assert {protocol for _, protocol in arms(found)} == {"as_distilled", "ordinary"}
 
 
-def test_scores_with_and_without_augmentation_are_cached_apart_and_read_again(splits, tmp_path):
-    first = scores(doubled(splits), tmp_path, made(splits, AT_RANDOM), without_augmentation=True)
-    again = scores(doubled(splits), tmp_path, made(splits, AT_RANDOM), without_augmentation=True)
+def test_scores_with_and_without_augmentation_are_cached_apart_and_read_again(splits, both_ways):
+    first, folder = both_ways
+    again = scores(doubled(splits), folder, made(splits, AT_RANDOM), without_augmentation=True)
     real = [score for score in again if score.arm == "random_real"]
     assert not any(score.cached for score in first) and all(score.cached for score in real)
     assert [score.value for score in again] == [score.value for score in first]
 
 
-def test_lengths_are_those_of_the_training_as_distilled(splits, tmp_path):
-    found = scores(doubled(splits), tmp_path, made(splits, AT_RANDOM), without_augmentation=True)
-    rows = summarise(found)
+def test_lengths_are_those_of_the_training_as_distilled(both_ways):
+    rows = summarise(both_ways[0])
     for protocol in ("as_distilled", "unaugmented"):
         at = by_length(rows, "mlp", protocol)
         assert list(at) == [2, 3, 5, 10] and {row.protocol for arm in at.values() for row in arm.values()} == {protocol}
@@ -173,16 +188,23 @@ def test_lengths_are_those_of_the_training_as_distilled(splits, tmp_path):
 # ---- other architectures
 
 
-def test_other_architectures_are_measured_on_part_of_the_images_and_say_so(splits, tmp_path, monkeypatch):
-    looked_at = set()
+@pytest.fixture(scope="module")
+def with_another(splits, tmp_path_factory):
+    """Scores of two architectures, what each was measured on, and the folder of their cache."""
+    looked_at, folder = set(), tmp_path_factory.mktemp("cache")
     confusion = lengths.confusion
 
     def watched(network, data, num_classes):
         looked_at.add((network.func.name, len(data)))
         return confusion(network, data, num_classes)
 
-    monkeypatch.setattr(lengths, "confusion", watched)
-    found = scores(splits, tmp_path, made(splits, AT_RANDOM), students=("convnet",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lengths, "confusion", watched)
+        return scores(splits, folder, made(splits, AT_RANDOM), students=("convnet",)), looked_at, folder
+
+
+def test_other_architectures_are_measured_on_part_of_the_images_and_say_so(with_another):
+    found, looked_at, _ = with_another
     assert looked_at == {("mlp", 100), ("convnet", 40)}
     for score in found:
         assert score.recipe.endswith(", measured on 40 test images") == (score.student == "convnet")
@@ -208,10 +230,10 @@ def test_the_part_is_always_the_same_and_gives_each_class_its_share(splits):
     assert part.train is whole.train
 
 
-def test_scores_on_part_of_the_images_are_cached_apart_from_those_on_all(splits, tmp_path):
-    first = scores(splits, tmp_path, made(splits, AT_RANDOM), students=("convnet",))
+def test_scores_on_part_of_the_images_are_cached_apart_from_those_on_all(splits, with_another):
+    first, _, folder = with_another
     again, all_of_them = (
-        scores(splits, tmp_path, made(splits, AT_RANDOM), students=("convnet",), other_images=images)
+        scores(splits, folder, made(splits, AT_RANDOM), students=("convnet",), other_images=images)
         for images in (40, 0)
     )
     for found, is_cached in ((again, True), (all_of_them, False)):

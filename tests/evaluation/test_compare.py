@@ -19,13 +19,21 @@ from engine.evaluation.plan import full_passes
 from engine.synthetic.base import Training
 from engine.synthetic.pixels import PixelSet
 
-QUICK = EvaluationConfig(num_students=2, ordinary_steps=20, full_epochs=2, batch_size=64)
+QUICK = EvaluationConfig(num_students=2, ordinary_steps=8, full_epochs=2, batch_size=64)
 MLP = StudentConfig(name="mlp")
 
 
 @pytest.fixture(scope="module")
 def splits():
     return drained(SOURCES["digits"].load(DataConfig(), Context().data_root))[1]
+
+
+@pytest.fixture(scope="module")
+def some(splits):
+    """Enough to compare on."""
+    parts = {"train": 300, "validation": 100, "test": 100}
+    few = {name: getattr(splits, name).subset(torch.arange(count)) for name, count in parts.items()}
+    return dataclasses.replace(splits, **few)
 
 
 def pixel_set(splits, *, start_seed=None, soft=False, ipc=1):
@@ -41,9 +49,15 @@ def scores(splits, context, synthetic=None, evaluation=QUICK):
     return [event for event in events if isinstance(event, Scored)]
 
 
-def test_every_arm_under_every_protocol(splits, tmp_path):
-    found = scores(splits, Context(cache_root=tmp_path))
-    counts = {}
+@pytest.fixture(scope="module")
+def compared(some, tmp_path_factory):
+    """The scores of one comparison, and its context."""
+    context = Context(seed=1, cache_root=tmp_path_factory.mktemp("cache"))
+    return scores(some, context), context
+
+
+def test_every_arm_under_every_protocol(compared):
+    found, counts = compared[0], {}
     for score in found:
         counts[score.arm, score.protocol] = counts.get((score.arm, score.protocol), 0) + (score.split == "test")
         assert 0 <= score.value <= 1 and score.seconds > 0 and score.recipe and score.num_bytes > 0
@@ -62,9 +76,9 @@ def test_every_arm_under_every_protocol(splits, tmp_path):
     assert tried == [(s.arm, s.protocol, s.seed) for s in found if s.split == "test"]
 
 
-def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, tmp_path):
-    first = scores(splits, Context(seed=1, cache_root=tmp_path))
-    second = scores(splits, Context(seed=2, cache_root=tmp_path))
+def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(some, compared):
+    first, context = compared
+    second = scores(some, dataclasses.replace(context, seed=2))
     assert not any(score.cached for score in first)
     for before, after in zip(first, second, strict=True):
         cacheable = before.arm == "full" or (before.arm in DRAWS and before.protocol == "ordinary")
@@ -74,29 +88,27 @@ def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, tmp_p
             assert after.seconds == before.seconds
 
 
-def test_another_recipe_is_another_cache_entry(splits, tmp_path):
-    scores(splits, Context(cache_root=tmp_path))
+def test_another_recipe_is_another_cache_entry(some, compared):
     longer = QUICK.model_copy(update={"full_epochs": 3})
-    found = scores(splits, Context(cache_root=tmp_path), evaluation=longer)
+    found = scores(some, compared[1], evaluation=longer)
     assert not any(score.cached for score in found if score.arm == "full")
     assert all(score.cached for score in found if score.arm == "random_real" and score.protocol == "ordinary")
 
 
 @pytest.mark.slow
-def test_test_labels_choose_nothing(splits, tmp_path):
+def test_test_labels_choose_nothing(some, compared, tmp_path):
     """With every test label wrong, all recipes stay the same and only the scores change."""
-    test = splits.test
+    test = some.test
     wrong = LabelledSet(test.inputs, (test.targets + 1) % 10, test.prepare)
-    honest = scores(splits, Context(cache_root=tmp_path / "a"))
-    fooled = scores(dataclasses.replace(splits, test=wrong), Context(cache_root=tmp_path / "b"))
+    honest, fooled = compared[0], scores(dataclasses.replace(some, test=wrong), Context(cache_root=tmp_path))
     assert [score.recipe for score in honest] == [score.recipe for score in fooled]
     assert [score.value for score in honest] != [score.value for score in fooled]
 
 
-def test_fixed_start_is_scored_once_as_distilled_and_from_scratch_as_ordinary(splits, tmp_path):
+def test_fixed_start_is_scored_once_as_distilled_and_from_scratch_as_ordinary(some, tmp_path):
     found = [
         score
-        for score in scores(splits, Context(cache_root=tmp_path), pixel_set(splits, start_seed=11))
+        for score in scores(some, Context(cache_root=tmp_path), pixel_set(some, start_seed=11))
         if score.split == "test"
     ]
     assert sum(score.arm == "distilled" and score.protocol == "as_distilled" for score in found) == 1

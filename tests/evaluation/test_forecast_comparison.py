@@ -11,9 +11,9 @@ import pytest
 import torch
 from comparing import events_of, forecasts
 from draining import drained
-from price_windows import MLP, TOKENS, candle_set, window_splits
+from price_windows import TOKENS, candle_set, window_splits
 
-from engine import Context, EvaluationConfig, RunRequest, run
+from engine import Context, EvaluationConfig, RunRequest, StudentConfig, run
 from engine.core.events import Analysed, Progress, Scored, Warned
 from engine.evaluation.comparison import baseline as measured_before
 from engine.evaluation.comparison import planned_seconds
@@ -25,6 +25,8 @@ from engine.evaluation.scores import RANDOM, SKILL, baselines, best_by_arm, head
 from engine.methods.ohlc.config import OhlcConfig
 
 QUICK = EvaluationConfig(num_students=2, ordinary_steps=12, inner_steps=24, batch_size=64, full_epochs=1)
+LINEAR = StudentConfig(name="linear")
+SMALL_ARMS = QUICK.model_copy(update={"compare_full": False})
 TRAINED = ("distilled", "random_real", "random_samples", "kmeans_real", "full")
 LEADS = [lead for lead, _ in AGAINST.values()]
 MOVES = {SKILL, "skill_last_value", "mae", "rmse", "r2"}
@@ -38,7 +40,7 @@ METRICS = {
 
 
 def events(splits, context, synthetic=None, evaluation=QUICK, others=None):
-    return events_of(forecasts(synthetic or candle_set(splits), splits, MLP, evaluation, context, others))
+    return events_of(forecasts(synthetic or candle_set(splits), splits, LINEAR, evaluation, context, others))
 
 
 def scores_of(found):
@@ -112,7 +114,7 @@ def test_recipes_say_rate_and_length_and_what_they_were_chosen_from(found):
 def test_analyses_are_complete(splits, found):
     values = analyses_of(found)
     assert {"intervals", "forecasts", "verdict", "privacy", "facts"} == set(values)
-    intervals = values["intervals"]["mlp"]
+    intervals = values["intervals"]["linear"]
     assert set(intervals) == {*TRAINED, "train_mean"} | ({"last_value"} if splits.spec.task != "direction" else set())
     assert all(low <= high for arm in intervals.values() for low, high in arm.values())
     assert all(low < high for low, high in (intervals["distilled"][lead] for lead in LEADS))
@@ -126,8 +128,8 @@ def test_analyses_are_complete(splits, found):
 
 
 def test_interval_of_an_arm_is_around_its_skill(splits, found):
-    intervals = analyses_of(found)["intervals"]["mlp"]
-    for arm, row in best_by_arm(scores_of(found), "mlp").items():
+    intervals = analyses_of(found)["intervals"]["linear"]
+    for arm, row in best_by_arm(scores_of(found), "linear").items():
         low, high = intervals[arm][SKILL]
         assert low <= row.mean <= high
 
@@ -139,14 +141,14 @@ def test_shown_forecast_is_the_mean_of_what_students_say(splits, found):
         assert set(shown["truth"]) == {0.0, 1.0} and all(0 < value < 1 for value in shown["arms"]["distilled"])
         return
     error = np.sqrt(np.mean((np.array(shown["truth"]) - np.array(shown["arms"]["distilled"])) ** 2))
-    best = best_by_arm(scores_of(found), "mlp")["distilled"]
+    best = best_by_arm(scores_of(found), "linear")["distilled"]
     rows = {(row.arm, row.protocol, row.metric): row for row in summarise(scores_of(found))}
     assert error <= rows["distilled", best.protocol, f"rmse@{TOKENS[0]}"].mean + 1e-6
 
 
 def test_headline_against_full_is_a_ratio_of_errors(found):
     rows = summarise(scores_of(found))
-    figures = against_full(scores_of(found), "mlp")
+    figures = against_full(scores_of(found), "linear")
     skills = {(row.arm, row.protocol): row.mean for row in headlines(rows)}
     assert figures["retention"] == {} and set(figures["error_ratio"]) == {"as_distilled", "ordinary"}
     expected = (1 - skills["distilled", "ordinary"]) / (1 - skills["full", "ordinary"])
@@ -175,23 +177,30 @@ def volatility():
     return window_splits("volatility")
 
 
-def test_real_arms_are_measured_once(volatility, tmp_path):
-    first = scores_of(events(volatility, Context(cache_root=tmp_path)))
-    second = scores_of(events(volatility, Context(seed=3, cache_root=tmp_path)))
-    for before, again in zip(first, second, strict=True):
+@pytest.fixture(scope="module")
+def compared(volatility, tmp_path_factory):
+    """All events of a comparison, and its context."""
+    context = Context(cache_root=tmp_path_factory.mktemp("cache"))
+    return events(volatility, context), context
+
+
+def test_real_arms_are_measured_once(volatility, compared):
+    first, context = compared
+    second = scores_of(events(volatility, dataclasses.replace(context, seed=3)))
+    for before, again in zip(scores_of(first), second, strict=True):
         assert not before.cached and again.cached == (before.arm in TRAINED[1:])
         assert (again.value, again.recipe) == (before.value, before.recipe)
 
 
 def test_a_run_is_held_against_random_windows_on_validation_data_alone(volatility, tmp_path):
     context = Context(cache_root=tmp_path)
-    config = OhlcConfig(student=MLP, sequences_per_token=2)
+    config = OhlcConfig(student=LINEAR, sequences_per_token=2)
     found = scores_of(measured_before(ForecastComparison(volatility, config, QUICK, context)))
     told = {(score.arm, score.split, score.protocol) for score in found}
     assert told == {(arm, "validation", "ordinary") for arm in RANDOM}
     assert {arm: row.metric for arm, row in baselines(found).items()} == dict.fromkeys(RANDOM, SKILL)
     synthetic = candle_set(volatility).as_stored(16)  # as many bytes as planned
-    again = [score for score in scores_of(events(volatility, context, synthetic)) if score.cached]
+    again = [score for score in scores_of(events(volatility, context, synthetic, SMALL_ARMS)) if score.cached]
     assert {(score.arm, score.protocol) for score in again} == {(arm, "ordinary") for arm in RANDOM}
 
 
@@ -215,29 +224,29 @@ def test_random_windows_are_measured_alike_before_a_run_and_after_it(tmp_path):
 
 
 def test_other_architectures_are_compared_on_all_windows_too(volatility, tmp_path):
-    evaluation = QUICK.model_copy(update={"students": ("linear",), "num_students": 1})
+    evaluation = QUICK.model_copy(update={"students": ("mlp",), "num_students": 1})
     found = events(volatility, Context(cache_root=tmp_path), evaluation=evaluation)
-    for student in ("mlp", "linear"):
+    for student in ("linear", "mlp"):
         assert set(best_by_arm(scores_of(found), student)) == {*TRAINED, "last_value", "train_mean"}
-    assert set(analyses_of(found)["intervals"]) == {"mlp", "linear"}
+    assert set(analyses_of(found)["intervals"]) == {"linear", "mlp"}
     recipes = {
         score.student: score.recipe
         for score in scores_of(found)
         if (score.arm, score.protocol) == ("distilled", "as_distilled")
     }
-    assert " and rate of 0.003, 0.0003, 0.001 by" in recipes["linear"] and " and rate of " not in recipes["mlp"]
+    assert " and rate of 0.003, 0.0003, 0.001 by" in recipes["mlp"] and " and rate of " not in recipes["linear"]
 
 
 def test_without_full_data_nothing_is_trained_on_them(volatility, tmp_path):
-    evaluation = QUICK.model_copy(update={"compare_full": False})
-    found = events(volatility, Context(cache_root=tmp_path), evaluation=evaluation)
+    found = events(volatility, Context(cache_root=tmp_path), evaluation=SMALL_ARMS)
     assert "full" not in {score.arm for score in scores_of(found)}
     assert "full" not in analyses_of(found)["forecasts"]["tokens"][0]["arms"]
 
 
 def test_set_of_one_start_is_scored_once_as_distilled(volatility, tmp_path):
     synthetic = candle_set(volatility, start_seed=7)
-    rows = headlines(summarise(scores_of(events(volatility, Context(cache_root=tmp_path), synthetic))))
+    found = events(volatility, Context(cache_root=tmp_path), synthetic, SMALL_ARMS)
+    rows = headlines(summarise(scores_of(found)))
     assert {row.protocol: row.n for row in rows if row.arm == "distilled"} == {"as_distilled": 1, "ordinary": 2}
 
 
@@ -322,7 +331,7 @@ def test_adaptation_begins_with_the_students_and_measures_both_starts_alike(vola
 
 def test_source_of_other_windows_is_passed_over_with_a_word(volatility, tmp_path):
     other = window_splits("volatility", tokens=("SIM-X",), seed=4, window_length=12)
-    found = events(volatility, Context(cache_root=tmp_path), others={"simulated": other})
+    found = events(volatility, Context(cache_root=tmp_path), evaluation=SMALL_ARMS, others={"simulated": other})
     assert "adaptation" not in analyses_of(found)
     (said,) = [event.message for event in found if isinstance(event, Warned)]
     assert "its windows differ from those of this run" in said
@@ -332,7 +341,7 @@ def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):
     def seconds(**changes):
         evaluation = QUICK.model_copy(update=changes)
         context = Context(cache_root=tmp_path)
-        compared = forecasts(candle_set(volatility), volatility, MLP, evaluation, context)
+        compared = forecasts(candle_set(volatility), volatility, LINEAR, evaluation, context)
         return sum(drained(planned_seconds(compared, compared.plan(), {}, 0.01))[1].values())
 
     assert 0 < seconds() < seconds(num_students=200, inner_steps=20_000)
@@ -341,7 +350,7 @@ def test_trial_tells_seconds_that_grow_with_the_work(volatility, tmp_path):
 
 def test_the_starting_set_is_a_training_set_of_its_own_with_a_rate_of_its_own(volatility, tmp_path):
     synthetic, begun = candle_set(volatility, images_from="noise"), candle_set(volatility)
-    config = OhlcConfig(student=MLP, sequences_per_token=2)
+    config = OhlcConfig(student=LINEAR, sequences_per_token=2)
     compared = ForecastComparison(volatility, config, QUICK, Context(cache_root=tmp_path), synthetic, None, begun)
     found = events_of(compared)
     rows = {(row.arm, row.protocol): row for row in headlines(summarise(scores_of(found)))}
@@ -349,7 +358,7 @@ def test_the_starting_set_is_a_training_set_of_its_own_with_a_rate_of_its_own(vo
     assert rows["start", "ordinary"].mean != rows["distilled", "ordinary"].mean
     assert " and rate of " in rows["start", "as_distilled"].recipe, "chosen on validation windows"
     assert not rows["start", "ordinary"].cached and rows["start", "ordinary"].num_bytes == begun.num_bytes()
-    assert set(analyses_of(found)["intervals"]["mlp"]) == {*TRAINED, "start", "train_mean", "last_value"}
+    assert set(analyses_of(found)["intervals"]["linear"]) == {*TRAINED, "start", "train_mean", "last_value"}
 
 
 def test_both_random_arms_are_one_training_where_the_bytes_hold_as_many_windows(volatility, tmp_path):
@@ -359,4 +368,4 @@ def test_both_random_arms_are_one_training_where_the_bytes_hold_as_many_windows(
     assert sizes["random_real"] == sizes["random_samples"] and sizes["random_real"][0] == synthetic.num_samples
     values = {arm: [s.value for s in scores_of(found) if s.arm == arm] for arm in RANDOM}
     assert values["random_real"] == values["random_samples"]
-    assert set(RANDOM) <= set(analyses_of(found)["intervals"]["mlp"])
+    assert set(RANDOM) <= set(analyses_of(found)["intervals"]["linear"])

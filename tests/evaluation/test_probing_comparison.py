@@ -141,6 +141,13 @@ def learned(splits, tmp_path_factory):
     return scores(splits, Teacher(patterns_of(0)), cache, probing=PROBING, evaluation=evaluation)
 
 
+@pytest.fixture(scope="module")
+def brief(splits, tmp_path_factory):
+    """Scores of the usual brief comparison, and the folder of its cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    return scores(splits, Teacher(patterns_of(0)), folder), folder
+
+
 def test_every_arm_under_every_protocol(learned):
     found = learned
     counts = {}
@@ -172,11 +179,11 @@ def test_a_teacher_that_sees_nothing_teaches_nothing(splits, tmp_path):
     assert all(score.value == 0 for score in found if score.metric == "cka")
 
 
-def test_storage_is_equal_and_counted(splits, teacher, tmp_path):
+def test_storage_is_equal_and_counted(splits, teacher, brief):
     real = real_of(splits, teacher)
     synthetic = pair_set(splits, real)
     assert fitting(synthetic) == 4 * 30 * (64 + 6) // (64 + 2 * 6) == 110
-    arms = {score.arm: score for score in scores(splits, teacher, tmp_path, synthetic=synthetic)}
+    arms = {score.arm: score for score in brief[0]}
     assert arms["distilled"].num_bytes == synthetic.num_bytes() == 4 * 30 * (64 + 6)
     assert (arms["random_real"].num_samples, arms["random_real"].num_bytes) == (110, 110 * (64 + 2 * 6))
     assert (arms["random_samples"].num_samples, arms["random_samples"].num_bytes) == (30, 30 * (64 + 2 * 6))
@@ -234,9 +241,9 @@ def test_another_choice_of_augmentations_is_another_random_real_arm(splits, teac
     assert all(score.cached for score in found if score.arm == "full")
 
 
-def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, teacher, tmp_path):
-    first = scores(splits, teacher, tmp_path, seed=1)
-    second = scores(splits, teacher, tmp_path, seed=2)
+def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, teacher, brief):
+    first, folder = brief
+    second = scores(splits, teacher, folder, seed=2)
     assert not any(score.cached for score in first)
     for before, after in zip(first, second, strict=True):
         assert after.cached == (after.arm != "distilled")
@@ -245,29 +252,25 @@ def test_real_arms_are_cached_across_runs_and_the_distilled_is_not(splits, teach
 
 
 @pytest.mark.parametrize("changed", [{"pretrain_steps": 4}, {"probe_epochs": 1}, {"neighbours": 3}])
-def test_another_recipe_is_another_cache_entry(splits, teacher, tmp_path, changed):
-    scores(splits, teacher, tmp_path)
-    found = scores(splits, teacher, tmp_path, probing=BRIEF.model_copy(update=changed))
+def test_another_recipe_is_another_cache_entry(splits, teacher, brief, changed):
+    found = scores(splits, teacher, brief[1], probing=BRIEF.model_copy(update=changed))
     assert not any(score.cached for score in found)
 
 
-def test_another_source_to_transfer_to_is_another_cache_entry(splits, teacher, tmp_path):
-    scores(splits, teacher, tmp_path)
-    found = scores(splits, teacher, tmp_path, others={"same": splits})
+def test_another_source_to_transfer_to_is_another_cache_entry(splits, teacher, brief):
+    found = scores(splits, teacher, brief[1], others={"same": splits})
     assert not any(score.cached for score in found)
 
 
-def test_another_teacher_is_another_cache_entry(splits, teacher, tmp_path):
-    scores(splits, teacher, tmp_path)
+def test_another_teacher_is_another_cache_entry(splits, brief):
     other = Teacher(patterns_of(3))
-    assert not any(score.cached for score in scores(splits, other, tmp_path))
+    assert not any(score.cached for score in scores(splits, other, brief[1]))
 
 
-def test_test_labels_choose_nothing(splits, teacher, tmp_path):
+def test_test_labels_choose_nothing(splits, teacher, brief, tmp_path):
     """With every test label wrong, all validation scores and recipes stay the same and only the test scores change."""
     wrong = LabelledSet(splits.test.inputs, (splits.test.targets + 1) % 3, splits.test.prepare)
-    honest = scores(splits, teacher, tmp_path / "a")
-    fooled = scores(dataclasses.replace(splits, test=wrong), teacher, tmp_path / "b")
+    honest, fooled = brief[0], scores(dataclasses.replace(splits, test=wrong), teacher, tmp_path)
     assert [score.recipe for score in honest] == [score.recipe for score in fooled]
     for before, after in zip(honest, fooled, strict=True):
         if before.split == "validation" or before.metric in ("cosine", "cka"):
@@ -278,11 +281,10 @@ def test_test_labels_choose_nothing(splits, teacher, tmp_path):
     assert accuracies[0] != accuracies[1]
 
 
-def test_no_label_is_seen_before_a_network_is_frozen(splits, teacher, tmp_path):
+def test_no_label_is_seen_before_a_network_is_frozen(splits, teacher, brief, tmp_path):
     """Training labels move the probes alone: likeness to the teacher is the same with all of them wrong."""
     wrong = LabelledSet(splits.train.inputs, (splits.train.targets * 7 + 1) % 3, splits.train.prepare)
-    honest = scores(splits, teacher, tmp_path / "a")
-    fooled = scores(dataclasses.replace(splits, train=wrong), teacher, tmp_path / "b")
+    honest, fooled = brief[0], scores(dataclasses.replace(splits, train=wrong), teacher, tmp_path)
     alike = [[s.value for s in found if s.metric in ("cosine", "cka")] for found in (honest, fooled)]
     assert alike[0] == alike[1]
 

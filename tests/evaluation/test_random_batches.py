@@ -34,8 +34,10 @@ MARKS = [6, 12, 20, 40]
 @pytest.fixture(scope="module")
 def splits():
     found = drained(SOURCES["digits"].load(DataConfig(), Context().data_root))[1]
-    few = torch.arange(100)
-    return dataclasses.replace(found, validation=found.validation.subset(few), test=found.test.subset(few))
+    some, few = torch.arange(300), torch.arange(100)
+    return dataclasses.replace(
+        found, train=found.train.subset(some), validation=found.validation.subset(few), test=found.test.subset(few)
+    )
 
 
 def pixel_set(splits, *, lr=0.003, is_augmented=False, start_seed=None):
@@ -58,9 +60,15 @@ def scores(*arguments, **options):
 
 
 @pytest.fixture(scope="module")
-def found(splits, tmp_path_factory):
+def cached(tmp_path_factory):
+    """Where `found` left what may be shared."""
+    return Context(cache_root=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def found(splits, cached):
     """The scores of one comparison."""
-    return scores(splits, Context(cache_root=tmp_path_factory.mktemp("cache")))
+    return scores(splits, cached)
 
 
 @pytest.mark.parametrize(("longest", "expected"), [(2000, [300, 600, 1000, 2000]), (40, MARKS), (2, [1, 2]), (1, [1])])
@@ -124,17 +132,16 @@ def test_test_labels_choose_neither_rate_nor_length(splits, found, tmp_path):
     assert [score.value for score in found] != [score.value for score in fooled]
 
 
-def test_real_arms_are_measured_once_for_sets_of_one_training(splits, tmp_path):
-    first = scores(splits, Context(cache_root=tmp_path))
-    second = scores(splits, Context(seed=2, cache_root=tmp_path))
-    for before, again in zip(first, second, strict=True):
+def test_real_arms_are_measured_once_for_sets_of_one_training(splits, found, cached):
+    second = scores(splits, dataclasses.replace(cached, seed=2))
+    for before, again in zip(found, second, strict=True):
         assert not before.cached and again.cached == (before.arm in DRAWS)
         assert again.value == before.value and again.recipe == before.recipe
-    other = scores(splits, Context(cache_root=tmp_path), pixel_set(splits, lr=0.01))
+    other = scores(splits, cached, pixel_set(splits, lr=0.01))
     real = [score for score in other if score.protocol == "as_distilled" and score.arm == "random_real"]
     assert real and len({score.training["lr"] for score in real}) == 1
     longer = QUICK.model_copy(update={"inner_steps": 41})
-    again = scores(splits, Context(cache_root=tmp_path), evaluation=longer)
+    again = scores(splits, cached, evaluation=longer)
     assert not any(score.cached for score in again if score.protocol == "as_distilled")
 
 

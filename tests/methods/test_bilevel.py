@@ -150,7 +150,7 @@ def test_exploding_student_is_traced_to_its_inner_step(splits):
         student_lr=10.0,
         inner_optimiser="momentum",
         passes=200,
-        student={"name": "convnet", "depth": 2, "width": 8, "norm": "none", "activation": "leaky_relu"},
+        student={"name": "convnet", "depth": 2, "width": 4, "norm": "none", "activation": "leaky_relu"},
         images_from="real",
     )
     wild = dataclasses.replace(
@@ -173,7 +173,9 @@ def test_batches_that_do_not_divide_are_refused_before_anything_runs():
 def test_distilled_digits_beat_random_real_ones_at_equal_storage(splits, seed):
     """Ten learned digits against ten real ones, each given its own protocol, five students; not a close call."""
     preset = METHOD.presets_for("digits")["quick"]
-    settings = checked(BilevelConfig, preset.config | {"outer_steps": 120}, "test")
+    settings = checked(
+        BilevelConfig, preset.config | {"outer_steps": 60, "outer_lr": 0.1, "num_validations": 2}, "test"
+    )
     _, synthetic = drained(distill(splits, settings, Context(seed=seed)))
     student = make_student(settings.student, splits.spec)
     distilled, real = [], []

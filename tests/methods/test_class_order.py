@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import sys
@@ -21,7 +22,7 @@ from engine.core.events import Progress, Warned
 from engine.data.source import LabelledSet, Splits, TaskSpec
 from engine.methods.forms import clip
 from engine.methods.forms import order as placing
-from engine.methods.forms.distances import MOST_FILE_BYTES, distances_from_csv, given_distances
+from engine.methods.forms.distances import MOST_FILE_BYTES, TRAINING, distances_from_csv, given_distances
 from engine.methods.forms.order import ClassOrder, adjacency_of, greedy_order, placed
 
 
@@ -243,12 +244,18 @@ def test_features_put_classes_that_look_alike_together(sample_shape):
     }
 
 
-def test_features_order_repeats_with_its_seed():
+@pytest.fixture
+def short_training(monkeypatch):
+    """The student that compares the classes is trained for a few steps."""
+    monkeypatch.setattr("engine.methods.forms.distances.TRAINING", dataclasses.replace(TRAINING, num_steps=10))
+
+
+def test_features_order_repeats_with_its_seed(short_training):
     one, other = (drained(placed("features", twins((1, 8, 8)), (2, 3), Context(seed=2)))[0] for _ in range(2))
     assert one == other
 
 
-def test_class_without_training_images_gets_a_cell_too():
+def test_class_without_training_images_gets_a_cell_too(short_training):
     splits = twins((1, 8, 8))
     data = splits.train.subset((splits.train.targets != 4).nonzero().flatten())
     splits = Splits(data, data, data, splits.spec, splits.to_display, splits.augment, "toy")

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from engine.nets import layers
 from engine.nets.layers import ConvNetLayers, Convolution, InstanceNorm, channels_last
 
-SIZES = [(6, 4), (5, 6), (7, 3)]  # pooling drops a row, a column, or nothing
+SIZES = [(4, 4), (3, 4), (5, 3)]  # pooling drops a row, a column, or nothing
 
 
 def block(norm: type, pool: type) -> list[nn.Module]:
@@ -30,7 +30,10 @@ LAYERS = {
     ),
 }
 
-pytestmark = pytest.mark.parametrize("name", LAYERS)
+of_all = pytest.mark.parametrize("name", LAYERS)
+of_all_sizes = pytest.mark.parametrize(
+    ("name", "size"), [(name, size) for name in LAYERS for size in (SIZES if "norm" in name else SIZES[1:2])]
+)
 
 
 @pytest.fixture(autouse=True, params=[1, 2**21], ids=["image by image", "at once"])
@@ -60,13 +63,13 @@ def function_of(module: nn.Module):
     return lambda x, *weights: functional_call(module, dict(zip(names, weights, strict=True)), (x,))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@of_all_sizes
 def test_layers_compute_what_pytorchs_do(name, size):
     ours, theirs = pair(name)
     torch.testing.assert_close(ours(samples(size)), theirs(samples(size)), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@of_all_sizes
 def test_first_and_second_derivatives_pass_finite_differences(name, size):
     ours, _ = pair(name)
     leaves = (samples(size), *ours.parameters())
@@ -74,6 +77,7 @@ def test_first_and_second_derivatives_pass_finite_differences(name, size):
     assert torch.autograd.gradgradcheck(function_of(ours), leaves)
 
 
+@of_all
 def test_second_derivative_equals_pytorchs(name):
     def twice(module: nn.Module) -> list[torch.Tensor]:
         x = samples((6, 4))
@@ -87,6 +91,7 @@ def test_second_derivative_equals_pytorchs(name):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
 
 
+@of_all
 def test_images_stay_in_the_order_of_memory_that_is_fast(name):
     ours, _ = pair(name)
     out = ours(channels_last(samples((6, 4)).detach()))

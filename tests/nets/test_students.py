@@ -11,7 +11,7 @@ from engine.core.config import StudentConfig, checked
 from engine.core.errors import ConfigError
 from engine.core.options import option_of
 from engine.data.source import TaskSpec
-from engine.nets import STUDENTS, make_student
+from engine.nets import STUDENTS, make_student, resnet
 
 OF_IMAGES = [name for name, card in STUDENTS.items() if "images" in card.takes]
 DEEP = ("alexnet", "vgg11", "resnet18", "resnet18_ap")
@@ -45,12 +45,19 @@ PUBLISHED = (
 )
 
 
+@pytest.fixture
+def narrow_resnets(monkeypatch):
+    """For tests of their layers, not of their 11 million weights."""
+    monkeypatch.setattr(resnet, "WIDTHS", (8, 16, 32, 64))
+
+
 @pytest.mark.parametrize(("name", "options", "spec", "size"), PUBLISHED)
 def test_number_of_weights_is_the_published_one(name, options, spec, size):
     assert make_student(StudentConfig(name=name, **options), spec).num_params == size
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)
+@pytest.mark.usefixtures("narrow_resnets")
 def test_student_is_a_function_of_theta_alone(name):
     spec = COLOUR32
     student = make_student(StudentConfig(name=name, width=8), spec)
@@ -119,6 +126,7 @@ def test_deep_students_can_be_differentiated_twice_at_samples_and_weights(name, 
 
 @pytest.mark.parametrize("name", DEEP)
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 28, 40)])
+@pytest.mark.usefixtures("narrow_resnets")
 def test_deep_students_take_pictures_of_other_sizes(name, shape):
     student = make_student(StudentConfig(name=name), TaskSpec("classification", shape, 3, ("a", "b", "c")))
     logits = student(student.init(torch.Generator().manual_seed(0)), torch.randn(2, *shape))
@@ -126,6 +134,7 @@ def test_deep_students_take_pictures_of_other_sizes(name, shape):
 
 
 @pytest.mark.parametrize(("block", "is_halved"), [(3, False), (5, True)])
+@pytest.mark.usefixtures("narrow_resnets")
 def test_a_residual_block_is_the_published_one(block, is_halved):
     """Both branches from the formula, with averages in place of strides as in the published code: convolution, then
     pooling.
@@ -133,7 +142,7 @@ def test_a_residual_block_is_the_published_one(block, is_halved):
     student = make_student(StudentConfig(name="resnet18_ap"), COLOUR32)
     views = student.unflatten(student.init(torch.Generator().manual_seed(0)))
     own = {name.removeprefix(f"{block}."): view for name, view in views.items() if name.startswith(f"{block}.")}
-    x = torch.randn(2, 64, 8, 8, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(1))
 
     def halved(x):
         return F.avg_pool2d(x, 2) if is_halved else x

@@ -64,38 +64,38 @@ def fruit(store) -> dict[str, str]:
 # ---- the list ----
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("PEAR", ["pears"]),
-        ("0003", ["quinces"]),
-        ("sharp", ["apples"]),
-        ("table", ["apples"]),
-        ("baseline", ["plums", "apples"]),
-        ("baseline slower", ["apples"]),
-        ("digits", ["figs", "plums", "quinces", "pears", "apples"]),
-        ("nothing like it", []),
-    ],
-)
-def test_search_looks_in_names_numbers_notes_tags_and_data_sets(visit, fruit, text, found):
-    app = visit("runs")
-    app.text_input(key="run search").set_value(text).run()
-    assert links(app) == found
+SEARCHES = {
+    "PEAR": ["pears"],
+    "0003": ["quinces"],
+    "sharp": ["apples"],
+    "table": ["apples"],
+    "baseline": ["plums", "apples"],
+    "baseline slower": ["apples"],
+    "digits": ["figs", "plums", "quinces", "pears", "apples"],
+    "nothing like it": [],
+}
 
 
-@pytest.mark.parametrize(
-    ("order", "found"),
-    [
-        ("Newest", ["figs", "plums", "quinces", "pears", "apples"]),
-        ("Oldest", ["apples", "pears", "quinces", "plums", "figs"]),
-        ("Name", ["apples", "figs", "pears", "plums", "quinces"]),
-        ("Score", ["pears", "apples", "plums"]),
-    ],
-)
-def test_the_list_is_sorted_as_asked_and_runs_without_a_score_come_last(visit, fruit, order, found):
+def test_search_looks_in_names_numbers_notes_tags_and_data_sets(visit, fruit):
     app = visit("runs")
-    app.selectbox(key="run order").set_value(order).run()
-    assert links(app)[: len(found)] == found and len(links(app)) == 5
+    for text, found in SEARCHES.items():
+        app.text_input(key="run search").set_value(text).run()
+        assert links(app) == found, text
+
+
+ORDERS = {
+    "Oldest": ["apples", "pears", "quinces", "plums", "figs"],
+    "Newest": ["figs", "plums", "quinces", "pears", "apples"],
+    "Name": ["apples", "figs", "pears", "plums", "quinces"],
+    "Score": ["pears", "apples", "plums"],
+}
+
+
+def test_the_list_is_sorted_as_asked_and_runs_without_a_score_come_last(visit, fruit):
+    app = visit("runs")
+    for order, found in ORDERS.items():
+        app.selectbox(key="run order").set_value(order).run()
+        assert links(app)[: len(found)] == found and len(links(app)) == 5, order
 
 
 def test_time_taken_sorts_the_longest_first(visit, store):

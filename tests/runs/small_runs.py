@@ -28,7 +28,7 @@ SMALL = {
         "num_validations": 2,
         "previews": 4,
     },
-    "evaluation": {"num_students": 2, "ordinary_steps": 100, "full_epochs": 2, "batch_size": 64},
+    "evaluation": {"num_students": 2, "ordinary_steps": 50, "full_epochs": 2, "batch_size": 64},
 }
 
 

@@ -190,8 +190,18 @@ def test_script_runs_alone_and_imports_nothing_of_this_project(exported, history
     assert max(map(len, text.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "transformer", "linear", "mlp"])
-@pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("lstm", "sgd"),
+        ("lstm", "momentum"),
+        ("lstm", "adam"),
+        ("gru", "momentum"),
+        ("transformer", "adam"),
+        ("linear", "sgd"),
+        ("mlp", "adam"),
+    ],
+)
 def test_script_of_every_student_and_rule_trains(exported, history, tmp_path, capsys, name, rule):
     splits = prices(request())
     student = StudentConfig(name=name, width=8, depth=2, heads=2)

@@ -53,7 +53,7 @@ POSTER = {
         "previews": 2,
     },
     "data": {"augmentation": "flip_rotate"},
-    "evaluation": {"num_students": 1, "ordinary_steps": 60, "inner_steps": 60, "compare_full": False},
+    "evaluation": {"num_students": 1, "ordinary_steps": 40, "inner_steps": 60, "compare_full": False},
 }
 PRINTED = re.compile(r"accuracy (\d+\.\d) % on (\d+) images\n")
 GREY = TaskSpec("classification", (1, 8, 8), 2, ("a", "b"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from draining import drained
 from safetensors.torch import load_file, save_file
+from store_tools import rebuild
 
 from engine import Context, RunRequest, Store, UserError, distill, execute, load, resolve
 from engine.run import run as run_events
@@ -27,6 +30,22 @@ def request(**changes) -> RunRequest:
 @pytest.fixture
 def store(tmp_path) -> Store:
     return Store(tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Store:
+    """A store with one run of `request()`, done, that no test changes."""
+    store = Store(tmp_path_factory.mktemp("finished") / "runs")
+    done(store, request())
+    return store
+
+
+@pytest.fixture
+def first(finished, store) -> str:
+    """That run as the first one of the store."""
+    shutil.copytree(finished.folder("0001"), store.root / "0001")
+    rebuild(store)
+    return "0001"
 
 
 def done(store: Store, asked: RunRequest) -> str:
@@ -59,8 +78,7 @@ def test_a_stopped_run_keeps_a_result_that_stands_alone(store):
 
 
 @pytest.mark.slow
-def test_a_result_is_evaluated_again_with_other_students(store):
-    first = done(store, request())
+def test_a_result_is_evaluated_again_with_other_students(store, first):
     second = done(store, request(action="evaluate", start=first, evaluation=SHORT | {"students": ["convnet"]}))
     assert {score.student for score in store.scores(second)} == {"mlp", "convnet"}
     same = [(score.arm, score.protocol, score.value) for score in store.scores(first) if score.split == "test"]
@@ -69,16 +87,14 @@ def test_a_result_is_evaluated_again_with_other_students(store):
     assert store.previews(second) == [load(store.result(first)).step]
 
 
-def test_deleting_the_first_run_does_not_take_the_result_from_the_second(store):
-    first = done(store, request())
+def test_deleting_the_first_run_does_not_take_the_result_from_the_second(store, first):
     second = store.submit(request(action="evaluate", start=first), status="running")
     store.delete(first)
     execute(store, second)
     assert store.run(second).status == "done"
 
 
-def test_a_run_begins_from_the_result_of_another_to_the_same_pixels(store):
-    first = done(store, request())
+def test_a_run_begins_from_the_result_of_another_to_the_same_pixels(store, first):
     second = done(store, request(start=first, config=TINY | {"images_from": "result"}))
     before = load(store.result(first))
     assert np.array_equal(store.preview(second, 0).images, before.preparation.to_display(before.materialise()[0]))
@@ -107,8 +123,7 @@ def test_a_result_of_another_normalisation_is_prepared_anew(store):
         ),
     ],
 )
-def test_what_does_not_fit_is_told(store, changes, sentence):
-    done(store, request())
+def test_what_does_not_fit_is_told(store, first, changes, sentence):
     run_id = store.submit(request(**changes), status="running")
     execute(store, run_id)
     assert store.run(run_id).status == "failed" and sentence in store.run(run_id).error
@@ -121,8 +136,7 @@ def test_a_run_without_a_result_cannot_be_begun_from(store):
     assert [row.id for row in store.runs()] == [queued], "nothing was queued"
 
 
-def test_a_result_comes_back_from_its_file(store, tmp_path):
-    first = done(store, request())
+def test_a_result_comes_back_from_its_file(store, first):
     content = store.result(first).read_bytes()
     run_id = adopt(store, content, "mine.safetensors")
     row = store.run(run_id)
@@ -140,8 +154,7 @@ def test_a_run_that_had_a_name_keeps_it_when_its_result_comes_back(store):
     assert store.run(adopt(store, content, "run-0001-result.safetensors")).name == "best so far"
 
 
-def test_a_file_that_is_no_result_is_refused_with_a_sentence_and_leaves_nothing(store, tmp_path):
-    first = done(store, request())
+def test_a_file_that_is_no_result_is_refused_with_a_sentence_and_leaves_nothing(store, first, tmp_path):
     good = store.result(first)
     tensors = load_file(good)
     broken = {
@@ -160,8 +173,7 @@ def test_a_file_that_is_no_result_is_refused_with_a_sentence_and_leaves_nothing(
         assert [row.id for row in store.runs()] == [first], kind
 
 
-def test_a_header_that_claims_a_huge_image_allocates_nothing(store, tmp_path):
-    first = done(store, request())
+def test_a_header_that_claims_a_huge_image_allocates_nothing(store, first, tmp_path):
     from safetensors import safe_open
 
     with safe_open(store.result(first), "pt") as file:
@@ -187,13 +199,21 @@ def test_a_header_that_claims_a_huge_image_allocates_nothing(store, tmp_path):
         ("description", {"ipc": 1, "num_batches": 0, "num_rates": 2, "soft_labels": False, "learn_rates": True}),
     ],
 )
-def test_a_header_that_holds_nonsense_becomes_neither_a_run_nor_a_program(store, tmp_path, part, value):
-    path = store.result(done(store, request()))
+def test_a_header_that_holds_nonsense_becomes_neither_a_run_nor_a_program(store, first, tmp_path, part, value):
+    path = store.result(first)
     header = read_header(path) | {part: value}
     content = _saved(tmp_path / "up.safetensors", load_file(path), {"distillery": json.dumps(header)})
     with pytest.raises(UserError, match="up.safetensors does not hold what its header says"):
         adopt(store, content, "up.safetensors")
     assert len(store.runs()) == 1
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> dict[bool, Path]:
+    """Results on normalised data, by whether these are whitened."""
+    store = Store(tmp_path_factory.mktemp("prepared") / "runs")
+    data = {"normalisation": "standard"}
+    return {zca: store.result(done(store, request(data=data | {"zca": zca}))) for zca in (False, True)}
 
 
 @pytest.mark.parametrize(
@@ -205,8 +225,8 @@ def test_a_header_that_holds_nonsense_becomes_neither_a_run_nor_a_program(store,
         ("preparation.whitening.backward", torch.zeros(3, 3)),
     ],
 )
-def test_tensors_that_do_not_fit_their_header_are_refused(store, tmp_path, name, value):
-    path = store.result(done(store, request(data={"normalisation": "standard", "zca": "whitening" in name})))
+def test_tensors_that_do_not_fit_their_header_are_refused(store, prepared, tmp_path, name, value):
+    path = prepared["whitening" in name]
     tensors = load_file(path)
     assert name in tensors
     header = {"distillery": json.dumps(read_header(path))}
@@ -214,8 +234,8 @@ def test_tensors_that_do_not_fit_their_header_are_refused(store, tmp_path, name,
         adopt(store, _saved(tmp_path / "up.safetensors", tensors | {name: value}, header), "up.safetensors")
 
 
-def test_a_full_disk_leaves_no_run_of_a_loaded_file(store, monkeypatch):
-    content = store.result(done(store, request())).read_bytes()
+def test_a_full_disk_leaves_no_run_of_a_loaded_file(store, first, monkeypatch):
+    content = store.result(first).read_bytes()
 
     def full(*_arguments) -> None:
         raise OSError(28, "No space left on device")

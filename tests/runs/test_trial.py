@@ -106,6 +106,13 @@ def process_of(trials: Trials) -> psutil.Process:
     return psutil.Process(trials._process._popen.pid)
 
 
+def warm_process_of(trials: Trials) -> psutil.Process:
+    """The process of the trials, which has answered before: that of an earlier test, or a new one."""
+    if trials._process is None or not trials._process.is_alive():
+        assert isinstance(trials.wait(differing(5)), Estimate)
+    return process_of(trials)
+
+
 def differing(seed_of_settings: int) -> RunRequest:
     """A small request with settings of its own."""
     return SMALL.model_copy(update={"config": MLP | {"real_batch": 32 + seed_of_settings}})
@@ -123,21 +130,32 @@ def test_a_second_ask_is_answered_at_once_whatever_the_run_is_called(trials):
 
 @pytest.mark.slow
 def test_the_process_gives_way_to_everything_else(trials):
-    assert isinstance(trials.wait(differing(9)), Estimate)  # a process that has answered has given way before
-    process = process_of(trials)
+    process = warm_process_of(trials)  # one that has answered has given way before
     assert process.nice() >= 5
     if sys.platform.startswith("linux"):
         with open(f"/proc/{process.pid}/oom_score_adj") as file:
             assert file.read().strip() == "1000"
 
 
-def test_a_newer_ask_takes_the_place_of_the_older(quick, ended):
+def test_a_newer_ask_takes_the_place_of_the_older(quick, ended, monkeypatch):
+    monkeypatch.setattr(trial, "_LEFT_SECONDS", 0.2)
     quick.ask(LARGE)
     wait_for(lambda: quick.ask(LARGE).phase == "try outer steps", seconds=60)
     newer = differing(1)
     assert isinstance(quick.wait(newer), Estimate)
     assert quick.known(LARGE) is None and not quick._wanted
     assert ended == ["large"]
+
+
+def test_a_trial_that_is_left_may_end_so_that_the_next_finds_its_process(quick, ended):
+    quick.ask(LARGE)
+    wait_for(lambda: quick.ask(LARGE).phase == "try outer steps", seconds=60)
+    newer = differing(11)
+    quick.ask(newer)
+    time.sleep(0.3)
+    quick._process._messages.append({"estimate": asdict(Estimate(num_steps=5))})
+    assert isinstance(quick.wait(newer), Estimate) and isinstance(quick.known(LARGE), Estimate)
+    assert not ended
 
 
 def test_two_sessions_do_not_take_each_others_place(quick, ended):
@@ -168,8 +186,7 @@ def test_a_killed_process_is_a_sentence_and_the_next_ask_works(trials):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
 def test_what_does_not_fit_is_refused_and_the_parent_lives(trials):
-    trials.wait(differing(5))
-    process = process_of(trials)
+    process = warm_process_of(trials)
     process.rlimit(psutil.RLIMIT_DATA, (process.memory_info().data + 300_000_000, -1))
     found = trials.wait(HUNGRY)
     assert isinstance(found, Estimate) and found.is_out_of_memory and 100_000_000 < found.memory_bytes < 400_000_000
@@ -204,8 +221,22 @@ def test_a_store_that_is_busy_after_a_trial_is_a_sentence_and_the_next_ask_works
 
 
 @pytest.mark.slow
+def test_the_command_line_says_what_a_request_takes(trials, monkeypatch, capsys, tmp_path):
+    warm_process_of(trials)
+    ended = []
+    monkeypatch.setattr(trials._process, "end", lambda: ended.append(True))
+    monkeypatch.setattr(trial, "_Process", lambda: trials._process)  # lent, as another takes seconds to start
+    path = tmp_path / "request.json"
+    path.write_text(SMALL.model_dump_json())
+    assert main(["estimate", str(path), "--json", "--runs", str(tmp_path / "runs")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["num_steps"] == 5 and told["seconds"] > 0 and told["memory_bytes"] > 0 and told["refused"] is None
+    assert ended
+
+
+@pytest.mark.slow
 def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
-    trials.wait(differing(8))  # so that the process is there
+    warm_process_of(trials)
     monkeypatch.setattr(trials, "_most_seconds", 2.0)
     slow = LARGE.model_copy(update={"config": LARGE.config | {"memory": "recompute", "outer_steps": 7}})
     found = trials.wait(slow)
@@ -216,25 +247,17 @@ def test_a_slow_trial_ends_in_a_lower_bound(trials, monkeypatch):
 
 def test_who_has_gone_keeps_nobody_waiting(quick, ended, monkeypatch):
     monkeypatch.setattr(trial, "_GONE_SECONDS", 0.5)
+    monkeypatch.setattr(trial, "_LEFT_SECONDS", 0.2)
     quick.ask(LARGE, "a tab that is closed now")
     assert isinstance(quick.wait(differing(10), "another"), Estimate)
     assert quick.known(LARGE) is None and ended == ["large"]
 
 
-@pytest.mark.slow
-def test_an_idle_process_is_ended(trials, monkeypatch):
-    monkeypatch.setattr(trials, "_idle_seconds", 0.2)
-    assert isinstance(trials.wait(differing(9)), Estimate)
-    wait_for(lambda: trials._process is None, seconds=60)
-
-
-@pytest.mark.slow
-def test_the_command_line_says_what_a_request_takes(capsys, tmp_path):
-    path = tmp_path / "request.json"
-    path.write_text(SMALL.model_dump_json())
-    assert main(["estimate", str(path), "--json", "--runs", str(tmp_path / "runs")]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["num_steps"] == 5 and told["seconds"] > 0 and told["memory_bytes"] > 0 and told["refused"] is None
+def test_an_idle_process_is_ended(quick, ended, monkeypatch):
+    monkeypatch.setattr(quick, "_idle_seconds", 0.2)
+    assert isinstance(quick.wait(differing(9)), Estimate)
+    wait_for(lambda: quick._process is None, seconds=60)
+    assert ended == ["small"]
 
 
 def test_the_command_line_refuses_a_wrong_request_without_trying_it(capsys, tmp_path):

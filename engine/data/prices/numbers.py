@@ -25,8 +25,8 @@ def is_nothing(cell: str) -> bool:
 def is_number(cell: str) -> bool:
     """Whether a cell is a number in either format."""
     text = _plain(cell)
-    has_digit = any(character.isdecimal() for character in text)
-    return has_digit and any(pattern.fullmatch(text) for pattern in _NUMBER.values())
+    is_shaped = any(pattern.fullmatch(text) for pattern in _NUMBER.values())
+    return is_shaped and any(character.isdecimal() for character in text)
 
 
 def decimal_of(cells: Iterable[str], is_comma_likely: bool = False) -> Decimal:

@@ -19,12 +19,13 @@ from engine.data.prices import Mapping, PriceOptions, PriceSource, import_prices
 LONG = {"num_bars": 600}
 
 
-def two(data_root, **values) -> PriceSource:
-    return imported(data_root, ("BTC_daily.csv", good(**LONG)), ("ETH_daily.csv", good(seed=1, **LONG)), **values)
+def two(data_root, num_bars: int = 120, **values) -> PriceSource:
+    files = [(f"{token}_daily.csv", good(seed=seed, num_bars=num_bars)) for seed, token in enumerate(("BTC", "ETH"))]
+    return imported(data_root, *files, **values)
 
 
 def test_files_become_a_source_with_a_token_each(data_root):
-    source = two(data_root)
+    source = two(data_root, **LONG)
     assert (source.key, source.title, source.kind, source.origin) == (
         "prices:coins",
         "Coins",
@@ -52,14 +53,14 @@ def test_the_report_says_what_was_found(data_root):
 
 
 def test_an_imported_source_gives_windows(data_root):
-    source = two(data_root)
+    source = two(data_root, **LONG)
     events, splits = drained(source.load(DataConfig(), data_root))
     assert splits.spec.class_names == ("BTC", "ETH") and len(splits.train) > 500
     assert splits.title == "Coins" and all(isinstance(event, Progress) for event in events)
 
 
 def test_equal_bars_have_one_digest_whatever_they_are_called(data_root):
-    one, other = two(data_root), two(data_root, name="Others")
+    one, other = two(data_root, **LONG), two(data_root, **LONG, name="Others")
     assert one.digest == other.digest and one.key != other.key
     fingerprints = {drained(source.load(DataConfig(), data_root))[1].fingerprint for source in (one, other)}
     assert len(fingerprints) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,20 @@ def only_folder(root):
     return folder
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder where the usual teacher was trained."""
+    root = tmp_path_factory.mktemp("trained")
+    drained(teaching(root))
+    return root
+
+
+@pytest.fixture
+def kept(trained, tmp_path):
+    """The same in this test's folder: the usual teacher is found there."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+
+
 def all_inputs():
     return toy_splits().train.batch(torch.arange(60))[0]
 
@@ -70,6 +85,7 @@ def test_what_a_teacher_says_of_an_image_does_not_depend_on_its_neighbours(tmp_p
     torch.testing.assert_close(teacher.represent(inputs.repeat(3, 1, 1, 1))[120:], whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("kept")
 def test_statistics_are_those_of_real_images(tmp_path):
     settings, splits = config(), toy_splits()
     _, teacher = drained(teaching(tmp_path, settings))
@@ -95,11 +111,13 @@ def test_statistics_of_images_sorted_by_class_are_those_of_all_images(tmp_path):
     assert (teacher.represent(splits.train.inputs) - all_at_once).norm() < 0.1 * all_at_once.norm()
 
 
+@pytest.mark.usefixtures("kept")
 def test_the_mean_variance_of_a_dimension_over_training_images_is_one(tmp_path):
     _, teacher = drained(teaching(tmp_path))
     assert teacher.represent(all_inputs()).var(0, correction=0).mean().item() == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.usefixtures("kept")
 def test_training_images_are_represented_in_their_order(tmp_path):
     _, teacher = drained(teaching(tmp_path))
     _, found = drained(of_training(teacher, toy_splits(), Context(cache_root=tmp_path)))
@@ -123,18 +141,21 @@ def test_a_second_run_takes_what_the_first_trained(tmp_path):
     "changes",
     [{"epochs": 4}, {"lr": 0.002}, {"kind": "simclr"}, {"seed": 1}, {"crop_scale": 0.5}, {"norm": "instance"}],
 )
+@pytest.mark.usefixtures("kept")
 def test_other_settings_are_another_teacher(tmp_path, changes):
     _, one = drained(teaching(tmp_path))
     found, other = drained(teaching(tmp_path, config(**changes)))
     assert other.digest != one.digest and not told(found, cached=True) and len(store.recordings(tmp_path)) == 2
 
 
+@pytest.mark.usefixtures("kept")
 def test_settings_that_mean_nothing_and_the_seed_of_the_run_are_no_other_teacher(tmp_path):
     drained(teaching(tmp_path))
     found, _ = drained(teaching(tmp_path, config(temperature=0.1, file="unused")))
     assert not told(found, cached=False)
 
 
+@pytest.mark.usefixtures("kept")
 def test_other_data_are_another_teacher(tmp_path):
     drained(teaching(tmp_path))
     other = toy_splits()
@@ -164,6 +185,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, stop_aft
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+@pytest.mark.usefixtures("kept")
 def test_a_broken_file_is_named_and_trained_again(tmp_path, damage):
     drained(teaching(tmp_path))
     path = only_folder(tmp_path) / "teacher.safetensors"
@@ -179,6 +201,7 @@ def test_a_broken_file_is_named_and_trained_again(tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", ["cut", "nonsense"])
+@pytest.mark.usefixtures("kept")
 def test_a_damaged_manifest_is_no_teacher(tmp_path, damage):
     drained(teaching(tmp_path))
     path = only_folder(tmp_path) / "manifest.json"
