@@ -78,17 +78,11 @@ def poster_preview(step: int, view: PosterView) -> Preview:
     return Preview(step, images, labels, view)
 
 
-def running_poster(store: Store) -> str:
-    """A run that shows its first poster; its id."""
-    run_id = store.submit(RunRequest(source="digits", method="podd"), status="running")
-    store.append(run_id, [Started(100, {"device": "cpu"}), poster_preview(0, poster_view(seed=0))])
-    return run_id
-
-
 def kept_poster(runs: Path) -> str:
     """A finished run whose previews are posters, in a store of its own; its id."""
     store = Store(runs)
-    run_id = running_poster(store)
-    store.append(run_id, [poster_preview(step, poster_view(seed=step)) for step in (50, 100)])
+    run_id = store.submit(RunRequest(source="digits", method="podd"), status="running")
+    store.append(run_id, [Started(100, {"device": "cpu"})])
+    store.append(run_id, [poster_preview(step, poster_view(seed=step)) for step in (0, 50, 100)])
     store.append(run_id, [Finished({})])
     return run_id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import canned_runs as canned
 import pytest
 from browser_steps import compare_one_student, open_form, point_at, set_number, start
 from playwright.sync_api import Page, expect
-from posters import poster_preview, poster_view, running_poster
+from posters import poster_preview, poster_view
 
 from engine import Store
 from engine.core.events import Finished
@@ -70,11 +71,11 @@ def test_a_poster_is_started_compared_and_taken_home(page: Page, console_errors:
 
 def test_a_poster_changes_while_it_is_watched(page: Page, runs, url: str):
     store = Store(runs)
-    run_id = running_poster(store)
+    run_id = canned.poster_running(store)
     page.goto(f"{url}/runs?run={run_id}")
     expect(page.get_by_role("heading", name="Poster", exact=True)).to_be_visible()
     first = wait_for_another_picture(page, "")
     assert aspect(page) > 1.5, "a poster, not a square grid"
-    store.append(run_id, [poster_preview(50, poster_view(seed=50))])
+    store.append(run_id, [poster_preview(130, poster_view(seed=130))])
     wait_for_another_picture(page, first)
     store.append(run_id, [Finished({})])

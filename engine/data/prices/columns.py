@@ -16,8 +16,6 @@ from engine.data.prices.options import Mapping
 ALIASES: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("columns.toml").read_text(encoding="utf-8"))
 """Plain names of columns, the most certain first."""
 SYMBOLS = frozenset({"symbol", "ticker", "pair", "token", "coin", "asset", "instrument", "market", "product id"})
-VOLUMES = ("volume ", "vol ")
-"""How names of volumes begin that say of what."""
 
 _PLACES = re.compile(r"\([^)]*\)|\[[^\]]*\]|^\s*\d+[a-z]?[.)]\s")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -35,18 +33,20 @@ def plain(name: str) -> str:
 
 def candidates(role: str, names: Sequence[str]) -> list[int]:
     """Columns whose names fit a role, the most certain first."""
-    words = [plain(name) for name in names]
-    found = [place for alias in ALIASES[role] for place, word in enumerate(words) if word == alias]
-    if role == "volume":  # the first one: "Volume BTC" comes before "Volume USD"
-        found += [place for place, word in enumerate(words) if word.startswith(VOLUMES)]
-    return list(dict.fromkeys(found))
+    return _fitting(role, [plain(name) for name in names])
 
 
 def roles(names: Sequence[str]) -> set[str]:
     """Roles that the names of a header fit; empty for a row of values."""
-    words = {plain(name) for name in names}
-    found = {role for role, aliases in ALIASES.items() if role != "time" and not words.isdisjoint(aliases)}
-    return found | {"volume" for word in words if word.startswith(VOLUMES)}
+    words = [plain(name) for name in names]
+    return {role for role in ALIASES if role != "time" and _fitting(role, words)}
+
+
+def _fitting(role: str, words: Sequence[str]) -> list[int]:
+    found = [place for alias in ALIASES[role] for place, word in enumerate(words) if word == alias]
+    if role == "volume":  # the first one: "Volume BTC" comes before "Volume USD"
+        found += [place for place, word in enumerate(words) if word.startswith(("volume ", "vol "))]
+    return list(dict.fromkeys(found))
 
 
 def turnover(names: Sequence[str], volume: str) -> int | None:
